@@ -1,0 +1,101 @@
+//! The policy document: bytes to a compiled policy, all or nothing, every fault at once with its path.
+
+use crate::{
+    api_key::ApiKeysSpec,
+    jwt::ProviderSpec,
+    rate_limit::LimitSpec,
+    rbac::{RequirementSpec, RoleSpec},
+    route::RouteSpec,
+    transport::TransportSpec,
+};
+
+/// A policy document whose every field has the right form. Names are not resolved yet.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// `realm` of challenges. Default `portcullis`.
+    pub realm: String,
+    /// See [`TransportSpec`].
+    pub transport: TransportSpec,
+    /// Token issuers.
+    pub providers: Vec<ProviderSpec>,
+    /// `None`: the document has no `apiKeys`.
+    pub api_keys: Option<ApiKeysSpec>,
+    /// Roles.
+    pub roles: Vec<RoleSpec>,
+    /// Limits.
+    pub rate_limits: Vec<LimitSpec>,
+    /// Rules in order.
+    pub rules: Vec<RuleSpec>,
+    /// See [`IdentityHeadersSpec`].
+    pub identity_headers: IdentityHeadersSpec,
+    /// Whether allowed requests get a decision record too. Default false.
+    pub log_allowed: bool,
+    /// Whether allowed answers carry `RateLimit` and `RateLimit-Policy` too, not only 429. Default false.
+    pub rate_limit_headers_always: bool,
+}
+
+/// One rule.
+#[derive(Clone, Debug)]
+pub struct RuleSpec {
+    /// Unique.
+    pub name: String,
+    /// When it applies.
+    pub route: RouteSpec,
+    /// What it does.
+    pub action: ActionSpec,
+    /// Names of limits.
+    pub rate_limits: Vec<String>,
+}
+
+/// What a rule does with the requests it matches.
+#[derive(Clone, Debug)]
+pub enum ActionSpec {
+    /// Refuses them.
+    Deny,
+    /// Lets anyone pass (`authenticate: {anonymous: true}`).
+    AllowAnyone,
+    /// Lets principals pass.
+    Allow {
+        /// Any one of these; never empty.
+        authenticate: Vec<MethodSpec>,
+        /// `None`: every authenticated principal.
+        authorize: Option<RequirementSpec>,
+    },
+}
+
+/// A way to authenticate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MethodSpec {
+    /// A token of the named provider.
+    Jwt(String),
+    /// An API key.
+    ApiKey,
+}
+
+/// Headers that tell the upstream who is calling. All five are removed from every inbound request.
+#[derive(Clone, Debug)]
+pub struct IdentityHeadersSpec {
+    /// Default `x-portcullis-subject`.
+    pub subject: String,
+    /// Default `x-portcullis-kind`.
+    pub kind: String,
+    /// Default `x-portcullis-scopes`.
+    pub scopes: String,
+    /// Default `x-portcullis-roles`.
+    pub roles: String,
+    /// Default `x-portcullis-rule`.
+    pub rule: String,
+    /// Which are sent. Default: all five.
+    pub send: Vec<IdentityField>,
+}
+
+/// One of the identity headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as the headers are")]
+pub enum IdentityField {
+    Subject,
+    Kind,
+    Scopes,
+    Roles,
+    Rule,
+}

@@ -1,0 +1,105 @@
+//! OAuth2 access tokens: RFC 7515 to 7519, with the rules of RFC 8725 and RFC 9068.
+
+use std::time::Duration;
+
+use crate::{identity::ClaimPath, request::Location};
+
+/// A signature algorithm (RFC 7518 section 3.1, RFC 8037, RFC 8812, RFC 9864).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are the registered ones")]
+pub enum Algorithm {
+    Hs256,
+    Hs384,
+    Hs512,
+    Rs256,
+    Rs384,
+    Rs512,
+    Ps256,
+    Ps384,
+    Ps512,
+    Es256,
+    Es384,
+    Es256k,
+    /// `EdDSA` over Ed25519, also by its newer name `Ed25519`.
+    EdDsa,
+}
+
+/// One token issuer, as configured.
+#[derive(Clone, Debug)]
+pub struct ProviderSpec {
+    /// Unique name that rules refer to.
+    pub name: String,
+    /// Compared exactly with `iss`.
+    pub issuer: String,
+    /// Any one of these must be in `aud`. `None`: waived in writing (`anyAudience: true`).
+    pub audiences: Option<Vec<String>>,
+    /// The only algorithms accepted; never empty.
+    pub algorithms: Vec<Algorithm>,
+    /// Where the keys come from.
+    pub keys: KeySource,
+    /// Accepted `typ` values, lower case and without `application/`. Empty: `jwt`, `at+jwt` or none.
+    pub types: Vec<String>,
+    /// Tolerance for `exp`, `nbf` and `iat`. Default 60 s; at most 5 min.
+    pub clock_skew: Duration,
+    /// Longest token in bytes. Default 8192.
+    pub max_token_size: usize,
+    /// Longest allowed `exp - iat`; `None`: not checked. When set, `iat` is required.
+    pub max_lifetime: Option<Duration>,
+    /// The claim that becomes the subject. Default `sub`.
+    pub subject_claim: ClaimPath,
+    /// Claims with scopes, as a space-separated string or a list; the first that is present counts. Default `scope`, `scp`.
+    pub scope_claims: Vec<ClaimPath>,
+    /// Claims with roles, as a string or a list of strings; all that are present count. Default none.
+    pub role_claims: Vec<ClaimPath>,
+    /// The claim with the rate-limit tier. Default none.
+    pub tier_claim: Option<ClaimPath>,
+    /// Claims forwarded upstream as headers (lower case names).
+    pub claim_to_headers: Vec<(ClaimPath, String)>,
+    /// Where the token is looked for. Default `Authorization: Bearer`.
+    pub locations: Vec<Location>,
+    /// Whether the token itself goes upstream. Default no.
+    pub forward: bool,
+}
+
+/// Where a provider's keys come from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// A public JWK set within the policy (RFC 7517).
+    Inline(serde_json::Value),
+    /// Symmetric keys for HS256, HS384 and HS512.
+    Symmetric(Vec<SymmetricKey>),
+    /// A JWK set that is fetched over an Envoy cluster.
+    Remote(RemoteJwks),
+}
+
+/// A shared secret. Its `Debug` never shows it.
+#[derive(Clone)]
+pub struct SymmetricKey {
+    /// `kid`; `None`: used whatever `kid` the token names.
+    pub id: Option<String>,
+    /// The key itself, at least as long as the hash output (RFC 7518 section 3.2).
+    pub secret: Vec<u8>,
+}
+
+impl std::fmt::Debug for SymmetricKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SymmetricKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// How to fetch a JWK set.
+#[derive(Clone, Debug)]
+pub struct RemoteJwks {
+    /// `http` or `https` URL; its authority and path go into the request.
+    pub uri: String,
+    /// The Envoy cluster that reaches it.
+    pub cluster: String,
+    /// How long a fetched set is fresh. Default 10 min.
+    pub cache_duration: Duration,
+    /// Per fetch. Default 5 s.
+    pub timeout: Duration,
+    /// How long after its last successful fetch a set may still be used while fetching fails. Default 1 h.
+    pub max_stale: Duration,
+    /// Least time between two fetches, also for unknown `kid`s. Default 30 s.
+    pub min_refetch_interval: Duration,
+}

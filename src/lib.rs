@@ -1,0 +1,31 @@
+//! Portcullis: an API security filter for Envoy, as one proxy-wasm module.
+//!
+//! For each request it answers one question from one policy document: may this caller do this, now?
+//!
+//! ```text
+//! transport -> throttle before authentication -> authenticate -> authorize -> rate limit -> forward
+//! ```
+//!
+//! Imports point one way: `host` -> `engine` -> `policy` -> features -> leaves, and `config` -> `policy`.
+//! Only `host` names `proxy_wasm`; everything else takes bytes, time and stored state as arguments, so
+//! the same code runs in the module, in the native command and in tests.
+
+pub mod api_key;
+pub mod config;
+pub mod crypto;
+pub mod engine;
+pub mod fault;
+pub mod identity;
+pub mod jwt;
+pub mod policy;
+pub mod problem;
+pub mod rate_limit;
+pub mod rbac;
+pub mod request;
+pub mod route;
+pub mod store;
+pub mod time;
+pub mod transport;
+
+#[cfg(target_family = "wasm")]
+mod host;

@@ -1,0 +1,50 @@
+//! Local rate limits: GCRA over a bounded table in the store that all workers share.
+
+use std::time::Duration;
+
+/// One limit, as configured.
+#[derive(Clone, Debug)]
+pub struct LimitSpec {
+    /// Unique name that rules refer to.
+    pub name: String,
+    /// What is counted apart; never empty. All parts together make the key.
+    pub key: Vec<KeyPart>,
+    /// All windows must admit the request; never empty.
+    pub windows: Vec<WindowSpec>,
+    /// Other windows for principals of a tier.
+    pub tiers: Vec<(String, Vec<WindowSpec>)>,
+    /// Only requests with one of these methods count; empty: all.
+    pub methods: Vec<String>,
+    /// Charged before authentication, for every request. Such a limit is not named in rules.
+    pub before_authentication: bool,
+    /// Addresses are counted by this prefix. Default 32.
+    pub ipv4_prefix: u8,
+    /// Default 64: what one subscriber commonly holds.
+    pub ipv6_prefix: u8,
+}
+
+/// `requests` per `per`, with up to `burst` at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSpec {
+    /// At least 1.
+    pub requests: u32,
+    /// At least 1 s.
+    pub per: Duration,
+    /// At least 1; equal to `requests` unless given.
+    pub burst: u32,
+}
+
+/// One part of a limit's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyPart {
+    /// The client's address, cut to the limit's prefix length.
+    RemoteAddress,
+    /// Who is calling; after authentication only.
+    Principal,
+    /// The id of the API key; requests without one share one key.
+    ApiKey,
+    /// The name of the matched rule.
+    Route,
+    /// A header's value (lower case name); requests without it share one key.
+    Header(String),
+}

@@ -1,0 +1,52 @@
+//! Roles, permissions, scopes and ownership.
+
+use crate::identity::ClaimPath;
+
+/// A role, as configured.
+#[derive(Clone, Debug)]
+pub struct RoleSpec {
+    /// Unique.
+    pub name: String,
+    /// Roles whose permissions this one has too.
+    pub inherits: Vec<String>,
+    /// `orders:read`, `orders:*` or `*`.
+    pub permissions: Vec<String>,
+}
+
+/// What a rule asks of a principal beyond being one.
+#[derive(Clone, Debug, Default)]
+pub struct RequirementSpec {
+    /// Each of the alternatives is complete in itself; one must hold. Never empty.
+    pub any_of: Vec<AlternativeSpec>,
+}
+
+/// Conditions that must all hold; at least one is given.
+#[derive(Clone, Debug, Default)]
+pub struct AlternativeSpec {
+    /// `None`: not asked.
+    pub scopes: Option<Names>,
+    /// `None`: not asked.
+    pub permissions: Option<Names>,
+    /// `None`: not asked.
+    pub roles: Option<Names>,
+    /// `None`: not asked.
+    pub owner: Option<OwnerSpec>,
+}
+
+/// A list of names of which all or any are needed; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Every one.
+    All(Vec<String>),
+    /// At least one.
+    Any(Vec<String>),
+}
+
+/// A path variable must equal a claim.
+#[derive(Clone, Debug)]
+pub struct OwnerSpec {
+    /// A variable of every path template of the rule.
+    pub path_variable: String,
+    /// Default `sub`. Text is compared exactly; other types never match.
+    pub claim: ClaimPath,
+}
