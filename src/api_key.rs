@@ -1,6 +1,17 @@
 //! API keys: found by digest, never stored or compared as text.
 
-use crate::{request::Location, time::Timestamp};
+use std::{rc::Rc, sync::Arc};
+
+use hashbrown::HashTable;
+use serde_json::Map;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    identity::{Principal, PrincipalKind},
+    problem::Reason,
+    request::Location,
+    time::Timestamp,
+};
 
 /// How API keys are found and which there are, as configured.
 #[derive(Clone, Debug, Default)]
@@ -45,4 +56,150 @@ pub struct ApiKeySpec {
     pub expires_at: Option<Timestamp>,
     /// Refused while true.
     pub disabled: bool,
+}
+
+/// Compiled keys: found by digest, whatever their number.
+pub struct ApiKeys<C> {
+    locations: Vec<Location>,
+    table: HashTable<Entry<C>>,
+}
+
+struct Entry<C> {
+    digest: [u8; 32],
+    not_before: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+    disabled: bool,
+    caller: Rc<C>,
+}
+
+impl<C> ApiKeys<C> {
+    /// Compiles the keys; `caller` turns the principal of each into what the engine keeps of it.
+    pub fn compile(spec: &ApiKeysSpec, mut caller: impl FnMut(Principal) -> C) -> Self {
+        let mut table = HashTable::with_capacity(spec.keys.len());
+        for key in &spec.keys {
+            let entry = Entry {
+                digest: key.digest,
+                not_before: key.not_before,
+                expires_at: key.expires_at,
+                disabled: key.disabled,
+                caller: Rc::new(caller(key.principal(&spec.levels))),
+            };
+            table.insert_unique(bucket(&key.digest), entry, |entry| bucket(&entry.digest));
+        }
+        Self { locations: spec.locations.clone(), table }
+    }
+
+    /// Where keys are looked for.
+    pub fn locations(&self) -> &[Location] {
+        &self.locations
+    }
+
+    /// The caller that presents `key`, if it is valid at `now`.
+    ///
+    /// The digest decides where to look, so the look-up tells an attacker nothing about stored keys; the
+    /// digests themselves are compared in constant time.
+    pub fn authenticate(&self, key: &[u8], now: Timestamp) -> Result<&Rc<C>, Refused<'_, C>> {
+        let digest: [u8; 32] = Sha256::digest(key).into();
+        let found = self.table.find(bucket(&digest), |entry| same(&entry.digest, &digest));
+        let refused = |reason| Err(Refused { reason, caller: found.map(|entry| &entry.caller) });
+        match found {
+            None => refused(Reason::ApiKeyUnknown),
+            Some(entry) if entry.disabled => refused(Reason::ApiKeyDisabled),
+            Some(entry) if entry.not_before.is_some_and(|from| now < from) => {
+                refused(Reason::ApiKeyNotYetValid)
+            }
+            Some(entry) if entry.expires_at.is_some_and(|until| now >= until) => {
+                refused(Reason::ApiKeyExpired)
+            }
+            Some(entry) => Ok(&entry.caller),
+        }
+    }
+}
+
+/// A key that does not authenticate.
+pub struct Refused<'a, C> {
+    /// Why.
+    pub reason: Reason,
+    /// Whose key it would be, for the decision record only; `None` when nobody knows it.
+    pub caller: Option<&'a Rc<C>>,
+}
+
+impl ApiKeySpec {
+    fn principal(&self, levels: &[(Level, Vec<String>)]) -> Principal {
+        let granted = levels.iter().filter(|(level, _)| Some(*level) == self.level);
+        Principal {
+            subject: self.client.as_str().into(),
+            kind: PrincipalKind::ApiKey,
+            authority: Arc::from(""),
+            credential_id: self.id.as_str().into(),
+            scopes: self.scopes.iter().map(|s| s.as_str().into()).collect(),
+            roles: self.roles.iter().map(|s| s.as_str().into()).collect(),
+            permissions: granted.flat_map(|(_, names)| names).map(|s| s.as_str().into()).collect(),
+            tier: self.tier.as_deref().map(Into::into),
+            claims: Map::new(),
+        }
+    }
+}
+
+/// SHA-256 is uniform already: eight bytes of it are the hash.
+fn bucket(digest: &[u8; 32]) -> u64 {
+    digest.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    std::hint::black_box(a.iter().zip(b).fold(0_u8, |differs, (a, b)| differs | (a ^ b))) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(id: &str, text: &str) -> ApiKeySpec {
+        ApiKeySpec {
+            id: id.to_owned(),
+            client: "acme".to_owned(),
+            digest: Sha256::digest(text).into(),
+            level: Some(Level::Read),
+            scopes: vec![],
+            roles: vec![],
+            tier: None,
+            not_before: None,
+            expires_at: None,
+            disabled: false,
+        }
+    }
+
+    #[test]
+    fn life_cycle() {
+        let at = Timestamp::from_secs;
+        let spec = ApiKeysSpec {
+            locations: vec![],
+            levels: vec![(Level::Read, vec!["orders:read".to_owned()]), (Level::Write, vec!["*".to_owned()])],
+            keys: vec![
+                key("old", "one"),
+                key("new", "two"),
+                ApiKeySpec { not_before: Some(at(100)), expires_at: Some(at(200)), ..key("window", "three") },
+                ApiKeySpec { disabled: true, ..key("off", "four") },
+            ],
+        };
+        let keys = ApiKeys::compile(&spec, |principal| principal);
+        for (text, now, expected) in [
+            ("one", 0, Ok("old")),
+            ("two", 0, Ok("new")),
+            ("One", 0, Err(Reason::ApiKeyUnknown)),
+            ("", 0, Err(Reason::ApiKeyUnknown)),
+            ("three", 99, Err(Reason::ApiKeyNotYetValid)),
+            ("three", 100, Ok("window")),
+            ("three", 199, Ok("window")),
+            ("three", 200, Err(Reason::ApiKeyExpired)),
+            ("four", 0, Err(Reason::ApiKeyDisabled)),
+        ] {
+            let got = keys.authenticate(text.as_bytes(), at(now));
+            let got = got.map(|caller| &*caller.credential_id).map_err(|refused| refused.reason);
+            assert_eq!(got, expected, "{text} at {now}");
+        }
+        let caller = keys.authenticate(b"one", at(0)).map_err(|refused| refused.reason).unwrap();
+        assert_eq!(*caller.subject, *"acme");
+        assert_eq!(caller.permissions, [Box::from("orders:read")]);
+    }
 }

@@ -65,3 +65,51 @@ impl ClaimPath {
         rest.iter().try_fold(claims.get(first)?, |value, name| value.as_object()?.get(name))
     }
 }
+
+impl Principal {
+    /// A claim's text; `None` when it is missing or is not a string. An API key has one claim, `sub`.
+    pub fn claim_text(&self, path: &ClaimPath) -> Option<&str> {
+        match (self.kind, path.0.as_slice()) {
+            (PrincipalKind::ApiKey, [name]) if name == "sub" => Some(&self.subject),
+            _ => path.find(&self.claims)?.as_str(),
+        }
+    }
+}
+
+/// Text as a header value that is safe to send and can be read back: visible ASCII and inner spaces stay,
+/// everything else (control characters, `%`, non-ASCII, and the bytes in `also`) is percent-encoded UTF-8.
+pub fn header_text(text: &str, also: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if (b' '..=b'~').contains(&byte) && byte != b'%' && !also.contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            for nibble in [byte >> 4, byte & 15] {
+                out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase());
+            }
+        }
+    }
+    // A header's value cannot begin or end with a space.
+    if out.starts_with(' ') || out.ends_with(' ') { out.replace(' ', "%20") } else { out }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_text_is_safe_and_reversible() {
+        for (text, also, expected) in [
+            ("alice", &b""[..], "alice"),
+            ("alice smith", b"", "alice smith"),
+            (" alice", b"", "%20alice"),
+            ("a\r\nx-admin: 1", b"", "a%0D%0Ax-admin: 1"),
+            ("50%", b"", "50%25"),
+            ("é", b"", "%C3%A9"),
+            ("a,b", b",", "a%2Cb"),
+        ] {
+            assert_eq!(header_text(text, also), expected);
+        }
+    }
+}

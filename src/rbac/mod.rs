@@ -1,5 +1,11 @@
 //! Roles, permissions, scopes and ownership.
 
+mod grants;
+mod requirement;
+
+pub use grants::{Grants, Vocabulary};
+pub use requirement::{Denial, Requirement};
+
 use crate::identity::ClaimPath;
 
 /// A role, as configured.

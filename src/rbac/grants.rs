@@ -1,0 +1,234 @@
+//! What a principal holds, as bits: set once when it is verified, tested on every request.
+//!
+//! The policy names a finite set of scopes, permissions and roles that any rule asks for. Each gets a bit;
+//! wildcards and inheritance are resolved here, so that a check is a comparison of words.
+
+use hashbrown::{HashMap, HashSet};
+
+use super::{AlternativeSpec, Names, RequirementSpec, RoleSpec};
+use crate::{fault::Fault, identity::Principal};
+
+/// A set of small numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bits(Vec<u64>);
+
+impl Bits {
+    fn place(bit: usize) -> (usize, u64) {
+        (bit / 64, 1_u64.checked_shl(u32::try_from(bit % 64).unwrap_or(0)).unwrap_or(0))
+    }
+
+    pub(super) fn insert(&mut self, bit: usize) {
+        let (word, mask) = Self::place(bit);
+        if self.0.len() <= word {
+            self.0.resize(word.saturating_add(1), 0);
+        }
+        if let Some(stored) = self.0.get_mut(word) {
+            *stored |= mask;
+        }
+    }
+
+    fn extend(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            *mine |= theirs;
+        }
+    }
+
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        other.0.iter().enumerate().all(|(i, word)| self.0.get(i).copied().unwrap_or(0) & word == *word)
+    }
+
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
+    }
+}
+
+/// Names that rules ask for, each with its bit.
+#[derive(Clone, Debug, Default)]
+struct Index(HashMap<String, usize>);
+
+impl Index {
+    fn intern(&mut self, name: &str) -> usize {
+        let next = self.0.len();
+        *self.0.entry_ref(name).or_insert(next)
+    }
+
+    fn bits<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Bits {
+        let mut bits = Bits::default();
+        for bit in names.into_iter().filter_map(|name| self.0.get(name)) {
+            bits.insert(*bit);
+        }
+        bits
+    }
+
+    fn matching(&self, pattern: &str) -> Bits {
+        let mut bits = Bits::default();
+        for (name, bit) in &self.0 {
+            if permits(pattern, name) {
+                bits.insert(*bit);
+            }
+        }
+        bits
+    }
+}
+
+/// Whether holding `granted` gives `wanted`: equal, `*`, or `orders:*` for anything below `orders:`.
+fn permits(granted: &str, wanted: &str) -> bool {
+    match granted.strip_suffix('*') {
+        None => granted == wanted,
+        Some("") => true,
+        Some(prefix) => prefix.ends_with(':') && wanted.len() > prefix.len() && wanted.starts_with(prefix),
+    }
+}
+
+/// Everything that the policy's rules can ask for, and what each role gives of it.
+#[derive(Clone, Debug, Default)]
+pub struct Vocabulary {
+    scopes: Index,
+    permissions: Index,
+    roles: Index,
+    by_role: HashMap<Box<str>, RoleGrants>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct RoleGrants {
+    /// The role and all that it inherits, as far as rules ask for them.
+    roles: Bits,
+    permissions: Bits,
+}
+
+/// What one principal holds of the [`Vocabulary`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    pub(super) scopes: Bits,
+    pub(super) permissions: Bits,
+    pub(super) roles: Bits,
+}
+
+impl Vocabulary {
+    /// Collects what `requirements` ask for and resolves `roles` against it.
+    ///
+    /// Faults (unknown or circular inheritance) carry paths below `roles`, such as `[2].inherits[0]`.
+    pub fn compile<'a>(
+        roles: &[RoleSpec],
+        requirements: impl IntoIterator<Item = &'a RequirementSpec>,
+    ) -> Result<Self, Vec<Fault>> {
+        let mut vocabulary = Self::default();
+        for alternative in requirements.into_iter().flat_map(|requirement| &requirement.any_of) {
+            vocabulary.intern(alternative);
+        }
+        let by_name: HashMap<&str, (usize, &RoleSpec)> =
+            roles.iter().enumerate().map(|(i, role)| (role.name.as_str(), (i, role))).collect();
+        let mut faults = Vec::new();
+        for (i, role) in roles.iter().enumerate() {
+            match closure(role, &by_name) {
+                Ok(all) => {
+                    let mut grants = RoleGrants {
+                        roles: vocabulary.roles.bits(all.iter().map(|role| role.name.as_str())),
+                        permissions: Bits::default(),
+                    };
+                    for pattern in all.iter().flat_map(|role| &role.permissions) {
+                        grants.permissions.extend(&vocabulary.permissions.matching(pattern));
+                    }
+                    vocabulary.by_role.insert(role.name.as_str().into(), grants);
+                }
+                Err(fault) => faults.push(fault.within(&format!("[{i}]"))),
+            }
+        }
+        if faults.is_empty() { Ok(vocabulary) } else { Err(faults) }
+    }
+
+    fn intern(&mut self, alternative: &AlternativeSpec) {
+        for (names, index) in [
+            (&alternative.scopes, &mut self.scopes),
+            (&alternative.permissions, &mut self.permissions),
+            (&alternative.roles, &mut self.roles),
+        ] {
+            if let Some(Names::All(names) | Names::Any(names)) = names {
+                for name in names {
+                    index.intern(name);
+                }
+            }
+        }
+    }
+
+    /// What `principal` holds: its scopes, its roles with all they inherit, and their permissions.
+    /// Unknown roles grant nothing. Scopes never grant permissions: they bound what a client was
+    /// delegated, roles say what the principal may do.
+    pub fn grants(&self, principal: &Principal) -> Grants {
+        let mut grants = Grants {
+            scopes: self.scopes.bits(principal.scopes.iter().map(AsRef::as_ref)),
+            ..Grants::default()
+        };
+        for held in principal.roles.iter().filter_map(|role| self.by_role.get(role)) {
+            grants.roles.extend(&held.roles);
+            grants.permissions.extend(&held.permissions);
+        }
+        for pattern in &principal.permissions {
+            grants.permissions.extend(&self.permissions.matching(pattern));
+        }
+        grants
+    }
+
+    pub(super) fn scope_bits(&self, names: &[String]) -> Bits {
+        self.scopes.bits(names.iter().map(String::as_str))
+    }
+
+    pub(super) fn permission_bits(&self, names: &[String]) -> Bits {
+        self.permissions.bits(names.iter().map(String::as_str))
+    }
+
+    pub(super) fn role_bits(&self, names: &[String]) -> Bits {
+        self.roles.bits(names.iter().map(String::as_str))
+    }
+}
+
+/// The role and everything that it inherits.
+fn closure<'a>(
+    role: &'a RoleSpec,
+    by_name: &HashMap<&str, (usize, &'a RoleSpec)>,
+) -> Result<Vec<&'a RoleSpec>, Fault> {
+    let mut seen: HashSet<&str> = HashSet::from_iter([role.name.as_str()]);
+    let mut all = vec![role];
+    let mut next = 0;
+    while let Some(current) = all.get(next).copied() {
+        next = next.saturating_add(1);
+        for (i, parent) in current.inherits.iter().enumerate() {
+            if *parent == role.name {
+                return Err(Fault::new("inherits", format!("role \"{parent}\" inherits from itself")));
+            }
+            let Some((_, parent)) = by_name.get(parent.as_str()) else {
+                return Err(Fault::new(format!("inherits[{i}]"), format!("unknown role \"{parent}\"")));
+            };
+            if seen.insert(parent.name.as_str()) {
+                all.push(parent);
+            }
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::permits;
+
+    #[test]
+    fn permission_patterns() {
+        for (granted, wanted, expected) in [
+            ("orders:read", "orders:read", true),
+            ("orders:read", "orders:write", false),
+            ("orders:*", "orders:read", true),
+            ("orders:*", "orders:read:own", true),
+            ("orders:*", "orders:", false),
+            ("orders:*", "orders", false),
+            ("orders:*", "ordersX:read", false),
+            ("*", "anything", true),
+            ("ord*", "orders:read", false),
+            ("orders", "orders:read", false),
+        ] {
+            assert_eq!(permits(granted, wanted), expected, "{granted} gives {wanted}");
+        }
+    }
+}
