@@ -1,1 +1,228 @@
-//! The decision, step by step.
+//! The decision, step by step. No input or output: the host hands over a request head, the time and access to
+//! shared state, and carries out the [`Verdict`].
+
+mod authenticate;
+mod forward;
+mod gate;
+mod record;
+mod step;
+
+pub use authenticate::Caller;
+pub use gate::{Around, Gate};
+pub use step::{Changes, Step, Verdict};
+
+use authenticate::{Credentials, authenticate};
+use record::Trace;
+
+use crate::{
+    policy::{Action, Policy, Rule},
+    problem::{Challenges, Reason, Reply},
+    rate_limit::{self, Outcome, Subject},
+    request::{RequestHead, authority, path::CanonicalPath},
+    route::{RouteMatch, RouteRequest},
+    transport::TransportDecision,
+};
+
+/// One request and its answer. A request is decided once.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// The answer travels over TLS.
+    secure: bool,
+    /// `RateLimit` and `RateLimit-Policy` for the answer.
+    rate_limit_headers: Vec<(&'static str, String)>,
+}
+
+/// Why a request goes no further.
+#[derive(Debug)]
+struct Refusal {
+    reason: Reason,
+    reply: Box<Reply>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, reply: Box::new(Reply::refusal(reason, Challenges::default())) }
+    }
+}
+
+/// The parts of the request line, each present exactly once.
+struct RequestLine<'a> {
+    method: &'a str,
+    host: String,
+    path: CanonicalPath<'a>,
+}
+
+impl Exchange {
+    /// Decides a request.
+    ///
+    /// The order is fixed: transport, path, throttle before authentication, rule, authentication,
+    /// authorization, rate limits. Whatever cannot be read or computed refuses the request.
+    pub fn on_request<'a>(
+        &mut self,
+        gate: &'a Gate,
+        head: &'a RequestHead<'a>,
+        around: &Around<'_>,
+    ) -> Verdict<'a> {
+        let mut trace = Trace::default();
+        match self.decide(gate, head, around, &mut trace) {
+            Ok(changes) => Verdict {
+                record: gate.policy().log_allowed.then(|| trace.record(head, None)),
+                step: Step::Forward(changes),
+                reason: None,
+                evicted: trace.evicted,
+            },
+            Err(refusal) => Verdict {
+                record: Some(trace.record(head, Some(refusal.reason))),
+                step: Step::Reply(refusal.reply),
+                reason: Some(refusal.reason),
+                evicted: trace.evicted,
+            },
+        }
+    }
+
+    /// Headers to set on the answer, whoever made it.
+    pub fn on_response<'a>(&'a self, gate: &'a Gate) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let hsts = self.secure.then(|| gate.policy().transport.hsts()).flatten();
+        let hsts = hsts.map(|value| ("strict-transport-security", value));
+        hsts.into_iter().chain(self.rate_limit_headers.iter().map(|(name, value)| (*name, value.as_str())))
+    }
+
+    fn decide<'a>(
+        &mut self,
+        gate: &'a Gate,
+        head: &'a RequestHead<'a>,
+        around: &Around<'_>,
+        trace: &mut Trace,
+    ) -> Result<Changes<'a>, Refusal> {
+        let policy = gate.policy();
+        let line = self.read_line(policy, head)?;
+        let throttle = policy.limiter.before_authentication();
+        self.limit(gate, throttle, &subject(head, &line, None, ""), around, trace)?;
+
+        let request = RouteRequest {
+            host: &line.host,
+            method: line.method,
+            path: line.path.path(),
+            query: line.path.query(),
+            head,
+        };
+        let matched = policy.router.find(&request).ok_or(Reason::NoRule)?;
+        let rule = policy.rules.get(matched.rule).ok_or(Reason::NoRule)?;
+        trace.rule = Some(rule.name.clone());
+
+        let credentials = Credentials::new(head, line.path.query());
+        let caller = match &rule.action {
+            Action::Deny => return Err(Reason::RuleDenied.into()),
+            Action::AllowAnyone => None,
+            Action::Allow(access) => {
+                let caller = authenticate(gate, access, &credentials, around, trace)
+                    .map_err(|reason| refuse(policy, rule, reason, &[]))?;
+                trace.authenticated(&caller);
+                authorize(policy, rule, &caller, &matched)?;
+                Some(caller)
+            }
+        };
+        let subject = subject(head, &line, caller.as_deref(), &rule.name);
+        self.limit(gate, &rule.limits, &subject, around, trace)?;
+        Ok(forward::changes(policy, rule, head, &line.path, &credentials, caller))
+    }
+
+    fn read_line<'a>(
+        &mut self,
+        policy: &Policy,
+        head: &'a RequestHead<'a>,
+    ) -> Result<RequestLine<'a>, Refusal> {
+        let one = |name| head.single(name).one().ok_or(Reason::MalformedRequest);
+        let (method, target) = (one(":method")?, one(":path")?);
+        let decision = policy.transport.decide(head.tls, head.values("x-forwarded-proto"), method);
+        if let TransportDecision::Pass { secure } = decision {
+            self.secure = secure;
+        }
+        if decision == TransportDecision::Refuse {
+            return Err(Reason::TlsRequired.into());
+        }
+        let path = CanonicalPath::parse(target).map_err(|error| error.reason())?;
+        if let TransportDecision::Redirect(authority) = decision {
+            let query = path.query().map(|query| format!("?{query}")).unwrap_or_default();
+            let location = format!("https://{authority}{}{query}", path.path());
+            return Err(Refusal {
+                reason: Reason::TlsRequired,
+                reply: Box::new(Reply::redirect(location)),
+            });
+        }
+        let method = str::from_utf8(method).map_err(|_| Reason::MalformedRequest)?;
+        let host = authority::host(one(":authority")?).ok_or(Reason::MalformedRequest)?;
+        Ok(RequestLine { method, host: host.into(), path })
+    }
+
+    /// Checks `limits`, all or none of which are charged.
+    fn limit(
+        &mut self,
+        gate: &Gate,
+        limits: &[rate_limit::LimitId],
+        subject: &Subject<'_>,
+        around: &Around<'_>,
+        trace: &mut Trace,
+    ) -> Result<(), Refusal> {
+        if limits.is_empty() {
+            return Ok(());
+        }
+        let unavailable = |_| Refusal::from(Reason::StateUnavailable);
+        let secret = gate.slot_secret(around).map_err(unavailable)?;
+        let policy = gate.policy();
+        let outcome = policy.limiter.check(limits, subject, around.now, around.store, secret);
+        let outcome: Outcome = outcome.map_err(unavailable)?;
+        trace.evicted = trace.evicted.saturating_add(outcome.evicted);
+        let Some(denied) = &outcome.denied else {
+            if policy.rate_limit_headers_always {
+                self.rate_limit_headers.extend(rate_limit::headers(&outcome.statuses));
+            }
+            return Ok(());
+        };
+        trace.limit = Some(denied.limit.to_string());
+        let mut refusal = Refusal::from(Reason::RateLimited);
+        refusal.reply.headers.push(("retry-after", rate_limit::retry_after(denied.retry_after)));
+        refusal.reply.headers.extend(rate_limit::headers(&outcome.statuses));
+        // The answer says it all itself.
+        self.rate_limit_headers.clear();
+        Err(refusal)
+    }
+}
+
+fn subject<'a>(
+    head: &'a RequestHead<'a>,
+    line: &'a RequestLine<'a>,
+    caller: Option<&'a Caller>,
+    rule: &'a str,
+) -> Subject<'a> {
+    Subject {
+        remote_address: head.remote_address,
+        principal: caller.map(|caller| &caller.principal),
+        rule,
+        method: line.method,
+        headers: head,
+    }
+}
+
+fn authorize(
+    policy: &Policy,
+    rule: &Rule,
+    caller: &Caller,
+    matched: &RouteMatch<'_>,
+) -> Result<(), Refusal> {
+    let Action::Allow(access) = &rule.action else { return Err(Reason::RuleDenied.into()) };
+    let Some(requirement) = &access.requirement else { return Ok(()) };
+    requirement
+        .check(&caller.principal, &caller.grants, |name| matched.variable(name))
+        .map_err(|denial| refuse(policy, rule, denial.reason, &denial.scopes))
+}
+
+/// A refusal that tells the client which credentials `rule` takes.
+fn refuse(policy: &Policy, rule: &Rule, reason: Reason, scopes: &[String]) -> Refusal {
+    let (bearer, api_key) = match &rule.action {
+        Action::Allow(access) => (!access.providers.is_empty(), access.api_key),
+        Action::Deny | Action::AllowAnyone => (false, false),
+    };
+    let challenges = Challenges { realm: &policy.realm, bearer, api_key, scopes };
+    Refusal { reason, reply: Box::new(Reply::refusal(reason, challenges)) }
+}

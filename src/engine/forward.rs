@@ -1,0 +1,99 @@
+//! What the upstream gets: the request without credentials and without identity headers that a client made up,
+//! with the caller's identity and the path that was decided on.
+
+use std::{borrow::Cow, rc::Rc};
+
+use super::{Caller, Changes};
+use crate::{
+    config::IdentityField,
+    policy::{Policy, Rule},
+    request::{Location, RequestHead, cookie, credential, path::CanonicalPath, query},
+};
+
+pub(super) fn changes<'a>(
+    policy: &'a Policy,
+    rule: &'a Rule,
+    head: &'a RequestHead<'a>,
+    path: &CanonicalPath<'a>,
+    caller: Option<Rc<Caller>>,
+) -> Changes<'a> {
+    let mut changes = Changes::default();
+    changes.remove.extend(head.headers.iter().map(|(name, _)| *name).filter(|name| is_owned(policy, name)));
+    remove_credentials(policy, head, path, caller.as_deref(), &mut changes);
+    identify(policy, rule, caller, &mut changes);
+    changes
+}
+
+/// Whether only this filter may set the header: its name is one of ours, in any case, with `_` for `-` or not,
+/// since many servers read both alike.
+fn is_owned(policy: &Policy, name: &[u8]) -> bool {
+    let same = |owned: &str| {
+        owned.len() == name.len()
+            && owned.bytes().zip(name).all(|(ours, theirs)| match theirs {
+                b'_' => ours == b'-',
+                theirs => ours == theirs.to_ascii_lowercase(),
+            })
+    };
+    policy.owned_headers.iter().any(|owned| same(owned))
+}
+
+/// Takes every credential out of the request, verified or not: an upstream must never see a key, and could take
+/// a token that nobody checked for one that was. Only a provider that says so forwards the token it verified.
+fn remove_credentials<'a>(
+    policy: &'a Policy,
+    head: &'a RequestHead<'a>,
+    path: &CanonicalPath<'a>,
+    caller: Option<&Caller>,
+    changes: &mut Changes<'a>,
+) {
+    let (mut cookies, mut params): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    for location in &policy.credential_locations {
+        if caller.is_some_and(|caller| caller.forwards(location)) {
+            continue;
+        }
+        match location {
+            Location::Header { name, prefix } => {
+                let holds = |value: &[u8]| credential::strip_prefix(value, prefix).is_some();
+                if head.values(name).any(holds) {
+                    changes.remove.push(name.as_bytes());
+                }
+            }
+            Location::Cookie(name) => cookies.push(name),
+            Location::Query(name) => params.push(name),
+        }
+    }
+    let stripped = path.query().and_then(|query| query::without(query, &params));
+    if stripped.is_some() || path.rewritten() {
+        let query = stripped.as_deref().or(path.query()).unwrap_or_default();
+        let separator = if query.is_empty() { "" } else { "?" };
+        changes.set.push((":path", Cow::Owned(format!("{}{separator}{query}", path.path()))));
+    }
+    match cookie::without(head, &cookies) {
+        None => {}
+        Some(rest) if rest.is_empty() => changes.remove.push(b"cookie"),
+        Some(rest) => changes.set.push(("cookie", Cow::Owned(rest))),
+    }
+}
+
+fn identify<'a>(policy: &'a Policy, rule: &'a Rule, caller: Option<Rc<Caller>>, changes: &mut Changes<'a>) {
+    let names = &policy.identity_headers;
+    if names.sends(IdentityField::Rule) {
+        changes.set.push((&names.rule, Cow::Borrowed(&rule.header)));
+    }
+    let Some(caller) = caller else { return };
+    let mut send = |field, name: &'a str, value: Cow<'a, str>| {
+        if names.sends(field) {
+            changes.set.push((name, value));
+        }
+    };
+    send(IdentityField::Kind, &names.kind, Cow::Borrowed(caller.principal.kind.as_str()));
+    send(IdentityField::Subject, &names.subject, Cow::Owned(caller.headers.subject.clone()));
+    send(IdentityField::Scopes, &names.scopes, Cow::Owned(caller.headers.scopes.clone()));
+    send(IdentityField::Roles, &names.roles, Cow::Owned(caller.headers.roles.clone()));
+    let provider = caller.provider.and_then(|provider| policy.providers.get(provider));
+    for ((_, name), value) in provider.iter().flat_map(|p| p.claim_to_headers()).zip(&caller.headers.claims) {
+        if let Some(value) = value {
+            changes.set.push((name, Cow::Owned(value.clone())));
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The decision record: one line of JSON per decision, for operators.
+//!
+//! It names the rule, the reason and who asked, never what they asked with: no token, key, cookie, header
+//! value but the request id, and no query string, which may hold credentials.
+
+use std::rc::Rc;
+
+use serde_json::{Map, Value};
+
+use super::Caller;
+use crate::{problem::Reason, request::RequestHead};
+
+/// What became known while deciding.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    /// The matched rule.
+    pub(super) rule: Option<Rc<str>>,
+    /// Who it was, or whose credential it would have been.
+    pub(super) principal: Option<Rc<Caller>>,
+    /// The limit that refused.
+    pub(super) limit: Option<String>,
+    /// More about the reason, for operators.
+    pub(super) detail: Option<String>,
+    /// Rate-limit entries that had to make room.
+    pub(super) evicted: u32,
+}
+
+/// Client-chosen text is cut to this many characters.
+const LONGEST_TEXT: usize = 256;
+
+impl Trace {
+    /// `reason` is `None` for an allowed request.
+    pub(super) fn record(&self, head: &RequestHead<'_>, reason: Option<Reason>) -> String {
+        let text = |text: &str| Value::from(text.chars().take(LONGEST_TEXT).collect::<String>());
+        let header = |name| head.single(name).one().and_then(|value| str::from_utf8(value).ok());
+        let mut record = Map::new();
+        let mut add = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                record.insert(name.to_owned(), value);
+            }
+        };
+        add("decision", Some(if reason.is_some() { "deny" } else { "allow" }.into()));
+        add("reason", reason.map(|reason| reason.code().into()));
+        add("detail", self.detail.as_deref().map(text));
+        add("rule", self.rule.as_deref().map(text));
+        add("method", header(":method").map(text));
+        add("path", header(":path").and_then(|target| target.split('?').next()).map(text));
+        if let Some(caller) = &self.principal {
+            let principal = &caller.principal;
+            add("principal", Some(text(&principal.subject)));
+            add("kind", Some(principal.kind.as_str().into()));
+            let named = |value: &str| (!value.is_empty()).then(|| text(value));
+            add("authority", named(&principal.authority));
+            add("credential", named(&principal.credential_id));
+        }
+        add("limit", self.limit.as_deref().map(text));
+        add("address", head.remote_address.map(|address| address.to_string().into()));
+        add("requestId", header("x-request-id").map(text));
+        Value::Object(record).to_string()
+    }
+}

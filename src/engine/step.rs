@@ -1,0 +1,36 @@
+//! What the engine tells its host to do.
+
+use std::borrow::Cow;
+
+use crate::problem::{Reason, Reply};
+
+/// The outcome of one request, for the host to carry out.
+#[derive(Debug)]
+pub struct Verdict<'a> {
+    /// What to do.
+    pub step: Step<'a>,
+    /// Why it was refused; `None` when it was allowed.
+    pub reason: Option<Reason>,
+    /// The decision record, one line of JSON; `None` when the policy wants none for this outcome.
+    pub record: Option<String>,
+    /// Rate-limit entries that had to make room.
+    pub evicted: u32,
+}
+
+/// What to do with a request.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// Let it go on, with these changes. Every one of them must succeed, or the request must be refused.
+    Forward(Changes<'a>),
+    /// Answer it here.
+    Reply(Box<Reply>),
+}
+
+/// Changes to the headers of a forwarded request. Removals come first.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes<'a> {
+    /// Names to remove, as the request spells them; with every value they have.
+    pub remove: Vec<&'a [u8]>,
+    /// Headers to set, replacing every value they have. May hold `:path` and `cookie`.
+    pub set: Vec<(&'a str, Cow<'a, str>)>,
+}
