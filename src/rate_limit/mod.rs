@@ -1,6 +1,25 @@
 //! Local rate limits: GCRA over a bounded table in the store that all workers share.
+//!
+//! [`Limiter::compile`] turns the [`LimitSpec`]s of a policy into a [`Limiter`], whose [`Limiter::check`]
+//! admits a request under all of its limits or under none. [`quota`] and [`gcra`] hold the arithmetic,
+//! [`slots`] the table, [`headers`] what clients are told.
 
 use std::time::Duration;
+
+mod compile;
+mod few;
+pub mod gcra;
+pub mod headers;
+mod key;
+mod limiter;
+pub mod quota;
+pub mod slots;
+
+pub use compile::{MAX_NAME, MAX_TABLES};
+pub use few::Few;
+pub use key::{HeaderValues, Subject};
+pub use limiter::{Denial, LimitId, Limiter, Outcome, Status};
+pub use slots::SlotSecret;
 
 /// One limit, as configured.
 #[derive(Clone, Debug)]

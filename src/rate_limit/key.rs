@@ -1,0 +1,142 @@
+//! What a limit counts apart: the parts of its key as bytes that no two keys share.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{KeyPart, slots::KeyHasher};
+use crate::{
+    identity::{Principal, PrincipalKind},
+    request::RequestHead,
+};
+
+/// The headers of a request, as far as keys need them.
+pub trait HeaderValues {
+    /// Calls `visit` with every value of the header `name` (lower case), in order.
+    fn visit(&self, name: &str, visit: &mut dyn FnMut(&[u8]));
+}
+
+impl HeaderValues for RequestHead<'_> {
+    fn visit(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
+        self.values(name).for_each(visit);
+    }
+}
+
+/// A request as limits see it.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The client's address; `None` when it could not be read, which makes limits by address unavailable.
+    pub remote_address: Option<IpAddr>,
+    /// Who is calling; `None` before authentication and for anonymous requests, which share one key.
+    pub principal: Option<&'a Principal>,
+    /// The name of the matched rule; empty before matching.
+    pub rule: &'a str,
+    /// The method, compared exactly (RFC 9110 section 9.1).
+    pub method: &'a str,
+    /// The headers.
+    pub headers: &'a dyn HeaderValues,
+}
+
+/// The key could not be formed: the address is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoAddress;
+
+/// How many leading bits of an address count.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Prefixes {
+    /// 1 to 32.
+    pub(super) ipv4: u8,
+    /// 1 to 128.
+    pub(super) ipv6: u8,
+}
+
+/// Feeds the parts to the hash, each so that its end can be told.
+pub(super) fn hash_parts(
+    hasher: &mut KeyHasher,
+    parts: &[KeyPart],
+    prefixes: Prefixes,
+    subject: &Subject<'_>,
+) -> Result<(), NoAddress> {
+    for part in parts {
+        match part {
+            KeyPart::RemoteAddress => match cut(subject.remote_address.ok_or(NoAddress)?, prefixes) {
+                IpAddr::V4(address) => {
+                    hasher.fixed([4]);
+                    hasher.fixed(address.octets());
+                }
+                IpAddr::V6(address) => {
+                    hasher.fixed([6]);
+                    hasher.fixed(address.octets());
+                }
+            },
+            KeyPart::Principal => match subject.principal {
+                None => hasher.fixed([0]),
+                Some(principal) => {
+                    hasher.fixed([1]);
+                    hasher.sized(principal.kind.as_str().as_bytes());
+                    hasher.sized(principal.authority.as_bytes());
+                    hasher.sized(principal.subject.as_bytes());
+                }
+            },
+            KeyPart::ApiKey => match subject.principal {
+                Some(principal) if principal.kind == PrincipalKind::ApiKey => {
+                    hasher.fixed([1]);
+                    hasher.sized(principal.credential_id.as_bytes());
+                }
+                _ => hasher.fixed([0]),
+            },
+            KeyPart::Route => hasher.sized(subject.rule.as_bytes()),
+            KeyPart::Header(name) => {
+                subject.headers.visit(name, &mut |value| {
+                    hasher.fixed([1]);
+                    hasher.sized(value);
+                });
+                hasher.fixed([0]);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The address with all bits after the prefix cleared. An IPv4 address in IPv6 form (RFC 4291 section
+/// 2.5.5.2), as a dual-stack listener reports it, is that IPv4 address.
+fn cut(address: IpAddr, prefixes: Prefixes) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let host_bits = 32_u32.saturating_sub(prefixes.ipv4.into());
+            let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
+        }
+        IpAddr::V6(address) => {
+            let host_bits = 128_u32.saturating_sub(prefixes.ipv6.into());
+            let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_cut_to_the_prefix() {
+        for (address, ipv4, ipv6, expected) in [
+            ("192.0.2.77", 32, 64, "192.0.2.77"),
+            ("192.0.2.77", 24, 64, "192.0.2.0"),
+            ("192.0.2.77", 1, 64, "128.0.0.0"),
+            ("::ffff:192.0.2.77", 32, 64, "192.0.2.77"),
+            ("::ffff:192.0.2.77", 24, 64, "192.0.2.0"),
+            ("2001:db8:1:2:3:4:5:6", 32, 64, "2001:db8:1:2::"),
+            ("2001:db8:1:2:3:4:5:6", 32, 56, "2001:db8:1::"),
+            ("2001:db8:1:2:3:4:5:6", 32, 128, "2001:db8:1:2:3:4:5:6"),
+            ("2001:db8:1:2:3:4:5:6", 32, 1, "::"),
+            ("::1", 32, 128, "::1"),
+        ] {
+            let prefixes = Prefixes { ipv4, ipv6 };
+            assert_eq!(
+                cut(address.parse().unwrap(), prefixes).to_string(),
+                expected,
+                "{address}/{ipv4}/{ipv6}"
+            );
+        }
+    }
+}

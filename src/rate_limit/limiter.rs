@@ -1,0 +1,303 @@
+//! Decides whether the limits of a request admit it: all are checked, then all are charged or none.
+//!
+//! Counters are shared by all workers. A limit costs one read and one compare-and-set; when another worker
+//! wrote in between, the limit is read and judged again, so of a concurrent burst exactly the quota is
+//! admitted. Only when a later limit of the same request then turns out used up is an earlier one refunded.
+
+use std::time::Duration;
+
+use super::{
+    KeyPart,
+    few::Few,
+    gcra::{self, Decision},
+    key::{self, Prefixes, Subject},
+    quota::Quota,
+    slots::{MAX_WINDOWS, Place, Slot, SlotKey, SlotSecret, Tats},
+};
+use crate::{
+    store::{SharedStore, StoreError},
+    time::Timestamp,
+};
+
+/// How often one limit is judged again because another worker wrote first. Each time somebody else got
+/// ahead; a worker that loses so often sees an overload and answers 503.
+const MAX_CONFLICTS: usize = 16;
+
+/// The same for taking a charge back, where giving up only costs the client one request.
+const MAX_REFUND_CONFLICTS: usize = 4;
+
+/// A limit of one [`Limiter`]; meaningless for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LimitId(usize);
+
+impl LimitId {
+    pub(super) const fn new(index: usize) -> Self {
+        Self(index)
+    }
+}
+
+/// The limits of a policy.
+#[derive(Clone, Debug)]
+pub struct Limiter {
+    pub(super) limits: Vec<Limit>,
+    pub(super) before: Vec<LimitId>,
+}
+
+/// One limit, compiled.
+#[derive(Clone, Debug)]
+pub(super) struct Limit {
+    pub(super) name: Box<str>,
+    pub(super) key: Vec<KeyPart>,
+    pub(super) prefixes: Prefixes,
+    /// Empty: every method.
+    pub(super) methods: Vec<Box<str>>,
+    pub(super) before_authentication: bool,
+    pub(super) own: Plan,
+    pub(super) tiers: Vec<(Box<str>, Plan)>,
+}
+
+/// The windows of a limit, or of one of its tiers. Each counts in a table of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// 1 to `MAX_WINDOWS`.
+    pub(super) quotas: Vec<Quota>,
+    /// Of the keys of its slots.
+    pub(super) prefix: Box<str>,
+    /// Tells tiers apart within a key's hash.
+    pub(super) tag: u64,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// `None`: admitted, and charged to every limit. Otherwise charged to none.
+    pub denied: Option<Denial>,
+    /// Where the client stands after the decision: one for each window of each limit that applied.
+    pub statuses: Few<Status, 4>,
+    /// Counters of other clients that had to go; more than a few say that the table is too small for the
+    /// number of clients, and that some may be refused early.
+    pub evicted: u32,
+}
+
+impl Outcome {
+    /// Whether every limit admits the request; also true when no limit applies.
+    pub const fn admitted(&self) -> bool {
+        self.denied.is_none()
+    }
+}
+
+/// Which limit refused and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The limit with the longest wait; its name is [`Limiter::name`].
+    pub limit: LimitId,
+    /// When the request would be admitted by every limit that was checked. Never zero.
+    pub retry_after: Duration,
+}
+
+/// How much of one window is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The limit; its name is [`Limiter::name`].
+    pub limit: LimitId,
+    /// What the window promises; depends on the tier.
+    pub quota: Quota,
+    /// Whether the limit has this window alone.
+    pub only_window: bool,
+    /// Requests that would be admitted at once.
+    pub remaining: u32,
+    /// When the whole burst is available again.
+    pub reset_after: Duration,
+}
+
+/// One limit of the request at hand.
+struct Pending<'l> {
+    limit: LimitId,
+    plan: &'l Plan,
+    key: SlotKey,
+    place: Place,
+    slot: Slot,
+    before: Tats,
+    /// `Err`: denied for so long.
+    after: Result<Tats, Duration>,
+    evicts: bool,
+}
+
+impl Limiter {
+    /// The limit of this name.
+    pub fn id(&self, name: &str) -> Option<LimitId> {
+        self.limits.iter().position(|limit| *limit.name == *name).map(LimitId)
+    }
+
+    /// The limit's name; empty for the id of another limiter.
+    pub fn name(&self, id: LimitId) -> &str {
+        self.limits.get(id.0).map_or("", |limit| &limit.name)
+    }
+
+    /// The names of all limits, in the order of the document.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.limits.iter().map(|limit| &*limit.name)
+    }
+
+    /// The limits that every request is charged to before authentication.
+    pub fn before_authentication(&self) -> &[LimitId] {
+        &self.before
+    }
+
+    /// Whether the limit is one of [`Limiter::before_authentication`], which rules cannot name.
+    pub fn is_before_authentication(&self, id: LimitId) -> bool {
+        self.before.contains(&id)
+    }
+
+    /// Charges the request to those of `limits` that apply to its method, or to none of them.
+    ///
+    /// [`StoreError::Unavailable`] means that no decision was possible: the store does not answer, other
+    /// workers always wrote first, an address is needed and not known, or an id is not ours. Deny then.
+    pub fn check(
+        &self,
+        limits: &[LimitId],
+        subject: &Subject<'_>,
+        now: Timestamp,
+        store: &dyn SharedStore,
+        secret: &SlotSecret,
+    ) -> Result<Outcome, StoreError> {
+        let mut all = Few::<Pending<'_>, 1>::default();
+        for id in limits {
+            let limit = self.limits.get(id.0).ok_or(StoreError::Unavailable)?;
+            if limit.methods.is_empty() || limit.methods.iter().any(|method| **method == *subject.method) {
+                all.push(Pending::open(*id, limit, subject, now, store, secret)?);
+            }
+        }
+        if all.iter().all(|pending| pending.after.is_ok()) {
+            charge(&mut all, now, store)?;
+        }
+        let mut outcome = Outcome::default();
+        for pending in all.iter() {
+            if let Err(retry_after) = pending.after {
+                if outcome.denied.is_none_or(|longest| longest.retry_after < retry_after) {
+                    outcome.denied = Some(Denial { limit: pending.limit, retry_after });
+                }
+                if pending.slot.healed() {
+                    // Best effort: whoever comes next tries again.
+                    let _ = pending.slot.write(store, pending.key.as_str());
+                }
+            }
+        }
+        for pending in all.iter() {
+            if outcome.admitted() && pending.evicts {
+                outcome.evicted = outcome.evicted.saturating_add(1);
+            }
+            let tats = match pending.after {
+                Ok(after) if outcome.admitted() => after,
+                _ => pending.before,
+            };
+            for (quota, tat) in pending.plan.quotas.iter().zip(tats) {
+                let (remaining, reset_after) = gcra::standing(quota, tat, now);
+                let only_window = pending.plan.quotas.len() == 1;
+                let status =
+                    Status { limit: pending.limit, quota: *quota, only_window, remaining, reset_after };
+                outcome.statuses.push(status);
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+/// Writes every charge, or none: what was written before a denial or an error is taken back.
+///
+/// Between the write and the refund other requests of the client see the charge and may be denied; none is
+/// ever admitted that should not be.
+fn charge(all: &mut Few<Pending<'_>, 1>, now: Timestamp, store: &dyn SharedStore) -> Result<(), StoreError> {
+    let mut written = 0_usize;
+    let mut result = Ok(());
+    for pending in all.iter_mut() {
+        result = pending.write(now, store);
+        if result.is_err() || pending.after.is_err() {
+            break;
+        }
+        written = written.saturating_add(1);
+    }
+    if written < all.iter().count() {
+        for pending in all.iter().take(written) {
+            pending.refund(now, store);
+        }
+    }
+    result
+}
+
+impl<'l> Pending<'l> {
+    fn open(
+        id: LimitId,
+        limit: &'l Limit,
+        subject: &Subject<'_>,
+        now: Timestamp,
+        store: &dyn SharedStore,
+        secret: &SlotSecret,
+    ) -> Result<Self, StoreError> {
+        let tier = subject.principal.and_then(|principal| principal.tier.as_deref());
+        let tier = tier.and_then(|name| limit.tiers.iter().find(|(tier, _)| **tier == *name));
+        let plan = tier.map_or(&limit.own, |(_, plan)| plan);
+        let mut hasher = secret.hasher();
+        hasher.sized(limit.name.as_bytes());
+        hasher.fixed(plan.tag.to_le_bytes());
+        key::hash_parts(&mut hasher, &limit.key, limit.prefixes, subject)
+            .map_err(|key::NoAddress| StoreError::Unavailable)?;
+        let place = hasher.finish();
+        let key = SlotKey::new(&plan.prefix, place.slot);
+        let slot = Slot::read(store, key.as_str(), &plan.quotas, now)?;
+        let before = [0; MAX_WINDOWS];
+        let mut pending =
+            Self { limit: id, plan, key, place, slot, before, after: Ok(before), evicts: false };
+        pending.judge(now);
+        Ok(pending)
+    }
+
+    /// Judges every window, and puts the charge into our copy of the slot if all admit.
+    fn judge(&mut self, now: Timestamp) {
+        self.before = self.slot.tats(self.place.fingerprint);
+        self.after = Ok(self.before);
+        for (i, (quota, tat)) in self.plan.quotas.iter().zip(self.before).enumerate() {
+            match (gcra::decide(quota, tat, now), &mut self.after) {
+                (Decision::Allowed { new_tat, .. }, Ok(after)) => {
+                    if let Some(tat) = after.get_mut(i) {
+                        *tat = new_tat;
+                    }
+                }
+                (Decision::Allowed { .. }, Err(_)) => {}
+                (Decision::Denied { retry_after, .. }, Ok(_)) => self.after = Err(retry_after),
+                (Decision::Denied { retry_after, .. }, Err(longest)) => *longest = retry_after.max(*longest),
+            }
+        }
+        if let Ok(after) = self.after {
+            self.evicts = self.slot.charge(self.place.fingerprint, &after, now);
+        }
+    }
+
+    /// Writes the charge, judging again as often as another worker wrote first; it may end in a denial.
+    fn write(&mut self, now: Timestamp, store: &dyn SharedStore) -> Result<(), StoreError> {
+        for _ in 0..MAX_CONFLICTS {
+            match self.slot.write(store, self.key.as_str()) {
+                Err(StoreError::Conflict) => {}
+                other => return other,
+            }
+            self.slot = Slot::read(store, self.key.as_str(), &self.plan.quotas, now)?;
+            self.judge(now);
+            if self.after.is_err() {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Unavailable)
+    }
+
+    fn refund(&self, now: Timestamp, store: &dyn SharedStore) {
+        let Ok(charged) = self.after else { return };
+        for _ in 0..MAX_REFUND_CONFLICTS {
+            let Ok(mut slot) = Slot::read(store, self.key.as_str(), &self.plan.quotas, now) else { return };
+            if !slot.refund(self.place.fingerprint, &charged, &self.plan.quotas)
+                || slot.write(store, self.key.as_str()) != Err(StoreError::Conflict)
+            {
+                return;
+            }
+        }
+    }
+}

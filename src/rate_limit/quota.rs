@@ -1,0 +1,150 @@
+//! A window of a limit as checked numbers: how often a request is due, and how much may be owed.
+
+use std::time::Duration;
+
+use super::WindowSpec;
+use crate::fault::Fault;
+
+/// The longest window, and the longest time that an empty bucket may take to fill.
+///
+/// It keeps every sum of an instant and a debt far inside `u64` nanoseconds until the year 2553.
+pub const MAX_WINDOW: Duration = Duration::from_secs(366 * 86_400);
+
+/// The highest rate: one request per microsecond.
+///
+/// Intervals are whole nanoseconds, rounded up; from a microsecond on that takes less than 0.1 % off the
+/// promised rate. Below, a rate could come out at half of what was asked for.
+pub const MAX_REQUESTS_PER_SECOND: u32 = 1_000_000;
+
+/// What a window promises, as GCRA counts it.
+///
+/// The interval between requests is `per / requests` rounded **up** to a nanosecond, so rounding can only
+/// withhold: a full bucket admits exactly `burst` requests at once, and any span of time `s` admits at most
+/// `burst + s / interval` requests, which is never more than `burst + requests * s / per`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    requests: u32,
+    window_secs: u32,
+    burst: u32,
+    // INVARIANT: 1000 <= interval, burst >= 1, full_debt == interval * burst.
+    interval: u64,
+    full_debt: u64,
+}
+
+impl Quota {
+    /// Checks the numbers of one window; fault paths are relative to it.
+    pub fn compile(spec: &WindowSpec) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        for (name, value) in [("requests", spec.requests), ("burst", spec.burst)] {
+            if value == 0 {
+                faults.push(Fault::new(name, "must be at least 1"));
+            }
+        }
+        let per = spec.per.as_nanos();
+        if spec.per < Duration::from_secs(1) {
+            faults.push(Fault::new("unit", "a window must be at least 1s"));
+        } else if spec.per.subsec_nanos() != 0 {
+            faults.push(Fault::new("unit", "a window must be a whole number of seconds"));
+        } else if spec.per > MAX_WINDOW {
+            faults.push(Fault::new("unit", "a window must be at most 366 days"));
+        } else if u128::from(spec.requests)
+            > u128::from(MAX_REQUESTS_PER_SECOND).saturating_mul(spec.per.as_secs().into())
+        {
+            faults
+                .push(Fault::new("requests", format!("must be at most {MAX_REQUESTS_PER_SECOND} a second")));
+        } else if spec.requests != 0
+            && per.saturating_mul(spec.burst.into())
+                > MAX_WINDOW.as_nanos().saturating_mul(spec.requests.into())
+        {
+            faults.push(Fault::new("burst", "must be reached again within 366 days at this rate"));
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Self::from_checked(spec, per)
+            .ok_or_else(|| vec![Fault::new("requests", "does not make a rate that can be counted")])
+    }
+
+    /// `None` where a number does not fit, which the checks of `compile` exclude.
+    fn from_checked(spec: &WindowSpec, per: u128) -> Option<Self> {
+        let interval = per.checked_add(u128::from(spec.requests).checked_sub(1)?)?;
+        let interval = u64::try_from(interval.checked_div(spec.requests.into())?).ok()?;
+        Some(Self {
+            requests: spec.requests,
+            window_secs: u32::try_from(spec.per.as_secs()).ok()?,
+            burst: spec.burst,
+            interval,
+            full_debt: interval.checked_mul(spec.burst.into())?,
+        })
+    }
+
+    /// Requests per window, as configured; never 0.
+    pub const fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// The window's length in seconds; never 0.
+    pub const fn window_secs(&self) -> u32 {
+        self.window_secs
+    }
+
+    /// How many requests a full bucket admits at once; never 0.
+    pub const fn burst(&self) -> u32 {
+        self.burst
+    }
+
+    /// Nanoseconds between two requests at the steady rate.
+    pub const fn interval(&self) -> u64 {
+        self.interval
+    }
+
+    /// Nanoseconds that an empty bucket takes to be full again: `interval * burst`.
+    pub const fn full_debt(&self) -> u64 {
+        self.full_debt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(requests: u32, secs: u64, burst: u32) -> WindowSpec {
+        WindowSpec { requests, per: Duration::from_secs(secs), burst }
+    }
+
+    #[test]
+    fn intervals_are_rounded_up() {
+        for (spec, interval, full_debt) in [
+            (window(1, 1, 1), 1_000_000_000, 1_000_000_000),
+            (window(3, 1, 3), 333_333_334, 1_000_000_002),
+            (window(7, 60, 2), 8_571_428_572, 17_142_857_144),
+            (window(1_000_000, 1, 1), 1_000, 1_000),
+            (window(999_999, 1, 1), 1_001, 1_001),
+            (window(u32::MAX, 86_400, u32::MAX), 20_117, 86_401_857_073_515),
+            (window(1, 31_622_400, 1), 31_622_400_000_000_000, 31_622_400_000_000_000),
+        ] {
+            let quota = Quota::compile(&spec).unwrap();
+            assert_eq!((quota.interval(), quota.full_debt()), (interval, full_debt), "{spec:?}");
+        }
+    }
+
+    #[test]
+    fn faults_name_the_field() {
+        for (spec, path) in [
+            (window(0, 1, 1), "requests"),
+            (window(1, 1, 0), "burst"),
+            (window(1, 0, 1), "unit"),
+            (WindowSpec { requests: 1, per: Duration::from_millis(1500), burst: 1 }, "unit"),
+            (window(1, 366 * 86_400 + 1, 1), "unit"),
+            (WindowSpec { requests: 1, per: Duration::MAX, burst: 1 }, "unit"),
+            (window(1_000_001, 1, 1), "requests"),
+            (window(1, 86_400, 367), "burst"),
+            (window(1, 1, u32::MAX), "burst"),
+        ] {
+            let faults = Quota::compile(&spec).unwrap_err();
+            assert_eq!(faults.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), [path], "{spec:?}");
+        }
+        assert_eq!(Quota::compile(&window(0, 0, 0)).unwrap_err().len(), 3);
+        Quota::compile(&window(1, 86_400, 366)).unwrap();
+    }
+}
