@@ -7,6 +7,7 @@ use crate::{
     config::{self, ActionSpec, Document, IdentityField, IdentityHeadersSpec, MethodSpec, RuleSpec},
     engine::Caller,
     fault::Fault,
+    identity::header_text,
     jwt::Provider,
     rate_limit::{LimitId, Limiter},
     rbac::{Requirement, Vocabulary},
@@ -38,6 +39,8 @@ pub struct Policy {
 /// One rule.
 pub(crate) struct Rule {
     pub(crate) name: Rc<str>,
+    /// The name as a header value.
+    pub(crate) header: String,
     pub(crate) action: Action,
     pub(crate) limits: Vec<LimitId>,
 }
@@ -53,6 +56,8 @@ pub(crate) enum Action {
 pub(crate) struct Access {
     /// Indexes of the providers whose tokens it takes; may be empty if it takes API keys.
     pub(crate) providers: Vec<usize>,
+    /// Where those tokens may stand, each once.
+    pub(crate) token_locations: Vec<Location>,
     /// It takes API keys.
     pub(crate) api_key: bool,
     /// `None`: every authenticated principal may.
@@ -120,7 +125,7 @@ impl Policy {
             .collect();
         let identity = &document.identity_headers;
         let api_keys = document.api_keys.as_ref().map(|spec| {
-            ApiKeys::compile(spec, |principal| Caller::new(principal, &vocabulary, Vec::new(), None))
+            ApiKeys::compile(spec, |principal| Caller::new(principal, &vocabulary, None, Vec::new()))
         });
         let claim_headers = document.providers.iter().flat_map(|provider| &provider.claim_to_headers);
         let owned = [&identity.subject, &identity.kind, &identity.scopes, &identity.roles, &identity.rule];
@@ -131,12 +136,12 @@ impl Policy {
             .collect();
         owned_headers.sort();
         owned_headers.dedup();
-        let locations = document.providers.iter().flat_map(|provider| &provider.locations);
-        let mut credential_locations: Vec<Location> = Vec::new();
-        for location in locations.chain(document.api_keys.iter().flat_map(|keys| &keys.locations)) {
-            if !credential_locations.contains(location) {
-                credential_locations.push(location.clone());
-            }
+        let mut credential_locations = Vec::new();
+        for provider in &document.providers {
+            add_new(&mut credential_locations, &provider.locations);
+        }
+        if let Some(keys) = &document.api_keys {
+            add_new(&mut credential_locations, &keys.locations);
         }
         Ok(Self {
             rules: rules?,
@@ -153,6 +158,11 @@ impl Policy {
             log_allowed: document.log_allowed,
             rate_limit_headers_always: document.rate_limit_headers_always,
         })
+    }
+
+    /// What the policy holds, in a few words for the log.
+    pub fn summary(&self) -> String {
+        format!("{} rules, {} token providers", self.rules.len(), self.providers.len())
     }
 
     /// Whether deciding needs to know if the connection carried TLS.
@@ -182,22 +192,25 @@ impl RuleSpec {
             ActionSpec::Allow { authenticate, authorize } => {
                 let mut access = Access {
                     providers: Vec::new(),
+                    token_locations: Vec::new(),
                     api_key: false,
                     requirement: authorize.as_ref().map(|spec| Requirement::compile(spec, vocabulary)),
                 };
                 for method in authenticate {
                     match method {
                         MethodSpec::ApiKey => access.api_key = true,
-                        MethodSpec::Jwt(name) => access
-                            .providers
-                            .push(document.providers.iter().position(|provider| provider.name == *name)?),
+                        MethodSpec::Jwt(name) => {
+                            let index = document.providers.iter().position(|spec| spec.name == *name)?;
+                            access.providers.push(index);
+                            add_new(&mut access.token_locations, &document.providers.get(index)?.locations);
+                        }
                     }
                 }
                 Action::Allow(access)
             }
         };
         let limits = self.rate_limits.iter().map(|name| limiter.id(name)).collect::<Option<_>>()?;
-        Some(Rule { name: self.name.as_str().into(), action, limits })
+        Some(Rule { name: self.name.as_str().into(), header: header_text(&self.name, b""), action, limits })
     }
 }
 
@@ -219,6 +232,15 @@ fn owner_variables(document: &Document, router: &Router) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// Adds what is not there yet.
+fn add_new(all: &mut Vec<Location>, some: &[Location]) {
+    for location in some {
+        if !all.contains(location) {
+            all.push(location.clone());
+        }
+    }
 }
 
 impl IdentityHeadersSpec {

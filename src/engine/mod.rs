@@ -11,7 +11,9 @@ pub use authenticate::Caller;
 pub use gate::{Around, Gate};
 pub use step::{Changes, Step, Verdict};
 
-use authenticate::{Credentials, authenticate};
+use std::{borrow::Cow, rc::Rc};
+
+use authenticate::authenticate;
 use record::Trace;
 
 use crate::{
@@ -48,7 +50,7 @@ impl From<Reason> for Refusal {
 /// The parts of the request line, each present exactly once.
 struct RequestLine<'a> {
     method: &'a str,
-    host: String,
+    host: Cow<'a, str>,
     path: CanonicalPath<'a>,
 }
 
@@ -110,21 +112,20 @@ impl Exchange {
         let rule = policy.rules.get(matched.rule).ok_or(Reason::NoRule)?;
         trace.rule = Some(rule.name.clone());
 
-        let credentials = Credentials::new(head, line.path.query());
         let caller = match &rule.action {
             Action::Deny => return Err(Reason::RuleDenied.into()),
             Action::AllowAnyone => None,
             Action::Allow(access) => {
-                let caller = authenticate(gate, access, &credentials, around, trace)
+                let caller = authenticate(gate, access, head, line.path.query(), around, trace)
                     .map_err(|reason| refuse(policy, rule, reason, &[]))?;
-                trace.authenticated(&caller);
+                trace.principal = Some(Rc::clone(&caller));
                 authorize(policy, rule, &caller, &matched)?;
                 Some(caller)
             }
         };
         let subject = subject(head, &line, caller.as_deref(), &rule.name);
         self.limit(gate, &rule.limits, &subject, around, trace)?;
-        Ok(forward::changes(policy, rule, head, &line.path, &credentials, caller))
+        Ok(forward::changes(policy, rule, head, &line.path, caller))
     }
 
     fn read_line<'a>(
@@ -151,8 +152,8 @@ impl Exchange {
             });
         }
         let method = str::from_utf8(method).map_err(|_| Reason::MalformedRequest)?;
-        let host = authority::host(one(":authority")?).ok_or(Reason::MalformedRequest)?;
-        Ok(RequestLine { method, host: host.into(), path })
+        let host = authority::host(one(":authority")?).map_err(|_| Reason::MalformedRequest)?;
+        Ok(RequestLine { method, host, path })
     }
 
     /// Checks `limits`, all or none of which are charged.
@@ -173,16 +174,18 @@ impl Exchange {
         let outcome = policy.limiter.check(limits, subject, around.now, around.store, secret);
         let outcome: Outcome = outcome.map_err(unavailable)?;
         trace.evicted = trace.evicted.saturating_add(outcome.evicted);
+        let headers = || rate_limit_headers(policy, &outcome);
         let Some(denied) = &outcome.denied else {
             if policy.rate_limit_headers_always {
-                self.rate_limit_headers.extend(rate_limit::headers(&outcome.statuses));
+                self.rate_limits.extend(outcome.statuses.iter().copied());
             }
             return Ok(());
         };
-        trace.limit = Some(denied.limit.to_string());
+        trace.limit = Some(policy.limiter.name(denied.limit).to_owned());
         let mut refusal = Refusal::from(Reason::RateLimited);
-        refusal.reply.headers.push(("retry-after", rate_limit::retry_after(denied.retry_after)));
-        refusal.reply.headers.extend(rate_limit::headers(&outcome.statuses));
+        let wait = rate_limit::headers::retry_after(denied.retry_after);
+        refusal.reply.headers.push(("retry-after", wait.to_string()));
+        refusal.reply.headers.extend(headers());
         // The answer says it all itself.
         self.rate_limit_headers.clear();
         Err(refusal)

@@ -11,6 +11,19 @@ pub fn single<'a>(head: &RequestHead<'a>, name: &str) -> Lookup<&'a str> {
     Lookup::only(cookies.filter_map(|cookie| value(cookie, name)).map(|value| str::from_utf8(value).ok()))
 }
 
+/// The `cookie` header without the cookies in `names`, all lines joined (RFC 9113 section 8.2.3); `None` when it
+/// has none of them. Empty: nothing is left, so the header should go. Bytes that are not UTF-8 are dropped with
+/// their cookie.
+pub fn without(head: &RequestHead<'_>, names: &[&str]) -> Option<String> {
+    let cookies = || head.values("cookie").flat_map(|line| line.split(|byte| *byte == b';'));
+    let removed = |cookie: &[u8]| names.iter().any(|name| value(cookie, name).is_some());
+    if names.is_empty() || !cookies().any(removed) {
+        return None;
+    }
+    let kept = cookies().filter(|cookie| !removed(cookie)).filter_map(|cookie| str::from_utf8(cookie).ok());
+    Some(kept.map(str::trim).filter(|cookie| !cookie.is_empty()).collect::<Vec<_>>().join("; "))
+}
+
 /// The value of `cookie` when it is named `name`.
 fn value<'a>(cookie: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let at = cookie.iter().position(|byte| *byte == b'=')?;
@@ -55,6 +68,24 @@ mod tests {
             headers.push((b"x-cookie", b"sid=9"));
             let head = RequestHead { headers, remote_address: None, tls: true };
             assert_eq!(single(&head, "sid"), *expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_taken_out() {
+        let rows: &[(&[&[u8]], Option<&str>)] = &[
+            (&[], None),
+            (&[b"a=1"], None),
+            (&[b"sid=1"], Some("")),
+            (&[b"a=1; sid=1; b=2"], Some("a=1; b=2")),
+            (&[b"a=1; sid=1", b"sid=2;b=2"], Some("a=1; b=2")),
+            (&[b"a=1; sid=1; b=\xff"], Some("a=1")),
+        ];
+        for (lines, expected) in rows {
+            let headers = lines.iter().map(|line| (&b"cookie"[..], *line)).collect();
+            let head = RequestHead { headers, remote_address: None, tls: true };
+            assert_eq!(without(&head, &["sid"]).as_deref(), *expected, "{lines:?}");
+            assert_eq!(without(&head, &[]), None);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod cookie;
+pub mod credential;
 pub mod path;
 mod percent;
 pub mod query;
@@ -52,6 +53,24 @@ pub enum Lookup<T> {
 }
 
 impl<T> Lookup<T> {
+    /// The value if it was given exactly once.
+    pub fn one(self) -> Option<T> {
+        match self {
+            Self::One(value) => Some(value),
+            Self::Absent | Self::Many | Self::Malformed => None,
+        }
+    }
+
+    /// The same with another value.
+    pub fn map<U>(self, with: impl FnOnce(T) -> U) -> Lookup<U> {
+        match self {
+            Self::Absent => Lookup::Absent,
+            Self::One(value) => Lookup::One(with(value)),
+            Self::Many => Lookup::Many,
+            Self::Malformed => Lookup::Malformed,
+        }
+    }
+
     /// The only item; `None` stands for one that cannot be decoded.
     fn only(mut items: impl Iterator<Item = Option<T>>) -> Self {
         match (items.next(), items.next()) {

@@ -1,0 +1,104 @@
+//! What outlives a request: the policy, the key sets and the secret behind the rate-limit table.
+
+use std::cell::{OnceCell, RefCell};
+
+use crate::{
+    crypto::HostCrypto,
+    jwt::{Fetch, FetchOutcome, KeySet, RemoteKeys},
+    policy::Policy,
+    rate_limit::SlotSecret,
+    store::{SharedStore, StoreError},
+    time::Timestamp,
+};
+
+/// What the engine asks of its host, for the length of one call.
+pub struct Around<'a> {
+    /// The time of the call.
+    pub now: Timestamp,
+    /// State that all workers share.
+    pub store: &'a dyn SharedStore,
+    /// The host's crypto library.
+    pub crypto: &'a dyn HostCrypto,
+    /// Unpredictable bytes; `None` when there are none to be had.
+    pub random: &'a dyn Fn() -> Option<[u8; 16]>,
+}
+
+/// One configuration of the filter on one thread.
+pub struct Gate {
+    policy: Policy,
+    namespace: String,
+    /// One place for each provider; `None` for those whose keys are in the policy.
+    remote: Vec<Option<RefCell<RemoteKeys>>>,
+    slot_secret: OnceCell<SlotSecret>,
+}
+
+impl Gate {
+    /// Touches nothing outside: state is read when the first request or tick needs it.
+    pub fn new(policy: Policy, namespace: &str) -> Self {
+        let remote = policy.providers.iter().enumerate().map(|(i, provider)| {
+            provider.remote().map(|spec| RefCell::new(RemoteKeys::new(spec, i, namespace)))
+        });
+        Self {
+            remote: remote.collect(),
+            policy,
+            namespace: namespace.to_owned(),
+            slot_secret: OnceCell::new(),
+        }
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether [`Gate::on_tick`] has anything to do.
+    pub fn needs_ticks(&self) -> bool {
+        self.remote.iter().any(Option::is_some)
+    }
+
+    /// To be called a few times a second; answers what to fetch now.
+    pub fn on_tick(&self, around: &Around<'_>) -> Vec<Fetch> {
+        // Randomness only spreads fetches over time: without it they are not spread.
+        let jitter = (around.random)().map_or(0, |bytes| {
+            bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        });
+        let remote = self.remote.iter().flatten();
+        remote.filter_map(|keys| keys.borrow_mut().tick(around.now, around.store, jitter)).collect()
+    }
+
+    /// To be called when a fetch has ended. A message is for the operator.
+    pub fn on_fetched(&self, fetch: &Fetch, outcome: FetchOutcome, around: &Around<'_>) -> Option<String> {
+        let keys = self.remote.get(fetch.provider)?.as_ref()?;
+        keys.borrow_mut().on_fetched(outcome, around.now, around.store)
+    }
+
+    /// Runs `with` on the key set of a provider; `None` while there is no usable one.
+    pub(super) fn with_keys<T>(
+        &self,
+        provider: usize,
+        now: Timestamp,
+        with: impl FnOnce(&KeySet) -> T,
+    ) -> Option<T> {
+        match self.remote.get(provider)? {
+            None => self.policy.providers.get(provider)?.keys().map(with),
+            Some(remote) => remote.borrow().keys(now).map(|keys| with(keys)),
+        }
+    }
+
+    /// A token named a key that its provider's set does not have: worth a fetch, within bounds.
+    pub(super) fn note_unknown_key(&self, provider: usize, around: &Around<'_>) {
+        if let Some(Some(keys)) = self.remote.get(provider) {
+            keys.borrow_mut().note_unknown_kid(around.now, around.store);
+        }
+    }
+
+    /// The secret that keeps clients from aiming at slots; loaded once.
+    pub(super) fn slot_secret(&self, around: &Around<'_>) -> Result<&SlotSecret, StoreError> {
+        if let Some(secret) = self.slot_secret.get() {
+            return Ok(secret);
+        }
+        let random = (around.random)().ok_or(StoreError::Unavailable)?;
+        let secret = SlotSecret::load_or_create(around.store, &self.namespace, random)?;
+        Ok(self.slot_secret.get_or_init(|| secret))
+    }
+}
