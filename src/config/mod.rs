@@ -1,5 +1,26 @@
 //! The policy document: bytes to a compiled policy, all or nothing, every fault at once with its path.
+//!
+//! [`decode`] checks the form of every field and resolves every name. What a pattern, a template or a key set
+//! means is judged by the feature that uses it.
 
+mod api_keys;
+mod document;
+mod extract_from;
+mod identity_headers;
+mod input;
+mod jwt;
+mod names;
+mod nearest;
+mod rate_limits;
+mod reader;
+mod requirement;
+mod roles;
+mod route_match;
+mod rules;
+mod scalar;
+mod transport;
+
+pub use self::{document::decode, input::MAX_POLICY_BYTES};
 use crate::{
     api_key::ApiKeysSpec,
     jwt::ProviderSpec,
@@ -9,7 +30,7 @@ use crate::{
     transport::TransportSpec,
 };
 
-/// A policy document whose every field has the right form. Names are not resolved yet.
+/// A policy document whose every field has the right form and whose every name is known.
 #[derive(Clone, Debug)]
 pub struct Document {
     /// `realm` of challenges. Default `portcullis`.
@@ -64,7 +85,7 @@ pub enum ActionSpec {
 }
 
 /// A way to authenticate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MethodSpec {
     /// A token of the named provider.
     Jwt(String),

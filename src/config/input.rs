@@ -1,0 +1,200 @@
+//! The bytes of a policy to a tree of values: JSON text, or a serialized `google.protobuf.Struct`.
+//!
+//! Envoy hands a `StringValue` over as its text and a `Struct` (plain YAML in `envoy.yaml`) as protobuf.
+
+use prost::Message;
+use prost_types::{Struct, Value as ProtoValue, value::Kind};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use super::reader::{Faults, Path, quoted};
+use crate::fault::Fault;
+
+/// Largest policy in bytes: room for some 300,000 API keys, and a bound on what configuring can allocate.
+pub const MAX_POLICY_BYTES: usize = 64 << 20;
+
+/// Field 1, length-delimited: what every non-empty `Struct` begins with. It is also a line feed, with which
+/// JSON text may begin.
+const STRUCT_TAG: u8 = 0x0a;
+
+/// Reads the tree. `None`: nothing could be read, and a fault says why.
+pub(super) fn parse(bytes: &[u8], faults: &Faults) -> Option<Value> {
+    let fault = |message: String| {
+        faults.add(&Path::Root, message);
+        None
+    };
+    if bytes.len() > MAX_POLICY_BYTES {
+        return fault(format!(
+            "the policy is {} bytes long; the most that is read is {MAX_POLICY_BYTES}",
+            bytes.len()
+        ));
+    }
+    let Some(first) = bytes.iter().find(|b| !b" \t\r\n".contains(b)) else {
+        return fault("a policy is required: the filter's configuration is empty".into());
+    };
+    // An entry of 123 bytes makes a Struct begin with a line feed and `{`, so JSON that does not parse may
+    // still be a Struct.
+    let json = (*first == b'{').then(|| json(bytes, faults));
+    if let Some(Ok(value)) = json {
+        return Some(value);
+    }
+    if bytes.first() == Some(&STRUCT_TAG)
+        && let Ok(message) = Struct::decode(bytes)
+    {
+        return Some(object(message, &Path::Root, faults));
+    }
+    match json {
+        Some(Err(error)) => fault(format!("not valid JSON: {error}")),
+        _ if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() => {
+            fault("the policy must be a JSON object".into())
+        }
+        _ => fault("the policy is neither JSON nor a protobuf Struct".into()),
+    }
+}
+
+/// Strict JSON; repeated members are faults, for readers differ in which of them counts (RFC 8259 section 4).
+fn json(bytes: &[u8], faults: &Faults) -> Result<Value, serde_json::Error> {
+    let mut repeated = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Tree { repeated: &mut repeated }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    for Fault { path, message } in repeated {
+        faults.add_at(path, message);
+    }
+    Ok(value)
+}
+
+/// Builds a value and notes repeated members. serde_json bounds the depth at 128.
+struct Tree<'r> {
+    /// Paths are relative to the value being read.
+    repeated: &'r mut Vec<Fault>,
+}
+
+/// A bound on what a hostile document can make us note; the first one already fails it.
+const MAX_REPEATED: usize = 100;
+
+impl Tree<'_> {
+    /// Reads something one level further in and names the step in what it noted.
+    fn descend<T>(&mut self, step: impl Fn() -> String, read: impl FnOnce(Tree<'_>) -> T) -> T {
+        let before = self.repeated.len();
+        let result = read(Tree { repeated: self.repeated });
+        if self.repeated.len() > before {
+            let step = step();
+            for fault in self.repeated.iter_mut().skip(before) {
+                *fault = std::mem::replace(fault, Fault::new("", "")).within(&step);
+            }
+        }
+        result
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Tree<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Tree<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
+        Ok(Value::Bool(v))
+    }
+
+    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
+        Ok(Value::Number(v.into()))
+    }
+
+    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
+        Ok(Value::Number(v.into()))
+    }
+
+    fn visit_f64<E: Error>(self, v: f64) -> Result<Value, E> {
+        number(v).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
+        Ok(Value::String(v.to_owned()))
+    }
+
+    fn visit_string<E>(self, v: String) -> Result<Value, E> {
+        Ok(Value::String(v))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        loop {
+            let index = list.len();
+            let item = self.descend(|| format!("[{index}]"), |tree| items.next_element_seed(tree))?;
+            match item {
+                Some(item) => list.push(item),
+                None => return Ok(Value::Array(list)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            let value = self.descend(|| Path::step(&name), |tree| entries.next_value_seed(tree))?;
+            if !map.contains_key(&name) {
+                map.insert(name, value);
+            } else if self.repeated.len() < MAX_REPEATED {
+                let message = format!("{} is given more than once", quoted(&name));
+                self.repeated.push(Fault::new(Path::step(&name), message));
+            }
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+/// A whole number where the double is one exactly, so that `5`, `5.0` and a Struct's 5 are the same number.
+fn number(v: f64) -> Option<Number> {
+    /// 2^53: from here on doubles skip integers, so that what was written is not known.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if v.fract() == 0.0 && v.abs() < EXACT {
+        #[expect(clippy::as_conversions, reason = "whole and below 2^53: exact")]
+        return Some((v as i64).into());
+    }
+    Number::from_f64(v)
+}
+
+/// prost bounds the depth of messages at 100, so this recursion ends.
+fn object(message: Struct, path: &Path<'_>, faults: &Faults) -> Value {
+    let members = message.fields.into_iter().map(|(name, value)| {
+        let value = proto_value(value, &Path::Field(path, &name), faults);
+        (name, value)
+    });
+    Value::Object(members.collect())
+}
+
+fn proto_value(value: ProtoValue, path: &Path<'_>, faults: &Faults) -> Value {
+    match value.kind {
+        // A value without a kind is invalid in a Struct; null is refused wherever a value is due.
+        None | Some(Kind::NullValue(_)) => Value::Null,
+        Some(Kind::BoolValue(v)) => Value::Bool(v),
+        Some(Kind::StringValue(v)) => Value::String(v),
+        Some(Kind::StructValue(v)) => object(v, path, faults),
+        Some(Kind::ListValue(list)) => {
+            let items = list.values.into_iter().enumerate();
+            Value::Array(items.map(|(i, v)| proto_value(v, &Path::Index(path, i), faults)).collect())
+        }
+        Some(Kind::NumberValue(v)) => number(v).map_or_else(
+            || {
+                faults.add(path, "not a finite number");
+                Value::Null
+            },
+            Value::Number,
+        ),
+    }
+}

@@ -1,0 +1,296 @@
+//! What the document defines by name: each once, and each reference to something that is there.
+//!
+//! Definitions are read before what refers to them, so a reference is checked where it stands.
+
+use hashbrown::{HashMap, HashSet};
+
+use super::reader::{Faults, Path, quoted};
+/// The names of one kind, with what must be known of each to check a reference.
+#[derive(Debug)]
+pub(super) struct Names<T = ()> {
+    /// `role`
+    what: &'static str,
+    /// Where they are defined: `roles`, so that `roles[3]` is the fourth.
+    list: &'static str,
+    known: HashMap<String, (usize, T)>,
+    /// Items of the list, and items whose name could be read.
+    expected: usize,
+    read: usize,
+}
+
+impl<T> Names<T> {
+    /// None yet.
+    pub(super) fn new(what: &'static str, list: &'static str) -> Self {
+        Self { what, list, known: HashMap::new(), expected: 0, read: 0 }
+    }
+
+    /// Says how many definitions there should be. If some cannot be read, references are not checked: the
+    /// name in question may be among them.
+    pub(super) fn expect(&mut self, items: usize) {
+        self.expected = items;
+        self.known.reserve(items);
+    }
+
+    /// Notes a definition, the `index`th of the list; a fault at `path` if the name is taken.
+    pub(super) fn define(&mut self, name: &str, index: usize, about: T, path: &Path<'_>, faults: &Faults) {
+        self.read = self.read.saturating_add(1);
+        if let Some((first, _)) = self.known.get(name) {
+            let (what, list) = (self.what, self.list);
+            let shown = quoted(name);
+            faults.add(path, format!("duplicate {what} {shown}; {list}[{first}] is the first"));
+            return;
+        }
+        self.known.insert(name.to_owned(), (index, about));
+    }
+
+    /// What was noted of the name; a fault at `path` if there is no such name.
+    pub(super) fn resolve(&self, name: &str, path: &Path<'_>, faults: &Faults) -> Option<&T> {
+        if let Some((_, about)) = self.known.get(name) {
+            return Some(about);
+        }
+        if self.read >= self.expected {
+            let what = self.what;
+            if self.known.is_empty() {
+                faults.add(path, format!("unknown {what} {}; {} defines none", quoted(name), self.list));
+            } else {
+                let hint = faults.hint(name, self.known.keys().map(String::as_str));
+                faults.add(path, format!("unknown {what} {}{hint}", quoted(name)));
+            }
+        }
+        None
+    }
+}
+
+/// What is known of a rate limit where rules refer to it.
+#[derive(Debug)]
+pub(super) struct LimitFacts {
+    pub(super) before_authentication: bool,
+    /// It counts by something that only an authenticated request has.
+    pub(super) per_caller: Option<&'static str>,
+}
+
+/// Everything that the document defines and other parts refer to.
+#[derive(Debug)]
+pub(super) struct Definitions {
+    pub(super) roles: Names,
+    pub(super) providers: Names,
+    pub(super) issuers: Names,
+    pub(super) keys: Names,
+    pub(super) limits: Names<LimitFacts>,
+    pub(super) rules: Names,
+    pub(super) headers: OwnHeaders,
+    pub(super) grants: Grants,
+    /// Whether the document has an `apiKeys` section.
+    pub(super) api_keys: bool,
+}
+
+impl Default for Definitions {
+    fn default() -> Self {
+        Self {
+            roles: Names::new("role", "roles"),
+            providers: Names::new("provider", "jwt.providers"),
+            issuers: Names::new("issuer", "jwt.providers"),
+            keys: Names::new("key id", "apiKeys.keys"),
+            limits: Names::new("limit", "rateLimits"),
+            rules: Names::new("rule", "rules"),
+            headers: OwnHeaders::default(),
+            grants: Grants::default(),
+            api_keys: false,
+        }
+    }
+}
+
+/// Headers that the filter sets, so that it removes them from every request.
+#[derive(Debug, Default)]
+pub(super) struct OwnHeaders {
+    /// By how servers read them (`_` as `-`): who sets it first.
+    taken: HashMap<String, String>,
+    /// Those that come from claims, by provider.
+    claimed: HashSet<(usize, String)>,
+    /// Headers that the filter reads credentials from, and where that is said.
+    read: Vec<(String, String)>,
+}
+
+impl OwnHeaders {
+    /// Takes `name` for an identity header; a fault at `path` if it is taken.
+    pub(super) fn take(&mut self, name: &str, path: &Path<'_>, faults: &Faults) {
+        if let Some(by) = self.taken.get(&name.replace('_', "-")) {
+            faults.add(path, format!("header {} is set by {by} already", quoted(name)));
+        } else {
+            self.taken.insert(name.replace('_', "-"), path.to_string());
+        }
+    }
+
+    /// Takes `name` for a claim of the `provider`th provider. Providers may share a header: a request has one
+    /// token.
+    pub(super) fn take_for_claim(&mut self, name: &str, provider: usize, path: &Path<'_>, faults: &Faults) {
+        let read_as = name.replace('_', "-");
+        let repeated = !self.claimed.insert((provider, read_as.clone()));
+        match self.taken.get(&read_as) {
+            Some(by) if repeated || !by.starts_with("jwt.") => {
+                faults.add(path, format!("header {} is set by {by} already", quoted(name)));
+            }
+            Some(_) => {}
+            None => {
+                self.taken.insert(read_as, path.to_string());
+            }
+        }
+    }
+
+    /// A fault if a request can never have the header at `path`, because it is removed as one of our own.
+    pub(super) fn refuse(&self, name: &str, path: &Path<'_>, faults: &Faults) {
+        if let Some(by) = self.taken.get(&name.replace('_', "-")) {
+            faults.add(path, removed(name, by));
+        }
+    }
+
+    /// Notes that credentials are looked for in a header; checked by [`Self::check_read`].
+    pub(super) fn note_read(&mut self, name: &str, path: &Path<'_>) {
+        self.read.push((name.to_owned(), path.to_string()));
+    }
+
+    /// To be called when all claims are known.
+    pub(super) fn check_read(&self, faults: &Faults) {
+        for (name, path) in &self.read {
+            if let Some(by) = self.taken.get(&name.replace('_', "-")) {
+                faults.add_at(path.clone(), removed(name, by));
+            }
+        }
+    }
+}
+
+fn removed(name: &str, by: &str) -> String {
+    format!("header {} is set by {by}, so it is removed from every request before it is read", quoted(name))
+}
+
+/// Which permissions anything in the document grants.
+#[derive(Debug, Default)]
+pub(super) struct Grants {
+    patterns: HashSet<String>,
+    /// A grant could not be read, so that what is granted is not known.
+    pub(super) incomplete: bool,
+}
+
+impl Grants {
+    /// Adds what a role or level grants.
+    pub(super) fn add(&mut self, patterns: &[String]) {
+        self.patterns.extend(patterns.iter().cloned());
+    }
+
+    /// A fault at `path` if no role and no level can ever grant the permission.
+    pub(super) fn check(&self, permission: &str, path: &Path<'_>, faults: &Faults) {
+        let by_wildcard = || {
+            permission.match_indices(':').any(|(colon, _)| {
+                permission.get(..=colon).is_some_and(|stem| self.patterns.contains(&format!("{stem}*")))
+            })
+        };
+        let granted = self.patterns.contains("*") || self.patterns.contains(permission) || by_wildcard();
+        if !granted && !self.incomplete {
+            let hint = faults.hint(permission, self.patterns.iter().map(String::as_str));
+            faults.add(path, format!("no role or level grants {}{hint}", quoted(permission)));
+        }
+    }
+}
+
+/// Checks that inherited roles exist and that no role inherits itself, directly or not. `graph` has the name
+/// and the inherited names of each item of `roles`, empty where they could not be read.
+pub(super) fn check_inheritance(graph: &[(String, Vec<String>)], names: &Names, faults: &Faults) {
+    let list = Path::Field(&Path::Root, "roles");
+    // Edges between definitions; what is unknown is reported and left out.
+    let mut edges: Vec<Vec<usize>> = Vec::with_capacity(graph.len());
+    for (index, (_, inherited)) in graph.iter().enumerate() {
+        let item = Path::Index(&list, index);
+        let inherits = Path::Field(&item, "inherits");
+        let targets = inherited.iter().enumerate().filter_map(|(i, name)| {
+            names.resolve(name, &Path::Index(&inherits, i), faults)?;
+            names.known.get(name).map(|(target, ())| *target)
+        });
+        edges.push(targets.collect());
+    }
+    for cycle in cycles(&edges) {
+        let Some(first) = cycle.first() else { continue };
+        let mut named: Vec<String> = cycle
+            .iter()
+            .chain([first])
+            .filter_map(|&index| graph.get(index))
+            .map(|(name, _)| quoted(name))
+            .collect();
+        if named.len() > 12 {
+            named.splice(6..named.len().saturating_sub(5), ["...".to_owned()]);
+        }
+        let item = Path::Index(&list, *first);
+        faults.add(
+            &Path::Field(&item, "inherits"),
+            format!("roles inherit in a circle: {}", named.join(" -> ")),
+        );
+    }
+}
+
+/// Cycles of a graph, one for each edge that closes one; depth-first, without recursion, each edge seen once.
+fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum State {
+        New,
+        Open,
+        Done,
+    }
+    /// More of them say nothing new, and their text could be quadratic.
+    const ENOUGH: usize = 20;
+    let mut state = vec![State::New; edges.len()];
+    let mut found = Vec::new();
+    for start in 0..edges.len() {
+        if state.get(start) != Some(&State::New) {
+            continue;
+        }
+        // The open path, with how many edges of each node were followed.
+        let mut path: Vec<(usize, usize)> = vec![(start, 0)];
+        while let Some((node, followed)) = path.last_mut() {
+            let node = *node;
+            let next = edges.get(node).and_then(|targets| targets.get(*followed)).copied();
+            *followed = followed.saturating_add(1);
+            if let Some(s) = state.get_mut(node) {
+                *s = if next.is_some() { State::Open } else { State::Done };
+            }
+            let Some(next) = next else {
+                path.pop();
+                continue;
+            };
+            match state.get(next) {
+                Some(State::New) => path.push((next, 0)),
+                Some(State::Open) if found.len() < ENOUGH => {
+                    found.push(path.iter().map(|(n, _)| *n).skip_while(|n| *n != next).collect());
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cycles_are_found_once_each() {
+        let cases: [(&[&[usize]], &[&[usize]]); 7] = [
+            (&[], &[]),
+            (&[&[]], &[]),
+            (&[&[0]], &[&[0]]),
+            (&[&[1], &[2], &[]], &[]),
+            (&[&[1, 2], &[2], &[]], &[]),
+            (&[&[1], &[2], &[1]], &[&[1, 2]]),
+            (&[&[1], &[0], &[3], &[2]], &[&[0, 1], &[2, 3]]),
+        ];
+        for (edges, expected) in cases {
+            let edges: Vec<Vec<usize>> = edges.iter().map(|e| e.to_vec()).collect();
+            assert_eq!(cycles(&edges), expected, "{edges:?}");
+        }
+    }
+
+    #[test]
+    fn a_chain_of_100_000_roles_needs_no_deep_stack() {
+        let edges: Vec<Vec<usize>> = (1..=100_000).map(|n| vec![n % 100_000]).collect();
+        assert_eq!(cycles(&edges).len(), 1);
+    }
+}

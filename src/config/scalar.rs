@@ -1,0 +1,450 @@
+//! The forms of single values: names, numbers, durations, times, header names, hosts, claim paths.
+
+use std::{net::Ipv6Addr, ops::RangeInclusive, time::Duration};
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::reader::{Node, quoted};
+use crate::{identity::ClaimPath, time::Timestamp};
+
+/// Longest text that a policy may hold in one string, secrets and key sets aside.
+const MAX_TEXT: usize = 4096;
+
+/// Longest name of something that the document defines; it goes into records and headers.
+const MAX_NAME: usize = 128;
+
+/// Text that is not empty, has no control characters, and is of bounded length.
+pub(super) fn text(node: Node<'_>) -> Option<String> {
+    text_like(node, "a string")
+}
+
+/// As [`text`], where `expected` says what kind of text is due.
+fn text_like(mut node: Node<'_>, expected: &str) -> Option<String> {
+    let text = node.text(expected)?;
+    if text.is_empty() {
+        return node.fault("must not be empty");
+    }
+    if text.len() > MAX_TEXT {
+        return node.fault(format!("is {} bytes long; at most {MAX_TEXT} are allowed", text.len()));
+    }
+    if text.chars().any(char::is_control) {
+        return node.fault("must not hold control characters");
+    }
+    Some(text)
+}
+
+/// Text that keeps to `allowed`; `rule` says in words what that is.
+fn text_of(node: Node<'_>, max: usize, rule: &str, allowed: impl Fn(char) -> bool) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?;
+    if text.len() > max || !text.chars().all(allowed) {
+        faults.add(&path, format!("{} is not valid here: {rule}", quoted(&text)));
+        return None;
+    }
+    Some(text)
+}
+
+/// The name of a provider, key, limit or rule. It stands bare in log lines, headers and metrics.
+pub(super) fn name(node: Node<'_>) -> Option<String> {
+    text_of(node, MAX_NAME, "a name is 1 to 128 letters, digits and . _ - : / @", |c| {
+        c.is_ascii_alphanumeric() || "._-:/@".contains(c)
+    })
+}
+
+/// A role, tier or subject: whatever identity providers call it, without blanks at either end.
+pub(super) fn label(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?;
+    if text.len() > MAX_NAME || text.trim() != text {
+        faults.add(&path, "must be at most 128 bytes long, without blanks at either end");
+        return None;
+    }
+    Some(text)
+}
+
+/// RFC 6749 section 3.3: a scope-token is printable ASCII without space, `"` and `\`.
+pub(super) fn scope(node: Node<'_>) -> Option<String> {
+    text_of(node, MAX_NAME, "a scope is printable ASCII without space, \" and \\", |c| {
+        c.is_ascii_graphic() && c != '"' && c != '\\'
+    })
+}
+
+/// A permission that is granted: `orders:read`, `orders:*` or `*`.
+pub(super) fn granted_permission(node: Node<'_>) -> Option<String> {
+    permission(node, true)
+}
+
+/// A permission that is asked for: exact, since asking for `orders:*` could mean any or all of them.
+pub(super) fn required_permission(node: Node<'_>) -> Option<String> {
+    permission(node, false)
+}
+
+fn permission(node: Node<'_>, wildcards: bool) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let rule = "a permission is parts of letters, digits and . _ - / joined by :, as in orders:read";
+    let text = text_of(node, MAX_NAME, rule, |c| c.is_ascii_alphanumeric() || "._-/:*".contains(c))?;
+    let fault = |message: String| {
+        faults.add(&path, message);
+        None
+    };
+    let stem = match text.strip_suffix('*') {
+        Some(_) if !wildcards => {
+            return fault(format!(
+                "{} asks for a wildcard: a rule names single permissions; roles and levels grant wildcards",
+                quoted(&text)
+            ));
+        }
+        Some("") => return Some(text),
+        Some(stem) => match stem.strip_suffix(':') {
+            Some(stem) => stem,
+            None => {
+                return fault(format!(
+                    "{}: * stands alone or as the last part, as in orders:*",
+                    quoted(&text)
+                ));
+            }
+        },
+        None => text.as_str(),
+    };
+    if stem.contains('*') {
+        return fault(format!("{}: * stands alone or as the last part, as in orders:*", quoted(&text)));
+    }
+    if stem.split(':').any(str::is_empty) {
+        return fault(format!("{} has an empty part", quoted(&text)));
+    }
+    Some(text)
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(node: Node<'_>) -> Option<bool> {
+    node.value.as_bool().or_else(|| node.mismatch("true or false"))
+}
+
+/// A whole number in `range`.
+pub(super) fn integer<N>(range: RangeInclusive<u32>) -> impl FnOnce(Node<'_>) -> Option<N>
+where
+    N: TryFrom<u32>,
+{
+    move |node| {
+        let (least, most) = (*range.start(), *range.end());
+        if !node.value.is_number() {
+            return node.mismatch("a whole number");
+        }
+        let number = node.value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| range.contains(n));
+        match number {
+            Some(number) => N::try_from(number).ok(),
+            None => {
+                node.fault(format!("must be a whole number from {least} to {most}, found {}", node.value))
+            }
+        }
+    }
+}
+
+/// A duration in `range`, written as in Gateway API (GEP-2257).
+pub(super) fn duration(range: RangeInclusive<Duration>) -> impl FnOnce(Node<'_>) -> Option<Duration> {
+    move |mut node| {
+        let expected = "a duration such as \"500ms\", \"30s\" or \"1h30m\"";
+        let text = node.text(expected)?;
+        let Some(duration) = parse_duration(&text) else {
+            return node.fault(format!("expected {expected}, found {}", quoted(&text)));
+        };
+        if range.contains(&duration) {
+            return Some(duration);
+        }
+        let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
+        node.fault(format!("must be from {least} to {most}, found {}", quoted(&text)))
+    }
+}
+
+/// GEP-2257: one to four groups of one to five digits and a unit of `h`, `m`, `s` or `ms`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    for _ in 0..4 {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|d| (1..=5).contains(d))?;
+        let (number, unit) = rest.split_at_checked(digits)?;
+        let number: u64 = number.parse().ok()?;
+        let (group, after) = match unit {
+            _ if unit.starts_with("ms") => (Duration::from_millis(number), unit.get(2..)?),
+            _ if unit.starts_with('s') => (Duration::from_secs(number), unit.get(1..)?),
+            _ if unit.starts_with('m') => (Duration::from_secs(number.checked_mul(60)?), unit.get(1..)?),
+            _ if unit.starts_with('h') => (Duration::from_secs(number.checked_mul(3600)?), unit.get(1..)?),
+            _ => return None,
+        };
+        total = total.checked_add(group)?;
+        if after.is_empty() {
+            return Some(total);
+        }
+        rest = after;
+    }
+    None
+}
+
+/// The largest unit that says it without a fraction.
+fn show_duration(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let whole = |unit: u128| millis.is_multiple_of(unit).then(|| millis.checked_div(unit)).flatten();
+    match (whole(3_600_000), whole(60_000), whole(1000)) {
+        (Some(hours), ..) if hours > 0 => format!("{hours}h"),
+        (_, Some(minutes), _) if minutes > 0 => format!("{minutes}m"),
+        (_, _, Some(seconds)) => format!("{seconds}s"),
+        _ => format!("{millis}ms"),
+    }
+}
+
+/// RFC 3339 with its offset: an instant, whatever zone the policy's author lives in.
+pub(super) fn timestamp(mut node: Node<'_>) -> Option<Timestamp> {
+    let expected = "a time such as \"2027-01-31T08:00:00Z\" (RFC 3339, with offset)";
+    let text = node.text(expected)?;
+    let Ok(parsed) = OffsetDateTime::parse(&text, &Rfc3339) else {
+        return node.fault(format!("expected {expected}, found {}", quoted(&text)));
+    };
+    match u64::try_from(parsed.unix_timestamp_nanos()) {
+        Ok(nanos) => Some(Timestamp::from_nanos(nanos)),
+        Err(_) => node.fault(format!("must be from 1970 to 2554, found {}", quoted(&text))),
+    }
+}
+
+/// One of a closed set of words.
+pub(super) fn choice<'c, T: Copy>(
+    what: &'c str,
+    choices: &'c [(&'c str, T)],
+) -> impl FnOnce(Node<'_>) -> Option<T> + 'c {
+    move |mut node| {
+        let text = node.text(what)?;
+        if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
+            return Some(*value);
+        }
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let hint = node.faults.hint(&text, names.iter().copied());
+        let all = names.join(", ");
+        node.fault(format!("{} is not {what} (one of {all}){hint}", quoted(&text)))
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
+}
+
+/// A request method. Methods are case-sensitive (RFC 9110 section 9.1), so `get` would never match.
+pub(super) fn method(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?;
+    if !is_token(&text) {
+        faults.add(&path, format!("{} is not a request method", quoted(&text)));
+        return None;
+    }
+    let upper = text.to_ascii_uppercase();
+    if upper != text {
+        faults.add(
+            &path,
+            format!("methods are case-sensitive: {} would never match; write {upper}", quoted(&text)),
+        );
+        return None;
+    }
+    Some(text)
+}
+
+/// Request methods: a list without repetition, never empty.
+pub(super) fn methods(node: Node<'_>) -> Option<Vec<String>> {
+    unique(node, "no methods; leave the field out to mean every method", method)
+}
+
+/// A list of distinct texts, never empty.
+pub(super) fn unique(
+    node: Node<'_>,
+    empty: &str,
+    read: impl Fn(Node<'_>) -> Option<String>,
+) -> Option<Vec<String>> {
+    let mut seen = hashbrown::HashSet::new();
+    node.filled(empty, |item| {
+        let (path, faults) = (item.path, item.faults);
+        let text = read(item)?;
+        if !seen.insert(text.clone()) {
+            faults.add(&path, format!("{} is listed twice", quoted(&text)));
+            return None;
+        }
+        Some(text)
+    })
+}
+
+/// The name of a request header, in lower case as the filter sees it.
+pub(super) fn header_name(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?;
+    let fault = |message: String| {
+        faults.add(&path, message);
+        None
+    };
+    if text.starts_with(':') {
+        return fault(format!(
+            "{} is a pseudo-header; match on path, methods or hostnames instead",
+            quoted(&text)
+        ));
+    }
+    if !is_token(&text) || text.len() > MAX_NAME {
+        return fault(format!("{} is not a header name (RFC 9110)", quoted(&text)));
+    }
+    let lower = text.to_ascii_lowercase();
+    if lower == "host" {
+        return fault("the filter does not see host as a header; use hostnames".into());
+    }
+    Some(lower)
+}
+
+/// A header that the filter removes from requests and sets itself. Headers that carry the message, a
+/// credential or Envoy's own knowledge must never be replaced by a claim.
+pub(super) fn owned_header_name(node: Node<'_>) -> Option<String> {
+    const TAKEN: [&str; 20] = [
+        "accept",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "date",
+        "expect",
+        "forwarded",
+        "keep-alive",
+        "origin",
+        "range",
+        "referer",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+        "x-request-id",
+    ];
+    const TAKEN_PREFIXES: [&str; 5] = ["x-envoy-", "x-forwarded-", "proxy-", "sec-", "grpc-"];
+    let (path, faults) = (node.path, node.faults);
+    let name = header_name(node)?;
+    // Servers that turn names into variables read `_` and `-` alike.
+    let read_as = name.replace('_', "-");
+    if TAKEN.contains(&read_as.as_str()) || TAKEN_PREFIXES.iter().any(|p| read_as.starts_with(p)) {
+        faults.add(
+            &path,
+            format!("{} has a meaning of its own and must not be set by the filter", quoted(&name)),
+        );
+        return None;
+    }
+    Some(name)
+}
+
+/// `host` or `host:port` for a redirect, in lower case.
+pub(super) fn authority(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?.to_ascii_lowercase();
+    let (host, port) = match text.rsplit_once(':') {
+        // The last colon of a bare `[::1]` is part of the address.
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text.as_str(), None),
+    };
+    let digits = |p: &str| p.bytes().all(|b| b.is_ascii_digit());
+    let port_ok = port.is_none_or(|p| digits(p) && p.parse::<u16>().is_ok_and(|p| p > 0));
+    if is_host(host) && port_ok {
+        return Some(text);
+    }
+    faults.add(&path, format!("{} is not host or host:port, as in api.example.com:8443", quoted(&text)));
+    None
+}
+
+/// `api.example.com` or `*.example.com`, in lower case.
+pub(super) fn hostname(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?.to_ascii_lowercase();
+    if is_host(text.strip_prefix("*.").unwrap_or(&text)) {
+        return Some(text);
+    }
+    let rule = "is not a host name, as in api.example.com or *.example.com, without port";
+    faults.add(&path, format!("{} {rule}", quoted(&text)));
+    None
+}
+
+/// A DNS name (RFC 1123 section 2.1), an IPv4 address, or an IPv6 address in brackets.
+fn is_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        return address.parse::<Ipv6Addr>().is_ok();
+    }
+    host.len() <= 253
+        && host.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        })
+}
+
+/// `realm_access.roles`, or `{path: [..]}` where a name itself holds dots.
+pub(super) fn claim_path(node: Node<'_>) -> Option<ClaimPath> {
+    if node.value.is_object() {
+        return node.object(|o| {
+            let names = o.required("path", |n| n.filled("must name a claim", text))?;
+            Some(ClaimPath(names))
+        });
+    }
+    let (path, faults) = (node.path, node.faults);
+    let dotted = text_like(node, "a claim such as \"realm_access.roles\", or {path: [..]}")?;
+    let claim = ClaimPath::dotted(&dotted);
+    if claim.0.iter().any(String::is_empty) {
+        faults.add(&path, "has an empty part; write {path: [..]} for names that hold dots");
+        return None;
+    }
+    Some(claim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_those_of_gep_2257() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        for (text, expected) in [
+            ("0s", ms(0)),
+            ("500ms", ms(500)),
+            ("1h30m", ms(5_400_000)),
+            ("1m1s1ms", ms(61_001)),
+            ("1s2s3s4s", ms(10_000)),
+            ("99999h", ms(99_999 * 3_600_000)),
+            ("", None),
+            ("1", None),
+            ("s", None),
+            ("1.5s", None),
+            ("-1s", None),
+            ("100000s", None),
+            ("1s2s3s4s5s", None),
+            ("1d", None),
+            ("1us", None),
+            ("1 s", None),
+            ("1s ", None),
+            ("١s", None),
+        ] {
+            assert_eq!(parse_duration(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_shown_in_their_largest_unit() {
+        for (text, expected) in
+            [("0s", "0s"), ("1500ms", "1500ms"), ("120s", "2m"), ("90m", "90m"), ("48h", "48h")]
+        {
+            assert_eq!(parse_duration(text).map(show_duration).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for good in ["a", "api.example.com", "127.0.0.1", "[::1]", "xn--bcher-kva.example", "my_host"] {
+            assert!(is_host(good), "{good}");
+        }
+        let long = "a".repeat(64);
+        for bad in
+            ["", ".", "a..b", "a.", "-a", "a-", "a b", "a/b", "a:1", "[1]", "::1", "*", "ä", long.as_str()]
+        {
+            assert!(!is_host(bad), "{bad}");
+        }
+    }
+}
