@@ -79,10 +79,9 @@ fn limit(spec: &LimitSpec, namespace: &str, faults: &mut Vec<Fault>) -> Option<L
         if spec.tiers.iter().take(i).any(|(other, _)| other == tier) {
             faults.push(Fault::new(format!("tiers[{i}]"), format!("`{tier}` is given twice")));
         }
-        // Any text may name a tier; its hash is short and fit for a key of the store. Should two tiers of a
-        // limit ever share it, they share slots, not counters: the tag of each has all of its hash.
+        // Any text may name a tier; its hash is short and fit for a key of the store.
         let tag = SipHasher24::new().hash(tier.as_bytes());
-        let prefix = format!("{namespace}/rl/{}~{:08x}/", spec.name, tag & 0xffff_ffff);
+        let prefix = format!("{namespace}/rl/{}~{tag:016x}/", spec.name);
         if let Some(mut plan) = plan(windows, prefix, &format!("tiers[{i}].limits"), faults) {
             plan.tag = tag;
             tiers.push((tier.as_str().into(), plan));

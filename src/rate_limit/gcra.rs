@@ -91,6 +91,7 @@ fn whole_requests(quota: &Quota, room: u64) -> u32 {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "small numbers of tests")]
 mod tests {
     use proptest::prelude::*;
 

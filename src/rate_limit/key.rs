@@ -37,7 +37,7 @@ pub struct Subject<'a> {
 
 /// The key could not be formed: the address is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoAddress;
+pub(super) struct NoAddress;
 
 /// How many leading bits of an address count.
 #[derive(Clone, Copy, Debug)]

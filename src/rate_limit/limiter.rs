@@ -301,3 +301,8 @@ impl<'l> Pending<'l> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "limiter_tests.rs"]
+#[expect(clippy::arithmetic_side_effects, reason = "small numbers of tests")]
+mod tests;

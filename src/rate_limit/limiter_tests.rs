@@ -1,0 +1,463 @@
+//! Limits as requests meet them: tables of requests, and workers that race.
+
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use super::*;
+use crate::{
+    identity::{Principal, PrincipalKind},
+    rate_limit::{LimitSpec, WindowSpec, headers, key::HeaderValues},
+    store::{Expected, MemoryStore, Versioned},
+};
+
+const SECRET_BYTES: [u8; 16] = [7; 16];
+
+struct Headers(&'static [(&'static str, &'static [u8])]);
+
+impl HeaderValues for Headers {
+    fn visit(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
+        self.0.iter().filter(|(n, _)| *n == name).for_each(|(_, value)| visit(value));
+    }
+}
+
+const NO_HEADERS: &Headers = &Headers(&[]);
+
+fn at(secs: u64) -> Timestamp {
+    Timestamp::from_secs(1_000_000 + secs)
+}
+
+fn window(requests: u32, secs: u64) -> WindowSpec {
+    WindowSpec { requests, per: Duration::from_secs(secs), burst: requests }
+}
+
+fn limit(name: &str, key: Vec<KeyPart>, windows: Vec<WindowSpec>) -> LimitSpec {
+    LimitSpec {
+        name: name.into(),
+        key,
+        windows,
+        tiers: vec![],
+        methods: vec![],
+        before_authentication: false,
+        ipv4_prefix: 32,
+        ipv6_prefix: 64,
+    }
+}
+
+fn principal(kind: PrincipalKind, authority: &str, subject: &str) -> Principal {
+    Principal {
+        subject: subject.into(),
+        kind,
+        authority: authority.into(),
+        credential_id: "id".into(),
+        scopes: vec![],
+        roles: vec![],
+        permissions: vec![],
+        tier: None,
+        claims: serde_json::Map::new(),
+    }
+}
+
+fn subject() -> Subject<'static> {
+    Subject { remote_address: None, principal: None, rule: "", method: "GET", headers: NO_HEADERS }
+}
+
+struct World {
+    limiter: Limiter,
+    store: MemoryStore,
+    secret: SlotSecret,
+}
+
+impl World {
+    fn new(specs: &[LimitSpec]) -> Self {
+        let store = MemoryStore::default();
+        let secret = SlotSecret::load_or_create(&store, "p", SECRET_BYTES).unwrap();
+        Self { limiter: Limiter::compile(specs, "p").unwrap(), store, secret }
+    }
+
+    fn ids(&self) -> Vec<LimitId> {
+        self.limiter.names().map(|name| self.limiter.id(name).unwrap()).collect()
+    }
+
+    fn check(&self, subject: &Subject<'_>, now: Timestamp) -> Outcome {
+        self.limiter.check(&self.ids(), subject, now, &self.store, &self.secret).unwrap()
+    }
+
+    fn admits(&self, subject: &Subject<'_>, now: Timestamp) -> bool {
+        self.check(subject, now).admitted()
+    }
+
+    fn remaining(&self, outcome: &Outcome) -> Vec<(String, u32)> {
+        outcome.statuses.iter().map(|s| (self.limiter.name(s.limit).to_owned(), s.remaining)).collect()
+    }
+}
+
+#[test]
+fn no_limit_admits() {
+    let world = World::new(&[]);
+    assert!(world.admits(&subject(), at(0)));
+    assert!(world.check(&subject(), at(0)).statuses.is_empty());
+}
+
+#[test]
+fn several_windows_must_all_admit() {
+    let world = World::new(&[limit("reads", vec![KeyPart::Route], vec![window(2, 1), window(5, 3_600)])]);
+    for (secs, admitted) in [
+        (0, true),
+        (0, true),
+        (0, false),
+        (1, true),
+        (1, true),
+        (1, false),
+        (2, true),
+        (2, false),
+        (600, false),
+    ] {
+        assert_eq!(world.admits(&subject(), at(secs)), admitted, "at {secs}");
+    }
+    let denied = world.check(&subject(), at(600)).denied.unwrap();
+    assert_eq!(denied.retry_after, Duration::from_secs(120));
+    assert!(world.admits(&subject(), at(720)));
+}
+
+#[test]
+fn a_denied_request_is_charged_to_no_limit() {
+    let world = World::new(&[
+        limit("wide", vec![KeyPart::Route], vec![window(10, 60)]),
+        limit("narrow", vec![KeyPart::Route], vec![window(1, 60)]),
+        limit("other", vec![KeyPart::Route], vec![window(10, 60)]),
+    ]);
+    assert!(world.admits(&subject(), at(0)));
+    for _ in 0..5 {
+        let outcome = world.check(&subject(), at(0));
+        let denied = outcome.denied.unwrap();
+        assert_eq!(world.limiter.name(denied.limit), "narrow");
+        assert_eq!(denied.retry_after, Duration::from_secs(60));
+        let expected = [("wide", 9), ("narrow", 0), ("other", 9)].map(|(n, r)| (n.to_owned(), r));
+        assert_eq!(world.remaining(&outcome), expected);
+    }
+}
+
+#[test]
+fn methods_and_tiers_select() {
+    let mut reads = limit("reads", vec![KeyPart::Principal], vec![window(1, 60)]);
+    reads.methods = vec!["GET".into(), "HEAD".into()];
+    reads.tiers = vec![("gold".into(), vec![window(3, 60)]), ("silver".into(), vec![window(2, 60)])];
+    for (tier, method, quota) in [
+        (None, "GET", Some(1)),
+        (Some("gold"), "GET", Some(3)),
+        (Some("silver"), "HEAD", Some(2)),
+        (Some("bronze"), "GET", Some(1)),
+        (Some(""), "GET", Some(1)),
+        (Some("gold"), "POST", None),
+        (None, "get", None),
+    ] {
+        let world = World::new(std::slice::from_ref(&reads));
+        let mut alice = principal(PrincipalKind::Jwt, "corp", "alice");
+        alice.tier = tier.map(Into::into);
+        let subject = Subject { principal: Some(&alice), method, ..subject() };
+        let admitted = (0..10).filter(|_| world.admits(&subject, at(0))).count();
+        assert_eq!(admitted, quota.unwrap_or(10), "{tier:?} {method}");
+        assert_eq!(world.check(&subject, at(0)).statuses.is_empty(), quota.is_none());
+    }
+}
+
+/// One request by each; whether the second is counted with the first.
+fn share(key: Vec<KeyPart>, one: &Subject<'_>, other: &Subject<'_>) -> bool {
+    let world = World::new(&[limit("limit", key, vec![window(1, 60)])]);
+    assert!(world.admits(one, at(0)));
+    !world.admits(other, at(0))
+}
+
+#[test]
+fn addresses_share_a_counter_by_prefix() {
+    for (one, other, expected) in [
+        ("192.0.2.1", "192.0.2.1", true),
+        ("192.0.2.1", "192.0.2.2", false),
+        ("192.0.2.1", "::ffff:192.0.2.1", true),
+        ("192.0.2.1", "::ffff:192.0.2.2", false),
+        ("192.0.2.1", "::192.0.2.1", false),
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff::", true),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
+    ] {
+        let [one, other] =
+            [one, other].map(|text| Subject { remote_address: text.parse().ok(), ..subject() });
+        assert_eq!(share(vec![KeyPart::RemoteAddress], &one, &other), expected, "{:?}", other.remote_address);
+    }
+}
+
+#[test]
+fn an_unknown_address_is_unavailable() {
+    let world = World::new(&[limit("limit", vec![KeyPart::RemoteAddress], vec![window(1, 60)])]);
+    let outcome = world.limiter.check(&world.ids(), &subject(), at(0), &world.store, &world.secret);
+    assert_eq!(outcome.unwrap_err(), StoreError::Unavailable);
+    let foreign = [LimitId::new(1)];
+    let outcome = world.limiter.check(&foreign, &subject(), at(0), &world.store, &world.secret);
+    assert_eq!(outcome.unwrap_err(), StoreError::Unavailable);
+}
+
+#[test]
+fn principals_never_share_by_accident() {
+    use PrincipalKind::{ApiKey, Jwt};
+    for (one, other, expected) in [
+        ((Jwt, "corp", "alice"), (Jwt, "corp", "alice"), true),
+        ((Jwt, "corp", "alice"), (Jwt, "corp", "bob"), false),
+        ((Jwt, "corp", "alice"), (Jwt, "partner", "alice"), false),
+        ((Jwt, "corp", "alice"), (Jwt, "corpa", "lice"), false),
+        ((Jwt, "", "alice"), (ApiKey, "", "alice"), false),
+    ] {
+        let [one, other] = [one, other].map(|(kind, authority, name)| principal(kind, authority, name));
+        let [a, b] = [&one, &other].map(|principal| Subject { principal: Some(principal), ..subject() });
+        assert_eq!(share(vec![KeyPart::Principal], &a, &b), expected, "{one:?} {other:?}");
+    }
+    let alice = principal(Jwt, "corp", "alice");
+    let known = Subject { principal: Some(&alice), ..subject() };
+    assert!(!share(vec![KeyPart::Principal], &known, &subject()));
+    assert!(share(vec![KeyPart::Principal], &subject(), &subject()));
+}
+
+#[test]
+fn api_keys_count_by_id_and_others_share() {
+    let with_id = |kind, id: &str| Principal { credential_id: id.into(), ..principal(kind, "", "client") };
+    let one = with_id(PrincipalKind::ApiKey, "one");
+    let two = with_id(PrincipalKind::ApiKey, "two");
+    let token = with_id(PrincipalKind::Jwt, "one");
+    let [one, two, token] =
+        [&one, &two, &token].map(|principal| Subject { principal: Some(principal), ..subject() });
+    for (a, b, expected) in
+        [(&one, &one, true), (&one, &two, false), (&one, &token, false), (&token, &subject(), true)]
+    {
+        assert_eq!(share(vec![KeyPart::ApiKey], a, b), expected);
+    }
+}
+
+#[test]
+fn header_values_count_apart_in_order() {
+    static CASES: &[(Headers, Headers, bool)] = &[
+        (Headers(&[("x-tenant", b"a")]), Headers(&[("x-tenant", b"a")]), true),
+        (Headers(&[("x-tenant", b"a")]), Headers(&[("x-tenant", b"b")]), false),
+        (Headers(&[("x-tenant", b"a")]), Headers(&[("x-tenant", b"a"), ("x-other", b"b")]), true),
+        (Headers(&[("x-tenant", b"a")]), Headers(&[("x-tenant", b"a"), ("x-tenant", b"b")]), false),
+        (Headers(&[("x-tenant", b"a")]), Headers(&[]), false),
+        (Headers(&[("x-tenant", b"")]), Headers(&[]), false),
+        (Headers(&[("x-tenant", b"\xff\0")]), Headers(&[("x-tenant", b"\xff\0")]), true),
+        (Headers(&[]), Headers(&[("x-other", b"a")]), true),
+    ];
+    for (i, (one, other, expected)) in CASES.iter().enumerate() {
+        let one = Subject { headers: one, ..subject() };
+        let other = Subject { headers: other, ..subject() };
+        assert_eq!(share(vec![KeyPart::Header("x-tenant".into())], &one, &other), *expected, "case {i}");
+    }
+}
+
+#[test]
+fn all_parts_together_are_the_key() {
+    let key = || vec![KeyPart::RemoteAddress, KeyPart::Route];
+    let from = |address: &str, rule| Subject { remote_address: address.parse().ok(), rule, ..subject() };
+    assert!(share(key(), &from("192.0.2.1", "a"), &from("192.0.2.1", "a")));
+    assert!(!share(key(), &from("192.0.2.1", "a"), &from("192.0.2.1", "b")));
+    assert!(!share(key(), &from("192.0.2.1", "a"), &from("192.0.2.2", "a")));
+}
+
+#[test]
+fn headers_say_where_the_client_stands() {
+    let mut burst = window(100, 60);
+    burst.burst = 20;
+    let world = World::new(&[
+        limit("reads", vec![KeyPart::Route], vec![burst]),
+        limit("quota", vec![KeyPart::Route], vec![window(2, 1), window(4, 86_400)]),
+    ]);
+    let show = |outcome: &Outcome| {
+        let value = headers::rate_limit(&world.limiter, outcome.statuses.iter());
+        (headers::policy(&world.limiter, outcome.statuses.iter()), value)
+    };
+    let policy = r#""reads";q=100;w=60;burst=20, "quota/1s";q=2;w=1, "quota/86400s";q=4;w=86400"#.to_owned();
+    let (p, r) = show(&world.check(&subject(), at(0)));
+    assert_eq!(p, policy);
+    assert_eq!(r, r#""reads";r=19;t=1, "quota/1s";r=1;t=1, "quota/86400s";r=3;t=21600"#);
+    world.check(&subject(), at(0));
+    let denied = world.check(&subject(), at(0));
+    let (p, r) = show(&denied);
+    assert_eq!(p, policy);
+    assert_eq!(r, r#""reads";r=18;t=2, "quota/1s";r=0;t=1, "quota/86400s";r=2;t=43200"#);
+    assert_eq!(headers::retry_after(denied.denied.unwrap().retry_after), 1);
+    for (wait, secs) in [(0, 1), (1, 1), (999, 1), (1_000, 1), (1_001, 2), (59_500, 60)] {
+        assert_eq!(headers::retry_after(Duration::from_millis(wait)), secs);
+    }
+    assert_eq!(headers::rate_limit(&world.limiter, []), "");
+}
+
+/// Counts calls, and lets another worker act before a write.
+struct Meddler<'a> {
+    store: &'a MemoryStore,
+    reads: Cell<usize>,
+    writes: Cell<usize>,
+    /// Before which writes, counted from 0, `meddle` is called.
+    when: fn(usize) -> bool,
+    meddle: &'a dyn Fn(),
+}
+
+impl<'a> Meddler<'a> {
+    fn new(store: &'a MemoryStore, when: fn(usize) -> bool, meddle: &'a dyn Fn()) -> Self {
+        Self { store, reads: Cell::new(0), writes: Cell::new(0), when, meddle }
+    }
+}
+
+impl SharedStore for Meddler<'_> {
+    fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
+        self.reads.set(self.reads.get() + 1);
+        self.store.get(key)
+    }
+
+    fn replace(&self, key: &str, value: &[u8], expected: Expected) -> Result<(), StoreError> {
+        let count = self.writes.replace(self.writes.get() + 1);
+        if (self.when)(count) {
+            (self.meddle)();
+        }
+        self.store.replace(key, value, expected)
+    }
+}
+
+#[test]
+fn a_limit_costs_one_read_and_one_write() {
+    let world = World::new(&[
+        limit("one", vec![KeyPart::Route], vec![window(2, 60), window(5, 3_600)]),
+        limit("two", vec![KeyPart::Route], vec![window(2, 60)]),
+    ]);
+    // (limits, reads, writes); the third request is denied and writes nothing.
+    for (count, rounds) in [(1, [(1, 1), (1, 1), (1, 0)]), (2, [(2, 0), (2, 0), (2, 0)])] {
+        for (reads, writes) in rounds {
+            let meddler = Meddler::new(&world.store, |_| false, &|| {});
+            let ids = &world.ids()[..count];
+            world.limiter.check(ids, &subject(), at(0), &meddler, &world.secret).unwrap();
+            assert_eq!((meddler.reads.get(), meddler.writes.get()), (reads, writes), "{count} limits");
+        }
+    }
+    let meddler = Meddler::new(&world.store, |_| false, &|| {});
+    world.limiter.check(&world.ids(), &subject(), at(60), &meddler, &world.secret).unwrap();
+    assert_eq!((meddler.reads.get(), meddler.writes.get()), (2, 2));
+}
+
+#[test]
+fn a_conflict_is_judged_again() {
+    let world = World::new(&[limit("one", vec![KeyPart::Route], vec![window(2, 60)])]);
+    let meddle = || assert!(world.admits(&subject(), at(0)));
+    let meddler = Meddler::new(&world.store, |write| write == 0, &meddle);
+    let check = || world.limiter.check(&world.ids(), &subject(), at(0), &meddler, &world.secret).unwrap();
+    // The first write loses, the second one takes what is left.
+    let outcome = check();
+    assert_eq!(world.remaining(&outcome), [("one".to_owned(), 0)]);
+    assert!(outcome.admitted());
+    assert!(!check().admitted());
+}
+
+#[test]
+fn a_race_for_the_last_request_has_one_winner() {
+    let world = World::new(&[limit("one", vec![KeyPart::Route], vec![window(1, 60)])]);
+    let meddle = || assert!(world.admits(&subject(), at(0)));
+    let meddler = Meddler::new(&world.store, |write| write == 0, &meddle);
+    let outcome = world.limiter.check(&world.ids(), &subject(), at(0), &meddler, &world.secret).unwrap();
+    assert_eq!(outcome.denied.unwrap().retry_after, Duration::from_secs(60));
+}
+
+#[test]
+fn conflicts_without_end_are_unavailable() {
+    let world = World::new(&[limit("one", vec![KeyPart::Route], vec![window(1_000, 60)])]);
+    let meddle = || assert!(world.admits(&subject(), at(0)));
+    let meddler = Meddler::new(&world.store, |_| true, &meddle);
+    let outcome = world.limiter.check(&world.ids(), &subject(), at(0), &meddler, &world.secret);
+    assert_eq!(outcome.unwrap_err(), StoreError::Unavailable);
+    assert_eq!(meddler.writes.get(), MAX_CONFLICTS);
+}
+
+#[test]
+fn a_charge_is_refunded_when_a_later_limit_is_lost() {
+    let world = World::new(&[
+        limit("wide", vec![KeyPart::Route], vec![window(10, 60)]),
+        limit("narrow", vec![KeyPart::Route], vec![window(1, 60)]),
+    ]);
+    // Before the second write, another worker takes the last request of `narrow` alone.
+    let narrow = [world.limiter.id("narrow").unwrap()];
+    let meddle = || {
+        let outcome = world.limiter.check(&narrow, &subject(), at(0), &world.store, &world.secret);
+        assert!(outcome.unwrap().admitted());
+    };
+    let meddler = Meddler::new(&world.store, |write| write == 1, &meddle);
+    let outcome = world.limiter.check(&world.ids(), &subject(), at(0), &meddler, &world.secret).unwrap();
+    assert_eq!(outcome.denied.map(|denied| world.limiter.name(denied.limit)), Some("narrow"));
+    let wide = [world.limiter.id("wide").unwrap()];
+    let admitted = (0..20)
+        .filter(|_| {
+            let outcome = world.limiter.check(&wide, &subject(), at(0), &world.store, &world.secret);
+            outcome.unwrap().admitted()
+        })
+        .count();
+    assert_eq!(admitted, 10);
+}
+
+/// Every thread makes `each` requests; how many were admitted. A worker that loses all its conflicts retries.
+fn hammer(world: &World, threads: usize, each: usize) -> usize {
+    let admitted = AtomicUsize::new(0);
+    let ids = world.ids();
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let (admitted, ids) = (&admitted, &ids);
+            scope.spawn(move || {
+                for request in 0..each {
+                    // Workers read the clock at slightly different moments, not always in order.
+                    let skew = u64::try_from((thread * 7 + request) % 11).unwrap();
+                    let now = Timestamp::from_nanos(at(0).as_nanos() + skew * 1_000);
+                    let outcome = loop {
+                        let outcome = world.limiter.check(ids, &subject(), now, &world.store, &world.secret);
+                        match outcome {
+                            Err(StoreError::Unavailable) => std::thread::yield_now(),
+                            other => break other.unwrap(),
+                        }
+                    };
+                    admitted.fetch_add(usize::from(outcome.admitted()), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    admitted.into_inner()
+}
+
+#[test]
+fn a_concurrent_burst_is_admitted_exactly() {
+    for round in 0..10 {
+        let world = World::new(&[limit("one", vec![KeyPart::Route], vec![window(500, 60)])]);
+        assert_eq!(hammer(&world, 8, 100), 500, "round {round}");
+    }
+}
+
+#[test]
+fn a_concurrent_burst_is_charged_to_all_limits_or_none() {
+    for _ in 0..10 {
+        let world = World::new(&[
+            limit("wide", vec![KeyPart::Route], vec![window(700, 60), window(10_000, 86_400)]),
+            limit("narrow", vec![KeyPart::Route], vec![window(300, 60)]),
+        ]);
+        let admitted = hammer(&world, 8, 100);
+        let outcome = world.check(&subject(), at(0));
+        assert!(!outcome.admitted() && admitted == 300, "{admitted}");
+        // Refunds are best effort: they may withhold a request, never add one.
+        let left = world.remaining(&outcome);
+        assert_eq!(left[2], ("narrow".to_owned(), 0));
+        assert!(left[0].1 <= 400 && left[0].1 >= 392, "{left:?}");
+    }
+}
+
+#[test]
+fn a_flood_is_bounded_in_keys() {
+    let world = World::new(&[limit("one", vec![KeyPart::RemoteAddress], vec![window(2, 60)])]);
+    let mut evicted = 0;
+    for n in 0..100_000_u32 {
+        let address = std::net::Ipv4Addr::from_bits(n << 8);
+        evicted += world.check(&Subject { remote_address: Some(address.into()), ..subject() }, at(0)).evicted;
+    }
+    // The slots and the secret.
+    assert_eq!(world.store.len(), 4_097);
+    assert!(evicted > 1_000, "{evicted}");
+}

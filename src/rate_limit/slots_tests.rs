@@ -1,0 +1,252 @@
+//! Slots under crowds, foreign bytes and clocks that step back.
+
+use std::{collections::HashMap, time::Duration};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    rate_limit::{WindowSpec, gcra::Decision},
+    store::MemoryStore,
+};
+
+const SECOND: u64 = 1_000_000_000;
+const KEY: &str = "p/rl/reads/000";
+
+fn quota(requests: u32, secs: u64) -> Quota {
+    let per = Duration::from_secs(secs);
+    Quota::compile(&WindowSpec { requests, per, burst: requests }).unwrap()
+}
+
+fn at(secs: u64) -> Timestamp {
+    Timestamp::from_secs(1_000_000 + secs)
+}
+
+/// One request as the limiter makes it: whether it was admitted, and whether it evicted.
+fn offer(store: &MemoryStore, quotas: &[Quota], client: u64, now: Timestamp) -> (bool, bool) {
+    let mut slot = Slot::read(store, KEY, quotas, now).unwrap();
+    let mut tats = slot.tats(client);
+    let mut admitted = true;
+    for (tat, quota) in tats.iter_mut().zip(quotas) {
+        match gcra::decide(quota, *tat, now) {
+            Decision::Allowed { new_tat, .. } => *tat = new_tat,
+            Decision::Denied { .. } => admitted = false,
+        }
+    }
+    let evicted = admitted && slot.charge(client, &tats, now);
+    if admitted || slot.healed() {
+        slot.write(store, KEY).unwrap();
+    }
+    (admitted, evicted)
+}
+
+fn stored(store: &MemoryStore) -> Vec<u8> {
+    store.get(KEY).unwrap().unwrap().value
+}
+
+fn overwrite(store: &MemoryStore, bytes: &[u8]) {
+    let expected = store.get(KEY).unwrap().map_or(Expected::Absent, |v| Expected::Version(v.version));
+    store.replace(KEY, bytes, expected).unwrap();
+}
+
+#[test]
+fn a_slot_keeps_as_many_clients_as_it_has_entries() {
+    let (store, quotas) = (MemoryStore::default(), [quota(2, 10)]);
+    for client in 0..16 {
+        assert_eq!(offer(&store, &quotas, client, at(0)), (true, false));
+    }
+    assert_eq!(stored(&store).len(), 268);
+    for client in 0..16 {
+        assert_eq!(offer(&store, &quotas, client, at(0)), (true, false));
+        assert_eq!(offer(&store, &quotas, client, at(0)), (false, false));
+    }
+    // All are at their limit; one more client comes fresh, as nobody was evicted before it.
+    assert_eq!(offer(&store, &quotas, 99, at(0)), (true, true));
+    // The evicted client comes back at what it owed, and so does whoever else has no entry.
+    assert_eq!(offer(&store, &quotas, 0, at(0)), (false, false));
+    assert_eq!(offer(&store, &quotas, 100, at(0)), (false, false));
+    // Until the floor has passed far enough; the other client's entry is free by then.
+    assert_eq!(offer(&store, &quotas, 0, at(5)), (true, false));
+    // All debts have passed, so entries are free again and nobody is evicted.
+    assert_eq!(offer(&store, &quotas, 100, at(30)), (true, false));
+    assert_eq!(offer(&store, &quotas, 100, at(30)), (true, false));
+    assert_eq!(stored(&store).len(), 268);
+}
+
+#[test]
+fn a_flood_of_clients_frees_nobody_who_is_at_the_limit() {
+    let (store, quotas) = (MemoryStore::default(), [quota(5, 100)]);
+    for _ in 0..5 {
+        assert!(offer(&store, &quotas, 7, at(0)).0);
+    }
+    for flood in 1_000..2_000 {
+        offer(&store, &quotas, flood, at(1));
+        assert!(!offer(&store, &quotas, 7, at(1)).0);
+    }
+    assert!(!offer(&store, &quotas, 7, at(19)).0);
+    // What the slot as a whole admitted is bounded by its entries.
+    assert!(offer(&store, &quotas, 7, at(200)).0);
+}
+
+#[test]
+fn bytes_that_make_no_sense_deny_for_an_interval() {
+    let quotas = [quota(10, 10), quota(100, 1_000)];
+    let good = {
+        let store = MemoryStore::default();
+        offer(&store, &quotas, 1, at(0));
+        stored(&store)
+    };
+    let cases: Vec<Vec<u8>> = vec![
+        vec![],
+        b"rl1".to_vec(),
+        b"rl1\0".to_vec(),
+        b"rl1\x05".iter().chain(&[0; 40]).copied().collect(),
+        b"rl2\x02".iter().chain(&[0; 16]).copied().collect(),
+        b"rl1\xff".to_vec(),
+        good[..good.len() - 1].to_vec(),
+        good.iter().chain(b"x").copied().collect(),
+        good[..20].iter().copied().chain(std::iter::repeat_n(0, 24 * 17)).collect(),
+    ];
+    for bytes in cases {
+        let store = MemoryStore::default();
+        overwrite(&store, &bytes);
+        assert_eq!(offer(&store, &quotas, 1, at(0)), (false, false), "{bytes:?}");
+        assert_eq!(offer(&store, &quotas, 2, at(9)), (false, false), "{bytes:?}");
+        assert_eq!(offer(&store, &quotas, 2, at(10)), (true, false), "{bytes:?}");
+        assert_eq!(offer(&store, &quotas, 1, at(2_000)), (true, false), "{bytes:?}");
+    }
+    let store = MemoryStore::default();
+    overwrite(&store, &good);
+    assert_eq!(offer(&store, &quotas, 1, at(0)), (true, false));
+}
+
+#[test]
+fn far_off_instants_are_settled_and_stored() {
+    let (store, quotas) = (MemoryStore::default(), [quota(1, 10)]);
+    offer(&store, &quotas, 1, at(100_000));
+    // The clock steps back by a day: denied once, then as promised.
+    assert!(!offer(&store, &quotas, 1, at(0)).0);
+    assert!(!offer(&store, &quotas, 1, at(9)).0);
+    assert!(offer(&store, &quotas, 1, at(10)).0);
+}
+
+#[test]
+fn another_number_of_windows_keeps_what_is_common() {
+    let (minute, day) = (quota(1, 60), quota(2, 86_400));
+    let store = MemoryStore::default();
+    assert!(offer(&store, &[minute], 1, at(0)).0);
+    assert!(!offer(&store, &[minute, day], 1, at(0)).0);
+    assert!(offer(&store, &[minute, day], 1, at(60)).0);
+    assert!(!offer(&store, &[minute], 1, at(60)).0);
+    assert!(offer(&store, &[minute], 2, at(60)).0);
+}
+
+#[test]
+fn a_refund_takes_back_only_what_is_still_owed() {
+    let (store, quotas) = (MemoryStore::default(), [quota(3, 30)]);
+    let charged = |now: Timestamp| {
+        offer(&store, &quotas, 1, now);
+        Slot::read(&store, KEY, &quotas, now).unwrap()
+    };
+    let mut slot = charged(at(0));
+    let first = slot.tats(1);
+    assert!(slot.refund(1, &first, &quotas));
+    assert_eq!(slot.tats(1)[0], at(0).as_nanos());
+    assert!(!slot.refund(2, &first, &quotas), "no entry");
+    // Another charge on top of ours.
+    let mut slot = charged(at(3));
+    assert!(slot.refund(1, &first, &quotas));
+    assert_eq!(slot.tats(1), first);
+    // Ours has drained before the other charge: nothing is left to take back.
+    let mut slot = charged(at(25));
+    assert!(!slot.refund(1, &first, &quotas));
+}
+
+#[test]
+fn the_secret_is_the_one_stored_first() {
+    let store = MemoryStore::default();
+    let first = SlotSecret::load_or_create(&store, "p", [1; 16]).unwrap();
+    let second = SlotSecret::load_or_create(&store, "p", [2; 16]).unwrap();
+    assert_eq!((first.0, second.0), ([1; 16], [1; 16]));
+    assert_eq!(SlotSecret::load_or_create(&store, "q", [3; 16]).unwrap().0, [3; 16]);
+    assert_eq!(format!("{first:?}"), "SlotSecret(..)");
+    for foreign in [&b""[..], b"short", &[0; 17]] {
+        let version = store.get("p/rl-secret").unwrap().unwrap().version;
+        store.replace("p/rl-secret", foreign, Expected::Version(version)).unwrap();
+        assert_eq!(SlotSecret::load_or_create(&store, "p", [4; 16]).unwrap().0, [4; 16]);
+    }
+}
+
+#[test]
+fn places_depend_on_secret_and_key() {
+    let place = |secret: u8, parts: &[&[u8]]| {
+        let mut hasher = SlotSecret([secret; 16]).hasher();
+        parts.iter().for_each(|part| hasher.sized(part));
+        hasher.finish()
+    };
+    assert_eq!(place(1, &[b"ab", b"c"]), place(1, &[b"ab", b"c"]));
+    assert_ne!(place(1, &[b"ab", b"c"]), place(1, &[b"a", b"bc"]));
+    assert_ne!(place(1, &[b"ab", b"c"]), place(1, &[b"abc"]));
+    assert_ne!(place(1, &[b"ab"]), place(2, &[b"ab"]));
+    let used: std::collections::HashSet<u64> =
+        (0..40_000_u32).map(|n| place(1, &[&n.to_le_bytes()]).slot).collect();
+    assert!(used.len() > 4_080 && used.iter().all(|slot| *slot < SLOTS));
+}
+
+#[test]
+fn keys_are_put_together() {
+    assert_eq!(SlotKey::new("p/rl/reads/", 0).as_str(), "p/rl/reads/000");
+    assert_eq!(SlotKey::new("p/rl/reads/", 4095).as_str(), "p/rl/reads/fff");
+    assert_eq!(SlotKey::new(&"n".repeat(160), 0x1a2).as_str(), "n".repeat(160) + "1a2");
+}
+
+proptest! {
+    /// No client ever gets more than its quota; and none less, as long as nobody was evicted.
+    #[test]
+    fn a_crowded_slot_never_admits_more(
+        windows in prop::sample::select(vec![vec![(3, 100)], vec![(5, 60)], vec![(2, 10), (10, 600), (15, 3_600)]]),
+        clients in 1u64..40,
+        // Mostly bursts: clients must reach their limits while the slot is crowded.
+        requests in prop::collection::vec(
+            (0u64..1_000, prop_oneof![20 => Just(0u64), 2 => 0..SECOND / 2, 1 => 0..60 * SECOND]),
+            1..600,
+        ),
+    ) {
+        let quotas: Vec<_> = windows.into_iter().map(|(n, secs)| quota(n, secs)).collect();
+        let store = MemoryStore::default();
+        let mut owed = HashMap::<u64, Tats>::new();
+        let mut crowded = false;
+        let mut now = at(0);
+        for (client, gap) in requests {
+            now = now.saturating_add(Duration::from_nanos(gap));
+            let client = client % clients;
+            let (admitted, evicted) = offer(&store, &quotas, client, now);
+            let tats = owed.entry(client).or_default();
+            let mut charged = *tats;
+            let mut due = true;
+            for (tat, quota) in charged.iter_mut().zip(&quotas) {
+                match gcra::decide(quota, *tat, now) {
+                    Decision::Allowed { new_tat, .. } => *tat = new_tat,
+                    Decision::Denied { .. } => due = false,
+                }
+            }
+            prop_assert!(due || !admitted, "client {client} got more than its quota");
+            prop_assert!(crowded || admitted == due, "client {client} was denied without need");
+            if admitted {
+                *tats = charged;
+            }
+            crowded |= evicted;
+            prop_assert!(stored(&store).len() <= 4 + 8 * quotas.len() + 16 * 8 * (1 + quotas.len()));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_panic_and_heal(bytes in prop::collection::vec(any::<u8>(), 0..700), magic in any::<bool>()) {
+        let quotas = [quota(10, 10), quota(100, 1_000)];
+        let store = MemoryStore::default();
+        overwrite(&store, &if magic { [&b"rl1\x02"[..], &bytes].concat() } else { bytes });
+        offer(&store, &quotas, 1, at(0));
+        offer(&store, &quotas, 1, at(1));
+        prop_assert!(offer(&store, &quotas, 1, at(12)).0);
+    }
+}

@@ -1,0 +1,143 @@
+//! What the admitted path of a rate limit allocates, counted.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::{Cell, RefCell},
+    time::Duration,
+};
+
+use portcullis::{
+    rate_limit::{HeaderValues, KeyPart, LimitSpec, Limiter, SlotSecret, Subject, WindowSpec},
+    store::{Expected, SharedStore, StoreError, Versioned},
+    time::Timestamp,
+};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+#[expect(unsafe_code, reason = "an allocator cannot be counted otherwise; forwards to the system's")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get().wrapping_add(1));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// A store whose writes allocate nothing, so that reads (one allocation, as from a host) and our own show.
+#[derive(Default)]
+struct Flat(RefCell<Vec<(String, Versioned)>>);
+
+impl SharedStore for Flat {
+    fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
+        Ok(self.0.borrow().iter().find(|(k, _)| k == key).map(|(_, stored)| stored.clone()))
+    }
+
+    fn replace(&self, key: &str, value: &[u8], expected: Expected) -> Result<(), StoreError> {
+        let mut entries = self.0.borrow_mut();
+        match (entries.iter_mut().find(|(k, _)| k == key), expected) {
+            (Some((_, stored)), Expected::Version(version)) if version == stored.version => {
+                stored.value.clear();
+                stored.value.extend_from_slice(value);
+                stored.version = version.wrapping_add(1).max(1);
+            }
+            (None, Expected::Absent) => {
+                entries.push((key.to_owned(), Versioned { value: value.to_vec(), version: 1 }));
+            }
+            _ => return Err(StoreError::Conflict),
+        }
+        Ok(())
+    }
+}
+
+struct NoHeaders;
+
+impl HeaderValues for NoHeaders {
+    fn visit(&self, _: &str, _: &mut dyn FnMut(&[u8])) {}
+}
+
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get().wrapping_sub(before)
+}
+
+#[test]
+fn an_admitted_request_allocates_what_the_store_hands_over_and_no_more() {
+    let window = |requests, secs| WindowSpec { requests, per: Duration::from_secs(secs), burst: requests };
+    let limit = |name: &str, windows| LimitSpec {
+        name: name.into(),
+        key: vec![KeyPart::RemoteAddress, KeyPart::Route],
+        windows,
+        tiers: vec![],
+        methods: vec!["GET".into()],
+        before_authentication: false,
+        ipv4_prefix: 32,
+        ipv6_prefix: 64,
+    };
+    let specs = [
+        limit("one", vec![window(100, 60)]),
+        limit("four", vec![window(100, 1), window(100, 60), window(100, 3_600), window(100, 86_400)]),
+    ];
+    let limiter = Limiter::compile(&specs, "portcullis").unwrap();
+    let store = Flat::default();
+    let secret = SlotSecret::load_or_create(&store, "portcullis", [7; 16]).unwrap();
+    let address = "2001:db8::1".parse().ok();
+    let subject =
+        Subject { remote_address: address, principal: None, rule: "r", method: "GET", headers: &NoHeaders };
+    let now = Timestamp::from_secs(1_000_000);
+    let [one, four] = ["one", "four"].map(|name| limiter.id(name).unwrap());
+    // The first request makes the slots.
+    assert!(limiter.check(&[one, four], &subject, now, &store, &secret).unwrap().admitted());
+    for (limits, expected) in [(&[one][..], 1), (&[four], 1), (&[], 0)] {
+        let count = allocations(|| {
+            assert!(limiter.check(limits, &subject, now, &store, &secret).unwrap().admitted());
+        });
+        assert_eq!(count, expected, "{limits:?}");
+    }
+    // The second limit and the fifth status go to the heap: one list each.
+    let count = allocations(|| {
+        assert!(limiter.check(&[one, four], &subject, now, &store, &secret).unwrap().admitted());
+    });
+    assert_eq!(count, 4);
+}
+
+/// `cargo test --release --test rate_limit_allocations -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement, not a check"]
+#[expect(clippy::print_stdout, reason = "prints what it measured")]
+fn how_long_a_check_takes() {
+    let specs = [LimitSpec {
+        name: "one".into(),
+        key: vec![KeyPart::RemoteAddress],
+        windows: vec![WindowSpec { requests: 1_000_000, per: Duration::from_secs(1), burst: 1_000_000 }],
+        tiers: vec![],
+        methods: vec![],
+        before_authentication: false,
+        ipv4_prefix: 32,
+        ipv6_prefix: 64,
+    }];
+    let limiter = Limiter::compile(&specs, "portcullis").unwrap();
+    let store = Flat::default();
+    let secret = SlotSecret::load_or_create(&store, "portcullis", [7; 16]).unwrap();
+    let address = "192.0.2.1".parse().ok();
+    let subject =
+        Subject { remote_address: address, principal: None, rule: "r", method: "GET", headers: &NoHeaders };
+    let ids = [limiter.id("one").unwrap()];
+    let rounds = 500_000_u32;
+    let start = std::time::Instant::now();
+    for n in 0..rounds {
+        let now = Timestamp::from_nanos(1_000_000_000_000_000_000_u64.saturating_add(u64::from(n) * 1_000));
+        assert!(limiter.check(&ids, &subject, now, &store, &secret).unwrap().admitted());
+    }
+    println!("{:?} a check", start.elapsed() / rounds);
+}
