@@ -1,4 +1,13 @@
 //! A request as the core sees it: bytes from the wire, read once, judged nowhere else.
+//!
+//! Every reading here has one meaning or none: what two parties could read in two ways (a path with an
+//! encoded slash, a credential that is given twice) is refused or reported as such, never guessed.
+
+pub mod authority;
+pub mod cookie;
+pub mod path;
+mod percent;
+pub mod query;
 
 /// A header's value as bytes; it need not be UTF-8.
 pub type Value<'a> = &'a [u8];
@@ -17,8 +26,40 @@ pub struct RequestHead<'a> {
 impl<'a> RequestHead<'a> {
     /// Every value of the header `name` (lower case), in order.
     pub fn values(&self, name: &str) -> impl Iterator<Item = Value<'a>> {
-        let name = name.to_owned().into_bytes();
-        self.headers.iter().filter(move |(n, _)| *n == name.as_slice()).map(|(_, v)| *v)
+        self.headers.iter().filter(move |(n, _)| *n == name.as_bytes()).map(|(_, value)| *value)
+    }
+
+    /// The header `name` (lower case) where it must not be given twice. Never [`Lookup::Malformed`].
+    ///
+    /// Envoy joins the lines of headers that it knows to be single (`authorization`), so `One` may still
+    /// hold two values with a comma between them.
+    pub fn single(&self, name: &str) -> Lookup<Value<'a>> {
+        Lookup::only(self.values(name).map(Some))
+    }
+}
+
+/// Something looked up by name that may be given once only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup<T> {
+    /// Not given.
+    Absent,
+    /// Given once. The value may be empty.
+    One(T),
+    /// Given more than once, even with equal values: which one counts is anybody's guess.
+    Many,
+    /// Given once, but it cannot be decoded. It equals nothing and authenticates nobody.
+    Malformed,
+}
+
+impl<T> Lookup<T> {
+    /// The only item; `None` stands for one that cannot be decoded.
+    fn only(mut items: impl Iterator<Item = Option<T>>) -> Self {
+        match (items.next(), items.next()) {
+            (None, _) => Self::Absent,
+            (Some(_), Some(_)) => Self::Many,
+            (Some(Some(value)), None) => Self::One(value),
+            (Some(None), None) => Self::Malformed,
+        }
     }
 }
 
@@ -36,4 +77,29 @@ pub enum Location {
     Cookie(String),
     /// A query parameter.
     Query(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_absent_one_or_many() {
+        let head = RequestHead {
+            headers: vec![(b"x-one", b"1"), (b"x-two", b"a"), (b"x-empty", b""), (b"x-two", b"a")],
+            remote_address: None,
+            tls: true,
+        };
+        let rows: &[(&str, Lookup<Value<'_>>)] = &[
+            ("x-one", Lookup::One(b"1")),
+            ("x-empty", Lookup::One(b"")),
+            ("x-two", Lookup::Many),
+            ("x-on", Lookup::Absent),
+            ("", Lookup::Absent),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(head.single(name), *expected, "{name}");
+        }
+        assert_eq!(head.values("x-two").collect::<Vec<_>>(), [b"a", b"a"]);
+    }
 }

@@ -1,0 +1,147 @@
+//! The host a request is meant for, from `:authority` (RFC 3986 section 3.2, RFC 9110 section 7.2).
+
+use std::{borrow::Cow, net::Ipv6Addr};
+
+/// The authority is not one plain `host[:port]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthorityError;
+
+/// Longest host name, in bytes (RFC 1035 section 2.3.4, as text).
+const MAX_NAME: usize = 253;
+
+/// The host of `authority`: lower case, without port and without the dot at the end.
+///
+/// Names are letters, digits, `-` and `_` in labels that are not empty. An IPv6 address stays in its
+/// brackets, in its shortest form (RFC 5952). User information, spaces, escapes, an empty or impossible
+/// port, zone identifiers, and several hosts in one value (Envoy joins two `Host` lines with a comma)
+/// are refused.
+pub fn host(authority: &[u8]) -> Result<Cow<'_, str>, AuthorityError> {
+    let text = str::from_utf8(authority).map_err(|_| AuthorityError)?;
+    if let Some(literal) = text.strip_prefix('[') {
+        let (address, rest) = literal.split_once(']').ok_or(AuthorityError)?;
+        if !rest.is_empty() {
+            check_port(rest.strip_prefix(':').ok_or(AuthorityError)?)?;
+        }
+        let address: Ipv6Addr = address.parse().map_err(|_| AuthorityError)?;
+        let shortest = format!("[{address}]");
+        // Borrowed where it was given so, as for names.
+        return Ok(match text.strip_suffix(rest) {
+            Some(given) if given == shortest => Cow::Borrowed(given),
+            _ => Cow::Owned(shortest),
+        });
+    }
+    let name = match text.split_once(':') {
+        Some((name, port)) => {
+            check_port(port)?;
+            name
+        }
+        None => text,
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.len() > MAX_NAME || !name.split('.').all(is_label) {
+        return Err(AuthorityError);
+    }
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Ok(Cow::Owned(name.to_ascii_lowercase()));
+    }
+    Ok(Cow::Borrowed(name))
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+fn check_port(port: &str) -> Result<(), AuthorityError> {
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    match port.parse::<u16>() {
+        Ok(_) if digits => Ok(()),
+        _ => Err(AuthorityError),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_host_is_read() {
+        let rows = [
+            ("api.example.com", "api.example.com"),
+            ("API.Example.COM", "api.example.com"),
+            ("api.example.com:8443", "api.example.com"),
+            ("api.example.com.", "api.example.com"),
+            ("api.example.com.:443", "api.example.com"),
+            ("localhost", "localhost"),
+            ("my_service-1", "my_service-1"),
+            ("192.0.2.7:80", "192.0.2.7"),
+            ("[::1]", "[::1]"),
+            ("[2001:DB8:0:0::1]:8443", "[2001:db8::1]"),
+            ("[::ffff:192.0.2.7]", "[::ffff:192.0.2.7]"),
+        ];
+        for (authority, expected) in rows {
+            assert_eq!(host(authority.as_bytes()).as_deref(), Ok(expected), "{authority}");
+        }
+    }
+
+    #[test]
+    fn anything_strange_is_refused() {
+        let rows: &[&[u8]] = &[
+            b"",
+            b".",
+            b":80",
+            b"h:",
+            b"h:x",
+            b"h:+80",
+            b"h:65536",
+            b"h:80:80",
+            b"u@h",
+            b"u:p@h",
+            b"h,h2",
+            b"h h2",
+            b" h",
+            b"h\t",
+            b"h..x",
+            b".h",
+            b"h..",
+            b"h/x",
+            b"h?x",
+            b"h#x",
+            b"%68",
+            b"h\\x",
+            b"*.h",
+            b"caf\xc3\xa9",
+            b"\xff",
+            b"h\0",
+            b"::1",
+            b"2001:db8::1",
+            b"[::1",
+            b"[::1]x",
+            b"[::1]:",
+            b"[::1]:99999",
+            b"[fe80::1%25eth0]",
+            b"[fe80::1%eth0]",
+            b"[]",
+            b"[v1.x]",
+            b"[127.0.0.1]",
+        ];
+        for authority in rows {
+            assert_eq!(host(authority), Err(AuthorityError), "{}", authority.escape_ascii());
+        }
+        let label = "a".repeat(63);
+        assert!(host(label.as_bytes()).is_ok());
+        assert!(host(format!("{label}a").as_bytes()).is_err());
+        assert!(host(format!("{label}.{label}.{label}.{label}").as_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn reading_is_total_and_idempotent(authority in "[aA.:\\[\\]1@,_-]{0,12}") {
+            if let Ok(once) = host(authority.as_bytes()) {
+                prop_assert_eq!(host(once.as_bytes()), Ok(Cow::Borrowed(&*once)));
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Cookies of a request (RFC 6265 section 4.2).
+
+use super::{Lookup, RequestHead};
+
+/// The cookie `name` (compared with case) over all `cookie` headers, where it must not be given twice.
+///
+/// One pair of double quotes around the value is dropped (RFC 6265 section 4.1.1). Pieces without `=`
+/// are no cookies. A value that is not UTF-8 is [`Lookup::Malformed`].
+pub fn single<'a>(head: &RequestHead<'a>, name: &str) -> Lookup<&'a str> {
+    let cookies = head.values("cookie").flat_map(|line| line.split(|byte| *byte == b';'));
+    Lookup::only(cookies.filter_map(|cookie| value(cookie, name)).map(|value| str::from_utf8(value).ok()))
+}
+
+/// The value of `cookie` when it is named `name`.
+fn value<'a>(cookie: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let at = cookie.iter().position(|byte| *byte == b'=')?;
+    let (own, rest) = cookie.split_at_checked(at)?;
+    if own.trim_ascii() != name.as_bytes() {
+        return None;
+    }
+    let value = rest.split_first().map_or(rest, |(_, value)| value).trim_ascii();
+    match value {
+        [b'"', inner @ .., b'"'] => Some(inner),
+        _ => Some(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_found_once_or_not_at_all() {
+        let rows: &[(&[&[u8]], Lookup<&str>)] = &[
+            (&[], Lookup::Absent),
+            (&[b""], Lookup::Absent),
+            (&[b"sid=1"], Lookup::One("1")),
+            (&[b"a=0; sid=1; b=2"], Lookup::One("1")),
+            (&[b"a=0;sid=1"], Lookup::One("1")),
+            (&[b"a=0", b"sid=1"], Lookup::One("1")),
+            (&[b"sid=\"1\""], Lookup::One("1")),
+            (&[b"sid=\""], Lookup::One("\"")),
+            (&[b"sid="], Lookup::One("")),
+            (&[b"sid=a=b"], Lookup::One("a=b")),
+            (&[b"SID=1"], Lookup::Absent),
+            (&[b"xsid=1; sidx=1; sid"], Lookup::Absent),
+            (&[b"x=sid=1"], Lookup::Absent),
+            (&[b"sid=1; sid=1"], Lookup::Many),
+            (&[b"sid=1", b"sid=2"], Lookup::Many),
+            (&[b"sid=1", b" sid =\xff"], Lookup::Many),
+            (&[b"sid=\xff"], Lookup::Malformed),
+        ];
+        for (lines, expected) in rows {
+            let mut headers: Vec<(&[u8], &[u8])> = lines.iter().map(|line| (&b"cookie"[..], *line)).collect();
+            headers.push((b"x-cookie", b"sid=9"));
+            let head = RequestHead { headers, remote_address: None, tls: true };
+            assert_eq!(single(&head, "sid"), *expected, "{lines:?}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Parameters of a query, read as `application/x-www-form-urlencoded` (WHATWG URL section 5.1).
+//!
+//! Only `&` separates parameters. Names are compared after decoding, so `%61pi_key` is `api_key`.
+
+use std::borrow::Cow;
+
+use super::{Lookup, percent};
+
+/// One parameter, as sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter<'a> {
+    name: &'a str,
+    value: &'a str,
+}
+
+impl<'a> Parameter<'a> {
+    fn new(piece: &'a str) -> Self {
+        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+        Self { name, value }
+    }
+
+    /// The decoded name; `None` when an escape is invalid or it is not UTF-8.
+    pub fn name(&self) -> Option<Cow<'a, str>> {
+        percent::decode(self.name, true)
+    }
+
+    /// The decoded value, empty where there is no `=`; `None` when an escape is invalid or it is not UTF-8.
+    pub fn value(&self) -> Option<Cow<'a, str>> {
+        percent::decode(self.value, true)
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        self.name().is_some_and(|own| own == name)
+    }
+}
+
+/// The parameters of `query` (without its `?`), in order; empty pieces are skipped.
+pub fn parameters(query: &str) -> impl Iterator<Item = Parameter<'_>> {
+    query.split('&').filter(|piece| !piece.is_empty()).map(Parameter::new)
+}
+
+/// The parameter `name` where it must not be given twice.
+///
+/// A parameter whose name cannot be decoded has no name and is never found.
+pub fn single<'a>(query: &'a str, name: &str) -> Lookup<Cow<'a, str>> {
+    Lookup::only(
+        parameters(query).filter(|parameter| parameter.is_named(name)).map(|parameter| parameter.value()),
+    )
+}
+
+/// `query` without the parameters named in `names`, every other byte kept; `None` when it has none of
+/// them. `Some("")` means that nothing is left, so the `?` should go too.
+pub fn without(query: &str, names: &[&str]) -> Option<String> {
+    let removed = |piece: &str| {
+        let parameter = Parameter::new(piece);
+        !piece.is_empty() && names.iter().any(|name| parameter.is_named(name))
+    };
+    if !query.split('&').any(removed) {
+        return None;
+    }
+    let mut kept = String::with_capacity(query.len());
+    for (at, piece) in query.split('&').filter(|piece| !removed(piece)).enumerate() {
+        if at > 0 {
+            kept.push('&');
+        }
+        kept.push_str(piece);
+    }
+    Some(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_found_once_or_not_at_all() {
+        let one = |text: &str| Lookup::One(Cow::Owned(text.to_owned()));
+        let rows = [
+            ("", "k", Lookup::Absent),
+            ("k=v", "k", one("v")),
+            ("k=v", "K", Lookup::Absent),
+            ("k", "k", one("")),
+            ("k=", "k", one("")),
+            ("k=a=b", "k", one("a=b")),
+            ("a=1&k=v&b=2", "k", one("v")),
+            ("&&k=v&&", "k", one("v")),
+            ("%6b=v", "k", one("v")),
+            ("a+b=1+2%2B3", "a b", one("1 2+3")),
+            ("k=%c3%a9", "k", one("é")),
+            ("k=%2541", "k", one("%41")),
+            ("k=v&k=v", "k", Lookup::Many),
+            ("k=v&%6B=w", "k", Lookup::Many),
+            ("k=v&k=%", "k", Lookup::Many),
+            ("k=%", "k", Lookup::Malformed),
+            ("k=%zz", "k", Lookup::Malformed),
+            ("k=%ff", "k", Lookup::Malformed),
+            ("k%=v", "k%", Lookup::Absent),
+            ("a=1;k=v", "k", Lookup::Absent),
+            ("k=v;x", "k", one("v;x")),
+        ];
+        for (query, name, expected) in rows {
+            assert_eq!(single(query, name), expected, "{query} {name}");
+        }
+    }
+
+    #[test]
+    fn named_parameters_are_removed_and_the_rest_is_kept() {
+        let rows: &[(&str, &[&str], Option<&str>)] = &[
+            ("", &["k"], None),
+            ("a=1", &["k"], None),
+            ("a=1&kk=2", &["k"], None),
+            ("k=1", &["k"], Some("")),
+            ("k", &["k"], Some("")),
+            ("a=%7e&k=1&b=+", &["k"], Some("a=%7e&b=+")),
+            ("k=1&a=2", &["k"], Some("a=2")),
+            ("a=2&k=1", &["k"], Some("a=2")),
+            ("a&&k=1&&b", &["k"], Some("a&&&b")),
+            ("%6b=1&a&k=2&j=3", &["k", "j"], Some("a")),
+            ("k%=1&k=2", &["k"], Some("k%=1")),
+            ("a=1", &[], None),
+        ];
+        for (query, names, expected) in rows {
+            assert_eq!(without(query, names).as_deref(), *expected, "{query} {names:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_removed_is_gone_and_nothing_else(query in "[ak%61&=+]{0,24}") {
+            let left = without(&query, &["a"]);
+            let left = left.as_deref().unwrap_or(&query);
+            prop_assert_eq!(single(left, "a"), Lookup::Absent);
+            let others = |text: &str| {
+                let named: Vec<_> = parameters(text).filter(|p| !p.is_named("a")).map(|p| (p.name.to_owned(), p.value.to_owned())).collect();
+                named
+            };
+            prop_assert_eq!(others(left), others(&query));
+        }
+    }
+}
