@@ -1,4 +1,18 @@
 //! Which rule a request falls under: ordered rules, first match wins, at a cost that does not grow with their number.
+//!
+//! Decides which rule applies, never what it does. Paths are held against the canonical path
+//! ([`crate::request::path`]) with the escapes that are left in it decoded, once: to a rule `/admin%3Adelete`
+//! and `/admin:delete` are the same path, as they are to the application behind us.
+
+mod conditions;
+mod coverage;
+mod index;
+mod pattern;
+mod router;
+#[cfg(test)]
+mod tests;
+
+pub use router::{RouteMatch, RouteRequest, Router};
 
 /// When a rule applies, as configured.
 #[derive(Clone, Debug, Default)]
@@ -16,22 +30,26 @@ pub struct MatchSpec {
     pub path: Option<PathSpec>,
     /// Upper case as on the wire; empty: every method.
     pub methods: Vec<String>,
-    /// All must match.
+    /// All must match. Names are compared without case; the values of several lines are joined with `,`
+    /// (RFC 9110 section 5.3), those of `cookie` with `; `.
     pub headers: Vec<(String, ValueSpec)>,
-    /// All must match.
+    /// All must match. Names are compared with case, after decoding; a parameter that is given more than
+    /// once, or cannot be decoded, is only ever [`ValueSpec::Present`].
     pub query: Vec<(String, ValueSpec)>,
 }
 
-/// How a path is matched. Patterns are held against the canonical path.
+/// How a path is matched. Patterns are written in canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathSpec {
     /// The whole path.
     Exact(String),
-    /// Whole segments from the start: `/orders` matches `/orders` and `/orders/7`, not `/ordersX`.
+    /// Whole segments from the start: `/orders` matches `/orders` and `/orders/7`, not `/ordersX`. A slash
+    /// at its end means nothing, as in Gateway API; `/` is every path.
     PathPrefix(String),
-    /// `/orders/{id}`: a variable is one whole, non-empty segment; `{path=**}` as the last one takes the rest (at least one segment).
+    /// `/orders/{id}`: a variable is one whole, non-empty segment; `{path=**}` as the last one takes the
+    /// rest (at least one segment, not empty).
     PathTemplate(String),
-    /// The whole path matches.
+    /// The whole path matches, in the syntax of RE2. It sees decoded text: `@`, never `%40`.
     RegularExpression(String),
 }
 
@@ -40,7 +58,7 @@ pub enum PathSpec {
 pub enum ValueSpec {
     /// The whole value.
     Exact(String),
-    /// The whole value matches.
+    /// The whole value matches. Values that are not UTF-8 or longer than 8192 bytes never do.
     RegularExpression(String),
     /// Any value, also an empty one.
     Present,

@@ -1,0 +1,155 @@
+//! Which patterns take every path of another one: sound, not complete. In doubt nothing is covered.
+
+use super::pattern::{Path, Segment};
+
+/// A segment as far as it is known of every path that a pattern matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step<'a> {
+    /// This text; empty only as the last one.
+    Literal(&'a str),
+    /// Any text but none.
+    Variable,
+}
+
+/// What may follow the known segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    /// Nothing.
+    End,
+    /// A segment that is not empty, and anything after it.
+    Rest,
+    /// Anything, also nothing.
+    Open,
+}
+
+/// The segments that every path of `path` begins with.
+pub(super) fn steps(path: &Path) -> Vec<Step<'_>> {
+    shape(path).0
+}
+
+fn shape(path: &Path) -> (Vec<Step<'_>>, Tail) {
+    match path {
+        Path::Exact(text) => (text.split('/').skip(1).map(Step::Literal).collect(), Tail::End),
+        Path::Prefix(segments) => (literals(segments), Tail::Open),
+        Path::Regex { anchor, .. } => (literals(anchor), Tail::Open),
+        Path::Template { segments, rest } => {
+            let steps = segments.iter().map(|segment| match segment {
+                Segment::Literal(text) => Step::Literal(text),
+                Segment::Variable(_) => Step::Variable,
+            });
+            (steps.collect(), if rest.is_some() { Tail::Rest } else { Tail::End })
+        }
+    }
+}
+
+fn literals(segments: &[Box<str>]) -> Vec<Step<'_>> {
+    segments.iter().map(|segment| Step::Literal(segment)).collect()
+}
+
+/// Whether `a` matches every path that `b` matches.
+pub(super) fn covers(a: &Path, b: &Path) -> bool {
+    match (a, b) {
+        (Path::Exact(own), Path::Exact(text)) => return own == text,
+        (Path::Exact(_), _) => return false,
+        (Path::Regex { regex, .. }, Path::Exact(text)) => return regex.is_match(text),
+        (Path::Regex { text: own, .. }, Path::Regex { text, .. }) => return own == text,
+        (Path::Regex { .. }, _) => return false,
+        (Path::Prefix(_) | Path::Template { .. }, _) => {}
+    }
+    let ((own, own_tail), (known, tail)) = (shape(a), shape(b));
+    let Some((head, after)) = known.split_at_checked(own.len()) else { return false };
+    own.iter().zip(head).all(|(own, known)| step_covers(*own, *known))
+        && match own_tail {
+            Tail::Open => true,
+            Tail::End => after.is_empty() && tail == Tail::End,
+            // Something must follow that is not empty.
+            Tail::Rest => match after.first() {
+                Some(first) => *first != Step::Literal(""),
+                None => tail == Tail::Rest,
+            },
+        }
+}
+
+fn step_covers(own: Step<'_>, known: Step<'_>) -> bool {
+    match own {
+        Step::Variable => known != Step::Literal(""),
+        Step::Literal(_) => own == known,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::PathSpec, *};
+
+    /// `=` exact, `^` prefix, `~` regex, anything else a template.
+    fn path(text: &str) -> Path {
+        let rest = || text.get(1..).unwrap().to_owned();
+        let spec = match text.chars().next().unwrap() {
+            '=' => PathSpec::Exact(rest()),
+            '^' => PathSpec::PathPrefix(rest()),
+            '~' => PathSpec::RegularExpression(rest()),
+            _ => PathSpec::PathTemplate(text.to_owned()),
+        };
+        Path::compile(Some(&spec)).unwrap()
+    }
+
+    #[test]
+    fn coverage_holds_both_ways_of_every_kind() {
+        let rows = [
+            ("=/a", "=/a", true),
+            ("=/a", "=/a/", false),
+            ("=/a", "^/a", false),
+            ("=/a", "~/a", false),
+            ("^/", "=/a", true),
+            ("^/", "~.*", true),
+            ("^/", "/{x=**}", true),
+            ("^/a", "=/a", true),
+            ("^/a", "=/a/", true),
+            ("^/a", "=/ab", false),
+            ("^/a/b", "=/a", false),
+            ("^/a", "^/a/b", true),
+            ("^/a/b", "^/a", false),
+            ("^/a", "/a/{x}", true),
+            ("^/a", "/{x}/a", false),
+            ("^/a", "/a/{x=**}", true),
+            ("^/a", "~/a/b.*", true),
+            ("^/a", "~/a.*", false),
+            ("^/a", "~/a", false),
+            ("/{x}", "=/a", true),
+            ("/{x}", "=/", false),
+            ("/{x}", "=/a/", false),
+            ("/{x}", "^/a", false),
+            ("/{x}/", "=/a/", true),
+            ("/{x}", "/{y}", true),
+            ("/{x}/b", "/{y}/b", true),
+            ("/{x}/b", "/a/b/{y}", false),
+            ("/a/{x}", "/{y}/{x}", false),
+            ("/{y}/{x}", "/a/{x}", true),
+            ("/{x}", "/{y=**}", false),
+            ("/{x}", "~/[a-z]+", false),
+            ("/{x=**}", "/{y}", true),
+            ("/{x=**}", "/{y}/", true),
+            ("/{x=**}", "/{y}/{z=**}", true),
+            ("/{y}/{z=**}", "/{x=**}", false),
+            ("/{x=**}", "/{y=**}", true),
+            ("/{x=**}", "=/", false),
+            ("/{x=**}", "=/a", true),
+            ("/{x=**}", "^/a", true),
+            ("/{x=**}", "^/", false),
+            ("/a/{x=**}", "^/a", false),
+            ("/a/{x=**}", "=/a/", false),
+            ("/a/{x=**}", "=/a/b/", true),
+            ("/a/{x=**}", "/a/{y}/", true),
+            ("/a/{x=**}", "~/a/b/.*", true),
+            ("/a/{x=**}", "~/a/.*", false),
+            ("~/a/[a-z]", "=/a/b", true),
+            ("~/a/[a-z]", "=/a/bb", false),
+            ("~/a/[a-z]", "~/a/[a-z]", true),
+            ("~/a/[a-z]+", "~/a/[a-z]", false),
+            ("~.*", "^/", false),
+        ];
+        for (a, b, expected) in rows {
+            assert_eq!(covers(&path(a), &path(b)), expected, "{a} covers {b}");
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! The compiled rules.
+
+use std::borrow::Cow;
+
+use hashbrown::HashMap;
+
+use super::{
+    MatchSpec, RouteSpec,
+    conditions::{Conditions, is_token},
+    coverage::{self, covers},
+    index::{Candidates, Entry, Index, Search},
+    pattern::Path,
+};
+use crate::{
+    fault::Fault,
+    request::{RequestHead, authority, path},
+};
+
+/// Every method, named by a rule or not.
+const ALL_METHODS: u64 = u64::MAX;
+
+/// The bit of all methods that no rule names.
+const OTHER_METHOD: u64 = 1 << 63;
+
+/// Most methods that the rules of one policy may name: one bit each, and one for all others.
+const MAX_METHODS: usize = 63;
+
+/// How many candidates are looked at to find what covers one match. Above that a rule passes as reachable.
+const MAX_SURVEY: usize = 1024;
+
+/// What a rule is chosen by.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteRequest<'a> {
+    /// As [`authority::host`] returns it: lower case, no port.
+    pub host: &'a str,
+    /// As sent; methods are compared with case (RFC 9110 section 9.1).
+    pub method: &'a str,
+    /// As [`path::CanonicalPath`] returns it.
+    pub path: &'a str,
+    /// Without `?`.
+    pub query: Option<&'a str>,
+    /// For header matchers.
+    pub head: &'a RequestHead<'a>,
+}
+
+/// The rule that a request falls under.
+#[derive(Clone, Debug)]
+pub struct RouteMatch<'a> {
+    /// Its place in the list of rules.
+    pub rule: usize,
+    pattern: &'a Path,
+    path: Cow<'a, str>,
+}
+
+impl RouteMatch<'_> {
+    /// The value of a path variable, decoded and never empty; `None` where the match has no such variable.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables().find(|(own, _)| *own == name).map(|(_, value)| value)
+    }
+
+    /// All path variables in the order of the path.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pattern.values(&self.path)
+    }
+}
+
+/// Ordered rules in an index: the first rule that matches wins, whatever the kind of its path.
+///
+/// What a look-up costs depends on the request and on how many rules share the very same path, not on
+/// how many rules there are. Two kinds of rule escape that and cost a trial each: regular expressions
+/// that do not begin with whole literal segments, and matches that differ in headers or query alone.
+#[derive(Debug)]
+pub struct Router {
+    /// Of every match: its rule, by id.
+    rules: Vec<usize>,
+    /// Of every match: its path, by id.
+    paths: Vec<Path>,
+    /// Place 0 asks for nothing.
+    conditions: Vec<Conditions>,
+    /// At most [`MAX_METHODS`]; the place is the bit.
+    methods: Vec<Box<str>>,
+    exact_hosts: HashMap<Box<str>, Index>,
+    /// By what follows `*.`.
+    wildcard_hosts: HashMap<Box<str>, Index>,
+    any_host: Option<Index>,
+    /// Of every rule: the ids of its matches.
+    matches: Vec<std::ops::Range<usize>>,
+}
+
+/// A host name that a rule asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Host<'a> {
+    Exact(&'a str),
+    /// What follows `*.`.
+    Wildcard(&'a str),
+    Any,
+}
+
+impl Router {
+    /// Compiles rules given as `(name, route)`, all or nothing. Paths of faults begin with the rule's index: `[2].hostnames[0]`.
+    ///
+    /// A rule is a fault too when earlier rules take every request that it matches. That is found by
+    /// comparing patterns and never claimed wrongly, but not every such rule is found.
+    pub fn compile(rules: &[(&str, &RouteSpec)]) -> Result<Self, Vec<Fault>> {
+        let mut router = Self {
+            rules: Vec::new(),
+            paths: Vec::new(),
+            conditions: vec![Conditions::default()],
+            methods: Vec::new(),
+            exact_hosts: HashMap::new(),
+            wildcard_hosts: HashMap::new(),
+            any_host: None,
+            matches: Vec::with_capacity(rules.len()),
+        };
+        let mut faults = Vec::new();
+        for (rule, (_, spec)) in rules.iter().enumerate() {
+            let mut own = Vec::new();
+            let entries = router.add(rule, spec, &mut own);
+            if own.is_empty() {
+                let takers = router.takers(&hosts(spec), &entries);
+                if !takers.is_empty() {
+                    own.push(Fault::new("", unreachable_message(rules, &takers)));
+                }
+                router.insert(&hosts(spec), &entries);
+            }
+            faults.extend(own.into_iter().map(|fault| fault.within(&format!("[{rule}]"))));
+        }
+        if faults.is_empty() { Ok(router) } else { Err(faults) }
+    }
+
+    /// The first rule that matches; `None` when none does.
+    ///
+    /// Allocates only where the path holds escapes, or a matcher meets a header of several lines or an
+    /// escaped query parameter.
+    pub fn find<'a>(&'a self, request: &RouteRequest<'a>) -> Option<RouteMatch<'a>> {
+        let path = path::decode(request.path);
+        let mut search = Search {
+            candidates: Candidates { paths: &self.paths, conditions: &self.conditions },
+            request,
+            path: &path,
+            method: self.method_bit(request.method).unwrap_or(OTHER_METHOD),
+            best: u32::MAX,
+        };
+        self.visit_hosts(Host::Exact(request.host), &mut |index| {
+            index.search(&mut search);
+            true
+        });
+        let id = usize::try_from(search.best).ok()?;
+        Some(RouteMatch { rule: *self.rules.get(id)?, pattern: self.paths.get(id)?, path })
+    }
+
+    /// The path variables that every match of `rule` has, so that they are there whenever it wins; in
+    /// the order of its first match. Empty for a rule that does not exist.
+    pub fn variables_of(&self, rule: usize) -> Vec<&str> {
+        let ids = self.matches.get(rule).cloned().unwrap_or_default();
+        let Some((first, others)) = self.paths.get(ids).and_then(<[Path]>::split_first) else {
+            return Vec::new();
+        };
+        let everywhere = |name: &&str| others.iter().all(|path| path.variables().any(|own| own == *name));
+        first.variables().filter(everywhere).collect()
+    }
+
+    /// Compiles the matches of a rule; they are not in the index yet.
+    fn add(&mut self, rule: usize, spec: &RouteSpec, faults: &mut Vec<Fault>) -> Vec<Entry> {
+        let first = self.paths.len();
+        for (at, hostname) in spec.hostnames.iter().enumerate() {
+            if let Err(message) = check_hostname(hostname) {
+                faults.push(Fault::new(format!("hostnames[{at}]"), message));
+            }
+        }
+        let every = [MatchSpec::default()];
+        let matches = if spec.matches.is_empty() { &every[..] } else { &spec.matches };
+        let mut entries = Vec::with_capacity(matches.len());
+        for (at, spec) in matches.iter().enumerate() {
+            let mut own = Vec::new();
+            let path = Path::compile(spec.path.as_ref());
+            let path = path.map_err(|message| own.push(Fault::new("path.value", message))).ok();
+            let methods = self.method_set(&spec.methods, &mut own);
+            let conditions = Conditions::compile(spec, &mut own);
+            faults.extend(own.into_iter().map(|fault| fault.within(&format!("matches[{at}]"))));
+            let Some(path) = path else { continue };
+            let conditions = if conditions.is_empty() {
+                0
+            } else {
+                self.conditions.push(conditions);
+                self.conditions.len().saturating_sub(1)
+            };
+            match (u32::try_from(self.paths.len()), u32::try_from(conditions)) {
+                (Ok(id), Ok(conditions)) if id < u32::MAX => entries.push(Entry { id, conditions, methods }),
+                _ => faults.push(Fault::new("", "too many matches")),
+            }
+            self.paths.push(path);
+            self.rules.push(rule);
+        }
+        self.matches.push(first..self.paths.len());
+        entries
+    }
+
+    fn insert(&mut self, hosts: &[Host<'_>], entries: &[Entry]) {
+        for entry in entries {
+            let Some(path) = usize::try_from(entry.id).ok().and_then(|id| self.paths.get(id)) else {
+                continue;
+            };
+            for host in hosts {
+                let index = match host {
+                    Host::Exact(name) => self
+                        .exact_hosts
+                        .entry((*name).into())
+                        .or_insert_with(|| Index::starting_with(entry.id)),
+                    Host::Wildcard(name) => self
+                        .wildcard_hosts
+                        .entry((*name).into())
+                        .or_insert_with(|| Index::starting_with(entry.id)),
+                    Host::Any => self.any_host.get_or_insert_with(|| Index::starting_with(entry.id)),
+                };
+                index.insert(path, *entry);
+            }
+        }
+    }
+
+    /// The rules in the index that take everything that `entries` match on `hosts`; none when in doubt.
+    fn takers(&self, hosts: &[Host<'_>], entries: &[Entry]) -> Vec<usize> {
+        let mut takers = Vec::new();
+        for entry in entries {
+            for host in hosts {
+                if !self.taken(*host, entry, &mut takers) {
+                    return Vec::new();
+                }
+            }
+        }
+        takers.sort_unstable();
+        takers.dedup();
+        takers
+    }
+
+    /// Whether the index takes all that `entry` matches on `host`; adds by which rules.
+    fn taken(&self, host: Host<'_>, entry: &Entry, takers: &mut Vec<usize>) -> bool {
+        let at = |id: u32| usize::try_from(id).ok();
+        let Some(path) = at(entry.id).and_then(|id| self.paths.get(id)) else { return false };
+        let conditions = |entry: &Entry| at(entry.conditions).and_then(|place| self.conditions.get(place));
+        let Some(own_conditions) = conditions(entry) else { return false };
+        let steps = coverage::steps(path);
+        let exact = match path {
+            Path::Exact(text) => Some(&**text),
+            _ => None,
+        };
+        let mut left = MAX_SURVEY;
+        let mut methods = entry.methods;
+        self.visit_hosts(host, &mut |index| {
+            index.survey(exact, &steps, &mut |candidates| {
+                // An empty list costs something too.
+                left = left.saturating_sub(1);
+                for candidate in candidates {
+                    left = left.saturating_sub(1);
+                    if left == 0 {
+                        return false;
+                    }
+                    if candidate.methods & methods != 0
+                        && at(candidate.id)
+                            .and_then(|id| self.paths.get(id))
+                            .is_some_and(|own| covers(own, path))
+                        && conditions(candidate).is_some_and(|own| own.cover(own_conditions))
+                    {
+                        methods &= !candidate.methods;
+                        takers.extend(at(candidate.id).and_then(|id| self.rules.get(id)).copied());
+                    }
+                }
+                methods != 0 && left != 0
+            })
+        });
+        methods == 0
+    }
+
+    /// Visits every index that takes all of `host`, until `visit` returns false.
+    fn visit_hosts<'a>(&'a self, host: Host<'_>, visit: &mut dyn FnMut(&'a Index) -> bool) {
+        let mut go_on = true;
+        let mut name = None;
+        match host {
+            Host::Exact(exact) => {
+                if let Some(index) = self.exact_hosts.get(exact) {
+                    go_on = visit(index);
+                }
+                name = parent(exact);
+            }
+            Host::Wildcard(suffix) => name = Some(suffix),
+            Host::Any => {}
+        }
+        if !self.wildcard_hosts.is_empty() {
+            while go_on && let Some(suffix) = name {
+                if let Some(index) = self.wildcard_hosts.get(suffix) {
+                    go_on = visit(index);
+                }
+                name = parent(suffix);
+            }
+        }
+        if go_on && let Some(index) = &self.any_host {
+            visit(index);
+        }
+    }
+
+    fn method_bit(&self, method: &str) -> Option<u64> {
+        let place = self.methods.iter().position(|own| **own == *method)?;
+        1_u64.checked_shl(u32::try_from(place).ok()?)
+    }
+
+    fn method_set(&mut self, methods: &[String], faults: &mut Vec<Fault>) -> u64 {
+        if methods.is_empty() {
+            return ALL_METHODS;
+        }
+        let mut set = 0;
+        for (at, method) in methods.iter().enumerate() {
+            let fault = |message: String| Fault::new(format!("methods[{at}]"), message);
+            if !is_token(method) {
+                faults.push(fault("not a method name".into()));
+            } else if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+                faults.push(fault(format!(
+                    "methods are case-sensitive: write `{}`",
+                    method.to_ascii_uppercase()
+                )));
+            } else if let Some(bit) = self.method_bit(method) {
+                set |= bit;
+            } else if self.methods.len() < MAX_METHODS {
+                self.methods.push(method.as_str().into());
+                set |= self.method_bit(method).unwrap_or_default();
+            } else {
+                faults.push(fault(format!("more than {MAX_METHODS} different methods")));
+            }
+        }
+        set
+    }
+}
+
+fn hosts(spec: &RouteSpec) -> Vec<Host<'_>> {
+    if spec.hostnames.is_empty() {
+        return vec![Host::Any];
+    }
+    let mut hosts = Vec::with_capacity(spec.hostnames.len());
+    for name in &spec.hostnames {
+        let host = name.strip_prefix("*.").map_or(Host::Exact(name), Host::Wildcard);
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
+/// The name without its first label; `None` for the last one.
+fn parent(name: &str) -> Option<&str> {
+    name.split_once('.').map(|(_, parent)| parent)
+}
+
+fn check_hostname(name: &str) -> Result<(), String> {
+    if name == "*" {
+        return Err("leave `hostnames` out to match every host".into());
+    }
+    let (star, base) = match name.strip_prefix("*.") {
+        Some(base) => ("*.", base),
+        None => ("", name),
+    };
+    if base.contains('*') {
+        return Err("`*` stands for whole labels at the front only: `*.example.com`".into());
+    }
+    match authority::host(base.as_bytes()) {
+        Ok(host) if host != base => {
+            Err(format!("write `{star}{host}`: lower case, no port, no dot at the end"))
+        }
+        Ok(host)
+            if !star.is_empty() && (host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok()) =>
+        {
+            Err("an address has no subdomains".into())
+        }
+        Ok(_) => Ok(()),
+        Err(authority::AuthorityError) => Err("not a host name".into()),
+    }
+}
+
+fn unreachable_message(rules: &[(&str, &RouteSpec)], takers: &[usize]) -> String {
+    /// Enough to find the cause.
+    const NAMED: usize = 3;
+    let names = takers.iter().take(NAMED).filter_map(|rule| rules.get(*rule));
+    let names: Vec<_> = names.map(|(name, _)| format!("\"{name}\"")).collect();
+    let kind = if takers.len() == 1 { "rule" } else { "rules" };
+    let more = match takers.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("unreachable: every request it matches is taken by {kind} {}{more}", names.join(", "))
+}

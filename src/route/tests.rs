@@ -1,0 +1,558 @@
+//! The router against tables, and against a matcher that tries rule after rule.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    fault::Fault,
+    request::{RequestHead, path::CanonicalPath},
+};
+
+/// `=` exact, `^` prefix, `~` regex, `*` every path, anything else a template.
+fn path(text: &str) -> Option<PathSpec> {
+    let rest = || text.get(1..).unwrap().to_owned();
+    match text.chars().next().unwrap() {
+        '*' => None,
+        '=' => Some(PathSpec::Exact(rest())),
+        '^' => Some(PathSpec::PathPrefix(rest())),
+        '~' => Some(PathSpec::RegularExpression(rest())),
+        _ => Some(PathSpec::PathTemplate(text.to_owned())),
+    }
+}
+
+fn strings(items: &[&str]) -> Vec<String> {
+    items.iter().map(|item| (*item).to_owned()).collect()
+}
+
+fn on(paths: &[&str]) -> RouteSpec {
+    let matches = paths.iter().map(|text| MatchSpec { path: path(text), ..MatchSpec::default() });
+    RouteSpec { hostnames: Vec::new(), matches: matches.collect() }
+}
+
+fn with(hosts: &[&str], methods: &[&str], text: &str) -> RouteSpec {
+    let spec = MatchSpec { path: path(text), methods: strings(methods), ..MatchSpec::default() };
+    RouteSpec { hostnames: strings(hosts), matches: vec![spec] }
+}
+
+fn compile(specs: &[RouteSpec]) -> Result<Router, Vec<Fault>> {
+    let names: Vec<_> = (0..specs.len()).map(|rule| format!("r{rule}")).collect();
+    let rules: Vec<_> = names.iter().map(String::as_str).zip(specs).collect();
+    Router::compile(&rules)
+}
+
+fn head<'a>(headers: &[(&'a str, &'a [u8])]) -> RequestHead<'a> {
+    let headers = headers.iter().map(|(name, value)| (name.as_bytes(), *value)).collect();
+    RequestHead { headers, remote_address: None, tls: true }
+}
+
+fn find(router: &Router, host: &str, method: &str, target: &str) -> Option<usize> {
+    let parsed = CanonicalPath::parse(target.as_bytes()).unwrap();
+    let head = head(&[]);
+    let request = RouteRequest { host, method, path: parsed.path(), query: parsed.query(), head: &head };
+    router.find(&request).map(|found| found.rule)
+}
+
+#[test]
+fn every_kind_of_path_matches_what_it_says_and_no_more() {
+    let rows: &[(&str, &[&str], &[&str])] = &[
+        ("=/a/b", &["/a/b", "//a/./b", "/%61/b"], &["/a/b/", "/a", "/a/bc", "/A/b", "/a/b/c"]),
+        ("=/a/", &["/a/", "/a//"], &["/a", "/a/b"]),
+        ("=/", &["/", "//", "/a/.."], &["/a"]),
+        ("=/a%3Ab", &["/a:b", "/a%3ab"], &["/a%253Ab", "/ab"]),
+        ("=/caf%C3%A9", &["/caf%c3%a9"], &["/cafe", "/caf%25C3%25A9"]),
+        ("^/a", &["/a", "/a/", "/a/b", "/a/b/c"], &["/ab", "/", "/b/a"]),
+        ("^/a/", &["/a", "/a/", "/a/b"], &["/ab", "/"]),
+        ("^/", &["/", "/a", "/a/b/"], &[]),
+        ("*", &["/", "/a", "/a/b/"], &[]),
+        ("/a/{x}", &["/a/b", "/a/%20", "/a/b%3B"], &["/a", "/a/", "/a/b/", "/a/b/c", "/b/b"]),
+        ("/a/{x}/", &["/a/b/"], &["/a/b", "/a/b/c", "/a//"]),
+        ("/a/{x}/c/{y}", &["/a/b/c/d"], &["/a/b/d/d", "/a/b/c/", "/a/b/c", "/a/b/c/d/e"]),
+        ("/{x}", &["/a"], &["/", "/a/"]),
+        ("/a/{x=**}", &["/a/b", "/a/b/", "/a/b/c"], &["/a", "/a/", "/b/c"]),
+        ("/a/{x}/{y=**}", &["/a/b/c", "/a/b/c/d"], &["/a/b", "/a/b/"]),
+        ("~/a/[0-9]+", &["/a/1", "/a/%31%32"], &["/a/", "/a/b", "/a/1/", "/b/a/1", "/a/1x"]),
+        ("~/a|/b", &["/a", "/b"], &["/ab", "/a/b", "/"]),
+        ("~^/a@x$", &["/a@x", "/a%40x"], &["/a%2540x", "/a@x/"]),
+        ("~/a(/b)?", &["/a", "/a/b"], &["/a/", "/ab"]),
+        ("~.*", &["/", "/a/b"], &[]),
+        ("~(?i)/a/b", &["/A/b"], &["/a"]),
+        ("~/a/é+", &["/a/%C3%A9"], &["/a/e"]),
+    ];
+    for (pattern, yes, no) in rows {
+        let router = compile(&[on(&[pattern])]).unwrap();
+        for target in *yes {
+            assert_eq!(find(&router, "h", "GET", target), Some(0), "{pattern} {target}");
+        }
+        for target in *no {
+            assert_eq!(find(&router, "h", "GET", target), None, "{pattern} {target}");
+        }
+    }
+}
+
+#[test]
+fn the_first_rule_wins_whatever_its_kind() {
+    let rows: &[(&[&str], &str, Option<usize>)] = &[
+        (&["/a/{x}", "^/a"], "/a/b", Some(0)),
+        (&["/a/{x}", "^/a"], "/a/b/c", Some(1)),
+        (&["=/a/b", "/a/{x}", "~/a/.*", "^/"], "/a/b", Some(0)),
+        (&["=/a/b", "/a/{x}", "~/a/.*", "^/"], "/a/c", Some(1)),
+        (&["=/a/b", "/a/{x}", "~/a/.*", "^/"], "/a/c/", Some(2)),
+        (&["=/a/b", "/a/{x}", "~/a/.*", "^/"], "/b", Some(3)),
+        (&["~/a/[b]+", "=/a/b", "^/"], "/a/b", None),
+        (&["/{x}/b", "/a/{x}"], "/a/b", Some(0)),
+        (&["/{x}/b", "/a/{x}"], "/a/c", Some(1)),
+        (&["/{x}/b/{y}", "/a/{x}/c"], "/a/b/c", Some(0)),
+        (&["/{x=**}", "^/a"], "/a", None),
+    ];
+    for (patterns, target, expected) in rows {
+        let specs: Vec<_> = patterns.iter().map(|pattern| on(&[pattern])).collect();
+        match (compile(&specs), expected) {
+            (Ok(router), expected) => {
+                assert_eq!(find(&router, "h", "GET", target), *expected, "{patterns:?} {target}")
+            }
+            (Err(faults), None) => {
+                assert!(faults.iter().all(|fault| fault.message.starts_with("unreachable")))
+            }
+            (Err(faults), Some(_)) => panic!("{patterns:?}: {faults:?}"),
+        }
+    }
+}
+
+#[test]
+fn hosts_match_exactly_by_wildcard_or_always() {
+    let specs = [
+        with(&["api.example.com", "[::1]"], &[], "^/"),
+        with(&["*.example.com"], &["GET"], "^/"),
+        with(&["*.com", "localhost"], &[], "^/"),
+        with(&[], &["GET"], "=/any"),
+    ];
+    let router = compile(&specs).unwrap();
+    let rows = [
+        ("api.example.com", "/", Some(0)),
+        ("[::1]", "/", Some(0)),
+        ("www.example.com", "/", Some(1)),
+        ("a.b.example.com", "/", Some(1)),
+        ("v1.api.example.com", "/", Some(1)),
+        ("example.com", "/", Some(2)),
+        ("xexample.com", "/", Some(2)),
+        ("com", "/", None),
+        ("localhost", "/", Some(2)),
+        ("x.localhost", "/", None),
+        ("api.example.org", "/", None),
+        ("api.example.org", "/any", Some(3)),
+        ("", "/", None),
+    ];
+    for (host, target, expected) in rows {
+        assert_eq!(find(&router, host, "GET", target), expected, "{host}{target}");
+    }
+    assert_eq!(find(&router, "www.example.com", "POST", "/"), Some(2));
+}
+
+#[test]
+fn methods_match_exactly() {
+    let specs = [with(&[], &["GET", "HEAD"], "^/"), with(&[], &["M-SEARCH"], "^/"), with(&[], &[], "=/a")];
+    let router = compile(&specs).unwrap();
+    let rows = [
+        ("GET", Some(0)),
+        ("HEAD", Some(0)),
+        ("get", Some(2)),
+        ("M-SEARCH", Some(1)),
+        ("POST", Some(2)),
+        ("", Some(2)),
+    ];
+    for (method, expected) in rows {
+        assert_eq!(find(&router, "h", method, "/a"), expected, "{method}");
+    }
+    assert_eq!(find(&router, "h", "POST", "/b"), None);
+}
+
+#[test]
+fn headers_and_query_match_whole_values() {
+    let exact = |text: &str| ValueSpec::Exact(text.into());
+    let regex = |text: &str| ValueSpec::RegularExpression(text.into());
+    let rows: &[(&str, ValueSpec, &[&[&str]], &[&[&str]])] = &[
+        ("x-a", exact("1"), &[&["1"]], &[&[], &[""], &["11"], &["1", "1"], &["1 "]]),
+        ("X-A", exact("1,2"), &[&["1,2"], &["1", "2"]], &[&["1, 2"], &["2", "1"], &["1,2", ""]]),
+        ("x-a", exact(""), &[&[""]], &[&[], &["", ""]]),
+        ("cookie", exact("1; 2"), &[&["1", "2"]], &[&["1,2"]]),
+        ("x-a", regex("[0-9]|x"), &[&["1"], &["x"]], &[&[], &["1x"], &["1", "x"], &["ax"]]),
+        ("x-a", regex(".*"), &[&[""], &["a"], &["a", "b"]], &[&[], &["\n"]]),
+        ("x-a", ValueSpec::Present, &[&[""], &["1"], &["1", "1"]], &[&[]]),
+    ];
+    for (name, value, yes, no) in rows {
+        let spec = MatchSpec { headers: vec![((*name).into(), value.clone())], ..MatchSpec::default() };
+        let router = compile(&[RouteSpec { hostnames: Vec::new(), matches: vec![spec] }]).unwrap();
+        let lower = name.to_ascii_lowercase();
+        for (lines, expected) in
+            yes.iter().map(|lines| (lines, true)).chain(no.iter().map(|lines| (lines, false)))
+        {
+            let headers: Vec<_> = lines.iter().map(|line| (lower.as_str(), line.as_bytes())).collect();
+            let head = head(&headers);
+            let request = RouteRequest { host: "h", method: "GET", path: "/", query: None, head: &head };
+            assert_eq!(router.find(&request).is_some(), expected, "{name} {value:?} {lines:?}");
+        }
+    }
+
+    let rows: &[(ValueSpec, &[&str], &[&str])] = &[
+        (exact("1"), &["k=1", "a&k=1", "%6b=%31"], &["", "k", "k=11", "K=1", "k=1&k=1", "k=1&k=2", "k=%"]),
+        (exact("a b"), &["k=a+b", "k=a%20b"], &["k=ab"]),
+        (regex("1+"), &["k=1", "k=11"], &["k=", "k=12", "k=1&k=1", "k=%ff"]),
+        (ValueSpec::Present, &["k", "k=", "k=1", "k=1&k=2", "k=%"], &["", "a=k", "kk"]),
+    ];
+    for (value, yes, no) in rows {
+        let spec = MatchSpec { query: vec![("k".into(), value.clone())], ..MatchSpec::default() };
+        let router = compile(&[RouteSpec { hostnames: Vec::new(), matches: vec![spec] }]).unwrap();
+        assert_eq!(find(&router, "h", "GET", "/"), None);
+        for (query, expected) in
+            yes.iter().map(|query| (query, true)).chain(no.iter().map(|query| (query, false)))
+        {
+            assert_eq!(
+                find(&router, "h", "GET", &format!("/?{query}")).is_some(),
+                expected,
+                "{value:?} {query}"
+            );
+        }
+    }
+    // Not UTF-8: never matched by a regular expression, but present.
+    for (value, expected) in [(regex(".*"), false), (ValueSpec::Present, true)] {
+        let spec = MatchSpec { headers: vec![("x-a".into(), value)], ..MatchSpec::default() };
+        let router = compile(&[RouteSpec { hostnames: Vec::new(), matches: vec![spec] }]).unwrap();
+        let head = head(&[("x-a", b"\xff")]);
+        let request = RouteRequest { host: "h", method: "GET", path: "/", query: None, head: &head };
+        assert_eq!(router.find(&request).is_some(), expected);
+    }
+}
+
+#[test]
+fn variables_are_those_of_the_winner() {
+    let specs = [on(&["/t/{tenant}/o/{order}", "/o/{order}"]), on(&["/f/{name}/{path=**}"]), on(&["^/"])];
+    let router = compile(&specs).unwrap();
+    let rows: &[(&str, usize, &[(&str, &str)])] = &[
+        ("/t/a/o/7", 0, &[("tenant", "a"), ("order", "7")]),
+        ("/o/7", 0, &[("order", "7")]),
+        ("/o/a%40b%20c", 0, &[("order", "a@b c")]),
+        ("/o/%252F", 0, &[("order", "%2F")]),
+        ("/f/a/b", 1, &[("name", "a"), ("path", "b")]),
+        ("/f/a/b/c/", 1, &[("name", "a"), ("path", "b/c/")]),
+        ("/f/a/", 2, &[]),
+    ];
+    for (target, rule, expected) in rows {
+        let parsed = CanonicalPath::parse(target.as_bytes()).unwrap();
+        let head = head(&[]);
+        let request =
+            RouteRequest { host: "h", method: "GET", path: parsed.path(), query: None, head: &head };
+        let found = router.find(&request).unwrap();
+        assert_eq!(
+            (found.rule, found.variables().collect::<Vec<_>>()),
+            (*rule, expected.to_vec()),
+            "{target}"
+        );
+        assert_eq!(
+            found.variable("order"),
+            expected.iter().find(|(name, _)| *name == "order").map(|(_, value)| *value)
+        );
+    }
+    assert_eq!(router.variables_of(0), ["order"]);
+    assert_eq!(router.variables_of(1), ["name", "path"]);
+    assert_eq!(router.variables_of(2), [""; 0]);
+    assert_eq!(router.variables_of(3), [""; 0]);
+}
+
+#[test]
+fn every_fault_is_reported_with_its_path() {
+    let mut bad = with(
+        &["API.example.com", "*", "a.*.com", "u@h", "*.ok.com", "*.10.0.0.1", "h:80"],
+        &["GET", "get", "G T"],
+        "=a",
+    );
+    bad.matches.push(MatchSpec {
+        path: path("/{a"),
+        headers: vec![
+            (":path".into(), ValueSpec::Present),
+            ("x y".into(), ValueSpec::RegularExpression("(".into())),
+            ("Host".into(), ValueSpec::Present),
+        ],
+        query: vec![
+            (String::new(), ValueSpec::Present),
+            ("k".into(), ValueSpec::RegularExpression("[".into())),
+        ],
+        ..MatchSpec::default()
+    });
+    let faults = compile(&[on(&["=/ok"]), bad, on(&["=/a//b"])]).unwrap_err();
+    let expected = [
+        ("[1].hostnames[0]", "write `api.example.com`"),
+        ("[1].hostnames[1]", "leave `hostnames` out"),
+        ("[1].hostnames[2]", "`*` stands for whole labels"),
+        ("[1].hostnames[3]", "not a host name"),
+        ("[1].hostnames[5]", "an address has no subdomains"),
+        ("[1].hostnames[6]", "write `h`"),
+        ("[1].matches[0].path.value", "must begin with `/`"),
+        ("[1].matches[0].methods[1]", "write `GET`"),
+        ("[1].matches[0].methods[2]", "not a method name"),
+        ("[1].matches[1].path.value", "unbalanced brace"),
+        ("[1].matches[1].headers[0].name", "a pseudo-header"),
+        ("[1].matches[1].headers[1].name", "not a header name"),
+        ("[1].matches[1].headers[1].value", "bad regular expression"),
+        ("[1].matches[1].headers[2].name", "use hostnames"),
+        ("[1].matches[1].query[0].name", "must not be empty"),
+        ("[1].matches[1].query[1].value", "bad regular expression"),
+        ("[2].matches[0].path.value", "write `/a/b`"),
+    ];
+    for (fault, (path, message)) in faults.iter().zip(expected) {
+        assert_eq!(fault.path, path);
+        assert!(fault.message.contains(message), "{fault}");
+    }
+    assert_eq!(faults.len(), expected.len(), "{faults:?}");
+
+    let methods: Vec<_> = (0..64).map(|n| format!("M{n}")).collect();
+    let methods: Vec<_> = methods.iter().map(String::as_str).collect();
+    assert!(compile(&[with(&[], &methods[..63], "*")]).is_ok());
+    assert!(compile(&[with(&[], &methods, "*")]).is_err());
+}
+
+#[test]
+fn unreachable_rules_are_named_and_reachable_ones_are_not() {
+    let header = |value: ValueSpec| {
+        let spec =
+            MatchSpec { path: path("^/a"), headers: vec![("x".into(), value)], ..MatchSpec::default() };
+        RouteSpec { hostnames: Vec::new(), matches: vec![spec] }
+    };
+    let exact = |text: &str| header(ValueSpec::Exact(text.into()));
+    let one = |name: &str| Some(format!("unreachable: every request it matches is taken by rule \"{name}\""));
+    let rows: Vec<(Vec<RouteSpec>, Option<String>)> = vec![
+        (vec![on(&["^/a"]), on(&["=/a/b"])], one("r0")),
+        (vec![on(&["=/a/b"]), on(&["^/a"])], None),
+        (vec![on(&["/a/{x}"]), on(&["=/a/b"])], one("r0")),
+        (vec![on(&["/a/{x}"]), on(&["=/a/b", "=/a/b/"])], None),
+        (vec![on(&["/a/{x}", "=/a/b/"]), on(&["=/a/b", "=/a/b/"])], one("r0")),
+        (
+            vec![on(&["=/a"]), on(&["=/b"]), on(&["=/a", "=/b"])],
+            Some("unreachable: every request it matches is taken by rules \"r0\", \"r1\"".into()),
+        ),
+        (vec![on(&["=/a", "=/a"])], None),
+        (vec![with(&[], &["GET"], "^/"), with(&[], &["GET", "POST"], "=/a")], None),
+        (
+            vec![with(&[], &["GET"], "^/"), with(&[], &["POST"], "=/a"), with(&[], &["GET", "POST"], "=/a")],
+            Some("unreachable: every request it matches is taken by rules \"r0\", \"r1\"".into()),
+        ),
+        (vec![with(&[], &["GET"], "^/"), with(&[], &[], "=/a")], None),
+        (vec![with(&[], &[], "^/"), with(&[], &["GET"], "=/a")], one("r0")),
+        (vec![with(&["a.x"], &[], "^/"), with(&[], &[], "=/a")], None),
+        (vec![with(&["a.x"], &[], "^/"), with(&["b.x"], &[], "=/a")], None),
+        (vec![with(&["a.x"], &[], "^/"), with(&["a.x", "b.x"], &[], "=/a")], None),
+        (vec![with(&["a.x", "b.x"], &[], "^/"), with(&["a.x", "b.x"], &[], "=/a")], one("r0")),
+        (vec![with(&["*.x"], &[], "^/"), with(&["a.x", "*.b.x"], &[], "=/a")], one("r0")),
+        (vec![with(&["*.x"], &[], "^/"), with(&["x"], &[], "=/a")], None),
+        (vec![with(&["*.a.x"], &[], "^/"), with(&["*.x"], &[], "=/a")], None),
+        (vec![with(&["*.x"], &[], "^/"), with(&["*.x"], &[], "=/a")], one("r0")),
+        (vec![with(&[], &[], "*"), with(&["*.x"], &[], "~.*")], one("r0")),
+        (vec![exact("1"), exact("2")], None),
+        (vec![exact("1"), exact("1")], one("r0")),
+        (vec![exact("1"), on(&["^/a"])], None),
+        (vec![on(&["^/a"]), exact("1")], one("r0")),
+        (vec![header(ValueSpec::Present), exact("1")], one("r0")),
+        (vec![exact("1"), header(ValueSpec::Present)], None),
+        (vec![header(ValueSpec::RegularExpression("[0-9]".into())), exact("1")], one("r0")),
+        (vec![header(ValueSpec::RegularExpression("[0-9]".into())), exact("10")], None),
+        (vec![on(&["~/a/.*"]), on(&["~/a/.*"])], one("r0")),
+        (vec![RouteSpec::default(), on(&["=/a"])], one("r0")),
+    ];
+    for (specs, expected) in rows {
+        let faults = compile(&specs).err().unwrap_or_default();
+        let place = format!("[{}]", specs.len() - 1);
+        let expected: Vec<_> = expected.into_iter().map(|message| Fault::new(&place, message)).collect();
+        assert_eq!(faults, expected, "{specs:?}");
+    }
+}
+
+/// What the rules mean, said as plainly as can be.
+mod naive {
+    use super::*;
+
+    pub(super) fn first(
+        specs: &[RouteSpec],
+        host: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Option<usize> {
+        specs.iter().position(|spec| {
+            (spec.hostnames.is_empty() || spec.hostnames.iter().any(|name| host_matches(name, host)))
+                && (spec.matches.is_empty()
+                    || spec.matches.iter().any(|spec| matches(spec, method, path, headers)))
+        })
+    }
+
+    fn host_matches(name: &str, host: &str) -> bool {
+        match name.strip_prefix('*') {
+            Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
+            None => name == host,
+        }
+    }
+
+    fn matches(spec: &MatchSpec, method: &str, path: &str, headers: &[(&str, &str)]) -> bool {
+        (spec.methods.is_empty() || spec.methods.iter().any(|own| own == method))
+            && spec.path.as_ref().is_none_or(|spec| path_matches(spec, path))
+            && spec.headers.iter().all(|(name, value)| {
+                let given = headers.iter().find(|(own, _)| own == name).map(|(_, value)| *value);
+                match value {
+                    ValueSpec::Exact(text) => given == Some(text),
+                    ValueSpec::Present => given.is_some(),
+                    ValueSpec::RegularExpression(_) => unreachable!(),
+                }
+            })
+    }
+
+    pub(super) fn path_matches(spec: &PathSpec, path: &str) -> bool {
+        match spec {
+            PathSpec::Exact(text) => text == path,
+            PathSpec::PathPrefix(text) => {
+                let text = text.trim_end_matches('/');
+                path == text || path.starts_with(&format!("{text}/"))
+            }
+            PathSpec::RegularExpression(text) => {
+                regex_lite::Regex::new(&format!("^(?:{text})$")).unwrap().is_match(path)
+            }
+            PathSpec::PathTemplate(text) => {
+                // Variables as regular expressions.
+                let text = text.split('/').map(|segment| match segment {
+                    segment if segment.ends_with("=**}") => "[^/].*",
+                    segment if segment.starts_with('{') => "[^/]+",
+                    segment => segment,
+                });
+                let text = text.collect::<Vec<_>>().join("/");
+                regex_lite::Regex::new(&format!("^{text}$")).unwrap().is_match(path)
+            }
+        }
+    }
+}
+
+fn any_path() -> impl Strategy<Value = Option<PathSpec>> {
+    let segment = || prop_oneof![Just("a"), Just("b"), Just("ab")];
+    let plain = || {
+        (proptest::collection::vec(segment(), 0..4), any::<bool>()).prop_map(|(segments, slash)| {
+            let text = format!("/{}", segments.join("/"));
+            if slash && text.len() > 1 { format!("{text}/") } else { text }
+        })
+    };
+    let part = prop_oneof![4 => Just("a"), 2 => Just("b"), 2 => Just("{V}")];
+    let template = (
+        proptest::collection::vec(part, 0..4),
+        prop_oneof![3 => Just(""), 1 => Just("/"), 1 => Just("/{r=**}")],
+    )
+        .prop_map(|(parts, end)| {
+            let mut text = String::new();
+            for (at, part) in parts.iter().enumerate() {
+                text.push('/');
+                text.push_str(&part.replace('V', &format!("v{at}")));
+            }
+            text.push_str(end);
+            if text.is_empty() { "/{v}".to_owned() } else { text }
+        });
+    let regex = prop_oneof![
+        Just("/a/.*"),
+        Just("/a/b?"),
+        Just("/a|/b"),
+        Just(".*"),
+        Just("/a/b/[ab]*"),
+        Just("/(a|b)/a"),
+        Just("/a/(a|b/a)"),
+        Just("/a/?"),
+        Just("/a/*b"),
+        Just(r"/a\/b"),
+        Just("/ab/?.*b"),
+        Just("(?i)/A/.*"),
+        Just("/a/[^/]+/"),
+        Just("/a{2}/.*"),
+    ];
+    prop_oneof![
+        1 => Just(None),
+        3 => plain().prop_map(|text| Some(PathSpec::Exact(text))),
+        2 => plain().prop_map(|text| Some(PathSpec::PathPrefix(text))),
+        4 => template.prop_map(|text| Some(PathSpec::PathTemplate(text))),
+        2 => regex.prop_map(|text| Some(PathSpec::RegularExpression(text.to_owned()))),
+    ]
+}
+
+fn any_rule() -> impl Strategy<Value = RouteSpec> {
+    let methods = prop_oneof![
+        2 => Just(strings(&[])), 1 => Just(strings(&["GET"])), 1 => Just(strings(&["POST"])), 1 => Just(strings(&["GET", "POST"])),
+    ];
+    let headers = prop_oneof![
+        4 => Just(vec![]),
+        1 => Just(vec![("x".to_owned(), ValueSpec::Present)]),
+        1 => Just(vec![("x".to_owned(), ValueSpec::Exact("1".into()))]),
+    ];
+    let spec = (any_path(), methods, headers).prop_map(|(path, methods, headers)| MatchSpec {
+        path,
+        methods,
+        headers,
+        query: vec![],
+    });
+    let host = prop_oneof![Just("a.x"), Just("b.a.x"), Just("*.x"), Just("*.a.x"), Just("x")];
+    let hosts = prop_oneof![3 => Just(vec![]), 2 => proptest::collection::vec(host, 1..3)];
+    (hosts, proptest::collection::vec(spec, 1..3))
+        .prop_map(|(hosts, matches)| RouteSpec { hostnames: strings(&hosts), matches })
+}
+
+/// Every request over a small alphabet.
+fn requests() -> Vec<(&'static str, &'static str, String, &'static [(&'static str, &'static str)])> {
+    let mut paths = vec!["/".to_owned()];
+    let mut last = vec![String::new()];
+    for _ in 0..4 {
+        last = last
+            .iter()
+            .flat_map(|path| ["a", "b", "ab"].map(|segment| format!("{path}/{segment}")))
+            .collect();
+        paths.extend(last.iter().flat_map(|path| [path.clone(), format!("{path}/")]));
+    }
+    let hosts = ["a.x", "b.a.x", "x", "c.x", "y"];
+    let heads: [&[(&str, &str)]; 3] = [&[], &[("x", "1")], &[("x", "2")]];
+    let mut all = Vec::new();
+    for (at, path) in paths.into_iter().enumerate() {
+        for (host_at, host) in hosts.into_iter().enumerate() {
+            // Not the whole product: each path and host with some methods and headers.
+            for turn in [at, at + host_at + 1] {
+                let method = ["GET", "POST", "PUT"][turn % 3];
+                all.push((host, method, path.clone(), heads[(turn / 3 + host_at) % 3]));
+            }
+        }
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn the_router_agrees_with_the_naive_matcher(specs in proptest::collection::vec(any_rule(), 1..8)) {
+        // Rules that are found unreachable are taken out, which must change nothing.
+        let mut kept = specs.clone();
+        let mut places: Vec<usize> = (0..specs.len()).collect();
+        let router = loop {
+            match compile(&kept) {
+                Ok(router) => break router,
+                Err(faults) => {
+                    let last = faults.last().unwrap();
+                    prop_assert!(last.message.starts_with("unreachable"), "{last}");
+                    let at: usize = last.path.trim_matches(['[', ']']).parse().unwrap();
+                    kept.remove(at);
+                    places.remove(at);
+                }
+            }
+        };
+        for (host, method, path, headers) in requests() {
+            let pairs: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+            let head = head(&pairs);
+            let request = RouteRequest { host, method, path: &path, query: None, head: &head };
+            let found = router.find(&request);
+            let rule = found.as_ref().map(|found| places[found.rule]);
+            prop_assert_eq!(rule, naive::first(&specs, host, method, &path, headers), "{} {} {}", method, host, &path);
+            if let Some(found) = &found {
+                let bound: Vec<_> = found.variables().map(|(name, _)| name).collect();
+                prop_assert!(router.variables_of(found.rule).iter().all(|name| bound.contains(name)));
+                prop_assert!(found.variables().all(|(_, value)| !value.is_empty()));
+            }
+        }
+    }
+}
