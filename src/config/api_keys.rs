@@ -18,6 +18,8 @@ const DEFAULT_HEADER: &str = "x-api-key";
 const LEVELS: [(&str, Level); 3] = [("Read", Level::Read), ("Write", Level::Write), ("Admin", Level::Admin)];
 
 pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<ApiKeysSpec> {
+    // What levels grant is not known if the section cannot be read.
+    defs.grants.incomplete |= !node.value.is_object();
     node.object(|o| {
         if !o.has("extractFrom") {
             defs.headers.note_read(DEFAULT_HEADER, &Path::Field(&o.path, "extractFrom"));
@@ -25,7 +27,12 @@ pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<ApiKeys
         let locations = o.optional("extractFrom", |n| extract_from(n, defs));
         // A level that is given but faulty counts as given.
         let mut given = Vec::new();
+        let some = o.has("levels");
         let levels = o.optional("levels", |n| n.object(|o| levels(o, &mut given, defs)));
+        if some && levels.is_none() {
+            defs.grants.incomplete = true;
+            given.extend(LEVELS.map(|(_, level)| level));
+        }
         let mut seen = Seen { levels: given, digests: HashMap::new(), index: 0 };
         let keys = o.required("keys", |n| {
             defs.keys.expect(n.items());

@@ -1,9 +1,10 @@
 //! `extractFrom`: where in a request a credential stands. The same for tokens and API keys.
 
 use super::{
+    http_names::header_name,
     names::Definitions,
     reader::Node,
-    scalar::{header_name, text, unique},
+    scalar::{text, unique},
 };
 use crate::request::Location;
 

@@ -2,9 +2,10 @@
 
 use super::{
     IdentityField, IdentityHeadersSpec,
+    http_names::owned_header_name,
     names::Definitions,
     reader::{Node, Object, Path},
-    scalar::{choice, owned_header_name},
+    scalar::choice,
 };
 
 const FIELDS: [(&str, IdentityField); 5] = [

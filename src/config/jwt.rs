@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::{
     extract_from::extract_from,
+    http_names::owned_header_name,
     names::Definitions,
     reader::{Node, Object, Path, quoted},
-    scalar::{boolean, claim_path, duration, integer, label, name, owned_header_name, text, unique},
+    scalar::{boolean, claim_path, duration, integer, label, name, text, unique},
 };
 use crate::{
     identity::ClaimPath,
@@ -42,6 +43,8 @@ const ALGORITHMS: [(&str, Algorithm); 14] = [
 ];
 
 pub(super) fn providers(node: Node<'_>, defs: &mut Definitions) -> Option<Vec<ProviderSpec>> {
+    // Until the list is seen: there is one, and it is not known.
+    defs.providers.expect(1);
     node.object(|o| {
         o.required("providers", |n| {
             defs.providers.expect(n.items());

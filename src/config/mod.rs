@@ -6,6 +6,7 @@
 mod api_keys;
 mod document;
 mod extract_from;
+mod http_names;
 mod identity_headers;
 mod input;
 mod jwt;
@@ -19,6 +20,9 @@ mod route_match;
 mod rules;
 mod scalar;
 mod transport;
+
+#[cfg(test)]
+mod tests;
 
 pub use self::{document::decode, input::MAX_POLICY_BYTES};
 use crate::{

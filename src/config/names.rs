@@ -273,7 +273,8 @@ mod tests {
 
     #[test]
     fn cycles_are_found_once_each() {
-        let cases: [(&[&[usize]], &[&[usize]]); 7] = [
+        type Lists = &'static [&'static [usize]];
+        let cases: [(Lists, Lists); 7] = [
             (&[], &[]),
             (&[&[]], &[]),
             (&[&[0]], &[&[0]]),

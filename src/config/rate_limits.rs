@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::{
+    http_names::{header_name, methods},
     names::{Definitions, LimitFacts},
     reader::{Node, Object, Path, quoted},
-    scalar::{choice, duration, header_name, integer, label, methods, name},
+    scalar::{choice, duration, integer, label, name},
 };
 use crate::rate_limit::{KeyPart, LimitSpec, WindowSpec};
 

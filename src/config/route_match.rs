@@ -1,9 +1,10 @@
 //! `hostnames` and `matches` of a rule: the shape of Gateway API's `HTTPRouteMatch`.
 
 use super::{
+    http_names::{header_name, hostname, method, methods},
     names::Definitions,
     reader::{Node, quoted},
-    scalar::{choice, header_name, hostname, method, methods, text, unique},
+    scalar::{choice, text, unique},
 };
 use crate::route::{MatchSpec, PathSpec, ValueSpec};
 

@@ -47,9 +47,8 @@ fn rule(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<RuleSpec
         };
         let (action, anonymous) = match action {
             Some(Action::Deny) => (deny(o), false),
-            // An action that could not be read asks for nothing more.
-            None if !o.has("authenticate") => (None, false),
-            _ => allow(o, defs),
+            // Of an action that could not be read it is not known whether it needs this.
+            action => allow(o, action.is_some(), defs),
         };
         let rate_limits = o.optional("rateLimits", |n| rate_limits(n, anonymous, defs));
         Some(RuleSpec {
@@ -72,8 +71,8 @@ fn deny(o: &mut Object<'_>) -> Option<ActionSpec> {
 }
 
 /// The action, and whether anyone may pass.
-fn allow(o: &mut Object<'_>, defs: &Definitions) -> (Option<ActionSpec>, bool) {
-    if !o.has("authenticate") {
+fn allow(o: &mut Object<'_>, required: bool, defs: &Definitions) -> (Option<ActionSpec>, bool) {
+    if required && !o.has("authenticate") {
         let missing = "required; name who may pass, as in {anyOf: [apiKey]}, \
                        or write {anonymous: true} to let anyone pass";
         o.fault_at::<()>("authenticate", missing);

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{
+    http_names::authority,
     reader::Node,
-    scalar::{authority, boolean, duration, integer},
+    scalar::{boolean, duration, integer},
 };
 use crate::transport::{HstsSpec, TransportSpec};
 

@@ -1,0 +1,163 @@
+//! The forms of names that HTTP defines: methods, header names, hosts.
+
+use std::net::Ipv6Addr;
+
+use super::{
+    reader::{Node, quoted},
+    scalar::{MAX_NAME, text, unique},
+};
+
+/// RFC 9110 section 5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
+}
+
+/// A request method. Methods are case-sensitive (RFC 9110 section 9.1), so `get` would never match.
+pub(super) fn method(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?;
+    if !is_token(&text) {
+        faults.add(&path, format!("{} is not a request method", quoted(&text)));
+        return None;
+    }
+    let upper = text.to_ascii_uppercase();
+    if upper != text {
+        faults.add(
+            &path,
+            format!("methods are case-sensitive: {} would never match; write {upper}", quoted(&text)),
+        );
+        return None;
+    }
+    Some(text)
+}
+
+/// Request methods: a list without repetition, never empty.
+pub(super) fn methods(node: Node<'_>) -> Option<Vec<String>> {
+    unique(node, "no methods; leave the field out to mean every method", method)
+}
+
+/// The name of a request header, in lower case as the filter sees it.
+pub(super) fn header_name(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?;
+    let fault = |message: String| {
+        faults.add(&path, message);
+        None
+    };
+    if text.starts_with(':') {
+        return fault(format!(
+            "{} is a pseudo-header; match on path, methods or hostnames instead",
+            quoted(&text)
+        ));
+    }
+    if !is_token(&text) || text.len() > MAX_NAME {
+        return fault(format!("{} is not a header name (RFC 9110)", quoted(&text)));
+    }
+    let lower = text.to_ascii_lowercase();
+    if lower == "host" {
+        return fault("the filter does not see host as a header; use hostnames".into());
+    }
+    Some(lower)
+}
+
+/// A header that the filter removes from requests and sets itself. Headers that carry the message, a
+/// credential or Envoy's own knowledge must never be replaced by a claim.
+pub(super) fn owned_header_name(node: Node<'_>) -> Option<String> {
+    const TAKEN: [&str; 20] = [
+        "accept",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "date",
+        "expect",
+        "forwarded",
+        "keep-alive",
+        "origin",
+        "range",
+        "referer",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+        "x-request-id",
+    ];
+    const TAKEN_PREFIXES: [&str; 5] = ["x-envoy-", "x-forwarded-", "proxy-", "sec-", "grpc-"];
+    let (path, faults) = (node.path, node.faults);
+    let name = header_name(node)?;
+    // Servers that turn names into variables read `_` and `-` alike.
+    let read_as = name.replace('_', "-");
+    if TAKEN.contains(&read_as.as_str()) || TAKEN_PREFIXES.iter().any(|p| read_as.starts_with(p)) {
+        faults.add(
+            &path,
+            format!("{} has a meaning of its own and must not be set by the filter", quoted(&name)),
+        );
+        return None;
+    }
+    Some(name)
+}
+
+/// `host` or `host:port` for a redirect, in lower case.
+pub(super) fn authority(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?.to_ascii_lowercase();
+    let (host, port) = match text.rsplit_once(':') {
+        // The last colon of a bare `[::1]` is part of the address.
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text.as_str(), None),
+    };
+    let digits = |p: &str| p.bytes().all(|b| b.is_ascii_digit());
+    let port_ok = port.is_none_or(|p| digits(p) && p.parse::<u16>().is_ok_and(|p| p > 0));
+    if is_host(host) && port_ok {
+        return Some(text);
+    }
+    faults.add(&path, format!("{} is not host or host:port, as in api.example.com:8443", quoted(&text)));
+    None
+}
+
+/// `api.example.com` or `*.example.com`, in lower case.
+pub(super) fn hostname(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?.to_ascii_lowercase();
+    if is_host(text.strip_prefix("*.").unwrap_or(&text)) {
+        return Some(text);
+    }
+    let rule = "is not a host name, as in api.example.com or *.example.com, without port";
+    faults.add(&path, format!("{} {rule}", quoted(&text)));
+    None
+}
+
+/// A DNS name (RFC 1123 section 2.1), an IPv4 address, or an IPv6 address in brackets.
+fn is_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        return address.parse::<Ipv6Addr>().is_ok();
+    }
+    host.len() <= 253
+        && host.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        for good in ["a", "api.example.com", "127.0.0.1", "[::1]", "xn--bcher-kva.example", "my_host"] {
+            assert!(is_host(good), "{good}");
+        }
+        let long = "a".repeat(64);
+        for bad in
+            ["", ".", "a..b", "a.", "-a", "a-", "a b", "a/b", "a:1", "[1]", "::1", "*", "ä", long.as_str()]
+        {
+            assert!(!is_host(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,627 @@
+//! `transport`, `jwt`, `apiKeys`, `identityHeaders`.
+
+use super::{Row, check};
+
+#[test]
+fn transport() {
+    check(&[
+        Row(
+            "/transport/requireTls",
+            "true",
+            "\"yes\"",
+            &["transport.requireTls: expected true or false, found a string"],
+        ),
+        Row(
+            "/transport/requireTls",
+            "true",
+            "false",
+            &["transport.redirectTo: has no effect with requireTls: false"],
+        ),
+        Row(
+            "/transport/requireTLS",
+            "-",
+            "true",
+            &["transport.requireTLS: unknown field; did you mean \"requireTls\"?"],
+        ),
+        Row(
+            "/transport/redirectTo",
+            "\"API.example.com\"",
+            "\"https://api.example.com\"",
+            &[
+                "transport.redirectTo: \"https://api.example.com\" is not host or host:port, as in api.example.com:8443",
+            ],
+        ),
+        Row(
+            "/transport/redirectTo",
+            "\"[::1]:443\"",
+            "\"api.example.com:0\"",
+            &[
+                "transport.redirectTo: \"api.example.com:0\" is not host or host:port, as in api.example.com:8443",
+            ],
+        ),
+        Row(
+            "/transport/forwardedProto",
+            "{\"trustedHops\": 2}",
+            "{\"trustedHops\": 0}",
+            &["transport.forwardedProto.trustedHops: must be a whole number from 1 to 16, found 0"],
+        ),
+        Row("/transport/forwardedProto", "-", "{}", &["transport.forwardedProto.trustedHops: required"]),
+        Row(
+            "/transport/hsts/maxAge",
+            "\"1s\"",
+            "\"0s\"",
+            &["transport.hsts.maxAge: must be from 1s to 99999h, found \"0s\""],
+        ),
+        Row("/transport/hsts", "-", "{\"preload\": true}", &["transport.hsts.maxAge: required"]),
+        Row(
+            "/transport",
+            "-",
+            "null",
+            &["transport: expected an object, found null; leave the field out where nothing is to be said"],
+        ),
+    ]);
+}
+
+#[test]
+fn providers() {
+    check(&[
+        Row(
+            "/jwt/providers/0/isuer",
+            "-",
+            "\"x\"",
+            &["jwt.providers[0].isuer: unknown field; did you mean \"issuer\"?"],
+        ),
+        Row("/jwt/providers/0/name", "\"corp\"", "\"\"", &["jwt.providers[0].name: must not be empty"]),
+        Row(
+            "/jwt/providers/1/name",
+            "\"other\"",
+            "\"corp\"",
+            &["jwt.providers[1].name: duplicate provider \"corp\"; jwt.providers[0] is the first"],
+        ),
+        Row(
+            "/jwt/providers/1/issuer",
+            "\"https://other\"",
+            "\"https://idp.example.com\"",
+            &[
+                "jwt.providers[1].issuer: duplicate issuer \"https://idp.example.com\"; jwt.providers[0] is the first",
+            ],
+        ),
+        Row("/jwt/providers/0/issuer", "\"joe\"", "-", &["jwt.providers[0].issuer: required"]),
+        Row(
+            "/jwt/providers/0/audiences",
+            "[\"a\", \"b\"]",
+            "[]",
+            &[
+                "jwt.providers[0].audiences: no audiences; write anyAudience: true to accept tokens for any audience",
+            ],
+        ),
+        Row(
+            "/jwt/providers/0/audiences",
+            "[\"a\"]",
+            "-",
+            &["jwt.providers[0].audiences: required; a token for another service must not open this one \
+               (anyAudience: true waives it)"],
+        ),
+        Row(
+            "/jwt/providers/0/audiences/0",
+            "\"a\"",
+            "\"\"",
+            &["jwt.providers[0].audiences[0]: must not be empty"],
+        ),
+        Row(
+            "/jwt/providers/0/audiences/1",
+            "\"a\"",
+            "\"https://api.example.com/orders\"",
+            &["jwt.providers[0].audiences[1]: \"https://api.example.com/orders\" is listed twice"],
+        ),
+        Row(
+            "/jwt/providers/0/anyAudience",
+            "-",
+            "true",
+            &["jwt.providers[0].anyAudience: contradicts audiences; give one of them"],
+        ),
+        Row(
+            "/jwt/providers/1/anyAudience",
+            "true",
+            "false",
+            &["jwt.providers[1].anyAudience: only true is allowed; list audiences instead"],
+        ),
+        Row(
+            "/jwt/providers/0/algorithms",
+            "[\"PS256\", \"Ed25519\"]",
+            "[]",
+            &["jwt.providers[0].algorithms: no algorithms; list those that the issuer signs with"],
+        ),
+        Row("/jwt/providers/0/algorithms", "[\"EdDSA\"]", "-", &["jwt.providers[0].algorithms: required"]),
+        Row(
+            "/jwt/providers/0/algorithms/0",
+            "\"ES384\"",
+            "\"None\"",
+            &["jwt.providers[0].algorithms[0]: none is never accepted: it means tokens without a signature"],
+        ),
+        Row(
+            "/jwt/providers/0/algorithms/0",
+            "\"ES256K\"",
+            "\"es256k\"",
+            &["jwt.providers[0].algorithms[0]: unknown algorithm \"es256k\"; did you mean \"ES256K\"?"],
+        ),
+        Row(
+            "/jwt/providers/0/algorithms",
+            "[\"EdDSA\"]",
+            "[\"EdDSA\", \"Ed25519\"]",
+            &["jwt.providers[0].algorithms[1]: Ed25519 is listed twice"],
+        ),
+        Row(
+            "/jwt/providers/0/algorithms/1",
+            "\"RS512\"",
+            "\"HS256\"",
+            &[
+                "jwt.providers[0].algorithms[1]: HS256 needs symmetricKeys and is refused together with a public key \
+               set: the keys are no secret",
+            ],
+        ),
+        Row(
+            "/jwt/providers/1/algorithms/0",
+            "\"HS512\"",
+            "\"RS256\"",
+            &["jwt.providers[1].algorithms[0]: RS256 needs jwks; symmetricKeys serve HS256, HS384 and HS512"],
+        ),
+        Row(
+            "/jwt/providers/0/claims/roles",
+            "[{\"path\": [\"https://example.com/roles\"]}, \"groups\"]",
+            "[]",
+            &["jwt.providers[0].claims.roles: no claims; leave the field out to mean its default"],
+        ),
+        Row(
+            "/jwt/providers/0/claims/roles",
+            "\"a.b\"",
+            "\"a..b\"",
+            &[
+                "jwt.providers[0].claims.roles: has an empty part; write {path: [..]} for names that hold dots",
+            ],
+        ),
+        Row(
+            "/jwt/providers/0/claims/subject",
+            "{\"path\": [\"a\"]}",
+            "{\"path\": []}",
+            &["jwt.providers[0].claims.subject.path: must name a claim"],
+        ),
+        Row(
+            "/jwt/providers/0/claims/subject",
+            "\"sub\"",
+            "[\"a\"]",
+            &[
+                "jwt.providers[0].claims.subject: expected a claim such as \"realm_access.roles\", or {path: [..]}, found a list",
+            ],
+        ),
+        Row(
+            "/jwt/providers/0/clockSkew",
+            "\"0s\"",
+            "\"6m\"",
+            &["jwt.providers[0].clockSkew: must be from 0s to 5m, found \"6m\""],
+        ),
+        Row(
+            "/jwt/providers/0/clockSkew",
+            "\"5m\"",
+            "60",
+            &[
+                "jwt.providers[0].clockSkew: expected a duration such as \"500ms\", \"30s\" or \"1h30m\", found a number",
+            ],
+        ),
+        Row(
+            "/jwt/providers/0/maxTokenSize",
+            "65536",
+            "65537",
+            &["jwt.providers[0].maxTokenSize: must be a whole number from 256 to 65536, found 65537"],
+        ),
+        Row(
+            "/jwt/providers/0/maxTokenSize",
+            "4096.0",
+            "4096.5",
+            &["jwt.providers[0].maxTokenSize: must be a whole number from 256 to 65536, found 4096.5"],
+        ),
+        Row(
+            "/jwt/providers/0/maxLifetime",
+            "\"1s\"",
+            "\"0s\"",
+            &["jwt.providers[0].maxLifetime: must be from 1s to 87600h, found \"0s\""],
+        ),
+        Row(
+            "/jwt/providers/0/types",
+            "[\"application/at+jwt\"]",
+            "[]",
+            &["jwt.providers[0].types: no types; leave the field out to accept JWT, at+jwt or none"],
+        ),
+        Row(
+            "/jwt/providers",
+            "[{\"name\": \"corp\", \"issuer\": \"a\", \"anyAudience\": true, \"algorithms\": [\"ES256\"], \"jwks\": {\"inline\": {\"keys\": [{}]}}}]",
+            "[]",
+            &[
+                "jwt.providers: no providers; leave jwt out if no tokens are accepted",
+                "rules[0].authenticate.anyOf[0].jwt: unknown provider \"corp\"; jwt.providers defines none",
+                "rules[1].authenticate.anyOf[0].jwt: unknown provider \"corp\"; jwt.providers defines none",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn keys_of_providers() {
+    check(&[
+        Row(
+            "/jwt/providers/0/jwks",
+            "{\"inline\": {\"keys\": [{}]}}",
+            "-",
+            &["jwt.providers[0].jwks: required (or symmetricKeys): without keys nothing can be verified"],
+        ),
+        Row(
+            "/jwt/providers/0/jwks",
+            "{\"inline\": {\"keys\": [{}]}}",
+            "{\"inline\": {\"keys\": []}}",
+            &["jwt.providers[0].jwks.inline.keys: no keys; nothing could be verified"],
+        ),
+        Row(
+            "/jwt/providers/0/jwks",
+            "{\"inline\": {\"keys\": [{}]}}",
+            "{\"inline\": \"{}\"}",
+            &[
+                "jwt.providers[0].jwks.inline: expected a JWK set: an object with a list of keys (RFC 7517 section 5), found a string",
+            ],
+        ),
+        Row(
+            "/jwt/providers/0/jwks/inline",
+            "-",
+            "{\"keys\": [{}]}",
+            &[
+                "jwt.providers[0].jwks.uri: belongs to a remote key set and contradicts inline",
+                "jwt.providers[0].jwks.cluster: belongs to a remote key set and contradicts inline",
+                "jwt.providers[0].jwks.cacheDuration: belongs to a remote key set and contradicts inline",
+            ],
+        ),
+        Row(
+            "/jwt/providers/0/jwks/uri",
+            "\"http://idp/jwks?x=1\"",
+            "\"https://u:p@idp/jwks\"",
+            &["jwt.providers[0].jwks.uri: must be an absolute http or https URL without user and fragment"],
+        ),
+        Row(
+            "/jwt/providers/0/jwks/uri",
+            "\"https://idp\"",
+            "\"/jwks\"",
+            &["jwt.providers[0].jwks.uri: must be an absolute http or https URL without user and fragment"],
+        ),
+        Row(
+            "/jwt/providers/0/jwks/cluster",
+            "\"outbound|443||idp.example\"",
+            "-",
+            &["jwt.providers[0].jwks.cluster: required"],
+        ),
+        Row(
+            "/jwt/providers/0/jwks",
+            "{\"uri\": \"https://idp/\", \"cluster\": \"idp\"}",
+            "{}",
+            &["jwt.providers[0].jwks: give inline, or uri and cluster"],
+        ),
+        Row(
+            "/jwt/providers/0/jwks/timeout",
+            "\"500ms\"",
+            "\"99ms\"",
+            &["jwt.providers[0].jwks.timeout: must be from 100ms to 1m, found \"99ms\""],
+        ),
+        Row(
+            "/jwt/providers/0/jwks/maxStale",
+            "\"0s\"",
+            "\"200h\"",
+            &["jwt.providers[0].jwks.maxStale: must be from 0s to 168h, found \"200h\""],
+        ),
+        Row(
+            "/jwt/providers/0/jwks/cacheDuraton",
+            "-",
+            "\"1m\"",
+            &["jwt.providers[0].jwks.cacheDuraton: unknown field; did you mean \"cacheDuration\"?"],
+        ),
+        Row(
+            "/jwt/providers/1/jwks",
+            "-",
+            "{\"inline\": {\"keys\": [{}]}}",
+            &["jwt.providers[1].symmetricKeys: contradicts jwks; give one of them"],
+        ),
+        Row(
+            "/jwt/providers/1/symmetricKeys",
+            "[{\"secret\": \"AAAA\"}]",
+            "[]",
+            &["jwt.providers[1].symmetricKeys: no keys; nothing could be verified"],
+        ),
+        Row(
+            "/jwt/providers/1/symmetricKeys/0/secret",
+            "\"AAAA\"",
+            "\"\"",
+            &["jwt.providers[1].symmetricKeys[0].secret: must not be empty"],
+        ),
+        Row(
+            "/jwt/providers/1/symmetricKeys/0/secret",
+            "\"_-_-\"",
+            "\"hunter2+/=\"",
+            &[
+                "jwt.providers[1].symmetricKeys[0].secret: is not base64url without padding (RFC 7515 section 2)",
+            ],
+        ),
+        Row(
+            "/jwt/providers/1/symmetricKeys/1",
+            "{\"kid\": \"b\", \"secret\": \"AAAA\"}",
+            "{\"kid\": \"a\", \"secret\": \"AAAA\"}",
+            &["jwt.providers[1].symmetricKeys[1].kid: duplicate kid \"a\""],
+        ),
+    ]);
+}
+
+#[test]
+fn places_of_credentials() {
+    check(&[
+        Row(
+            "/jwt/providers/0/extractFrom",
+            "{\"cookies\": [\"t\"]}",
+            "{}",
+            &["jwt.providers[0].extractFrom: names no place to look in; give headers, cookies or params"],
+        ),
+        Row(
+            "/jwt/providers/0/extractFrom/headers",
+            "[{\"name\": \"x-token\"}]",
+            "[]",
+            &["jwt.providers[0].extractFrom.headers: no headers; leave the field out"],
+        ),
+        Row(
+            "/jwt/providers/0/extractFrom/headers/0",
+            "{\"name\": \"x-token\"}",
+            "{\"name\": \"authorization\"}",
+            &[
+                "jwt.providers[0].extractFrom.headers[0].valuePrefix: required for authorization, as in \"Bearer \" (RFC 9110 section 11.6.2)",
+            ],
+        ),
+        Row(
+            "/jwt/providers/0/extractFrom/headers/0/name",
+            "\"x-token\"",
+            "\"x token\"",
+            &["jwt.providers[0].extractFrom.headers[0].name: \"x token\" is not a header name (RFC 9110)"],
+        ),
+        Row(
+            "/jwt/providers/0/extractFrom/headers/0/name",
+            "\"x-token\"",
+            "\":path\"",
+            &[
+                "jwt.providers[0].extractFrom.headers[0].name: \":path\" is a pseudo-header; match on path, methods or hostnames instead",
+            ],
+        ),
+        Row(
+            "/apiKeys/extractFrom/headers/0/name",
+            "\"x-key\"",
+            "\"Cookie\"",
+            &["apiKeys.extractFrom.headers[0].name: cookies are read by name; list them under cookies"],
+        ),
+        Row(
+            "/apiKeys/extractFrom/headers/0/name",
+            "\"x-key\"",
+            "\"X-User\"",
+            &[
+                "apiKeys.extractFrom.headers[0].name: header \"x-user\" is set by identityHeaders.subject, so it is removed from every request before it is read",
+            ],
+        ),
+        Row(
+            "/apiKeys/extractFrom/params",
+            "[\"key\"]",
+            "[\"key\", \"key\"]",
+            &["apiKeys.extractFrom.params[1]: \"key\" is listed twice"],
+        ),
+    ]);
+}
+
+#[test]
+fn api_keys() {
+    check(&[
+        Row(
+            "/apiKeys/keys/1/id",
+            "\"r\"",
+            "\"reporting\"",
+            &["apiKeys.keys[1].id: duplicate key id \"reporting\"; apiKeys.keys[0] is the first"],
+        ),
+        Row(
+            "/apiKeys/keys/1/id",
+            "\"a.b:c/d@e_f-1\"",
+            "\"a b\"",
+            &[
+                "apiKeys.keys[1].id: \"a b\" is not valid here: a name is 1 to 128 letters, digits and . _ - : / @",
+            ],
+        ),
+        Row(
+            "/apiKeys/keys/1/hash",
+            "\"sha256:2123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef\"",
+            "\"sha256:0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef\"",
+            &["apiKeys.keys[1].hash: is the same key as apiKeys.keys[0]"],
+        ),
+        Row(
+            "/apiKeys/keys/1/hash",
+            "\"sha256:2123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"",
+            "\"hunter2\"",
+            &[
+                "apiKeys.keys[1].hash: must be \"sha256:\" and the 64 hexadecimal digits of the key's SHA-256; a key itself must never stand in a policy",
+            ],
+        ),
+        Row(
+            "/apiKeys/keys/1/hash",
+            "\"sha256:2123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"",
+            "\"sha256:2123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\"",
+            &["apiKeys.keys[1].hash: must be \"sha256:\" and the 64 hexadecimal digits of the key's SHA-256"],
+        ),
+        Row(
+            "/apiKeys/keys/1/hash",
+            "\"sha256:2123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"",
+            "\"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"",
+            &["apiKeys.keys[1].hash: is the hash of an empty key"],
+        ),
+        Row(
+            "/apiKeys/keys/0/level",
+            "\"Write\"",
+            "\"Admin\"",
+            &["apiKeys.keys[0].level: apiKeys.levels does not say what Admin grants"],
+        ),
+        Row(
+            "/apiKeys/keys/0/level",
+            "\"Write\"",
+            "\"write\"",
+            &[
+                "apiKeys.keys[0].level: \"write\" is not a level (one of Read, Write, Admin); did you mean \"Write\"?",
+            ],
+        ),
+        Row(
+            "/apiKeys/keys/0/roles",
+            "[\"editor\"]",
+            "[\"editr\"]",
+            &["apiKeys.keys[0].roles[0]: unknown role \"editr\"; did you mean \"editor\"?"],
+        ),
+        Row("/apiKeys/keys/0/roles", "-", "[]", &["apiKeys.keys[0].roles: no roles; leave the field out"]),
+        Row(
+            "/apiKeys/keys/0/scopes",
+            "[\"a:b\"]",
+            "[\"a b\"]",
+            &[
+                "apiKeys.keys[0].scopes[0]: \"a b\" is not valid here: a scope is printable ASCII without space, \" and \\",
+            ],
+        ),
+        Row(
+            "/apiKeys/keys/0/expiresAt",
+            "\"2027-01-01T00:00:00.5-03:30\"",
+            "\"2027-01-01\"",
+            &[
+                "apiKeys.keys[0].expiresAt: expected a time such as \"2027-01-31T08:00:00Z\" (RFC 3339, with offset), found \"2027-01-01\"",
+            ],
+        ),
+        Row(
+            "/apiKeys/keys/0/expiresAt",
+            "\"2027-01-01T00:00:00z\"",
+            "\"2027-01-01T00:00:00\"",
+            &[
+                "apiKeys.keys[0].expiresAt: expected a time such as \"2027-01-31T08:00:00Z\" (RFC 3339, with offset), found \"2027-01-01T00:00:00\"",
+            ],
+        ),
+        Row(
+            "/apiKeys/keys/0/expiresAt",
+            "\"2026-01-01T00:00:01Z\"",
+            "\"2026-01-01T02:00:00+02:00\"",
+            &["apiKeys.keys[0].expiresAt: is not after notBefore, so the key would never be valid"],
+        ),
+        Row(
+            "/apiKeys/keys/0/notBefore",
+            "\"1970-01-01T00:00:00Z\"",
+            "\"1969-12-31T23:59:59Z\"",
+            &["apiKeys.keys[0].notBefore: must be from 1970 to 2554, found \"1969-12-31T23:59:59Z\""],
+        ),
+        Row(
+            "/apiKeys/keys/0/tier",
+            "\"Gold Plan\"",
+            "\" gold\"",
+            &["apiKeys.keys[0].tier: must be at most 128 bytes long, without blanks at either end"],
+        ),
+        Row(
+            "/apiKeys/levels/Raed",
+            "-",
+            "{\"permissions\": [\"a\"]}",
+            &["apiKeys.levels.Raed: unknown field; did you mean \"Read\"?"],
+        ),
+        Row(
+            "/apiKeys/levels/Admin",
+            "{\"permissions\": [\"*\"]}",
+            "{\"permissions\": []}",
+            &["apiKeys.levels.Admin.permissions: grants nothing; leave the level out"],
+        ),
+        Row(
+            "/apiKeys/keys",
+            "[{\"id\": \"a\", \"hash\": \"sha256:2123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}]",
+            "[]",
+            &["apiKeys.keys: no keys; leave apiKeys out if none are accepted"],
+        ),
+    ]);
+}
+
+#[test]
+fn headers_that_the_filter_sets() {
+    check(&[
+        Row(
+            "/identityHeaders/kind",
+            "\"x-kind\"",
+            "\"X_User\"",
+            &["identityHeaders.kind: header \"x_user\" is set by identityHeaders.subject already"],
+        ),
+        Row(
+            "/identityHeaders/kind",
+            "\"x-kind\"",
+            "\"x-portcullis-rule\"",
+            &["identityHeaders.rule: header \"x-portcullis-rule\" is set by identityHeaders.kind already"],
+        ),
+        Row(
+            "/identityHeaders/kind",
+            "\"x-kind\"",
+            "\"Authorization\"",
+            &[
+                "identityHeaders.kind: \"authorization\" has a meaning of its own and must not be set by the filter",
+            ],
+        ),
+        Row(
+            "/identityHeaders/kind",
+            "\"x-kind\"",
+            "\"x_forwarded_for\"",
+            &[
+                "identityHeaders.kind: \"x_forwarded_for\" has a meaning of its own and must not be set by the filter",
+            ],
+        ),
+        Row(
+            "/identityHeaders/kind",
+            "\"x-kind\"",
+            "\"host\"",
+            &["identityHeaders.kind: the filter does not see host as a header; use hostnames"],
+        ),
+        Row(
+            "/identityHeaders/send",
+            "[]",
+            "[\"Subject\", \"subject\"]",
+            &[
+                "identityHeaders.send[1]: \"subject\" is not an identity header (one of Subject, Kind, Scopes, Roles, Rule); did you mean \"Subject\"?",
+            ],
+        ),
+        Row(
+            "/identityHeaders/send",
+            "[\"Kind\"]",
+            "[\"Kind\", \"Kind\"]",
+            &["identityHeaders.send[1]: is listed twice"],
+        ),
+        Row(
+            "/jwt/providers/0/claimToHeaders/0/header",
+            "\"x-sub\"",
+            "\"x-user\"",
+            &[
+                "jwt.providers[0].claimToHeaders[0].header: header \"x-user\" is set by identityHeaders.subject already",
+            ],
+        ),
+        Row(
+            "/jwt/providers/0/claimToHeaders/1",
+            "{\"claim\": \"a\", \"header\": \"x-a\"}",
+            "{\"claim\": \"a\", \"header\": \"x-auth-subject\"}",
+            &[
+                "jwt.providers[0].claimToHeaders[1].header: header \"x-auth-subject\" is set by jwt.providers[0].claimToHeaders[0].header already",
+            ],
+        ),
+        Row(
+            "/jwt/providers/1/claimToHeaders",
+            "[{\"claim\": \"a\", \"header\": \"x-auth-subject\"}]",
+            "[]",
+            &["jwt.providers[1].claimToHeaders: no claims; leave the field out"],
+        ),
+        Row(
+            "/jwt/providers/0/claimToHeaders/0",
+            "{\"claim\": \"a\", \"header\": \"x-a\"}",
+            "{\"claim\": \"a\", \"header\": \"cookie\"}",
+            &[
+                "jwt.providers[0].claimToHeaders[0].header: \"cookie\" has a meaning of its own and must not be set by the filter",
+            ],
+        ),
+    ]);
+}

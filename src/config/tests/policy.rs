@@ -1,0 +1,672 @@
+//! `roles`, `rateLimits`, `rules` and the single fields.
+
+use super::{Row, check};
+
+#[test]
+fn roles() {
+    check(&[
+        Row(
+            "/roles/1/name",
+            "\"editor\"",
+            "\"viewer\"",
+            &[
+                "roles[1].name: duplicate role \"viewer\"; roles[0] is the first",
+                "rules[1].authorize.anyOf[1].roles[0]: unknown role \"editor\"",
+            ],
+        ),
+        Row(
+            "/roles/1/inherits",
+            "[\"viewer\"]",
+            "[\"veiwer\"]",
+            &["roles[1].inherits[0]: unknown role \"veiwer\"; did you mean \"viewer\"?"],
+        ),
+        Row("/roles/1/inherits", "-", "[]", &["roles[1].inherits: inherits nothing; leave the field out"]),
+        Row(
+            "/roles/1/inherits",
+            "[\"viewer\"]",
+            "[\"editor\"]",
+            &["roles[1].inherits: roles inherit in a circle: \"editor\" -> \"editor\""],
+        ),
+        Row(
+            "/roles/0/inherits",
+            "-",
+            "[\"editor\"]",
+            &["roles[0].inherits: roles inherit in a circle: \"viewer\" -> \"editor\" -> \"viewer\""],
+        ),
+        Row(
+            "/roles/2",
+            "{\"name\": \"marker\"}",
+            "{\"name\": \"marker\", \"permissions\": []}",
+            &["roles[2].permissions: grants nothing; leave the field out"],
+        ),
+        Row(
+            "/roles/2",
+            "{\"name\": \"all\", \"permissions\": [\"*\"]}",
+            "{\"name\": \"all\", \"permissions\": [\"orders*\"]}",
+            &["roles[2].permissions[0]: \"orders*\": * stands alone or as the last part, as in orders:*"],
+        ),
+        Row(
+            "/roles/2",
+            "{\"name\": \"all\", \"permissions\": [\"a:b:*\"]}",
+            "{\"name\": \"all\", \"permissions\": [\"a:*:b\"]}",
+            &["roles[2].permissions[0]: \"a:*:b\": * stands alone or as the last part, as in orders:*"],
+        ),
+        Row(
+            "/roles/2",
+            "{\"name\": \"all\", \"permissions\": [\"a:b\"]}",
+            "{\"name\": \"all\", \"permissions\": [\"a::b\"]}",
+            &["roles[2].permissions[0]: \"a::b\" has an empty part"],
+        ),
+        Row(
+            "/roles/2",
+            "{\"name\": \"Domain Admins\"}",
+            "\"admin\"",
+            &["roles[2]: expected an object, found a string"],
+        ),
+    ]);
+}
+
+#[test]
+fn rate_limits() {
+    check(&[
+        Row(
+            "/rateLimits/2/name",
+            "\"per-route\"",
+            "\"per-user\"",
+            &[
+                "rateLimits[2].name: duplicate limit \"per-user\"; rateLimits[1] is the first",
+                "rules[3].rateLimits[0]: unknown limit \"per-route\"",
+            ],
+        ),
+        Row(
+            "/rateLimits/2/key",
+            "[\"route\", \"remoteAddress\"]",
+            "[]",
+            &[
+                "rateLimits[2].key: counts nothing apart; name what the limit is kept for, as in [remoteAddress]",
+            ],
+        ),
+        Row(
+            "/rateLimits/2/key/0",
+            "{\"header\": \"x-tenant\"}",
+            "\"header\"",
+            &[
+                "rateLimits[2].key[0]: \"header\" is not a key part (one of remoteAddress, principal, apiKey, route)",
+            ],
+        ),
+        Row(
+            "/rateLimits/2/key/0",
+            "\"remoteAddress\"",
+            "\"remoteAdress\"",
+            &[
+                "rateLimits[2].key[0]: \"remoteAdress\" is not a key part (one of remoteAddress, principal, apiKey, route); did you mean \"remoteAddress\"?",
+            ],
+        ),
+        Row(
+            "/rateLimits/2/key/1",
+            "\"remoteAddress\"",
+            "\"route\"",
+            &["rateLimits[2].key[1]: is listed twice"],
+        ),
+        Row(
+            "/rateLimits/2/key/1",
+            "{\"header\": \"x-tenant\"}",
+            "{\"header\": \"x-user\"}",
+            &[
+                "rateLimits[2].key[1].header: header \"x-user\" is set by identityHeaders.subject, so it is removed from every request before it is read",
+            ],
+        ),
+        Row(
+            "/rateLimits/0/key/0",
+            "\"remoteAddress\"",
+            "\"principal\"",
+            &["rateLimits[0].key[0]: is not known before authentication; use remoteAddress or a header"],
+        ),
+        Row(
+            "/rateLimits/0/key/1",
+            "{\"header\": \"x-a\"}",
+            "\"apiKey\"",
+            &["rateLimits[0].key[1]: is not known before authentication; use remoteAddress or a header"],
+        ),
+        Row(
+            "/rateLimits/2/limits",
+            "[{\"requests\": 1, \"unit\": \"Day\"}]",
+            "[]",
+            &["rateLimits[2].limits: no limits; a limit needs at least one window"],
+        ),
+        Row(
+            "/rateLimits/2/limits/0/requests",
+            "1",
+            "0",
+            &["rateLimits[2].limits[0].requests: must be a whole number from 1 to 4294967295, found 0"],
+        ),
+        Row(
+            "/rateLimits/2/limits/0/requests",
+            "4294967295",
+            "4294967296",
+            &[
+                "rateLimits[2].limits[0].requests: must be a whole number from 1 to 4294967295, found 4294967296",
+            ],
+        ),
+        Row(
+            "/rateLimits/2/limits/0/requests",
+            "1e2",
+            "-1",
+            &["rateLimits[2].limits[0].requests: must be a whole number from 1 to 4294967295, found -1"],
+        ),
+        Row(
+            "/rateLimits/2/limits/0/requests",
+            "10",
+            "\"10\"",
+            &["rateLimits[2].limits[0].requests: expected a whole number, found a string"],
+        ),
+        Row(
+            "/rateLimits/2/limits/0/burst",
+            "1",
+            "0",
+            &["rateLimits[2].limits[0].burst: must be a whole number from 1 to 4294967295, found 0"],
+        ),
+        Row(
+            "/rateLimits/2/limits/0/unit",
+            "\"Second\"",
+            "\"Seconds\"",
+            &[
+                "rateLimits[2].limits[0].unit: \"Seconds\" is not a unit (one of Second, Minute, Hour, Day); did you mean \"Second\"?",
+            ],
+        ),
+        Row(
+            "/rateLimits/2/limits/0/unit",
+            "\"Day\"",
+            "-",
+            &["rateLimits[2].limits[0].unit: required (or window, as in window: 10s)"],
+        ),
+        Row(
+            "/rateLimits/1/limits/1/window",
+            "\"1s\"",
+            "\"999ms\"",
+            &["rateLimits[1].limits[1].window: must be from 1s to 8760h, found \"999ms\""],
+        ),
+        Row(
+            "/rateLimits/1/limits/1/unit",
+            "-",
+            "\"Day\"",
+            &["rateLimits[1].limits[1].window: contradicts unit; give one of them"],
+        ),
+        Row(
+            "/rateLimits/1/tiers/1",
+            "{\"name\": \"silver\", \"limits\": [{\"requests\": 1, \"unit\": \"Day\"}]}",
+            "{\"name\": \"gold\", \"limits\": [{\"requests\": 1, \"unit\": \"Day\"}]}",
+            &["rateLimits[1].tiers[1].name: duplicate tier \"gold\""],
+        ),
+        Row("/rateLimits/1/tiers", "-", "[]", &["rateLimits[1].tiers: no tiers; leave the field out"]),
+        Row(
+            "/rateLimits/0/tiers",
+            "-",
+            "[]",
+            &["rateLimits[0].tiers: tiers belong to principals, which are not known before authentication"],
+        ),
+        Row(
+            "/rateLimits/1/methods",
+            "[\"POST\"]",
+            "[]",
+            &["rateLimits[1].methods: no methods; leave the field out to mean every method"],
+        ),
+        Row(
+            "/rateLimits/1/methods",
+            "[\"POST\"]",
+            "[\"post\"]",
+            &["rateLimits[1].methods[0]: methods are case-sensitive: \"post\" would never match; write POST"],
+        ),
+        Row(
+            "/rateLimits/0/before",
+            "\"Authentication\"",
+            "\"Authorization\"",
+            &["rateLimits[0].before: \"Authorization\" is not a stage (one of Authentication)"],
+        ),
+        Row(
+            "/rateLimits/0/ipv4PrefixLength",
+            "32",
+            "33",
+            &["rateLimits[0].ipv4PrefixLength: must be a whole number from 1 to 32, found 33"],
+        ),
+        Row(
+            "/rateLimits/0/ipv6PrefixLength",
+            "128",
+            "0",
+            &["rateLimits[0].ipv6PrefixLength: must be a whole number from 1 to 128, found 0"],
+        ),
+        Row(
+            "/rateLimits/2/ipv6PrefixLength",
+            "-",
+            "64",
+            &["rateLimits[2].ipv6PrefixLength: has no effect without remoteAddress in key"],
+        ),
+    ]);
+}
+
+#[test]
+fn matches() {
+    check(&[
+        Row(
+            "/rules/0/hostnames",
+            "[\"API.example.com\"]",
+            "[]",
+            &["rules[0].hostnames: no host names; leave the field out to mean every host"],
+        ),
+        Row(
+            "/rules/0/hostnames/0",
+            "\"*.com\"",
+            "\"api.*.com\"",
+            &[
+                "rules[0].hostnames[0]: \"api.*.com\" is not a host name, as in api.example.com or *.example.com, without port",
+            ],
+        ),
+        Row(
+            "/rules/0/hostnames/0",
+            "\"127.0.0.1\"",
+            "\"api.example.com:443\"",
+            &[
+                "rules[0].hostnames[0]: \"api.example.com:443\" is not a host name, as in api.example.com or *.example.com, without port",
+            ],
+        ),
+        Row(
+            "/rules/0/matches",
+            "-",
+            "[]",
+            &["rules[0].matches: no matches; leave the field out to mean every request"],
+        ),
+        Row(
+            "/rules/0/matches/1",
+            "{\"method\": \"GET\"}",
+            "{}",
+            &["rules[0].matches[1]: matches every request; leave matches out to mean that"],
+        ),
+        Row(
+            "/rules/0/matches/1/path/type",
+            "\"PathPrefix\"",
+            "\"Prefix\"",
+            &[
+                "rules[0].matches[1].path.type: \"Prefix\" is not a path type (one of Exact, PathPrefix, PathTemplate, RegularExpression)",
+            ],
+        ),
+        Row(
+            "/rules/0/matches/1/path/type",
+            "\"RegularExpression\"",
+            "-",
+            &["rules[0].matches[1].path.type: required"],
+        ),
+        Row(
+            "/rules/0/matches/1/path/value",
+            "\"/\"",
+            "\"\"",
+            &["rules[0].matches[1].path.value: must not be empty"],
+        ),
+        Row(
+            "/rules/0/matches/1/path/value",
+            "\"/a\"",
+            "\"a\"",
+            &["rules[0].matches[1].path.value: \"a\" does not begin with /"],
+        ),
+        Row(
+            "/rules/0/matches/1/methods",
+            "-",
+            "[\"GET\"]",
+            &["rules[0].matches[1].method: contradicts methods; give one of them"],
+        ),
+        Row(
+            "/rules/0/matches/0/methods",
+            "[\"GET\", \"M-SEARCH\"]",
+            "[\"GET\", \"G T\"]",
+            &["rules[0].matches[0].methods[1]: \"G T\" is not a request method"],
+        ),
+        Row(
+            "/rules/0/matches/0/method",
+            "-",
+            "\"GET\"",
+            &["rules[0].matches[0].method: contradicts methods; give one of them"],
+        ),
+        Row(
+            "/rules/0/matches/0/headers/0/type",
+            "-",
+            "\"Prefix\"",
+            &[
+                "rules[0].matches[0].headers[0].type: \"Prefix\" is not a match type (one of Exact, RegularExpression, Present)",
+            ],
+        ),
+        Row(
+            "/rules/0/matches/0/headers/0/value",
+            "\"3\"",
+            "-",
+            &["rules[0].matches[0].headers[0].value: required"],
+        ),
+        Row(
+            "/rules/0/matches/0/headers/0/name",
+            "\"X-Version\"",
+            "\"x-portcullis-roles\"",
+            &[
+                "rules[0].matches[0].headers[0].name: header \"x-portcullis-roles\" is set by identityHeaders.roles, so it is removed from every request before it is read",
+            ],
+        ),
+        Row(
+            "/rules/0/matches/0/headers/1",
+            "{\"name\": \"x-b\", \"value\": \"1\"}",
+            "{\"name\": \"X-Version\", \"value\": \"1\"}",
+            &["rules[0].matches[0].headers[1].name: \"x-version\" is listed twice"],
+        ),
+        Row(
+            "/rules/0/matches/0/queryParams/0/value",
+            "-",
+            "\"1\"",
+            &[
+                "rules[0].matches[0].queryParams[0].value: contradicts type: Present, which any value satisfies",
+            ],
+        ),
+        Row(
+            "/rules/0/matches/0/queryParams",
+            "-",
+            "[]",
+            &["rules[0].matches[0].queryParams: asks for nothing; leave the field out"],
+        ),
+    ]);
+}
+
+#[test]
+fn rules() {
+    check(&[
+        Row(
+            "/rules/1/name",
+            "\"own\"",
+            "\"read-orders\"",
+            &["rules[1].name: duplicate rule \"read-orders\"; rules[0] is the first"],
+        ),
+        Row("/rules/1/name", "\"own\"", "-", &["rules[1].name: required"]),
+        Row(
+            "/rules/2/action",
+            "\"Deny\"",
+            "\"deny\"",
+            &["rules[2].action: \"deny\" is not an action (one of Allow, Deny); did you mean \"Deny\"?"],
+        ),
+        Row(
+            "/rules/2/authenticate",
+            "-",
+            "{\"anonymous\": true}",
+            &["rules[2].authenticate: contradicts action: Deny, which refuses every request that matches"],
+        ),
+        Row(
+            "/rules/2/authorize",
+            "-",
+            "{}",
+            &["rules[2].authorize: contradicts action: Deny, which refuses every request that matches"],
+        ),
+        Row(
+            "/rules/2/rateLimits",
+            "-",
+            "[\"per-route\"]",
+            &["rules[2].rateLimits: contradicts action: Deny, which refuses every request that matches"],
+        ),
+        Row(
+            "/rules/1/authenticate",
+            "{\"anyOf\": [\"apiKey\"]}",
+            "-",
+            &[
+                "rules[1].authenticate: required; name who may pass, as in {anyOf: [apiKey]}, or write {anonymous: true} to let anyone pass",
+            ],
+        ),
+        Row(
+            "/rules/1/authenticate",
+            "{\"anyOf\": [\"apiKey\"]}",
+            "{}",
+            &["rules[1].authenticate: names no way to authenticate; give anyOf, or anonymous: true"],
+        ),
+        Row(
+            "/rules/1/authenticate/anyOf",
+            "[{\"jwt\": \"partner\"}]",
+            "[]",
+            &[
+                "rules[1].authenticate.anyOf: no way to authenticate; write anonymous: true to let anyone pass",
+            ],
+        ),
+        Row(
+            "/rules/1/authenticate/anyOf",
+            "[\"apiKey\"]",
+            "[\"apiKey\", {\"apiKey\": {}}]",
+            &["rules[1].authenticate.anyOf[1]: is listed twice"],
+        ),
+        Row(
+            "/rules/1/authenticate/anyOf/0",
+            "{\"jwt\": \"corp\"}",
+            "{\"jwt\": \"crop\"}",
+            &["rules[1].authenticate.anyOf[0].jwt: unknown provider \"crop\"; did you mean \"corp\"?"],
+        ),
+        Row(
+            "/rules/1/authenticate/anyOf/0",
+            "{\"jwt\": \"corp\"}",
+            "\"jwt\"",
+            &["rules[1].authenticate.anyOf[0]: name the provider, as in {jwt: corp}"],
+        ),
+        Row(
+            "/rules/1/authenticate/anyOf/0",
+            "{\"jwt\": \"corp\"}",
+            "\"basic\"",
+            &[
+                "rules[1].authenticate.anyOf[0]: \"basic\" is not a way to authenticate; write apiKey or {jwt: provider}",
+            ],
+        ),
+        Row(
+            "/rules/1/authenticate/anyOf/0",
+            "{\"jwt\": \"corp\"}",
+            "{}",
+            &[
+                "rules[1].authenticate.anyOf[0]: names no way to authenticate; write apiKey or {jwt: provider}",
+            ],
+        ),
+        Row(
+            "/rules/1/authenticate/anonymous",
+            "-",
+            "true",
+            &["rules[1].authenticate.anonymous: contradicts anyOf; give one of them"],
+        ),
+        Row(
+            "/rules/3/authenticate/anonymous",
+            "true",
+            "false",
+            &[
+                "rules[3].authenticate.anonymous: only true is allowed; list ways to authenticate in anyOf instead",
+            ],
+        ),
+        Row(
+            "/rules/3/authorize",
+            "-",
+            "{\"owner\": {\"pathVariable\": \"id\"}}",
+            &["rules[3].authorize: asks for a principal, which an anonymous rule does not have"],
+        ),
+        Row(
+            "/rules/3/rateLimits",
+            "[\"per-route\"]",
+            "[\"per-user\"]",
+            &[
+                "rules[3].rateLimits[0]: limit \"per-user\" counts per principal, which the requests of an anonymous rule do not have",
+            ],
+        ),
+        Row(
+            "/rules/0/rateLimits",
+            "[\"per-user\"]",
+            "[\"per-usr\"]",
+            &["rules[0].rateLimits[0]: unknown limit \"per-usr\"; did you mean \"per-user\"?"],
+        ),
+        Row(
+            "/rules/0/rateLimits",
+            "[\"per-user\", \"per-route\"]",
+            "[\"per-address\"]",
+            &[
+                "rules[0].rateLimits[0]: limit \"per-address\" applies before authentication, to every request; rules do not name it",
+            ],
+        ),
+        Row("/rules/0/rateLimits", "-", "[]", &["rules[0].rateLimits: no limits; leave the field out"]),
+        Row(
+            "/rules/0/rateLimits",
+            "[\"per-route\"]",
+            "[\"per-route\", \"per-route\"]",
+            &["rules[0].rateLimits[1]: \"per-route\" is listed twice"],
+        ),
+        Row("/rules/0/stepUp", "-", "{}", &["rules[0].stepUp: unknown field"]),
+        Row(
+            "/apiKeys",
+            "{\"keys\": [{\"id\": \"a\", \"hash\": \"sha256:2123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}]}",
+            "-",
+            &[
+                "rules[0].authenticate.anyOf[1]: the policy has no apiKeys section",
+                "rules[1].authenticate.anyOf[1].apiKey: the policy has no apiKeys section",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn requirements() {
+    check(&[
+        Row(
+            "/rules/0/authorize",
+            "{\"scopes\": [\"a\"]}",
+            "{}",
+            &["rules[0].authorize: asks for nothing; give scopes, permissions, roles or owner"],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"scopes\": {\"allOf\": [\"a\"]}}",
+            "{\"scopes\": []}",
+            &["rules[0].authorize.scopes: asks for nothing; leave the field out"],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"scopes\": {\"anyOf\": [\"a\"]}}",
+            "{\"scopes\": {\"anyOf\": []}}",
+            &["rules[0].authorize.scopes.anyOf: asks for nothing; leave the field out"],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"scopes\": {\"anyOf\": [\"a\"]}}",
+            "{\"scopes\": {}}",
+            &["rules[0].authorize.scopes: asks for nothing; give anyOf or allOf"],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"scopes\": {\"anyOf\": [\"a\"]}}",
+            "{\"scopes\": {\"anyOf\": [\"a\"], \"allOf\": [\"b\"]}}",
+            &["rules[0].authorize.scopes: give one of anyOf and allOf"],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"scopes\": [\"a\"]}",
+            "{\"scopes\": \"a\"}",
+            &["rules[0].authorize.scopes: expected a list, {anyOf: [..]} or {allOf: [..]}, found a string"],
+        ),
+        Row(
+            "/rules/0/authorize/permissions/0",
+            "\"invoices:pay\"",
+            "\"orders:raed\"",
+            &[
+                "rules[0].authorize.permissions[0]: no role or level grants \"orders:raed\"; did you mean \"orders:read\"?",
+            ],
+        ),
+        Row(
+            "/rules/0/authorize/permissions/0",
+            "\"invoices:a:b\"",
+            "\"invoices\"",
+            &[
+                "rules[0].authorize.permissions[0]: no role or level grants \"invoices\"; did you mean \"invoices:*\"?",
+            ],
+        ),
+        Row(
+            "/rules/0/authorize/permissions/0",
+            "\"orders:write\"",
+            "\"orders:*\"",
+            &[
+                "rules[0].authorize.permissions[0]: \"orders:*\" asks for a wildcard: a rule names single permissions; roles and levels grant wildcards",
+            ],
+        ),
+        Row(
+            "/rules/1/authorize/anyOf/1/roles/0",
+            "\"viewer\"",
+            "\"viewr\"",
+            &["rules[1].authorize.anyOf[1].roles[0]: unknown role \"viewr\"; did you mean \"viewer\"?"],
+        ),
+        Row(
+            "/rules/1/authorize/anyOf",
+            "[{\"roles\": [\"viewer\"]}]",
+            "[]",
+            &["rules[1].authorize.anyOf: no alternatives; nobody would pass"],
+        ),
+        Row(
+            "/rules/1/authorize/anyOf/1",
+            "{\"scopes\": [\"a\"]}",
+            "{}",
+            &["rules[1].authorize.anyOf[1]: asks for nothing; give scopes, permissions, roles or owner"],
+        ),
+        Row(
+            "/rules/1/authorize/roles",
+            "-",
+            "[\"viewer\"]",
+            &["rules[1].authorize.roles: contradicts anyOf; move it into each alternative"],
+        ),
+        Row(
+            "/rules/1/authorize/anyOf/0/owner",
+            "{\"pathVariable\": \"user\"}",
+            "{\"claim\": \"sub\"}",
+            &["rules[1].authorize.anyOf[0].owner.pathVariable: required"],
+        ),
+        Row(
+            "/rules/1/authorize/anyOf/0/owner",
+            "{\"pathVariable\": \"user\", \"claim\": {\"path\": [\"a.b\"]}}",
+            "{\"pathVariable\": \"user\", \"claim\": \"\"}",
+            &["rules[1].authorize.anyOf[0].owner.claim: must not be empty"],
+        ),
+    ]);
+}
+
+#[test]
+fn single_fields() {
+    check(&[
+        Row(
+            "/realm",
+            "\"my api\"",
+            "\"a\\\"b\"",
+            &["realm: must be at most 128 characters of printable ASCII without \" and \\"],
+        ),
+        Row("/realm", "-", "\"\"", &["realm: must not be empty"]),
+        Row("/realm", "-", "\"a\\nb\"", &["realm: must not hold control characters"]),
+        Row(
+            "/rules",
+            "[{\"name\": \"a\", \"authenticate\": {\"anonymous\": true}}]",
+            "[]",
+            &["rules: no rules; every request would be refused"],
+        ),
+        Row("/rules", "[{\"name\": \"a\", \"action\": \"Deny\"}]", "-", &["rules: required"]),
+        Row(
+            "/defaultAction",
+            "-",
+            "\"Allow\"",
+            &[
+                "defaultAction: must be Deny, found \"Allow\"; to allow what no other rule matches, write a last rule without matches",
+            ],
+        ),
+        Row(
+            "/decisionLog",
+            "-",
+            "{\"alowed\": true}",
+            &[
+                "decisionLog.allowed: required",
+                "decisionLog.alowed: unknown field; did you mean \"allowed\"?",
+            ],
+        ),
+        Row(
+            "/rateLimitHeaders",
+            "\"Denied\"",
+            "\"Never\"",
+            &["rateLimitHeaders: \"Never\" is not a choice (one of Denied, Always)"],
+        ),
+        Row("/rulez", "-", "[]", &["rulez: unknown field; did you mean \"rules\"?"]),
+        Row("/a b.c", "-", "1", &["[\"a b.c\"]: unknown field"]),
+        Row("/webauthn", "-", "{}", &["webauthn: unknown field"]),
+    ]);
+}
