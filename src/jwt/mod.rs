@@ -4,25 +4,7 @@ use std::time::Duration;
 
 use crate::{identity::ClaimPath, request::Location};
 
-/// A signature algorithm (RFC 7518 section 3.1, RFC 8037, RFC 8812, RFC 9864).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names are the registered ones")]
-pub enum Algorithm {
-    Hs256,
-    Hs384,
-    Hs512,
-    Rs256,
-    Rs384,
-    Rs512,
-    Ps256,
-    Ps384,
-    Ps512,
-    Es256,
-    Es384,
-    Es256k,
-    /// `EdDSA` over Ed25519, also by its newer name `Ed25519`.
-    EdDsa,
-}
+pub use crate::crypto::Algorithm;
 
 /// One token issuer, as configured.
 #[derive(Clone, Debug)]
