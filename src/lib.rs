@@ -15,6 +15,7 @@ pub mod config;
 pub mod crypto;
 pub mod engine;
 pub mod fault;
+pub mod host;
 pub mod identity;
 pub mod jwt;
 pub mod policy;
@@ -26,6 +27,3 @@ pub mod route;
 pub mod store;
 pub mod time;
 pub mod transport;
-
-#[cfg(target_family = "wasm")]
-mod host;

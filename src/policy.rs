@@ -74,7 +74,7 @@ impl Policy {
     /// Every fault of the document, each with its path.
     pub fn compile(bytes: &[u8], namespace: &str) -> Result<Self, Vec<Fault>> {
         let document = config::decode(bytes)?;
-        let mut faults = config::check_names(&document);
+        let mut faults = Vec::new();
         let mut keep = |prefix: &str, found: Vec<Fault>| {
             faults.extend(found.into_iter().map(|fault| fault.within(prefix)));
         };
@@ -88,11 +88,12 @@ impl Policy {
                 Err(found) => keep(&format!("jwt.providers[{i}]"), found),
             }
         }
-        let limiter =
-            Limiter::compile(&document.rate_limits, namespace).map_err(|found| keep("rateLimits", found)).ok();
+        let limiter = Limiter::compile(&document.rate_limits, namespace)
+            .map_err(|found| keep("rateLimits", found))
+            .ok();
         let requirements = document.rules.iter().filter_map(RuleSpec::requirement);
-        // Names were checked above, so this repeats what is already in the list of faults.
-        let vocabulary = Vocabulary::compile(&document.roles, requirements).ok();
+        let vocabulary =
+            Vocabulary::compile(&document.roles, requirements).map_err(|found| keep("roles", found)).ok();
         if let Some(router) = &router {
             keep("rules", owner_variables(&document, router));
         }
@@ -124,9 +125,10 @@ impl Policy {
             })
             .collect();
         let identity = &document.identity_headers;
-        let api_keys = document.api_keys.as_ref().map(|spec| {
-            ApiKeys::compile(spec, |principal| Caller::new(principal, &vocabulary, None, Vec::new()))
-        });
+        let api_keys = document
+            .api_keys
+            .as_ref()
+            .map(|spec| ApiKeys::compile(spec, |principal| Caller::of_key(principal, &vocabulary)));
         let claim_headers = document.providers.iter().flat_map(|provider| &provider.claim_to_headers);
         let owned = [&identity.subject, &identity.kind, &identity.scopes, &identity.roles, &identity.rule];
         let mut owned_headers: Vec<String> = owned
@@ -220,7 +222,7 @@ fn owner_variables(document: &Document, router: &Router) -> Vec<Fault> {
     for (i, rule) in document.rules.iter().enumerate() {
         let alternatives = rule.requirement().into_iter().flat_map(|requirement| &requirement.any_of);
         for owner in alternatives.filter_map(|alternative| alternative.owner.as_ref()) {
-            if !router.always_binds(i, &owner.path_variable) {
+            if !router.variables_of(i).contains(&owner.path_variable.as_str()) {
                 faults.push(Fault::new(
                     format!("[{i}].authorize.owner.pathVariable"),
                     format!(

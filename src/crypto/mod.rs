@@ -1,4 +1,28 @@
 //! Signatures and digests. Which algorithm is allowed is decided elsewhere; here it is only computed.
+//!
+//! A signature is verified by the host's own library where it has the algorithm ([`HostCrypto`]), else by the
+//! libraries of jwt-simple within the module. Both roads give the same answer; tests run both over the same
+//! vectors.
+
+mod algorithm;
+mod ecdsa_der;
+mod public_key;
+mod roca;
+mod secret_key;
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
+pub(crate) mod test_host;
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
+mod wycheproof_tests;
+
+pub use self::{
+    algorithm::{Algorithm, KeyType},
+    public_key::{KeyFault, PublicKey},
+    secret_key::SecretKey,
+};
+
+use sha2::{Digest, Sha256};
 
 /// What the host's own crypto library can do for us; faster than any code inside the module.
 pub trait HostCrypto {
@@ -16,5 +40,44 @@ pub struct NoHostCrypto;
 impl HostCrypto for NoHostCrypto {
     fn verify(&self, _: &str, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
         None
+    }
+}
+
+/// SHA-256 of `bytes`.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// Whether `a` equals `b`, in a time that depends on their lengths only.
+pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && ct_codecs::verify(a, b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sha256_of_fips_180_2_examples() {
+        use ct_codecs::{Encoder, Hex};
+        for (text, digest) in [
+            ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+            ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        ] {
+            assert_eq!(Hex::encode_to_string(sha256(text.as_bytes())).unwrap(), digest);
+        }
+    }
+
+    #[test]
+    fn equality() {
+        for (a, b, equal) in [
+            (&b""[..], &b""[..], true),
+            (b"a", b"a", true),
+            (b"a", b"b", false),
+            (b"a", b"ab", false),
+            (b"a", b"", false),
+        ] {
+            assert_eq!(constant_time_eq(a, b), equal, "{a:?} {b:?}");
+        }
     }
 }

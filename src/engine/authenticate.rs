@@ -5,7 +5,7 @@ use std::{borrow::Cow, rc::Rc};
 use super::{Around, Gate, record::Trace};
 use crate::{
     identity::{Principal, header_text},
-    jwt::{CompactToken, JwtError, Validity},
+    jwt::{CompactToken, JwtError, Provider},
     policy::Access,
     problem::Reason,
     rbac::{Grants, Vocabulary},
@@ -28,24 +28,35 @@ pub struct Caller {
 /// Identity as header values.
 #[derive(Debug)]
 pub(super) struct HeaderTexts {
-    pub(super) subject: Box<str>,
-    pub(super) scopes: Box<str>,
-    pub(super) roles: Box<str>,
-    /// One for each `claimToHeaders` entry of the provider; `None` where the token has no such claim.
-    pub(super) claims: Vec<Option<String>>,
+    pub(super) subject: Rc<str>,
+    pub(super) scopes: Rc<str>,
+    pub(super) roles: Rc<str>,
+    /// The place of an entry in the provider's `claimToHeaders`, and the claim's value.
+    pub(super) claims: Vec<(usize, Rc<str>)>,
 }
 
 impl Caller {
-    /// `claims` are the values of the provider's `claimToHeaders`.
-    pub(crate) fn new(
+    /// The holder of an API key.
+    pub(crate) fn of_key(principal: Principal, vocabulary: &Vocabulary) -> Self {
+        Self::new(principal, vocabulary, None, Vec::new())
+    }
+
+    /// The bearer of a token that the provider at `index` has verified.
+    fn of_token(principal: Principal, vocabulary: &Vocabulary, index: usize, provider: &Provider) -> Self {
+        let claims = provider.claim_headers(&principal.claims);
+        let claims = claims.into_iter().map(|(place, value)| (place, value.into())).collect();
+        Self::new(principal, vocabulary, Some(index), claims)
+    }
+
+    fn new(
         principal: Principal,
         vocabulary: &Vocabulary,
         provider: Option<usize>,
-        claims: Vec<Option<String>>,
+        claims: Vec<(usize, Rc<str>)>,
     ) -> Self {
         let join = |names: &[Box<str>], separator: &str, also: &[u8]| {
             let names: Vec<_> = names.iter().map(|name| header_text(name, also)).collect();
-            names.join(separator).into_boxed_str()
+            Rc::from(names.join(separator))
         };
         Self {
             grants: vocabulary.grants(&principal),
@@ -115,20 +126,19 @@ fn verify_token(
 ) -> Result<Rc<Caller>, JwtError> {
     let policy = gate.policy();
     let candidates = || access.providers.iter().filter_map(|i| Some((*i, policy.providers.get(*i)?)));
-    let max_size = candidates().map(|(_, provider)| provider.max_token_size()).max().unwrap_or(0);
+    let max_size = candidates().map(|(_, provider)| provider.spec().max_token_size).max().unwrap_or(0);
     let token = CompactToken::parse(text, max_size)?;
     // The issuer is not verified yet: it only selects whose keys and rules the token is held against, and those
     // compare it again.
     let issuer = token.issuer();
     let (index, provider) = candidates()
-        .find(|(_, provider)| Some(provider.issuer()) == issuer && provider.locations().contains(location))
+        .find(|(_, provider)| {
+            Some(provider.issuer()) == issuer && provider.spec().locations.contains(location)
+        })
         .ok_or(JwtError::Issuer)?;
-    if text.len() > provider.max_token_size() {
-        return Err(JwtError::TooLong { max: provider.max_token_size() });
-    }
     // Cheap checks first: a token that would be refused anyway costs no signature check.
-    let validity: Validity = provider.check_claims(token.claims())?;
-    validity.check(around.now)?;
+    provider.check_header(&token)?;
+    provider.check_claims(token.claims(), around.now)?;
     let verified = gate
         .with_keys(index, around.now, |keys| provider.verify_signature(&token, keys, around.crypto))
         .ok_or(JwtError::KeysUnavailable)?;
@@ -137,6 +147,5 @@ fn verify_token(
     }
     verified?;
     let principal = provider.principal(token.into_claims())?;
-    let claims = provider.header_values(&principal.claims);
-    Ok(Rc::new(Caller::new(principal, &policy.vocabulary, Some(index), claims)))
+    Ok(Rc::new(Caller::of_token(principal, &policy.vocabulary, index, provider)))
 }

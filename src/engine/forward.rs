@@ -1,9 +1,9 @@
 //! What the upstream gets: the request without credentials and without identity headers that a client made up,
 //! with the caller's identity and the path that was decided on.
 
-use std::{borrow::Cow, rc::Rc};
+use std::rc::Rc;
 
-use super::{Caller, Changes};
+use super::{Caller, Changes, step::Text};
 use crate::{
     config::IdentityField,
     policy::{Policy, Rule},
@@ -46,9 +46,11 @@ fn remove_credentials<'a>(
     caller: Option<&Caller>,
     changes: &mut Changes<'a>,
 ) {
+    let provider = caller.and_then(|caller| policy.providers.get(caller.provider?));
+    let forwarded = provider.filter(|provider| provider.spec().forward);
     let (mut cookies, mut params): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
     for location in &policy.credential_locations {
-        if caller.is_some_and(|caller| caller.forwards(location)) {
+        if forwarded.is_some_and(|provider| provider.spec().locations.contains(location)) {
             continue;
         }
         match location {
@@ -66,34 +68,35 @@ fn remove_credentials<'a>(
     if stripped.is_some() || path.rewritten() {
         let query = stripped.as_deref().or(path.query()).unwrap_or_default();
         let separator = if query.is_empty() { "" } else { "?" };
-        changes.set.push((":path", Cow::Owned(format!("{}{separator}{query}", path.path()))));
+        changes.set.push((":path", Text::Made(format!("{}{separator}{query}", path.path()))));
     }
     match cookie::without(head, &cookies) {
         None => {}
         Some(rest) if rest.is_empty() => changes.remove.push(b"cookie"),
-        Some(rest) => changes.set.push(("cookie", Cow::Owned(rest))),
+        Some(rest) => changes.set.push(("cookie", Text::Made(rest))),
     }
 }
 
 fn identify<'a>(policy: &'a Policy, rule: &'a Rule, caller: Option<Rc<Caller>>, changes: &mut Changes<'a>) {
     let names = &policy.identity_headers;
     if names.sends(IdentityField::Rule) {
-        changes.set.push((&names.rule, Cow::Borrowed(&rule.header)));
+        changes.set.push((&names.rule, Text::Policy(&rule.header)));
     }
     let Some(caller) = caller else { return };
-    let mut send = |field, name: &'a str, value: Cow<'a, str>| {
+    let mut send = |field, name: &'a str, value: Text<'a>| {
         if names.sends(field) {
             changes.set.push((name, value));
         }
     };
-    send(IdentityField::Kind, &names.kind, Cow::Borrowed(caller.principal.kind.as_str()));
-    send(IdentityField::Subject, &names.subject, Cow::Owned(caller.headers.subject.clone()));
-    send(IdentityField::Scopes, &names.scopes, Cow::Owned(caller.headers.scopes.clone()));
-    send(IdentityField::Roles, &names.roles, Cow::Owned(caller.headers.roles.clone()));
+    send(IdentityField::Kind, &names.kind, Text::Policy(caller.principal.kind.as_str()));
+    send(IdentityField::Subject, &names.subject, Text::Caller(Rc::clone(&caller.headers.subject)));
+    send(IdentityField::Scopes, &names.scopes, Text::Caller(Rc::clone(&caller.headers.scopes)));
+    send(IdentityField::Roles, &names.roles, Text::Caller(Rc::clone(&caller.headers.roles)));
     let provider = caller.provider.and_then(|provider| policy.providers.get(provider));
-    for ((_, name), value) in provider.iter().flat_map(|p| p.claim_to_headers()).zip(&caller.headers.claims) {
-        if let Some(value) = value {
-            changes.set.push((name, Cow::Owned(value.clone())));
+    let Some(provider) = provider else { return };
+    for (place, value) in &caller.headers.claims {
+        if let Some((_, name)) = provider.spec().claim_to_headers.get(*place) {
+            changes.set.push((name, Text::Caller(Rc::clone(value))));
         }
     }
 }

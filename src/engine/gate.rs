@@ -36,7 +36,9 @@ impl Gate {
     /// Touches nothing outside: state is read when the first request or tick needs it.
     pub fn new(policy: Policy, namespace: &str) -> Self {
         let remote = policy.providers.iter().enumerate().map(|(i, provider)| {
-            provider.remote().map(|spec| RefCell::new(RemoteKeys::new(spec, i, namespace)))
+            let keys = RemoteKeys::new(provider.remote()?, i, provider.name(), namespace);
+            // A bad URI is a fault of the policy and was refused; without keys its tokens are refused too.
+            keys.ok().map(RefCell::new)
         });
         Self {
             remote: remote.collect(),
@@ -59,17 +61,26 @@ impl Gate {
     /// To be called a few times a second; answers what to fetch now.
     pub fn on_tick(&self, around: &Around<'_>) -> Vec<Fetch> {
         // Randomness only spreads fetches over time: without it they are not spread.
-        let jitter = (around.random)().map_or(0, |bytes| {
-            bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
-        });
+        let jitter = (around.random)()
+            .map_or(0, |bytes| bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)));
         let remote = self.remote.iter().flatten();
         remote.filter_map(|keys| keys.borrow_mut().tick(around.now, around.store, jitter)).collect()
     }
 
-    /// To be called when a fetch has ended. A message is for the operator.
-    pub fn on_fetched(&self, fetch: &Fetch, outcome: FetchOutcome, around: &Around<'_>) -> Option<String> {
-        let keys = self.remote.get(fetch.provider)?.as_ref()?;
-        keys.borrow_mut().on_fetched(outcome, around.now, around.store)
+    /// To be called when a fetch has ended. Answers what the operator should know of it.
+    pub fn on_fetched(&self, fetch: &Fetch, outcome: FetchOutcome<'_>, around: &Around<'_>) -> Vec<String> {
+        let (Some(Some(keys)), Some(provider)) =
+            (self.remote.get(fetch.provider), self.policy.providers.get(fetch.provider))
+        else {
+            return Vec::new();
+        };
+        let name = provider.name();
+        match keys.borrow_mut().on_fetched(outcome, around.now, around.store) {
+            Ok(unusable) => {
+                unusable.iter().map(|key| format!("key set of \"{name}\": not used: {key}")).collect()
+            }
+            Err(error) => vec![format!("key set of \"{name}\": {error}")],
+        }
     }
 
     /// Runs `with` on the key set of a provider; `None` while there is no usable one.

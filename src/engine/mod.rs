@@ -9,7 +9,7 @@ mod step;
 
 pub use authenticate::Caller;
 pub use gate::{Around, Gate};
-pub use step::{Changes, Step, Verdict};
+pub use step::{Changes, Step, Text, Verdict};
 
 use std::{borrow::Cow, rc::Rc};
 
@@ -19,7 +19,7 @@ use record::Trace;
 use crate::{
     policy::{Action, Policy, Rule},
     problem::{Challenges, Reason, Reply},
-    rate_limit::{self, Outcome, Subject},
+    rate_limit::{self, Few, LimitId, Outcome, Status, Subject},
     request::{RequestHead, authority, path::CanonicalPath},
     route::{RouteMatch, RouteRequest},
     transport::TransportDecision,
@@ -30,8 +30,8 @@ use crate::{
 pub struct Exchange {
     /// The answer travels over TLS.
     secure: bool,
-    /// `RateLimit` and `RateLimit-Policy` for the answer.
-    rate_limit_headers: Vec<(&'static str, String)>,
+    /// Where the client stands with every limit that applied; empty where the answer does not say.
+    rate_limits: Few<Status, 4>,
 }
 
 /// Why a request goes no further.
@@ -83,10 +83,11 @@ impl Exchange {
     }
 
     /// Headers to set on the answer, whoever made it.
-    pub fn on_response<'a>(&'a self, gate: &'a Gate) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pub fn on_response<'a>(&'a self, gate: &'a Gate) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
         let hsts = self.secure.then(|| gate.policy().transport.hsts()).flatten();
         let hsts = hsts.map(|value| ("strict-transport-security", value));
-        hsts.into_iter().chain(self.rate_limit_headers.iter().map(|(name, value)| (*name, value.as_str())))
+        let rate_limits = rate_limit_headers(gate.policy(), &self.rate_limits);
+        hsts.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))).chain(rate_limits)
     }
 
     fn decide<'a>(
@@ -146,10 +147,7 @@ impl Exchange {
         if let TransportDecision::Redirect(authority) = decision {
             let query = path.query().map(|query| format!("?{query}")).unwrap_or_default();
             let location = format!("https://{authority}{}{query}", path.path());
-            return Err(Refusal {
-                reason: Reason::TlsRequired,
-                reply: Box::new(Reply::redirect(location)),
-            });
+            return Err(Refusal { reason: Reason::TlsRequired, reply: Box::new(Reply::redirect(location)) });
         }
         let method = str::from_utf8(method).map_err(|_| Reason::MalformedRequest)?;
         let host = authority::host(one(":authority")?).map_err(|_| Reason::MalformedRequest)?;
@@ -160,7 +158,7 @@ impl Exchange {
     fn limit(
         &mut self,
         gate: &Gate,
-        limits: &[rate_limit::LimitId],
+        limits: &[LimitId],
         subject: &Subject<'_>,
         around: &Around<'_>,
         trace: &mut Trace,
@@ -174,10 +172,9 @@ impl Exchange {
         let outcome = policy.limiter.check(limits, subject, around.now, around.store, secret);
         let outcome: Outcome = outcome.map_err(unavailable)?;
         trace.evicted = trace.evicted.saturating_add(outcome.evicted);
-        let headers = || rate_limit_headers(policy, &outcome);
         let Some(denied) = &outcome.denied else {
             if policy.rate_limit_headers_always {
-                self.rate_limits.extend(outcome.statuses.iter().copied());
+                outcome.statuses.iter().for_each(|status| self.rate_limits.push(*status));
             }
             return Ok(());
         };
@@ -185,9 +182,11 @@ impl Exchange {
         let mut refusal = Refusal::from(Reason::RateLimited);
         let wait = rate_limit::headers::retry_after(denied.retry_after);
         refusal.reply.headers.push(("retry-after", wait.to_string()));
-        refusal.reply.headers.extend(headers());
+        refusal.reply.headers.extend(
+            rate_limit_headers(policy, &outcome.statuses).map(|(name, value)| (name, value.into_owned())),
+        );
         // The answer says it all itself.
-        self.rate_limit_headers.clear();
+        self.rate_limits = Few::default();
         Err(refusal)
     }
 }
@@ -207,12 +206,7 @@ fn subject<'a>(
     }
 }
 
-fn authorize(
-    policy: &Policy,
-    rule: &Rule,
-    caller: &Caller,
-    matched: &RouteMatch<'_>,
-) -> Result<(), Refusal> {
+fn authorize(policy: &Policy, rule: &Rule, caller: &Caller, matched: &RouteMatch<'_>) -> Result<(), Refusal> {
     let Action::Allow(access) = &rule.action else { return Err(Reason::RuleDenied.into()) };
     let Some(requirement) = &access.requirement else { return Ok(()) };
     requirement
@@ -228,4 +222,19 @@ fn refuse(policy: &Policy, rule: &Rule, reason: Reason, scopes: &[String]) -> Re
     };
     let challenges = Challenges { realm: &policy.realm, bearer, api_key, scopes };
     Refusal { reason, reply: Box::new(Reply::refusal(reason, challenges)) }
+}
+
+/// `RateLimit-Policy` and `RateLimit`; nothing where no limit applied.
+fn rate_limit_headers<'a>(
+    policy: &Policy,
+    statuses: &Few<Status, 4>,
+) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> + use<'a> {
+    let limiter = &policy.limiter;
+    let headers = (!statuses.is_empty()).then(|| {
+        [
+            ("ratelimit-policy", Cow::Owned(rate_limit::headers::policy(limiter, statuses.iter()))),
+            ("ratelimit", Cow::Owned(rate_limit::headers::rate_limit(limiter, statuses.iter()))),
+        ]
+    });
+    headers.into_iter().flatten()
 }

@@ -1,6 +1,6 @@
 //! What the engine tells its host to do.
 
-use std::borrow::Cow;
+use std::rc::Rc;
 
 use crate::problem::{Reason, Reply};
 
@@ -32,5 +32,27 @@ pub struct Changes<'a> {
     /// Names to remove, as the request spells them; with every value they have.
     pub remove: Vec<&'a [u8]>,
     /// Headers to set, replacing every value they have. May hold `:path` and `cookie`.
-    pub set: Vec<(&'a str, Cow<'a, str>)>,
+    pub set: Vec<(&'a str, Text<'a>)>,
+}
+
+/// A header value, wherever it lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text<'a> {
+    /// In the policy.
+    Policy(&'a str),
+    /// With the caller.
+    Caller(Rc<str>),
+    /// Made for this request.
+    Made(String),
+}
+
+impl Text<'_> {
+    /// The value.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Policy(text) => text,
+            Self::Caller(text) => text,
+            Self::Made(text) => text,
+        }
+    }
 }

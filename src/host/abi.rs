@@ -29,12 +29,7 @@ unsafe extern "C" {
         value_size: usize,
     ) -> u32;
     fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
-    fn proxy_get_property(
-        path: *const u8,
-        path_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,
@@ -149,9 +144,7 @@ pub(super) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, Failed> {
 /// Writes shared data. `Ok(false)`: another version is stored.
 pub(super) fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<bool, Failed> {
     // SAFETY: the host reads both slices during the call only.
-    match unsafe {
-        proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas)
-    } {
+    match unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) } {
         OK => Ok(true),
         CAS_MISMATCH => Ok(false),
         _ => Err(Failed),
@@ -185,14 +178,7 @@ pub(super) fn send_local_response(
 pub(super) fn call_foreign_function(name: &str, argument: &[u8]) -> Result<Option<Vec<u8>>, Failed> {
     // SAFETY: the host reads the slices during the call only; both pointers are valid.
     returning_bytes(|data, size| unsafe {
-        proxy_call_foreign_function(
-            name.as_ptr(),
-            name.len(),
-            argument.as_ptr(),
-            argument.len(),
-            data,
-            size,
-        )
+        proxy_call_foreign_function(name.as_ptr(), name.len(), argument.as_ptr(), argument.len(), data, size)
     })
 }
 

@@ -27,10 +27,12 @@ pub(super) fn on_configure() -> bool {
 
 /// Traps on a request that asks for it.
 pub(super) fn on_request() {
-    if wanted("trap-on-request") && abi::request_headers().is_ok_and(|bytes| {
-        super::wire::parse_pairs(&bytes)
-            .is_some_and(|pairs| pairs.contains(&(b"x-fault".as_slice(), b"trap".as_slice())))
-    }) {
+    if wanted("trap-on-request")
+        && abi::request_headers().is_ok_and(|bytes| {
+            super::wire::parse_pairs(&bytes)
+                .is_some_and(|pairs| pairs.contains(&(b"x-fault".as_slice(), b"trap".as_slice())))
+        })
+    {
         std::process::abort();
     }
 }

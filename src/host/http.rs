@@ -75,7 +75,7 @@ fn apply(changes: &Changes<'_>) -> Result<(), abi::Failed> {
         abi::remove_request_header(name)?;
     }
     for (name, value) in &changes.set {
-        abi::set_request_header(name, value.as_bytes())?;
+        abi::set_request_header(name, value.as_str().as_bytes())?;
     }
     abi::set_filter_state(INTERLOCK.0, INTERLOCK.1)
 }

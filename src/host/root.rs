@@ -13,7 +13,7 @@ use proxy_wasm::{
 use super::{abi, http::Stream, services, stats::Stats};
 use crate::{
     engine::Gate,
-    jwt::{Fetch, FetchOutcome},
+    jwt::{Fetch, FetchOutcome, MAX_JWKS_SIZE},
     policy::Policy,
 };
 
@@ -36,31 +36,31 @@ pub(super) struct Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
         let (Some(fetch), Some(serving)) = (self.fetches.remove(&token), &self.serving) else { return };
-        let outcome = answer(headers, size, fetch.max_body).unwrap_or(FetchOutcome::Failed);
-        let around = services::around();
-        if let Some(message) = serving.gate.on_fetched(&fetch, outcome, &around) {
+        let answer = answer(headers, size);
+        let outcome = match &answer {
+            Some((status, body)) => FetchOutcome::Response { status: *status, body },
+            None => FetchOutcome::Failed,
+        };
+        for message in serving.gate.on_fetched(&fetch, outcome, &services::around()) {
             warn!("{message}");
         }
     }
 }
 
 /// The answer to a call; `None` when there was none to speak of.
-fn answer(headers: usize, size: usize, max_body: usize) -> Option<FetchOutcome> {
+fn answer(headers: usize, size: usize) -> Option<(u16, Vec<u8>)> {
     // A reset within the body leaves no headers.
     if headers == 0 {
         return None;
     }
     let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok()??;
     let status = str::from_utf8(&status).ok()?.parse().ok()?;
-    // Envoy buffers whatever arrives; only what is acceptable is copied into the module.
-    if size > max_body {
-        return Some(FetchOutcome::TooLarge { size });
-    }
-    let body = match size {
+    // Envoy buffers whatever arrives; of what is too large, just enough is copied to be refused as such.
+    let body = match size.min(MAX_JWKS_SIZE.saturating_add(1)) {
         0 => Vec::new(),
-        _ => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok()??,
+        size => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok()??,
     };
-    Some(FetchOutcome::Response { status, body })
+    Some((status, body))
 }
 
 impl RootContext for Root {
@@ -86,7 +86,11 @@ impl RootContext for Root {
                 true
             }
             Err(faults) => {
-                error!("policy refused: {} {}", faults.len(), if faults.len() == 1 { "fault" } else { "faults" });
+                error!(
+                    "policy refused: {} {}",
+                    faults.len(),
+                    if faults.len() == 1 { "fault" } else { "faults" }
+                );
                 for fault in faults {
                     error!("policy refused: {fault}");
                 }
@@ -109,7 +113,7 @@ impl RootContext for Root {
                 Ok(token) => _ = self.fetches.insert(token, fetch),
                 Err(status) => {
                     warn!("cluster \"{}\" took no request: {status:?}", fetch.cluster);
-                    serving.gate.on_fetched(&fetch, FetchOutcome::Failed, &services::around());
+                    let _ = serving.gate.on_fetched(&fetch, FetchOutcome::Failed, &services::around());
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::abi;
 use crate::{
     crypto::HostCrypto,
+    engine::Around,
     store::{Expected, SharedStore, StoreError, Versioned},
     time::Timestamp,
 };
@@ -43,7 +44,11 @@ pub(super) struct Verifier;
 impl HostCrypto for Verifier {
     fn verify(&self, hash: &str, spki: &[u8], signature: &[u8], message: &[u8]) -> Option<bool> {
         let mut argument = Vec::with_capacity(
-            hash.len().saturating_add(spki.len()).saturating_add(signature.len()).saturating_add(message.len()).saturating_add(24),
+            hash.len()
+                .saturating_add(spki.len())
+                .saturating_add(signature.len())
+                .saturating_add(message.len())
+                .saturating_add(24),
         );
         for (field, bytes) in [(1, hash.as_bytes()), (2, spki), (3, signature), (4, message)] {
             prost::encoding::encode_key(field, prost::encoding::WireType::LengthDelimited, &mut argument);
@@ -60,15 +65,20 @@ impl HostCrypto for Verifier {
     }
 }
 
+/// Everything that the engine asks for, now.
+pub(super) fn around() -> Around<'static> {
+    Around { now: now(), store: &SharedData, crypto: &Verifier, random: &random }
+}
+
 /// The time of the host's wall clock.
-pub(super) fn now() -> Timestamp {
+fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_nanos(crate::time::nanos(since))
 }
 
 /// Random bytes; `None` when the host has none to give, which whoever asks must treat as a failure.
-pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
-    let mut bytes = [0; N];
+fn random() -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).ok()?;
     Some(bytes)
 }

@@ -1,28 +1,38 @@
 //! OAuth2 access tokens: RFC 7515 to 7519, with the rules of RFC 8725 and RFC 9068.
+//!
+//! A text becomes a [`CompactToken`] (well-formed, not believed), a [`Provider`] judges it with the keys of a
+//! [`KeySet`], and a [`VerifiedToken`] holds its principal. Fetched key sets live in [`RemoteKeys`].
+
+mod claim_headers;
+mod claims;
+mod compile;
+mod error;
+mod json;
+mod jwks;
+mod jwks_uri;
+mod provider;
+mod remote;
+mod remote_record;
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
+mod test_tokens;
+mod token;
 
 use std::time::Duration;
 
 use crate::{identity::ClaimPath, request::Location};
 
-/// A signature algorithm (RFC 7518 section 3.1, RFC 8037, RFC 8812, RFC 9864).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names are the registered ones")]
-pub enum Algorithm {
-    Hs256,
-    Hs384,
-    Hs512,
-    Rs256,
-    Rs384,
-    Rs512,
-    Ps256,
-    Ps384,
-    Ps512,
-    Es256,
-    Es384,
-    Es256k,
-    /// `EdDSA` over Ed25519, also by its newer name `Ed25519`.
-    EdDsa,
-}
+pub use self::{
+    claim_headers::{MAX_HEADER_LEN, header_value},
+    claims::{Validity, validate},
+    error::{ClaimFault, JwtError, Malformed},
+    json::JsonFault,
+    jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, Unusable, UnusableKey},
+    provider::{MAX_NAME_LEN, Provider, VerifiedToken},
+    remote::{Fetch, FetchError, FetchOutcome, JwksUri, RemoteKeys},
+    token::{CompactToken, MAX_KID_LEN},
+};
+pub use crate::crypto::Algorithm;
 
 /// One token issuer, as configured.
 #[derive(Clone, Debug)]
@@ -98,8 +108,10 @@ pub struct RemoteJwks {
     pub cache_duration: Duration,
     /// Per fetch. Default 5 s.
     pub timeout: Duration,
-    /// How long after its last successful fetch a set may still be used while fetching fails. Default 1 h.
+    /// How long after its last successful fetch a set may still be used while fetching fails. Default 1 h; at
+    /// least `cache_duration`.
     pub max_stale: Duration,
-    /// Least time between two fetches, also for unknown `kid`s. Default 30 s.
+    /// How soon after one fetch an unknown `kid` may cause the next, over all workers. Default 30 s. A fetch that
+    /// failed is tried again sooner: after 1 s, doubling up to `cache_duration`.
     pub min_refetch_interval: Duration,
 }

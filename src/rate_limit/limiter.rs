@@ -144,6 +144,11 @@ impl Limiter {
         &self.before
     }
 
+    /// Whether any limit counts by address.
+    pub fn needs_remote_address(&self) -> bool {
+        self.limits.iter().any(|limit| limit.key.contains(&KeyPart::RemoteAddress))
+    }
+
     /// Whether the limit is one of [`Limiter::before_authentication`], which rules cannot name.
     pub fn is_before_authentication(&self, id: LimitId) -> bool {
         self.before.contains(&id)

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::percent;
+use crate::problem::Reason;
 
 /// Longest request target (path and query) that is read, in bytes.
 ///
@@ -19,6 +20,16 @@ pub enum PathError {
     Ambiguous,
     /// It is longer than [`MAX_TARGET`].
     TooLong,
+}
+
+impl PathError {
+    /// The stable reason.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Ambiguous => Reason::AmbiguousPath,
+            Self::TooLong => Reason::PathTooLong,
+        }
+    }
 }
 
 /// A path in canonical form, with the query that came with it.

@@ -1,0 +1,328 @@
+//! Public keys, parsed and judged once, and the verification of one signature.
+
+use std::fmt;
+
+use ed25519_compact::Signature as Ed25519Signature;
+use jwt_simple::algorithms::{
+    Edwards25519PublicKey, K256PublicKey, P256PublicKey, P384PublicKey, RSAPublicKey,
+};
+use p256::ecdsa::signature::Verifier as _;
+use superboring::{
+    hash::MessageDigest,
+    pkey::PKey,
+    rsa::Padding,
+    sign::{RsaPssSaltlen, Verifier as RsaVerifier},
+};
+
+use super::{Algorithm, HostCrypto, KeyType, ecdsa_der, roca};
+
+/// RFC 7518 section 3.3.
+const LEAST_RSA_BITS: usize = 2048;
+/// As jwt-simple has it: a longer key costs too much time within the module.
+const MOST_RSA_BITS: usize = 4096;
+
+/// A public key that is fit for verifying, with its DER form for the host.
+#[derive(Clone)]
+pub struct PublicKey {
+    material: Material,
+    /// DER SubjectPublicKeyInfo.
+    spki: Vec<u8>,
+}
+
+#[derive(Clone)]
+enum Material {
+    Rsa { key: Box<RSAPublicKey>, modulus_len: usize },
+    P256(P256PublicKey),
+    P384(P384PublicKey),
+    Secp256k1(K256PublicKey),
+    Ed25519(Edwards25519PublicKey),
+}
+
+/// Why a public key is unusable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFault {
+    /// An EC coordinate or an Ed25519 key that has not exactly the length of its field.
+    Length {
+        /// The length due, in bytes.
+        expected: usize,
+    },
+    /// Not a point of the curve, the point at infinity, or one of small order.
+    Point,
+    /// An RSA exponent other than 65537.
+    RsaExponent,
+    /// An RSA modulus from a generator known to be broken (ROCA), or an even one.
+    RsaModulus,
+    /// An RSA modulus outside 2048 to 4096 bits.
+    RsaSize {
+        /// Its size.
+        bits: usize,
+    },
+}
+
+impl fmt::Display for KeyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { expected } => write!(f, "key material that is not {expected} bytes long"),
+            Self::Point => f.write_str("not a usable point of its curve"),
+            Self::RsaExponent => f.write_str("an RSA exponent other than 65537"),
+            Self::RsaModulus => {
+                f.write_str("an RSA modulus that is even or made by a broken generator (ROCA)")
+            }
+            Self::RsaSize { bits } => {
+                write!(f, "an RSA key of {bits} bits, not {LEAST_RSA_BITS} to {MOST_RSA_BITS}")
+            }
+        }
+    }
+}
+
+impl PublicKey {
+    /// An RSA key from modulus and exponent, both big-endian.
+    pub fn rsa(n: &[u8], e: &[u8]) -> Result<Self, KeyFault> {
+        let (n, e) = (without_leading_zeros(n), without_leading_zeros(e));
+        let bits = bit_len(n);
+        if !(LEAST_RSA_BITS..=MOST_RSA_BITS).contains(&bits) {
+            return Err(KeyFault::RsaSize { bits });
+        }
+        // NIST SP 800-56B section 6.2.1 asks for at least 65537; nobody uses more, and jwt-simple takes no other.
+        if e != [1, 0, 1] {
+            return Err(KeyFault::RsaExponent);
+        }
+        if n.last().is_none_or(|last| last & 1 == 0) || roca::is_suspect(n) {
+            return Err(KeyFault::RsaModulus);
+        }
+        let key = RSAPublicKey::from_components(n, e).map_err(|_| KeyFault::RsaModulus)?;
+        let spki = key.to_der().map_err(|_| KeyFault::RsaModulus)?;
+        Ok(Self { material: Material::Rsa { key: Box::new(key), modulus_len: n.len() }, spki })
+    }
+
+    /// A key on the curve of `key_type` from its affine coordinates (RFC 7518 section 6.2.1).
+    ///
+    /// Key types that are no Weierstrass curve give [`KeyFault::Point`].
+    pub fn ec(key_type: KeyType, x: &[u8], y: &[u8]) -> Result<Self, KeyFault> {
+        let expected = match key_type {
+            KeyType::P256 | KeyType::Secp256k1 => 32,
+            KeyType::P384 => 48,
+            KeyType::Octets | KeyType::Rsa | KeyType::Ed25519 => return Err(KeyFault::Point),
+        };
+        if x.len() != expected || y.len() != expected {
+            return Err(KeyFault::Length { expected });
+        }
+        // Uncompressed, SEC 1 section 2.3.3.
+        let point = [&[4], x, y].concat();
+        let parsed = match key_type {
+            KeyType::P256 => P256PublicKey::from_bytes(&point)
+                .and_then(|key| Ok(Self { spki: key.to_der()?, material: Material::P256(key) })),
+            KeyType::P384 => P384PublicKey::from_bytes(&point)
+                .and_then(|key| Ok(Self { spki: key.to_der()?, material: Material::P384(key) })),
+            _ => K256PublicKey::from_bytes(&point)
+                .and_then(|key| Ok(Self { spki: key.to_der()?, material: Material::Secp256k1(key) })),
+        };
+        parsed.map_err(|_| KeyFault::Point)
+    }
+
+    /// An Ed25519 key (RFC 8037 section 2).
+    pub fn ed25519(x: &[u8]) -> Result<Self, KeyFault> {
+        if x.len() != 32 {
+            return Err(KeyFault::Length { expected: 32 });
+        }
+        let key = Edwards25519PublicKey::from_bytes(x).map_err(|_| KeyFault::Point)?;
+        Ok(Self { spki: key.to_der(), material: Material::Ed25519(key) })
+    }
+
+    /// What kind of key it is.
+    pub fn key_type(&self) -> KeyType {
+        match self.material {
+            Material::Rsa { .. } => KeyType::Rsa,
+            Material::P256(_) => KeyType::P256,
+            Material::P384(_) => KeyType::P384,
+            Material::Secp256k1(_) => KeyType::Secp256k1,
+            Material::Ed25519(_) => KeyType::Ed25519,
+        }
+    }
+
+    /// The key as DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// Whether `signature`, in its JOSE form, is that of `message`. False too when the key is of another type
+    /// than `algorithm` takes.
+    pub fn verify(
+        &self,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+        host: &dyn HostCrypto,
+    ) -> bool {
+        if algorithm.key_type() != self.key_type() {
+            return false;
+        }
+        match self.verify_by_host(algorithm, message, signature, host) {
+            Some(verified) => verified,
+            None => self.verify_in_module(algorithm, message, signature),
+        }
+    }
+
+    /// `None`: the host does not know this algorithm.
+    fn verify_by_host(
+        &self,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+        host: &dyn HostCrypto,
+    ) -> Option<bool> {
+        let (hash, field_len) = match algorithm {
+            Algorithm::Rs256 => ("sha256", None),
+            Algorithm::Rs384 => ("sha384", None),
+            Algorithm::Rs512 => ("sha512", None),
+            Algorithm::Es256 => ("sha256", Some(32)),
+            Algorithm::Es384 => ("sha384", Some(48)),
+            _ => return None,
+        };
+        match field_len {
+            None => host.verify(hash, &self.spki, signature, message),
+            Some(field_len) => match ecdsa_der::from_jose(signature, field_len) {
+                Some(der) => host.verify(hash, &self.spki, &der, message),
+                None => Some(false),
+            },
+        }
+    }
+
+    fn verify_in_module(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        match &self.material {
+            Material::Rsa { key, modulus_len } => {
+                signature.len() == *modulus_len
+                    && verify_rsa(key, algorithm, message, signature) == Some(true)
+            }
+            Material::P256(key) => p256::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.as_ref().verify(message, &signature).is_ok()),
+            Material::P384(key) => p384::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.as_ref().verify(message, &signature).is_ok()),
+            // RFC 8812 asks for no low `s`, and signers other than wallets give either; the library takes the low
+            // one alone.
+            Material::Secp256k1(key) => k256::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.as_ref().verify(message, &signature.normalize_s()).is_ok()),
+            Material::Ed25519(key) => Ed25519Signature::from_slice(signature)
+                .is_ok_and(|signature| key.as_ref().verify(message, &signature).is_ok()),
+        }
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublicKey").field("key_type", &self.key_type()).finish_non_exhaustive()
+    }
+}
+
+/// `None` for an algorithm that is not RSA, and where the library itself fails.
+fn verify_rsa(key: &RSAPublicKey, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Option<bool> {
+    let (digest, padding) = match algorithm {
+        Algorithm::Rs256 => (MessageDigest::sha256(), Padding::PKCS1),
+        Algorithm::Rs384 => (MessageDigest::sha384(), Padding::PKCS1),
+        Algorithm::Rs512 => (MessageDigest::sha512(), Padding::PKCS1),
+        Algorithm::Ps256 => (MessageDigest::sha256(), Padding::PKCS1_PSS),
+        Algorithm::Ps384 => (MessageDigest::sha384(), Padding::PKCS1_PSS),
+        Algorithm::Ps512 => (MessageDigest::sha512(), Padding::PKCS1_PSS),
+        _ => return None,
+    };
+    let key = PKey::from_rsa(key.as_ref().clone()).ok()?;
+    let mut verifier = RsaVerifier::new(digest, &key).ok()?;
+    verifier.set_rsa_padding(padding).ok()?;
+    // The salt is as long as the hash: RFC 7518 section 3.5.
+    verifier.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH).ok()?;
+    verifier.update(message).ok()?;
+    verifier.verify(signature).ok()
+}
+
+fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
+    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
+    bytes.get(first..).unwrap_or_default()
+}
+
+/// The bit length of a big-endian integer without leading zeros.
+fn bit_len(bytes: &[u8]) -> usize {
+    let unused = bytes.first().map_or(0, |first| first.leading_zeros());
+    bytes.len().saturating_mul(8).saturating_sub(usize::try_from(unused).unwrap_or(0))
+}
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
+mod tests {
+    use super::*;
+
+    fn modulus(bits: usize) -> Vec<u8> {
+        let mut n = vec![0x5b; bits.div_ceil(8)];
+        n[0] = if bits.is_multiple_of(8) { 0x80 } else { 1 << (bits % 8 - 1) };
+        n
+    }
+
+    #[test]
+    fn rsa_sizes() {
+        for (bits, expected) in [
+            (512, Err(KeyFault::RsaSize { bits: 512 })),
+            (1024, Err(KeyFault::RsaSize { bits: 1024 })),
+            (2047, Err(KeyFault::RsaSize { bits: 2047 })),
+            (2048, Ok(())),
+            (2049, Ok(())),
+            (4096, Ok(())),
+            (4097, Err(KeyFault::RsaSize { bits: 4097 })),
+            (16384, Err(KeyFault::RsaSize { bits: 16384 })),
+        ] {
+            assert_eq!(PublicKey::rsa(&modulus(bits), &[1, 0, 1]).map(|_| ()), expected, "{bits}");
+        }
+        // Leading zeros make no key longer.
+        let padded = [vec![0; 128], modulus(1024)].concat();
+        assert_eq!(PublicKey::rsa(&padded, &[1, 0, 1]).err(), Some(KeyFault::RsaSize { bits: 1024 }));
+        assert_eq!(PublicKey::rsa(&[], &[1, 0, 1]).err(), Some(KeyFault::RsaSize { bits: 0 }));
+    }
+
+    #[test]
+    fn rsa_exponents_and_moduli() {
+        for (e, usable) in [
+            (&[1, 0, 1][..], true),
+            (&[0, 1, 0, 1], true),
+            (&[], false),
+            (&[0], false),
+            (&[1], false),
+            (&[2], false),
+            (&[3], false),
+            (&[1, 0, 0], false),
+            (&[0xff; 512], false),
+        ] {
+            let expected = if usable { None } else { Some(KeyFault::RsaExponent) };
+            assert_eq!(PublicKey::rsa(&modulus(2048), e).err(), expected, "{e:?}");
+        }
+        let mut even = modulus(2048);
+        *even.last_mut().unwrap() = 2;
+        assert_eq!(PublicKey::rsa(&even, &[1, 0, 1]).err(), Some(KeyFault::RsaModulus));
+    }
+
+    #[test]
+    fn points() {
+        let mut y = *b"\x4f\xe3\x42\xe2\xfe\x1a\x7f\x9b\x8e\xe7\xeb\x4a\x7c\x0f\x9e\x16\x2b\xce\x33\x57\x6b\x31\x5e\xce\xcb\xb6\x40\x68\x37\xbf\x51\xf5";
+        let x = *b"\x6b\x17\xd1\xf2\xe1\x2c\x42\x47\xf8\xbc\xe6\xe5\x63\xa4\x40\xf2\x77\x03\x7d\x81\x2d\xeb\x33\xa0\xf4\xa1\x39\x45\xd8\x98\xc2\x96";
+        // The base point of P-256 is on P-256 and on no other curve.
+        assert!(PublicKey::ec(KeyType::P256, &x, &y).is_ok());
+        assert_eq!(PublicKey::ec(KeyType::Secp256k1, &x, &y).err(), Some(KeyFault::Point));
+        assert_eq!(PublicKey::ec(KeyType::P384, &x, &y).err(), Some(KeyFault::Length { expected: 48 }));
+        assert_eq!(PublicKey::ec(KeyType::Ed25519, &x, &y).err(), Some(KeyFault::Point));
+        y[31] ^= 1;
+        assert_eq!(PublicKey::ec(KeyType::P256, &x, &y).err(), Some(KeyFault::Point));
+        assert_eq!(PublicKey::ec(KeyType::P256, &[0; 32], &[0; 32]).err(), Some(KeyFault::Point));
+        assert_eq!(PublicKey::ec(KeyType::P256, &x, &y[1..]).err(), Some(KeyFault::Length { expected: 32 }));
+    }
+
+    #[test]
+    fn ed25519_points_of_small_order() {
+        let mut one = [0; 32];
+        one[0] = 1;
+        for (x, expected) in [
+            (&[0; 32][..], Some(KeyFault::Point)),
+            (&one, Some(KeyFault::Point)),
+            (&[0; 31], Some(KeyFault::Length { expected: 32 })),
+            (&[], Some(KeyFault::Length { expected: 32 })),
+        ] {
+            assert_eq!(PublicKey::ed25519(x).err(), expected);
+        }
+    }
+}

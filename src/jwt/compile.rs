@@ -1,0 +1,187 @@
+//! Whether a provider's configuration can work, and every fault if not.
+
+use std::time::Duration;
+
+use super::{Algorithm, KeySource, ProviderSpec, RemoteJwks, SymmetricKey, jwks::KeySet, remote::JwksUri};
+use crate::{fault::Fault, identity::ClaimPath};
+
+/// RFC 7519 section 4.1.4 asks for "usually no more than a few minutes".
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
+/// More than Envoy takes in all headers together by default (60 KiB).
+const MAX_TOKEN_SIZE: usize = 64 * 1024;
+
+/// The keys that the policy itself holds (`None`: they are fetched), or all that is wrong.
+pub(super) fn check(spec: &ProviderSpec) -> Result<Option<KeySet>, Vec<Fault>> {
+    let mut faults = Vec::new();
+    check_limits(spec, &mut faults);
+    check_claim_paths(spec, &mut faults);
+    check_algorithms(spec, &mut faults);
+    let keys = match &spec.keys {
+        KeySource::Inline(jwks) => inline_keys(jwks, spec, &mut faults),
+        KeySource::Symmetric(keys) => Some(symmetric_keys(keys, spec, &mut faults)),
+        KeySource::Remote(remote) => {
+            check_remote(remote, &mut faults);
+            None
+        }
+    };
+    if faults.is_empty() { Ok(keys) } else { Err(faults) }
+}
+
+fn check_limits(spec: &ProviderSpec, faults: &mut Vec<Fault>) {
+    if spec.name.is_empty() {
+        faults.push(Fault::new("name", "empty"));
+    }
+    if spec.issuer.is_empty() {
+        faults.push(Fault::new("issuer", "empty"));
+    }
+    match spec.audiences.as_deref() {
+        None => {}
+        Some([]) => faults.push(Fault::new("audiences", "empty: no token could pass")),
+        Some(audiences) => empty_entries("audiences", audiences, faults),
+    }
+    empty_entries("types", &spec.types, faults);
+    if spec.clock_skew > MAX_CLOCK_SKEW {
+        faults.push(Fault::new("clockSkew", "more than 5 minutes"));
+    }
+    if spec.max_token_size == 0 || spec.max_token_size > MAX_TOKEN_SIZE {
+        faults.push(Fault::new("maxTokenSize", format!("not within 1 to {MAX_TOKEN_SIZE} bytes")));
+    }
+    if spec.max_lifetime == Some(Duration::ZERO) {
+        faults.push(Fault::new("maxLifetime", "zero: no token could pass"));
+    }
+    if spec.locations.is_empty() {
+        faults.push(Fault::new("locations", "empty: no token could be found"));
+    }
+}
+
+fn empty_entries(path: &str, entries: &[String], faults: &mut Vec<Fault>) {
+    for (index, _) in entries.iter().enumerate().filter(|(_, entry)| entry.is_empty()) {
+        faults.push(Fault::new(format!("{path}[{index}]"), "empty"));
+    }
+}
+
+fn check_claim_paths(spec: &ProviderSpec, faults: &mut Vec<Fault>) {
+    let mut check = |at: String, path: &ClaimPath| {
+        if path.0.is_empty() || path.0.iter().any(String::is_empty) {
+            faults.push(Fault::new(at, "an empty claim name"));
+        }
+    };
+    check("claims.subject".to_owned(), &spec.subject_claim);
+    for (index, path) in spec.scope_claims.iter().enumerate() {
+        check(format!("claims.scopes[{index}]"), path);
+    }
+    for (index, path) in spec.role_claims.iter().enumerate() {
+        check(format!("claims.roles[{index}]"), path);
+    }
+    if let Some(path) = &spec.tier_claim {
+        check("claims.tier".to_owned(), path);
+    }
+    for (index, (path, _)) in spec.claim_to_headers.iter().enumerate() {
+        check(format!("claimToHeaders[{index}].claim"), path);
+    }
+}
+
+/// RFC 8725 section 3.1: the algorithms are chosen here, never by the token; and a public key that is taken for
+/// a shared secret is the classic confusion, so the two kinds never meet in one provider.
+fn check_algorithms(spec: &ProviderSpec, faults: &mut Vec<Fault>) {
+    if spec.algorithms.is_empty() {
+        faults.push(Fault::new("algorithms", "empty: no token could pass"));
+    }
+    let symmetric_keys = matches!(spec.keys, KeySource::Symmetric(_));
+    for (index, algorithm) in spec.algorithms.iter().enumerate() {
+        let path = || format!("algorithms[{index}]");
+        if spec.algorithms.iter().take(index).any(|earlier| earlier == algorithm) {
+            faults.push(Fault::new(path(), format!("{algorithm} is listed twice")));
+        }
+        match (algorithm.is_symmetric(), symmetric_keys) {
+            (true, false) => {
+                let message =
+                    format!("{algorithm} needs symmetric keys and never goes with a public key set");
+                faults.push(Fault::new(path(), message));
+            }
+            (false, true) => {
+                faults.push(Fault::new(
+                    path(),
+                    format!("{algorithm} needs public keys, and the keys are symmetric"),
+                ));
+            }
+            (true, true) | (false, false) => {}
+        }
+    }
+}
+
+fn inline_keys(jwks: &serde_json::Value, spec: &ProviderSpec, faults: &mut Vec<Fault>) -> Option<KeySet> {
+    const PATH: &str = "jwks.inline";
+    match KeySet::from_json(jwks) {
+        Ok((keys, unusable)) => {
+            for key in &unusable {
+                let path = format!("{PATH}.keys[{}]", key.index);
+                faults.push(Fault::new(path, key.reason.to_string()));
+            }
+            // With a key missing that was meant to be there, this would only repeat it.
+            if unusable.is_empty() {
+                unsatisfied(&keys, spec, "key of the set", faults);
+            }
+            Some(keys)
+        }
+        Err(error) => {
+            faults.push(Fault::new(PATH, error.to_string()));
+            None
+        }
+    }
+}
+
+fn symmetric_keys(keys: &[SymmetricKey], spec: &ProviderSpec, faults: &mut Vec<Fault>) -> KeySet {
+    const PATH: &str = "symmetricKeys";
+    if keys.is_empty() {
+        faults.push(Fault::new(PATH, "empty: no token could pass"));
+    }
+    let least =
+        spec.algorithms.iter().filter_map(|algorithm| algorithm.least_secret_len()).min().unwrap_or(32);
+    let mut too_short = false;
+    for (index, key) in keys.iter().enumerate() {
+        let path = || format!("{PATH}[{index}]");
+        if key.secret.len() < least {
+            too_short = true;
+            faults.push(Fault::new(path(), format!("shorter than {least} bytes (RFC 7518 section 3.2)")));
+        }
+        if key.id.is_some() && keys.iter().take(index).any(|earlier| earlier.id == key.id) {
+            faults.push(Fault::new(path(), "an id that an earlier key has"));
+        }
+    }
+    let set = KeySet::symmetric(keys);
+    if !keys.is_empty() && !too_short {
+        unsatisfied(&set, spec, "symmetric key long enough", faults);
+    }
+    set
+}
+
+fn unsatisfied(keys: &KeySet, spec: &ProviderSpec, what: &str, faults: &mut Vec<Fault>) {
+    let symmetric_keys = matches!(spec.keys, KeySource::Symmetric(_));
+    let due =
+        |algorithm: &Algorithm| algorithm.is_symmetric() == symmetric_keys && !keys.can_verify(*algorithm);
+    for (index, algorithm) in spec.algorithms.iter().enumerate().filter(|(_, algorithm)| due(algorithm)) {
+        faults.push(Fault::new(format!("algorithms[{index}]"), format!("no {what} can satisfy {algorithm}")));
+    }
+}
+
+fn check_remote(remote: &RemoteJwks, faults: &mut Vec<Fault>) {
+    if let Err(message) = JwksUri::parse(&remote.uri) {
+        faults.push(Fault::new("jwks.uri", message));
+    }
+    if remote.cluster.is_empty() {
+        faults.push(Fault::new("jwks.cluster", "empty"));
+    }
+    for (path, duration) in [
+        ("jwks.cacheDuration", remote.cache_duration),
+        ("jwks.timeout", remote.timeout),
+        ("jwks.minRefetchInterval", remote.min_refetch_interval),
+    ] {
+        if duration.is_zero() {
+            faults.push(Fault::new(path, "zero"));
+        }
+    }
+    if remote.max_stale < remote.cache_duration {
+        faults.push(Fault::new("jwks.maxStale", "shorter than jwks.cacheDuration"));
+    }
+}

@@ -1,0 +1,236 @@
+//! One token issuer, ready to judge tokens.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::{
+    KeySource, ProviderSpec, RemoteJwks,
+    claim_headers::header_value,
+    claims::{Validity, validate},
+    compile,
+    error::JwtError,
+    jwks::KeySet,
+    token::{CompactToken, MEDIA_TYPE_PREFIX},
+};
+use crate::{
+    crypto::HostCrypto,
+    fault::Fault,
+    identity::{ClaimPath, Principal, PrincipalKind},
+    time::Timestamp,
+};
+
+/// The longest subject, tier or token id, in bytes. OpenID Connect allows 255 for `sub`.
+pub const MAX_NAME_LEN: usize = 512;
+
+/// A token issuer with its keys or where to fetch them.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    spec: ProviderSpec,
+    name: Arc<str>,
+    keys: Option<KeySet>,
+}
+
+/// A token of which everything was verified; only [`Provider::verify`] makes one.
+#[derive(Clone, Debug)]
+pub struct VerifiedToken {
+    principal: Principal,
+    validity: Validity,
+}
+
+impl Provider {
+    /// Checks `spec` and parses its keys. Every fault is reported, with its path within the provider.
+    pub fn compile(spec: &ProviderSpec) -> Result<Self, Vec<Fault>> {
+        let keys = compile::check(spec)?;
+        Ok(Self { spec: spec.clone(), name: spec.name.as_str().into(), keys })
+    }
+
+    /// The name that rules refer to.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What `iss` must be.
+    pub fn issuer(&self) -> &str {
+        &self.spec.issuer
+    }
+
+    /// As configured.
+    pub fn spec(&self) -> &ProviderSpec {
+        &self.spec
+    }
+
+    /// The keys that the policy holds; `None` when they are fetched.
+    pub fn keys(&self) -> Option<&KeySet> {
+        self.keys.as_ref()
+    }
+
+    /// Where the keys are fetched from; `None` when the policy holds them.
+    pub fn remote(&self) -> Option<&RemoteJwks> {
+        match &self.spec.keys {
+            KeySource::Remote(remote) => Some(remote),
+            KeySource::Inline(_) | KeySource::Symmetric(_) => None,
+        }
+    }
+
+    /// Whether `token` is short enough, of an accepted `typ` (RFC 8725 section 3.11) and of an allowed algorithm.
+    pub fn check_header(&self, token: &CompactToken<'_>) -> Result<(), JwtError> {
+        if token.text().len() > self.spec.max_token_size {
+            return Err(JwtError::TooLong { max: self.spec.max_token_size });
+        }
+        if !self.accepts_type(token.typ()) {
+            return Err(JwtError::Type);
+        }
+        let algorithm = token.algorithm();
+        if !self.spec.algorithms.contains(&algorithm) {
+            return Err(JwtError::AlgorithmNotAllowed { algorithm });
+        }
+        Ok(())
+    }
+
+    /// Whether issuer, audience and times hold at `now`. Says nothing about who made the claims.
+    pub fn check_claims(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<Validity, JwtError> {
+        validate(claims, &self.spec, now)
+    }
+
+    /// Whether a key of `keys` made the signature of `token`, with an algorithm that the provider allows. Says
+    /// nothing about its claims.
+    pub fn verify_signature(
+        &self,
+        token: &CompactToken<'_>,
+        keys: &KeySet,
+        host: &dyn HostCrypto,
+    ) -> Result<(), JwtError> {
+        self.check_header(token)?;
+        keys.verify(token, host)
+    }
+
+    /// All checks, the cheap ones first: a token that could not pass anyway costs no signature and asks for no
+    /// key. What those first checks read is unverified, so they can only refuse.
+    pub fn verify(
+        &self,
+        token: CompactToken<'_>,
+        keys: &KeySet,
+        host: &dyn HostCrypto,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, JwtError> {
+        self.check_header(&token)?;
+        let validity = self.check_claims(token.claims(), now)?;
+        self.verify_signature(&token, keys, host)?;
+        let principal = self.principal(token.into_claims())?;
+        Ok(VerifiedToken { principal, validity })
+    }
+
+    /// Headers for the upstream, made of verified claims; what a header cannot carry is left out.
+    ///
+    /// Each value comes with the place of its entry in `claim_to_headers`.
+    pub fn claim_headers(&self, claims: &Map<String, Value>) -> Vec<(usize, String)> {
+        let entries = self.spec.claim_to_headers.iter().enumerate();
+        entries.filter_map(|(place, (path, _))| Some((place, header_value(claims, path)?))).collect()
+    }
+
+    /// Whom verified `claims` speak of.
+    pub fn principal(&self, claims: Map<String, Value>) -> Result<Principal, JwtError> {
+        let subject_path = &self.spec.subject_claim;
+        let subject = subject_path.find(&claims).ok_or_else(|| JwtError::missing(&dotted(subject_path)))?;
+        let subject = name(subject).ok_or_else(|| JwtError::malformed(&dotted(subject_path)))?;
+        let credential_id = match claims.get("jti") {
+            None | Some(Value::Null) => Box::default(),
+            Some(jti) => name(jti).ok_or_else(|| JwtError::malformed("jti"))?,
+        };
+        let tier = match self.spec.tier_claim.as_ref().and_then(|path| Some((path, present(path, &claims)?)))
+        {
+            None => None,
+            Some((path, tier)) => Some(name(tier).ok_or_else(|| JwtError::malformed(&dotted(path)))?),
+        };
+        let first = self.spec.scope_claims.iter().find_map(|path| Some((path, present(path, &claims)?)));
+        let scopes = match first {
+            None => Vec::new(),
+            Some((path, value)) => scopes(value).ok_or_else(|| JwtError::malformed(&dotted(path)))?,
+        };
+        let mut roles = Vec::new();
+        for path in &self.spec.role_claims {
+            if let Some(value) = present(path, &claims) {
+                roles.extend(strings(value).ok_or_else(|| JwtError::malformed(&dotted(path)))?);
+            }
+        }
+        Ok(Principal {
+            subject,
+            kind: PrincipalKind::Jwt,
+            authority: Arc::clone(&self.name),
+            credential_id,
+            scopes,
+            roles,
+            permissions: Vec::new(),
+            tier,
+            claims,
+        })
+    }
+
+    fn accepts_type(&self, typ: Option<&str>) -> bool {
+        let typ = typ.map(str::to_ascii_lowercase);
+        let typ = typ.as_deref().map(|typ| typ.strip_prefix(MEDIA_TYPE_PREFIX).unwrap_or(typ));
+        match (typ, self.spec.types.as_slice()) {
+            // RFC 9068 section 4 for `at+jwt`; most providers still say `JWT`, or nothing.
+            (None, types) => types.is_empty(),
+            (Some(typ), []) => matches!(typ, "jwt" | "at+jwt"),
+            (Some(typ), types) => types.iter().any(|accepted| accepted == typ),
+        }
+    }
+}
+
+impl VerifiedToken {
+    /// Whom it speaks of.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Whom it speaks of.
+    pub fn into_principal(self) -> Principal {
+        self.principal
+    }
+
+    /// When it is valid.
+    pub fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    /// Whether its times still hold; nothing else of it changes with time.
+    pub fn still_valid(&self, now: Timestamp) -> Result<(), JwtError> {
+        self.validity.check(now)
+    }
+}
+
+/// The claim's value. Some providers write null for what a user has none of: the same as absent.
+fn present<'a>(path: &ClaimPath, claims: &'a Map<String, Value>) -> Option<&'a Value> {
+    path.find(claims).filter(|value| !value.is_null())
+}
+
+/// A string that can name somebody in a log, a key or a header: neither empty nor long, no control characters.
+fn name(value: &Value) -> Option<Box<str>> {
+    let text = value.as_str()?;
+    let fine = !text.is_empty() && text.len() <= MAX_NAME_LEN && !text.chars().any(char::is_control);
+    fine.then(|| text.into())
+}
+
+/// Scopes as a space-separated string (RFC 6749 section 3.3, RFC 8693 section 4.2) or as a list, each of them one
+/// scope: joined again for the upstream, one with a space in it would be two.
+fn scopes(value: &Value) -> Option<Vec<Box<str>>> {
+    let scopes: Vec<Box<str>> = match value {
+        Value::String(text) => text.split(' ').filter(|scope| !scope.is_empty()).map(Into::into).collect(),
+        list => strings(list)?,
+    };
+    scopes.iter().all(|scope| scope.bytes().all(|byte| matches!(byte, b'!'..=b'~'))).then_some(scopes)
+}
+
+/// One string or a list of strings, none of them empty or with control characters.
+fn strings(value: &Value) -> Option<Vec<Box<str>>> {
+    match value {
+        Value::Array(list) => list.iter().map(name).collect(),
+        one => Some(vec![name(one)?]),
+    }
+}
+
+fn dotted(path: &ClaimPath) -> String {
+    path.0.join(".")
+}

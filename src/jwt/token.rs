@@ -1,0 +1,308 @@
+//! A token taken apart, nothing of it verified.
+
+use std::fmt;
+
+use ct_codecs::{Base64UrlSafeNoPadding, Decoder};
+use serde_json::{Map, Value};
+
+use super::{
+    Algorithm,
+    error::{JwtError, Malformed},
+    json,
+};
+
+/// The longest `kid` that is read.
+pub const MAX_KID_LEN: usize = 256;
+
+/// A signed JWT in compact form (RFC 7515 section 7.1), well-formed and not verified: nothing in it may be
+/// believed before `Provider::verify_signature` and `Provider::check_claims` both passed.
+#[derive(Clone)]
+pub struct CompactToken<'a> {
+    text: &'a str,
+    signing_input: &'a [u8],
+    algorithm: Algorithm,
+    kid: Option<Box<str>>,
+    typ: Option<Box<str>>,
+    claims: Map<String, Value>,
+    signature: Vec<u8>,
+}
+
+impl<'a> CompactToken<'a> {
+    /// Takes `text` apart. `max_size` is the most bytes that are read at all.
+    ///
+    /// `jku`, `jwk`, `x5u` and `x5c` are ignored: keys come from the policy alone.
+    pub fn parse(text: &'a str, max_size: usize) -> Result<Self, JwtError> {
+        if text.len() > max_size {
+            return Err(JwtError::TooLong { max: max_size });
+        }
+        let (signing_input, signature) = text.rsplit_once('.').ok_or(SEGMENTS)?;
+        let (header, payload) = signing_input.split_once('.').ok_or(SEGMENTS)?;
+        // A dot left in the payload makes five segments, or four; it is no base64url character either.
+        if header.is_empty() || payload.is_empty() || signature.is_empty() || payload.contains('.') {
+            return Err(SEGMENTS);
+        }
+        let header = json::parse_object(&decode(header)?)
+            .map_err(|fault| JwtError::Malformed(Malformed::Header(fault)))?;
+        let algorithm = algorithm(&header)?;
+        refuse_extensions(&header)?;
+        let kid = text_parameter(&header, "kid", MAX_KID_LEN)?;
+        let typ = text_parameter(&header, "typ", MAX_TYP_LEN)?;
+        let claims = json::parse_object(&decode(payload)?)
+            .map_err(|fault| JwtError::Malformed(Malformed::Claims(fault)))?;
+        let signature = decode(signature)?;
+        Ok(Self { text, signing_input: signing_input.as_bytes(), algorithm, kid, typ, claims, signature })
+    }
+
+    /// The token as it came.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// What the signature is over (RFC 7515 section 5.1).
+    pub fn signing_input(&self) -> &'a [u8] {
+        self.signing_input
+    }
+
+    /// What `alg` asks for. Never decides alone: the provider's list does.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// `kid`.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// `typ` as it stands.
+    pub fn typ(&self) -> Option<&str> {
+        self.typ.as_deref()
+    }
+
+    /// `iss`, unverified, for choosing among providers; `None` when it is missing or no string.
+    pub fn issuer(&self) -> Option<&str> {
+        self.claims.get("iss").and_then(Value::as_str)
+    }
+
+    /// The claims, unverified.
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// The claims, unverified.
+    pub fn into_claims(self) -> Map<String, Value> {
+        self.claims
+    }
+
+    /// The signature's bytes; never empty.
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+}
+
+/// Shows neither the token nor its claims: with its signature it is a credential.
+impl fmt::Debug for CompactToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompactToken")
+            .field("algorithm", &self.algorithm)
+            .field("kid", &self.kid)
+            .field("typ", &self.typ)
+            .finish_non_exhaustive()
+    }
+}
+
+const SEGMENTS: JwtError = JwtError::Malformed(Malformed::Segments);
+
+/// RFC 7515 section 4.1.11 demands that `crit` be understood, and nothing it may name is. `b64` (RFC 7797) and
+/// `zip` change what the payload is; `enc` belongs to a JWE. A nested JWT (`cty: JWT`) has no claims here.
+fn refuse_extensions(header: &Map<String, Value>) -> Result<(), JwtError> {
+    let nested = header.get("cty").is_some_and(|cty| {
+        cty.as_str().is_none_or(|cty| {
+            let cty = cty.to_ascii_lowercase();
+            cty.strip_prefix(MEDIA_TYPE_PREFIX).unwrap_or(&cty) == "jwt"
+        })
+    });
+    if nested || ["crit", "b64", "zip", "enc"].into_iter().any(|name| header.contains_key(name)) {
+        return Err(JwtError::Malformed(Malformed::Extension));
+    }
+    Ok(())
+}
+
+/// RFC 7515 section 4.1.9: left out of `typ` and `cty` where there is no other slash.
+pub(super) const MEDIA_TYPE_PREFIX: &str = "application/";
+const MAX_TYP_LEN: usize = 128;
+
+fn algorithm(header: &Map<String, Value>) -> Result<Algorithm, JwtError> {
+    let name = header.get("alg").and_then(Value::as_str).ok_or(parameter("alg"))?;
+    Algorithm::from_name(name).ok_or(JwtError::AlgorithmUnknown)
+}
+
+fn text_parameter(
+    header: &Map<String, Value>,
+    name: &'static str,
+    max_len: usize,
+) -> Result<Option<Box<str>>, JwtError> {
+    match header.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) if text.len() <= max_len => Ok(Some(text.as_str().into())),
+        Some(_) => Err(parameter(name)),
+    }
+}
+
+fn parameter(name: &'static str) -> JwtError {
+    JwtError::Malformed(Malformed::HeaderParameter { name })
+}
+
+fn decode(segment: &str) -> Result<Vec<u8>, JwtError> {
+    Base64UrlSafeNoPadding::decode_to_vec(segment, None).map_err(|_| JwtError::Malformed(Malformed::Base64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jwt::{
+        json::JsonFault,
+        test_tokens::{encode, unsigned},
+    };
+
+    const GOOD: &str = r#"{"alg":"RS256","typ":"JWT","kid":"k1"}"#;
+
+    fn header_of(header: &str) -> Result<(), JwtError> {
+        CompactToken::parse(&unsigned(header, "{}"), 8192).map(|_| ())
+    }
+
+    #[test]
+    fn parts() {
+        let text = unsigned(GOOD, r#"{"iss":"i","n":1}"#);
+        let token = CompactToken::parse(&text, text.len()).unwrap();
+        assert_eq!(
+            (token.algorithm(), token.kid(), token.typ()),
+            (Algorithm::Rs256, Some("k1"), Some("JWT"))
+        );
+        assert_eq!((token.issuer(), token.claims().len()), (Some("i"), 2));
+        assert_eq!((token.text(), token.signature()), (text.as_str(), &b"signature"[..]));
+        assert_eq!(token.signing_input(), text.rsplit_once('.').unwrap().0.as_bytes());
+        assert!(!format!("{token:?}").contains("signature"));
+        assert_eq!(
+            CompactToken::parse(&text, text.len() - 1).unwrap_err(),
+            JwtError::TooLong { max: text.len() - 1 }
+        );
+    }
+
+    #[test]
+    fn segments() {
+        let (h, p, s) = (encode(GOOD), encode("{}"), encode("signature"));
+        assert!(CompactToken::parse(&format!("{h}.{p}.{s}"), 8192).is_ok());
+        for text in [
+            String::new(),
+            ".".into(),
+            "..".into(),
+            "....".into(),
+            h.clone(),
+            format!("{h}.{p}"),
+            format!("{h}.{p}."),
+            format!("{h}..{s}"),
+            format!(".{p}.{s}"),
+            format!("{h}.{p}.{s}."),
+            format!(".{h}.{p}.{s}"),
+            format!("{h}.{p}.{s}.{s}"),
+            // A JWE has five (RFC 7516 section 7.1).
+            format!("{h}.{p}.{s}.{s}.{s}"),
+            format!("{h}....{s}"),
+        ] {
+            assert_eq!(CompactToken::parse(&text, 8192).unwrap_err(), SEGMENTS, "{text}");
+        }
+    }
+
+    #[test]
+    fn base64url_in_its_one_form() {
+        let (h, p) = (encode(GOOD), encode("{}"));
+        for (signature, fine) in [
+            ("c2ln", true),
+            ("c2k", true),
+            // The last character carries bits beyond the last byte.
+            ("c2l", false),
+            ("c2k=", false),
+            ("c2k==", false),
+            ("c2ln\n", false),
+            (" c2ln", false),
+            ("c2ln ", false),
+            ("c", false),
+            ("-_-_", true),
+            ("+/+/", false),
+            ("c2\u{e9}", false),
+        ] {
+            let outcome = CompactToken::parse(&format!("{h}.{p}.{signature}"), 8192).map(|_| ());
+            let expected = if fine { Ok(()) } else { Err(JwtError::Malformed(Malformed::Base64)) };
+            assert_eq!(outcome, expected, "{signature}");
+        }
+    }
+
+    #[test]
+    fn header_parameters() {
+        let long_kid = |len: usize| format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(len));
+        let extension = || Err(JwtError::Malformed(Malformed::Extension));
+        for (header, expected) in [
+            (r#"{"alg":"ES256"}"#, Ok(())),
+            (r#"{"alg":"Ed25519"}"#, Ok(())),
+            (r#"{"alg":"none"}"#, Err(JwtError::AlgorithmUnknown)),
+            (r#"{"alg":"None"}"#, Err(JwtError::AlgorithmUnknown)),
+            (r#"{"alg":"nOnE"}"#, Err(JwtError::AlgorithmUnknown)),
+            (r#"{"alg":""}"#, Err(JwtError::AlgorithmUnknown)),
+            (r#"{"alg":"es256"}"#, Err(JwtError::AlgorithmUnknown)),
+            (r#"{"alg":"ES256 "}"#, Err(JwtError::AlgorithmUnknown)),
+            (r#"{"alg":["ES256"]}"#, Err(parameter("alg"))),
+            (r#"{"alg":256}"#, Err(parameter("alg"))),
+            (r#"{"alg":null}"#, Err(parameter("alg"))),
+            ("{}", Err(parameter("alg"))),
+            (r#"{"Alg":"ES256"}"#, Err(parameter("alg"))),
+            (
+                r#"{"alg":"none","alg":"ES256"}"#,
+                Err(JwtError::Malformed(Malformed::Header(JsonFault::DuplicateMember))),
+            ),
+            (r#"["ES256"]"#, Err(JwtError::Malformed(Malformed::Header(JsonFault::NotAnObject)))),
+            ("{", Err(JwtError::Malformed(Malformed::Header(JsonFault::Syntax)))),
+            (r#"{"alg":"ES256","crit":["exp"],"exp":1}"#, extension()),
+            (r#"{"alg":"ES256","crit":["http://example.com/UNDEFINED"]}"#, extension()),
+            (r#"{"alg":"ES256","crit":["alg"]}"#, extension()),
+            (r#"{"alg":"ES256","crit":[]}"#, extension()),
+            (r#"{"alg":"ES256","crit":"alg"}"#, extension()),
+            (r#"{"alg":"ES256","crit":null}"#, extension()),
+            (r#"{"alg":"ES256","b64":false}"#, extension()),
+            (r#"{"alg":"ES256","b64":false,"crit":["b64"]}"#, extension()),
+            (r#"{"alg":"ES256","b64":true}"#, extension()),
+            (r#"{"alg":"ES256","zip":"DEF"}"#, extension()),
+            (r#"{"alg":"ES256","enc":"A128GCM"}"#, extension()),
+            (r#"{"alg":"ES256","cty":"JWT"}"#, extension()),
+            (r#"{"alg":"ES256","cty":"application/jwt"}"#, extension()),
+            (r#"{"alg":"ES256","cty":1}"#, extension()),
+            (r#"{"alg":"ES256","cty":"json"}"#, Ok(())),
+            (r#"{"alg":"ES256","kid":["k"]}"#, Err(parameter("kid"))),
+            (r#"{"alg":"ES256","kid":1}"#, Err(parameter("kid"))),
+            (r#"{"alg":"ES256","kid":null}"#, Err(parameter("kid"))),
+            (r#"{"alg":"ES256","kid":""}"#, Ok(())),
+            (r#"{"alg":"ES256","typ":true}"#, Err(parameter("typ"))),
+            // Never used: not even looked at.
+            (r#"{"alg":"ES256","jku":7,"jwk":[],"x5u":{},"x5c":null,"x5t":1}"#, Ok(())),
+            (&long_kid(MAX_KID_LEN), Ok(())),
+            (&long_kid(MAX_KID_LEN + 1), Err(parameter("kid"))),
+        ] {
+            assert_eq!(header_of(header), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn payloads() {
+        let payload_of = |payload: &str| CompactToken::parse(&unsigned(GOOD, payload), 8192).map(|_| ());
+        let claims = |fault| Err(JwtError::Malformed(Malformed::Claims(fault)));
+        for (payload, expected) in [
+            ("{}", Ok(())),
+            (r#"{"sub":"a","sub":"b"}"#, claims(JsonFault::DuplicateMember)),
+            (r#"{"act":{"sub":"a","sub":"b"}}"#, claims(JsonFault::DuplicateMember)),
+            (r#"["sub"]"#, claims(JsonFault::NotAnObject)),
+            ("eyJhbGciOiJub25lIn0.e30.", claims(JsonFault::Syntax)),
+            (&"[".repeat(4000), claims(JsonFault::Syntax)),
+        ] {
+            assert_eq!(payload_of(payload), expected, "{payload}");
+        }
+    }
+}
