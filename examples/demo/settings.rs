@@ -1,0 +1,87 @@
+//! Where the demo keeps its files and which ports it uses.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::Result;
+
+/// Read from the environment once.
+pub(crate) struct Settings {
+    /// Holds everything that set-up makes. Default `.demo`.
+    pub(crate) dir: PathBuf,
+    /// The built module, relative to the repository unless absolute.
+    pub(crate) wasm: String,
+    /// Envoy's binary.
+    pub(crate) envoy: PathBuf,
+    pub(crate) https: u16,
+    pub(crate) http: u16,
+    pub(crate) admin: u16,
+    pub(crate) upstream: u16,
+}
+
+impl Settings {
+    pub(crate) fn from_env() -> Result<Self> {
+        Ok(Self {
+            dir: text("PORTCULLIS_DEMO_DIR", ".demo").into(),
+            wasm: text("PORTCULLIS_WASM", "target/wasm32-wasip1/release/portcullis.wasm"),
+            envoy: text("PORTCULLIS_ENVOY", ".tools/envoy").into(),
+            https: port("PORTCULLIS_HTTPS_PORT", 8443)?,
+            http: port("PORTCULLIS_HTTP_PORT", 8080)?,
+            admin: port("PORTCULLIS_ADMIN_PORT", 9901)?,
+            upstream: port("PORTCULLIS_UPSTREAM_PORT", 8081)?,
+        })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// A file that set-up made.
+    pub(crate) fn read(&self, name: &str) -> Result<String> {
+        let path = self.path(name);
+        if !path.exists() {
+            return Err(format!("{} is not there: start the demo once with `make run`", path.display()));
+        }
+        read(&path)
+    }
+
+    /// Writes a file whole or not at all: Envoy watches some of them. Readable for the owner alone if `secret`.
+    pub(crate) fn write(&self, name: &str, text: &str, secret: bool) -> Result<()> {
+        let (path, fresh) = (self.path(name), self.path(&format!("{name}.new")));
+        let failed = |error| format!("cannot write {}: {error}", path.display());
+        let _ = fs::remove_file(&fresh);
+        let mode = if secret { 0o600 } else { 0o644 };
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh).map_err(failed)?;
+        file.write_all(text.as_bytes()).map_err(failed)?;
+        drop(file);
+        fs::rename(&fresh, &path).map_err(failed)
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+/// An empty variable counts as unset, as with make's `NAME=`.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn text(name: &str, default: &str) -> String {
+    variable(name).unwrap_or_else(|| default.to_owned())
+}
+
+fn port(name: &str, default: u16) -> Result<u16> {
+    match variable(name) {
+        None => Ok(default),
+        Some(value) => match value.parse() {
+            Ok(0) | Err(_) => Err(format!("{name} must be a port number, not `{value}`")),
+            Ok(port) => Ok(port),
+        },
+    }
+}
