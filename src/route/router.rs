@@ -246,8 +246,8 @@ impl Router {
                 left = left.saturating_sub(1);
                 if let Some(candidate) = candidate
                     && candidate.methods & methods != 0
-                    && self.paths.get(at(candidate.id)).is_some_and(|own| covers(own, path))
                     && conditions(candidate).is_some_and(|own| own.cover(own_conditions))
+                    && self.paths.get(at(candidate.id)).is_some_and(|own| covers(own, path))
                 {
                     methods &= !candidate.methods;
                     takers.push(at(candidate.rule));

@@ -561,3 +561,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn many_rules_may_share_a_path() {
+    let header = |n: usize| {
+        let headers = vec![("x".to_owned(), ValueSpec::Exact(n.to_string()))];
+        let spec = MatchSpec { path: path("^/"), headers, ..MatchSpec::default() };
+        RouteSpec { hostnames: Vec::new(), matches: vec![spec] }
+    };
+    let same_path: Vec<_> = (0..5_000).map(header).collect();
+    let regexes: Vec<_> = (0..1_000).map(|n| on(&[&format!("~.*/{n}")])).collect();
+    // Each segment may go two ways.
+    let forks: Vec<_> = (0..1024_usize)
+        .map(|n| {
+            let segment =
+                |bit: usize| if n >> bit & 1 == 0 { "/a".to_owned() } else { format!("/{{v{bit}}}") };
+            on(&[&(0..10).map(segment).collect::<String>()])
+        })
+        .collect();
+    for (rules, expected) in [(same_path, None), (regexes, None), (forks, Some(512))] {
+        let router = compile(&rules).unwrap();
+        assert_eq!(find(&router, "h", "GET", "/a/a/a/a/a/a/a/a/a/b"), expected);
+    }
+}
