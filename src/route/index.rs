@@ -1,9 +1,14 @@
-//! The index over the matches of one host name: a map of exact paths and a trie of segments.
+//! The index over all matches: a map of exact paths and, per host name, a trie of segments.
 //!
 //! Matches are numbered in rule order, so the first rule that matches is the lowest number found, and
 //! whatever cannot hold a lower one than the best so far is skipped.
+//!
+//! Everything lies in a few flat lists and refers by place, because with thousands of rules a look-up
+//! costs what it misses in the caches: an edge, its text and its node for each segment, no more.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::{
     conditions::Conditions,
@@ -12,212 +17,374 @@ use super::{
     router::RouteRequest,
 };
 
+/// No place in any list.
+const NONE: u32 = u32::MAX;
+
 /// One match where the index found its path; what else it asks is checked here.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     /// Its number, in rule order over the whole router.
     pub(super) id: u32,
+    /// Its rule.
+    pub(super) rule: u32,
     /// Its place among the router's conditions; 0 for none.
     pub(super) conditions: u32,
+    /// The next in the same list.
+    next: u32,
     /// A bit for each of the router's methods.
     pub(super) methods: u64,
 }
 
-/// Ascending by id.
-type Entries = Vec<Entry>;
+impl Entry {
+    pub(super) fn new(id: u32, rule: u32, conditions: u32, methods: u64) -> Self {
+        Self { id, rule, conditions, next: NONE, methods }
+    }
+}
+
+/// Entries chained in ascending order of their ids.
+#[derive(Clone, Copy, Debug)]
+struct Chain {
+    first: u32,
+    last: u32,
+}
+
+impl Chain {
+    const EMPTY: Self = Self { first: NONE, last: NONE };
+}
+
+/// Where a text lies in the index.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from: u32,
+    to: u32,
+}
+
+/// Where the trie of one host name begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Root(u32);
 
 #[derive(Debug)]
 pub(super) struct Index {
-    /// The lowest id in here.
-    first: u32,
-    exact: HashMap<Box<str>, Entries>,
-    root: Node,
+    hasher: DefaultHashBuilder,
+    exact: HashTable<Exact>,
+    edges: HashTable<Edge>,
+    nodes: Vec<Node>,
+    entries: Vec<Entry>,
+    text: Vec<u8>,
+}
+
+/// The matches of one whole path.
+#[derive(Debug)]
+struct Exact {
+    root: u32,
+    path: Span,
+    entries: Chain,
+}
+
+/// The way from a node by a literal segment.
+#[derive(Debug)]
+struct Edge {
+    parent: u32,
+    segment: Span,
+    child: u32,
 }
 
 #[derive(Debug)]
 struct Node {
-    /// The lowest id at or below this node.
+    /// The lowest id at or below this node; for a root, of all matches of the host name.
     first: u32,
-    literals: HashMap<Box<str>, Node>,
-    variable: Option<Box<Node>>,
+    /// The way by a variable.
+    variable: u32,
     /// Patterns that end here and take whatever follows, also nothing.
-    prefixes: Entries,
+    prefixes: Chain,
     /// Patterns that end here and take a rest that is not empty.
-    rests: Entries,
+    rests: Chain,
     /// Patterns that end here.
-    ends: Entries,
+    ends: Chain,
     /// Regular expressions whose matches all go through here.
-    regexes: Entries,
-}
-
-/// What the index needs to know to check a candidate.
-#[derive(Debug)]
-pub(super) struct Candidates<'r> {
-    /// By id.
-    pub(super) paths: &'r [Path],
-    /// By place.
-    pub(super) conditions: &'r [Conditions],
+    regexes: Chain,
 }
 
 /// A request on its way through the index.
 #[derive(Debug)]
 pub(super) struct Search<'r> {
-    pub(super) candidates: Candidates<'r>,
+    /// By id.
+    pub(super) paths: &'r [Path],
+    /// By place.
+    pub(super) conditions: &'r [Conditions],
     pub(super) request: &'r RouteRequest<'r>,
     /// Decoded.
     pub(super) path: &'r str,
     /// The bit of the request's method.
     pub(super) method: u64,
-    /// The lowest id that matches so far; `u32::MAX` for none.
-    pub(super) best: u32,
+    /// The match with the lowest id so far.
+    pub(super) best: Option<Entry>,
+}
+
+/// A place as an index; past the end of every list for [`NONE`].
+pub(super) fn at(place: u32) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
+}
+
+/// The place that the next item of a list gets. [`NONE`], which finds nothing, after four thousand
+/// million; a policy document is far smaller.
+fn place_after<T>(list: &[T]) -> u32 {
+    u32::try_from(list.len()).unwrap_or(NONE)
 }
 
 impl Index {
-    /// An empty index whose first match will be `id`.
-    pub(super) fn starting_with(id: u32) -> Self {
-        Self { first: id, exact: HashMap::new(), root: Node::starting_with(id) }
+    pub(super) fn new() -> Self {
+        Self {
+            hasher: DefaultHashBuilder::default(),
+            exact: HashTable::new(),
+            edges: HashTable::new(),
+            nodes: Vec::new(),
+            entries: Vec::new(),
+            text: Vec::new(),
+        }
+    }
+
+    /// A new trie whose first match will be `id`.
+    pub(super) fn add_root(&mut self, id: u32) -> Root {
+        Root(self.add_node(id))
     }
 
     /// Adds a match; ids must not descend.
-    pub(super) fn insert(&mut self, path: &Path, entry: Entry) {
-        let entries = match path {
-            Path::Exact(text) => self.exact.entry(text.clone()).or_default(),
-            Path::Prefix(segments) => &mut self.root.descend(segments, entry.id).prefixes,
-            Path::Regex { anchor, .. } => &mut self.root.descend(anchor, entry.id).regexes,
-            Path::Template { segments, rest } => {
-                let mut node = &mut self.root;
+    pub(super) fn insert(&mut self, root: Root, path: &Path, entry: Entry) {
+        let place = place_after(&self.entries);
+        self.entries.push(entry);
+        let mut node = root.0;
+        match path {
+            Path::Exact(text) => return self.insert_exact(node, text, place),
+            Path::Prefix(segments) | Path::Regex { anchor: segments, .. } => {
+                for segment in segments {
+                    node = self.literal(node, segment, entry.id);
+                }
+            }
+            Path::Template { segments, .. } => {
                 for segment in segments {
                     node = match segment {
-                        Segment::Literal(text) => node.literal(text, entry.id),
-                        Segment::Variable(_) => {
-                            node.variable.get_or_insert_with(|| Box::new(Node::starting_with(entry.id)))
-                        }
+                        Segment::Literal(text) => self.literal(node, text, entry.id),
+                        Segment::Variable(_) => self.variable(node, entry.id),
                     };
                 }
-                if rest.is_some() { &mut node.rests } else { &mut node.ends }
             }
+        }
+        let Some(node) = self.nodes.get_mut(at(node)) else { return };
+        let chain = match path {
+            Path::Exact(_) => return,
+            Path::Prefix(_) => &mut node.prefixes,
+            Path::Regex { .. } => &mut node.regexes,
+            Path::Template { rest: Some(_), .. } => &mut node.rests,
+            Path::Template { rest: None, .. } => &mut node.ends,
         };
-        entries.push(entry);
+        append(&mut self.entries, chain, place);
     }
 
-    /// Lowers `search.best` to the lowest id in here that matches.
-    pub(super) fn search(&self, search: &mut Search<'_>) {
-        if self.first >= search.best {
+    fn insert_exact(&mut self, root: u32, path: &str, place: u32) {
+        let hash = hash_of(&self.hasher, root, path.as_bytes());
+        let text = &self.text;
+        let same = |exact: &Exact| exact.root == root && read(text, exact.path) == path.as_bytes();
+        if let Some(exact) = self.exact.find_mut(hash, same) {
+            append(&mut self.entries, &mut exact.entries, place);
             return;
         }
-        if let Some(entries) = self.exact.get(search.path) {
-            search.try_all(entries, false);
+        let exact =
+            Exact { root, path: write(&mut self.text, path), entries: Chain { first: place, last: place } };
+        let (hasher, text) = (&self.hasher, &self.text);
+        self.exact.insert_unique(hash, exact, |exact| hash_of(hasher, exact.root, read(text, exact.path)));
+    }
+
+    fn add_node(&mut self, first: u32) -> u32 {
+        let place = place_after(&self.nodes);
+        self.nodes.push(Node {
+            first,
+            variable: NONE,
+            prefixes: Chain::EMPTY,
+            rests: Chain::EMPTY,
+            ends: Chain::EMPTY,
+            regexes: Chain::EMPTY,
+        });
+        place
+    }
+
+    fn literal(&mut self, parent: u32, segment: &str, id: u32) -> u32 {
+        if let Some(child) = self.find_literal(parent, segment) {
+            return child;
         }
-        self.root.search(search.path.strip_prefix('/'), search);
+        let child = self.add_node(id);
+        let edge = Edge { parent, segment: write(&mut self.text, segment), child };
+        let (hasher, text) = (&self.hasher, &self.text);
+        let hash = hash_of(hasher, parent, segment.as_bytes());
+        self.edges.insert_unique(hash, edge, |edge| hash_of(hasher, edge.parent, read(text, edge.segment)));
+        child
     }
 
-    /// Calls `visit` with the entries that may match all that `segments` (and what follows them) match;
-    /// stops when it returns false. `exact` is the text of a path that has no variable parts.
-    pub(super) fn survey(
-        &self,
-        exact: Option<&str>,
-        segments: &[Step<'_>],
-        visit: &mut dyn FnMut(&[Entry]) -> bool,
-    ) -> bool {
-        let exact = exact.and_then(|text| self.exact.get(text));
-        exact.is_none_or(|entries| visit(entries)) && self.root.survey(segments, visit)
-    }
-}
-
-impl Node {
-    fn starting_with(id: u32) -> Self {
-        Self {
-            first: id,
-            literals: HashMap::new(),
-            variable: None,
-            prefixes: Vec::new(),
-            rests: Vec::new(),
-            ends: Vec::new(),
-            regexes: Vec::new(),
+    fn variable(&mut self, parent: u32, id: u32) -> u32 {
+        match self.nodes.get(at(parent)) {
+            Some(node) if node.variable != NONE => return node.variable,
+            _ => {}
         }
+        let child = self.add_node(id);
+        if let Some(node) = self.nodes.get_mut(at(parent)) {
+            node.variable = child;
+        }
+        child
     }
 
-    fn literal(&mut self, text: &str, id: u32) -> &mut Self {
-        self.literals.entry(text.into()).or_insert_with(|| Self::starting_with(id))
+    fn find_literal(&self, parent: u32, segment: &str) -> Option<u32> {
+        let hash = hash_of(&self.hasher, parent, segment.as_bytes());
+        let same =
+            |edge: &Edge| edge.parent == parent && read(&self.text, edge.segment) == segment.as_bytes();
+        self.edges.find(hash, same).map(|edge| edge.child)
     }
 
-    fn descend(&mut self, segments: &[Box<str>], id: u32) -> &mut Self {
-        segments.iter().fold(self, |node, segment| node.literal(segment, id))
+    fn find_exact(&self, root: u32, path: &str) -> Option<Chain> {
+        let hash = hash_of(&self.hasher, root, path.as_bytes());
+        let same = |exact: &Exact| exact.root == root && read(&self.text, exact.path) == path.as_bytes();
+        self.exact.find(hash, same).map(|exact| exact.entries)
+    }
+
+    fn chain(&self, chain: Chain) -> impl Iterator<Item = &Entry> {
+        let mut next = chain.first;
+        std::iter::from_fn(move || {
+            let entry = self.entries.get(at(next))?;
+            next = entry.next;
+            Some(entry)
+        })
+    }
+
+    /// Finds the match with the lowest id under `root`, if it is lower than `search.best`.
+    pub(super) fn search(&self, root: Root, search: &mut Search<'_>) {
+        if !self.nodes.get(at(root.0)).is_some_and(|node| search.may_improve(node.first)) {
+            return;
+        }
+        if let Some(chain) = self.find_exact(root.0, search.path) {
+            self.try_all(chain, false, search);
+        }
+        self.search_node(root.0, search.path.strip_prefix('/'), search);
     }
 
     /// `rest` is the path below this node; `None` where it ends here. Recursion is bounded by the depth
     /// of the patterns (`pattern::MAX_SEGMENTS`), not by the path.
-    fn search(&self, rest: Option<&str>, search: &mut Search<'_>) {
-        if self.first >= search.best {
+    fn search_node(&self, node: u32, rest: Option<&str>, search: &mut Search<'_>) {
+        let Some(found) = self.nodes.get(at(node)).filter(|found| search.may_improve(found.first)) else {
             return;
-        }
-        search.try_all(&self.prefixes, false);
+        };
+        self.try_all(found.prefixes, false, search);
         match rest {
-            None => search.try_all(&self.ends, false),
+            None => self.try_all(found.ends, false, search),
             Some(text) => {
                 let (segment, rest) = split_segment(text);
-                if !self.literals.is_empty()
-                    && let Some(node) = self.literals.get(segment)
-                {
-                    node.search(rest, search);
+                if let Some(child) = self.find_literal(node, segment) {
+                    self.search_node(child, rest, search);
                 }
                 // Canonical paths have empty segments at the end only.
                 if !segment.is_empty() {
-                    search.try_all(&self.rests, false);
-                    if let Some(node) = &self.variable {
-                        node.search(rest, search);
+                    self.try_all(found.rests, false, search);
+                    if found.variable != NONE {
+                        self.search_node(found.variable, rest, search);
                     }
                 }
             }
         }
         // Last, for they cost most and a better match spares them.
-        search.try_all(&self.regexes, true);
+        self.try_all(found.regexes, true, search);
     }
 
-    fn survey(&self, segments: &[Step<'_>], visit: &mut dyn FnMut(&[Entry]) -> bool) -> bool {
-        if ![&self.prefixes, &self.rests, &self.ends, &self.regexes].into_iter().all(|entries| visit(entries))
+    /// `regexes`: the path is not settled by the way through the index alone.
+    fn try_all(&self, chain: Chain, regexes: bool, search: &mut Search<'_>) {
+        for entry in self.chain(chain) {
+            if !search.may_improve(entry.id) {
+                return;
+            }
+            if entry.methods & search.method != 0
+                && (!regexes || search.regex_matches(entry.id))
+                && search.conditions_hold(entry.conditions)
+            {
+                search.best = Some(*entry);
+                return;
+            }
+        }
+    }
+
+    /// Visits the entries under `root` that may match all that `steps` (and what follows them) match, and
+    /// `None` for every step on the way; stops when `visit` returns false. `exact` is the text of a path
+    /// that has no variable parts.
+    pub(super) fn survey(
+        &self,
+        root: Root,
+        exact: Option<&str>,
+        steps: &[Step<'_>],
+        visit: &mut dyn FnMut(Option<&Entry>) -> bool,
+    ) -> bool {
+        let exact = exact.and_then(|text| self.find_exact(root.0, text)).unwrap_or(Chain::EMPTY);
+        self.chain(exact).all(|entry| visit(Some(entry))) && self.survey_node(root.0, steps, visit)
+    }
+
+    fn survey_node(
+        &self,
+        node: u32,
+        steps: &[Step<'_>],
+        visit: &mut dyn FnMut(Option<&Entry>) -> bool,
+    ) -> bool {
+        let Some(found) = self.nodes.get(at(node)) else { return true };
+        let chains = [found.prefixes, found.rests, found.ends, found.regexes];
+        if !visit(None)
+            || !chains.into_iter().flat_map(|chain| self.chain(chain)).all(|entry| visit(Some(entry)))
         {
             return false;
         }
-        let Some((step, rest)) = segments.split_first() else { return true };
+        let Some((step, rest)) = steps.split_first() else { return true };
         let literal = match step {
-            Step::Literal(text) => self.literals.get(*text),
+            Step::Literal(text) => self.find_literal(node, text),
             Step::Variable => None,
         };
-        literal.is_none_or(|node| node.survey(rest, visit))
-            && self.variable.as_deref().is_none_or(|node| node.survey(rest, visit))
+        literal.is_none_or(|child| self.survey_node(child, rest, visit))
+            && self.survey_node(found.variable, rest, visit)
     }
 }
 
+/// One hash for a place and a text.
+fn hash_of(hasher: &DefaultHashBuilder, place: u32, text: &[u8]) -> u64 {
+    hasher.hash_one((place, text))
+}
+
+fn read(text: &[u8], span: Span) -> &[u8] {
+    text.get(at(span.from)..at(span.to)).unwrap_or_default()
+}
+
+fn write(text: &mut Vec<u8>, new: &str) -> Span {
+    let from = place_after(text);
+    text.extend_from_slice(new.as_bytes());
+    Span { from, to: place_after(text) }
+}
+
+fn append(entries: &mut [Entry], chain: &mut Chain, place: u32) {
+    match entries.get_mut(at(chain.last)) {
+        Some(last) => last.next = place,
+        None => chain.first = place,
+    }
+    chain.last = place;
+}
+
 impl Search<'_> {
-    /// `regexes`: the path is not settled by the way through the index alone.
-    fn try_all(&mut self, entries: &[Entry], regexes: bool) {
-        for entry in entries {
-            if entry.id >= self.best {
-                return;
-            }
-            if entry.methods & self.method != 0
-                && (!regexes || self.regex_matches(entry.id))
-                && self.conditions_hold(entry.conditions)
-            {
-                self.best = entry.id;
-                return;
-            }
-        }
+    fn may_improve(&self, id: u32) -> bool {
+        self.best.is_none_or(|best| id < best.id)
     }
 
     fn regex_matches(&self, id: u32) -> bool {
-        match usize::try_from(id).ok().and_then(|id| self.candidates.paths.get(id)) {
+        match self.paths.get(at(id)) {
             Some(Path::Regex { regex, .. }) => regex.is_match(self.path),
             _ => false,
         }
     }
 
     fn conditions_hold(&self, place: u32) -> bool {
-        if place == 0 {
-            return true;
-        }
-        let conditions = usize::try_from(place).ok().and_then(|place| self.candidates.conditions.get(place));
-        conditions.is_some_and(|conditions| conditions.hold(self.request.head, self.request.query))
+        place == 0
+            || self
+                .conditions
+                .get(at(place))
+                .is_some_and(|own| own.hold(self.request.head, self.request.query))
     }
 }

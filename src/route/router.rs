@@ -8,7 +8,7 @@ use super::{
     MatchSpec, RouteSpec,
     conditions::{Conditions, is_token},
     coverage::{self, covers},
-    index::{Candidates, Entry, Index, Search},
+    index::{Entry, Index, Root, Search, at},
     pattern::Path,
 };
 use crate::{
@@ -71,18 +71,17 @@ impl RouteMatch<'_> {
 /// that do not begin with whole literal segments, and matches that differ in headers or query alone.
 #[derive(Debug)]
 pub struct Router {
-    /// Of every match: its rule, by id.
-    rules: Vec<usize>,
     /// Of every match: its path, by id.
     paths: Vec<Path>,
     /// Place 0 asks for nothing.
     conditions: Vec<Conditions>,
     /// At most [`MAX_METHODS`]; the place is the bit.
     methods: Vec<Box<str>>,
-    exact_hosts: HashMap<Box<str>, Index>,
+    index: Index,
+    exact_hosts: HashMap<Box<str>, Root>,
     /// By what follows `*.`.
-    wildcard_hosts: HashMap<Box<str>, Index>,
-    any_host: Option<Index>,
+    wildcard_hosts: HashMap<Box<str>, Root>,
+    any_host: Option<Root>,
     /// Of every rule: the ids of its matches.
     matches: Vec<std::ops::Range<usize>>,
 }
@@ -103,10 +102,10 @@ impl Router {
     /// comparing patterns and never claimed wrongly, but not every such rule is found.
     pub fn compile(rules: &[(&str, &RouteSpec)]) -> Result<Self, Vec<Fault>> {
         let mut router = Self {
-            rules: Vec::new(),
             paths: Vec::new(),
             conditions: vec![Conditions::default()],
             methods: Vec::new(),
+            index: Index::new(),
             exact_hosts: HashMap::new(),
             wildcard_hosts: HashMap::new(),
             any_host: None,
@@ -135,18 +134,19 @@ impl Router {
     pub fn find<'a>(&'a self, request: &RouteRequest<'a>) -> Option<RouteMatch<'a>> {
         let path = path::decode(request.path);
         let mut search = Search {
-            candidates: Candidates { paths: &self.paths, conditions: &self.conditions },
+            paths: &self.paths,
+            conditions: &self.conditions,
             request,
             path: &path,
             method: self.method_bit(request.method).unwrap_or(OTHER_METHOD),
-            best: u32::MAX,
+            best: None,
         };
-        self.visit_hosts(Host::Exact(request.host), &mut |index| {
-            index.search(&mut search);
+        self.visit_hosts(Host::Exact(request.host), &mut |root| {
+            self.index.search(root, &mut search);
             true
         });
-        let id = usize::try_from(search.best).ok()?;
-        Some(RouteMatch { rule: *self.rules.get(id)?, pattern: self.paths.get(id)?, path })
+        let best = search.best?;
+        Some(RouteMatch { rule: at(best.rule), pattern: self.paths.get(at(best.id))?, path })
     }
 
     /// The path variables that every match of `rule` has, so that they are there whenever it wins; in
@@ -185,12 +185,14 @@ impl Router {
                 self.conditions.push(conditions);
                 self.conditions.len().saturating_sub(1)
             };
-            match (u32::try_from(self.paths.len()), u32::try_from(conditions)) {
-                (Ok(id), Ok(conditions)) if id < u32::MAX => entries.push(Entry { id, conditions, methods }),
+            let place = |len: usize| u32::try_from(len).ok().filter(|place| *place < u32::MAX);
+            match (place(self.paths.len()), place(rule), place(conditions)) {
+                (Some(id), Some(rule), Some(conditions)) => {
+                    entries.push(Entry::new(id, rule, conditions, methods))
+                }
                 _ => faults.push(Fault::new("", "too many matches")),
             }
             self.paths.push(path);
-            self.rules.push(rule);
         }
         self.matches.push(first..self.paths.len());
         entries
@@ -198,22 +200,15 @@ impl Router {
 
     fn insert(&mut self, hosts: &[Host<'_>], entries: &[Entry]) {
         for entry in entries {
-            let Some(path) = usize::try_from(entry.id).ok().and_then(|id| self.paths.get(id)) else {
-                continue;
-            };
+            let Some(path) = self.paths.get(at(entry.id)) else { continue };
             for host in hosts {
-                let index = match host {
-                    Host::Exact(name) => self
-                        .exact_hosts
-                        .entry((*name).into())
-                        .or_insert_with(|| Index::starting_with(entry.id)),
-                    Host::Wildcard(name) => self
-                        .wildcard_hosts
-                        .entry((*name).into())
-                        .or_insert_with(|| Index::starting_with(entry.id)),
-                    Host::Any => self.any_host.get_or_insert_with(|| Index::starting_with(entry.id)),
+                let add = || self.index.add_root(entry.id);
+                let root = match host {
+                    Host::Exact(name) => *self.exact_hosts.entry((*name).into()).or_insert_with(add),
+                    Host::Wildcard(name) => *self.wildcard_hosts.entry((*name).into()).or_insert_with(add),
+                    Host::Any => *self.any_host.get_or_insert_with(add),
                 };
-                index.insert(path, *entry);
+                self.index.insert(root, path, *entry);
             }
         }
     }
@@ -235,10 +230,10 @@ impl Router {
 
     /// Whether the index takes all that `entry` matches on `host`; adds by which rules.
     fn taken(&self, host: Host<'_>, entry: &Entry, takers: &mut Vec<usize>) -> bool {
-        let at = |id: u32| usize::try_from(id).ok();
-        let Some(path) = at(entry.id).and_then(|id| self.paths.get(id)) else { return false };
-        let conditions = |entry: &Entry| at(entry.conditions).and_then(|place| self.conditions.get(place));
-        let Some(own_conditions) = conditions(entry) else { return false };
+        let conditions = |entry: &Entry| self.conditions.get(at(entry.conditions));
+        let (Some(path), Some(own_conditions)) = (self.paths.get(at(entry.id)), conditions(entry)) else {
+            return false;
+        };
         let steps = coverage::steps(path);
         let exact = match path {
             Path::Exact(text) => Some(&**text),
@@ -246,24 +241,16 @@ impl Router {
         };
         let mut left = MAX_SURVEY;
         let mut methods = entry.methods;
-        self.visit_hosts(host, &mut |index| {
-            index.survey(exact, &steps, &mut |candidates| {
-                // An empty list costs something too.
+        self.visit_hosts(host, &mut |root| {
+            self.index.survey(root, exact, &steps, &mut |candidate| {
                 left = left.saturating_sub(1);
-                for candidate in candidates {
-                    left = left.saturating_sub(1);
-                    if left == 0 {
-                        return false;
-                    }
-                    if candidate.methods & methods != 0
-                        && at(candidate.id)
-                            .and_then(|id| self.paths.get(id))
-                            .is_some_and(|own| covers(own, path))
-                        && conditions(candidate).is_some_and(|own| own.cover(own_conditions))
-                    {
-                        methods &= !candidate.methods;
-                        takers.extend(at(candidate.id).and_then(|id| self.rules.get(id)).copied());
-                    }
+                if let Some(candidate) = candidate
+                    && candidate.methods & methods != 0
+                    && conditions(candidate).is_some_and(|own| own.cover(own_conditions))
+                    && self.paths.get(at(candidate.id)).is_some_and(|own| covers(own, path))
+                {
+                    methods &= !candidate.methods;
+                    takers.push(at(candidate.rule));
                 }
                 methods != 0 && left != 0
             })
@@ -271,14 +258,14 @@ impl Router {
         methods == 0
     }
 
-    /// Visits every index that takes all of `host`, until `visit` returns false.
-    fn visit_hosts<'a>(&'a self, host: Host<'_>, visit: &mut dyn FnMut(&'a Index) -> bool) {
+    /// Visits every trie that takes all of `host`, until `visit` returns false.
+    fn visit_hosts(&self, host: Host<'_>, visit: &mut dyn FnMut(Root) -> bool) {
         let mut go_on = true;
         let mut name = None;
         match host {
             Host::Exact(exact) => {
-                if let Some(index) = self.exact_hosts.get(exact) {
-                    go_on = visit(index);
+                if let Some(root) = self.exact_hosts.get(exact) {
+                    go_on = visit(*root);
                 }
                 name = parent(exact);
             }
@@ -287,14 +274,14 @@ impl Router {
         }
         if !self.wildcard_hosts.is_empty() {
             while go_on && let Some(suffix) = name {
-                if let Some(index) = self.wildcard_hosts.get(suffix) {
-                    go_on = visit(index);
+                if let Some(root) = self.wildcard_hosts.get(suffix) {
+                    go_on = visit(*root);
                 }
                 name = parent(suffix);
             }
         }
-        if go_on && let Some(index) = &self.any_host {
-            visit(index);
+        if go_on && let Some(root) = self.any_host {
+            visit(root);
         }
     }
 

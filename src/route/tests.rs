@@ -8,6 +8,12 @@ use crate::{
     request::{RequestHead, path::CanonicalPath},
 };
 
+type Pairs = &'static [(&'static str, &'static str)];
+
+/// Name, condition, lines that fulfil it, lines that do not.
+type HeaderRow =
+    (&'static str, ValueSpec, &'static [&'static [&'static str]], &'static [&'static [&'static str]]);
+
 /// `=` exact, `^` prefix, `~` regex, `*` every path, anything else a template.
 fn path(text: &str) -> Option<PathSpec> {
     let rest = || text.get(1..).unwrap().to_owned();
@@ -170,7 +176,7 @@ fn methods_match_exactly() {
 fn headers_and_query_match_whole_values() {
     let exact = |text: &str| ValueSpec::Exact(text.into());
     let regex = |text: &str| ValueSpec::RegularExpression(text.into());
-    let rows: &[(&str, ValueSpec, &[&[&str]], &[&[&str]])] = &[
+    let rows: &[HeaderRow] = &[
         ("x-a", exact("1"), &[&["1"]], &[&[], &[""], &["11"], &["1", "1"], &["1 "]]),
         ("X-A", exact("1,2"), &[&["1,2"], &["1", "2"]], &[&["1, 2"], &["2", "1"], &["1,2", ""]]),
         ("x-a", exact(""), &[&[""]], &[&[], &["", ""]]),
@@ -227,7 +233,7 @@ fn headers_and_query_match_whole_values() {
 fn variables_are_those_of_the_winner() {
     let specs = [on(&["/t/{tenant}/o/{order}", "/o/{order}"]), on(&["/f/{name}/{path=**}"]), on(&["^/"])];
     let router = compile(&specs).unwrap();
-    let rows: &[(&str, usize, &[(&str, &str)])] = &[
+    let rows: &[(&str, usize, Pairs)] = &[
         ("/t/a/o/7", 0, &[("tenant", "a"), ("order", "7")]),
         ("/o/7", 0, &[("order", "7")]),
         ("/o/a%40b%20c", 0, &[("order", "a@b c")]),
@@ -496,7 +502,7 @@ fn any_rule() -> impl Strategy<Value = RouteSpec> {
 }
 
 /// Every request over a small alphabet.
-fn requests() -> Vec<(&'static str, &'static str, String, &'static [(&'static str, &'static str)])> {
+fn requests() -> Vec<(&'static str, &'static str, String, Pairs)> {
     let mut paths = vec!["/".to_owned()];
     let mut last = vec![String::new()];
     for _ in 0..4 {
@@ -507,15 +513,14 @@ fn requests() -> Vec<(&'static str, &'static str, String, &'static [(&'static st
         paths.extend(last.iter().flat_map(|path| [path.clone(), format!("{path}/")]));
     }
     let hosts = ["a.x", "b.a.x", "x", "c.x", "y"];
-    let heads: [&[(&str, &str)]; 3] = [&[], &[("x", "1")], &[("x", "2")]];
+    let heads: [Pairs; 3] = [&[], &[("x", "1")], &[("x", "2")]];
+    // Not the whole product: each path and host with some methods and headers.
+    let mut methods = ["GET", "POST", "PUT"].into_iter().cycle();
+    let mut heads = [0, 1, 2, 2, 0, 1, 1, 2, 0].into_iter().cycle().map(|at: usize| heads[at]);
     let mut all = Vec::new();
-    for (at, path) in paths.into_iter().enumerate() {
-        for (host_at, host) in hosts.into_iter().enumerate() {
-            // Not the whole product: each path and host with some methods and headers.
-            for turn in [at, at + host_at + 1] {
-                let method = ["GET", "POST", "PUT"][turn % 3];
-                all.push((host, method, path.clone(), heads[(turn / 3 + host_at) % 3]));
-            }
+    for path in paths {
+        for host in hosts.into_iter().chain(hosts) {
+            all.push((host, methods.next().unwrap(), path.clone(), heads.next().unwrap()));
         }
     }
     all
@@ -554,5 +559,28 @@ proptest! {
                 prop_assert!(found.variables().all(|(_, value)| !value.is_empty()));
             }
         }
+    }
+}
+
+#[test]
+fn many_rules_may_share_a_path() {
+    let header = |n: usize| {
+        let headers = vec![("x".to_owned(), ValueSpec::Exact(n.to_string()))];
+        let spec = MatchSpec { path: path("^/"), headers, ..MatchSpec::default() };
+        RouteSpec { hostnames: Vec::new(), matches: vec![spec] }
+    };
+    let same_path: Vec<_> = (0..5_000).map(header).collect();
+    let regexes: Vec<_> = (0..1_000).map(|n| on(&[&format!("~.*/{n}")])).collect();
+    // Each segment may go two ways.
+    let forks: Vec<_> = (0..1024_usize)
+        .map(|n| {
+            let segment =
+                |bit: usize| if n >> bit & 1 == 0 { "/a".to_owned() } else { format!("/{{v{bit}}}") };
+            on(&[&(0..10).map(segment).collect::<String>()])
+        })
+        .collect();
+    for (rules, expected) in [(same_path, None), (regexes, None), (forks, Some(512))] {
+        let router = compile(&rules).unwrap();
+        assert_eq!(find(&router, "h", "GET", "/a/a/a/a/a/a/a/a/a/b"), expected);
     }
 }
