@@ -13,6 +13,7 @@ fn is_token(text: &str) -> bool {
 }
 
 /// A request method. Methods are case-sensitive (RFC 9110 section 9.1), so `get` would never match.
+#[inline(never)]
 pub(super) fn method(node: Node<'_>) -> Option<String> {
     let (path, faults) = (node.path, node.faults);
     let text = text(node)?;
@@ -32,11 +33,13 @@ pub(super) fn method(node: Node<'_>) -> Option<String> {
 }
 
 /// Request methods: a list without repetition, never empty.
+#[inline(never)]
 pub(super) fn methods(node: Node<'_>) -> Option<Vec<String>> {
     unique(node, "no methods; leave the field out to mean every method", method)
 }
 
 /// The name of a request header, in lower case as the filter sees it.
+#[inline(never)]
 pub(super) fn header_name(node: Node<'_>) -> Option<String> {
     let (path, faults) = (node.path, node.faults);
     let text = text(node)?;
@@ -62,6 +65,7 @@ pub(super) fn header_name(node: Node<'_>) -> Option<String> {
 
 /// A header that the filter removes from requests and sets itself. Headers that carry the message, a
 /// credential or Envoy's own knowledge must never be replaced by a claim.
+#[inline(never)]
 pub(super) fn owned_header_name(node: Node<'_>) -> Option<String> {
     const TAKEN: [&str; 20] = [
         "accept",

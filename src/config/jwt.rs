@@ -236,12 +236,14 @@ fn remote(o: &mut Object<'_>) -> Option<KeySource> {
     let timeout = o.optional("timeout", duration(Duration::from_millis(100)..=MINUTE));
     let max_stale = o.optional("maxStale", duration(Duration::ZERO..=DAY.saturating_mul(7)));
     let min_refetch_interval = o.optional("minRefetchInterval", duration(SECOND..=HOUR));
+    let fresh = cache_duration.unwrap_or(MINUTE.saturating_mul(10));
     Some(KeySource::Remote(RemoteJwks {
         uri: uri?,
         cluster: cluster?,
-        cache_duration: cache_duration.unwrap_or(MINUTE.saturating_mul(10)),
+        cache_duration: fresh,
         timeout: timeout.unwrap_or(SECOND.saturating_mul(5)),
-        max_stale: max_stale.unwrap_or(HOUR),
+        // A set that is still fresh is never too stale.
+        max_stale: max_stale.unwrap_or(HOUR.max(fresh)),
         min_refetch_interval: min_refetch_interval.unwrap_or(SECOND.saturating_mul(30)),
     }))
 }

@@ -27,11 +27,18 @@ pub(super) struct Faults {
 impl Faults {
     /// Notes a fault at `path`.
     pub(super) fn add(&self, path: &Path<'_>, message: impl Into<String>) {
+        self.add_text(path, message.into());
+    }
+
+    // Out of line, as are the other hot spots of reading: inlined into every field they triple the module.
+    #[cold]
+    #[inline(never)]
+    fn add_text(&self, path: &Path<'_>, message: String) {
         self.add_at(path.to_string(), message);
     }
 
     /// Notes a fault at a path that is text already.
-    pub(super) fn add_at(&self, path: String, message: impl Into<String>) {
+    pub(super) fn add_at(&self, path: String, message: String) {
         let mut list = self.list.borrow_mut();
         if list.len() < MAX_FAULTS {
             list.push(Fault::new(path, message));
@@ -125,6 +132,13 @@ impl<'a> Node<'a> {
 
     /// Notes that something else stands here. Never shows the value: it may be a secret in the wrong place.
     pub(super) fn mismatch<T>(&self, expected: &str) -> Option<T> {
+        self.note_mismatch(expected);
+        None
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_mismatch(&self, expected: &str) {
         let found = match &self.value {
             Value::Null => "null; leave the field out where nothing is to be said",
             Value::Bool(_) => "a boolean",
@@ -134,10 +148,11 @@ impl<'a> Node<'a> {
             Value::Array(_) => "a list",
             Value::Object(_) => "an object",
         };
-        self.fault(format!("expected {expected}, found {found}"))
+        self.faults.add(&self.path, format!("expected {expected}, found {found}"));
     }
 
     /// The text of a string, which is left empty here.
+    #[inline(never)]
     pub(super) fn text(&mut self, expected: &str) -> Option<String> {
         match &mut self.value {
             Value::String(text) => Some(std::mem::take(text)),
@@ -201,6 +216,7 @@ pub(super) struct Object<'a> {
 
 impl Object<'_> {
     /// Whether the member is given and has not been read yet.
+    #[inline(never)]
     pub(super) fn has(&self, name: &str) -> bool {
         self.members.contains_key(name)
     }
@@ -211,9 +227,14 @@ impl Object<'_> {
         name: &'static str,
         read: impl FnOnce(Node<'_>) -> Option<T>,
     ) -> Option<T> {
+        read(self.take(name)?)
+    }
+
+    #[inline(never)]
+    fn take(&mut self, name: &'static str) -> Option<Node<'_>> {
         self.known.push(name);
         let value = self.members.shift_remove(name)?;
-        read(Node { value, path: Path::Field(&self.path, name), faults: self.faults })
+        Some(Node { value, path: Path::Field(&self.path, name), faults: self.faults })
     }
 
     /// Reads a member that must be there.
@@ -236,6 +257,8 @@ impl Object<'_> {
     }
 
     /// Notes a fault of one member.
+    #[cold]
+    #[inline(never)]
     pub(super) fn fault_at<T>(&self, name: &str, message: impl Into<String>) -> Option<T> {
         self.faults.add(&Path::Field(&self.path, name), message);
         None
@@ -243,6 +266,7 @@ impl Object<'_> {
 
     /// What is left was not asked for: an unknown field is refused, for a misspelt condition that is passed
     /// over silently would let requests through.
+    #[inline(never)]
     fn refuse_the_rest(self) {
         for name in self.members.keys() {
             let hint = self.faults.hint(name, self.known.iter().copied());

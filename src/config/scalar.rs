@@ -19,6 +19,7 @@ pub(super) fn text(node: Node<'_>) -> Option<String> {
 }
 
 /// As [`text`], where `expected` says what kind of text is due.
+#[inline(never)]
 fn text_like(mut node: Node<'_>, expected: &str) -> Option<String> {
     let text = node.text(expected)?;
     if text.is_empty() {
@@ -45,6 +46,7 @@ fn text_of(node: Node<'_>, max: usize, rule: &str, allowed: impl Fn(char) -> boo
 }
 
 /// The name of a provider, key, limit or rule. It stands bare in log lines, headers and metrics.
+#[inline(never)]
 pub(super) fn name(node: Node<'_>) -> Option<String> {
     text_of(node, MAX_NAME, "a name is 1 to 128 letters, digits and . _ - : / @", |c| {
         c.is_ascii_alphanumeric() || "._-:/@".contains(c)
@@ -52,6 +54,7 @@ pub(super) fn name(node: Node<'_>) -> Option<String> {
 }
 
 /// A role, tier or subject: whatever identity providers call it, without blanks at either end.
+#[inline(never)]
 pub(super) fn label(node: Node<'_>) -> Option<String> {
     let (path, faults) = (node.path, node.faults);
     let text = text(node)?;
@@ -63,6 +66,7 @@ pub(super) fn label(node: Node<'_>) -> Option<String> {
 }
 
 /// RFC 6749 section 3.3: a scope-token is printable ASCII without space, `"` and `\`.
+#[inline(never)]
 pub(super) fn scope(node: Node<'_>) -> Option<String> {
     text_of(node, MAX_NAME, "a scope is printable ASCII without space, \" and \\", |c| {
         c.is_ascii_graphic() && c != '"' && c != '\\'
@@ -79,6 +83,7 @@ pub(super) fn required_permission(node: Node<'_>) -> Option<String> {
     permission(node, false)
 }
 
+#[inline(never)]
 fn permission(node: Node<'_>, wildcards: bool) -> Option<String> {
     let (path, faults) = (node.path, node.faults);
     let rule = "a permission is parts of letters, digits and . _ - / joined by :, as in orders:read";
@@ -116,6 +121,7 @@ fn permission(node: Node<'_>, wildcards: bool) -> Option<String> {
 }
 
 /// `true` or `false`.
+#[inline(never)]
 pub(super) fn boolean(node: Node<'_>) -> Option<bool> {
     node.value.as_bool().or_else(|| node.mismatch("true or false"))
 }
@@ -193,6 +199,7 @@ fn show_duration(duration: Duration) -> String {
 }
 
 /// RFC 3339 with its offset: an instant, whatever zone the policy's author lives in.
+#[inline(never)]
 pub(super) fn timestamp(mut node: Node<'_>) -> Option<Timestamp> {
     let expected = "a time such as \"2027-01-31T08:00:00Z\" (RFC 3339, with offset)";
     let text = node.text(expected)?;
@@ -241,6 +248,7 @@ pub(super) fn unique(
 }
 
 /// `realm_access.roles`, or `{path: [..]}` where a name itself holds dots.
+#[inline(never)]
 pub(super) fn claim_path(node: Node<'_>) -> Option<ClaimPath> {
     if node.value.is_object() {
         return node.object(|o| {

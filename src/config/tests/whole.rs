@@ -130,6 +130,10 @@ fn the_defaults_of_a_provider() {
     let KeySource::Remote(r) = &p.keys else { panic!("remote") };
     let secs = [r.cache_duration, r.timeout, r.max_stale, r.min_refetch_interval].map(|d| d.as_secs());
     assert_eq!(secs, [600, 5, 3600, 30]);
+
+    document["jwt"]["providers"][1]["jwks"]["cacheDuration"] = json!("2h");
+    let d = decode(document.to_string().as_bytes()).expect("good");
+    assert!(matches!(&d.providers[1].keys, KeySource::Remote(r) if r.max_stale == Duration::from_secs(7200)));
 }
 
 /// All of them in one go, whatever section and kind they are of.
@@ -294,4 +298,13 @@ fn the_sketch_decodes() {
         "defaultAction": "Deny",
     });
     assert_eq!(faults(&document), [""; 0]);
+}
+
+/// What the reference shows is what is read.
+#[test]
+fn the_example_of_the_reference_decodes() {
+    let reference = include_str!("../../../docs/policy.md");
+    let example = reference.split("```json\n").nth(1).and_then(|rest| rest.split("```").next());
+    let d = decode(example.expect("an example").as_bytes()).expect("good");
+    assert_eq!((d.rules.len(), d.rate_limits.len(), d.providers.len()), (7, 3, 1));
 }
