@@ -15,7 +15,7 @@ mod remote;
 mod remote_record;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
-mod test_tokens;
+mod tests;
 mod token;
 
 use std::time::Duration;
