@@ -54,12 +54,13 @@ pub(crate) fn good_claims() -> Value {
 }
 
 /// One key of each type, with their public halves as a JWK set.
+#[derive(Clone)]
 pub(crate) struct Keys {
     rsa: EncodingKey,
     es256: EncodingKey,
     es384: EncodingKey,
     ed25519: EncodingKey,
-    secp256k1: ES256kKeyPair,
+    secp256k1: k256::ecdsa::SigningKey,
     /// 64 bytes.
     pub(crate) secret: Vec<u8>,
     /// RSA public key, as DER SubjectPublicKeyInfo and as PEM.
@@ -108,10 +109,15 @@ impl Keys {
             es256: EncodingKey::from_ec_der(&es256.to_der().unwrap()),
             es384: EncodingKey::from_ec_der(&es384.to_der().unwrap()),
             ed25519: EncodingKey::from_ed_der(&ed25519.to_der()),
-            secp256k1,
+            secp256k1: secp256k1.key_pair().as_ref().clone(),
             secret: HS512Key::generate().to_bytes().repeat(2),
             jwks,
         }
+    }
+
+    /// Nothing but a shared secret to forge with; the rest is [`keys`]'.
+    pub(crate) fn with_secret(secret: &[u8]) -> Self {
+        Self { secret: secret.to_vec(), ..keys().clone() }
     }
 
     /// The public keys called `kids`.
@@ -154,8 +160,7 @@ impl Keys {
             Algorithm::EdDsa => (Theirs::EdDSA, &self.ed25519),
             // jsonwebtoken has no ES256K.
             Algorithm::Es256k => {
-                let key: &k256::ecdsa::SigningKey = self.secp256k1.key_pair().as_ref();
-                let signature: k256::ecdsa::Signature = key.sign(input.as_bytes());
+                let signature: k256::ecdsa::Signature = self.secp256k1.sign(input.as_bytes());
                 return encode(signature.to_bytes());
             }
         };
