@@ -14,7 +14,7 @@ mod provider;
 mod remote;
 mod remote_record;
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
+#[expect(clippy::arithmetic_side_effects, clippy::string_slice, reason = "test code may panic")]
 mod tests;
 mod token;
 
