@@ -35,7 +35,8 @@ fn unwrap_spki(spki: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (element(0x06, algorithm).0.to_vec(), bits[1..].to_vec())
 }
 
-fn element(tag: u8, der: &[u8]) -> (&[u8], &[u8]) {
+/// The content of the first DER element, which has `tag`, and what follows it.
+pub(crate) fn element(tag: u8, der: &[u8]) -> (&[u8], &[u8]) {
     assert_eq!(der[0], tag);
     let (len, start) = match der[1] {
         long @ 0x80.. => {

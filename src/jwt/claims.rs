@@ -104,7 +104,7 @@ fn numeric_date(claims: &Map<String, Value>, name: &str) -> Result<Option<Timest
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jwt::test_tokens::{NOW, provider};
+    use crate::jwt::tests::tokens::{NOW, provider};
     use serde_json::json;
 
     fn outcome(spec: &ProviderSpec, changes: Value) -> Result<(), JwtError> {

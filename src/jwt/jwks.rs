@@ -152,19 +152,33 @@ impl KeySet {
     /// Tried are the keys that take its algorithm: with a `kid`, those of that name, then those without a name;
     /// without one, all; in the order of the set and at most [`MAX_TRIES`].
     pub fn verify(&self, token: &CompactToken<'_>, host: &dyn HostCrypto) -> Result<(), JwtError> {
-        let algorithm = token.algorithm();
+        let signed = Signed {
+            algorithm: token.algorithm(),
+            message: token.signing_input(),
+            signature: token.signature(),
+        };
+        self.verify_signed(token.kid(), signed, host)
+    }
+
+    pub(super) fn verify_signed(
+        &self,
+        kid: Option<&str>,
+        signed: Signed<'_>,
+        host: &dyn HostCrypto,
+    ) -> Result<(), JwtError> {
+        let algorithm = signed.algorithm;
         let fitting = || self.keys.iter().filter(|key| key.takes(algorithm));
-        let named = fitting().filter(|key| token.kid().is_some() && key.kid.as_deref() == token.kid());
-        let others = fitting().filter(|key| token.kid().is_none() || key.kid.is_none());
+        let named = fitting().filter(|key| kid.is_some() && key.kid.as_deref() == kid);
+        let others = fitting().filter(|key| kid.is_none() || key.kid.is_none());
         let (mut tried, mut tried_secret) = (false, false);
         for key in named.chain(others).take(MAX_TRIES) {
-            if key.verify(token, host) {
+            if key.verify(signed, host) {
                 return Ok(());
             }
             tried = true;
             tried_secret |= matches!(key.material, Material::Secret(_));
         }
-        match token.kid() {
+        match kid {
             // A nameless secret answers for every name; a nameless public key may be followed by the named one.
             Some(kid) if !tried_secret && !self.keys.iter().any(|key| key.kid.as_deref() == Some(kid)) => {
                 Err(JwtError::UnknownKey { kid: kid.into() })
@@ -173,6 +187,14 @@ impl KeySet {
             _ => Err(JwtError::NoKey { algorithm }),
         }
     }
+}
+
+/// A signature with what it is said to be over.
+#[derive(Clone, Copy)]
+pub(super) struct Signed<'a> {
+    pub(super) algorithm: Algorithm,
+    pub(super) message: &'a [u8],
+    pub(super) signature: &'a [u8],
 }
 
 impl Key {
@@ -184,8 +206,8 @@ impl Key {
             }
     }
 
-    fn verify(&self, token: &CompactToken<'_>, host: &dyn HostCrypto) -> bool {
-        let (algorithm, message, signature) = (token.algorithm(), token.signing_input(), token.signature());
+    fn verify(&self, signed: Signed<'_>, host: &dyn HostCrypto) -> bool {
+        let Signed { algorithm, message, signature } = signed;
         match &self.material {
             Material::Public(key) => key.verify(algorithm, message, signature, host),
             Material::Secret(key) => key.verify(algorithm, message, signature),

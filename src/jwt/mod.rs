@@ -14,8 +14,8 @@ mod provider;
 mod remote;
 mod remote_record;
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
-mod test_tokens;
+#[expect(clippy::arithmetic_side_effects, clippy::string_slice, reason = "test code may panic")]
+mod tests;
 mod token;
 
 use std::time::Duration;

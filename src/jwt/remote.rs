@@ -39,9 +39,17 @@ pub struct RemoteKeys {
     generation: u64,
     /// The store's version of the set that was read last, usable or not.
     seen: Option<u32>,
-    /// The randomness of the fetch under way; `None`: this worker fetches nothing.
-    fetching: Option<u64>,
+    /// `None`: this worker fetches nothing.
+    fetching: Option<Fetching>,
     quiet_until: Timestamp,
+}
+
+/// The fetch that this worker was told to do.
+#[derive(Clone, Copy, Debug)]
+struct Fetching {
+    random: u64,
+    /// As it stands in the store while the lease is ours.
+    lease_until: Timestamp,
 }
 
 #[derive(Debug)]
@@ -152,7 +160,7 @@ impl RemoteKeys {
         };
         // Of several workers that come here at once the store lets one through.
         store.replace(&self.schedule_key, &lease.encode(), expected(stored.as_ref())).ok()?;
-        self.fetching = Some(random);
+        self.fetching = Some(Fetching { random, lease_until: lease.lease_until });
         Some(Fetch {
             provider: self.provider,
             cluster: self.spec.cluster.clone(),
@@ -173,12 +181,16 @@ impl RemoteKeys {
         now: Timestamp,
         store: &dyn SharedStore,
     ) -> Result<Vec<UnusableKey>, FetchError> {
-        let Some(random) = self.fetching.take() else { return Ok(Vec::new()) };
+        let Some(Fetching { random, lease_until }) = self.fetching.take() else { return Ok(Vec::new()) };
         let taken = self.take(outcome, now, store);
         let refreshed = taken.is_ok();
         for _ in 0..STORE_TRIES {
             let Ok(stored) = store.get(&self.schedule_key) else { break };
             let mut schedule = self.plausible(stored.as_ref(), now);
+            // The lease ran out and somebody else fetches: the schedule is theirs.
+            if schedule.lease_until != lease_until {
+                break;
+            }
             schedule.lease_until = Timestamp::default();
             if refreshed {
                 schedule.failures = 0;
@@ -210,6 +222,12 @@ impl RemoteKeys {
             // Whoever wrote in between either fetches or wants the same.
             let _ = store.replace(&self.schedule_key, &schedule.encode(), expected(stored.as_ref()));
         }
+    }
+
+    /// The two keys of the store that it uses.
+    #[cfg(test)]
+    pub(super) fn store_keys(&self) -> [&str; 2] {
+        [&self.set_key, &self.schedule_key]
     }
 
     fn take(

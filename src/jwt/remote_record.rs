@@ -73,7 +73,8 @@ mod tests {
         #[test]
         fn what_is_written_is_read(fetched: u64, body: Vec<u8>, a: u64, b: u64, c: u64, failures: u32) {
             let set = SetRecord { fetched_at: Timestamp::from_nanos(fetched), body: &body };
-            prop_assert_eq!(SetRecord::decode(&set.encode()), Some(set));
+            let bytes = set.encode();
+            prop_assert_eq!(SetRecord::decode(&bytes), Some(set));
             let [lease_until, due_at, not_before] = [a, b, c].map(Timestamp::from_nanos);
             let schedule = Schedule { lease_until, due_at, not_before, failures };
             let bytes = schedule.encode();

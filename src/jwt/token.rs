@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::jwt::{
         json::JsonFault,
-        test_tokens::{encode, unsigned},
+        tests::tokens::{encode, unsigned},
     };
 
     const GOOD: &str = r#"{"alg":"RS256","typ":"JWT","kid":"k1"}"#;

@@ -1,0 +1,218 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{
+    super::*,
+    tokens::{keys, provider},
+};
+use crate::identity::ClaimPath;
+
+fn good() -> ProviderSpec {
+    let mut spec = provider();
+    spec.keys = KeySource::Inline(keys().jwks.clone());
+    spec
+}
+
+fn remote() -> RemoteJwks {
+    RemoteJwks {
+        uri: "https://idp.example/jwks".into(),
+        cluster: "idp".into(),
+        cache_duration: Duration::from_secs(600),
+        timeout: Duration::from_secs(5),
+        max_stale: Duration::from_secs(3600),
+        min_refetch_interval: Duration::from_secs(30),
+    }
+}
+
+fn symmetric(lengths: &[usize]) -> KeySource {
+    let key =
+        |(index, len): (usize, &usize)| SymmetricKey { id: Some(index.to_string()), secret: vec![7; *len] };
+    KeySource::Symmetric(lengths.iter().enumerate().map(key).collect())
+}
+
+type Change = fn(&mut ProviderSpec);
+
+#[test]
+fn good_ones() {
+    let changes: [Change; 8] = [
+        |_| {},
+        |spec| spec.audiences = None,
+        |spec| spec.clock_skew = Duration::from_secs(300),
+        |spec| spec.clock_skew = Duration::ZERO,
+        |spec| spec.keys = KeySource::Remote(remote()),
+        |spec| {
+            spec.algorithms = vec![Algorithm::Hs256, Algorithm::Hs512];
+            spec.keys = symmetric(&[32, 64]);
+        },
+        |spec| {
+            spec.algorithms =
+                Algorithm::ALL.into_iter().filter(|algorithm| !algorithm.is_symmetric()).collect();
+        },
+        |spec| spec.max_token_size = 1,
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut spec = good();
+        change(&mut spec);
+        let provider = Provider::compile(&spec).unwrap_or_else(|faults| panic!("{index}: {faults:?}"));
+        assert_eq!(provider.keys().is_none(), provider.remote().is_some());
+        assert_eq!((&**provider.name(), provider.issuer()), ("corp", "https://idp.example"));
+    }
+}
+
+#[test]
+fn each_fault_with_its_path() {
+    let table: Vec<(Change, &[&str])> = vec![
+        (|spec| spec.name.clear(), &["name: empty"]),
+        (|spec| spec.issuer.clear(), &["issuer: empty"]),
+        (|spec| spec.audiences = Some(vec![]), &["audiences: empty: no token could pass"]),
+        (|spec| spec.audiences = Some(vec!["a".into(), String::new()]), &["audiences[1]: empty"]),
+        (|spec| spec.types = vec![String::new()], &["types[0]: empty"]),
+        (|spec| spec.algorithms.clear(), &["algorithms: empty: no token could pass"]),
+        (|spec| spec.algorithms = vec![Algorithm::Es256; 2], &["algorithms[1]: ES256 is listed twice"]),
+        (
+            |spec| spec.algorithms = vec![Algorithm::Es256, Algorithm::Hs256],
+            &["algorithms[1]: HS256 needs symmetric keys and never goes with a public key set"],
+        ),
+        (
+            |spec| {
+                spec.keys = KeySource::Remote(remote());
+                spec.algorithms = vec![Algorithm::Hs512];
+            },
+            &["algorithms[0]: HS512 needs symmetric keys and never goes with a public key set"],
+        ),
+        (
+            |spec| {
+                spec.keys = symmetric(&[64]);
+                spec.algorithms = vec![Algorithm::Hs256, Algorithm::Rs256];
+            },
+            &["algorithms[1]: RS256 needs public keys, and the keys are symmetric"],
+        ),
+        (
+            |spec| {
+                spec.keys = symmetric(&[31, 32]);
+                spec.algorithms = vec![Algorithm::Hs256];
+            },
+            &["symmetricKeys[0]: shorter than 32 bytes (RFC 7518 section 3.2)"],
+        ),
+        (
+            |spec| {
+                spec.keys = symmetric(&[0]);
+                spec.algorithms = vec![Algorithm::Hs384];
+            },
+            &["symmetricKeys[0]: shorter than 48 bytes (RFC 7518 section 3.2)"],
+        ),
+        (
+            |spec| {
+                spec.keys = symmetric(&[32]);
+                spec.algorithms = vec![Algorithm::Hs256, Algorithm::Hs512];
+            },
+            &["algorithms[1]: no symmetric key long enough can satisfy HS512"],
+        ),
+        (
+            |spec| {
+                spec.keys = KeySource::Symmetric(vec![]);
+                spec.algorithms = vec![Algorithm::Hs256];
+            },
+            &["symmetricKeys: empty: no token could pass"],
+        ),
+        (
+            |spec| {
+                let key = SymmetricKey { id: Some("a".into()), secret: vec![7; 32] };
+                spec.keys = KeySource::Symmetric(vec![key.clone(), key]);
+                spec.algorithms = vec![Algorithm::Hs256];
+            },
+            &["symmetricKeys[1]: an id that an earlier key has"],
+        ),
+        (
+            |spec| spec.keys = KeySource::Inline(keys().only(&["rsa"])),
+            &["algorithms[1]: no key of the set can satisfy ES256"],
+        ),
+        (
+            |spec| {
+                let mut jwks = keys().only(&["rsa", "es256"]);
+                jwks["keys"][0]["alg"] = json!("PS256");
+                spec.keys = KeySource::Inline(jwks);
+            },
+            &["algorithms[0]: no key of the set can satisfy RS256"],
+        ),
+        (
+            |spec| {
+                let mut jwks = keys().only(&["rsa", "es256"]);
+                jwks["keys"][0]["use"] = json!("enc");
+                jwks["keys"][1]["d"] = json!("AQAB");
+                spec.keys = KeySource::Inline(jwks);
+            },
+            &[
+                "jwks.inline.keys[0]: `use` is not `sig`",
+                "jwks.inline.keys[1]: a private key in a public set",
+            ],
+        ),
+        (|spec| spec.keys = KeySource::Inline(json!({"keys": []})), &["jwks.inline: no usable key"]),
+        (|spec| spec.keys = KeySource::Inline(json!([])), &["jwks.inline: not a JSON object"]),
+        (|spec| spec.clock_skew = Duration::from_secs(301), &["clockSkew: more than 5 minutes"]),
+        (|spec| spec.max_token_size = 0, &["maxTokenSize: not within 1 to 65536 bytes"]),
+        (|spec| spec.max_token_size = usize::MAX, &["maxTokenSize: not within 1 to 65536 bytes"]),
+        (|spec| spec.max_lifetime = Some(Duration::ZERO), &["maxLifetime: zero: no token could pass"]),
+        (|spec| spec.locations.clear(), &["locations: empty: no token could be found"]),
+        (|spec| spec.subject_claim = ClaimPath(vec![]), &["claims.subject: an empty claim name"]),
+        (
+            |spec| spec.role_claims = vec![ClaimPath::dotted("a"), ClaimPath::dotted("a..b")],
+            &["claims.roles[1]: an empty claim name"],
+        ),
+        (
+            |spec| {
+                spec.keys = KeySource::Remote(RemoteJwks {
+                    uri: "ftp://idp.example".into(),
+                    cluster: String::new(),
+                    cache_duration: Duration::ZERO,
+                    timeout: Duration::ZERO,
+                    max_stale: Duration::ZERO,
+                    min_refetch_interval: Duration::ZERO,
+                });
+            },
+            &[
+                "jwks.uri: not an http or https URL",
+                "jwks.cluster: empty",
+                "jwks.cacheDuration: zero",
+                "jwks.timeout: zero",
+                "jwks.minRefetchInterval: zero",
+            ],
+        ),
+        (
+            |spec| {
+                let max_stale = Duration::from_secs(599);
+                spec.keys = KeySource::Remote(RemoteJwks { max_stale, ..remote() });
+            },
+            &["jwks.maxStale: shorter than jwks.cacheDuration"],
+        ),
+        // All at once.
+        (
+            |spec| {
+                spec.issuer.clear();
+                spec.clock_skew = Duration::MAX;
+                spec.algorithms = vec![Algorithm::Hs256];
+            },
+            &[
+                "issuer: empty",
+                "clockSkew: more than 5 minutes",
+                "algorithms[0]: HS256 needs symmetric keys and never goes with a public key set",
+            ],
+        ),
+    ];
+    for (change, expected) in table {
+        let mut spec = good();
+        change(&mut spec);
+        let faults = Provider::compile(&spec).err().unwrap_or_default();
+        assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn no_secret_in_debug() {
+    let mut spec = good();
+    spec.algorithms = vec![Algorithm::Hs256];
+    spec.keys = KeySource::Symmetric(vec![SymmetricKey { id: None, secret: b"hunter2!".repeat(4) }]);
+    let shown = format!("{:?}", Provider::compile(&spec).unwrap());
+    assert!(!shown.contains("hunter2") && !shown.contains("104, 117, 110"), "{shown}");
+}

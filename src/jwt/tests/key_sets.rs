@@ -1,0 +1,198 @@
+use serde_json::{Value, json};
+
+use super::{
+    super::*,
+    tokens::{encode, good_claims, keys},
+};
+use crate::crypto::{KeyFault, NoHostCrypto};
+
+/// The set's key for `kid` with members replaced, or removed where null.
+fn changed(kid: &str, changes: Value) -> Value {
+    let mut key = keys().only(&[kid])["keys"][0].as_object().unwrap().clone();
+    for (name, value) in changes.as_object().unwrap() {
+        match value {
+            Value::Null => key.remove(name),
+            value => key.insert(name.clone(), value.clone()),
+        };
+    }
+    Value::Object(key)
+}
+
+#[test]
+fn each_key_with_its_nearest_unusable_ones() {
+    let rsa = |bits: usize| {
+        let mut n = vec![0x5b; bits / 8];
+        n[0] = 0x80;
+        encode(n)
+    };
+    let x_of = |kid: &str| keys().only(&[kid])["keys"][0]["x"].as_str().unwrap().to_owned();
+    let member = Unusable::Member;
+    for (kid, changes, expected) in [
+        ("rsa", json!({}), None),
+        ("rsa", json!({"use": "sig"}), None),
+        ("rsa", json!({"use": "enc"}), Some(Unusable::Use)),
+        ("rsa", json!({"use": "SIG"}), Some(Unusable::Use)),
+        ("rsa", json!({"use": ["sig"]}), Some(Unusable::Use)),
+        ("rsa", json!({"key_ops": ["verify"]}), None),
+        ("rsa", json!({"key_ops": ["encrypt", "verify"]}), None),
+        ("rsa", json!({"key_ops": ["encrypt"]}), Some(Unusable::Operations)),
+        ("rsa", json!({"key_ops": []}), Some(Unusable::Operations)),
+        ("rsa", json!({"key_ops": "verify"}), Some(member("key_ops"))),
+        ("rsa", json!({"alg": "RS256"}), None),
+        ("rsa", json!({"alg": "PS512"}), None),
+        ("rsa", json!({"alg": "ES256"}), Some(Unusable::Algorithm)),
+        ("rsa", json!({"alg": "HS256"}), Some(Unusable::Algorithm)),
+        ("rsa", json!({"alg": "RSA-OAEP"}), Some(Unusable::Algorithm)),
+        ("rsa", json!({"alg": "none"}), Some(Unusable::Algorithm)),
+        ("rsa", json!({"alg": 256}), Some(Unusable::Algorithm)),
+        ("rsa", json!({"kid": null}), None),
+        ("rsa", json!({"kid": 7}), Some(member("kid"))),
+        ("rsa", json!({"kid": "k".repeat(MAX_KID_LEN)}), None),
+        ("rsa", json!({"kid": "k".repeat(MAX_KID_LEN + 1)}), Some(member("kid"))),
+        ("rsa", json!({"kty": null}), Some(member("kty"))),
+        ("rsa", json!({"kty": "rsa"}), Some(Unusable::Type)),
+        ("rsa", json!({"kty": "oct", "k": "c2VjcmV0"}), Some(Unusable::Symmetric)),
+        ("rsa", json!({"d": "AQAB"}), Some(Unusable::Private)),
+        ("rsa", json!({"p": "AQAB"}), Some(Unusable::Private)),
+        ("rsa", json!({"n": rsa(2048)}), None),
+        ("rsa", json!({"n": rsa(1024)}), Some(Unusable::Key(KeyFault::RsaSize { bits: 1024 }))),
+        ("rsa", json!({"n": rsa(16384)}), Some(Unusable::Key(KeyFault::RsaSize { bits: 16384 }))),
+        ("rsa", json!({"n": null}), Some(member("n"))),
+        ("rsa", json!({"n": "AQ=="}), Some(member("n"))),
+        ("rsa", json!({"e": "AQ"}), Some(Unusable::Key(KeyFault::RsaExponent))),
+        ("rsa", json!({"e": "AQAA"}), Some(Unusable::Key(KeyFault::RsaExponent))),
+        ("rsa", json!({"e": 65537}), Some(member("e"))),
+        ("rsa", json!({"x5c": ["whatever"], "x5t": 7}), None),
+        ("es256", json!({}), None),
+        ("es256", json!({"alg": "ES256"}), None),
+        ("es256", json!({"alg": "ES384"}), Some(Unusable::Algorithm)),
+        ("es256", json!({"crv": "P-384"}), Some(Unusable::Key(KeyFault::Length { expected: 48 }))),
+        ("es256", json!({"crv": "secp256k1"}), Some(Unusable::Key(KeyFault::Point))),
+        ("es256", json!({"crv": "P-521"}), Some(Unusable::Type)),
+        ("es256", json!({"crv": null}), Some(member("crv"))),
+        ("es256", json!({"y": x_of("es256")}), Some(Unusable::Key(KeyFault::Point))),
+        ("es256", json!({"y": null}), Some(member("y"))),
+        ("es256", json!({"d": "AQAB"}), Some(Unusable::Private)),
+        ("es384", json!({}), None),
+        ("es256k", json!({"alg": "ES256K"}), None),
+        ("ed25519", json!({}), None),
+        ("ed25519", json!({"alg": "EdDSA"}), None),
+        ("ed25519", json!({"alg": "Ed25519"}), None),
+        ("ed25519", json!({"crv": "X25519"}), Some(Unusable::Type)),
+        ("ed25519", json!({"crv": "Ed448"}), Some(Unusable::Type)),
+        ("ed25519", json!({"x": encode([0; 32])}), Some(Unusable::Key(KeyFault::Point))),
+        ("ed25519", json!({"x": encode([1; 31])}), Some(Unusable::Key(KeyFault::Length { expected: 32 }))),
+    ] {
+        let (set, unusable) = KeySet::from_json(&json!({"keys": [changed(kid, changes.clone())]})).unwrap();
+        assert_eq!(unusable.first().map(|key| key.reason), expected, "{kid} {changes}");
+        assert_eq!(set.len(), usize::from(expected.is_none()), "{kid} {changes}");
+    }
+}
+
+#[test]
+fn the_usable_are_kept_and_the_others_named() {
+    let good = keys().only(&["rsa"])["keys"][0].clone();
+    let set = json!({"keys": [7, good, changed("es256", json!({"use": "enc"}))]});
+    let (keys, unusable) = KeySet::parse(set.to_string().as_bytes()).unwrap();
+    assert_eq!(keys.len(), 1);
+    assert_eq!(
+        unusable,
+        [
+            UnusableKey { index: 0, kid: None, reason: Unusable::NotAnObject },
+            UnusableKey { index: 2, kid: Some("es256".into()), reason: Unusable::Use },
+        ]
+    );
+    assert_eq!(unusable[1].to_string(), "keys[2] (kid \"es256\"): `use` is not `sig`");
+}
+
+#[test]
+fn no_key_set() {
+    for (text, expected) in [
+        ("", KeySetError::Json(JsonFault::Syntax)),
+        ("<html>", KeySetError::Json(JsonFault::Syntax)),
+        ("[]", KeySetError::Json(JsonFault::NotAnObject)),
+        (r#"{"keys":[],"keys":[]}"#, KeySetError::Json(JsonFault::DuplicateMember)),
+        ("{}", KeySetError::NoKeys),
+        (r#"{"keys":{}}"#, KeySetError::NoKeys),
+        (r#"{"keys":[]}"#, KeySetError::NoUsableKeys),
+        (&format!("{{\"keys\":[]{}}}", " ".repeat(MAX_JWKS_SIZE)), KeySetError::TooLarge),
+    ] {
+        assert_eq!(KeySet::parse(text.as_bytes()).err(), Some(expected), "{}", &text[..text.len().min(40)]);
+    }
+}
+
+#[test]
+fn keys_beyond_the_bound_are_reported_once() {
+    let key = keys().only(&["es256"])["keys"][0].clone();
+    let (set, unusable) = KeySet::from_json(&json!({"keys": vec![key.clone(); MAX_KEYS]})).unwrap();
+    assert_eq!((set.len(), unusable.len()), (MAX_KEYS, 0));
+    let (set, unusable) = KeySet::from_json(&json!({"keys": vec![key; 3000]})).unwrap();
+    assert_eq!(set.len(), MAX_KEYS);
+    assert_eq!(
+        unusable,
+        [UnusableKey { index: MAX_KEYS, kid: Some("es256".into()), reason: Unusable::TooMany }]
+    );
+}
+
+/// What a token with this `kid` comes to, with these keys in the set.
+fn verified(set: &[Value], kid: Option<&str>) -> Result<(), JwtError> {
+    let mut header = json!({"alg": "ES256"});
+    if let Some(kid) = kid {
+        header["kid"] = kid.into();
+    }
+    let text = keys().sign(Algorithm::Es256, &header, &good_claims());
+    let (set, _) = KeySet::from_json(&json!({ "keys": set })).unwrap();
+    set.verify(&CompactToken::parse(&text, 8192).unwrap(), &NoHostCrypto)
+}
+
+#[test]
+fn kid_selects() {
+    let right = |kid: Value| changed("es256", json!({ "kid": kid }));
+    let foreign = |kid: Value| {
+        let mut key = tokens::foreign_keys().only(&["es256"])["keys"][0].clone();
+        match kid {
+            Value::Null => drop(key.as_object_mut().unwrap().remove("kid")),
+            kid => key["kid"] = kid,
+        }
+        key
+    };
+    use super::tokens;
+    let unknown = |kid: &str| Err(JwtError::UnknownKey { kid: kid.into() });
+    let others = |count: usize| vec![foreign(Value::Null); count];
+    for (set, kid, expected) in [
+        (vec![right("a".into())], Some("a"), Ok(())),
+        (vec![right("a".into())], Some("A"), unknown("A")),
+        (vec![right("a".into())], Some("../../etc/passwd"), unknown("../../etc/passwd")),
+        (vec![right("a".into())], Some("' OR 1=1 --"), unknown("' OR 1=1 --")),
+        (vec![right("a".into())], Some("a\0"), unknown("a\0")),
+        (vec![right("a".into())], Some(""), unknown("")),
+        (vec![right("a".into())], None, Ok(())),
+        (vec![foreign("a".into()), right("b".into())], Some("a"), Err(JwtError::Signature)),
+        (vec![foreign("a".into()), right("b".into())], Some("b"), Ok(())),
+        (vec![foreign("a".into()), right("b".into())], None, Ok(())),
+        // The same name twice: both are tried.
+        (vec![foreign("a".into()), right("a".into())], Some("a"), Ok(())),
+        (vec![keys().only(&["rsa"])["keys"][0].clone(), right("rsa".into())], Some("rsa"), Ok(())),
+        // A key without a name answers for every name, behind those that have it.
+        (vec![right(Value::Null)], Some("a"), Ok(())),
+        (vec![foreign(Value::Null), right("a".into())], Some("a"), Ok(())),
+        (vec![foreign(Value::Null)], Some("a"), unknown("a")),
+        // Named, but of another type.
+        (
+            keys().only(&["rsa"])["keys"].as_array().unwrap().clone(),
+            Some("rsa"),
+            Err(JwtError::NoKey { algorithm: Algorithm::Es256 }),
+        ),
+        (
+            keys().only(&["rsa"])["keys"].as_array().unwrap().clone(),
+            None,
+            Err(JwtError::NoKey { algorithm: Algorithm::Es256 }),
+        ),
+        // Not more than so many keys are tried.
+        ([others(MAX_TRIES - 1), vec![right(Value::Null)]].concat(), None, Ok(())),
+        ([others(MAX_TRIES), vec![right(Value::Null)]].concat(), None, Err(JwtError::Signature)),
+        ([others(MAX_TRIES), vec![right("a".into())]].concat(), Some("a"), Ok(())),
+    ] {
+        assert_eq!(verified(&set, kid), expected, "{kid:?} of {}", Value::from(set));
+    }
+}

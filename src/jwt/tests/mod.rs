@@ -1,0 +1,35 @@
+//! Tests over several parts of this module. Those of one part stand beside it.
+
+mod attacks;
+mod compile;
+mod key_sets;
+mod principals;
+mod remote;
+pub(crate) mod tokens;
+mod vectors;
+
+use super::{CompactToken, JwtError, KeySet, Provider, ProviderSpec, VerifiedToken};
+use crate::{
+    crypto::{HostCrypto, NoHostCrypto, test_host::RingHost},
+    time::Timestamp,
+};
+
+/// Verifies over both roads, which must agree.
+fn verify(spec: &ProviderSpec, text: &str) -> Result<VerifiedToken, JwtError> {
+    let provider = Provider::compile(spec).unwrap();
+    let keys = provider.keys().unwrap();
+    let by = |host: &dyn HostCrypto| verify_by(&provider, keys, host, text);
+    let (in_module, by_host) = (by(&NoHostCrypto), by(&RingHost));
+    assert_eq!(in_module.as_ref().err(), by_host.as_ref().err(), "the two roads part on {text}");
+    in_module
+}
+
+fn verify_by(
+    provider: &Provider,
+    keys: &KeySet,
+    host: &dyn HostCrypto,
+    text: &str,
+) -> Result<VerifiedToken, JwtError> {
+    let token = CompactToken::parse(text, 8192)?;
+    provider.verify(token, keys, host, Timestamp::from_secs(tokens::NOW))
+}

@@ -1,0 +1,160 @@
+use serde_json::{Value, json};
+
+use super::{
+    super::*,
+    tokens::{NOW, good_claims, keys, provider},
+    verify,
+};
+use crate::{
+    identity::{ClaimPath, Principal, PrincipalKind},
+    time::Timestamp,
+};
+
+fn spec() -> ProviderSpec {
+    let mut spec = provider();
+    spec.keys = KeySource::Inline(keys().only(&["es256"]));
+    spec.algorithms = vec![Algorithm::Es256];
+    spec.role_claims =
+        vec![ClaimPath::dotted("realm_access.roles"), ClaimPath(vec!["https://corp.example/roles".into()])];
+    spec.tier_claim = Some(ClaimPath::dotted("plan"));
+    spec
+}
+
+fn principal(spec: &ProviderSpec, changes: &Value) -> Result<Principal, JwtError> {
+    let mut claims = good_claims();
+    for (name, value) in changes.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    verify(spec, &keys().token(Algorithm::Es256, &claims)).map(VerifiedToken::into_principal)
+}
+
+fn malformed<T>(name: &str) -> Result<T, JwtError> {
+    Err(JwtError::Claim { name: name.into(), fault: ClaimFault::Malformed })
+}
+
+#[test]
+fn subjects() {
+    let spec = spec();
+    for (subject, expected) in [
+        (json!("alice"), Ok("alice".into())),
+        (json!("auth0|5f7c"), Ok("auth0|5f7c".into())),
+        (json!("\u{e9}lodie"), Ok("\u{e9}lodie".into())),
+        (json!("s".repeat(MAX_NAME_LEN)), Ok("s".repeat(MAX_NAME_LEN))),
+        (json!("s".repeat(MAX_NAME_LEN + 1)), malformed("sub")),
+        (json!(""), malformed("sub")),
+        (json!(7), malformed("sub")),
+        (json!(null), malformed("sub")),
+        (json!(["alice"]), malformed("sub")),
+        (json!("alice\r\nx-admin: 1"), malformed("sub")),
+        (json!("alice\0"), malformed("sub")),
+    ] {
+        let found =
+            principal(&spec, &json!({ "sub": subject })).map(|principal| principal.subject.to_string());
+        assert_eq!(found, expected, "{subject}");
+    }
+    let mut other = spec.clone();
+    other.subject_claim = ClaimPath::dotted("client.id");
+    assert_eq!(*principal(&other, &json!({"client": {"id": "c1"}})).unwrap().subject, *"c1");
+    let missing = JwtError::Claim { name: "client.id".into(), fault: ClaimFault::Missing };
+    assert_eq!(principal(&other, &json!({})).unwrap_err(), missing);
+    assert_eq!(principal(&other, &json!({"client": "c1"})).unwrap_err(), missing);
+}
+
+#[test]
+fn scopes() {
+    let spec = spec();
+    for (changes, expected) in [
+        (json!({}), Ok(vec![])),
+        (json!({"scope": "orders:read orders:write"}), Ok(vec!["orders:read", "orders:write"])),
+        (json!({"scope": "  a  b "}), Ok(vec!["a", "b"])),
+        (json!({"scope": ""}), Ok(vec![])),
+        (json!({"scope": ["a", "b"]}), Ok(vec!["a", "b"])),
+        (json!({"scope": []}), Ok(vec![])),
+        (json!({"scp": "a b"}), Ok(vec!["a", "b"])),
+        (json!({"scp": ["a"]}), Ok(vec!["a"])),
+        // The first that is there counts, even if it grants nothing.
+        (json!({"scope": "a", "scp": ["b"]}), Ok(vec!["a"])),
+        (json!({"scope": "", "scp": ["b"]}), Ok(vec![])),
+        (json!({"scope": null, "scp": ["b"]}), Ok(vec!["b"])),
+        (json!({"scope": 7}), malformed("scope")),
+        (json!({"scope": {"a": true}}), malformed("scope")),
+        (json!({"scope": ["a", 7]}), malformed("scope")),
+        (json!({"scope": ["a b"]}), malformed("scope")),
+        (json!({"scope": [""]}), malformed("scope")),
+        (json!({"scope": "a\tb"}), malformed("scope")),
+        (json!({"scope": "a\r\nb"}), malformed("scope")),
+    ] {
+        let found = principal(&spec, &changes);
+        let found =
+            found.map(|principal| principal.scopes.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(
+            found,
+            expected.map(|scopes| scopes.into_iter().map(str::to_owned).collect()),
+            "{changes}"
+        );
+    }
+}
+
+#[test]
+fn roles_tier_and_id() {
+    let spec = spec();
+    let found = principal(
+        &spec,
+        &json!({
+            "realm_access": {"roles": ["editor", "Domain Users"]},
+            "https://corp.example/roles": "admin",
+            "plan": "gold",
+            "jti": "t-1",
+        }),
+    )
+    .unwrap();
+    assert_eq!(
+        found.roles.iter().map(AsRef::as_ref).collect::<Vec<&str>>(),
+        ["editor", "Domain Users", "admin"]
+    );
+    assert_eq!((found.tier.as_deref(), &*found.credential_id), (Some("gold"), "t-1"));
+    assert_eq!((found.kind, &*found.authority), (PrincipalKind::Jwt, "corp"));
+    assert!(found.permissions.is_empty());
+    assert_eq!(found.claims["plan"], "gold");
+
+    let bare = principal(&spec, &json!({"realm_access": {}, "plan": null, "jti": null})).unwrap();
+    assert!(bare.roles.is_empty() && bare.tier.is_none() && bare.credential_id.is_empty());
+
+    for (changes, claim) in [
+        (json!({"realm_access": {"roles": [1]}}), "realm_access.roles"),
+        (json!({"realm_access": {"roles": {"admin": true}}}), "realm_access.roles"),
+        (json!({"https://corp.example/roles": ""}), "https://corp.example/roles"),
+        (json!({"plan": 3}), "plan"),
+        (json!({"plan": ""}), "plan"),
+        (json!({"jti": 7}), "jti"),
+        (json!({"jti": "a\nb"}), "jti"),
+    ] {
+        assert_eq!(principal(&spec, &changes).map(|_| ()), malformed(claim), "{changes}");
+    }
+}
+
+#[test]
+fn header_claims() {
+    let mut spec = spec();
+    spec.claim_to_headers = vec![
+        (ClaimPath::dotted("sub"), "x-sub".into()),
+        (ClaimPath::dotted("evil"), "x-evil".into()),
+        (ClaimPath::dotted("groups"), "x-groups".into()),
+    ];
+    let found = principal(&spec, &json!({"evil": "a\r\nb: c", "groups": ["a", "b"]})).unwrap();
+    let provider = Provider::compile(&spec).unwrap();
+    assert_eq!(
+        provider.claim_headers(&found.claims),
+        [("x-sub", "alice".to_owned()), ("x-groups", "a,b".to_owned())]
+    );
+}
+
+#[test]
+fn what_is_remembered_is_still_judged_by_time() {
+    let token = verify(&spec(), &keys().token(Algorithm::Es256, &good_claims())).unwrap();
+    for (secs, valid) in
+        [(NOW - 60, true), (NOW - 61, false), (NOW, true), (NOW + 659, true), (NOW + 660, false)]
+    {
+        assert_eq!(token.still_valid(Timestamp::from_secs(secs)).is_ok(), valid, "{secs}");
+    }
+}

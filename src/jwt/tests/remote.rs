@@ -1,0 +1,431 @@
+//! Key-set fetching on virtual time, several workers over one store.
+
+use std::{cell::Cell, time::Duration};
+
+use super::{
+    super::*,
+    tokens::{foreign_keys, keys},
+};
+use crate::{
+    store::{Expected, MemoryStore, SharedStore, StoreError, Versioned},
+    time::Timestamp,
+};
+
+fn spec() -> RemoteJwks {
+    RemoteJwks {
+        uri: "https://idp.example:8443/jwks?a=b".into(),
+        cluster: "idp".into(),
+        cache_duration: Duration::from_secs(600),
+        timeout: Duration::from_secs(5),
+        max_stale: Duration::from_secs(3600),
+        min_refetch_interval: Duration::from_secs(30),
+    }
+}
+
+fn worker() -> RemoteKeys {
+    RemoteKeys::new(&spec(), 3, "corp", "test").unwrap()
+}
+
+fn at(secs: u64) -> Timestamp {
+    Timestamp::from_secs(1_800_000_000 + secs)
+}
+
+fn ok(body: &[u8]) -> FetchOutcome<'_> {
+    FetchOutcome::Response { status: 200, body }
+}
+
+fn first_set() -> Vec<u8> {
+    keys().only(&["es256"]).to_string().into()
+}
+
+fn second_set() -> Vec<u8> {
+    foreign_keys().only(&["es256", "ed25519"]).to_string().into()
+}
+
+/// How many keys a worker would verify with; 0 for none.
+fn usable(worker: &RemoteKeys, now: Timestamp) -> usize {
+    worker.keys(now).map_or(0, |keys| keys.len())
+}
+
+/// A worker that fetched the first set at second 0.
+fn fetched(store: &dyn SharedStore) -> RemoteKeys {
+    let mut worker = worker();
+    assert!(worker.tick(at(0), store, 0).is_some());
+    assert_eq!(worker.on_fetched(ok(&first_set()), at(0), store), Ok(vec![]));
+    worker
+}
+
+/// Ticks every second from `from` on until a fetch is asked for; the second it came in.
+fn next_fetch(worker: &mut RemoteKeys, store: &dyn SharedStore, from: u64, until: u64) -> Option<u64> {
+    (from..=until).find(|secs| worker.tick(at(*secs), store, 0).is_some())
+}
+
+#[test]
+fn one_fetch_serves_all() {
+    let store = MemoryStore::default();
+    let (mut a, mut b) = (worker(), worker());
+    assert!(a.keys(at(0)).is_none());
+    let fetch = a.tick(at(0), &store, 7).unwrap();
+    assert_eq!(
+        fetch,
+        Fetch {
+            provider: 3,
+            cluster: "idp".into(),
+            scheme: "https",
+            authority: "idp.example:8443".into(),
+            path: "/jwks?a=b".into(),
+            timeout: Duration::from_secs(5),
+        }
+    );
+    for secs in 0..3 {
+        assert_eq!(b.tick(at(secs), &store, 7), None);
+        assert_eq!(a.tick(at(secs), &store, 7), None);
+    }
+    assert_eq!(a.on_fetched(ok(&first_set()), at(3), &store), Ok(vec![]));
+    assert_eq!((usable(&a, at(3)), usable(&b, at(3))), (1, 0));
+    assert_eq!(b.tick(at(4), &store, 7), None);
+    assert_eq!((usable(&b, at(4)), a.generation(), b.generation()), (1, 1, 1));
+    // A worker that starts later finds it there.
+    let mut late = worker();
+    assert_eq!(late.tick(at(5), &store, 7), None);
+    assert_eq!(usable(&late, at(5)), 1);
+    // Its age is that of the fetch, not of the finding.
+    assert_eq!((usable(&late, at(3603)), usable(&late, at(3604))), (1, 0));
+}
+
+#[test]
+fn refreshed_ahead_of_expiry_by_one_of_them() {
+    for (random, due) in [(0, 450), (u64::MAX, 525)] {
+        let store = MemoryStore::default();
+        let (mut a, mut b) = (worker(), worker());
+        assert!(a.tick(at(0), &store, random).is_some());
+        a.on_fetched(ok(&first_set()), at(0), &store).unwrap();
+        let fetches = (1..=due)
+            .flat_map(|secs| [a.tick(at(secs), &store, random), b.tick(at(secs), &store, random)])
+            .flatten()
+            .count();
+        assert_eq!(fetches, 1);
+        assert!(a.on_fetched(ok(&second_set()), at(due), &store).is_ok());
+        b.tick(at(due + 1), &store, random);
+        assert_eq!((usable(&a, at(due + 1)), usable(&b, at(due + 1))), (2, 2));
+        assert_eq!((a.generation(), b.generation()), (2, 2));
+    }
+}
+
+#[test]
+fn the_same_set_again_is_no_new_generation() {
+    let store = MemoryStore::default();
+    let mut a = fetched(&store);
+    let due = next_fetch(&mut a, &store, 1, 600).unwrap();
+    assert_eq!(a.on_fetched(ok(&first_set()), at(due), &store), Ok(vec![]));
+    assert_eq!(a.generation(), 1);
+    // But it is fresh again.
+    assert_eq!(usable(&a, at(due + 3600)), 1);
+    assert_eq!(usable(&a, at(due + 3601)), 0);
+}
+
+#[test]
+fn bogus_kids_fetch_once_an_interval() {
+    let store = MemoryStore::default();
+    let (mut a, mut b) = (fetched(&store), worker());
+    let mut fetches = Vec::new();
+    for secs in 1..=120 {
+        for _ in 0..100 {
+            a.note_unknown_kid(at(secs), &store);
+            b.note_unknown_kid(at(secs), &store);
+        }
+        for worker in [&mut a, &mut b] {
+            if worker.tick(at(secs), &store, 0).is_some() {
+                fetches.push(secs);
+                worker.on_fetched(ok(&first_set()), at(secs), &store).unwrap();
+            }
+        }
+    }
+    assert_eq!(fetches, [30, 60, 90, 120]);
+}
+
+#[test]
+fn a_new_key_is_fetched_at_its_first_use() {
+    let store = MemoryStore::default();
+    let mut a = fetched(&store);
+    assert_eq!(next_fetch(&mut a, &store, 1, 200), None);
+    a.note_unknown_kid(at(200), &store);
+    assert!(a.tick(at(200), &store, 0).is_some());
+    assert!(a.on_fetched(ok(&second_set()), at(200), &store).is_ok());
+    assert_eq!((usable(&a, at(200)), a.generation()), (2, 2));
+}
+
+#[test]
+fn failures_back_off_and_the_last_good_set_has_its_end() {
+    let store = MemoryStore::default();
+    let mut a = fetched(&store);
+    let (mut fetches, mut secs) = (Vec::new(), 1);
+    while let Some(due) = next_fetch(&mut a, &store, secs, 3700) {
+        assert_eq!(a.on_fetched(FetchOutcome::Failed, at(due), &store), Err(FetchError::Failed));
+        // Meanwhile bogus kids change nothing.
+        a.note_unknown_kid(at(due), &store);
+        fetches.push(due);
+        secs = due;
+    }
+    let pauses: Vec<u64> = fetches.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(fetches[0], 450);
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600, 600]);
+    assert_eq!((usable(&a, at(3600)), usable(&a, at(3601))), (1, 0));
+    // Once it answers again, all is well.
+    let due = next_fetch(&mut a, &store, 3700, 4400).unwrap();
+    a.on_fetched(ok(&second_set()), at(due), &store).unwrap();
+    assert_eq!(usable(&a, at(due)), 2);
+    assert_eq!(next_fetch(&mut a, &store, due + 1, due + 600), Some(due + 450));
+}
+
+#[test]
+fn failures_of_the_first_fetch_are_tried_again_soon() {
+    let store = MemoryStore::default();
+    let (mut a, mut b) = (worker(), worker());
+    assert!(a.tick(at(0), &store, 0).is_some());
+    assert!(a.on_fetched(FetchOutcome::Failed, at(0), &store).is_err());
+    assert_eq!(a.tick(at(0), &store, 0), None);
+    assert!(b.tick(at(1), &store, 0).is_some());
+    assert!(b.on_fetched(ok(&first_set()), at(1), &store).is_ok());
+    a.tick(at(2), &store, 0);
+    assert_eq!(usable(&a, at(2)), 1);
+}
+
+#[test]
+fn answers_that_are_no_key_set() {
+    let large = vec![b' '; MAX_JWKS_SIZE + 1];
+    let html: &[u8] = b"<html>404</html>";
+    let weak = br#"{"keys":[{"kty":"RSA","n":"AQ","e":"AQAB"}]}"#;
+    for (outcome, expected) in [
+        (FetchOutcome::Failed, FetchError::Failed),
+        (FetchOutcome::Response { status: 404, body: html }, FetchError::Status(404)),
+        (FetchOutcome::Response { status: 302, body: b"" }, FetchError::Status(302)),
+        (FetchOutcome::Response { status: 503, body: b"" }, FetchError::Status(503)),
+        (FetchOutcome::Response { status: 0, body: b"" }, FetchError::Status(0)),
+        (FetchOutcome::Response { status: 201, body: &first_set() }, FetchError::Status(201)),
+        (ok(b""), FetchError::KeySet(KeySetError::Json(JsonFault::Syntax))),
+        (ok(html), FetchError::KeySet(KeySetError::Json(JsonFault::Syntax))),
+        (ok(b"{}"), FetchError::KeySet(KeySetError::NoKeys)),
+        (ok(br#"{"keys":[]}"#), FetchError::KeySet(KeySetError::NoUsableKeys)),
+        (ok(weak), FetchError::KeySet(KeySetError::NoUsableKeys)),
+        (ok(&large), FetchError::KeySet(KeySetError::TooLarge)),
+    ] {
+        let store = MemoryStore::default();
+        let mut a = worker();
+        assert!(a.tick(at(0), &store, 0).is_some());
+        assert_eq!(a.on_fetched(outcome, at(0), &store), Err(expected));
+        assert!(a.keys(at(0)).is_none());
+        // With a good set before, that one stays.
+        let mut a = fetched(&MemoryStore::default());
+        let store = MemoryStore::default();
+        assert!(a.tick(at(1), &store, 0).is_some());
+        assert_eq!(a.on_fetched(outcome, at(1), &store), Err(expected));
+        assert_eq!((usable(&a, at(1)), a.generation()), (1, 1));
+    }
+}
+
+#[test]
+fn unusable_keys_are_reported_once() {
+    let store = MemoryStore::default();
+    let mut set = keys().only(&["rsa", "es256"]);
+    set["keys"][0]["use"] = "enc".into();
+    let body = set.to_string();
+    let mut a = worker();
+    a.tick(at(0), &store, 0);
+    let unusable = a.on_fetched(ok(body.as_bytes()), at(0), &store).unwrap();
+    assert_eq!(unusable, [UnusableKey { index: 0, kid: Some("rsa".into()), reason: Unusable::Use }]);
+    assert_eq!(usable(&a, at(0)), 1);
+    let due = next_fetch(&mut a, &store, 1, 600).unwrap();
+    assert_eq!(a.on_fetched(ok(body.as_bytes()), at(due), &store), Ok(vec![]));
+}
+
+#[test]
+fn a_dead_holder_blocks_nobody_for_long() {
+    let store = MemoryStore::default();
+    let mut a = worker();
+    assert!(a.tick(at(0), &store, 0).is_some());
+    drop(a);
+    let mut b = worker();
+    // Time-out and margin, 10 s.
+    assert_eq!(next_fetch(&mut b, &store, 0, 100), Some(10));
+    assert!(b.on_fetched(ok(&first_set()), at(11), &store).is_ok());
+    assert_eq!(usable(&b, at(11)), 1);
+}
+
+#[test]
+fn an_answer_after_the_lease_ran_out() {
+    let store = MemoryStore::default();
+    let (mut slow, mut quick) = (worker(), worker());
+    assert!(slow.tick(at(0), &store, 0).is_some());
+    assert_eq!(next_fetch(&mut quick, &store, 1, 100), Some(10));
+    assert!(quick.on_fetched(ok(&second_set()), at(12), &store).is_ok());
+    // It was fetched before, so what came after stays published.
+    assert!(slow.on_fetched(ok(&first_set()), at(11), &store).is_ok());
+    let mut late = worker();
+    late.tick(at(13), &store, 0);
+    assert_eq!(usable(&late, at(13)), 2);
+    slow.tick(at(13), &store, 0);
+    assert_eq!(usable(&slow, at(13)), 2);
+    // An outcome that was not asked for does nothing.
+    assert_eq!(slow.on_fetched(ok(&first_set()), at(14), &store), Ok(vec![]));
+    assert_eq!(usable(&slow, at(14)), 2);
+}
+
+/// What stands under both keys of the store.
+fn overwrite(store: &MemoryStore, worker: &RemoteKeys, value: &[u8]) {
+    for key in worker.store_keys() {
+        let expected =
+            store.get(key).unwrap().map_or(Expected::Absent, |stored| Expected::Version(stored.version));
+        store.replace(key, value, expected).unwrap();
+    }
+}
+
+#[test]
+fn foreign_bytes_in_the_store() {
+    let far = u64::MAX.to_be_bytes();
+    let garbage: [Vec<u8>; 6] = [
+        vec![],
+        b"garbage".to_vec(),
+        vec![0xff; 100_000],
+        [b"pck1".as_slice(), &far, b"{\"keys\":[]}"].concat(),
+        // A schedule that would stop all fetching for ever.
+        [b"pcs1".as_slice(), &far, &far, &far, &[0xff; 4]].concat(),
+        b"pcs1".to_vec(),
+    ];
+    for value in garbage {
+        let store = MemoryStore::default();
+        let (mut a, mut b) = (fetched(&store), worker());
+        overwrite(&store, &a, &value);
+        // Who has keys keeps them; who has none fetches, and repairs what is stored.
+        a.note_unknown_kid(at(1), &store);
+        assert_eq!((usable(&a, at(1)), usable(&b, at(1))), (1, 0));
+        let due = next_fetch(&mut b, &store, 1, 10).expect("not blocked");
+        assert!(b.on_fetched(ok(&second_set()), at(due), &store).is_ok());
+        a.tick(at(due + 1), &store, 0);
+        assert_eq!((usable(&a, at(due + 1)), usable(&b, at(due + 1))), (2, 2));
+        assert_eq!(next_fetch(&mut a, &store, due + 2, due + 449), None);
+    }
+}
+
+#[test]
+fn a_lost_record_is_fetched_again() {
+    let store = MemoryStore::default();
+    let a = fetched(&store);
+    let [set, _] = a.store_keys();
+    let version = store.get(set).unwrap().unwrap().version;
+    store.replace(set, b"garbage", Expected::Version(version)).unwrap();
+    let mut b = worker();
+    assert_eq!(next_fetch(&mut b, &store, 1, 100), Some(30));
+}
+
+#[test]
+fn a_clock_set_back_keeps_the_keys() {
+    let store = MemoryStore::default();
+    let mut a = fetched(&store);
+    let before = Timestamp::from_secs(1_700_000_000);
+    assert_eq!(usable(&a, before), 1);
+    a.note_unknown_kid(before, &store);
+    let mut b = worker();
+    b.tick(before, &store, 0);
+    assert_eq!(usable(&b, before), 1);
+}
+
+#[test]
+fn providers_and_policies_do_not_mix() {
+    let names = |provider: &str, namespace: &str, uri: &str| {
+        let worker =
+            RemoteKeys::new(&RemoteJwks { uri: uri.into(), ..spec() }, 0, provider, namespace).unwrap();
+        worker.store_keys().map(str::to_owned)
+    };
+    let all = [
+        names("a", "n", "https://x/1"),
+        names("b", "n", "https://x/1"),
+        names("a", "m", "https://x/1"),
+        names("a", "n", "https://x/2"),
+    ];
+    let mut flat: Vec<String> = all.concat();
+    flat.sort();
+    flat.dedup();
+    assert_eq!(flat.len(), 8);
+    assert!(RemoteKeys::new(&RemoteJwks { uri: "x".into(), ..spec() }, 0, "a", "n").is_err());
+}
+
+/// A store that does not answer, or where every write loses.
+struct BadStore {
+    error: StoreError,
+    writes: Cell<u32>,
+}
+
+impl SharedStore for BadStore {
+    fn get(&self, _: &str) -> Result<Option<Versioned>, StoreError> {
+        if self.error == StoreError::Unavailable { Err(self.error) } else { Ok(None) }
+    }
+
+    fn replace(&self, _: &str, _: &[u8], _: Expected) -> Result<(), StoreError> {
+        self.writes.set(self.writes.get() + 1);
+        Err(self.error)
+    }
+}
+
+#[test]
+fn a_store_that_fails() {
+    for error in [StoreError::Unavailable, StoreError::Conflict] {
+        let bad = BadStore { error, writes: Cell::new(0) };
+        let good = MemoryStore::default();
+        let mut a = worker();
+        assert_eq!(a.tick(at(0), &bad, 0), None);
+        // It fails while the answer is on its way: the worker has the keys all the same.
+        assert!(a.tick(at(0), &good, 0).is_some());
+        assert!(a.on_fetched(ok(&first_set()), at(1), &bad).is_ok());
+        a.note_unknown_kid(at(2), &bad);
+        assert_eq!(usable(&a, at(2)), 1);
+        assert!(bad.writes.get() < 20, "no endless retries");
+    }
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever happens in whatever order: at most one fetch is under way while its lease lasts, and the
+        /// pauses between bogus kids' fetches are kept.
+        #[test]
+        fn never_two_at_once(steps in prop::collection::vec((0_usize..3, 0_u64..40, 0_u8..4, any::<u64>()), 1..60)) {
+            let store = MemoryStore::default();
+            let mut workers = [worker(), worker(), worker()];
+            let mut in_flight = [None; 3];
+            let mut secs = 0;
+            for (index, pause, action, random) in steps {
+                secs += pause;
+                let now = at(secs);
+                match action {
+                    0 | 1 => {
+                        if workers[index].tick(now, &store, random).is_some() {
+                            let others = in_flight.iter().flatten().filter(|start: &&u64| secs < **start + 10);
+                            prop_assert_eq!(others.count(), 0);
+                            in_flight[index] = Some(secs);
+                        }
+                    },
+                    2 => workers[index].note_unknown_kid(now, &store),
+                    _ => {
+                        let body = if random % 2 == 0 { first_set() } else { second_set() };
+                        let outcome = if random % 3 == 0 { FetchOutcome::Failed } else { ok(&body) };
+                        let _ = workers[index].on_fetched(outcome, now, &store);
+                        in_flight[index] = None;
+                    },
+                }
+            }
+            // Let it settle: all end with the same keys.
+            for secs in secs + 700..secs + 720 {
+                for worker in &mut workers {
+                    if worker.tick(at(secs), &store, 0).is_some() {
+                        worker.on_fetched(ok(&second_set()), at(secs), &store).unwrap();
+                    }
+                }
+            }
+            let counts: Vec<usize> = workers.iter().map(|worker| usable(worker, at(secs + 720))).collect();
+            prop_assert_eq!(counts, [2, 2, 2]);
+        }
+    }
+}
