@@ -1,6 +1,6 @@
 //! Who is calling: finds the one credential of a request and has it verified.
 
-use std::{borrow::Cow, rc::Rc};
+use std::rc::Rc;
 
 use super::{Around, Gate, record::Trace};
 use crate::{
@@ -103,12 +103,7 @@ pub(super) fn authenticate(
     }
 }
 
-fn verify_key(
-    gate: &Gate,
-    key: &Cow<'_, str>,
-    around: &Around<'_>,
-    trace: &mut Trace,
-) -> Result<Rc<Caller>, Reason> {
+fn verify_key(gate: &Gate, key: &str, around: &Around<'_>, trace: &mut Trace) -> Result<Rc<Caller>, Reason> {
     let keys = gate.policy().api_keys.as_ref().ok_or(Reason::ApiKeyUnknown)?;
     let verified = keys.authenticate(key.as_bytes(), around.now);
     verified.cloned().map_err(|refused| {

@@ -84,7 +84,8 @@ fn identify<'a>(policy: &'a Policy, rule: &'a Rule, caller: Option<Rc<Caller>>, 
     }
     let Some(caller) = caller else { return };
     let mut send = |field, name: &'a str, value: Text<'a>| {
-        if names.sends(field) {
+        // Nothing to say needs no header: any that the client sent is gone already.
+        if names.sends(field) && !value.as_str().is_empty() {
             changes.set.push((name, value));
         }
     };

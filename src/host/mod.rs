@@ -17,7 +17,10 @@ mod services;
 mod stats;
 
 #[cfg(target_family = "wasm")]
-proxy_wasm::main! {{
-    proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::new(root::Root::default()));
-}}
+mod start {
+    #![expect(missing_docs, reason = "the entry point that the macro makes")]
+    proxy_wasm::main! {{
+        proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
+        proxy_wasm::set_root_context(|_| Box::new(super::root::Root::default()));
+    }}
+}
