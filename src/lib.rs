@@ -11,6 +11,7 @@
 //! the same code runs in the module, in the native command and in tests.
 
 pub mod api_key;
+pub mod call;
 pub mod config;
 pub mod crypto;
 pub mod engine;

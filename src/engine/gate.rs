@@ -3,8 +3,9 @@
 use std::cell::{OnceCell, RefCell};
 
 use crate::{
+    call::{Call, Outcome},
     crypto::HostCrypto,
-    jwt::{Fetch, FetchOutcome, KeySet, RemoteKeys},
+    jwt::{KeySet, RemoteKeys},
     policy::Policy,
     rate_limit::SlotSecret,
     store::{SharedStore, StoreError},
@@ -23,6 +24,16 @@ pub struct Around<'a> {
     pub random: &'a dyn Fn() -> Option<[u8; 16]>,
 }
 
+/// What a call is for: whoever sent it hands its outcome back with this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The key set of a provider.
+    KeySet {
+        /// Its index.
+        provider: usize,
+    },
+}
+
 /// One configuration of the filter on one thread.
 pub struct Gate {
     policy: Policy,
@@ -35,8 +46,8 @@ pub struct Gate {
 impl Gate {
     /// Touches nothing outside: state is read when the first request or tick needs it.
     pub fn new(policy: Policy, namespace: &str) -> Self {
-        let remote = policy.providers.iter().enumerate().map(|(i, provider)| {
-            let keys = RemoteKeys::new(provider.remote()?, i, provider.name(), namespace);
+        let remote = policy.providers.iter().map(|provider| {
+            let keys = RemoteKeys::new(provider.remote()?, provider.name(), namespace);
             // A bad URI is a fault of the policy and was refused; without keys its tokens are refused too.
             keys.ok().map(RefCell::new)
         });
@@ -58,19 +69,25 @@ impl Gate {
         self.remote.iter().any(Option::is_some)
     }
 
-    /// To be called a few times a second; answers what to fetch now.
-    pub fn on_tick(&self, around: &Around<'_>) -> Vec<Fetch> {
+    /// To be called a few times a second; answers what to send now.
+    pub fn on_tick(&self, around: &Around<'_>) -> Vec<(Purpose, Call)> {
         // Randomness only spreads fetches over time: without it they are not spread.
         let jitter = (around.random)()
             .map_or(0, |bytes| bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)));
-        let remote = self.remote.iter().flatten();
-        remote.filter_map(|keys| keys.borrow_mut().tick(around.now, around.store, jitter)).collect()
+        let remote = self.remote.iter().enumerate();
+        remote
+            .filter_map(|(provider, keys)| {
+                let call = keys.as_ref()?.borrow_mut().tick(around.now, around.store, jitter)?;
+                Some((Purpose::KeySet { provider }, call))
+            })
+            .collect()
     }
 
-    /// To be called when a fetch has ended. Answers what the operator should know of it.
-    pub fn on_fetched(&self, fetch: &Fetch, outcome: FetchOutcome<'_>, around: &Around<'_>) -> Vec<String> {
+    /// To be called when a call has ended. Answers what the operator should know of it.
+    pub fn on_answer(&self, purpose: Purpose, outcome: Outcome<'_>, around: &Around<'_>) -> Vec<String> {
+        let Purpose::KeySet { provider } = purpose;
         let (Some(Some(keys)), Some(provider)) =
-            (self.remote.get(fetch.provider), self.policy.providers.get(fetch.provider))
+            (self.remote.get(provider), self.policy.providers.get(provider))
         else {
             return Vec::new();
         };

@@ -8,7 +8,7 @@ mod record;
 mod step;
 
 pub use authenticate::Caller;
-pub use gate::{Around, Gate};
+pub use gate::{Around, Gate, Purpose};
 pub use step::{Changes, Step, Text, Verdict};
 
 use std::{borrow::Cow, rc::Rc};

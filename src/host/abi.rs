@@ -13,6 +13,8 @@ const CAS_MISMATCH: u32 = 8;
 
 const REQUEST_HEADERS: u32 = 0;
 const RESPONSE_HEADERS: u32 = 2;
+const CALL_RESPONSE_HEADERS: u32 = 6;
+const CALL_RESPONSE_BODY: u32 = 4;
 
 /// The host refused or failed a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,13 @@ pub(super) struct Failed;
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        max: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
     fn proxy_replace_header_map_value(
         map: u32,
         name: *const u8,
@@ -87,6 +96,20 @@ fn done(status: u32) -> Result<(), Failed> {
 pub(super) fn request_headers() -> Result<Vec<u8>, Failed> {
     // SAFETY: both pointers are valid for the call.
     returning_bytes(|data, size| unsafe { proxy_get_header_map_pairs(REQUEST_HEADERS, data, size) })?
+        .ok_or(Failed)
+}
+
+/// All headers of the answer to a call, serialized; see `wire::parse_pairs`.
+pub(super) fn call_response_headers() -> Result<Vec<u8>, Failed> {
+    // SAFETY: both pointers are valid for the call.
+    returning_bytes(|data, size| unsafe { proxy_get_header_map_pairs(CALL_RESPONSE_HEADERS, data, size) })?
+        .ok_or(Failed)
+}
+
+/// The first `max` bytes of the answer to a call.
+pub(super) fn call_response_body(max: usize) -> Result<Vec<u8>, Failed> {
+    // SAFETY: both pointers are valid for the call.
+    returning_bytes(|data, size| unsafe { proxy_get_buffer_bytes(CALL_RESPONSE_BODY, 0, max, data, size) })?
         .ok_or(Failed)
 }
 

@@ -18,7 +18,6 @@ mod stats;
 
 #[cfg(target_family = "wasm")]
 mod start {
-    #![expect(missing_docs, reason = "the entry point that the macro makes")]
     proxy_wasm::main! {{
         proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
         proxy_wasm::set_root_context(|_| Box::new(super::root::Root::default()));

@@ -5,15 +5,14 @@ use std::{rc::Rc, time::Duration};
 use hashbrown::HashMap;
 use log::{error, info, warn};
 use proxy_wasm::{
-    hostcalls,
     traits::{Context, HttpContext, RootContext},
-    types::{BufferType, ContextType, MapType},
+    types::ContextType,
 };
 
-use super::{abi, http::Stream, services, stats::Stats};
+use super::{abi, http::Stream, services, stats::Stats, wire};
 use crate::{
-    engine::Gate,
-    jwt::{Fetch, FetchOutcome, MAX_JWKS_SIZE},
+    call::Outcome,
+    engine::{Gate, Purpose},
     policy::Policy,
 };
 
@@ -26,41 +25,58 @@ pub(super) struct Serving {
     pub(super) stats: Stats,
 }
 
+/// A call under way.
+#[derive(Clone, Copy)]
+struct Pending {
+    purpose: Purpose,
+    max_answer: usize,
+}
+
 #[derive(Default)]
 pub(super) struct Root {
     serving: Option<Rc<Serving>>,
     /// Calls under way, by token.
-    fetches: HashMap<u32, Fetch>,
+    calls: HashMap<u32, Pending>,
 }
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
-        let (Some(fetch), Some(serving)) = (self.fetches.remove(&token), &self.serving) else { return };
-        let answer = answer(headers, size);
-        let outcome = match &answer {
-            Some((status, body)) => FetchOutcome::Response { status: *status, body },
-            None => FetchOutcome::Failed,
-        };
-        for message in serving.gate.on_fetched(&fetch, outcome, &services::around()) {
+        let (Some(call), Some(serving)) = (self.calls.remove(&token), &self.serving) else { return };
+        // A reset within the body leaves no headers.
+        let answer = if headers == 0 { Err(abi::Failed) } else { Answer::read(size, call.max_answer) };
+        let parsed = answer.as_ref().ok().and_then(|answer| answer.outcome());
+        let outcome = parsed.as_ref().map_or(Outcome::Failed, |(status, headers, body)| Outcome::Answer {
+            status: *status,
+            headers,
+            body,
+        });
+        for message in serving.gate.on_answer(call.purpose, outcome, &services::around()) {
             warn!("{message}");
         }
     }
 }
 
-/// The answer to a call; `None` when there was none to speak of.
-fn answer(headers: usize, size: usize) -> Option<(u16, Vec<u8>)> {
-    // A reset within the body leaves no headers.
-    if headers == 0 {
-        return None;
+/// The answer to a call, as bytes.
+struct Answer {
+    headers: Vec<u8>,
+    body: Vec<u8>,
+}
+
+type Parts<'a> = (u16, Vec<(&'a [u8], &'a [u8])>, &'a [u8]);
+
+impl Answer {
+    /// Envoy buffers whatever arrives; of what is too large, just enough is copied to be refused as such.
+    fn read(size: usize, max: usize) -> Result<Self, abi::Failed> {
+        let size = size.min(max.saturating_add(1));
+        let body = if size == 0 { Vec::new() } else { abi::call_response_body(size)? };
+        Ok(Self { headers: abi::call_response_headers()?, body })
     }
-    let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok()??;
-    let status = str::from_utf8(&status).ok()?.parse().ok()?;
-    // Envoy buffers whatever arrives; of what is too large, just enough is copied to be refused as such.
-    let body = match size.min(MAX_JWKS_SIZE.saturating_add(1)) {
-        0 => Vec::new(),
-        size => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok()??,
-    };
-    Some((status, body))
+
+    fn outcome(&self) -> Option<Parts<'_>> {
+        let headers = wire::parse_pairs(&self.headers)?;
+        let status = headers.iter().find(|(name, _)| *name == b":status")?.1;
+        Some((str::from_utf8(status).ok()?.parse().ok()?, headers, &self.body))
+    }
 }
 
 impl RootContext for Root {
@@ -101,19 +117,25 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let Some(serving) = self.serving.clone() else { return };
-        for fetch in serving.gate.on_tick(&services::around()) {
-            let headers = vec![
-                (":method", "GET"),
-                (":scheme", fetch.scheme),
-                (":authority", &fetch.authority),
-                (":path", &fetch.path),
-                ("accept", "application/jwk-set+json, application/json"),
+        for (purpose, call) in serving.gate.on_tick(&services::around()) {
+            let endpoint = &call.endpoint;
+            let mut headers = vec![
+                (":method", call.method),
+                (":scheme", endpoint.scheme),
+                (":authority", &endpoint.authority),
+                (":path", &endpoint.path),
             ];
-            match self.dispatch_http_call(&fetch.cluster, headers, None, vec![], fetch.timeout) {
-                Ok(token) => _ = self.fetches.insert(token, fetch),
+            headers.extend(call.headers.iter().map(|(name, value)| (*name, value.as_str())));
+            let body = (!call.body.is_empty()).then_some(call.body.as_slice());
+            match self.dispatch_http_call(&call.cluster, headers, body, vec![], call.timeout) {
+                Ok(token) => {
+                    self.calls.insert(token, Pending { purpose, max_answer: call.max_answer });
+                }
                 Err(status) => {
-                    warn!("cluster \"{}\" took no request: {status:?}", fetch.cluster);
-                    let _ = serving.gate.on_fetched(&fetch, FetchOutcome::Failed, &services::around());
+                    warn!("cluster \"{}\" took no request: {status:?}", call.cluster);
+                    for message in serving.gate.on_answer(purpose, Outcome::Failed, &services::around()) {
+                        warn!("{message}");
+                    }
                 }
             }
         }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Algorithm, KeySource, ProviderSpec, RemoteJwks, SymmetricKey, jwks::KeySet, remote::JwksUri};
-use crate::{fault::Fault, identity::ClaimPath};
+use super::{Algorithm, KeySource, ProviderSpec, RemoteJwks, SymmetricKey, jwks::KeySet};
+use crate::{call::Endpoint, fault::Fault, identity::ClaimPath};
 
 /// RFC 7519 section 4.1.4 asks for "usually no more than a few minutes".
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
@@ -166,7 +166,7 @@ fn unsatisfied(keys: &KeySet, spec: &ProviderSpec, what: &str, faults: &mut Vec<
 }
 
 fn check_remote(remote: &RemoteJwks, faults: &mut Vec<Fault>) {
-    if let Err(message) = JwksUri::parse(&remote.uri) {
+    if let Err(message) = Endpoint::parse(&remote.uri) {
         faults.push(Fault::new("jwks.uri", message));
     }
     if remote.cluster.is_empty() {

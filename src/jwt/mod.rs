@@ -9,7 +9,6 @@ mod compile;
 mod error;
 mod json;
 mod jwks;
-mod jwks_uri;
 mod provider;
 mod remote;
 mod remote_record;
@@ -29,7 +28,7 @@ pub use self::{
     json::JsonFault,
     jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, Unusable, UnusableKey},
     provider::{MAX_NAME_LEN, Provider, VerifiedToken},
-    remote::{Fetch, FetchError, FetchOutcome, JwksUri, RemoteKeys},
+    remote::{FetchError, RemoteKeys},
     token::{CompactToken, MAX_KID_LEN},
 };
 pub use crate::crypto::Algorithm;

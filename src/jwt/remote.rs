@@ -6,13 +6,13 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-pub use super::jwks_uri::JwksUri;
 use super::{
     RemoteJwks,
-    jwks::{KeySet, KeySetError, UnusableKey},
+    jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, UnusableKey},
     remote_record::{Schedule, SetRecord},
 };
 use crate::{
+    call::{Call, Endpoint, Outcome},
     crypto::sha256,
     store::{Expected, SharedStore, StoreError, Versioned},
     time::{Timestamp, nanos},
@@ -31,8 +31,7 @@ const STORE_TRIES: usize = 4;
 #[derive(Debug)]
 pub struct RemoteKeys {
     spec: RemoteJwks,
-    uri: JwksUri,
-    provider: usize,
+    uri: Endpoint,
     set_key: String,
     schedule_key: String,
     current: Option<Current>,
@@ -59,37 +58,6 @@ struct Current {
     fetched_at: Timestamp,
 }
 
-/// A request to send: `GET` with these pseudo-headers, over `cluster`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetch {
-    /// The provider's index, to find the [`RemoteKeys`] that wants the answer.
-    pub provider: usize,
-    /// The Envoy cluster.
-    pub cluster: String,
-    /// `:scheme`.
-    pub scheme: &'static str,
-    /// `:authority`.
-    pub authority: String,
-    /// `:path`.
-    pub path: String,
-    /// When to give up.
-    pub timeout: Duration,
-}
-
-/// What came of a [`Fetch`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FetchOutcome<'a> {
-    /// No answer: it could not be sent, timed out or was cut off.
-    Failed,
-    /// An answer. Redirects are not followed.
-    Response {
-        /// `:status`.
-        status: u16,
-        /// The whole body.
-        body: &'a [u8],
-    },
-}
-
 /// Why an answer is no key set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchError {
@@ -104,21 +72,15 @@ pub enum FetchError {
 impl RemoteKeys {
     /// `provider_name` is unique within `namespace`, which tells policies apart that share one store.
     ///
-    /// A URI that [`JwksUri::parse`] refuses is a fault of the policy and never comes here; its message if it does.
-    pub fn new(
-        spec: &RemoteJwks,
-        provider: usize,
-        provider_name: &str,
-        namespace: &str,
-    ) -> Result<Self, &'static str> {
-        let uri = JwksUri::parse(&spec.uri)?;
+    /// A URI that [`Endpoint::parse`] refuses is a fault of the policy and never comes here; its message if it does.
+    pub fn new(spec: &RemoteJwks, provider_name: &str, namespace: &str) -> Result<Self, &'static str> {
+        let uri = Endpoint::parse(&spec.uri)?;
         // The store forgets nothing, so its keys come from the policy alone: two for each provider.
         let place: String =
             sha256(spec.uri.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let key = |what: &str| format!("{namespace}/jwks/{provider_name}/{place}/{what}");
         Ok(Self {
             uri,
-            provider,
             set_key: key("set"),
             schedule_key: key("schedule"),
             spec: spec.clone(),
@@ -144,7 +106,7 @@ impl RemoteKeys {
 
     /// Picks up what others published, and says what this worker has to fetch, if anything. `random` spreads the
     /// fetches of many Envoys.
-    pub fn tick(&mut self, now: Timestamp, store: &dyn SharedStore, random: u64) -> Option<Fetch> {
+    pub fn tick(&mut self, now: Timestamp, store: &dyn SharedStore, random: u64) -> Option<Call> {
         self.pick_up(now, store);
         let stored = store.get(&self.schedule_key).ok()?;
         let schedule = self.plausible(stored.as_ref(), now);
@@ -161,13 +123,14 @@ impl RemoteKeys {
         // Of several workers that come here at once the store lets one through.
         store.replace(&self.schedule_key, &lease.encode(), expected(stored.as_ref())).ok()?;
         self.fetching = Some(Fetching { random, lease_until: lease.lease_until });
-        Some(Fetch {
-            provider: self.provider,
+        Some(Call {
             cluster: self.spec.cluster.clone(),
-            scheme: self.uri.scheme,
-            authority: self.uri.authority.clone(),
-            path: self.uri.path.clone(),
+            method: "GET",
+            endpoint: self.uri.clone(),
+            headers: vec![("accept", "application/jwk-set+json, application/json".to_owned())],
+            body: Vec::new(),
             timeout: self.spec.timeout,
+            max_answer: MAX_JWKS_SIZE,
         })
     }
 
@@ -177,7 +140,7 @@ impl RemoteKeys {
     /// Returns the keys of a new set that are not used, for one report. On an error the last good set stays.
     pub fn on_fetched(
         &mut self,
-        outcome: FetchOutcome<'_>,
+        outcome: Outcome<'_>,
         now: Timestamp,
         store: &dyn SharedStore,
     ) -> Result<Vec<UnusableKey>, FetchError> {
@@ -232,14 +195,14 @@ impl RemoteKeys {
 
     fn take(
         &mut self,
-        outcome: FetchOutcome<'_>,
+        outcome: Outcome<'_>,
         now: Timestamp,
         store: &dyn SharedStore,
     ) -> Result<Vec<UnusableKey>, FetchError> {
         let body = match outcome {
-            FetchOutcome::Response { status: 200, body } => body,
-            FetchOutcome::Response { status, .. } => return Err(FetchError::Status(status)),
-            FetchOutcome::Failed => return Err(FetchError::Failed),
+            Outcome::Answer { status: 200, body, .. } => body,
+            Outcome::Answer { status, .. } => return Err(FetchError::Status(status)),
+            Outcome::Failed => return Err(FetchError::Failed),
         };
         let unusable = self.adopt(body, now).map_err(FetchError::KeySet)?;
         self.publish(body, now, store);

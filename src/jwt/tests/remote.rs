@@ -7,6 +7,7 @@ use super::{
     tokens::{foreign_keys, keys},
 };
 use crate::{
+    call::{Call, Endpoint, Outcome},
     store::{Expected, MemoryStore, SharedStore, StoreError, Versioned},
     time::Timestamp,
 };
@@ -23,15 +24,15 @@ fn spec() -> RemoteJwks {
 }
 
 fn worker() -> RemoteKeys {
-    RemoteKeys::new(&spec(), 3, "corp", "test").unwrap()
+    RemoteKeys::new(&spec(), "corp", "test").unwrap()
 }
 
 fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(1_800_000_000 + secs)
 }
 
-fn ok(body: &[u8]) -> FetchOutcome<'_> {
-    FetchOutcome::Response { status: 200, body }
+fn ok(body: &[u8]) -> Outcome<'_> {
+    Outcome::Answer { status: 200, headers: &[], body }
 }
 
 fn first_set() -> Vec<u8> {
@@ -68,13 +69,14 @@ fn one_fetch_serves_all() {
     let fetch = a.tick(at(0), &store, 7).unwrap();
     assert_eq!(
         fetch,
-        Fetch {
-            provider: 3,
+        Call {
             cluster: "idp".into(),
-            scheme: "https",
-            authority: "idp.example:8443".into(),
-            path: "/jwks?a=b".into(),
-            timeout: Duration::from_secs(5),
+            method: "GET",
+            endpoint: Endpoint::parse("https://idp.example:8443/jwks?a=b").unwrap(),
+            headers: vec![("accept", "application/jwk-set+json, application/json".into())],
+            body: Vec::new(),
+            timeout: spec().timeout,
+            max_answer: MAX_JWKS_SIZE,
         }
     );
     for secs in 0..3 {
@@ -161,7 +163,7 @@ fn failures_back_off_and_the_last_good_set_has_its_end() {
     let mut a = fetched(&store);
     let (mut fetches, mut secs) = (Vec::new(), 1);
     while let Some(due) = next_fetch(&mut a, &store, secs, 3700) {
-        assert_eq!(a.on_fetched(FetchOutcome::Failed, at(due), &store), Err(FetchError::Failed));
+        assert_eq!(a.on_fetched(Outcome::Failed, at(due), &store), Err(FetchError::Failed));
         // Meanwhile bogus kids change nothing.
         a.note_unknown_kid(at(due), &store);
         fetches.push(due);
@@ -183,7 +185,7 @@ fn failures_of_the_first_fetch_are_tried_again_soon() {
     let store = MemoryStore::default();
     let (mut a, mut b) = (worker(), worker());
     assert!(a.tick(at(0), &store, 0).is_some());
-    assert!(a.on_fetched(FetchOutcome::Failed, at(0), &store).is_err());
+    assert!(a.on_fetched(Outcome::Failed, at(0), &store).is_err());
     assert_eq!(a.tick(at(0), &store, 0), None);
     assert!(b.tick(at(1), &store, 0).is_some());
     assert!(b.on_fetched(ok(&first_set()), at(1), &store).is_ok());
@@ -197,12 +199,12 @@ fn answers_that_are_no_key_set() {
     let html: &[u8] = b"<html>404</html>";
     let weak = br#"{"keys":[{"kty":"RSA","n":"AQ","e":"AQAB"}]}"#;
     for (outcome, expected) in [
-        (FetchOutcome::Failed, FetchError::Failed),
-        (FetchOutcome::Response { status: 404, body: html }, FetchError::Status(404)),
-        (FetchOutcome::Response { status: 302, body: b"" }, FetchError::Status(302)),
-        (FetchOutcome::Response { status: 503, body: b"" }, FetchError::Status(503)),
-        (FetchOutcome::Response { status: 0, body: b"" }, FetchError::Status(0)),
-        (FetchOutcome::Response { status: 201, body: &first_set() }, FetchError::Status(201)),
+        (Outcome::Failed, FetchError::Failed),
+        (Outcome::Answer { status: 404, headers: &[], body: html }, FetchError::Status(404)),
+        (Outcome::Answer { status: 302, headers: &[], body: b"" }, FetchError::Status(302)),
+        (Outcome::Answer { status: 503, headers: &[], body: b"" }, FetchError::Status(503)),
+        (Outcome::Answer { status: 0, headers: &[], body: b"" }, FetchError::Status(0)),
+        (Outcome::Answer { status: 201, headers: &[], body: &first_set() }, FetchError::Status(201)),
         (ok(b""), FetchError::KeySet(KeySetError::Json(JsonFault::Syntax))),
         (ok(html), FetchError::KeySet(KeySetError::Json(JsonFault::Syntax))),
         (ok(b"{}"), FetchError::KeySet(KeySetError::NoKeys)),
@@ -333,8 +335,7 @@ fn a_clock_set_back_keeps_the_keys() {
 #[test]
 fn providers_and_policies_do_not_mix() {
     let names = |provider: &str, namespace: &str, uri: &str| {
-        let worker =
-            RemoteKeys::new(&RemoteJwks { uri: uri.into(), ..spec() }, 0, provider, namespace).unwrap();
+        let worker = RemoteKeys::new(&RemoteJwks { uri: uri.into(), ..spec() }, provider, namespace).unwrap();
         worker.store_keys().map(str::to_owned)
     };
     let all = [
@@ -347,7 +348,7 @@ fn providers_and_policies_do_not_mix() {
     flat.sort();
     flat.dedup();
     assert_eq!(flat.len(), 8);
-    assert!(RemoteKeys::new(&RemoteJwks { uri: "x".into(), ..spec() }, 0, "a", "n").is_err());
+    assert!(RemoteKeys::new(&RemoteJwks { uri: "x".into(), ..spec() }, "a", "n").is_err());
 }
 
 /// A store that does not answer, or where every write loses.
@@ -410,7 +411,7 @@ mod properties {
                     2 => workers[index].note_unknown_kid(now, &store),
                     _ => {
                         let body = if random % 2 == 0 { first_set() } else { second_set() };
-                        let outcome = if random % 3 == 0 { FetchOutcome::Failed } else { ok(&body) };
+                        let outcome = if random % 3 == 0 { Outcome::Failed } else { ok(&body) };
                         let _ = workers[index].on_fetched(outcome, now, &store);
                         in_flight[index] = None;
                     },

@@ -1,8 +1,46 @@
-//! The URL of a key set, split into what a request to an Envoy cluster needs.
+//! Requests of our own to other servers, over Envoy clusters, as values: the core says what to send and takes
+//! what came back; only the host sends.
+
+use std::time::Duration;
+
+/// A request to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The Envoy cluster.
+    pub cluster: String,
+    /// `:method`.
+    pub method: &'static str,
+    /// `:scheme`, `:authority` and `:path`.
+    pub endpoint: Endpoint,
+    /// Other headers, lower case; may hold secrets.
+    pub headers: Vec<(&'static str, String)>,
+    /// Empty for none; may hold secrets.
+    pub body: Vec<u8>,
+    /// When to give up; at least 1 ms, since Envoy takes less for no limit.
+    pub timeout: Duration,
+    /// A longer body is cut off one byte after this, so that it is seen to be too long.
+    pub max_answer: usize,
+}
+
+/// What came of a [`Call`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<'a> {
+    /// No answer: it could not be sent, timed out or was cut off. Envoy also answers 503 and 504 for that.
+    Failed,
+    /// An answer. Redirects are not followed.
+    Answer {
+        /// `:status`.
+        status: u16,
+        /// Names in lower case.
+        headers: &'a [(&'a [u8], &'a [u8])],
+        /// The whole body, or one byte more than was asked for at most.
+        body: &'a [u8],
+    },
+}
 
 /// An absolute `http` or `https` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JwksUri {
+pub struct Endpoint {
     /// `http` or `https`.
     pub scheme: &'static str,
     /// Host and port, as `:authority`.
@@ -11,7 +49,7 @@ pub struct JwksUri {
     pub path: String,
 }
 
-impl JwksUri {
+impl Endpoint {
     /// Splits `text`; what is wrong with it if it cannot be used.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -62,7 +100,7 @@ mod tests {
             ("https://idp.example/\r\nx: y", Err("holds spaces or other than visible ASCII")),
             ("https://idp.example/j wks", Err("holds spaces or other than visible ASCII")),
         ] {
-            let parsed = JwksUri::parse(text);
+            let parsed = Endpoint::parse(text);
             let parsed = parsed.as_ref().map(|uri| (uri.scheme, uri.authority.as_str(), uri.path.as_str()));
             assert_eq!(parsed.map_err(|fault| *fault), expected, "{text}");
         }
