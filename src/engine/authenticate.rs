@@ -10,6 +10,7 @@ use crate::{
     problem::Reason,
     rbac::{Grants, Vocabulary},
     request::{Location, Lookup, RequestHead, credential},
+    time::Timestamp,
 };
 
 /// A verified principal with everything that each of its requests needs, made once.
@@ -72,6 +73,21 @@ impl Caller {
     }
 }
 
+/// Why there is no caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unverified {
+    /// The credential is refused.
+    Refused(Reason),
+    /// What is needed to check it may arrive until then; otherwise it is refused.
+    Wait { until: Timestamp, otherwise: Reason },
+}
+
+impl From<Reason> for Unverified {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(reason)
+    }
+}
+
 /// Verifies the one credential that the rule's `access` takes.
 ///
 /// Credentials of a kind that the rule does not take are not looked at: they prove nothing here. Two that it
@@ -83,23 +99,25 @@ pub(super) fn authenticate(
     query: Option<&str>,
     around: &Around<'_>,
     trace: &mut Trace,
-) -> Result<Rc<Caller>, Reason> {
+) -> Result<Rc<Caller>, Unverified> {
     let policy = gate.policy();
     let token = credential::find(&access.token_locations, head, query);
     let keys = policy.api_keys.as_ref().filter(|_| access.api_key);
     let key = keys.map_or(Lookup::Absent, |keys| credential::find(keys.locations(), head, query));
     match (token, key) {
-        (Lookup::Absent, Lookup::Absent) => Err(Reason::CredentialsMissing),
+        (Lookup::Absent, Lookup::Absent) => Err(Reason::CredentialsMissing.into()),
         (Lookup::One((token, location)), Lookup::Absent) => {
             verify_token(gate, access, &token, location, around).map_err(|error| {
                 trace.detail = Some(error.to_string());
-                error.reason()
+                Unverified::Refused(error.reason())
             })
         }
-        (Lookup::Malformed, Lookup::Absent) => Err(Reason::TokenMalformed),
-        (Lookup::Absent, Lookup::One((key, _))) => verify_key(gate, &key, around, trace),
-        (Lookup::Absent, Lookup::Malformed) => Err(Reason::ApiKeyUnknown),
-        _ => Err(Reason::CredentialsAmbiguous),
+        (Lookup::Malformed, Lookup::Absent) => Err(Reason::TokenMalformed.into()),
+        (Lookup::Absent, Lookup::One((key, _))) => {
+            verify_key(gate, &key, around, trace).map_err(Unverified::Refused)
+        }
+        (Lookup::Absent, Lookup::Malformed) => Err(Reason::ApiKeyUnknown.into()),
+        _ => Err(Reason::CredentialsAmbiguous.into()),
     }
 }
 

@@ -13,7 +13,7 @@ pub use step::{Changes, Step, Text, Verdict};
 
 use std::{borrow::Cow, rc::Rc};
 
-use authenticate::authenticate;
+use authenticate::{Unverified, authenticate};
 use record::Trace;
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     rate_limit::{self, Few, LimitId, Outcome, Status, Subject},
     request::{RequestHead, authority, path::CanonicalPath},
     route::{RouteMatch, RouteRequest},
+    time::Timestamp,
     transport::TransportDecision,
 };
 
@@ -30,6 +31,10 @@ use crate::{
 pub struct Exchange {
     /// The answer travels over TLS.
     secure: bool,
+    /// The throttle before authentication has charged it.
+    throttled: bool,
+    /// When waiting ends; `None`: it never waited.
+    waits_until: Option<Timestamp>,
     /// Where the client stands with every limit that applied; empty where the answer does not say.
     rate_limits: Few<Status, 4>,
 }
@@ -39,6 +44,20 @@ pub struct Exchange {
 struct Refusal {
     reason: Reason,
     reply: Box<Reply>,
+}
+
+/// Why deciding stopped.
+#[derive(Debug)]
+enum Stop {
+    Refuse(Refusal),
+    /// Something that was called for may arrive until then.
+    Wait(Timestamp),
+}
+
+impl<T: Into<Refusal>> From<T> for Stop {
+    fn from(refusal: T) -> Self {
+        Self::Refuse(refusal.into())
+    }
 }
 
 impl From<Reason> for Refusal {
@@ -55,7 +74,8 @@ struct RequestLine<'a> {
 }
 
 impl Exchange {
-    /// Decides a request.
+    /// Decides a request. After [`Step::Wait`] it is to be called again with the same request; nothing is
+    /// charged twice.
     ///
     /// The order is fixed: transport, path, throttle before authentication, rule, authentication,
     /// authorization, rate limits. Whatever cannot be read or computed refuses the request.
@@ -73,7 +93,10 @@ impl Exchange {
                 reason: None,
                 evicted: trace.evicted,
             },
-            Err(refusal) => Verdict {
+            Err(Stop::Wait(_)) => {
+                Verdict { record: None, step: Step::Wait, reason: None, evicted: trace.evicted }
+            }
+            Err(Stop::Refuse(refusal)) => Verdict {
                 record: Some(trace.record(head, Some(refusal.reason))),
                 step: Step::Reply(refusal.reply),
                 reason: Some(refusal.reason),
@@ -96,11 +119,14 @@ impl Exchange {
         head: &'a RequestHead<'a>,
         around: &Around<'_>,
         trace: &mut Trace,
-    ) -> Result<Changes<'a>, Refusal> {
+    ) -> Result<Changes<'a>, Stop> {
         let policy = gate.policy();
         let line = self.read_line(policy, head)?;
-        let throttle = policy.limiter.before_authentication();
-        self.limit(gate, throttle, &subject(head, &line, None, ""), around, trace)?;
+        if !self.throttled {
+            let throttle = policy.limiter.before_authentication();
+            self.limit(gate, throttle, &subject(head, &line, None, ""), around, trace)?;
+            self.throttled = true;
+        }
 
         let request = RouteRequest {
             host: &line.host,
@@ -117,8 +143,8 @@ impl Exchange {
             Action::Deny => return Err(Reason::RuleDenied.into()),
             Action::AllowAnyone => None,
             Action::Allow(access) => {
-                let caller = authenticate(gate, access, head, line.path.query(), around, trace)
-                    .map_err(|reason| refuse(policy, rule, reason, &[]))?;
+                let caller = authenticate(gate, access, head, line.path.query(), around, trace);
+                let caller = caller.map_err(|unverified| self.stop(policy, rule, unverified, around.now))?;
                 trace.principal = Some(Rc::clone(&caller));
                 authorize(policy, rule, &caller, &matched)?;
                 Some(caller)
@@ -127,6 +153,18 @@ impl Exchange {
         let subject = subject(head, &line, caller.as_deref(), &rule.name);
         self.limit(gate, &rule.limits, &subject, around, trace)?;
         Ok(forward::changes(policy, rule, head, &line.path, caller))
+    }
+
+    /// A request waits once, until the first deadline it was given; then it is refused.
+    fn stop(&mut self, policy: &Policy, rule: &Rule, unverified: Unverified, now: Timestamp) -> Stop {
+        match unverified {
+            Unverified::Wait { until, .. } if now < *self.waits_until.get_or_insert(until) => {
+                Stop::Wait(until)
+            }
+            Unverified::Refused(reason) | Unverified::Wait { otherwise: reason, .. } => {
+                refuse(policy, rule, reason, &[]).into()
+            }
+        }
     }
 
     fn read_line<'a>(

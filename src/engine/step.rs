@@ -24,6 +24,9 @@ pub enum Step<'a> {
     Forward(Changes<'a>),
     /// Answer it here.
     Reply(Box<Reply>),
+    /// Decide it again when something that was called for has arrived, and now and then until then. It is not
+    /// let go before.
+    Wait,
 }
 
 /// Changes to the headers of a forwarded request. Removals come first.

@@ -73,6 +73,7 @@ unsafe extern "C" {
         size: *mut usize,
     ) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
 }
 
 /// Runs a call that returns bytes. `Ok(None)`: the host has none.
@@ -203,6 +204,13 @@ pub(super) fn call_foreign_function(name: &str, argument: &[u8]) -> Result<Optio
     returning_bytes(|data, size| unsafe {
         proxy_call_foreign_function(name.as_ptr(), name.len(), argument.as_ptr(), argument.len(), data, size)
     })
+}
+
+/// Lets the paused request of the effective context go on, once the callback that we are in has returned.
+pub(super) fn resume_request() -> Result<(), Failed> {
+    const REQUEST: u32 = 0;
+    // SAFETY: no memory is passed.
+    done(unsafe { proxy_continue_stream(REQUEST) })
 }
 
 /// Adds to a counter. A lost count is not worth failing a request for.

@@ -14,6 +14,8 @@ mod root;
 #[cfg(target_family = "wasm")]
 mod services;
 #[cfg(target_family = "wasm")]
+mod serving;
+#[cfg(target_family = "wasm")]
 mod stats;
 
 #[cfg(target_family = "wasm")]

@@ -1,0 +1,223 @@
+//! What the root and the streams of one configuration share: the gate, calls under way, requests that wait.
+
+use std::{
+    cell::RefCell,
+    rc::{Rc, Weak},
+};
+
+use hashbrown::HashMap;
+use log::{info, warn};
+use proxy_wasm::hostcalls;
+
+use super::{abi, services, stats::Stats, wire};
+use crate::{
+    call::{Call, Outcome},
+    engine::{Changes, Exchange, Gate, Purpose, Step},
+    problem::{Challenges, Reason, Reply},
+    request::RequestHead,
+};
+
+/// The filter state, seen by other filters as `wasm.portcullis`, that says that this module allowed the request.
+/// Only a module can set it, so Envoy's own rbac filter behind this one can refuse whatever lacks it.
+const INTERLOCK: (&str, &str) = ("portcullis", "allowed");
+
+/// One configuration of the filter on one thread.
+pub(super) struct Serving {
+    pub(super) gate: Gate,
+    pub(super) stats: Stats,
+    /// Calls under way, by the host's token.
+    calls: RefCell<HashMap<u32, Pending>>,
+    /// Requests that wait, by stream. What a stream that is gone left here is skipped.
+    waiting: RefCell<HashMap<u32, Weak<RefCell<Exchange>>>>,
+}
+
+struct Pending {
+    purpose: Purpose,
+    max_answer: usize,
+    /// The stream that sent it: the SDK drops the answer when that stream is gone.
+    sender: Option<u32>,
+}
+
+/// What became of a request for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decided {
+    Forward,
+    Answered,
+    Wait,
+}
+
+impl Serving {
+    pub(super) fn new(gate: Gate, stats: Stats) -> Self {
+        Self { gate, stats, calls: RefCell::default(), waiting: RefCell::default() }
+    }
+
+    /// Decides the request of the host's effective context and carries the decision out, but for letting it go
+    /// on. Whatever the host does not give refuses the request.
+    pub(super) fn decide(&self, stream: u32, exchange: &Rc<RefCell<Exchange>>) -> Decided {
+        self.try_decide(stream, exchange).unwrap_or_else(|reason| {
+            answer(&Reply::refusal(reason, Challenges::default()));
+            Decided::Answered
+        })
+    }
+
+    fn try_decide(&self, stream: u32, exchange: &Rc<RefCell<Exchange>>) -> Result<Decided, Reason> {
+        let policy = self.gate.policy();
+        let bytes = abi::request_headers().map_err(|_| Reason::StateUnavailable)?;
+        let headers = wire::parse_pairs(&bytes).ok_or(Reason::MalformedRequest)?;
+        let head = RequestHead {
+            headers,
+            remote_address: policy
+                .needs_remote_address()
+                .then(|| abi::property("source\0address"))
+                .flatten()
+                .and_then(|text| wire::parse_address(&text)),
+            // Plaintext connections have no TLS version.
+            tls: policy.needs_connection()
+                && abi::property("connection\0tls_version").is_some_and(|version| !version.is_empty()),
+        };
+        let around = services::around();
+        let verdict = exchange.borrow_mut().on_request(&self.gate, &head, &around);
+        match (&verdict.record, verdict.reason) {
+            (Some(record), Some(_)) => warn!("{record}"),
+            (Some(record), None) => info!("{record}"),
+            (None, _) => {}
+        }
+        match verdict.step {
+            Step::Forward(changes) => {
+                apply(&changes).map_err(|_| Reason::StateUnavailable)?;
+                self.stats.count(None, verdict.evicted);
+                Ok(Decided::Forward)
+            }
+            Step::Reply(reply) => {
+                self.stats.count(verdict.reason, verdict.evicted);
+                answer(&reply);
+                Ok(Decided::Answered)
+            }
+            Step::Wait => {
+                self.waiting.borrow_mut().insert(stream, Rc::downgrade(exchange));
+                Ok(Decided::Wait)
+            }
+        }
+    }
+
+    /// Decides every waiting request again. Called whenever something that one may wait for could have happened,
+    /// and now and then, so that each meets its own deadline.
+    pub(super) fn wake(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        for (stream, exchange) in waiting {
+            let Some(exchange) = exchange.upgrade() else { continue };
+            // A stream that is gone has no context.
+            if hostcalls::set_effective_context(stream).is_err() {
+                continue;
+            }
+            if self.decide(stream, &exchange) == Decided::Forward && abi::resume_request().is_err() {
+                warn!("a request could not be resumed");
+            }
+        }
+    }
+
+    /// Sends `calls`. `sender` is the stream on whose behalf the host calls us, if any.
+    pub(super) fn send(&self, calls: impl IntoIterator<Item = (Purpose, Call)>, sender: Option<u32>) {
+        for (purpose, call) in calls {
+            let endpoint = &call.endpoint;
+            let mut headers = vec![
+                (":method", call.method),
+                (":scheme", endpoint.scheme),
+                (":authority", &endpoint.authority),
+                (":path", &endpoint.path),
+            ];
+            headers.extend(call.headers.iter().map(|(name, value)| (*name, value.as_str())));
+            let body = (!call.body.is_empty()).then_some(call.body.as_slice());
+            match hostcalls::dispatch_http_call(&call.cluster, headers, body, vec![], call.timeout) {
+                Ok(token) => {
+                    let pending = Pending { purpose, max_answer: call.max_answer, sender };
+                    self.calls.borrow_mut().insert(token, pending);
+                }
+                Err(status) => {
+                    warn!("cluster \"{}\" took no request: {status:?}", call.cluster);
+                    self.report(purpose, Outcome::Failed);
+                }
+            }
+        }
+    }
+
+    /// Takes the answer to a call.
+    pub(super) fn on_call_response(&self, token: u32, headers: usize, size: usize) {
+        let Some(call) = self.calls.borrow_mut().remove(&token) else { return };
+        // A reset within the body leaves no headers.
+        let answer = if headers == 0 { Err(abi::Failed) } else { Answer::read(size, call.max_answer) };
+        let parsed = answer.as_ref().ok().and_then(|answer| answer.parts());
+        let outcome = parsed.as_ref().map_or(Outcome::Failed, |(status, headers, body)| Outcome::Answer {
+            status: *status,
+            headers,
+            body,
+        });
+        self.report(call.purpose, outcome);
+        self.wake();
+    }
+
+    /// A stream ends: answers to its calls will not be heard.
+    pub(super) fn forget(&self, stream: u32) {
+        self.waiting.borrow_mut().remove(&stream);
+        let unheard: Vec<Pending> = self
+            .calls
+            .borrow_mut()
+            .extract_if(|_, call| call.sender == Some(stream))
+            .map(|(_, call)| call)
+            .collect();
+        for call in unheard {
+            self.report(call.purpose, Outcome::Failed);
+        }
+    }
+
+    fn report(&self, purpose: Purpose, outcome: Outcome<'_>) {
+        for message in self.gate.on_answer(purpose, outcome, &services::around()) {
+            warn!("{message}");
+        }
+    }
+}
+
+/// Carries out every change and sets the interlock last: if anything fails before, nothing opens it.
+fn apply(changes: &Changes<'_>) -> Result<(), abi::Failed> {
+    for name in &changes.remove {
+        abi::remove_request_header(name)?;
+    }
+    for (name, value) in &changes.set {
+        abi::set_request_header(name, value.as_str().as_bytes())?;
+    }
+    abi::set_filter_state(INTERLOCK.0, INTERLOCK.1)
+}
+
+/// Answers the request. If even that fails the request stays paused, and Envoy's time-outs end it.
+pub(super) fn answer(reply: &Reply) {
+    let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let sent = wire::write_pairs(headers).ok_or(abi::Failed).and_then(|headers| {
+        abi::send_local_response(reply.status, reply.details, &reply.body, &headers, reply.grpc_status)
+    });
+    if sent.is_err() {
+        warn!("an answer could not be sent; the request stays refused");
+    }
+}
+
+/// The answer to a call, as bytes.
+struct Answer {
+    headers: Vec<u8>,
+    body: Vec<u8>,
+}
+
+type Parts<'a> = (u16, Vec<(&'a [u8], &'a [u8])>, &'a [u8]);
+
+impl Answer {
+    /// Envoy buffers whatever arrives; of what is too large, just enough is copied to be refused as such.
+    fn read(size: usize, max: usize) -> Result<Self, abi::Failed> {
+        let size = size.min(max.saturating_add(1));
+        let body = if size == 0 { Vec::new() } else { abi::call_response_body(size)? };
+        Ok(Self { headers: abi::call_response_headers()?, body })
+    }
+
+    fn parts(&self) -> Option<Parts<'_>> {
+        let headers = wire::parse_pairs(&self.headers)?;
+        let status = headers.iter().find(|(name, _)| *name == b":status")?.1;
+        Some((str::from_utf8(status).ok()?.parse().ok()?, headers, &self.body))
+    }
+}
