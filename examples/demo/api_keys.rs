@@ -28,7 +28,8 @@ pub(crate) fn load(settings: &Settings) -> Result<Vec<(String, String)>> {
     let text = settings.read(FILE)?;
     text.lines()
         .map(|line| {
-            let (name, key) = line.split_once(' ').ok_or_else(|| format!("{FILE} holds a line that is not `name key`"))?;
+            let (name, key) =
+                line.split_once(' ').ok_or_else(|| format!("{FILE} holds a line that is not `name key`"))?;
             Ok((name.to_owned(), key.to_owned()))
         })
         .collect()

@@ -38,7 +38,8 @@ fn certificates(settings: &Settings) -> Result<()> {
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     authority.not_before = date_time_ymd(2025, 1, 1);
     authority.not_after = date_time_ymd(2045, 1, 1);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().map_err(failed)?).map_err(failed)?;
+    let authority =
+        CertifiedIssuer::self_signed(authority, KeyPair::generate().map_err(failed)?).map_err(failed)?;
 
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut server = CertificateParams::new(names).map_err(failed)?;
@@ -57,7 +58,9 @@ fn certificates(settings: &Settings) -> Result<()> {
 }
 
 fn signing_keys(settings: &Settings) -> Result<()> {
-    if settings.path("jwks.json").exists() && Kind::ALL.iter().all(|kind| settings.path(&pem_file(*kind)).exists()) {
+    if settings.path("jwks.json").exists()
+        && Kind::ALL.iter().all(|kind| settings.path(&pem_file(*kind)).exists())
+    {
         return Ok(());
     }
     let mut keys: Vec<Value> = Vec::new();

@@ -134,7 +134,9 @@ async fn until_serving(settings: &Settings) -> Result<()> {
         if status(settings.admin, "/ready").await.is_ok_and(|status| status == 200) {
             return match status(settings.http, "/").await {
                 // What Envoy answers while it has no filter.
-                Ok(500) => Err("Envoy has refused the filter or its policy; its log, above, says why".to_owned()),
+                Ok(500) => {
+                    Err("Envoy has refused the filter or its policy; its log, above, says why".to_owned())
+                }
                 Ok(_) => Ok(()),
                 Err(error) => Err(format!("Envoy does not answer: {error}")),
             };
@@ -154,7 +156,8 @@ async fn status(port: u16, path: &str) -> std::io::Result<u16> {
         Ok::<_, std::io::Error>(answer)
     };
     let answer = time::timeout(Duration::from_secs(5), exchange).await??;
-    let code = answer.get(9..12).and_then(|code| std::str::from_utf8(code).ok()).and_then(|code| code.parse().ok());
+    let code =
+        answer.get(9..12).and_then(|code| std::str::from_utf8(code).ok()).and_then(|code| code.parse().ok());
     code.ok_or_else(|| std::io::Error::other("no HTTP answer"))
 }
 

@@ -49,7 +49,10 @@ impl SigningKey {
                     [4, point @ ..] if point.len() == 64 => point.split_at(32),
                     _ => return Err("the public key is not an uncompressed P-256 point".to_owned()),
                 };
-                (pair.serialize_pem(), json!({"kty": "EC", "crv": "P-256", "x": base64url(x)?, "y": base64url(y)?}))
+                (
+                    pair.serialize_pem(),
+                    json!({"kty": "EC", "crv": "P-256", "x": base64url(x)?, "y": base64url(y)?}),
+                )
             }
             Kind::Ed25519 => {
                 let pair = pair(&rcgen::PKCS_ED25519)?;

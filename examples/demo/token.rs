@@ -28,7 +28,9 @@ pub(crate) fn from_env(settings: &Settings) -> Result<String> {
         None => LIFETIME,
         Some(text) => text.parse().map_err(|_| format!("EXP must be seconds from now, not `{text}`"))?,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| "the clock stands before 1970".to_owned())?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_err(|_| "the clock stands before 1970".to_owned())?;
     let now = i64::try_from(now.as_secs()).map_err(|_| "the clock is off".to_owned())?;
     let expires = now.saturating_add(lifetime);
 
