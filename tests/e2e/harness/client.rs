@@ -28,13 +28,25 @@ pub(crate) async fn try_http1_plain(address: SocketAddr, request: &Request) -> i
 
 /// HTTP/1.1 written and read by hand: no library stands between the test and the wire.
 pub(crate) async fn http1(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     request: &Request,
 ) -> io::Result<Answer> {
-    let answer = raw(stream, &http1_bytes(request)).await?;
-    parse_http1(&answer, request.method == "HEAD").ok_or_else(|| {
-        io::Error::other(format!("not an HTTP answer: {:?}", String::from_utf8_lossy(&answer)))
-    })
+    let exchange = async {
+        stream.write_all(&http1_bytes(request)).await?;
+        stream.flush().await?;
+        let mut answer = Vec::new();
+        // Not until the end of the connection: Envoy lingers for a second before it closes.
+        loop {
+            if let Some(answer) = parse_http1(&answer, request.method == "HEAD") {
+                return Ok(answer);
+            }
+            if stream.read_buf(&mut answer).await? == 0 {
+                let text = String::from_utf8_lossy(&answer).into_owned();
+                return Err(io::Error::other(format!("not a whole HTTP answer: {text:?}")));
+            }
+        }
+    };
+    timeout(ANSWER_WITHIN, exchange).await?
 }
 
 /// Writes `bytes` and reads until the other side closes.
@@ -80,6 +92,7 @@ fn http1_bytes(request: &Request) -> Vec<u8> {
     bytes
 }
 
+/// `None` while part of the answer is missing.
 fn parse_http1(bytes: &[u8], head_only: bool) -> Option<Answer> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let (head, rest) = bytes.split_at(end);
@@ -91,9 +104,15 @@ fn parse_http1(bytes: &[u8], head_only: bool) -> Option<Answer> {
             line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         })
         .collect::<Option<_>>()?;
+    let header =
+        |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let body = rest.get(4..)?;
-    let chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
-    let body = if chunked && !head_only { unchunk(body)? } else { body.to_vec() };
+    let body = match header("content-length").map(str::parse::<usize>) {
+        _ if head_only => Vec::new(),
+        _ if header("transfer-encoding") == Some("chunked") => unchunk(body)?,
+        Some(length) => body.get(..length.ok()?)?.to_vec(),
+        None => Vec::new(),
+    };
     Some(Answer { status, headers, body })
 }
 
