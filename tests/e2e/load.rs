@@ -120,7 +120,7 @@ async fn a_hundred_thousand_mixed_requests_are_each_answered_rightly() {
         });
     }
     for task in 0..HTTP1_TASKS {
-        let (mix, mut connection) = (mix.clone(), gateway.http1().await);
+        let (mix, mut connection) = (mix.clone(), gateway.http1());
         tasks.spawn(async move {
             for i in 0..each {
                 let expected = &mix[(HTTP2_TASKS + task + i) % mix.len()];

@@ -22,6 +22,7 @@ mod forwarding;
 mod load;
 mod paths;
 mod rate_limits;
+mod remote_keys;
 mod secrets;
 mod shipped_configs;
 mod tables;

@@ -43,7 +43,7 @@ fn policy() -> Value {
         ]},
         "rateLimits": [
             {"name": "burst", "key": ["route"], "limits": hourly(ADMITTED)},
-            {"name": "caller", "key": ["principal"], "limits": hourly(3), "tiers": {"gold": {"limits": hourly(6)}}},
+            {"name": "caller", "key": ["principal"], "limits": hourly(3), "tiers": [{"name": "gold", "limits": hourly(6)}]},
             {"name": "writes", "key": ["principal"], "limits": hourly(2), "methods": ["POST", "PUT"]},
             {"name": "header", "key": ["route", {"header": "x-tenant"}], "limits": hourly(2)},
             {"name": "wide", "key": ["route"], "limits": hourly(4)},
@@ -81,7 +81,7 @@ async fn of_a_concurrent_burst_exactly_as_many_pass_as_the_limit_says() {
     let gateway = gateway(&policy()).workers(2).start().await;
     let mut tasks = JoinSet::new();
     for _ in 0..16 {
-        let mut connection = gateway.http1().await;
+        let mut connection = gateway.http1();
         tasks.spawn(async move {
             let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
             for _ in 0..25 {

@@ -36,7 +36,7 @@ fn policy() -> Value {
                 "authenticate": {"anyOf": [{"jwt": "test"}, {"jwt": "hmac"}, "apiKey"]},
             })),
         ],
-        "logAllowed": true,
+        "decisionLog": {"allowed": true},
         "defaultAction": "Deny",
     })
 }

@@ -1,10 +1,6 @@
 //! Envoy's admin interface.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde_json::Value;
 
@@ -53,18 +49,5 @@ impl Admin {
             Some((name.to_owned(), value.parse().ok()?))
         };
         text.lines().filter_map(read).collect()
-    }
-
-    /// Waits until a counter is at least `value`.
-    pub(crate) async fn until(&self, name: &str, value: u64) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            let now = self.stat(name).await;
-            if now >= value {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{name} is {now}, not {value}");
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
     }
 }

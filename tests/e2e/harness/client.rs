@@ -153,24 +153,39 @@ impl Http2 {
     }
 }
 
-/// A connection that carries one HTTP/1.1 request after the other.
-pub(crate) struct Http1(hyper::client::conn::http1::SendRequest<Full<Bytes>>);
+/// A connection that carries one HTTP/1.1 request after the other, made anew when Envoy ends it.
+pub(crate) struct Http1 {
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+    sender: Option<hyper::client::conn::http1::SendRequest<Full<Bytes>>>,
+}
 
 impl Http1 {
-    pub(crate) async fn connect(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let stream = TokioIo::new(tls(address, config).await?);
-        let (sender, connection) =
-            hyper::client::conn::http1::handshake(stream).await.map_err(io::Error::other)?;
-        tokio::spawn(connection);
-        Ok(Self(sender))
+    pub(crate) fn new(address: SocketAddr, config: Arc<ClientConfig>) -> Self {
+        Self { address, config, sender: None }
     }
 
     pub(crate) async fn send(&mut self, request: &Request) -> io::Result<Answer> {
         let exchange = async {
-            self.0.ready().await.map_err(io::Error::other)?;
+            let mut sender = match self.sender.take() {
+                Some(sender) => sender,
+                None => {
+                    let stream = TokioIo::new(tls(self.address, self.config.clone()).await?);
+                    let (sender, connection) =
+                        hyper::client::conn::http1::handshake(stream).await.map_err(io::Error::other)?;
+                    tokio::spawn(connection);
+                    sender
+                }
+            };
+            sender.ready().await.map_err(io::Error::other)?;
             let answer =
-                self.0.send_request(hyper_request(request, false)).await.map_err(io::Error::other)?;
-            collected(answer).await
+                sender.send_request(hyper_request(request, false)).await.map_err(io::Error::other)?;
+            let answer = collected(answer).await?;
+            // Envoy closes after it refused a request whose body it has not read.
+            if answer.header("connection") != Some("close") {
+                self.sender = Some(sender);
+            }
+            Ok(answer)
         };
         timeout(ANSWER_WITHIN, exchange).await?
     }

@@ -53,6 +53,8 @@ pub(crate) struct Options {
     pub(crate) watched: bool,
     /// The filter is switched off for every route, as a mistake would.
     pub(crate) disabled_by_route: bool,
+    /// There is no listener for plain HTTP.
+    pub(crate) https_only: bool,
     /// Where the cluster `jwks` is.
     pub(crate) jwks: Option<SocketAddr>,
 }
@@ -74,11 +76,15 @@ pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
             },
         },
     });
+    let mut listeners = vec![listener("https", options, Some(tls))];
+    if !options.https_only {
+        listeners.push(listener("http", options, None));
+    }
     json!({
         "node": {"id": "test", "cluster": "test"},
         "admin": {"address": address(([127, 0, 0, 1], 0).into())},
         "static_resources": {
-            "listeners": [listener("https", options, Some(tls)), listener("http", options, None)],
+            "listeners": listeners,
             "clusters": clusters,
         },
     })

@@ -4,7 +4,6 @@ use std::{fs, net::SocketAddr, path::Path, process::ExitStatus};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 
 use super::{
     admin::Admin,
@@ -39,7 +38,7 @@ pub(crate) struct Gateway {
     envoy: Envoy,
     pub(crate) upstream: Upstream,
     https: SocketAddr,
-    http: SocketAddr,
+    http: Option<SocketAddr>,
     options: Options,
     dir: TempDir,
 }
@@ -56,6 +55,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         normalize: false,
         watched: false,
         disabled_by_route: false,
+        https_only: false,
         jwks: None,
     };
     Builder { options, workers: 1 }
@@ -111,6 +111,12 @@ impl Builder {
         self
     }
 
+    /// One listener: a second one would load the filter a second time.
+    pub(crate) fn https_only(mut self) -> Self {
+        self.options.https_only = true;
+        self
+    }
+
     pub(crate) fn jwks(mut self, address: SocketAddr) -> Self {
         self.options.jwks = Some(address);
         self
@@ -129,7 +135,7 @@ impl Builder {
         let dir = self.lay_out(upstream.address);
         let envoy = Envoy::start(dir.path(), Path::new("envoy.json"), self.workers).await?;
         let listeners = envoy.admin().listeners().await;
-        let (https, http) = (listeners["https"], listeners["http"]);
+        let (https, http) = (listeners["https"], listeners.get("http").copied());
         Ok(Gateway { envoy, upstream, https, http, options: self.options, dir })
     }
 
@@ -166,7 +172,9 @@ impl Gateway {
                 client::http1(stream, request).await
             }
             Wire::Http2 => self.http2().await.send(request).await,
-            Wire::Plain => client::try_http1_plain(self.http, request).await,
+            Wire::Plain => {
+                client::try_http1_plain(self.http.expect("a listener for plain HTTP"), request).await
+            }
         };
         answer.unwrap_or_else(|error| panic!("{wire:?} {request:?}: {error}"))
     }
@@ -178,13 +186,8 @@ impl Gateway {
         client::raw(stream, bytes).await.unwrap()
     }
 
-    /// Without TLS.
-    pub(crate) async fn send_raw_plain(&self, bytes: &[u8]) -> Vec<u8> {
-        client::raw(TcpStream::connect(self.http).await.unwrap(), bytes).await.unwrap()
-    }
-
-    pub(crate) async fn http1(&self) -> client::Http1 {
-        client::Http1::connect(self.https, tls::client(&tls::IDENTITY.certificate, "http/1.1")).await.unwrap()
+    pub(crate) fn http1(&self) -> client::Http1 {
+        client::Http1::new(self.https, tls::client(&tls::IDENTITY.certificate, "http/1.1"))
     }
 
     pub(crate) async fn http2(&self) -> client::Http2 {
@@ -197,6 +200,10 @@ impl Gateway {
 
     pub(crate) fn log(&self) -> String {
         self.envoy.log()
+    }
+
+    pub(crate) fn has_plain_http(&self) -> bool {
+        self.http.is_some()
     }
 
     pub(crate) fn is_running(&mut self) -> bool {

@@ -5,10 +5,12 @@ pub(crate) mod client;
 pub(crate) mod envoy_config;
 pub(crate) mod gateway;
 pub(crate) mod issuer;
+pub(crate) mod key_server;
 pub(crate) mod policy;
 pub(crate) mod process;
 pub(crate) mod request;
 #[path = "../../../examples/demo/signing.rs"]
+#[expect(dead_code, reason = "the demo uses more of it")]
 pub(crate) mod signing;
 pub(crate) mod table;
 pub(crate) mod tls;

@@ -121,8 +121,4 @@ impl Seen {
     pub(crate) fn header_names(&self) -> Vec<&str> {
         self.0["headers"].as_object().expect("headers").keys().map(String::as_str).collect()
     }
-
-    pub(crate) fn text(&self) -> String {
-        self.0.to_string()
-    }
 }
