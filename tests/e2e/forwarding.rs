@@ -1,0 +1,209 @@
+//! What the upstream gets: who is calling, from the filter alone, and nothing that only the filter may know.
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    gateway::{Wire, gateway},
+    issuer::token,
+    policy::{anyone, api_key, api_key_entry, provider, rule, with_api_key, with_token},
+    request::{Request, get, post},
+    table::{Pair, hold, pair},
+};
+
+fn policy() -> Value {
+    let mut forwarding = provider();
+    forwarding["name"] = json!("forwarding");
+    forwarding["issuer"] = json!("https://forwarding.test");
+    forwarding["forward"] = json!(true);
+    forwarding["claimToHeaders"] = json!([{"claim": "tenant", "header": "x-tenant"}]);
+    json!({
+        "jwt": {"providers": [provider(), forwarding]},
+        "apiKeys": {"keys": [api_key_entry("plain", json!({}))]},
+        "rules": [
+            rule("open", "PathPrefix", "/open", anyone()),
+            rule("token", "Exact", "/token", with_token()),
+            rule("key", "Exact", "/key", with_api_key()),
+            rule("kept", "Exact", "/kept", json!({"authenticate": {"anyOf": [{"jwt": "forwarding"}]}})),
+        ],
+        "defaultAction": "Deny",
+    })
+}
+
+const MISSING: (u16, &str) = (401, "credentials_missing");
+
+/// A header that claims to be somebody.
+fn smuggling(request: Request) -> Request {
+    request.header("x-portcullis-subject", "root")
+}
+
+pub(crate) fn table() -> Vec<Pair> {
+    let alice = token("alice").scope("a b").roles(&["viewer", "editor"]).sign();
+    let as_alice = || get("/token").bearer(&alice);
+    let kept = token("bob").claim("iss", "https://forwarding.test");
+    let kept_token = kept.sign();
+    let mut rows = vec![
+        pair("identity", as_alice(), smuggling(get("/token")), MISSING)
+            .sees("x-portcullis-subject", "alice")
+            .sees("x-portcullis-kind", "jwt")
+            .sees("x-portcullis-scopes", "a b")
+            .sees("x-portcullis-roles", "viewer,editor")
+            .sees("x-portcullis-rule", "token")
+            .lacks("authorization"),
+        pair("nobody's identity", smuggling(get("/open")), smuggling(get("/closed")), (403, "no_rule"))
+            .lacks("x-portcullis-subject"),
+        pair("a smuggled subject", smuggling(as_alice()), smuggling(get("/token")), MISSING)
+            .sees("x-portcullis-subject", "alice"),
+        pair("twice", smuggling(smuggling(as_alice())), smuggling(smuggling(get("/token"))), MISSING)
+            .sees("x-portcullis-subject", "alice"),
+        pair(
+            "with an empty value first",
+            as_alice().header("x-portcullis-roles", "").header("x-portcullis-roles", "admin"),
+            get("/token").header("x-portcullis-roles", "admin"),
+            MISSING,
+        )
+        .sees("x-portcullis-roles", "viewer,editor"),
+        pair(
+            "a credential that nobody asked for",
+            get("/open").bearer(&alice).api_key(&api_key("plain")),
+            get("/closed").bearer(&alice),
+            (403, "no_rule"),
+        )
+        .lacks("authorization")
+        .lacks("x-api-key")
+        .lacks("x-portcullis-subject"),
+        pair(
+            "a token beside the key",
+            get("/key").api_key(&api_key("plain")),
+            get("/key").bearer(&alice),
+            MISSING,
+        )
+        .lacks("x-api-key"),
+        pair(
+            "a token that is kept",
+            get("/kept").bearer(&kept_token),
+            get("/token").bearer(&kept_token),
+            (401, "token_issuer"),
+        )
+        .sees("authorization", &format!("Bearer {kept_token}")),
+        pair(
+            "a claim as a header",
+            get("/kept").bearer(&kept.clone().claim("tenant", "t1").sign()).header("x-tenant", "t2"),
+            get("/kept").header("x-tenant", "t2"),
+            MISSING,
+        )
+        .sees("x-tenant", "t1"),
+        pair(
+            "a claim that is missing",
+            get("/kept").bearer(&kept.sign()).header("x-tenant", "t2"),
+            get("/kept"),
+            MISSING,
+        )
+        .lacks("x-tenant"),
+        pair(
+            "a claim with a line break",
+            get("/kept").bearer(&kept.clone().claim("tenant", "t1\r\nx-evil: 1").sign()),
+            get("/kept"),
+            MISSING,
+        )
+        .lacks("x-evil"),
+        pair(
+            "a subject with a line break",
+            as_alice(),
+            get("/token").bearer(&token("a\r\nx-evil: 1").sign()),
+            (401, "token_claims"),
+        )
+        .lacks("x-evil"),
+        pair(
+            "a subject that is not ASCII",
+            get("/token").bearer(&token("žofie").sign()),
+            get("/token"),
+            MISSING,
+        ),
+        pair(
+            "other headers stay",
+            get("/open").header("x-other", "1").header("x_other", "2"),
+            get("/closed"),
+            (403, "no_rule"),
+        )
+        .sees("x-other", "1")
+        .sees("x_other", "2"),
+        pair("cookies stay", get("/open").header("cookie", "a=1; b=2"), get("/closed"), (403, "no_rule"))
+            .sees("cookie", "a=1; b=2"),
+    ];
+    // Servers that read `_` as `-`, or names without regard to case, must not find one either.
+    for name in [
+        "X-Portcullis-Subject",
+        "X-PORTCULLIS-SUBJECT",
+        "x_portcullis_subject",
+        "x-portcullis_subject",
+        "X_Portcullis-SUBJECT",
+    ] {
+        rows.push(
+            pair(
+                "another spelling",
+                as_alice().header(name, "root"),
+                get("/token").header(name, "root"),
+                MISSING,
+            )
+            .sees("x-portcullis-subject", "alice")
+            .lacks("x_portcullis_subject")
+            .lacks("x-portcullis_subject")
+            .lacks("x_portcullis-subject"),
+        );
+    }
+    for name in ["x-portcullis-kind", "x-portcullis-scopes", "x-portcullis-roles", "x-portcullis-rule"] {
+        rows.push(
+            pair(
+                "each of the headers",
+                get("/open").header(name, "root"),
+                get("/closed").header(name, "root"),
+                (403, "no_rule"),
+            )
+            .lacks("x-portcullis-kind")
+            .lacks("x-portcullis-scopes")
+            .lacks("x-portcullis-roles")
+            .sees("x-portcullis-rule", "open"),
+        );
+    }
+    rows
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_upstream_sees_what_the_table_says() {
+    let gateway = gateway(&policy()).start().await;
+    hold(&gateway, &[Wire::Http1, Wire::Http2], &table()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_arrive_whole() {
+    let gateway = gateway(&policy()).start().await;
+    let body = "x".repeat(200_000);
+    let answer = gateway.send(&post("/open/upload").body(&body)).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.seen().body() == body);
+    let refused = gateway.send(&post("/token").body("x".repeat(1000))).await;
+    assert_eq!(refused.status, 401);
+    assert_eq!(gateway.upstream.count(), 1);
+}
+
+/// Names may be chosen; the ones that are not sent are still taken out.
+#[tokio::test(flavor = "multi_thread")]
+async fn identity_headers_can_be_named() {
+    let mut policy = policy();
+    policy["identityHeaders"] = json!({"subject": "x-user", "send": ["Subject"]});
+    let gateway = gateway(&policy).start().await;
+    let request = get("/token")
+        .bearer(&token("alice").sign())
+        .header("x_user", "root")
+        .header("x-portcullis-kind", "k");
+    let answer = gateway.send(&request).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let seen = answer.seen();
+    assert_eq!(seen.header("x-user"), ["alice"]);
+    let left: Vec<&str> = seen
+        .header_names()
+        .into_iter()
+        .filter(|name| name.contains("portcullis") || *name == "x_user")
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}

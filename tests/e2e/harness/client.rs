@@ -1,0 +1,222 @@
+//! Sends a request over a connection of its own and reads the answer.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream, rustls::ClientConfig};
+
+use super::request::{Answer, Request};
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+pub(crate) async fn tls(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    TlsConnector::from(config).connect("localhost".try_into().unwrap(), stream).await
+}
+
+pub(crate) async fn try_http1_plain(address: SocketAddr, request: &Request) -> io::Result<Answer> {
+    http1(TcpStream::connect(address).await?, request).await
+}
+
+/// HTTP/1.1 written and read by hand: no library stands between the test and the wire.
+pub(crate) async fn http1(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &Request,
+) -> io::Result<Answer> {
+    let exchange = async {
+        stream.write_all(&http1_bytes(request)).await?;
+        stream.flush().await?;
+        let mut answer = Vec::new();
+        // Not until the end of the connection: Envoy lingers for a second before it closes.
+        loop {
+            if let Some(answer) = parse_http1(&answer, request.method == "HEAD") {
+                return Ok(answer);
+            }
+            if stream.read_buf(&mut answer).await? == 0 {
+                let text = String::from_utf8_lossy(&answer).into_owned();
+                return Err(io::Error::other(format!("not a whole HTTP answer: {text:?}")));
+            }
+        }
+    };
+    timeout(ANSWER_WITHIN, exchange).await?
+}
+
+/// Writes `bytes` and reads until the other side closes.
+pub(crate) async fn raw(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    bytes: &[u8],
+) -> io::Result<Vec<u8>> {
+    let exchange = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await?;
+        let mut answer = Vec::new();
+        match stream.read_to_end(&mut answer).await {
+            // Some servers end TLS without saying so.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !answer.is_empty() => {}
+            // Envoy resets after an early answer while a body is still on its way.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && !answer.is_empty() => {}
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        Ok(answer)
+    };
+    timeout(ANSWER_WITHIN, exchange).await?
+}
+
+fn http1_bytes(request: &Request) -> Vec<u8> {
+    let mut bytes = format!("{} {} HTTP/1.1\r\n", request.method, request.target).into_bytes();
+    let mut line = |name: &str, value: &[u8]| {
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value);
+        bytes.extend_from_slice(b"\r\n");
+    };
+    line("host", request.authority.as_bytes());
+    for (name, value) in &request.headers {
+        line(name, value);
+    }
+    line("connection", b"close");
+    if !request.body.is_empty() {
+        line("content-length", request.body.len().to_string().as_bytes());
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(&request.body);
+    bytes
+}
+
+/// `None` while part of the answer is missing.
+fn parse_http1(bytes: &[u8], head_only: bool) -> Option<Answer> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let (head, rest) = bytes.split_at(end);
+    let head = String::from_utf8_lossy(head).into_owned();
+    let mut lines = head.split("\r\n");
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let headers: Vec<(String, String)> = lines
+        .map(|line| {
+            line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        })
+        .collect::<Option<_>>()?;
+    let header =
+        |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    let body = rest.get(4..)?;
+    let body = match header("content-length").map(str::parse::<usize>) {
+        _ if head_only => Vec::new(),
+        _ if header("transfer-encoding") == Some("chunked") => unchunk(body)?,
+        Some(length) => body.get(..length.ok()?)?.to_vec(),
+        None => Vec::new(),
+    };
+    Some(Answer { status, headers, body })
+}
+
+/// RFC 9112 section 7.1, without extensions and trailers.
+fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|window| window == b"\r\n")?;
+        let size = usize::from_str_radix(str::from_utf8(&rest[..end]).ok()?, 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(rest.get(end + 2..end + 2 + size)?);
+        rest = rest.get(end + 2 + size + 2..)?;
+    }
+}
+
+/// A connection that carries many HTTP/2 requests.
+#[derive(Clone)]
+pub(crate) struct Http2(hyper::client::conn::http2::SendRequest<Full<Bytes>>);
+
+impl Http2 {
+    pub(crate) async fn connect(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let stream = TokioIo::new(tls(address, config).await?);
+        let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream)
+            .await
+            .map_err(io::Error::other)?;
+        tokio::spawn(connection);
+        Ok(Self(sender))
+    }
+
+    pub(crate) async fn send(&mut self, request: &Request) -> io::Result<Answer> {
+        let exchange = async {
+            let answer = self.0.send_request(hyper_request(request, true)).await.map_err(io::Error::other)?;
+            collected(answer).await
+        };
+        timeout(ANSWER_WITHIN, exchange).await?
+    }
+}
+
+/// A connection that carries one HTTP/1.1 request after the other, made anew when Envoy ends it.
+pub(crate) struct Http1 {
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+    sender: Option<hyper::client::conn::http1::SendRequest<Full<Bytes>>>,
+}
+
+impl Http1 {
+    pub(crate) fn new(address: SocketAddr, config: Arc<ClientConfig>) -> Self {
+        Self { address, config, sender: None }
+    }
+
+    pub(crate) async fn send(&mut self, request: &Request) -> io::Result<Answer> {
+        let exchange = async {
+            let mut sender = match self.sender.take() {
+                Some(sender) => sender,
+                None => {
+                    let stream = TokioIo::new(tls(self.address, self.config.clone()).await?);
+                    let (sender, connection) =
+                        hyper::client::conn::http1::handshake(stream).await.map_err(io::Error::other)?;
+                    tokio::spawn(connection);
+                    sender
+                }
+            };
+            sender.ready().await.map_err(io::Error::other)?;
+            let answer =
+                sender.send_request(hyper_request(request, false)).await.map_err(io::Error::other)?;
+            let answer = collected(answer).await?;
+            // Envoy closes after it refused a request whose body it has not read.
+            if answer.header("connection") != Some("close") {
+                self.sender = Some(sender);
+            }
+            Ok(answer)
+        };
+        timeout(ANSWER_WITHIN, exchange).await?
+    }
+}
+
+fn hyper_request(request: &Request, absolute: bool) -> hyper::Request<Full<Bytes>> {
+    let uri = if absolute {
+        format!("https://{}{}", request.authority, request.target)
+    } else {
+        request.target.clone()
+    };
+    let mut built = hyper::Request::builder().method(request.method.as_str()).uri(uri);
+    if !absolute {
+        built = built.header("host", &request.authority);
+    }
+    for (name, value) in &request.headers {
+        built = built.header(name.as_str(), value.as_slice());
+    }
+    built.body(Full::new(Bytes::from(request.body.clone()))).expect("a request that HTTP/2 can carry")
+}
+
+async fn collected(answer: hyper::Response<hyper::body::Incoming>) -> io::Result<Answer> {
+    let (head, body) = answer.into_parts();
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    Ok(Answer {
+        status: head.status.as_u16(),
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
+            .collect(),
+        body: body.collect().await.map_err(io::Error::other)?.to_bytes().to_vec(),
+    })
+}

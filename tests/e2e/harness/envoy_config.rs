@@ -1,0 +1,205 @@
+//! Envoy's configuration for a test, as JSON (which Envoy reads as readily as YAML).
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+const TYPE: &str = "type.googleapis.com/envoy.extensions";
+const WASM: &str = "filters.http.wasm.v3.Wasm";
+
+/// How the policy reaches the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As text, in a `StringValue`.
+    Json,
+    /// As Envoy's users write it in YAML: a `Struct`.
+    Struct,
+}
+
+/// What stands in `failure_policy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailurePolicy {
+    Closed,
+    Open,
+    Reload,
+}
+
+impl FailurePolicy {
+    pub(crate) const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::Reload];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "FAIL_CLOSED",
+            Self::Open => "FAIL_OPEN",
+            Self::Reload => "FAIL_RELOAD",
+        }
+    }
+}
+
+/// What differs between tests.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// The policy as written; text need not even be JSON.
+    pub(crate) policy: String,
+    pub(crate) form: Form,
+    pub(crate) failure_policy: FailurePolicy,
+    /// The module's file.
+    pub(crate) wasm: String,
+    /// `PORTCULLIS_FAULT` of the module's test build.
+    pub(crate) fault: Option<String>,
+    /// Envoy's own normalization of paths.
+    pub(crate) normalize: bool,
+    /// The filter comes from the watched file `filter.json` instead of standing in the configuration.
+    pub(crate) watched: bool,
+    /// The filter is switched off for every route, as a mistake would.
+    pub(crate) disabled_by_route: bool,
+    /// There is no listener for plain HTTP.
+    pub(crate) https_only: bool,
+    /// Where the cluster `jwks` is.
+    pub(crate) jwks: Option<SocketAddr>,
+}
+
+/// The whole of `envoy.json`.
+pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
+    let mut clusters = vec![cluster("upstream", upstream)];
+    clusters.extend(options.jwks.map(|address| cluster("jwks", address)));
+    let tls = json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": format!("{TYPE}.transport_sockets.tls.v3.DownstreamTlsContext"),
+            "common_tls_context": {
+                "alpn_protocols": ["h2", "http/1.1"],
+                "tls_certificates": [{
+                    "certificate_chain": {"filename": "server.pem"},
+                    "private_key": {"filename": "server-key.pem"},
+                }],
+            },
+        },
+    });
+    let mut listeners = vec![listener("https", options, Some(tls))];
+    if !options.https_only {
+        listeners.push(listener("http", options, None));
+    }
+    json!({
+        "node": {"id": "test", "cluster": "test"},
+        "admin": {"address": address(([127, 0, 0, 1], 0).into())},
+        "static_resources": {
+            "listeners": listeners,
+            "clusters": clusters,
+        },
+    })
+}
+
+fn listener(name: &str, options: &Options, transport: Option<Value>) -> Value {
+    let mut chain = json!({"filters": [{
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": connection_manager(options),
+    }]});
+    if let Some(transport) = transport {
+        chain["transport_socket"] = transport;
+    }
+    json!({
+        "name": name,
+        "address": address(([127, 0, 0, 1], 0).into()),
+        "filter_chains": [chain],
+        // With few connections the kernel's choice of worker is lopsided.
+        "connection_balance_config": {"exact_balance": {}},
+    })
+}
+
+fn connection_manager(options: &Options) -> Value {
+    let mut route = json!({"match": {"prefix": "/"}, "route": {"cluster": "upstream"}});
+    if options.disabled_by_route {
+        let off =
+            json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true});
+        route["typed_per_filter_config"] = json!({"portcullis": off});
+    }
+    let filter = if options.watched {
+        json!({"name": "portcullis", "config_discovery": {
+            "config_source": {
+                "resource_api_version": "V3",
+                "path_config_source": {"path": "filter.json", "watched_directory": {"path": "."}},
+            },
+            "type_urls": [format!("{TYPE}.{WASM}")],
+        }})
+    } else {
+        json!({"name": "portcullis", "typed_config": wasm(options)})
+    };
+    json!({
+        "@type": format!("{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
+        "stat_prefix": "test",
+        "use_remote_address": true,
+        "normalize_path": options.normalize,
+        "merge_slashes": options.normalize,
+        "stream_idle_timeout": "20s",
+        "route_config": {"name": "test", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [filter, interlock(), {
+            "name": "envoy.filters.http.router",
+            "typed_config": {"@type": format!("{TYPE}.filters.http.router.v3.Router")},
+        }],
+    })
+}
+
+/// The same as in every configuration in `envoy/`.
+fn interlock() -> Value {
+    let decided = json!({
+        "permissions": [{"any": true}],
+        "principals": [{"filter_state": {"key": "wasm.portcullis", "string_match": {"exact": "allowed"}}}],
+    });
+    json!({"name": "interlock", "typed_config": {
+        "@type": format!("{TYPE}.filters.http.rbac.v3.RBAC"),
+        "rules": {"action": "ALLOW", "policies": {"decided": decided}},
+    }})
+}
+
+fn wasm(options: &Options) -> Value {
+    let google = "type.googleapis.com/google.protobuf";
+    let configuration = match options.form {
+        Form::Json => json!({"@type": format!("{google}.StringValue"), "value": options.policy}),
+        Form::Struct => {
+            let policy: Value = serde_json::from_str(&options.policy).expect("a Struct is made from JSON");
+            json!({"@type": format!("{google}.Struct"), "value": policy})
+        }
+    };
+    let mut vm = json!({
+        "vm_id": "portcullis",
+        "runtime": "envoy.wasm.runtime.v8",
+        "code": {"local": {"filename": options.wasm}},
+    });
+    if let Some(fault) = &options.fault {
+        vm["environment_variables"] = json!({"key_values": {"PORTCULLIS_FAULT": fault}});
+    }
+    json!({
+        "@type": format!("{TYPE}.{WASM}"),
+        "config": {
+            "name": "portcullis",
+            "failure_policy": options.failure_policy.name(),
+            "vm_config": vm,
+            "configuration": configuration,
+        },
+    })
+}
+
+/// The whole of `filter.json`.
+pub(crate) fn watched_filter(options: &Options) -> Value {
+    json!({"resources": [{
+        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+        "name": "portcullis",
+        "typed_config": wasm(options),
+    }]})
+}
+
+fn cluster(name: &str, endpoint: SocketAddr) -> Value {
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [
+            {"endpoint": {"address": address(endpoint)}},
+        ]}]},
+    })
+}
+
+fn address(address: SocketAddr) -> Value {
+    json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
+}

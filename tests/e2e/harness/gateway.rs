@@ -1,0 +1,238 @@
+//! Envoy with the filter and a policy, and an upstream behind it.
+
+use std::{fs, net::SocketAddr, path::Path, process::ExitStatus};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    admin::Admin,
+    artifact, client,
+    envoy_config::{self, FailurePolicy, Form, Options},
+    process::{self, Envoy},
+    request::{Answer, Request},
+    tls,
+    upstream::Upstream,
+};
+
+/// How a request travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// HTTP/1.1 over TLS.
+    Http1,
+    /// HTTP/2 over TLS.
+    Http2,
+    /// HTTP/1.1 without TLS.
+    Plain,
+}
+
+/// A gateway to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Builder {
+    options: Options,
+    workers: u32,
+}
+
+pub(crate) struct Gateway {
+    // Ended before the upstream and its directory are gone.
+    envoy: Envoy,
+    pub(crate) upstream: Upstream,
+    https: SocketAddr,
+    http: Option<SocketAddr>,
+    options: Options,
+    dir: TempDir,
+}
+
+/// With `policy`, the module as it ships, one worker, and nothing that Envoy normalizes.
+pub(crate) fn gateway(policy: &Value) -> Builder {
+    let wasm = artifact("PORTCULLIS_WASM").display().to_string();
+    let options = Options {
+        policy: policy.to_string(),
+        form: Form::Json,
+        failure_policy: FailurePolicy::Closed,
+        wasm,
+        fault: None,
+        normalize: false,
+        watched: false,
+        disabled_by_route: false,
+        https_only: false,
+        jwks: None,
+    };
+    Builder { options, workers: 1 }
+}
+
+impl Builder {
+    pub(crate) fn workers(mut self, workers: u32) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    pub(crate) fn form(mut self, form: Form) -> Self {
+        self.options.form = form;
+        self
+    }
+
+    /// The policy as text, be it what it may.
+    pub(crate) fn policy_text(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.options.policy);
+        self
+    }
+
+    pub(crate) fn normalized_by_envoy(mut self) -> Self {
+        self.options.normalize = true;
+        self
+    }
+
+    /// The policy can be changed while the gateway runs.
+    pub(crate) fn watched(mut self) -> Self {
+        self.options.watched = true;
+        self
+    }
+
+    pub(crate) fn failure_policy(mut self, failure_policy: FailurePolicy) -> Self {
+        self.options.failure_policy = failure_policy;
+        self
+    }
+
+    /// The build of the module that fails on purpose, told how.
+    pub(crate) fn fault(mut self, fault: &str) -> Self {
+        self.options.wasm = artifact("PORTCULLIS_FAULTS_WASM").display().to_string();
+        self.options.fault = Some(fault.to_owned());
+        self
+    }
+
+    pub(crate) fn wasm(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.options.wasm);
+        self
+    }
+
+    pub(crate) fn disabled_by_route(mut self) -> Self {
+        self.options.disabled_by_route = true;
+        self
+    }
+
+    /// One listener: a second one would load the filter a second time.
+    pub(crate) fn https_only(mut self) -> Self {
+        self.options.https_only = true;
+        self
+    }
+
+    pub(crate) fn jwks(mut self, address: SocketAddr) -> Self {
+        self.options.jwks = Some(address);
+        self
+    }
+
+    pub(crate) async fn start(self) -> Gateway {
+        match self.try_start().await {
+            Ok(gateway) => gateway,
+            Err(log) => panic!("Envoy gave up; its log:\n{log}"),
+        }
+    }
+
+    /// The log of an Envoy that refuses its configuration is the error.
+    pub(crate) async fn try_start(self) -> Result<Gateway, String> {
+        let upstream = Upstream::start().await;
+        let dir = self.lay_out(upstream.address);
+        let envoy = Envoy::start(dir.path(), Path::new("envoy.json"), self.workers).await?;
+        let listeners = envoy.admin().listeners().await;
+        let (https, http) = (listeners["https"], listeners.get("http").copied());
+        Ok(Gateway { envoy, upstream, https, http, options: self.options, dir })
+    }
+
+    /// Envoy's verdict on the configuration, without starting; and its log.
+    pub(crate) fn validate(&self) -> (ExitStatus, String) {
+        let dir = self.lay_out(([127, 0, 0, 1], 9).into());
+        process::validate(dir.path(), Path::new("envoy.json"))
+    }
+
+    fn lay_out(&self, upstream: SocketAddr) -> TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        write("server.pem", &tls::IDENTITY.certificate);
+        write("server-key.pem", &tls::IDENTITY.key);
+        write("envoy.json", &envoy_config::bootstrap(&self.options, upstream).to_string());
+        if self.options.watched {
+            write("filter.json", &envoy_config::watched_filter(&self.options).to_string());
+        }
+        dir
+    }
+}
+
+impl Gateway {
+    /// Sends over HTTP/1.1 and TLS.
+    pub(crate) async fn send(&self, request: &Request) -> Answer {
+        self.send_over(Wire::Http1, request).await
+    }
+
+    pub(crate) async fn send_over(&self, wire: Wire, request: &Request) -> Answer {
+        let authority = &tls::IDENTITY.certificate;
+        let answer = match wire {
+            Wire::Http1 => {
+                let stream = client::tls(self.https, tls::client(authority, "http/1.1")).await.unwrap();
+                client::http1(stream, request).await
+            }
+            Wire::Http2 => self.http2().await.send(request).await,
+            Wire::Plain => {
+                client::try_http1_plain(self.http.expect("a listener for plain HTTP"), request).await
+            }
+        };
+        answer.unwrap_or_else(|error| panic!("{wire:?} {request:?}: {error}"))
+    }
+
+    /// Writes bytes that need not be HTTP and reads what comes back.
+    pub(crate) async fn send_raw(&self, bytes: &[u8]) -> Vec<u8> {
+        let stream =
+            client::tls(self.https, tls::client(&tls::IDENTITY.certificate, "http/1.1")).await.unwrap();
+        client::raw(stream, bytes).await.unwrap()
+    }
+
+    pub(crate) fn http1(&self) -> client::Http1 {
+        client::Http1::new(self.https, tls::client(&tls::IDENTITY.certificate, "http/1.1"))
+    }
+
+    pub(crate) async fn http2(&self) -> client::Http2 {
+        client::Http2::connect(self.https, tls::client(&tls::IDENTITY.certificate, "h2")).await.unwrap()
+    }
+
+    pub(crate) fn admin(&self) -> &Admin {
+        self.envoy.admin()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.envoy.log()
+    }
+
+    pub(crate) fn has_plain_http(&self) -> bool {
+        self.http.is_some()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.envoy.is_running()
+    }
+
+    /// Hands Envoy another policy and waits for its verdict: whether the policy is in force.
+    pub(crate) async fn change_policy(&self, policy: &str) -> bool {
+        const STATS: &str = "extension_config_discovery.http_filter.portcullis.";
+        let counts = async || {
+            let stats = self.admin().stats().await;
+            let count = |name: &str| stats.get(&format!("{STATS}{name}")).copied().unwrap_or(0);
+            (count("config_reload"), count("config_fail"))
+        };
+        let (reloads, failures) = counts().await;
+        let options = Options { policy: policy.to_owned(), ..self.options.clone() };
+        let fresh = self.dir.path().join("filter.json.new");
+        fs::write(&fresh, envoy_config::watched_filter(&options).to_string()).unwrap();
+        fs::rename(&fresh, self.dir.path().join("filter.json")).unwrap();
+        for _ in 0..400 {
+            let (reloads_now, failures_now) = counts().await;
+            if failures_now > failures {
+                return false;
+            }
+            if reloads_now > reloads {
+                return true;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("Envoy took no notice of the new policy");
+    }
+}

@@ -1,0 +1,31 @@
+//! The filter as it is used: the built module in a real Envoy, asked over real connections.
+//!
+//! Run by `make test`, which builds the module, gets Envoy and says where both are.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    reason = "a step of the harness that fails is a test that fails"
+)]
+
+mod harness;
+
+mod api_keys;
+mod authorization;
+mod bad_policies;
+mod defaults;
+mod demo;
+mod failures;
+mod forwarding;
+mod load;
+mod paths;
+mod rate_limits;
+mod remote_keys;
+mod secrets;
+mod shipped_configs;
+mod tables;
+mod tokens;
+mod transport;

@@ -1,0 +1,117 @@
+//! No secret shows in a log, a stat, an answer, or at the upstream.
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    gateway::{Wire, gateway},
+    issuer::{SECRET, token},
+    now,
+    policy::{anyone, api_key, api_key_entry, provider, rule},
+    request::get,
+    signing::base64url,
+};
+
+fn policy() -> Value {
+    let hmac = json!({
+        "name": "hmac",
+        "issuer": "https://hmac.test",
+        "audiences": ["https://api.test"],
+        "algorithms": ["HS256"],
+        "symmetricKeys": [{"kid": "symmetric", "secret": base64url(SECRET).unwrap()}],
+        "extractFrom": {"headers": [{"name": "x-token"}], "cookies": ["session"], "params": ["access_token"]},
+    });
+    json!({
+        "jwt": {"providers": [provider(), hmac]},
+        "apiKeys": {
+            "extractFrom": {"headers": [{"name": "x-api-key"}], "cookies": ["api_key"], "params": ["api_key"]},
+            "keys": [
+                api_key_entry("good", json!({})),
+                api_key_entry("expired", json!({"expiresAt": "2024-01-01T00:00:00Z"})),
+                api_key_entry("disabled", json!({"disabled": true})),
+            ],
+        },
+        "rules": [
+            rule("open", "PathPrefix", "/open", anyone()),
+            rule("closed", "PathPrefix", "/closed", json!({
+                "authenticate": {"anyOf": [{"jwt": "test"}, {"jwt": "hmac"}, "apiKey"]},
+            })),
+        ],
+        "decisionLog": {"allowed": true},
+        "defaultAction": "Deny",
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_shows_anywhere() {
+    let gateway = gateway(&policy()).start().await;
+    let hmac = token("carol").algorithm(jsonwebtoken::Algorithm::HS256).claim("iss", "https://hmac.test");
+    let tokens = [
+        token("alice").sign(),
+        token("alice").forged().sign(),
+        token("alice").claim("exp", now() - 100).sign(),
+        token("alice").claim("aud", "https://other.test").sign(),
+        token("alice").claim("iss", "https://other.test").sign(),
+        token("alice").header("kid", "nobody").sign(),
+        token("alice").header("alg", "none").unsigned(),
+        hmac.sign(),
+        hmac.claim("exp", now() - 100).sign(),
+        "not-a-token-but-secret-anyway".to_owned(),
+    ];
+    let keys = ["good", "expired", "disabled", "unknown"].map(api_key);
+    let credentials: Vec<&String> = tokens.iter().chain(&keys).collect();
+
+    let mut shown = vec![];
+    for wire in [Wire::Http1, Wire::Http2, Wire::Plain] {
+        for path in ["/closed", "/open", "/nowhere"] {
+            for credential in &credentials {
+                let requests = [
+                    get(path).bearer(credential),
+                    get(path).header("x-token", credential),
+                    get(path).api_key(credential),
+                    get(path).header("cookie", format!("session={credential}")),
+                    get(path).header("cookie", format!("api_key={credential}")),
+                    get(&format!("{path}?access_token={credential}")),
+                    get(&format!("{path}?api_key={credential}")),
+                    get(path).api_key(credential).bearer(credential),
+                ];
+                for request in requests {
+                    // An allowed request's answer is what the upstream received.
+                    let answer = gateway.send_over(wire, &request).await;
+                    shown.push((
+                        format!("{wire:?} {} {:?}", request.target, request.headers),
+                        format!("{answer:?}"),
+                    ));
+                }
+            }
+        }
+    }
+    shown.push(("Envoy's log".to_owned(), gateway.log()));
+    for page in ["/stats", "/stats/prometheus", "/clusters", "/listeners"] {
+        shown.push((page.to_owned(), gateway.admin().text(page).await));
+    }
+
+    let mut secrets: Vec<String> = credentials.iter().map(|credential| (*credential).clone()).collect();
+    // A token's signature is as good as the token to whoever knows the rest.
+    secrets.extend(
+        tokens
+            .iter()
+            .filter_map(|token| token.rsplit('.').next())
+            .filter(|part| part.len() > 8)
+            .map(str::to_owned),
+    );
+    secrets.push(base64url(SECRET).unwrap());
+    secrets.push(String::from_utf8_lossy(SECRET).into_owned());
+    for (place, text) in &shown {
+        for secret in &secrets {
+            assert!(!text.contains(secret.as_str()), "`{secret}` shows in {place}: {text}");
+        }
+    }
+    // The policy that Envoy shows has hashes only.
+    let dump = gateway.admin().text("/config_dump").await;
+    assert!(dump.contains("sha256:"));
+    assert!(keys.iter().all(|key| !dump.contains(key.as_str())), "an API key shows in /config_dump");
+    // The decision records are there: this test has looked at something.
+    assert!(
+        gateway.log().contains("\"decision\":\"allow\"") && gateway.log().contains("\"decision\":\"deny\"")
+    );
+}

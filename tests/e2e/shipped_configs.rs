@@ -1,0 +1,89 @@
+//! The configurations in `envoy/` are right: Envoy says so of each, and a compose checker of the compose file.
+
+use std::{fs, path::Path, process::Command};
+
+use crate::{
+    demo,
+    harness::{artifact, process::validate, repository, tls::IDENTITY},
+};
+
+/// Every YAML file under `envoy/`, so that none is forgotten below.
+#[test]
+fn every_file_in_envoy_is_known_here() {
+    let mut found = Vec::new();
+    for folder in ["envoy", "envoy/demo"] {
+        for entry in fs::read_dir(repository().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                found.push(format!("{folder}/{}", path.file_name().unwrap().to_string_lossy()));
+            }
+        }
+    }
+    found.sort();
+    let known = [
+        "envoy/demo/envoy.yaml",
+        "envoy/demo/filter.yaml",
+        "envoy/demo/policy.yaml",
+        "envoy/demo/upstream.mjs",
+        "envoy/docker-compose.yaml",
+        "envoy/minimal.yaml",
+    ];
+    assert_eq!(found, known, "check what is new in this file");
+}
+
+#[test]
+fn every_envoy_configuration_has_the_interlock_behind_the_filter() {
+    for file in ["envoy/demo/envoy.yaml", "envoy/minimal.yaml"] {
+        let text = fs::read_to_string(repository().join(file)).unwrap();
+        let at = |needle: &str| text.find(needle).unwrap_or_else(|| panic!("{file} lacks `{needle}`"));
+        let (filter, lock) = (
+            at("- name: portcullis"),
+            at("{filter_state: {key: wasm.portcullis, string_match: {exact: allowed}}}"),
+        );
+        assert!(
+            filter < lock && lock < at("- name: envoy.filters.http.router"),
+            "{file}: the order of filters"
+        );
+    }
+}
+
+/// Its policy is in it, so this compiles the policy, too.
+#[test]
+fn envoy_takes_minimal_yaml() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    put("server.pem", &IDENTITY.certificate);
+    put("server-key.pem", &IDENTITY.key);
+    put("idp-ca.pem", &IDENTITY.certificate);
+    fs::copy(artifact("PORTCULLIS_WASM"), dir.path().join("portcullis.wasm")).unwrap();
+    let (status, log) = validate(dir.path(), &repository().join("envoy/minimal.yaml"));
+    assert!(status.success(), "{log}");
+}
+
+/// Rendered, for this machine and for the compose file. Its filter is loaded by the demo's own tests.
+#[test]
+fn envoy_takes_the_demos_configurations() {
+    let material = demo::set_up();
+    for name in ["envoy.yaml", "envoy-compose.yaml"] {
+        let (status, log) = validate(material.path(), Path::new(name));
+        assert!(status.success(), "{name}: {log}");
+    }
+}
+
+#[test]
+fn the_compose_file_follows_the_specification() {
+    let file = repository().join("envoy/docker-compose.yaml");
+    let checked = Command::new(artifact("PORTCULLIS_COMPOSE_CHECK"))
+        .args(["--builtin-schema", "vendor.compose-spec"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    // The schema does not look at paths.
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains(".demo/envoy-compose.yaml") && text.contains("./demo/upstream.mjs:"));
+    assert!(repository().join("envoy/demo/upstream.mjs").exists());
+    let published: Vec<&str> = text.lines().filter(|line| line.contains("PORT:-")).collect();
+    assert_eq!(published.len(), 3);
+    assert!(published.iter().all(|line| line.contains("\"127.0.0.1:")), "published on loopback only");
+}
