@@ -1,6 +1,6 @@
 //! Who is calling: finds the one credential of a request and has it verified.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use super::{Around, Gate, record::Trace};
 use crate::{
@@ -12,6 +12,9 @@ use crate::{
     request::{Location, Lookup, RequestHead, credential},
     time::Timestamp,
 };
+
+/// How long a request waits for keys that were never fetched yet, before it is refused.
+const KEYS_WAIT: Duration = Duration::from_secs(2);
 
 /// A verified principal with everything that each of its requests needs, made once.
 #[derive(Debug)]
@@ -109,7 +112,13 @@ pub(super) fn authenticate(
         (Lookup::One((token, location)), Lookup::Absent) => {
             verify_token(gate, access, &token, location, around).map_err(|error| {
                 trace.detail = Some(error.to_string());
-                Unverified::Refused(error.reason())
+                match error {
+                    JwtError::KeysUnavailable => Unverified::Wait {
+                        until: around.now.saturating_add(KEYS_WAIT),
+                        otherwise: error.reason(),
+                    },
+                    error => Unverified::Refused(error.reason()),
+                }
             })
         }
         (Lookup::Malformed, Lookup::Absent) => Err(Reason::TokenMalformed.into()),

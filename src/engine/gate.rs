@@ -20,6 +20,8 @@ pub struct Around<'a> {
     pub store: &'a dyn SharedStore,
     /// The host's crypto library.
     pub crypto: &'a dyn HostCrypto,
+    /// Whether the request may be told to wait; false when too many do.
+    pub may_wait: bool,
     /// Unpredictable bytes; `None` when there are none to be had.
     pub random: &'a dyn Fn() -> Option<[u8; 16]>,
 }

@@ -50,8 +50,8 @@ struct Refusal {
 #[derive(Debug)]
 enum Stop {
     Refuse(Refusal),
-    /// Something that was called for may arrive until then.
-    Wait(Timestamp),
+    /// Something that was called for may still arrive.
+    Wait,
 }
 
 impl<T: Into<Refusal>> From<T> for Stop {
@@ -93,7 +93,7 @@ impl Exchange {
                 reason: None,
                 evicted: trace.evicted,
             },
-            Err(Stop::Wait(_)) => {
+            Err(Stop::Wait) => {
                 Verdict { record: None, step: Step::Wait, reason: None, evicted: trace.evicted }
             }
             Err(Stop::Refuse(refusal)) => Verdict {
@@ -144,7 +144,7 @@ impl Exchange {
             Action::AllowAnyone => None,
             Action::Allow(access) => {
                 let caller = authenticate(gate, access, head, line.path.query(), around, trace);
-                let caller = caller.map_err(|unverified| self.stop(policy, rule, unverified, around.now))?;
+                let caller = caller.map_err(|unverified| self.stop(policy, rule, unverified, around))?;
                 trace.principal = Some(Rc::clone(&caller));
                 authorize(policy, rule, &caller, &matched)?;
                 Some(caller)
@@ -156,10 +156,12 @@ impl Exchange {
     }
 
     /// A request waits once, until the first deadline it was given; then it is refused.
-    fn stop(&mut self, policy: &Policy, rule: &Rule, unverified: Unverified, now: Timestamp) -> Stop {
+    fn stop(&mut self, policy: &Policy, rule: &Rule, unverified: Unverified, around: &Around<'_>) -> Stop {
         match unverified {
-            Unverified::Wait { until, .. } if now < *self.waits_until.get_or_insert(until) => {
-                Stop::Wait(until)
+            Unverified::Wait { until, .. }
+                if around.may_wait && around.now < *self.waits_until.get_or_insert(until) =>
+            {
+                Stop::Wait
             }
             Unverified::Refused(reason) | Unverified::Wait { otherwise: reason, .. } => {
                 refuse(policy, rule, reason, &[]).into()

@@ -65,7 +65,7 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let Some(serving) = &self.serving else { return };
-        serving.send(serving.gate.on_tick(&services::around()), None);
+        serving.send(serving.gate.on_tick(&services::around(false)), None);
         serving.wake();
     }
 

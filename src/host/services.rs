@@ -66,8 +66,8 @@ impl HostCrypto for Verifier {
 }
 
 /// Everything that the engine asks for, now.
-pub(super) fn around() -> Around<'static> {
-    Around { now: now(), store: &SharedData, crypto: &Verifier, random: &random }
+pub(super) fn around(may_wait: bool) -> Around<'static> {
+    Around { now: now(), store: &SharedData, crypto: &Verifier, may_wait, random: &random }
 }
 
 /// The time of the host's wall clock.

@@ -21,6 +21,9 @@ use crate::{
 /// Only a module can set it, so Envoy's own rbac filter behind this one can refuse whatever lacks it.
 const INTERLOCK: (&str, &str) = ("portcullis", "allowed");
 
+/// Most requests that wait at once on one thread; beyond that they are refused instead.
+const MAX_WAITING: usize = 1000;
+
 /// One configuration of the filter on one thread.
 pub(super) struct Serving {
     pub(super) gate: Gate,
@@ -75,7 +78,7 @@ impl Serving {
             tls: policy.needs_connection()
                 && abi::property("connection\0tls_version").is_some_and(|version| !version.is_empty()),
         };
-        let around = services::around();
+        let around = services::around(self.waiting.borrow().len() < MAX_WAITING);
         let verdict = exchange.borrow_mut().on_request(&self.gate, &head, &around);
         match (&verdict.record, verdict.reason) {
             (Some(record), Some(_)) => warn!("{record}"),
@@ -171,7 +174,7 @@ impl Serving {
     }
 
     fn report(&self, purpose: Purpose, outcome: Outcome<'_>) {
-        for message in self.gate.on_answer(purpose, outcome, &services::around()) {
+        for message in self.gate.on_answer(purpose, outcome, &services::around(false)) {
             warn!("{message}");
         }
     }
