@@ -41,7 +41,7 @@ test: build faults-build $(TOOLS) ## Unit tests, property tests, and the whole f
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
 	PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$(FAULTS_WASM) \
 	PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) PORTCULLIS_COMPOSE_CHECK=$(CURDIR)/$(COMPOSE_CHECK) \
-	cargo test
+	cargo test --lib --bins --examples --tests
 
 lint: wasm-target ## Formatting and clippy, natively and for the module
 	cargo fmt --check

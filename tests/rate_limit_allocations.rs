@@ -110,34 +110,3 @@ fn an_admitted_request_allocates_what_the_store_hands_over_and_no_more() {
     });
     assert_eq!(count, 4);
 }
-
-/// `cargo test --release --test rate_limit_allocations -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement, not a check"]
-#[expect(clippy::print_stdout, reason = "prints what it measured")]
-fn how_long_a_check_takes() {
-    let specs = [LimitSpec {
-        name: "one".into(),
-        key: vec![KeyPart::RemoteAddress],
-        windows: vec![WindowSpec { requests: 1_000_000, per: Duration::from_secs(1), burst: 1_000_000 }],
-        tiers: vec![],
-        methods: vec![],
-        before_authentication: false,
-        ipv4_prefix: 32,
-        ipv6_prefix: 64,
-    }];
-    let limiter = Limiter::compile(&specs, "portcullis").unwrap();
-    let store = Flat::default();
-    let secret = SlotSecret::load_or_create(&store, "portcullis", [7; 16]).unwrap();
-    let address = "192.0.2.1".parse().ok();
-    let subject =
-        Subject { remote_address: address, principal: None, rule: "r", method: "GET", headers: &NoHeaders };
-    let ids = [limiter.id("one").unwrap()];
-    let rounds = 500_000_u32;
-    let start = std::time::Instant::now();
-    for n in 0..rounds {
-        let now = Timestamp::from_nanos(1_000_000_000_000_000_000_u64.saturating_add(u64::from(n) * 1_000));
-        assert!(limiter.check(&ids, &subject, now, &store, &secret).unwrap().admitted());
-    }
-    println!("{:?} a check", start.elapsed() / rounds);
-}
