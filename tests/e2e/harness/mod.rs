@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod client;
 pub(crate) mod envoy_config;
 pub(crate) mod gateway;
+pub(crate) mod idp;
 pub(crate) mod issuer;
 pub(crate) mod key_server;
 pub(crate) mod policy;
