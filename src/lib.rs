@@ -6,7 +6,7 @@
 //! transport -> throttle before authentication -> authenticate -> authorize -> rate limit -> forward
 //! ```
 //!
-//! Imports point one way: `host` -> `engine` -> `policy` -> features -> leaves, and `config` -> `policy`.
+//! Imports point one way: `host` -> `engine` -> `policy` -> `config` -> features -> leaves.
 //! Only `host` names `proxy_wasm`; everything else takes bytes, time and stored state as arguments, so
 //! the same code runs in the module, in the native command and in tests.
 

@@ -2,6 +2,10 @@
 
 use std::cell::{OnceCell, RefCell};
 
+use super::{
+    bearer::Verified,
+    token_cache::{Limits, TokenCache},
+};
 use crate::{
     call::{Call, Outcome},
     crypto::HostCrypto,
@@ -11,6 +15,9 @@ use crate::{
     store::{SharedStore, StoreError},
     time::Timestamp,
 };
+
+/// How much of verified tokens one thread remembers: 1,000 in steady use with some room for others.
+const TOKENS: Limits = Limits { entries: 2048, bytes: 4 << 20 };
 
 /// What the engine asks of its host, for the length of one call.
 pub struct Around<'a> {
@@ -43,6 +50,8 @@ pub struct Gate {
     /// One place for each provider; `None` for those whose keys are in the policy.
     remote: Vec<Option<RefCell<RemoteKeys>>>,
     slot_secret: OnceCell<SlotSecret>,
+    /// `None` while there was no randomness to make it with; then nothing is remembered.
+    tokens: RefCell<Option<TokenCache<Verified>>>,
 }
 
 impl Gate {
@@ -58,6 +67,7 @@ impl Gate {
             policy,
             namespace: namespace.to_owned(),
             slot_secret: OnceCell::new(),
+            tokens: RefCell::new(None),
         }
     }
 
@@ -99,6 +109,38 @@ impl Gate {
                 unusable.iter().map(|key| format!("key set of \"{name}\": not used: {key}")).collect()
             }
             Err(error) => vec![format!("key set of \"{name}\": {error}")],
+        }
+    }
+
+    /// What came of verifying this very token with the keys that are in force now.
+    pub(super) fn remembered(&self, text: &str, around: &Around<'_>) -> Option<Verified> {
+        let is_current = |verified: &Verified, generation| {
+            self.key_generation(verified.provider(), around.now) == Some(generation)
+        };
+        self.tokens.borrow_mut().as_mut()?.find(text, is_current)
+    }
+
+    /// Remembers a token that was verified with the keys in force now.
+    pub(super) fn remember(&self, text: &str, verified: &Verified, around: &Around<'_>) {
+        let Some(generation) = self.key_generation(verified.provider(), around.now) else { return };
+        let mut tokens = self.tokens.borrow_mut();
+        if tokens.is_none() {
+            let Some([a, b, c, d, e, f, g, h, ..]) = (around.random)() else { return };
+            *tokens = Some(TokenCache::new(TOKENS, u64::from_le_bytes([a, b, c, d, e, f, g, h])));
+        }
+        if let Some(tokens) = tokens.as_mut() {
+            tokens.insert(text, generation, verified.clone());
+        }
+    }
+
+    /// Counts the key sets of a provider; `None` while it has none that may be used, whatever was verified before.
+    fn key_generation(&self, provider: usize, now: Timestamp) -> Option<u64> {
+        match self.remote.get(provider)? {
+            None => Some(0),
+            Some(remote) => {
+                let remote = remote.borrow();
+                remote.keys(now).map(|_| remote.generation())
+            }
         }
     }
 

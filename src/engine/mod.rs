@@ -2,12 +2,15 @@
 //! shared state, and carries out the [`Verdict`].
 
 mod authenticate;
+mod bearer;
+mod caller;
 mod forward;
 mod gate;
 mod record;
 mod step;
+mod token_cache;
 
-pub use authenticate::Caller;
+pub use caller::Caller;
 pub use gate::{Around, Gate, Purpose};
 pub use step::{Changes, Step, Text, Verdict};
 

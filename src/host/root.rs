@@ -9,7 +9,7 @@ use proxy_wasm::{
 };
 
 use super::{abi, http::Stream, services, serving::Serving, stats::Stats};
-use crate::{engine::Gate, policy::Policy};
+use crate::{crypto, engine::Gate, policy::Policy};
 
 /// How often key sets are looked after. Fetches are decided there, so this bounds how late they start.
 const TICK: Duration = Duration::from_millis(250);
@@ -36,9 +36,10 @@ impl RootContext for Root {
             return false;
         }
         let bytes = self.get_plugin_configuration().unwrap_or_default();
-        // The plugin's name is part of its configuration.
-        let name = abi::property("plugin_name").and_then(|name| String::from_utf8(name).ok());
-        let namespace = format!("portcullis/{}", name.unwrap_or_default());
+        // The plugin's name is part of its configuration. Its digest is always a short key, whatever the name.
+        let digest = crypto::sha256(&abi::property("plugin_name").unwrap_or_default());
+        let namespace: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let namespace = format!("portcullis/{namespace}");
         match Policy::compile(&bytes, &namespace) {
             Ok(policy) => {
                 let gate = Gate::new(policy, &namespace);

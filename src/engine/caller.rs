@@ -1,0 +1,74 @@
+//! A verified principal, with what is made of it once instead of on each request.
+
+use std::rc::Rc;
+
+use crate::{
+    identity::{Principal, header_text},
+    jwt::Provider,
+    rbac::{Grants, Vocabulary},
+};
+
+/// A verified principal with everything that each of its requests needs, made once.
+#[derive(Debug)]
+pub struct Caller {
+    /// Who it is.
+    pub principal: Principal,
+    /// What it holds of what rules ask for.
+    pub grants: Grants,
+    /// The index of the provider of its token; `None` for an API key.
+    pub(super) provider: Option<usize>,
+    /// Ready to send.
+    pub(super) headers: HeaderTexts,
+}
+
+/// Identity as header values.
+#[derive(Debug)]
+pub(super) struct HeaderTexts {
+    pub(super) subject: Rc<str>,
+    pub(super) scopes: Rc<str>,
+    pub(super) roles: Rc<str>,
+    /// The place of an entry in the provider's `claimToHeaders`, and the claim's value.
+    pub(super) claims: Vec<(usize, Rc<str>)>,
+}
+
+impl Caller {
+    /// The holder of an API key.
+    pub(crate) fn of_key(principal: Principal, vocabulary: &Vocabulary) -> Self {
+        Self::new(principal, vocabulary, None, Vec::new())
+    }
+
+    /// The bearer of a token that the provider at `index` has verified.
+    pub(super) fn of_token(
+        principal: Principal,
+        vocabulary: &Vocabulary,
+        index: usize,
+        provider: &Provider,
+    ) -> Self {
+        let claims = provider.claim_headers(&principal.claims);
+        let claims = claims.into_iter().map(|(place, value)| (place, value.into())).collect();
+        Self::new(principal, vocabulary, Some(index), claims)
+    }
+
+    fn new(
+        principal: Principal,
+        vocabulary: &Vocabulary,
+        provider: Option<usize>,
+        claims: Vec<(usize, Rc<str>)>,
+    ) -> Self {
+        let join = |names: &[Box<str>], separator: &str, also: &[u8]| {
+            let names: Vec<_> = names.iter().map(|name| header_text(name, also)).collect();
+            Rc::from(names.join(separator))
+        };
+        Self {
+            grants: vocabulary.grants(&principal),
+            provider,
+            headers: HeaderTexts {
+                subject: header_text(&principal.subject, b"").into(),
+                scopes: join(&principal.scopes, " ", b" "),
+                roles: join(&principal.roles, ",", b","),
+                claims,
+            },
+            principal,
+        }
+    }
+}
