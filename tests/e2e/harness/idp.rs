@@ -16,6 +16,7 @@ use super::{
     client, repository,
     request::{Answer, Request, get, request},
     signing::base64url,
+    tls,
 };
 
 /// Of every token but those for `urn:api:other`.
@@ -172,8 +173,15 @@ impl Idp {
     }
 
     pub(crate) async fn send(&self, request: &Request) -> Answer {
-        let request = request.clone().authority(&self.address.to_string());
-        client::try_http1_plain(self.address, &request).await.unwrap()
+        let (scheme, authority) = self.issuer.split_once("://").unwrap();
+        let request = request.clone().authority(authority);
+        let answer = if scheme == "https" {
+            let config = tls::client(&tls::IDENTITY.certificate, "http/1.1");
+            client::http1(client::tls(self.address, config).await.unwrap(), &request).await
+        } else {
+            client::try_http1_plain(self.address, &request).await
+        };
+        answer.unwrap()
     }
 
     /// As a browser: with the cookies that it was given.

@@ -10,12 +10,12 @@ import https from 'node:https';
 import { Provider } from 'oidc-provider';
 import { exportJWK, generateKeyPair } from 'jose';
 
-// certificate, key: PEM; HTTPS where given. redirectUris: of `spa` and `web`. clients: more of them.
-const options = { redirectUris: ['http://127.0.0.1:9/callback'], clients: [], ...JSON.parse(process.argv[2] ?? '{}') };
+// certificate, key: PEM; HTTPS where given. app: the origin of the web application. clients: more of them.
+const options = { app: 'https://localhost:8443', clients: [], ...JSON.parse(process.argv[2] ?? '{}') };
 const secure = options.certificate !== undefined;
 
 const AUDIENCE = 'https://api.test';
-const SCOPES = ['api:read', 'api:write'];
+const SCOPES = ['api:read', 'api:write', 'trips:read', 'trips:write'];
 const jwt = (alg, more) => ({
   scope: SCOPES.join(' '), audience: AUDIENCE, accessTokenTTL: 600, accessTokenFormat: 'jwt', jwt: { sign: { alg } }, ...more,
 });
@@ -27,6 +27,7 @@ const RESOURCES = {
   'urn:api:eddsa': jwt('EdDSA'),
   'urn:api:short': jwt('ES256', { accessTokenTTL: 2 }),
   'urn:api:other': jwt('ES256', { audience: 'https://elsewhere.test' }),
+  'https://api.example.com/trips': jwt('ES256', { audience: 'https://api.example.com/trips' }),
   'urn:api:opaque': { scope: SCOPES.join(' '), audience: AUDIENCE, accessTokenTTL: 600, accessTokenFormat: 'opaque' },
 };
 const ROLES = { admin: ['admin'], m2m: ['service'] };
@@ -52,8 +53,8 @@ function retire() {
 const secret = (client_id, more) => ({
   client_id, client_secret: `${client_id}-secret`, redirect_uris: [], response_types: [], grant_types: ['client_credentials'], ...more,
 });
-const login = (client_id, more) => ({
-  client_id, redirect_uris: options.redirectUris, response_types: ['code'], grant_types: ['authorization_code', 'refresh_token'], ...more,
+const login = (client_id, redirect_uri, more) => ({
+  client_id, redirect_uris: [redirect_uri], response_types: ['code'], grant_types: ['authorization_code', 'refresh_token'], ...more,
 });
 const configuration = () => ({
   jwks: { keys },
@@ -62,9 +63,11 @@ const configuration = () => ({
     // Introspects and revokes.
     secret('gateway', { grant_types: [] }),
     secret('m2m-mtls', { tls_client_certificate_bound_access_tokens: true }),
-    login('spa', { token_endpoint_auth_method: 'none', application_type: 'native' }),
+    login('spa', 'http://127.0.0.1:9/callback', { token_endpoint_auth_method: 'none', application_type: 'native' }),
     // Envoy's `oauth2` filter.
-    login('web', { client_secret: 'web-secret', token_endpoint_auth_method: 'client_secret_post' }),
+    login('web', `${options.app}/callback`, {
+      client_secret: 'web-secret', token_endpoint_auth_method: 'client_secret_post', post_logout_redirect_uris: [`${options.app}/`],
+    }),
     ...options.clients,
   ],
   scopes: ['openid', 'offline_access', ...SCOPES],
