@@ -1,10 +1,10 @@
 //! Requests of our own to other servers, over Envoy clusters, as values: the core says what to send and takes
 //! what came back; only the host sends.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-/// A request to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A request to send. Its `Debug` shows neither header values nor the body.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Call {
     /// The Envoy cluster.
     pub cluster: String,
@@ -20,6 +20,18 @@ pub struct Call {
     pub timeout: Duration,
     /// A longer body is cut off one byte after this, so that it is seen to be too long.
     pub max_answer: usize,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("cluster", &self.cluster)
+            .field("method", &self.method)
+            .field("endpoint", &self.endpoint)
+            .field("timeout", &self.timeout)
+            .field("max_answer", &self.max_answer)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What came of a [`Call`].

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Document, api_keys, identity_headers, input, jwt,
+    Document, Rejected, RuleSpec, api_keys, identity_headers, input, jwt,
     names::Definitions,
     rate_limits,
     reader::{Faults, Node, Object, Path, quoted},
@@ -11,7 +11,7 @@ use super::{
     scalar::{boolean, choice, text},
     transport,
 };
-use crate::fault::Fault;
+use crate::{jwt::ProviderSpec, rate_limit::LimitSpec};
 
 /// Reads a policy: JSON text or a serialized `google.protobuf.Struct`, at most [`super::MAX_POLICY_BYTES`].
 ///
@@ -19,27 +19,60 @@ use crate::fault::Fault;
 ///
 /// Every fault of form and every name that is unknown, repeated or out of place; never empty. Paths are those
 /// of the document as written.
-pub fn decode(bytes: &[u8]) -> Result<Document, Vec<Fault>> {
+pub fn decode(bytes: &[u8]) -> Result<Document, Rejected> {
     let faults = Faults::default();
+    let mut lists = Lists::default();
     let document = input::parse(bytes, &faults).and_then(|value| {
         let mut defs = Definitions::default();
-        Node { value, path: Path::Root, faults: &faults }.object(|o| document(o, &mut defs))
+        Node { value, path: Path::Root, faults: &faults }.object(|o| document(o, &mut defs, &mut lists))
     });
-    faults.judge(document)
+    match faults.judge(document) {
+        Ok(document) => Ok(Document {
+            providers: whole(lists.providers),
+            rate_limits: whole(lists.rate_limits),
+            rules: whole(lists.rules),
+            ..document
+        }),
+        Err(faults) => Err(Rejected {
+            faults,
+            providers: sound(lists.providers),
+            rate_limits: sound(lists.rate_limits),
+            rules: sound(lists.rules),
+        }),
+    }
+}
+
+/// The lists whose items the features judge; see [`Node::each`].
+#[derive(Default)]
+struct Lists {
+    providers: Vec<Option<ProviderSpec>>,
+    rate_limits: Vec<Option<LimitSpec>>,
+    rules: Vec<Option<RuleSpec>>,
+}
+
+/// Every item of a list without faults, so that none is missing.
+fn whole<T>(items: Vec<Option<T>>) -> Vec<T> {
+    items.into_iter().flatten().collect()
+}
+
+/// The items without faults, each with its place.
+fn sound<T>(items: Vec<Option<T>>) -> Vec<(usize, T)> {
+    items.into_iter().enumerate().filter_map(|(place, item)| Some((place, item?))).collect()
 }
 
 /// Sections are read in such an order that whatever is referred to has been read before.
-fn document(o: &mut Object<'_>, defs: &mut Definitions) -> Option<Document> {
+fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Option<Document> {
     let realm = o.optional("realm", realm);
     let transport = o.optional("transport", transport::transport);
     let identity_headers = identity_headers(o, defs);
     let roles = o.optional("roles", |n| roles::roles(n, defs));
-    let providers = o.optional("jwt", |n| jwt::providers(n, defs));
+    lists.providers = o.optional("jwt", |n| Some(jwt::providers(n, defs))).unwrap_or_default();
     defs.api_keys = o.has("apiKeys");
     let api_keys = o.optional("apiKeys", |n| api_keys::api_keys(n, defs));
     defs.headers.check_read(o.faults);
-    let rate_limits = o.optional("rateLimits", |n| rate_limits::rate_limits(n, defs));
-    let rules = o.required("rules", |n| rules::rules(n, defs));
+    let rate_limits = o.optional("rateLimits", |n| Some(rate_limits::rate_limits(n, defs)));
+    lists.rate_limits = rate_limits.unwrap_or_default();
+    lists.rules = o.required("rules", |n| Some(rules::rules(n, defs))).unwrap_or_default();
     o.optional("defaultAction", default_action);
     let log_allowed = o.optional("decisionLog", |n| n.object(|o| o.required("allowed", boolean)));
     let always = [("Denied", false), ("Always", true)];
@@ -47,11 +80,11 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions) -> Option<Document> {
     Some(Document {
         realm: realm.unwrap_or_else(|| "portcullis".into()),
         transport: transport.unwrap_or(transport::DEFAULT),
-        providers: providers.unwrap_or_default(),
+        providers: Vec::new(),
         api_keys,
         roles: roles.unwrap_or_default(),
-        rate_limits: rate_limits.unwrap_or_default(),
-        rules: rules?,
+        rate_limits: Vec::new(),
+        rules: Vec::new(),
         identity_headers: identity_headers?,
         log_allowed: log_allowed.unwrap_or(false),
         rate_limit_headers_always: rate_limit_headers.unwrap_or(false),

@@ -42,20 +42,17 @@ const ALGORITHMS: [(&str, Algorithm); 14] = [
     ("Ed25519", Algorithm::EdDsa),
 ];
 
-pub(super) fn providers(node: Node<'_>, defs: &mut Definitions) -> Option<Vec<ProviderSpec>> {
+pub(super) fn providers(node: Node<'_>, defs: &mut Definitions) -> Vec<Option<ProviderSpec>> {
     // Until the list is seen: there is one, and it is not known.
     defs.providers.expect(1);
-    node.object(|o| {
+    let providers = node.object(|o| {
         o.required("providers", |n| {
             defs.providers.expect(n.items());
-            let mut index = 0_usize;
-            n.filled("no providers; leave jwt out if no tokens are accepted", |n| {
-                let this = index;
-                index = index.saturating_add(1);
-                provider(n, this, defs)
-            })
+            let empty = "no providers; leave jwt out if no tokens are accepted";
+            Some(n.each(empty, |index, n| provider(n, index, defs)))
         })
-    })
+    });
+    providers.unwrap_or_default()
 }
 
 fn provider(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<ProviderSpec> {

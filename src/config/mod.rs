@@ -27,6 +27,7 @@ mod tests;
 pub use self::{document::decode, input::MAX_POLICY_BYTES};
 use crate::{
     api_key::ApiKeysSpec,
+    fault::Fault,
     jwt::ProviderSpec,
     rate_limit::LimitSpec,
     rbac::{RequirementSpec, RoleSpec},
@@ -57,6 +58,20 @@ pub struct Document {
     pub log_allowed: bool,
     /// Whether allowed answers carry `RateLimit` and `RateLimit-Policy` too, not only 429. Default false.
     pub rate_limit_headers_always: bool,
+}
+
+/// What is wrong with a document, and those of its parts in which nothing is wrong so far, each with its place
+/// in its list: a feature may still find a fault in them.
+#[derive(Clone, Debug, Default)]
+pub struct Rejected {
+    /// Every fault of form and of names; never empty.
+    pub faults: Vec<Fault>,
+    /// Of `jwt.providers`.
+    pub providers: Vec<(usize, ProviderSpec)>,
+    /// Of `rateLimits`.
+    pub rate_limits: Vec<(usize, LimitSpec)>,
+    /// Of `rules`.
+    pub rules: Vec<(usize, RuleSpec)>,
 }
 
 /// One rule.

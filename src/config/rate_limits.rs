@@ -22,14 +22,9 @@ const UNITS: [(&str, Duration); 4] = [
 /// Longest window: a year.
 const LONGEST: Duration = Duration::from_secs(8760 * 3600);
 
-pub(super) fn rate_limits(node: Node<'_>, defs: &mut Definitions) -> Option<Vec<LimitSpec>> {
+pub(super) fn rate_limits(node: Node<'_>, defs: &mut Definitions) -> Vec<Option<LimitSpec>> {
     defs.limits.expect(node.items());
-    let mut index = 0_usize;
-    node.filled("no limits; leave the field out", |n| {
-        let this = index;
-        index = index.saturating_add(1);
-        limit(n, this, defs)
-    })
+    node.each("no limits; leave the field out", |index, n| limit(n, index, defs))
 }
 
 fn limit(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<LimitSpec> {

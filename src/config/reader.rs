@@ -55,6 +55,11 @@ impl Faults {
         }
     }
 
+    /// How many there are so far.
+    fn count(&self) -> usize {
+        self.list.borrow().len().saturating_add(self.beyond.get())
+    }
+
     /// What was read, if nothing was wrong with it.
     pub(super) fn judge<T>(self, read: Option<T>) -> Result<T, Vec<Fault>> {
         let mut list = self.list.into_inner();
@@ -195,6 +200,25 @@ impl<'a> Node<'a> {
             }
             _ => self.mismatch("a list"),
         }
+    }
+
+    /// Reads a list whose items are worth judging one by one: `None` in the place of each that has a fault.
+    /// Empty where it is no list, and where the list is empty, for which it notes `empty`.
+    pub(super) fn each<T>(
+        self,
+        empty: &str,
+        mut read: impl FnMut(usize, Node<'_>) -> Option<T>,
+    ) -> Vec<Option<T>> {
+        let faults = self.faults;
+        let mut index = 0_usize;
+        let items = self.filled(empty, |node| {
+            let (this, before) = (index, faults.count());
+            index = index.saturating_add(1);
+            let item = read(this, node);
+            // With a fault in it an item may read as something else: without its conditions, say.
+            Some(item.filter(|_| faults.count() == before))
+        });
+        items.unwrap_or_default()
     }
 
     /// As [`Self::list`]; for an empty one notes `empty`, which says what an empty list would mean.

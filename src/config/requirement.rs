@@ -17,7 +17,7 @@ pub(super) fn authorize(node: Node<'_>, defs: &Definitions) -> Option<Requiremen
     node.object(|o| {
         if !o.has("anyOf") {
             o.optional("anyOf", |_| Some(()));
-            return Some(RequirementSpec { any_of: vec![alternative(o, defs)?] });
+            return Some(RequirementSpec { any_of: vec![alternative(o, defs)?], listed: false });
         }
         for field in CONDITIONS {
             if o.optional(field, |_| Some(())).is_some() {
@@ -27,7 +27,7 @@ pub(super) fn authorize(node: Node<'_>, defs: &Definitions) -> Option<Requiremen
         let any_of = o.optional("anyOf", |n| {
             n.filled("no alternatives; nobody would pass", |n| n.object(|o| alternative(o, defs)))
         })?;
-        Some(RequirementSpec { any_of })
+        Some(RequirementSpec { any_of, listed: true })
     })
 }
 

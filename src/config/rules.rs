@@ -10,14 +10,9 @@ use super::{
 };
 use crate::{rbac::RequirementSpec, route::RouteSpec};
 
-pub(super) fn rules(node: Node<'_>, defs: &mut Definitions) -> Option<Vec<RuleSpec>> {
+pub(super) fn rules(node: Node<'_>, defs: &mut Definitions) -> Vec<Option<RuleSpec>> {
     defs.rules.expect(node.items());
-    let mut index = 0_usize;
-    node.filled("no rules; every request would be refused", |n| {
-        let this = index;
-        index = index.saturating_add(1);
-        rule(n, this, defs)
-    })
+    node.each("no rules; every request would be refused", |index, n| rule(n, index, defs))
 }
 
 #[derive(Clone, Copy, PartialEq)]

@@ -24,17 +24,15 @@ pub(super) fn changes<'a>(
     changes
 }
 
-/// Whether only this filter may set the header: its name is one of ours, in any case, with `_` for `-` or not,
-/// since many servers read both alike.
+/// Whether only this filter may set the header.
 fn is_owned(policy: &Policy, name: &[u8]) -> bool {
-    let same = |owned: &str| {
-        owned.len() == name.len()
-            && owned.bytes().zip(name).all(|(ours, theirs)| match theirs {
-                b'_' => ours == b'-',
-                theirs => ours == theirs.to_ascii_lowercase(),
-            })
-    };
-    policy.owned_headers.iter().any(|owned| same(owned))
+    policy.owned_headers.iter().any(|owned| read_alike(name, owned.as_bytes()))
+}
+
+/// Whether some server takes two header names for the same: in any case, and with `_` for `-`.
+fn read_alike(a: &[u8], b: &[u8]) -> bool {
+    let read = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    a.len() == b.len() && a.iter().map(read).eq(b.iter().map(read))
 }
 
 /// Takes every credential out of the request, verified or not: an upstream must never see a key, and could take
@@ -50,16 +48,23 @@ fn remove_credentials<'a>(
     let forwarded = provider.filter(|provider| provider.spec().forward);
     let (mut cookies, mut params): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
     for location in &policy.credential_locations {
-        if forwarded.is_some_and(|provider| provider.spec().locations.contains(location)) {
-            continue;
-        }
+        let kept = forwarded.is_some_and(|provider| provider.spec().locations.contains(location));
         match location {
             Location::Header { name, prefix } => {
-                let holds = |value: &[u8]| credential::strip_prefix(value, prefix).is_some();
-                if head.values(name).any(holds) {
-                    changes.remove.push(name.as_bytes());
+                let verified = |given: &[u8], value: &[u8]| {
+                    kept && given == name.as_bytes() && credential::strip_prefix(value, prefix).is_some()
+                };
+                for (given, value) in &head.headers {
+                    if read_alike(given, name.as_bytes())
+                        && may_hold(value, prefix)
+                        && !verified(given, value)
+                        && !changes.remove.contains(given)
+                    {
+                        changes.remove.push(given);
+                    }
                 }
             }
+            _ if kept => {}
             Location::Cookie(name) => cookies.push(name),
             Location::Query(name) => params.push(name),
         }
@@ -75,6 +80,17 @@ fn remove_credentials<'a>(
         Some(rest) if rest.is_empty() => changes.remove.push(b"cookie"),
         Some(rest) => changes.set.push(("cookie", Text::Made(rest))),
     }
+}
+
+/// Whether some server may find a credential in `value` where we would not look for one: behind other white space,
+/// or in a later item of a list, which is what several lines become when they are joined.
+fn may_hold(value: &[u8], prefix: &str) -> bool {
+    let scheme = prefix.trim_ascii_end();
+    value.split(|byte| *byte == b',').any(|item| {
+        credential::strip_prefix(item.trim_ascii_start(), scheme).is_some_and(|rest| {
+            scheme.len() == prefix.len() || rest.first().is_none_or(u8::is_ascii_whitespace)
+        })
+    })
 }
 
 fn identify<'a>(policy: &'a Policy, rule: &'a Rule, caller: Option<Rc<Caller>>, changes: &mut Changes<'a>) {

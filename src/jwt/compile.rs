@@ -50,7 +50,7 @@ fn check_limits(spec: &ProviderSpec, faults: &mut Vec<Fault>) {
         faults.push(Fault::new("maxLifetime", "zero: no token could pass"));
     }
     if spec.locations.is_empty() {
-        faults.push(Fault::new("locations", "empty: no token could be found"));
+        faults.push(Fault::new("extractFrom", "empty: no token could be found"));
     }
 }
 
@@ -140,13 +140,16 @@ fn symmetric_keys(keys: &[SymmetricKey], spec: &ProviderSpec, faults: &mut Vec<F
         spec.algorithms.iter().filter_map(|algorithm| algorithm.least_secret_len()).min().unwrap_or(32);
     let mut too_short = false;
     for (index, key) in keys.iter().enumerate() {
-        let path = || format!("{PATH}[{index}]");
+        let path = |member| format!("{PATH}[{index}].{member}");
         if key.secret.len() < least {
             too_short = true;
-            faults.push(Fault::new(path(), format!("shorter than {least} bytes (RFC 7518 section 3.2)")));
+            faults.push(Fault::new(
+                path("secret"),
+                format!("shorter than {least} bytes (RFC 7518 section 3.2)"),
+            ));
         }
         if key.id.is_some() && keys.iter().take(index).any(|earlier| earlier.id == key.id) {
-            faults.push(Fault::new(path(), "an id that an earlier key has"));
+            faults.push(Fault::new(path("kid"), "an id that an earlier key has"));
         }
     }
     let set = KeySet::symmetric(keys);

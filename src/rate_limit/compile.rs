@@ -60,7 +60,7 @@ fn limit(spec: &LimitSpec, namespace: &str, faults: &mut Vec<Fault>) -> Option<L
     check_key(spec, faults);
     check_methods(&spec.methods, faults);
     for (path, prefix, longest) in
-        [("ipv4Prefix", spec.ipv4_prefix, 32), ("ipv6Prefix", spec.ipv6_prefix, 128)]
+        [("ipv4PrefixLength", spec.ipv4_prefix, 32), ("ipv6PrefixLength", spec.ipv6_prefix, 128)]
     {
         if prefix == 0 || prefix > longest {
             faults.push(Fault::new(path, format!("must be from 1 to {longest}")));
@@ -219,10 +219,10 @@ mod tests {
             (|s| s.methods.push("get".into()), &["[1].methods[1]"]),
             (|s| s.methods.push("GET".into()), &["[1].methods[1]"]),
             (|s| s.methods.push("A B".into()), &["[1].methods[1]"]),
-            (|s| s.ipv4_prefix = 0, &["[1].ipv4Prefix"]),
-            (|s| s.ipv4_prefix = 33, &["[1].ipv4Prefix"]),
-            (|s| s.ipv6_prefix = 0, &["[1].ipv6Prefix"]),
-            (|s| s.ipv6_prefix = 129, &["[1].ipv6Prefix"]),
+            (|s| s.ipv4_prefix = 0, &["[1].ipv4PrefixLength"]),
+            (|s| s.ipv4_prefix = 33, &["[1].ipv4PrefixLength"]),
+            (|s| s.ipv6_prefix = 0, &["[1].ipv6PrefixLength"]),
+            (|s| s.ipv6_prefix = 129, &["[1].ipv6PrefixLength"]),
             (|s| s.before_authentication = true, &["[1].key[0]", "[1].tiers"]),
             (
                 |s| {

@@ -42,11 +42,11 @@ impl Quota {
         }
         let per = spec.per.as_nanos();
         if spec.per < Duration::from_secs(1) {
-            faults.push(Fault::new("unit", "a window must be at least 1s"));
+            faults.push(Fault::new("window", "a window must be at least 1s"));
         } else if spec.per.subsec_nanos() != 0 {
-            faults.push(Fault::new("unit", "a window must be a whole number of seconds"));
+            faults.push(Fault::new("window", "a window must be a whole number of seconds"));
         } else if spec.per > MAX_WINDOW {
-            faults.push(Fault::new("unit", "a window must be at most 366 days"));
+            faults.push(Fault::new("window", "a window must be at most 366 days"));
         } else if u128::from(spec.requests)
             > u128::from(MAX_REQUESTS_PER_SECOND).saturating_mul(spec.per.as_secs().into())
         {
@@ -133,10 +133,10 @@ mod tests {
         for (spec, path) in [
             (window(0, 1, 1), "requests"),
             (window(1, 1, 0), "burst"),
-            (window(1, 0, 1), "unit"),
-            (WindowSpec { requests: 1, per: Duration::from_millis(1500), burst: 1 }, "unit"),
-            (window(1, 366 * 86_400 + 1, 1), "unit"),
-            (WindowSpec { requests: 1, per: Duration::MAX, burst: 1 }, "unit"),
+            (window(1, 0, 1), "window"),
+            (WindowSpec { requests: 1, per: Duration::from_millis(1500), burst: 1 }, "window"),
+            (window(1, 366 * 86_400 + 1, 1), "window"),
+            (WindowSpec { requests: 1, per: Duration::MAX, burst: 1 }, "window"),
             (window(1_000_001, 1, 1), "requests"),
             (window(1, 86_400, 367), "burst"),
             (window(1, 1, u32::MAX), "burst"),

@@ -24,6 +24,8 @@ pub struct RoleSpec {
 pub struct RequirementSpec {
     /// Each of the alternatives is complete in itself; one must hold. Never empty.
     pub any_of: Vec<AlternativeSpec>,
+    /// The document lists them under `anyOf`; for the paths of faults alone.
+    pub listed: bool,
 }
 
 /// Conditions that must all hold; at least one is given.

@@ -10,11 +10,14 @@ pub mod path;
 mod percent;
 pub mod query;
 
+use std::fmt;
+
 /// A header's value as bytes; it need not be UTF-8.
 pub type Value<'a> = &'a [u8];
 
-/// The head of a request, borrowed from what the host handed over.
-#[derive(Clone, Debug)]
+/// The head of a request, borrowed from what the host handed over. Its `Debug` shows no values: they hold
+/// credentials.
+#[derive(Clone)]
 pub struct RequestHead<'a> {
     /// All headers with pseudo-headers (`:method`, `:path`, `:authority`, `:scheme`), names in lower case, in order, duplicates kept.
     pub headers: Vec<(&'a [u8], Value<'a>)>,
@@ -22,6 +25,17 @@ pub struct RequestHead<'a> {
     pub remote_address: Option<std::net::IpAddr>,
     /// Envoy's own connection carried TLS.
     pub tls: bool,
+}
+
+impl fmt::Debug for RequestHead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect();
+        f.debug_struct("RequestHead")
+            .field("headers", &names)
+            .field("remote_address", &self.remote_address)
+            .field("tls", &self.tls)
+            .finish()
+    }
 }
 
 impl<'a> RequestHead<'a> {

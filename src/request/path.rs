@@ -3,7 +3,7 @@
 //! Decides nothing about access: it only makes sure that there is a single reading. A path that two
 //! parties could read in two ways is refused, not repaired.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use super::percent;
 use crate::problem::Reason;
@@ -47,11 +47,19 @@ impl PathError {
 ///   `/admin;x` is `/admin` to some). Send `%3B` where the character is meant. `..%3B` is refused too;
 /// - dot segments that leave the root, or that step over an empty segment: `/a//../b` is `/a/b` where
 ///   dots go first and `/b` where slashes are merged first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Its `Debug` does not show the query: it may hold credentials.
+#[derive(Clone, PartialEq, Eq)]
 pub struct CanonicalPath<'a> {
     // INVARIANT: owned only where it differs from what was sent.
     path: Cow<'a, str>,
     query: Option<&'a str>,
+}
+
+impl fmt::Debug for CanonicalPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CanonicalPath").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl<'a> CanonicalPath<'a> {

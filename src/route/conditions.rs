@@ -42,7 +42,7 @@ impl Conditions {
                 name => Ok(name),
             }
         });
-        let query = compile_list("query", &spec.query, faults, |name| match name {
+        let query = compile_list("queryParams", &spec.query, faults, |name| match name {
             "" => Err("must not be empty"),
             name => Ok(name.to_owned()),
         });

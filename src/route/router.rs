@@ -1,6 +1,6 @@
 //! The compiled rules.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use hashbrown::HashMap;
 
@@ -28,8 +28,8 @@ const MAX_METHODS: usize = 63;
 /// How many candidates are looked at to find what covers one match. Above that a rule passes as reachable.
 const MAX_SURVEY: usize = 1024;
 
-/// What a rule is chosen by.
-#[derive(Clone, Copy, Debug)]
+/// What a rule is chosen by. Its `Debug` does not show the query: it may hold credentials.
+#[derive(Clone, Copy)]
 pub struct RouteRequest<'a> {
     /// As [`authority::host`] returns it: lower case, no port.
     pub host: &'a str,
@@ -41,6 +41,16 @@ pub struct RouteRequest<'a> {
     pub query: Option<&'a str>,
     /// For header matchers.
     pub head: &'a RequestHead<'a>,
+}
+
+impl fmt::Debug for RouteRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteRequest")
+            .field("host", &self.host)
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The rule that a request falls under.

@@ -300,8 +300,8 @@ fn every_fault_is_reported_with_its_path() {
         ("[1].matches[1].headers[1].name", "not a header name"),
         ("[1].matches[1].headers[1].value", "bad regular expression"),
         ("[1].matches[1].headers[2].name", "use hostnames"),
-        ("[1].matches[1].query[0].name", "must not be empty"),
-        ("[1].matches[1].query[1].value", "bad regular expression"),
+        ("[1].matches[1].queryParams[0].name", "must not be empty"),
+        ("[1].matches[1].queryParams[1].value", "bad regular expression"),
         ("[2].matches[0].path.value", "write `/a/b`"),
     ];
     for (fault, (path, message)) in faults.iter().zip(expected) {

@@ -21,7 +21,7 @@ fn faults(document: &Value) -> Vec<String> {
 }
 
 fn faults_of(bytes: &[u8]) -> Vec<String> {
-    decode(bytes).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    decode(bytes).err().unwrap_or_default().faults.iter().map(ToString::to_string).collect()
 }
 
 /// [`base`] with what stands at a JSON pointer replaced by JSON text, or removed for the text `-`.

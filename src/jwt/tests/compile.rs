@@ -93,14 +93,14 @@ fn each_fault_with_its_path() {
                 spec.keys = symmetric(&[31, 32]);
                 spec.algorithms = vec![Algorithm::Hs256];
             },
-            &["symmetricKeys[0]: shorter than 32 bytes (RFC 7518 section 3.2)"],
+            &["symmetricKeys[0].secret: shorter than 32 bytes (RFC 7518 section 3.2)"],
         ),
         (
             |spec| {
                 spec.keys = symmetric(&[0]);
                 spec.algorithms = vec![Algorithm::Hs384];
             },
-            &["symmetricKeys[0]: shorter than 48 bytes (RFC 7518 section 3.2)"],
+            &["symmetricKeys[0].secret: shorter than 48 bytes (RFC 7518 section 3.2)"],
         ),
         (
             |spec| {
@@ -122,7 +122,7 @@ fn each_fault_with_its_path() {
                 spec.keys = KeySource::Symmetric(vec![key.clone(), key]);
                 spec.algorithms = vec![Algorithm::Hs256];
             },
-            &["symmetricKeys[1]: an id that an earlier key has"],
+            &["symmetricKeys[1].kid: an id that an earlier key has"],
         ),
         (
             |spec| spec.keys = KeySource::Inline(keys().only(&["rsa"])),
@@ -154,7 +154,7 @@ fn each_fault_with_its_path() {
         (|spec| spec.max_token_size = 0, &["maxTokenSize: not within 1 to 65536 bytes"]),
         (|spec| spec.max_token_size = usize::MAX, &["maxTokenSize: not within 1 to 65536 bytes"]),
         (|spec| spec.max_lifetime = Some(Duration::ZERO), &["maxLifetime: zero: no token could pass"]),
-        (|spec| spec.locations.clear(), &["locations: empty: no token could be found"]),
+        (|spec| spec.locations.clear(), &["extractFrom: empty: no token could be found"]),
         (|spec| spec.subject_claim = ClaimPath(vec![]), &["claims.subject: an empty claim name"]),
         (
             |spec| spec.role_claims = vec![ClaimPath::dotted("a"), ClaimPath::dotted("a..b")],

@@ -1,0 +1,407 @@
+//! Every fault of a policy at once: whole documents and all that is said of them, in order.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "test code may panic")]
+
+use portcullis::policy::Policy;
+use serde_json::{Value, json};
+
+/// RFC 7517 appendix A.1.
+fn p256() -> Value {
+    json!({"kty": "EC", "crv": "P-256", "kid": "k",
+        "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+        "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"})
+}
+
+/// A policy without faults, which each row spoils.
+fn good() -> Value {
+    json!({
+        "jwt": {"providers": [{
+            "name": "corp",
+            "issuer": "https://idp.example",
+            "audiences": ["api"],
+            "algorithms": ["ES256"],
+            "jwks": {"inline": {"keys": [p256()]}},
+        }]},
+        "apiKeys": {
+            "levels": {"Read": {"permissions": ["orders:read"]}},
+            "keys": [{"id": "reader", "hash": format!("sha256:{}", "0".repeat(64)), "level": "Read"}],
+        },
+        "roles": [
+            {"name": "viewer", "permissions": ["orders:read"]},
+            {"name": "editor", "inherits": ["viewer"], "permissions": ["orders:write"]},
+        ],
+        "rateLimits": [
+            {"name": "per-user", "key": ["principal"], "limits": [{"requests": 10, "unit": "Minute"}]},
+            {"name": "per-address", "key": ["remoteAddress"], "limits": [{"requests": 9, "window": "10s"}],
+             "ipv4PrefixLength": 24, "before": "Authentication"},
+        ],
+        "rules": [
+            {"name": "orders", "matches": [{"path": {"type": "PathTemplate", "value": "/orders/{id}"}}],
+             "authenticate": {"anyOf": [{"jwt": "corp"}, "apiKey"]},
+             "authorize": {"roles": ["viewer"]}, "rateLimits": ["per-user"]},
+            {"name": "profile", "matches": [{"path": {"type": "PathTemplate", "value": "/users/{user}"}}],
+             "authenticate": {"anyOf": [{"jwt": "corp"}]},
+             "authorize": {"anyOf": [{"owner": {"pathVariable": "user"}}, {"roles": ["editor"]}]}},
+            {"name": "health", "matches": [{"path": {"type": "Exact", "value": "/health"}}],
+             "authenticate": {"anonymous": true}},
+        ],
+    })
+}
+
+fn faults(document: &Value) -> Vec<String> {
+    let compiled = Policy::compile(document.to_string().as_bytes(), "test");
+    compiled.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+}
+
+/// [`good`] with what stands at each JSON pointer replaced; a pointer to the end of a list appends to it.
+fn spoiled(changes: &[(&str, Value)]) -> Value {
+    let mut document = good();
+    for (pointer, value) in changes {
+        let (parent, last) = pointer.rsplit_once('/').expect("a pointer begins with /");
+        match document.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer} has no parent")) {
+            Value::Object(members) => drop(members.insert(last.to_owned(), value.clone())),
+            Value::Array(items) => match items.get_mut(last.parse::<usize>().expect("an index")) {
+                Some(item) => *item = value.clone(),
+                None => items.push(value.clone()),
+            },
+            _ => panic!("{pointer} leads through a scalar"),
+        }
+    }
+    document
+}
+
+type Row = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+
+fn check(rows: &[Row]) {
+    assert_eq!(faults(&good()), [""; 0]);
+    for (changes, expected) in rows {
+        let changes: Vec<_> = changes
+            .iter()
+            .map(|(at, json)| (*at, serde_json::from_str(json).unwrap_or_else(|e| panic!("{json}: {e}"))))
+            .collect();
+        assert_eq!(faults(&spoiled(&changes)), *expected, "{changes:?}");
+    }
+}
+
+#[test]
+fn each_kind_of_bad_policy_has_its_message() {
+    check(&[
+        // Empty lists that security hangs on.
+        (&[("/rules", "[]")], &["rules: no rules; every request would be refused"]),
+        (
+            &[("/jwt/providers", "[]")],
+            &[
+                "jwt.providers: no providers; leave jwt out if no tokens are accepted",
+                r#"rules[0].authenticate.anyOf[0].jwt: unknown provider "corp"; jwt.providers defines none"#,
+                r#"rules[1].authenticate.anyOf[0].jwt: unknown provider "corp"; jwt.providers defines none"#,
+            ],
+        ),
+        (
+            &[("/jwt/providers/0/audiences", "[]"), ("/jwt/providers/0/algorithms", "[]")],
+            &[
+                "jwt.providers[0].audiences: no audiences; write anyAudience: true to accept tokens for any audience",
+                "jwt.providers[0].algorithms: no algorithms; list those that the issuer signs with",
+            ],
+        ),
+        (
+            &[("/jwt/providers/0/jwks/inline/keys", "[]")],
+            &["jwt.providers[0].jwks.inline.keys: no keys; nothing could be verified"],
+        ),
+        (
+            &[("/rules/0/authenticate/anyOf", "[]")],
+            &[
+                "rules[0].authenticate.anyOf: no way to authenticate; write anonymous: true to let anyone pass",
+            ],
+        ),
+        (
+            &[
+                ("/rules/0/authorize/roles", "[]"),
+                ("/rules/1/authorize/anyOf", "[]"),
+                ("/rules/2/matches", "[]"),
+            ],
+            &[
+                "rules[0].authorize.roles: asks for nothing; leave the field out",
+                "rules[1].authorize.anyOf: no alternatives; nobody would pass",
+                "rules[2].matches: no matches; leave the field out to mean every request",
+            ],
+        ),
+        (
+            &[("/apiKeys/keys", "[]"), ("/roles", "[]"), ("/rateLimits", "[]")],
+            &[
+                "roles: no roles; leave the field out",
+                "apiKeys.keys: no keys; leave apiKeys out if none are accepted",
+                "rateLimits: no limits; leave the field out",
+                r#"rules[0].authorize.roles[0]: unknown role "viewer"; roles defines none"#,
+                r#"rules[0].rateLimits[0]: unknown limit "per-user"; rateLimits defines none"#,
+                r#"rules[1].authorize.anyOf[1].roles[0]: unknown role "editor"; roles defines none"#,
+            ],
+        ),
+        // Zero limits.
+        (
+            &[("/rateLimits/0/limits/0/requests", "0")],
+            &["rateLimits[0].limits[0].requests: must be a whole number from 1 to 4294967295, found 0"],
+        ),
+        (
+            &[("/rateLimits/0/limits/0/burst", "0"), ("/rateLimits/1/limits/0/window", r#""0s""#)],
+            &[
+                "rateLimits[0].limits[0].burst: must be a whole number from 1 to 4294967295, found 0",
+                r#"rateLimits[1].limits[0].window: must be from 1s to 8760h, found "0s""#,
+            ],
+        ),
+        (
+            &[
+                ("/rateLimits/0/limits", "[]"),
+                ("/rateLimits/1/key", "[]"),
+                ("/rateLimits/1/ipv4PrefixLength", "0"),
+            ],
+            &[
+                "rateLimits[0].limits: no limits; a limit needs at least one window",
+                "rateLimits[1].key: counts nothing apart; name what the limit is kept for, as in [remoteAddress]",
+                "rateLimits[1].ipv4PrefixLength: must be a whole number from 1 to 32, found 0",
+            ],
+        ),
+        // Unknown names.
+        (
+            &[
+                ("/rules/0/authorize/roles/0", r#""viewr""#),
+                ("/apiKeys/keys/0/roles", r#"["edtor"]"#),
+                ("/roles/1/inherits/0", r#""view""#),
+            ],
+            &[
+                r#"roles[1].inherits[0]: unknown role "view"; did you mean "viewer"?"#,
+                r#"apiKeys.keys[0].roles[0]: unknown role "edtor"; did you mean "editor"?"#,
+                r#"rules[0].authorize.roles[0]: unknown role "viewr"; did you mean "viewer"?"#,
+            ],
+        ),
+        (
+            &[("/rules/0/rateLimits/0", r#""per-usr""#)],
+            &[r#"rules[0].rateLimits[0]: unknown limit "per-usr"; did you mean "per-user"?"#],
+        ),
+        (
+            &[
+                ("/rules/0/authenticate/anyOf/0/jwt", r#""crop""#),
+                ("/rules/0/authorize", r#"{"permissions": ["orders:raed"]}"#),
+            ],
+            &[
+                r#"rules[0].authenticate.anyOf[0].jwt: unknown provider "crop"; did you mean "corp"?"#,
+                r#"rules[0].authorize.permissions[0]: no role or level grants "orders:raed"; did you mean "orders:read"?"#,
+            ],
+        ),
+        // Circles and repeated names.
+        (
+            &[("/roles/0/inherits", r#"["editor"]"#)],
+            &[r#"roles[0].inherits: roles inherit in a circle: "viewer" -> "editor" -> "viewer""#],
+        ),
+        (
+            &[("/roles/0/inherits", r#"["viewer"]"#)],
+            &[r#"roles[0].inherits: roles inherit in a circle: "viewer" -> "viewer""#],
+        ),
+        (
+            &[
+                ("/rules/1/name", r#""orders""#),
+                ("/roles/1/name", r#""viewer""#),
+                ("/roles/1/inherits", r#"["viewer"]"#),
+                ("/rateLimits/1/name", r#""per-user""#),
+            ],
+            &[
+                r#"roles[1].name: duplicate role "viewer"; roles[0] is the first"#,
+                r#"rateLimits[1].name: duplicate limit "per-user"; rateLimits[0] is the first"#,
+                r#"rules[1].name: duplicate rule "orders"; rules[0] is the first"#,
+                r#"rules[1].authorize.anyOf[1].roles[0]: unknown role "editor""#,
+            ],
+        ),
+        // Rules that no request reaches.
+        (
+            &[(
+                "/rules/3",
+                r#"{"name": "late", "matches": [{"path": {"type": "Exact", "value": "/health"}, "method": "GET"}], "action": "Deny"}"#,
+            )],
+            &[r#"rules[3]: unreachable: every request it matches is taken by rule "health""#],
+        ),
+        (
+            &[
+                ("/rules/3", r#"{"name": "rest", "authenticate": {"anonymous": true}}"#),
+                ("/rules/4", r#"{"name": "late", "action": "Deny"}"#),
+            ],
+            &[r#"rules[4]: unreachable: every request it matches is taken by rule "rest""#],
+        ),
+        // Keys and algorithms that do not fit.
+        (
+            &[("/jwt/providers/0/algorithms/1", r#""RS256""#)],
+            &["jwt.providers[0].algorithms[1]: no key of the set can satisfy RS256"],
+        ),
+        (
+            &[("/jwt/providers/0/algorithms/1", r#""HS256""#)],
+            &[
+                "jwt.providers[0].algorithms[1]: HS256 needs symmetricKeys and is refused together with a public key set: the keys are no secret",
+            ],
+        ),
+        (
+            &[("/jwt/providers/0/symmetricKeys", r#"[{"secret": "c2VjcmV0"}]"#)],
+            &[
+                "jwt.providers[0].algorithms[0]: ES256 needs jwks; symmetricKeys serve HS256, HS384 and HS512",
+                "jwt.providers[0].symmetricKeys: contradicts jwks; give one of them",
+            ],
+        ),
+        (
+            &[(
+                "/jwt/providers/1",
+                r#"{"name": "own", "issuer": "b", "anyAudience": true, "algorithms": ["HS256", "HS512"], "symmetricKeys": [{"kid": "a", "secret": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE"}]}"#,
+            )],
+            &["jwt.providers[1].algorithms[1]: no symmetric key long enough can satisfy HS512"],
+        ),
+        (
+            &[(
+                "/jwt/providers/1",
+                r#"{"name": "own", "issuer": "b", "anyAudience": true, "algorithms": ["HS256"], "symmetricKeys": [{"kid": "a", "secret": "c2VjcmV0"}]}"#,
+            )],
+            &["jwt.providers[1].symmetricKeys[0].secret: shorter than 32 bytes (RFC 7518 section 3.2)"],
+        ),
+        (
+            &[("/jwt/providers/0/algorithms/0", r#""none""#)],
+            &["jwt.providers[0].algorithms[0]: none is never accepted: it means tokens without a signature"],
+        ),
+        // Where the features name what they judge.
+        (
+            &[("/rateLimits/1/limits/0/window", r#""1500ms""#)],
+            &["rateLimits[1].limits[0].window: a window must be a whole number of seconds"],
+        ),
+        (
+            &[("/rateLimits/1/limits/0", r#"{"requests": 1, "window": "8760h", "burst": 2}"#)],
+            &["rateLimits[1].limits[0].burst: must be reached again within 366 days at this rate"],
+        ),
+        (
+            &[
+                (
+                    "/rules/0/matches/0/queryParams",
+                    r#"[{"name": "a", "type": "RegularExpression", "value": "("}]"#,
+                ),
+                (
+                    "/rules/0/matches/0/headers",
+                    r#"[{"name": "a", "type": "RegularExpression", "value": "("}]"#,
+                ),
+            ],
+            &[
+                "rules[0].matches[0].headers[0].value: bad regular expression: found open group without closing ')'",
+                "rules[0].matches[0].queryParams[0].value: bad regular expression: found open group without closing ')'",
+            ],
+        ),
+        (
+            &[("/rules/0/matches/1", r#"{"path": {"type": "PathTemplate", "value": "/a/{id}/{id}"}}"#)],
+            &["rules[0].matches[1].path.value: duplicate variable `id`"],
+        ),
+        (
+            &[("/rules/0/authorize", r#"{"owner": {"pathVariable": "user"}}"#)],
+            &[
+                r#"rules[0].authorize.owner.pathVariable: not every match of the rule has a path template with the variable "user""#,
+            ],
+        ),
+        (
+            &[("/rules/1/authorize/anyOf/1", r#"{"owner": {"pathVariable": "id"}}"#)],
+            &[
+                r#"rules[1].authorize.anyOf[1].owner.pathVariable: not every match of the rule has a path template with the variable "id""#,
+            ],
+        ),
+        (
+            &[("/rules/1/matches/1", r#"{"path": {"type": "Exact", "value": "/me"}}"#)],
+            &[
+                r#"rules[1].authorize.anyOf[0].owner.pathVariable: not every match of the rule has a path template with the variable "user""#,
+            ],
+        ),
+        (
+            &[(
+                "/jwt/providers/0/jwks",
+                r#"{"uri": "https://idp.example/jwks", "cluster": "idp", "maxStale": "1s"}"#,
+            )],
+            &["jwt.providers[0].jwks.maxStale: shorter than jwks.cacheDuration"],
+        ),
+        (
+            &[("/jwt/providers/0/jwks/inline/keys/0/crv", r#""P-257""#)],
+            &["jwt.providers[0].jwks.inline.keys[0]: a `kty` or `crv` that no supported algorithm uses"],
+        ),
+    ]);
+}
+
+#[test]
+fn faults_of_every_kind_are_told_at_once() {
+    check(&[
+        // Form, names and meaning in one go, each in parts of their own.
+        (
+            &[
+                ("/realm", r#""\"""#),
+                ("/jwt/providers/0/algorithms/1", r#""RS256""#),
+                ("/rateLimits/1/limits/0/window", r#""1500ms""#),
+                ("/rules/1/authorize/anyOf/0/owner/pathVariable", r#""usr""#),
+                ("/rules/2/matches/0/path", r#"{"type": "RegularExpression", "value": "("}"#),
+            ],
+            &[
+                r#"realm: must be at most 128 characters of printable ASCII without " and \"#,
+                "jwt.providers[0].algorithms[1]: no key of the set can satisfy RS256",
+                "rateLimits[1].limits[0].window: a window must be a whole number of seconds",
+                "rules[2].matches[0].path.value: bad regular expression: found open group without closing ')'",
+                r#"rules[1].authorize.anyOf[0].owner.pathVariable: not every match of the rule has a path template with the variable "usr""#,
+            ],
+        ),
+        (
+            &[
+                ("/jwt/providers/1", r#"{"name": "corp", "issuer": "b", "algorithms": ["RS256"]}"#),
+                (
+                    "/jwt/providers/2",
+                    r#"{"name": "own", "issuer": "c", "anyAudience": true, "algorithms": ["HS256"], "symmetricKeys": [{"secret": "c2VjcmV0"}]}"#,
+                ),
+                ("/rules/0/rateLimits/0", r#""per-usr""#),
+                (
+                    "/rules/3",
+                    r#"{"name": "late", "matches": [{"path": {"type": "PathPrefix", "value": "/health"}, "methods": ["GET"]}, {"path": {"type": "Exact", "value": "/health"}}], "action": "Deny"}"#,
+                ),
+                (
+                    "/rules/4",
+                    r#"{"name": "later", "matches": [{"path": {"type": "Exact", "value": "/health"}}], "action": "Deny"}"#,
+                ),
+            ],
+            &[
+                r#"jwt.providers[1].name: duplicate provider "corp"; jwt.providers[0] is the first"#,
+                "jwt.providers[1].audiences: required; a token for another service must not open this one (anyAudience: true waives it)",
+                "jwt.providers[1].jwks: required (or symmetricKeys): without keys nothing can be verified",
+                r#"rules[0].rateLimits[0]: unknown limit "per-usr"; did you mean "per-user"?"#,
+                "jwt.providers[2].symmetricKeys[0].secret: shorter than 32 bytes (RFC 7518 section 3.2)",
+                r#"rules[4]: unreachable: every request it matches is taken by rule "health""#,
+            ],
+        ),
+        // A part with a fault is not judged further: read without its conditions it would take every request.
+        (
+            &[
+                ("/rules/0/matches/0/path/typ", r#""Exact""#),
+                ("/rules/2/matches/0/path", r#"{"type": "RegularExpression", "value": "("}"#),
+            ],
+            &[
+                r#"rules[0].matches[0].path.typ: unknown field; did you mean "type"?"#,
+                "rules[2].matches[0].path.value: bad regular expression: found open group without closing ')'",
+            ],
+        ),
+        (
+            &[(
+                "/jwt/providers/0/jwks",
+                r#"{"uri": "https://a/b", "cluster": "idp", "cacheDuration": "1x", "maxStale": "1s"}"#,
+            )],
+            &[
+                r#"jwt.providers[0].jwks.cacheDuration: expected a duration such as "500ms", "30s" or "1h30m", found "1x""#,
+            ],
+        ),
+        // Faults of meaning alone.
+        (
+            &[
+                ("/jwt/providers/0/algorithms/1", r#""RS256""#),
+                ("/rateLimits/1/limits/0/window", r#""1500ms""#),
+                ("/rules/1/authorize/anyOf/0/owner/pathVariable", r#""usr""#),
+                ("/rules/2/matches/0/path", r#"{"type": "RegularExpression", "value": "("}"#),
+            ],
+            &[
+                "jwt.providers[0].algorithms[1]: no key of the set can satisfy RS256",
+                "rateLimits[1].limits[0].window: a window must be a whole number of seconds",
+                r#"rules[1].authorize.anyOf[0].owner.pathVariable: not every match of the rule has a path template with the variable "usr""#,
+                "rules[2].matches[0].path.value: bad regular expression: found open group without closing ')'",
+            ],
+        ),
+    ]);
+}
