@@ -245,6 +245,8 @@ async fn rotation_under_load() {
 }
 
 const BOGUS: usize = 10_000;
+/// At once: each may have to wait for the next set.
+const BOGUS_TASKS: usize = 500;
 
 /// One Envoy with the given number of workers asks its own server: how often in a while without, and with, tokens
 /// that name keys which nobody has.
@@ -267,12 +269,16 @@ async fn fetches_with(workers: u32) -> (u64, u64) {
     }
     let quiet = idp.fetches().await - before;
 
+    let mut flood = Vec::new();
+    for _ in 0..10 {
+        flood.push(gateway.http2().await);
+    }
     let (started, before) = (Instant::now(), idp.fetches().await);
     let mut tasks = JoinSet::new();
-    for task in 0..4 {
-        let (mut connection, good) = (gateway.http1(), good.clone());
+    for task in 0..BOGUS_TASKS {
+        let (mut connection, good) = (flood[task % flood.len()].clone(), good.clone());
         tasks.spawn(async move {
-            for i in 0..BOGUS / 4 {
+            for i in 0..BOGUS / BOGUS_TASKS {
                 let bogus = get("/closed").bearer(&with_kid(&good, &format!("nobody-{task}-{i}")));
                 let answer = connection.send(&bogus).await.unwrap();
                 assert_eq!(answer.reason().as_deref(), Some("token_key"), "{answer:?}");
