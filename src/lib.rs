@@ -13,6 +13,7 @@
 pub mod api_key;
 pub mod call;
 pub mod config;
+pub mod confirmation;
 pub mod crypto;
 pub mod engine;
 pub mod fault;

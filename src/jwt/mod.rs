@@ -26,7 +26,7 @@ pub use self::{
     claims::{Validity, validate},
     error::{ClaimFault, JwtError, Malformed},
     json::JsonFault,
-    jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, Unusable, UnusableKey},
+    jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, Unusable, UnusableKey, lone_key},
     provider::{MAX_NAME_LEN, Provider, VerifiedToken},
     remote::{FetchError, RemoteKeys},
     token::{CompactToken, MAX_KID_LEN},
