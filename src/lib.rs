@@ -15,6 +15,7 @@ pub mod call;
 pub mod config;
 pub mod confirmation;
 pub mod crypto;
+pub mod dpop;
 pub mod engine;
 pub mod fault;
 pub mod host;

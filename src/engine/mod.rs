@@ -220,7 +220,7 @@ fn refuse(policy: &Policy, rule: &Rule, reason: Reason, scopes: &[String]) -> Re
         Action::Allow(access) => (!access.providers.is_empty(), access.api_key),
         Action::Deny | Action::AllowAnyone => (false, false),
     };
-    let challenges = Challenges { realm: &policy.realm, bearer, api_key, scopes };
+    let challenges = Challenges { realm: &policy.realm, bearer, api_key, scopes, ..Challenges::default() };
     Refusal { reason, reply: Box::new(Reply::refusal(reason, challenges)) }
 }
 

@@ -14,7 +14,7 @@ mod remote;
 mod remote_record;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, clippy::string_slice, reason = "test code may panic")]
-mod tests;
+pub(crate) mod tests;
 mod token;
 
 use std::time::Duration;
