@@ -12,6 +12,7 @@
 
 pub mod api_key;
 pub mod call;
+pub mod certificate;
 pub mod config;
 pub mod confirmation;
 pub mod crypto;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Document, api_keys, identity_headers, input, jwt,
+    Document, api_keys, client_certificates, identity_headers, input, jwt,
     names::Definitions,
     rate_limits,
     reader::{Faults, Node, Object, Path, quoted},
@@ -34,6 +34,9 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions) -> Option<Document> {
     let transport = o.optional("transport", transport::transport);
     let identity_headers = identity_headers(o, defs);
     let roles = o.optional("roles", |n| roles::roles(n, defs));
+    defs.client_certificates = o.has("clientCertificates");
+    let client_certificates =
+        o.optional("clientCertificates", |n| client_certificates::client_certificates(n, defs));
     let providers = o.optional("jwt", |n| jwt::providers(n, defs));
     defs.api_keys = o.has("apiKeys");
     let api_keys = o.optional("apiKeys", |n| api_keys::api_keys(n, defs));
@@ -49,6 +52,7 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions) -> Option<Document> {
         transport: transport.unwrap_or(transport::DEFAULT),
         providers: providers.unwrap_or_default(),
         api_keys,
+        client_certificates,
         roles: roles.unwrap_or_default(),
         rate_limits: rate_limits.unwrap_or_default(),
         rules: rules?,

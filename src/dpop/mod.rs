@@ -68,8 +68,8 @@ pub struct DpopSpec {
 
 impl DpopSpec {
     /// `algs` of a challenge (RFC 9449 section 7.1).
-    pub fn algs(&self) -> impl Iterator<Item = &'static str> {
-        self.algorithms.iter().map(|algorithm| algorithm.name())
+    pub fn algs(&self) -> Vec<&'static str> {
+        self.algorithms.iter().map(|algorithm| algorithm.name()).collect()
     }
 }
 

@@ -186,10 +186,15 @@ fn one_proof_in_a_request() {
         (&[b"a.b.c", b""], Err(DpopError::Several)),
     ] {
         let headers = values.iter().map(|value| (&b"dpop"[..], *value)).collect();
-        let head = RequestHead { headers, remote_address: None, tls: true };
+        let head = RequestHead { headers, remote_address: None, tls: true, peer_certificate: None };
         assert_eq!(Proof::find(&head), expected, "{values:?}");
     }
-    let head = RequestHead { headers: vec![(b"dpop", b"\xff")], remote_address: None, tls: true };
+    let head = RequestHead {
+        headers: vec![(b"dpop", b"\xff")],
+        remote_address: None,
+        tls: true,
+        peer_certificate: None,
+    };
     assert!(matches!(Proof::find(&head), Err(DpopError::Malformed(_))));
 }
 

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use super::{Around, Gate, record::Trace};
+use super::{Around, Gate, RequestLine, binding, record::Trace};
 use crate::{
     identity::{Principal, header_text},
     jwt::{CompactToken, JwtError, Provider},
-    policy::Access,
+    policy::{Access, Policy},
     problem::Reason,
     rbac::{Grants, Vocabulary},
     request::{Location, Lookup, RequestHead, credential},
@@ -19,7 +19,7 @@ pub struct Caller {
     pub principal: Principal,
     /// What it holds of what rules ask for.
     pub grants: Grants,
-    /// The index of the provider of its token; `None` for an API key.
+    /// The index of the provider of its token; `None` for anything else.
     pub(super) provider: Option<usize>,
     /// Ready to send.
     pub(super) headers: HeaderTexts,
@@ -36,7 +36,7 @@ pub(super) struct HeaderTexts {
 }
 
 impl Caller {
-    /// The holder of an API key.
+    /// The holder of an API key or of a client certificate.
     pub(crate) fn of_key(principal: Principal, vocabulary: &Vocabulary) -> Self {
         Self::new(principal, vocabulary, None, Vec::new())
     }
@@ -75,26 +75,34 @@ impl Caller {
 /// Verifies the one credential that the rule's `access` takes.
 ///
 /// Credentials of a kind that the rule does not take are not looked at: they prove nothing here. Two that it
-/// takes are refused, whatever they are worth, because the client and we could mean different ones.
+/// takes are refused, whatever they are worth, because the client and we could mean different ones. A certificate
+/// belongs to the connection, not to the request: it counts where the request itself says nothing.
 pub(super) fn authenticate(
     gate: &Gate,
     access: &Access,
     head: &RequestHead<'_>,
-    query: Option<&str>,
+    line: &RequestLine<'_>,
     around: &Around<'_>,
     trace: &mut Trace,
 ) -> Result<Rc<Caller>, Reason> {
     let policy = gate.policy();
+    let query = line.path.query();
     let token = credential::find(&access.token_locations, head, query);
     let keys = policy.api_keys.as_ref().filter(|_| access.api_key);
     let key = keys.map_or(Lookup::Absent, |keys| credential::find(keys.locations(), head, query));
     match (token, key) {
+        (Lookup::Absent, Lookup::Absent) if access.client_certificate => {
+            verify_certificate(policy, head, trace)
+        }
         (Lookup::Absent, Lookup::Absent) => Err(Reason::CredentialsMissing),
         (Lookup::One((token, location)), Lookup::Absent) => {
-            verify_token(gate, access, &token, location, around).map_err(|error| {
+            let caller = verify_token(gate, access, &token, location, around).map_err(|error| {
                 trace.detail = Some(error.to_string());
                 error.reason()
-            })
+            })?;
+            // Not part of what a token is worth: it may be good, and sent by somebody else.
+            binding::check(gate, &caller, (&token, location), head, line, around, trace)?;
+            Ok(caller)
         }
         (Lookup::Malformed, Lookup::Absent) => Err(Reason::TokenMalformed),
         (Lookup::Absent, Lookup::One((key, _))) => verify_key(gate, &key, around, trace),
@@ -110,6 +118,21 @@ fn verify_key(gate: &Gate, key: &str, around: &Around<'_>, trace: &mut Trace) ->
         trace.principal = refused.caller.cloned();
         refused.reason
     })
+}
+
+fn verify_certificate(
+    policy: &Policy,
+    head: &RequestHead<'_>,
+    trace: &mut Trace,
+) -> Result<Rc<Caller>, Reason> {
+    let certificates = policy.client_certificates.as_ref().ok_or(Reason::CredentialsMissing)?;
+    let certificate = certificates.find(head).map_err(|error| {
+        trace.detail = Some(error.to_string());
+        Reason::CertificateUnknown
+    })?;
+    let certificate = certificate.ok_or(Reason::CredentialsMissing)?;
+    let principal = certificates.principal(&certificate).ok_or(Reason::CertificateUnknown)?;
+    Ok(Rc::new(Caller::of_key(principal, &policy.vocabulary)))
 }
 
 fn verify_token(

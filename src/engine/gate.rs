@@ -5,6 +5,7 @@ use std::cell::{OnceCell, RefCell};
 use crate::{
     call::{Call, Outcome},
     crypto::HostCrypto,
+    dpop::DpopSecret,
     jwt::{KeySet, RemoteKeys},
     policy::Policy,
     rate_limit::SlotSecret,
@@ -41,6 +42,7 @@ pub struct Gate {
     /// One place for each provider; `None` for those whose keys are in the policy.
     remote: Vec<Option<RefCell<RemoteKeys>>>,
     slot_secret: OnceCell<SlotSecret>,
+    dpop_secret: OnceCell<DpopSecret>,
 }
 
 impl Gate {
@@ -56,6 +58,7 @@ impl Gate {
             policy,
             namespace: namespace.to_owned(),
             slot_secret: OnceCell::new(),
+            dpop_secret: OnceCell::new(),
         }
     }
 
@@ -128,5 +131,23 @@ impl Gate {
         let random = (around.random)().ok_or(StoreError::Unavailable)?;
         let secret = SlotSecret::load_or_create(around.store, &self.namespace, random)?;
         Ok(self.slot_secret.get_or_init(|| secret))
+    }
+
+    /// The secret behind nonces and used proofs; loaded once.
+    pub(super) fn dpop_secret(&self, around: &Around<'_>) -> Result<&DpopSecret, StoreError> {
+        if let Some(secret) = self.dpop_secret.get() {
+            return Ok(secret);
+        }
+        let mut random = [0; 32];
+        for half in random.as_chunks_mut::<16>().0 {
+            *half = (around.random)().ok_or(StoreError::Unavailable)?;
+        }
+        let secret = DpopSecret::load_or_create(around.store, &self.namespace, random)?;
+        Ok(self.dpop_secret.get_or_init(|| secret))
+    }
+
+    /// What keeps this policy's shared state apart from that of others.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
     }
 }

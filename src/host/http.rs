@@ -10,6 +10,7 @@ use proxy_wasm::{
 
 use super::{abi, root::Serving, services, wire};
 use crate::{
+    certificate::{self, PeerCertificate},
     engine::{Changes, Exchange, Step},
     problem::{Challenges, Reason, Reply},
     request::RequestHead,
@@ -47,6 +48,7 @@ impl Stream {
             // Plaintext connections have no TLS version.
             tls: policy.needs_connection()
                 && abi::property("connection\0tls_version").is_some_and(|version| !version.is_empty()),
+            peer_certificate: policy.needs_peer_certificate().then(peer_certificate).flatten(),
         };
         let around = services::around();
         let verdict = self.exchange.on_request(&serving.gate, &head, &around);
@@ -67,6 +69,18 @@ impl Stream {
             }
         }
     }
+}
+
+/// The certificate that the client showed; `None` when it showed none.
+fn peer_certificate() -> Option<PeerCertificate> {
+    let text = |path| abi::property(path).and_then(|value| String::from_utf8(value).ok());
+    let digest = text("connection\0sha256_peer_certificate_digest")?;
+    Some(PeerCertificate {
+        digest: certificate::parse_digest(&digest),
+        uri: text("connection\0uri_san_peer_certificate"),
+        dns: text("connection\0dns_san_peer_certificate"),
+        subject: text("connection\0subject_peer_certificate"),
+    })
 }
 
 /// Carries out every change and sets the interlock last: if anything fails before, nothing opens it.

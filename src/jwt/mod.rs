@@ -19,7 +19,7 @@ mod token;
 
 use std::time::Duration;
 
-use crate::{identity::ClaimPath, request::Location};
+use crate::{confirmation::BindingMode, dpop::DpopSpec, identity::ClaimPath, request::Location};
 
 pub use self::{
     claim_headers::{MAX_HEADER_LEN, header_value},
@@ -68,6 +68,10 @@ pub struct ProviderSpec {
     pub locations: Vec<Location>,
     /// Whether the token itself goes upstream. Default no.
     pub forward: bool,
+    /// Tokens that are bound to a key (RFC 9449). `None`: they are refused.
+    pub dpop: Option<DpopSpec>,
+    /// Tokens that are bound to a client certificate (RFC 8705 section 3). `None`: they are refused.
+    pub mtls: Option<BindingMode>,
 }
 
 /// Where a provider's keys come from.
