@@ -12,8 +12,11 @@
 
 pub mod api_key;
 pub mod call;
+pub mod certificate;
 pub mod config;
+pub mod confirmation;
 pub mod crypto;
+pub mod dpop;
 pub mod engine;
 pub mod fault;
 pub mod host;

@@ -4,9 +4,12 @@ use std::{rc::Rc, slice};
 
 use crate::{
     api_key::ApiKeys,
+    certificate::ClientCertificatesSpec,
     config::{
         self, ActionSpec, Document, IdentityField, IdentityHeadersSpec, MethodSpec, Rejected, RuleSpec,
     },
+    confirmation::BindingMode,
+    dpop::{self, DpopSpec},
     engine::Caller,
     fault::Fault,
     identity::header_text,
@@ -27,6 +30,7 @@ pub struct Policy {
     pub(crate) rules: Vec<Rule>,
     pub(crate) providers: Vec<Provider>,
     pub(crate) api_keys: Option<ApiKeys<Caller>>,
+    pub(crate) client_certificates: Option<ClientCertificatesSpec>,
     pub(crate) limiter: Limiter,
     pub(crate) vocabulary: Vocabulary,
     pub(crate) identity_headers: IdentityHeadersSpec,
@@ -60,8 +64,14 @@ pub(crate) struct Access {
     pub(crate) providers: Vec<usize>,
     /// Where those tokens may stand, each once.
     pub(crate) token_locations: Vec<Location>,
+    /// It takes tokens as they are.
+    pub(crate) bearer: bool,
+    /// The algorithms of DPoP proofs that go with tokens, each once; empty: it takes no tokens so.
+    pub(crate) dpop_algorithms: Vec<&'static str>,
     /// It takes API keys.
     pub(crate) api_key: bool,
+    /// It takes client certificates.
+    pub(crate) client_certificate: bool,
     /// `None`: every authenticated principal may.
     pub(crate) requirement: Option<Requirement>,
 }
@@ -145,6 +155,10 @@ impl Policy {
         if let Some(keys) = &document.api_keys {
             add_new(&mut credential_locations, &keys.locations);
         }
+        if document.providers.iter().any(|provider| provider.dpop.is_some()) {
+            let proof = Location::Header { name: dpop::HEADER.to_owned(), prefix: String::new() };
+            add_new(&mut credential_locations, &[proof]);
+        }
         Ok(Self {
             rules: rules?,
             realm: document.realm,
@@ -152,6 +166,7 @@ impl Policy {
             router,
             providers,
             api_keys,
+            client_certificates: document.client_certificates,
             limiter,
             vocabulary,
             identity_headers: document.identity_headers,
@@ -169,7 +184,14 @@ impl Policy {
 
     /// Whether deciding needs to know if the connection carried TLS.
     pub fn needs_connection(&self) -> bool {
+        // The URL of a DPoP proof has a scheme.
         self.transport.needs_connection()
+            || self.providers.iter().any(|provider| provider.spec().dpop.is_some())
+    }
+
+    /// Whether deciding needs the certificate that the client showed on Envoy's own connection.
+    pub fn needs_peer_certificate(&self) -> bool {
+        self.client_certificates.as_ref().is_some_and(ClientCertificatesSpec::of_connection)
     }
 
     /// Whether deciding needs the client's address.
@@ -195,16 +217,27 @@ impl RuleSpec {
                 let mut access = Access {
                     providers: Vec::new(),
                     token_locations: Vec::new(),
+                    bearer: false,
+                    dpop_algorithms: Vec::new(),
                     api_key: false,
+                    client_certificate: false,
                     requirement: authorize.as_ref().map(|spec| Requirement::compile(spec, vocabulary)),
                 };
                 for method in authenticate {
                     match method {
                         MethodSpec::ApiKey => access.api_key = true,
+                        MethodSpec::ClientCertificate => access.client_certificate = true,
                         MethodSpec::Jwt(name) => {
                             let index = document.providers.iter().position(|spec| spec.name == *name)?;
+                            let provider = document.providers.get(index)?;
                             access.providers.push(index);
-                            add_new(&mut access.token_locations, &document.providers.get(index)?.locations);
+                            add_new(&mut access.token_locations, &provider.locations);
+                            let dpop = provider.dpop.as_ref();
+                            access.bearer |= dpop.is_none_or(|dpop| dpop.mode == BindingMode::Accepted);
+                            add_new(
+                                &mut access.dpop_algorithms,
+                                &dpop.map(DpopSpec::algs).unwrap_or_default(),
+                            );
                         }
                     }
                 }
@@ -284,10 +317,10 @@ fn owner_variables<'a>(
 }
 
 /// Adds what is not there yet.
-fn add_new(all: &mut Vec<Location>, some: &[Location]) {
-    for location in some {
-        if !all.contains(location) {
-            all.push(location.clone());
+fn add_new<T: Clone + PartialEq>(all: &mut Vec<T>, some: &[T]) {
+    for one in some {
+        if !all.contains(one) {
+            all.push(one.clone());
         }
     }
 }

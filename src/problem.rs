@@ -39,6 +39,14 @@ pub enum Reason {
     TokenNotYetValid,
     /// A claim that the provider requires is missing or wrong.
     TokenClaims,
+    /// The token is bound to another sender, or to none where it must be.
+    TokenBinding,
+    /// No DPoP proof, more than one, or one that does not fit the request.
+    DpopProofInvalid,
+    /// The DPoP proof was used before.
+    DpopProofReplayed,
+    /// The DPoP proof lacks a current nonce; the answer has one.
+    DpopNonceRequired,
     /// An API key that nobody knows.
     ApiKeyUnknown,
     /// The API key has expired.
@@ -47,6 +55,8 @@ pub enum Reason {
     ApiKeyNotYetValid,
     /// The API key is disabled.
     ApiKeyDisabled,
+    /// The client certificate has no usable name, or none that the policy lists.
+    CertificateUnknown,
     /// A scope is missing.
     InsufficientScope,
     /// A permission is missing.
@@ -55,6 +65,8 @@ pub enum Reason {
     InsufficientRole,
     /// The resource belongs to somebody else.
     NotOwner,
+    /// The user must log in again, or in a stronger way.
+    InsufficientUserAuthentication,
     /// Too many requests.
     RateLimited,
     /// The key set of the token's provider is not there yet.
@@ -67,7 +79,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for defining counters.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 35] = [
         Self::AmbiguousPath,
         Self::PathTooLong,
         Self::MalformedRequest,
@@ -85,14 +97,20 @@ impl Reason {
         Self::TokenExpired,
         Self::TokenNotYetValid,
         Self::TokenClaims,
+        Self::TokenBinding,
+        Self::DpopProofInvalid,
+        Self::DpopProofReplayed,
+        Self::DpopNonceRequired,
         Self::ApiKeyUnknown,
         Self::ApiKeyExpired,
         Self::ApiKeyNotYetValid,
         Self::ApiKeyDisabled,
+        Self::CertificateUnknown,
         Self::InsufficientScope,
         Self::InsufficientPermission,
         Self::InsufficientRole,
         Self::NotOwner,
+        Self::InsufficientUserAuthentication,
         Self::RateLimited,
         Self::KeysUnavailable,
         Self::StateUnavailable,
@@ -119,14 +137,20 @@ impl Reason {
             Self::TokenExpired => "token_expired",
             Self::TokenNotYetValid => "token_not_yet_valid",
             Self::TokenClaims => "token_claims",
+            Self::TokenBinding => "token_binding",
+            Self::DpopProofInvalid => "dpop_proof_invalid",
+            Self::DpopProofReplayed => "dpop_proof_replayed",
+            Self::DpopNonceRequired => "dpop_nonce_required",
             Self::ApiKeyUnknown => "api_key_unknown",
             Self::ApiKeyExpired => "api_key_expired",
             Self::ApiKeyNotYetValid => "api_key_not_yet_valid",
             Self::ApiKeyDisabled => "api_key_disabled",
+            Self::CertificateUnknown => "client_certificate_unknown",
             Self::InsufficientScope => "insufficient_scope",
             Self::InsufficientPermission => "insufficient_permission",
             Self::InsufficientRole => "insufficient_role",
             Self::NotOwner => "not_owner",
+            Self::InsufficientUserAuthentication => "insufficient_user_authentication",
             Self::RateLimited => "rate_limited",
             Self::KeysUnavailable => "keys_unavailable",
             Self::StateUnavailable => "state_unavailable",
@@ -169,14 +193,22 @@ impl Reason {
             Self::TokenExpired => (401, "The access token has expired"),
             Self::TokenNotYetValid => (401, "The access token is not valid yet"),
             Self::TokenClaims => (401, "The claims of the access token are not acceptable"),
+            Self::TokenBinding => (401, "The access token is bound to another sender"),
+            Self::DpopProofInvalid => (401, "The DPoP proof is missing or does not fit the request"),
+            Self::DpopProofReplayed => (401, "The DPoP proof was used before"),
+            Self::DpopNonceRequired => (401, "The DPoP proof must carry the nonce of this answer"),
             Self::ApiKeyUnknown => (401, "The API key is not valid"),
             Self::ApiKeyExpired => (401, "The API key has expired"),
             Self::ApiKeyNotYetValid => (401, "The API key is not valid"),
             Self::ApiKeyDisabled => (401, "The API key is not valid"),
+            Self::CertificateUnknown => (403, "The client certificate is not accepted here"),
             Self::InsufficientScope => (403, "A required scope is missing"),
             Self::InsufficientPermission => (403, "A required permission is missing"),
             Self::InsufficientRole => (403, "A required role is missing"),
             Self::NotOwner => (403, "This resource belongs to somebody else"),
+            Self::InsufficientUserAuthentication => {
+                (401, "A more recent or stronger login of the user is required")
+            }
             Self::RateLimited => (429, "Too many requests"),
             Self::KeysUnavailable => (503, "The keys to check this token with are not available"),
             Self::StateUnavailable => (503, "The request cannot be decided now"),
@@ -184,12 +216,15 @@ impl Reason {
         }
     }
 
-    /// `error` of a Bearer challenge (RFC 6750 section 3.1); `None` where the section wants none: when the
-    /// request carried no credentials, or the refusal has nothing to do with the token.
-    const fn bearer_error(self) -> Option<&'static str> {
+    /// `error` of a Bearer or DPoP challenge (RFC 6750 section 3.1, RFC 9449 section 7.1); `None` where these
+    /// want none: when the request carried no credentials, or the refusal has nothing to do with the token.
+    const fn token_error(self) -> Option<&'static str> {
         match self {
             Self::CredentialsAmbiguous => Some("invalid_request"),
             Self::InsufficientScope => Some("insufficient_scope"),
+            Self::InsufficientUserAuthentication => Some("insufficient_user_authentication"),
+            Self::DpopProofInvalid | Self::DpopProofReplayed => Some("invalid_dpop_proof"),
+            Self::DpopNonceRequired => Some("use_dpop_nonce"),
             Self::TokenMalformed
             | Self::TokenAlgorithm
             | Self::TokenIssuer
@@ -198,9 +233,15 @@ impl Reason {
             | Self::TokenAudience
             | Self::TokenExpired
             | Self::TokenNotYetValid
-            | Self::TokenClaims => Some("invalid_token"),
+            | Self::TokenClaims
+            | Self::TokenBinding => Some("invalid_token"),
             _ => None,
         }
+    }
+
+    /// It concerns a DPoP proof, of which a Bearer challenge knows nothing.
+    const fn is_about_proof(self) -> bool {
+        matches!(self, Self::DpopProofInvalid | Self::DpopProofReplayed | Self::DpopNonceRequired)
     }
 
     /// The gRPC status for the same answer.
@@ -235,12 +276,25 @@ pub struct Reply {
 pub struct Challenges<'a> {
     /// Protection space (RFC 9110 section 11.5).
     pub realm: &'a str,
-    /// An access token would do.
+    /// An access token would do, sent as it is.
     pub bearer: bool,
+    /// The algorithms of DPoP proofs, if an access token with such a proof would do; empty: it would not.
+    pub dpop: &'a [&'static str],
     /// An API key would do.
     pub api_key: bool,
     /// The scopes that the resource needs; empty: not named.
     pub scopes: &'a [String],
+    /// How the user must have logged in, with [`Reason::InsufficientUserAuthentication`].
+    pub step_up: Option<&'a StepUp>,
+}
+
+/// How the user must have logged in (RFC 9470). At least one of the two is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepUp {
+    /// The claim `acr` must be one of these; empty: not asked.
+    pub acr_values: Vec<String>,
+    /// How long ago, at most, the login was (claim `auth_time`). In whole seconds; `None`: not asked.
+    pub max_age: Option<std::time::Duration>,
 }
 
 impl Reply {
@@ -249,9 +303,14 @@ impl Reply {
         let (status, title) = reason.status_and_title();
         let code = reason.public_code();
         let mut headers = vec![("content-type", "application/problem+json".to_owned())];
-        let wants_challenge = status == 401 || reason.bearer_error().is_some();
+        let wants_challenge = status == 401 || reason.token_error().is_some();
         if wants_challenge && challenges.bearer {
-            headers.push(("www-authenticate", challenges.bearer_challenge(reason, title)));
+            headers.push(("www-authenticate", challenges.token_challenge("Bearer", reason, title)));
+        }
+        if wants_challenge && !challenges.dpop.is_empty() {
+            let challenge = challenges.token_challenge("DPoP", reason, title);
+            let algs = challenges.dpop.join(" ");
+            headers.push(("www-authenticate", format!("{challenge}, algs=\"{algs}\"")));
         }
         if status == 401 && challenges.api_key {
             headers.push(("www-authenticate", format!("ApiKey realm=\"{}\"", quoted(challenges.realm))));
@@ -284,10 +343,23 @@ impl Reply {
 }
 
 impl Challenges<'_> {
-    fn bearer_challenge(&self, reason: Reason, title: &str) -> String {
-        let mut value = format!("Bearer realm=\"{}\"", quoted(self.realm));
-        if let Some(error) = reason.bearer_error() {
+    fn token_challenge(&self, scheme: &str, reason: Reason, title: &str) -> String {
+        let mut value = format!("{scheme} realm=\"{}\"", quoted(self.realm));
+        if let Some(error) = reason.token_error()
+            && (scheme == "DPoP" || !reason.is_about_proof())
+        {
             value.push_str(&format!(", error=\"{error}\", error_description=\"{title}\""));
+        }
+        if reason == Reason::InsufficientUserAuthentication
+            && let Some(step_up) = self.step_up
+        {
+            // RFC 9470 section 3.
+            if !step_up.acr_values.is_empty() {
+                value.push_str(&format!(", acr_values=\"{}\"", quoted(&step_up.acr_values.join(" "))));
+            }
+            if let Some(max_age) = step_up.max_age {
+                value.push_str(&format!(", max_age=\"{}\"", max_age.as_secs()));
+            }
         }
         if reason == Reason::InsufficientScope && !self.scopes.is_empty() {
             value.push_str(&format!(", scope=\"{}\"", quoted(&self.scopes.join(" "))));
@@ -317,7 +389,13 @@ mod tests {
     #[test]
     fn challenges_follow_rfc_6750() {
         let scopes = ["orders:read".to_owned(), "orders:write".to_owned()];
-        let both = Challenges { realm: "api", bearer: true, api_key: true, scopes: &scopes };
+        let both = Challenges {
+            realm: "api",
+            bearer: true,
+            api_key: true,
+            scopes: &scopes,
+            ..Challenges::default()
+        };
         let challenges = |reason, offered| {
             let reply = Reply::refusal(reason, offered);
             let values = reply.headers.into_iter().filter(|(name, _)| *name == "www-authenticate");
@@ -345,6 +423,49 @@ mod tests {
             ["ApiKey realm=\"api\""]
         );
         assert!(challenges(Reason::RateLimited, both).is_empty());
+    }
+
+    #[test]
+    fn challenges_follow_rfc_9449_and_9470() {
+        let step_up = StepUp {
+            acr_values: vec!["phr".to_owned(), "phrh".to_owned()],
+            max_age: Some(std::time::Duration::from_secs(300)),
+        };
+        let offered = Challenges {
+            realm: "api",
+            bearer: true,
+            dpop: &["ES256", "EdDSA"],
+            step_up: Some(&step_up),
+            ..Challenges::default()
+        };
+        let challenges = |reason| {
+            let values = Reply::refusal(reason, offered).headers.into_iter();
+            let values = values.filter(|(name, _)| *name == "www-authenticate");
+            values.map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            challenges(Reason::CredentialsMissing),
+            ["Bearer realm=\"api\"", "DPoP realm=\"api\", algs=\"ES256 EdDSA\""]
+        );
+        assert_eq!(
+            challenges(Reason::DpopProofReplayed),
+            [
+                "Bearer realm=\"api\"",
+                "DPoP realm=\"api\", error=\"invalid_dpop_proof\", \
+                 error_description=\"The DPoP proof was used before\", algs=\"ES256 EdDSA\""
+            ]
+        );
+        assert!(challenges(Reason::DpopNonceRequired)[1].contains("error=\"use_dpop_nonce\""));
+        assert!(
+            challenges(Reason::TokenBinding).iter().all(|value| value.contains("error=\"invalid_token\""))
+        );
+        assert_eq!(
+            challenges(Reason::InsufficientUserAuthentication)[0],
+            "Bearer realm=\"api\", error=\"insufficient_user_authentication\", \
+             error_description=\"A more recent or stronger login of the user is required\", \
+             acr_values=\"phr phrh\", max_age=\"300\""
+        );
+        assert!(!challenges(Reason::TokenExpired)[0].contains("acr_values"));
     }
 
     #[test]

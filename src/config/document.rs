@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Document, Rejected, RuleSpec, api_keys, identity_headers, input, jwt,
+    Document, Rejected, RuleSpec, api_keys, client_certificates, identity_headers, input, jwt,
     names::Definitions,
     rate_limits,
     reader::{Faults, Node, Object, Path, quoted},
@@ -66,6 +66,9 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
     let transport = o.optional("transport", transport::transport);
     let identity_headers = identity_headers(o, defs);
     let roles = o.optional("roles", |n| roles::roles(n, defs));
+    defs.client_certificates = o.has("clientCertificates");
+    let client_certificates =
+        o.optional("clientCertificates", |n| client_certificates::client_certificates(n, defs));
     lists.providers = o.optional("jwt", |n| Some(jwt::providers(n, defs))).unwrap_or_default();
     defs.api_keys = o.has("apiKeys");
     let api_keys = o.optional("apiKeys", |n| api_keys::api_keys(n, defs));
@@ -82,6 +85,7 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
         transport: transport.unwrap_or(transport::DEFAULT),
         providers: Vec::new(),
         api_keys,
+        client_certificates,
         roles: roles.unwrap_or_default(),
         rate_limits: Vec::new(),
         rules: Vec::new(),

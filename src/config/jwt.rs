@@ -7,6 +7,7 @@ use hashbrown::HashSet;
 use serde_json::Value;
 
 use super::{
+    binding,
     extract_from::extract_from,
     http_names::owned_header_name,
     names::Definitions,
@@ -14,6 +15,7 @@ use super::{
     scalar::{boolean, claim_path, duration, integer, label, name, text, unique},
 };
 use crate::{
+    dpop,
     identity::ClaimPath,
     jwt::{Algorithm, KeySource, ProviderSpec, RemoteJwks, SymmetricKey},
     request::Location,
@@ -25,7 +27,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Names registered for signatures (RFC 7518 section 3.1, RFC 8037, RFC 8812, RFC 9864).
-const ALGORITHMS: [(&str, Algorithm); 14] = [
+pub(super) const ALGORITHMS: [(&str, Algorithm); 14] = [
     ("HS256", Algorithm::Hs256),
     ("HS384", Algorithm::Hs384),
     ("HS512", Algorithm::Hs512),
@@ -87,6 +89,19 @@ fn provider(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<Prov
         });
         let locations = o.optional("extractFrom", |n| extract_from(n, defs));
         let forward = o.optional("forward", boolean).unwrap_or(false);
+        let (bound_to_key, bound_to_certificate) = (o.has("dpop"), o.has("mtls"));
+        let dpop = o.optional("dpop", binding::dpop);
+        let mtls = o.optional("mtls", |n| binding::mtls(n, defs));
+        // A binding that is faulty must never become one that is not asked.
+        if bound_to_key != dpop.is_some() || bound_to_certificate != mtls.is_some() {
+            return None;
+        }
+        let mut locations = locations.unwrap_or_else(|| {
+            vec![Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }]
+        });
+        if dpop.is_some() && !locations.contains(&dpop::location()) {
+            locations.push(dpop::location());
+        }
         Some(ProviderSpec {
             name: name?,
             issuer: issuer?,
@@ -104,10 +119,10 @@ fn provider(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<Prov
             role_claims: claims.roles.unwrap_or_default(),
             tier_claim: claims.tier,
             claim_to_headers: claim_to_headers.unwrap_or_default(),
-            locations: locations.unwrap_or_else(|| {
-                vec![Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }]
-            }),
+            locations,
             forward,
+            dpop,
+            mtls,
         })
     })
 }

@@ -4,6 +4,8 @@
 //! means is judged by the feature that uses it.
 
 mod api_keys;
+mod binding;
+mod client_certificates;
 mod document;
 mod extract_from;
 mod http_names;
@@ -27,6 +29,7 @@ mod tests;
 pub use self::{document::decode, input::MAX_POLICY_BYTES};
 use crate::{
     api_key::ApiKeysSpec,
+    certificate::ClientCertificatesSpec,
     fault::Fault,
     jwt::ProviderSpec,
     rate_limit::LimitSpec,
@@ -46,6 +49,8 @@ pub struct Document {
     pub providers: Vec<ProviderSpec>,
     /// `None`: the document has no `apiKeys`.
     pub api_keys: Option<ApiKeysSpec>,
+    /// `None`: the document has no `clientCertificates`.
+    pub client_certificates: Option<ClientCertificatesSpec>,
     /// Roles.
     pub roles: Vec<RoleSpec>,
     /// Limits.
@@ -110,6 +115,8 @@ pub enum MethodSpec {
     Jwt(String),
     /// An API key.
     ApiKey,
+    /// The certificate of the TLS client.
+    ClientCertificate,
 }
 
 /// Headers that tell the upstream who is calling. All five are removed from every inbound request.

@@ -79,6 +79,16 @@ fn allow(o: &mut Object<'_>, required: bool, defs: &Definitions) -> (Option<Acti
         o.fault_at::<()>("authorize", "asks for a principal, which an anonymous rule does not have");
     }
     let authorize: Option<RequirementSpec> = o.optional("authorize", |n| authorize(n, defs));
+    let logs_in = |method: &MethodSpec| matches!(method, MethodSpec::Jwt(_));
+    if let (Some(Who::AnyOf(methods)), Some(asked)) = (&who, &authorize)
+        && asked.any_of.iter().any(|alternative| alternative.step_up.is_some())
+        && !methods.iter().any(logs_in)
+    {
+        o.fault_at::<()>(
+            "authorize",
+            "stepUp asks how a user logged in, which only a token of {jwt: ..} can say",
+        );
+    }
     let action = match who {
         None => None,
         Some(Who::Anyone) => Some(ActionSpec::AllowAnyone),
@@ -128,7 +138,7 @@ fn authenticate(node: Node<'_>, defs: &Definitions) -> Option<Who> {
     })
 }
 
-/// `apiKey`, `{apiKey: {}}` or `{jwt: provider}`.
+/// `apiKey`, `{apiKey: {}}`, `clientCertificate`, `{clientCertificate: {}}` or `{jwt: provider}`.
 fn method(mut node: Node<'_>, defs: &Definitions) -> Option<MethodSpec> {
     let (path, faults) = (node.path, node.faults);
     let api_key = |path: &Path<'_>| {
@@ -138,9 +148,16 @@ fn method(mut node: Node<'_>, defs: &Definitions) -> Option<MethodSpec> {
         }
         Some(MethodSpec::ApiKey)
     };
+    let certificate = |path: &Path<'_>| {
+        if !defs.client_certificates {
+            faults.add(path, "the policy has no clientCertificates section");
+            return None;
+        }
+        Some(MethodSpec::ClientCertificate)
+    };
     if node.value.is_object() {
         return node.object(|o| {
-            let (by_key, by_token) = (o.has("apiKey"), o.has("jwt"));
+            let ways = ["apiKey", "clientCertificate", "jwt"].iter().filter(|way| o.has(way)).count();
             let key = o.optional("apiKey", |n| {
                 let path = n.path;
                 n.object(|_| Some(()))?;
@@ -152,19 +169,27 @@ fn method(mut node: Node<'_>, defs: &Definitions) -> Option<MethodSpec> {
                 defs.providers.resolve(&provider, &path, faults)?;
                 Some(MethodSpec::Jwt(provider))
             });
-            match (by_key, by_token) {
-                (true, true) => o.fault("names two ways; list them as two items"),
-                (false, false) => o.fault("names no way to authenticate; write apiKey or {jwt: provider}"),
-                _ => key.or(token),
+            let shown = o.optional("clientCertificate", |n| {
+                let path = n.path;
+                n.object(|_| Some(()))?;
+                certificate(&path)
+            });
+            match ways {
+                0 => o.fault(
+                    "names no way to authenticate; write apiKey, clientCertificate or {jwt: provider}",
+                ),
+                1 => key.or(token).or(shown),
+                _ => o.fault("names more than one way; list them as items of their own"),
             }
         });
     }
-    let text = node.text("apiKey or {jwt: provider}")?;
+    let text = node.text("apiKey, clientCertificate or {jwt: provider}")?;
     match text.as_str() {
         "apiKey" => api_key(&path),
+        "clientCertificate" => certificate(&path),
         "jwt" => node.fault("name the provider, as in {jwt: corp}"),
         _ => node.fault(format!(
-            "{} is not a way to authenticate; write apiKey or {{jwt: provider}}",
+            "{} is not a way to authenticate; write apiKey, clientCertificate or {{jwt: provider}}",
             quoted(&text)
         )),
     }

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     call::{Call, Outcome},
     crypto::HostCrypto,
+    dpop::DpopSecret,
     jwt::{KeySet, RemoteKeys},
     policy::Policy,
     rate_limit::SlotSecret,
@@ -52,6 +53,7 @@ pub struct Gate {
     slot_secret: OnceCell<SlotSecret>,
     /// `None` while there was no randomness to make it with; then nothing is remembered.
     tokens: RefCell<Option<TokenCache<Verified>>>,
+    dpop_secret: OnceCell<DpopSecret>,
 }
 
 impl Gate {
@@ -68,6 +70,7 @@ impl Gate {
             namespace: namespace.to_owned(),
             slot_secret: OnceCell::new(),
             tokens: RefCell::new(None),
+            dpop_secret: OnceCell::new(),
         }
     }
 
@@ -172,5 +175,23 @@ impl Gate {
         let random = (around.random)().ok_or(StoreError::Unavailable)?;
         let secret = SlotSecret::load_or_create(around.store, &self.namespace, random)?;
         Ok(self.slot_secret.get_or_init(|| secret))
+    }
+
+    /// The secret behind nonces and used proofs; loaded once.
+    pub(super) fn dpop_secret(&self, around: &Around<'_>) -> Result<&DpopSecret, StoreError> {
+        if let Some(secret) = self.dpop_secret.get() {
+            return Ok(secret);
+        }
+        let mut random = [0; 32];
+        for half in random.as_chunks_mut::<16>().0 {
+            *half = (around.random)().ok_or(StoreError::Unavailable)?;
+        }
+        let secret = DpopSecret::load_or_create(around.store, &self.namespace, random)?;
+        Ok(self.dpop_secret.get_or_init(|| secret))
+    }
+
+    /// What keeps this policy's shared state apart from that of others.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
     }
 }

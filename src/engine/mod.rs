@@ -3,6 +3,7 @@
 
 mod authenticate;
 mod bearer;
+mod binding;
 mod caller;
 mod forward;
 mod gate;
@@ -20,9 +21,11 @@ use authenticate::{Unverified, authenticate};
 use record::Trace;
 
 use crate::{
+    dpop,
     policy::{Action, Policy, Rule},
     problem::{Challenges, Reason, Reply},
     rate_limit::{self, Few, LimitId, Outcome, Status, Subject},
+    rbac::Denial,
     request::{RequestHead, authority, path::CanonicalPath},
     route::{RouteMatch, RouteRequest},
     time::Timestamp,
@@ -40,6 +43,8 @@ pub struct Exchange {
     waits_until: Option<Timestamp>,
     /// Where the client stands with every limit that applied; empty where the answer does not say.
     rate_limits: Few<Status, 4>,
+    /// The nonce for the client's next DPoP proof; `None`: it has a good one, or needs none.
+    dpop_nonce: Option<String>,
 }
 
 /// Why a request goes no further.
@@ -72,8 +77,12 @@ impl From<Reason> for Refusal {
 /// The parts of the request line, each present exactly once.
 struct RequestLine<'a> {
     method: &'a str,
+    /// `:authority`.
+    authority: &'a [u8],
     host: Cow<'a, str>,
     path: CanonicalPath<'a>,
+    /// It came over TLS.
+    secure: bool,
 }
 
 impl Exchange {
@@ -113,7 +122,8 @@ impl Exchange {
         let hsts = self.secure.then(|| gate.policy().transport.hsts()).flatten();
         let hsts = hsts.map(|value| ("strict-transport-security", value));
         let rate_limits = rate_limit_headers(gate.policy(), &self.rate_limits);
-        hsts.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))).chain(rate_limits)
+        let nonce = self.dpop_nonce.as_deref().map(|nonce| (dpop::NONCE_HEADER, nonce));
+        hsts.into_iter().chain(nonce).map(|(name, value)| (name, Cow::Borrowed(value))).chain(rate_limits)
     }
 
     fn decide<'a>(
@@ -146,10 +156,13 @@ impl Exchange {
             Action::Deny => return Err(Reason::RuleDenied.into()),
             Action::AllowAnyone => None,
             Action::Allow(access) => {
-                let caller = authenticate(gate, access, head, line.path.query(), around, trace);
-                let caller = caller.map_err(|unverified| self.stop(policy, rule, unverified, around))?;
+                let caller = authenticate(gate, access, head, &line, around, trace);
+                let nonce = trace.dpop_nonce.take();
+                let caller = caller
+                    .map_err(|unverified| self.stop(policy, rule, unverified, nonce.as_ref(), around))?;
+                self.dpop_nonce = nonce;
                 trace.principal = Some(Rc::clone(&caller));
-                authorize(policy, rule, &caller, &matched)?;
+                authorize(policy, rule, &caller, &matched, around.now)?;
                 Some(caller)
             }
         };
@@ -159,7 +172,14 @@ impl Exchange {
     }
 
     /// A request waits once, until the first deadline it was given; then it is refused.
-    fn stop(&mut self, policy: &Policy, rule: &Rule, unverified: Unverified, around: &Around<'_>) -> Stop {
+    fn stop(
+        &mut self,
+        policy: &Policy,
+        rule: &Rule,
+        unverified: Unverified,
+        nonce: Option<&String>,
+        around: &Around<'_>,
+    ) -> Stop {
         match unverified {
             Unverified::Wait { until, .. }
                 if around.may_wait && around.now < *self.waits_until.get_or_insert(until) =>
@@ -167,7 +187,9 @@ impl Exchange {
                 Stop::Wait
             }
             Unverified::Refused(reason) | Unverified::Wait { otherwise: reason, .. } => {
-                refuse(policy, rule, reason, &[]).into()
+                let mut refusal = refuse(policy, rule, &reason.into());
+                refusal.reply.headers.extend(nonce.map(|nonce| (dpop::NONCE_HEADER, nonce.clone())));
+                refusal.into()
             }
         }
     }
@@ -193,8 +215,9 @@ impl Exchange {
             return Err(Refusal { reason: Reason::TlsRequired, reply: Box::new(Reply::redirect(location)) });
         }
         let method = str::from_utf8(method).map_err(|_| Reason::MalformedRequest)?;
-        let host = authority::host(one(":authority")?).map_err(|_| Reason::MalformedRequest)?;
-        Ok(RequestLine { method, host, path })
+        let authority = one(":authority")?;
+        let host = authority::host(authority).map_err(|_| Reason::MalformedRequest)?;
+        Ok(RequestLine { method, authority, host, path, secure: self.secure })
     }
 
     /// Checks `limits`, all or none of which are charged.
@@ -249,22 +272,31 @@ fn subject<'a>(
     }
 }
 
-fn authorize(policy: &Policy, rule: &Rule, caller: &Caller, matched: &RouteMatch<'_>) -> Result<(), Refusal> {
+fn authorize(
+    policy: &Policy,
+    rule: &Rule,
+    caller: &Caller,
+    matched: &RouteMatch<'_>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let Action::Allow(access) = &rule.action else { return Err(Reason::RuleDenied.into()) };
     let Some(requirement) = &access.requirement else { return Ok(()) };
     requirement
-        .check(&caller.principal, &caller.grants, |name| matched.variable(name))
-        .map_err(|denial| refuse(policy, rule, denial.reason, &denial.scopes))
+        .check(&caller.principal, &caller.grants, now, |name| matched.variable(name))
+        .map_err(|denial| refuse(policy, rule, &denial))
 }
 
 /// A refusal that tells the client which credentials `rule` takes.
-fn refuse(policy: &Policy, rule: &Rule, reason: Reason, scopes: &[String]) -> Refusal {
-    let (bearer, api_key) = match &rule.action {
-        Action::Allow(access) => (!access.providers.is_empty(), access.api_key),
-        Action::Deny | Action::AllowAnyone => (false, false),
-    };
-    let challenges = Challenges { realm: &policy.realm, bearer, api_key, scopes };
-    Refusal { reason, reply: Box::new(Reply::refusal(reason, challenges)) }
+fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
+    let mut challenges = Challenges { realm: &policy.realm, ..Challenges::default() };
+    if let Action::Allow(access) = &rule.action {
+        challenges.bearer = access.bearer;
+        challenges.dpop = &access.dpop_algorithms;
+        challenges.api_key = access.api_key;
+        challenges.scopes = &denial.scopes;
+        challenges.step_up = denial.step_up.as_ref();
+    }
+    Refusal { reason: denial.reason, reply: Box::new(Reply::refusal(denial.reason, challenges)) }
 }
 
 /// `RateLimit-Policy` and `RateLimit`; nothing where no limit applied.

@@ -21,6 +21,8 @@ pub(super) struct Trace {
     pub(super) limit: Option<String>,
     /// More about the reason, for operators.
     pub(super) detail: Option<String>,
+    /// A nonce that the client should use from now on; never part of the record.
+    pub(super) dpop_nonce: Option<String>,
     /// Rate-limit entries that had to make room.
     pub(super) evicted: u32,
 }

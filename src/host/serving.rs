@@ -12,6 +12,7 @@ use proxy_wasm::hostcalls;
 use super::{abi, services, stats::Stats, wire};
 use crate::{
     call::{Call, Outcome},
+    certificate::{self, PeerCertificate},
     engine::{Changes, Exchange, Gate, Purpose, Step},
     problem::{Challenges, Reason, Reply},
     request::RequestHead,
@@ -77,6 +78,7 @@ impl Serving {
             // Plaintext connections have no TLS version.
             tls: policy.needs_connection()
                 && abi::property("connection\0tls_version").is_some_and(|version| !version.is_empty()),
+            peer_certificate: policy.needs_peer_certificate().then(peer_certificate).flatten(),
         };
         let around = services::around(self.waiting.borrow().len() < MAX_WAITING);
         let verdict = exchange.borrow_mut().on_request(&self.gate, &head, &around);
@@ -178,6 +180,18 @@ impl Serving {
             warn!("{message}");
         }
     }
+}
+
+/// The certificate that the client showed; `None` when it showed none.
+fn peer_certificate() -> Option<PeerCertificate> {
+    let text = |path| abi::property(path).and_then(|value| String::from_utf8(value).ok());
+    let digest = text("connection\0sha256_peer_certificate_digest")?;
+    Some(PeerCertificate {
+        digest: certificate::parse_digest(&digest),
+        uri: text("connection\0uri_san_peer_certificate"),
+        dns: text("connection\0dns_san_peer_certificate"),
+        subject: text("connection\0subject_peer_certificate"),
+    })
 }
 
 /// Carries out every change and sets the interlock last: if anything fails before, nothing opens it.

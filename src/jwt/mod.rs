@@ -14,19 +14,19 @@ mod remote;
 mod remote_record;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, clippy::string_slice, reason = "test code may panic")]
-mod tests;
+pub(crate) mod tests;
 mod token;
 
 use std::time::Duration;
 
-use crate::{identity::ClaimPath, request::Location};
+use crate::{confirmation::BindingMode, dpop::DpopSpec, identity::ClaimPath, request::Location};
 
 pub use self::{
     claim_headers::{MAX_HEADER_LEN, header_value},
     claims::{Validity, validate},
     error::{ClaimFault, JwtError, Malformed},
     json::JsonFault,
-    jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, Unusable, UnusableKey},
+    jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, Unusable, UnusableKey, lone_key},
     provider::{MAX_NAME_LEN, Provider, VerifiedToken},
     remote::{FetchError, RemoteKeys},
     token::{CompactToken, MAX_KID_LEN},
@@ -68,6 +68,10 @@ pub struct ProviderSpec {
     pub locations: Vec<Location>,
     /// Whether the token itself goes upstream. Default no.
     pub forward: bool,
+    /// Tokens that are bound to a key (RFC 9449). `None`: they are refused.
+    pub dpop: Option<DpopSpec>,
+    /// Tokens that are bound to a client certificate (RFC 8705 section 3). `None`: they are refused.
+    pub mtls: Option<BindingMode>,
 }
 
 /// Where a provider's keys come from.

@@ -1,5 +1,6 @@
 //! Documents and what is said of them.
 
+mod binding;
 mod credentials;
 mod forms;
 mod policy;

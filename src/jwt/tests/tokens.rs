@@ -36,6 +36,8 @@ pub(crate) fn provider() -> ProviderSpec {
         claim_to_headers: vec![],
         locations: vec![Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }],
         forward: false,
+        dpop: None,
+        mtls: None,
     }
 }
 
