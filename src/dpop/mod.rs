@@ -10,7 +10,6 @@ pub mod replay;
 mod secret;
 mod target;
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 mod tests;
 mod thumbprint;
 

@@ -114,8 +114,8 @@ fn damaged_slots_refuse_and_heal() {
     let used = proof(1, "a", NOW + 60);
     let hash = secret().hash(Use::Replay, &[&used.key, used.jti.as_bytes()]).unwrap();
     let key = format!("t/dpop/{:03x}", place(&hash).unwrap().0);
-    let mut far = Slot::default();
-    far.entries = (0..64).map(|fingerprint| (fingerprint, u64::MAX)).collect();
+    let entries = (0..64).map(|fingerprint| (fingerprint, u64::MAX)).collect();
+    let far = Slot { entries, ..Slot::default() };
     let mut long = MAGIC.to_vec();
     long.extend([0; 8 + 65 * 16]);
     for (bytes, error) in [

@@ -86,5 +86,4 @@ fn prove(
 
 #[cfg(test)]
 #[path = "binding_tests.rs"]
-#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 mod tests;

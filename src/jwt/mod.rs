@@ -70,7 +70,8 @@ pub struct ProviderSpec {
     pub forward: bool,
     /// Tokens that are bound to a key (RFC 9449). `None`: they are refused.
     pub dpop: Option<DpopSpec>,
-    /// Tokens that are bound to a client certificate (RFC 8705 section 3). `None`: they are refused.
+    /// Tokens that are bound to a client certificate (RFC 8705 section 3). They pass with that certificate only,
+    /// whatever stands here; `None`: nothing is asked of others.
     pub mtls: Option<BindingMode>,
 }
 

@@ -252,7 +252,8 @@ mod tests {
             (&both, json!({"acr": "phr", "auth_time": 1_799_999_000}), false),
         ] {
             let alternative = AlternativeSpec { step_up: Some(asked.clone()), ..AlternativeSpec::default() };
-            let found = denial(&[alternative.clone()], &principal(PrincipalKind::Jwt, &claims, &[]));
+            let found =
+                denial(std::slice::from_ref(&alternative), &principal(PrincipalKind::Jwt, &claims, &[]));
             let expected = (!met).then(|| Denial {
                 step_up: Some(asked.clone()),
                 ..Reason::InsufficientUserAuthentication.into()
@@ -260,7 +261,7 @@ mod tests {
             assert_eq!(found, expected, "{asked:?} {claims}");
             // Nothing else than a token tells of a login.
             for kind in [PrincipalKind::ApiKey, PrincipalKind::ClientCertificate] {
-                assert!(denial(&[alternative.clone()], &principal(kind, &claims, &[])).is_some());
+                assert!(denial(std::slice::from_ref(&alternative), &principal(kind, &claims, &[])).is_some());
             }
         }
     }
