@@ -7,7 +7,7 @@ mod claim_headers;
 mod claims;
 mod compile;
 mod error;
-mod json;
+pub(crate) mod json;
 mod jwks;
 mod provider;
 mod remote;
@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::{confirmation::BindingMode, dpop::DpopSpec, identity::ClaimPath, request::Location};
 
+pub(crate) use self::claims::{check_audience, date};
 pub use self::{
     claim_headers::{MAX_HEADER_LEN, header_value},
     claims::{Validity, validate},
