@@ -9,7 +9,6 @@ mod ecdsa_der;
 mod public_key;
 mod roca;
 mod secret_key;
-#[cfg_attr(test, expect(clippy::arithmetic_side_effects, reason = "test code may panic"))]
 mod signing_key;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]

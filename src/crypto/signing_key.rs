@@ -134,6 +134,7 @@ impl fmt::Display for SigningKeyFault {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 mod tests {
     use super::*;
     use crate::crypto::{HostCrypto, KeyType, NoHostCrypto, PublicKey, test_host::RingHost};
@@ -182,7 +183,8 @@ mod tests {
                 let key = key.unwrap();
                 assert_eq!(key.algorithm(), algorithm);
                 let signature = key.sign(b"message").unwrap();
-                for host in [&NoHostCrypto as &dyn HostCrypto, &RingHost] {
+                let hosts: [&dyn HostCrypto; 2] = [&NoHostCrypto, &RingHost];
+                for host in hosts {
                     assert!(public.verify(algorithm, b"message", &signature, host), "{algorithm}");
                     assert!(!public.verify(algorithm, b"massage", &signature, host), "{algorithm}");
                 }
