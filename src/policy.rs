@@ -13,10 +13,11 @@ use crate::{
     engine::Caller,
     fault::Fault,
     identity::header_text,
-    jwt::Provider,
+    jwt::{Provider, ProviderSpec},
     rate_limit::{LimitId, Limiter},
     rbac::{Requirement, Vocabulary},
     request::Location,
+    revocation::RevocationSpec,
     route::Router,
     transport::Transport,
 };
@@ -31,6 +32,7 @@ pub struct Policy {
     pub(crate) providers: Vec<Provider>,
     pub(crate) api_keys: Option<ApiKeys<Caller>>,
     pub(crate) client_certificates: Option<ClientCertificatesSpec>,
+    pub(crate) revocation: Option<RevocationSpec>,
     pub(crate) limiter: Limiter,
     pub(crate) vocabulary: Vocabulary,
     pub(crate) identity_headers: IdentityHeadersSpec,
@@ -107,6 +109,7 @@ impl Policy {
         let vocabulary =
             Vocabulary::compile(&document.roles, requirements).map_err(|found| keep("roles", found)).ok();
         keep("rules", owner_variables(document.rules.iter().enumerate(), router.as_ref()));
+        keep("rules", opaque_tokens(&document));
         faults.sort();
         faults.dedup();
         match (router, limiter, vocabulary) {
@@ -167,6 +170,7 @@ impl Policy {
             providers,
             api_keys,
             client_certificates: document.client_certificates,
+            revocation: document.revocation,
             limiter,
             vocabulary,
             identity_headers: document.identity_headers,
@@ -175,6 +179,11 @@ impl Policy {
             log_allowed: document.log_allowed,
             rate_limit_headers_always: document.rate_limit_headers_always,
         })
+    }
+
+    /// What is revoked before its time; `None`: nothing.
+    pub fn revocation(&self) -> Option<&RevocationSpec> {
+        self.revocation.as_ref()
     }
 
     /// What the policy holds, in a few words for the log.
@@ -308,6 +317,39 @@ fn owner_variables<'a>(
                     format!("[{i}].authorize{listed}.owner.pathVariable"),
                     format!(
                         "not every match of the rule has a path template with the variable \"{variable}\""
+                    ),
+                ));
+            }
+        }
+    }
+    faults
+}
+
+/// An opaque token does not say whose it is, so at most one issuer may be asked about what stands in one place:
+/// the others would be told a token that is none of theirs.
+fn opaque_tokens(document: &Document) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (i, rule) in document.rules.iter().enumerate() {
+        let ActionSpec::Allow { authenticate, .. } = &rule.action else { continue };
+        let asked: Vec<_> = authenticate
+            .iter()
+            .filter_map(|method| match method {
+                MethodSpec::Jwt(name) => document.providers.iter().find(|provider| provider.name == *name),
+                _ => None,
+            })
+            .filter(|provider| provider.introspection.is_some())
+            .collect();
+        for (n, provider) in asked.iter().enumerate() {
+            let shares = |other: &&&ProviderSpec| {
+                other.locations.iter().any(|location| provider.locations.contains(location))
+            };
+            if let Some(other) = asked.iter().take(n).find(shares) {
+                faults.push(Fault::new(
+                    format!("[{i}].authenticate"),
+                    format!(
+                        "\"{}\" and \"{}\" both have introspection and look for tokens in the same place; \
+                         an opaque token does not say whose it is",
+                        other.name, provider.name
                     ),
                 ));
             }

@@ -47,6 +47,10 @@ pub enum Reason {
     DpopProofReplayed,
     /// The DPoP proof lacks a current nonce; the answer has one.
     DpopNonceRequired,
+    /// The issuer says that the token is not (or no longer) good.
+    TokenInactive,
+    /// A list of revoked tokens names the token, its session, its client or its subject.
+    TokenRevoked,
     /// An API key that nobody knows.
     ApiKeyUnknown,
     /// The API key has expired.
@@ -71,6 +75,10 @@ pub enum Reason {
     RateLimited,
     /// The key set of the token's provider is not there yet.
     KeysUnavailable,
+    /// The issuer could not be asked about the token.
+    IntrospectionUnavailable,
+    /// The list of revoked tokens is not there yet, or too old.
+    RevocationUnavailable,
     /// State that the decision needs could not be read or written.
     StateUnavailable,
     /// No valid policy was ever loaded.
@@ -79,7 +87,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for defining counters.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 39] = [
         Self::AmbiguousPath,
         Self::PathTooLong,
         Self::MalformedRequest,
@@ -101,6 +109,8 @@ impl Reason {
         Self::DpopProofInvalid,
         Self::DpopProofReplayed,
         Self::DpopNonceRequired,
+        Self::TokenInactive,
+        Self::TokenRevoked,
         Self::ApiKeyUnknown,
         Self::ApiKeyExpired,
         Self::ApiKeyNotYetValid,
@@ -113,6 +123,8 @@ impl Reason {
         Self::InsufficientUserAuthentication,
         Self::RateLimited,
         Self::KeysUnavailable,
+        Self::IntrospectionUnavailable,
+        Self::RevocationUnavailable,
         Self::StateUnavailable,
         Self::NoPolicy,
     ];
@@ -141,6 +153,8 @@ impl Reason {
             Self::DpopProofInvalid => "dpop_proof_invalid",
             Self::DpopProofReplayed => "dpop_proof_replayed",
             Self::DpopNonceRequired => "dpop_nonce_required",
+            Self::TokenInactive => "token_inactive",
+            Self::TokenRevoked => "token_revoked",
             Self::ApiKeyUnknown => "api_key_unknown",
             Self::ApiKeyExpired => "api_key_expired",
             Self::ApiKeyNotYetValid => "api_key_not_yet_valid",
@@ -153,6 +167,8 @@ impl Reason {
             Self::InsufficientUserAuthentication => "insufficient_user_authentication",
             Self::RateLimited => "rate_limited",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::IntrospectionUnavailable => "introspection_unavailable",
+            Self::RevocationUnavailable => "revocation_unavailable",
             Self::StateUnavailable => "state_unavailable",
             Self::NoPolicy => "no_policy",
         }
@@ -197,6 +213,8 @@ impl Reason {
             Self::DpopProofInvalid => (401, "The DPoP proof is missing or does not fit the request"),
             Self::DpopProofReplayed => (401, "The DPoP proof was used before"),
             Self::DpopNonceRequired => (401, "The DPoP proof must carry the nonce of this answer"),
+            Self::TokenInactive => (401, "The access token is not active"),
+            Self::TokenRevoked => (401, "The access token has been revoked"),
             Self::ApiKeyUnknown => (401, "The API key is not valid"),
             Self::ApiKeyExpired => (401, "The API key has expired"),
             Self::ApiKeyNotYetValid => (401, "The API key is not valid"),
@@ -211,6 +229,8 @@ impl Reason {
             }
             Self::RateLimited => (429, "Too many requests"),
             Self::KeysUnavailable => (503, "The keys to check this token with are not available"),
+            Self::IntrospectionUnavailable => (503, "The issuer of this token cannot be asked about it now"),
+            Self::RevocationUnavailable => (503, "Whether this token has been revoked is not known now"),
             Self::StateUnavailable => (503, "The request cannot be decided now"),
             Self::NoPolicy => (503, "No policy is loaded"),
         }
@@ -234,7 +254,9 @@ impl Reason {
             | Self::TokenExpired
             | Self::TokenNotYetValid
             | Self::TokenClaims
-            | Self::TokenBinding => Some("invalid_token"),
+            | Self::TokenBinding
+            | Self::TokenInactive
+            | Self::TokenRevoked => Some("invalid_token"),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use super::{
     names::Definitions,
     rate_limits,
     reader::{Faults, Node, Object, Path, quoted},
-    roles, rules,
+    revocation, roles, rules,
     scalar::{boolean, choice, text},
     transport,
 };
@@ -72,6 +72,7 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
     lists.providers = o.optional("jwt", |n| Some(jwt::providers(n, defs))).unwrap_or_default();
     defs.api_keys = o.has("apiKeys");
     let api_keys = o.optional("apiKeys", |n| api_keys::api_keys(n, defs));
+    let revocation = o.optional("revocation", |n| revocation::revocation(n, defs));
     defs.headers.check_read(o.faults);
     let rate_limits = o.optional("rateLimits", |n| Some(rate_limits::rate_limits(n, defs)));
     lists.rate_limits = rate_limits.unwrap_or_default();
@@ -86,6 +87,7 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
         providers: Vec::new(),
         api_keys,
         client_certificates,
+        revocation,
         roles: roles.unwrap_or_default(),
         rate_limits: Vec::new(),
         rules: Vec::new(),

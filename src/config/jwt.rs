@@ -10,6 +10,7 @@ use super::{
     binding,
     extract_from::extract_from,
     http_names::owned_header_name,
+    introspection::introspection,
     names::Definitions,
     reader::{Node, Object, Path, quoted},
     scalar::{boolean, claim_path, duration, integer, label, name, text, unique},
@@ -74,8 +75,13 @@ fn provider(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<Prov
         });
         let audiences = audiences(o);
         let symmetric = o.has("symmetricKeys");
-        let algorithms = o.required("algorithms", |n| algorithms(n, symmetric));
-        let keys = key_source(o);
+        // Then the issuer's word is all there is.
+        let keyless = o.has("introspection") && !o.has("jwks") && !symmetric;
+        let (algorithms, keys) = match keyless {
+            true => (no_keys(o), Some(KeySource::None)),
+            false => (o.required("algorithms", |n| algorithms(n, symmetric)), key_source(o)),
+        };
+        let introspection = o.optional("introspection", |n| introspection(n, keyless));
         let types = o.optional("types", |n| {
             let empty = "no types; leave the field out to accept JWT, at+jwt or none";
             unique(n, empty, |n| text(n).map(|t| token_type(&t)))
@@ -108,6 +114,7 @@ fn provider(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<Prov
             audiences: audiences?,
             algorithms: algorithms?,
             keys: keys?,
+            introspection,
             types: types.unwrap_or_default(),
             clock_skew: clock_skew.unwrap_or(MINUTE),
             max_token_size: max_token_size.unwrap_or(8192),
@@ -188,6 +195,21 @@ fn algorithms(node: Node<'_>, symmetric: bool) -> Option<Vec<Algorithm>> {
     })
 }
 
+/// No algorithms, and nothing else that only JWTs have.
+fn no_keys(o: &mut Object<'_>) -> Option<Vec<Algorithm>> {
+    for field in ["algorithms", "types"] {
+        if o.has(field) {
+            o.fault_at::<()>(field, "has no effect without jwks: the issuer is asked about every token");
+        }
+        o.optional(field, |_| Some(()));
+    }
+    // Known, for the sake of suggestions; they are absent.
+    for field in ["jwks", "symmetricKeys"] {
+        o.optional(field, |_| Some(()));
+    }
+    Some(Vec::new())
+}
+
 fn key_source(o: &mut Object<'_>) -> Option<KeySource> {
     let (public, secret) = (o.has("jwks"), o.has("symmetricKeys"));
     let jwks = o.optional("jwks", jwks);
@@ -199,9 +221,10 @@ fn key_source(o: &mut Object<'_>) -> Option<KeySource> {
         (true, true) => o.fault_at("symmetricKeys", "contradicts jwks; give one of them"),
         (true, false) => jwks,
         (false, true) => symmetric.map(KeySource::Symmetric),
-        (false, false) => {
-            o.fault_at("jwks", "required (or symmetricKeys): without keys nothing can be verified")
-        }
+        (false, false) => o.fault_at(
+            "jwks",
+            "required (or symmetricKeys, or introspection): without keys nothing can be verified",
+        ),
     }
 }
 

@@ -7,16 +7,19 @@ mod api_keys;
 mod binding;
 mod client_certificates;
 mod document;
+mod endpoint;
 mod extract_from;
 mod http_names;
 mod identity_headers;
 mod input;
+mod introspection;
 mod jwt;
 mod names;
 mod nearest;
 mod rate_limits;
 mod reader;
 mod requirement;
+mod revocation;
 mod roles;
 mod route_match;
 mod rules;
@@ -34,6 +37,7 @@ use crate::{
     jwt::ProviderSpec,
     rate_limit::LimitSpec,
     rbac::{RequirementSpec, RoleSpec},
+    revocation::RevocationSpec,
     route::RouteSpec,
     transport::TransportSpec,
 };
@@ -51,6 +55,8 @@ pub struct Document {
     pub api_keys: Option<ApiKeysSpec>,
     /// `None`: the document has no `clientCertificates`.
     pub client_certificates: Option<ClientCertificatesSpec>,
+    /// `None`: nothing is revoked.
+    pub revocation: Option<RevocationSpec>,
     /// Roles.
     pub roles: Vec<RoleSpec>,
     /// Limits.

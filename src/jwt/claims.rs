@@ -61,7 +61,7 @@ pub fn validate(
 }
 
 /// RFC 7519 section 4.1.3: a string or a list of strings.
-fn check_audience(aud: Option<&Value>, accepted: &[String]) -> Result<(), JwtError> {
+pub(crate) fn check_audience(aud: Option<&Value>, accepted: &[String]) -> Result<(), JwtError> {
     let is_accepted = |audience: &str| accepted.iter().any(|one| one == audience);
     let found = match aud {
         None => return Err(JwtError::missing("aud")),
@@ -79,7 +79,7 @@ fn check_audience(aud: Option<&Value>, accepted: &[String]) -> Result<(), JwtErr
 }
 
 /// RFC 7519 section 2.
-fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, JwtError> {
+pub(crate) fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, JwtError> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     numeric_date(value).map(Some).ok_or_else(|| JwtError::malformed(name))
 }

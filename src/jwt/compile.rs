@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Algorithm, KeySource, ProviderSpec, RemoteJwks, SymmetricKey, jwks::KeySet};
+use super::{Algorithm, IntrospectionMode, KeySource, ProviderSpec, RemoteJwks, SymmetricKey, jwks::KeySet};
 use crate::{call::Endpoint, fault::Fault, identity::ClaimPath};
 
 /// RFC 7519 section 4.1.4 asks for "usually no more than a few minutes".
@@ -21,6 +21,10 @@ pub(super) fn check(spec: &ProviderSpec) -> Result<Option<KeySet>, Vec<Fault>> {
         KeySource::Symmetric(keys) => Some(symmetric_keys(keys, spec, &mut faults)),
         KeySource::Remote(remote) => {
             check_remote(remote, &mut faults);
+            None
+        }
+        KeySource::None => {
+            check_keyless(spec, &mut faults);
             None
         }
     };
@@ -84,7 +88,7 @@ fn check_claim_paths(spec: &ProviderSpec, faults: &mut Vec<Fault>) {
 /// RFC 8725 section 3.1: the algorithms are chosen here, never by the token; and a public key that is taken for
 /// a shared secret is the classic confusion, so the two kinds never meet in one provider.
 fn check_algorithms(spec: &ProviderSpec, faults: &mut Vec<Fault>) {
-    if spec.algorithms.is_empty() {
+    if spec.algorithms.is_empty() && !matches!(spec.keys, KeySource::None) {
         faults.push(Fault::new("algorithms", "empty: no token could pass"));
     }
     let symmetric_keys = matches!(spec.keys, KeySource::Symmetric(_));
@@ -107,6 +111,20 @@ fn check_algorithms(spec: &ProviderSpec, faults: &mut Vec<Fault>) {
             }
             (true, true) | (false, false) => {}
         }
+    }
+}
+
+/// Without keys tokens are good by the issuer's word alone.
+fn check_keyless(spec: &ProviderSpec, faults: &mut Vec<Fault>) {
+    match &spec.introspection {
+        None => faults.push(Fault::new("jwks", "missing: no token could pass")),
+        Some(introspection) if introspection.mode == IntrospectionMode::Always => {
+            faults.push(Fault::new("introspection.mode", "Always is for tokens that are verified here too"));
+        }
+        Some(_) => {}
+    }
+    if !spec.algorithms.is_empty() {
+        faults.push(Fault::new("algorithms", "nothing to verify with them"));
     }
 }
 

@@ -7,7 +7,8 @@ mod claim_headers;
 mod claims;
 mod compile;
 mod error;
-mod json;
+mod introspection_spec;
+pub(crate) mod json;
 mod jwks;
 mod provider;
 mod remote;
@@ -21,10 +22,12 @@ use std::time::Duration;
 
 use crate::{confirmation::BindingMode, dpop::DpopSpec, identity::ClaimPath, request::Location};
 
+pub(crate) use self::claims::{check_audience, date};
 pub use self::{
     claim_headers::{MAX_HEADER_LEN, header_value},
     claims::{Validity, validate},
     error::{ClaimFault, JwtError, Malformed},
+    introspection_spec::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
     json::JsonFault,
     jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, Unusable, UnusableKey, lone_key},
     provider::{MAX_NAME_LEN, Provider, VerifiedToken},
@@ -42,10 +45,12 @@ pub struct ProviderSpec {
     pub issuer: String,
     /// Any one of these must be in `aud`. `None`: waived in writing (`anyAudience: true`).
     pub audiences: Option<Vec<String>>,
-    /// The only algorithms accepted; never empty.
+    /// The only algorithms accepted; empty exactly when there are no keys.
     pub algorithms: Vec<Algorithm>,
     /// Where the keys come from.
     pub keys: KeySource,
+    /// How to ask the issuer about tokens; `None`: it is not asked.
+    pub introspection: Option<IntrospectionSpec>,
     /// Accepted `typ` values, lower case and without `application/`. Empty: `jwt`, `at+jwt` or none.
     pub types: Vec<String>,
     /// Tolerance for `exp`, `nbf` and `iat`. Default 60 s; at most 5 min.
@@ -80,6 +85,8 @@ pub struct ProviderSpec {
 pub enum KeySource {
     /// A public JWK set within the policy (RFC 7517).
     Inline(serde_json::Value),
+    /// Nowhere: the issuer is asked about every token.
+    None,
     /// Symmetric keys for HS256, HS384 and HS512.
     Symmetric(Vec<SymmetricKey>),
     /// A JWK set that is fetched over an Envoy cluster.
