@@ -137,8 +137,8 @@ fn verify_token(
     let verified = gate
         .with_keys(index, around.now, |keys| provider.verify_signature(&token, keys, around.crypto))
         .ok_or(JwtError::KeysUnavailable)?;
-    if let Err(JwtError::UnknownKey { .. }) = verified {
-        gate.note_unknown_key(index, around);
+    if let Err(JwtError::UnknownKey { kid }) = &verified {
+        gate.note_unknown_key(index, kid, around);
     }
     verified?;
     let principal = provider.principal(token.into_claims())?;

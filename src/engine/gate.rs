@@ -1,11 +1,14 @@
 //! What outlives a request: the policy, the key sets and the secret behind the rate-limit table.
 
-use std::cell::{OnceCell, RefCell};
+use std::{
+    cell::{OnceCell, RefCell},
+    time::Duration,
+};
 
 use crate::{
     call::{Call, Outcome},
     crypto::HostCrypto,
-    jwt::{KeySet, RemoteKeys},
+    jwt::{FetchEvents, KeySet, RemoteKeys},
     policy::Policy,
     rate_limit::SlotSecret,
     store::{SharedStore, StoreError},
@@ -47,7 +50,7 @@ impl Gate {
     /// Touches nothing outside: state is read when the first request or tick needs it.
     pub fn new(policy: Policy, namespace: &str) -> Self {
         let remote = policy.providers.iter().map(|provider| {
-            let keys = RemoteKeys::new(provider.remote()?, provider.name(), namespace);
+            let keys = RemoteKeys::new(provider.remote()?, provider.issuer(), provider.name(), namespace);
             // A bad URI is a fault of the policy and was refused; without keys its tokens are refused too.
             keys.ok().map(RefCell::new)
         });
@@ -83,7 +86,8 @@ impl Gate {
             .collect()
     }
 
-    /// To be called when a call has ended. Answers what the operator should know of it.
+    /// To be called when a call has ended. Answers what the operator should know of it. Where a further call
+    /// follows from it, the next [`Gate::on_tick`] has it, so a tick right behind saves time.
     pub fn on_answer(&self, purpose: Purpose, outcome: Outcome<'_>, around: &Around<'_>) -> Vec<String> {
         let Purpose::KeySet { provider } = purpose;
         let (Some(Some(keys)), Some(provider)) =
@@ -114,10 +118,33 @@ impl Gate {
     }
 
     /// A token named a key that its provider's set does not have: worth a fetch, within bounds.
-    pub(super) fn note_unknown_key(&self, provider: usize, around: &Around<'_>) {
-        if let Some(Some(keys)) = self.remote.get(provider) {
-            keys.borrow_mut().note_unknown_kid(around.now, around.store);
-        }
+    ///
+    /// Whether a set that comes soon may have it.
+    pub(super) fn note_unknown_key(&self, provider: usize, kid: &str, around: &Around<'_>) -> bool {
+        let Some(Some(keys)) = self.remote.get(provider) else { return false };
+        keys.borrow_mut().note_unknown_kid(kid, around.now, around.store)
+    }
+
+    /// Until when a request may wait for the keys of a provider; `None` where they will not come any sooner.
+    pub fn keys_may_come(&self, provider: usize, now: Timestamp) -> Option<Timestamp> {
+        self.remote.get(provider)?.as_ref()?.borrow().may_come(now)
+    }
+
+    /// When a client may come back that was refused for want of the keys of a provider.
+    pub fn keys_retry_after(&self, provider: usize, now: Timestamp) -> Option<Duration> {
+        Some(self.remote.get(provider)?.as_ref()?.borrow().retry_after(now))
+    }
+
+    /// The fetches of key sets since the last call, over all providers.
+    pub fn take_fetch_events(&self) -> FetchEvents {
+        self.remote.iter().flatten().fold(FetchEvents::default(), |sum, keys| {
+            let events = keys.borrow_mut().take_events();
+            FetchEvents {
+                started: sum.started.saturating_add(events.started),
+                succeeded: sum.succeeded.saturating_add(events.succeeded),
+                failed: sum.failed.saturating_add(events.failed),
+            }
+        })
     }
 
     /// The secret that keeps clients from aiming at slots; loaded once.

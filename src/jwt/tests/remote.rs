@@ -12,19 +12,22 @@ use crate::{
     time::Timestamp,
 };
 
+const ISSUER: &str = "https://idp.example";
+
 fn spec() -> RemoteJwks {
     RemoteJwks {
-        uri: "https://idp.example:8443/jwks?a=b".into(),
+        location: JwksLocation::Uri("https://idp.example:8443/jwks?a=b".into()),
         cluster: "idp".into(),
         cache_duration: Duration::from_secs(600),
         timeout: Duration::from_secs(5),
         max_stale: Duration::from_secs(3600),
         min_refetch_interval: Duration::from_secs(30),
+        wait_timeout: Duration::from_secs(2),
     }
 }
 
 fn worker() -> RemoteKeys {
-    RemoteKeys::new(&spec(), "corp", "test").unwrap()
+    RemoteKeys::new(&spec(), ISSUER, "corp", "test").unwrap()
 }
 
 fn at(secs: u64) -> Timestamp {
@@ -133,8 +136,8 @@ fn bogus_kids_fetch_once_an_interval() {
     let mut fetches = Vec::new();
     for secs in 1..=120 {
         for _ in 0..100 {
-            a.note_unknown_kid(at(secs), &store);
-            b.note_unknown_kid(at(secs), &store);
+            a.note_unknown_kid("new", at(secs), &store);
+            b.note_unknown_kid("new", at(secs), &store);
         }
         for worker in [&mut a, &mut b] {
             if worker.tick(at(secs), &store, 0).is_some() {
@@ -151,7 +154,7 @@ fn a_new_key_is_fetched_at_its_first_use() {
     let store = MemoryStore::default();
     let mut a = fetched(&store);
     assert_eq!(next_fetch(&mut a, &store, 1, 200), None);
-    a.note_unknown_kid(at(200), &store);
+    a.note_unknown_kid("new", at(200), &store);
     assert!(a.tick(at(200), &store, 0).is_some());
     assert!(a.on_fetched(ok(&second_set()), at(200), &store).is_ok());
     assert_eq!((usable(&a, at(200)), a.generation()), (2, 2));
@@ -165,7 +168,7 @@ fn failures_back_off_and_the_last_good_set_has_its_end() {
     while let Some(due) = next_fetch(&mut a, &store, secs, 3700) {
         assert_eq!(a.on_fetched(Outcome::Failed, at(due), &store), Err(FetchError::Failed));
         // Meanwhile bogus kids change nothing.
-        a.note_unknown_kid(at(due), &store);
+        a.note_unknown_kid("new", at(due), &store);
         fetches.push(due);
         secs = due;
     }
@@ -215,7 +218,7 @@ fn answers_that_are_no_key_set() {
         let store = MemoryStore::default();
         let mut a = worker();
         assert!(a.tick(at(0), &store, 0).is_some());
-        assert_eq!(a.on_fetched(outcome, at(0), &store), Err(expected));
+        assert_eq!(a.on_fetched(outcome, at(0), &store), Err(expected.clone()));
         assert!(a.keys(at(0)).is_none());
         // With a good set before, that one stays.
         let mut a = fetched(&MemoryStore::default());
@@ -299,7 +302,7 @@ fn foreign_bytes_in_the_store() {
         let (mut a, mut b) = (fetched(&store), worker());
         overwrite(&store, &a, &value);
         // Who has keys keeps them; who has none fetches, and repairs what is stored.
-        a.note_unknown_kid(at(1), &store);
+        a.note_unknown_kid("new", at(1), &store);
         assert_eq!((usable(&a, at(1)), usable(&b, at(1))), (1, 0));
         let due = next_fetch(&mut b, &store, 1, 10).expect("not blocked");
         assert!(b.on_fetched(ok(&second_set()), at(due), &store).is_ok());
@@ -326,7 +329,7 @@ fn a_clock_set_back_keeps_the_keys() {
     let mut a = fetched(&store);
     let before = Timestamp::from_secs(1_700_000_000);
     assert_eq!(usable(&a, before), 1);
-    a.note_unknown_kid(before, &store);
+    a.note_unknown_kid("new", before, &store);
     let mut b = worker();
     b.tick(before, &store, 0);
     assert_eq!(usable(&b, before), 1);
@@ -335,7 +338,9 @@ fn a_clock_set_back_keeps_the_keys() {
 #[test]
 fn providers_and_policies_do_not_mix() {
     let names = |provider: &str, namespace: &str, uri: &str| {
-        let worker = RemoteKeys::new(&RemoteJwks { uri: uri.into(), ..spec() }, provider, namespace).unwrap();
+        let location = JwksLocation::Uri(uri.into());
+        let worker =
+            RemoteKeys::new(&RemoteJwks { location, ..spec() }, ISSUER, provider, namespace).unwrap();
         worker.store_keys().map(str::to_owned)
     };
     let all = [
@@ -348,7 +353,8 @@ fn providers_and_policies_do_not_mix() {
     flat.sort();
     flat.dedup();
     assert_eq!(flat.len(), 8);
-    assert!(RemoteKeys::new(&RemoteJwks { uri: "x".into(), ..spec() }, "a", "n").is_err());
+    let location = JwksLocation::Uri("x".into());
+    assert!(RemoteKeys::new(&RemoteJwks { location, ..spec() }, ISSUER, "a", "n").is_err());
 }
 
 /// A store that does not answer, or where every write loses.
@@ -378,7 +384,7 @@ fn a_store_that_fails() {
         // It fails while the answer is on its way: the worker has the keys all the same.
         assert!(a.tick(at(0), &good, 0).is_some());
         assert!(a.on_fetched(ok(&first_set()), at(1), &bad).is_ok());
-        a.note_unknown_kid(at(2), &bad);
+        a.note_unknown_kid("new", at(2), &bad);
         assert_eq!(usable(&a, at(2)), 1);
         assert!(bad.writes.get() < 20, "no endless retries");
     }
@@ -408,7 +414,9 @@ mod properties {
                             in_flight[index] = Some(secs);
                         }
                     },
-                    2 => workers[index].note_unknown_kid(now, &store),
+                    2 => {
+                        workers[index].note_unknown_kid("new", now, &store);
+                    },
                     _ => {
                         let body = if random % 2 == 0 { first_set() } else { second_set() };
                         let outcome = if random % 3 == 0 { Outcome::Failed } else { ok(&body) };
