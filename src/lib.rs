@@ -24,6 +24,7 @@ pub mod problem;
 pub mod rate_limit;
 pub mod rbac;
 pub mod request;
+pub mod resource_metadata;
 pub mod route;
 pub mod store;
 pub mod time;

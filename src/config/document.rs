@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     Document, api_keys, identity_headers, input, jwt,
     names::Definitions,
-    rate_limits,
+    protected_resource, rate_limits,
     reader::{Faults, Node, Object, Path, quoted},
     roles, rules,
     scalar::{boolean, choice, text},
@@ -34,7 +34,9 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions) -> Option<Document> {
     let transport = o.optional("transport", transport::transport);
     let identity_headers = identity_headers(o, defs);
     let roles = o.optional("roles", |n| roles::roles(n, defs));
+    let has_tokens = o.has("jwt");
     let providers = o.optional("jwt", |n| jwt::providers(n, defs));
+    let resource = o.optional("protectedResource", |n| protected_resource::protected_resource(n, has_tokens));
     defs.api_keys = o.has("apiKeys");
     let api_keys = o.optional("apiKeys", |n| api_keys::api_keys(n, defs));
     defs.headers.check_read(o.faults);
@@ -48,6 +50,7 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions) -> Option<Document> {
         realm: realm.unwrap_or_else(|| "portcullis".into()),
         transport: transport.unwrap_or(transport::DEFAULT),
         providers: providers.unwrap_or_default(),
+        protected_resource: resource,
         api_keys,
         roles: roles.unwrap_or_default(),
         rate_limits: rate_limits.unwrap_or_default(),

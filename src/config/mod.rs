@@ -12,6 +12,7 @@ mod input;
 mod jwt;
 mod names;
 mod nearest;
+mod protected_resource;
 mod rate_limits;
 mod reader;
 mod requirement;
@@ -30,6 +31,7 @@ use crate::{
     jwt::ProviderSpec,
     rate_limit::LimitSpec,
     rbac::{RequirementSpec, RoleSpec},
+    resource_metadata::ResourceMetadataSpec,
     route::RouteSpec,
     transport::TransportSpec,
 };
@@ -43,6 +45,8 @@ pub struct Document {
     pub transport: TransportSpec,
     /// Token issuers.
     pub providers: Vec<ProviderSpec>,
+    /// What clients are told of the API; `None`: nothing.
+    pub protected_resource: Option<ResourceMetadataSpec>,
     /// `None`: the document has no `apiKeys`.
     pub api_keys: Option<ApiKeysSpec>,
     /// Roles.
@@ -68,6 +72,8 @@ pub struct RuleSpec {
     pub route: RouteSpec,
     /// What it does.
     pub action: ActionSpec,
+    /// Whether the CORS preflights of its requests pass without credentials. Default false.
+    pub cors_preflight: bool,
     /// Names of limits.
     pub rate_limits: Vec<String>,
 }

@@ -4,6 +4,9 @@
 mod authenticate;
 mod forward;
 mod gate;
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "test code may panic")]
+mod open_tests;
 mod record;
 mod step;
 
@@ -20,7 +23,8 @@ use crate::{
     policy::{Action, Policy, Rule},
     problem::{Challenges, Reason, Reply},
     rate_limit::{self, Few, LimitId, Outcome, Status, Subject},
-    request::{RequestHead, authority, path::CanonicalPath},
+    request::{RequestHead, authority, path::CanonicalPath, preflight},
+    resource_metadata::ResourceMetadata,
     route::{RouteMatch, RouteRequest},
     transport::TransportDecision,
 };
@@ -67,9 +71,9 @@ impl Exchange {
     ) -> Verdict<'a> {
         let mut trace = Trace::default();
         match self.decide(gate, head, around, &mut trace) {
-            Ok(changes) => Verdict {
+            Ok(step) => Verdict {
                 record: gate.policy().log_allowed.then(|| trace.record(head, None)),
-                step: Step::Forward(changes),
+                step,
                 reason: None,
                 evicted: trace.evicted,
             },
@@ -96,12 +100,16 @@ impl Exchange {
         head: &'a RequestHead<'a>,
         around: &Around<'_>,
         trace: &mut Trace,
-    ) -> Result<Changes<'a>, Refusal> {
+    ) -> Result<Step<'a>, Refusal> {
         let policy = gate.policy();
         let line = self.read_line(policy, head)?;
         let throttle = policy.limiter.before_authentication();
         self.limit(gate, throttle, &subject(head, &line, None, ""), around, trace)?;
 
+        if let Some(document) = metadata(policy, &line) {
+            trace.detail = Some("resource metadata".to_owned());
+            return Ok(Step::Reply(Box::new(document)));
+        }
         let request = RouteRequest {
             host: &line.host,
             method: line.method,
@@ -109,6 +117,11 @@ impl Exchange {
             query: line.path.query(),
             head,
         };
+        if let Some(rule) = preflighted(policy, &request) {
+            trace.rule = Some(rule.name.clone());
+            trace.detail = Some("preflight".to_owned());
+            return Ok(Step::Forward(forward::preflight(policy, head, &line.path)));
+        }
         let matched = policy.router.find(&request).ok_or(Reason::NoRule)?;
         let rule = policy.rules.get(matched.rule).ok_or(Reason::NoRule)?;
         trace.rule = Some(rule.name.clone());
@@ -126,7 +139,7 @@ impl Exchange {
         };
         let subject = subject(head, &line, caller.as_deref(), &rule.name);
         self.limit(gate, &rule.limits, &subject, around, trace)?;
-        Ok(forward::changes(policy, rule, head, &line.path, caller))
+        Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, caller)))
     }
 
     fn read_line<'a>(
@@ -191,6 +204,22 @@ impl Exchange {
     }
 }
 
+/// The API's metadata, where the request asks for it: whoever has no credentials yet looks there for where to get
+/// them.
+fn metadata(policy: &Policy, line: &RequestLine<'_>) -> Option<Reply> {
+    let metadata = policy.resource_metadata.as_ref()?;
+    let asked = metadata.answers(line.method, &line.host, line.path.path());
+    asked.then(|| Reply::document(metadata.body()))
+}
+
+/// The rule that lets a CORS preflight pass: the one that would decide the request which the browser asks about.
+/// What that rule asks of callers does not count, for browsers send preflights without credentials.
+fn preflighted<'a>(policy: &'a Policy, request: &RouteRequest<'_>) -> Option<&'a Rule> {
+    let asked = RouteRequest { method: preflight::requested_method(request.head)?, ..*request };
+    let matched = policy.router.find(&asked)?;
+    policy.rules.get(matched.rule).filter(|rule| rule.cors_preflight)
+}
+
 fn subject<'a>(
     head: &'a RequestHead<'a>,
     line: &'a RequestLine<'a>,
@@ -220,7 +249,8 @@ fn refuse(policy: &Policy, rule: &Rule, reason: Reason, scopes: &[String]) -> Re
         Action::Allow(access) => (!access.providers.is_empty(), access.api_key),
         Action::Deny | Action::AllowAnyone => (false, false),
     };
-    let challenges = Challenges { realm: &policy.realm, bearer, api_key, scopes };
+    let metadata = policy.resource_metadata.as_ref().map(ResourceMetadata::url);
+    let challenges = Challenges { realm: &policy.realm, bearer, api_key, scopes, metadata };
     Refusal { reason, reply: Box::new(Reply::refusal(reason, challenges)) }
 }
 

@@ -34,21 +34,22 @@ impl UnknownKids {
     /// Whether a fetch for `kid` would only be told again that there is no such key.
     pub(super) fn is_quiet(&self, kid: &str, now: Timestamp) -> bool {
         let asked = self.asked.iter().find(|asked| *asked.kid == *kid);
-        // A clock that was set back must not silence it for longer than it was meant to be.
+        // Nothing lies further ahead unless the clock was set back, and then it is not to be silenced by that.
         asked.is_some_and(|asked| {
-            now < asked.quiet_until && asked.quiet_until <= now.saturating_add(self.pause(asked.times))
+            let furthest = self.pause(asked.times).saturating_add(self.first_pause);
+            now < asked.quiet_until && asked.quiet_until <= now.saturating_add(furthest)
         })
     }
 
-    /// A fetch is made for the sake of `kid`.
-    pub(super) fn note(&mut self, kid: &str, now: Timestamp) {
+    /// A fetch is due for the sake of `kid` at `due_at`, no more than the first pause from now.
+    pub(super) fn note(&mut self, kid: &str, due_at: Timestamp) {
         let place = self.asked.iter().position(|asked| *asked.kid == *kid);
         let earlier = place.and_then(|place| self.asked.remove(place));
         let times = earlier.map_or(0, |asked| asked.times.saturating_add(1));
         if self.asked.len() >= MAX_KIDS {
             self.asked.pop_front();
         }
-        let quiet_until = now.saturating_add(self.pause(times));
+        let quiet_until = due_at.saturating_add(self.pause(times));
         self.asked.push_back(Asked { kid: kid.into(), quiet_until, times });
     }
 

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod compile;
+mod discovery;
 mod key_sets;
 mod principals;
 mod remote;
