@@ -5,7 +5,6 @@ mod authenticate;
 mod forward;
 mod gate;
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "test code may panic")]
 mod open_tests;
 mod record;
 mod step;

@@ -227,7 +227,7 @@ mod tests {
             let paths: Vec<_> = found.candidates.iter().map(|endpoint| endpoint.path.as_str()).collect();
             assert_eq!(paths, expected, "{issuer}");
             assert!(found.candidates.iter().all(|endpoint| endpoint.scheme == "https"));
-            assert_eq!(usize::try_from(found.calls()), Ok(expected.len() + 1));
+            assert_eq!(usize::try_from(found.calls()), Ok(expected.len().saturating_add(1)));
         }
         let spec = DiscoverySpec { uri: None, jwks_cluster: None };
         for issuer in

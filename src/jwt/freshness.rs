@@ -85,11 +85,13 @@ fn only<'a>(headers: Headers<'a>, name: &str) -> Option<&'a [u8]> {
 mod tests {
     use super::*;
 
+    type Row = (&'static [(&'static str, &'static str)], Option<u64>);
+
     #[test]
     fn lifetimes() {
         // Sun, 06 Nov 1994 08:49:37 GMT
         let now = Timestamp::from_secs(784_111_777);
-        let rows: &[(&[(&str, &str)], Option<u64>)] = &[
+        let rows: &[Row] = &[
             (&[], None),
             (&[("etag", "x")], None),
             (&[("cache-control", "public")], None),

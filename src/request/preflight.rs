@@ -66,11 +66,11 @@ mod tests {
         for method in ["", "PUT, GET", "PUT ", "PÜT"] {
             assert_eq!(replaced(2, method), None, "{method}");
         }
-        for index in 0..BASE.len() {
+        for (index, header) in BASE.iter().enumerate() {
             let without: Vec<_> = BASE.iter().copied().enumerate().filter(|(i, _)| *i != index).collect();
             let without: Vec<_> = without.into_iter().map(|(_, header)| header).collect();
-            assert_eq!(requested(&without), None, "without {}", BASE[index].0);
-            assert_eq!(requested(&[&BASE[..], &[BASE[index]]].concat()), None, "{} twice", BASE[index].0);
+            assert_eq!(requested(&without), None, "without {}", header.0);
+            assert_eq!(requested(&[&BASE[..], &[*header]].concat()), None, "{} twice", header.0);
         }
         for (header, expected) in [
             (("access-control-request-headers", "authorization"), Some("PUT")),

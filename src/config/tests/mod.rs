@@ -2,6 +2,7 @@
 
 mod credentials;
 mod forms;
+mod oauth;
 mod policy;
 mod whole;
 

@@ -5,6 +5,7 @@ mod compile;
 mod discovery;
 mod key_sets;
 mod principals;
+mod providers;
 mod remote;
 pub(crate) mod tokens;
 mod vectors;
