@@ -29,6 +29,7 @@ pub mod rate_limit;
 pub mod rbac;
 pub mod refresh;
 pub mod request;
+pub mod resource_metadata;
 pub mod revocation;
 pub mod route;
 pub mod store;

@@ -15,8 +15,9 @@ use crate::{
     identity::header_text,
     jwt::{Provider, ProviderSpec},
     rate_limit::{LimitId, Limiter},
-    rbac::{Requirement, Vocabulary},
+    rbac::{Names, Requirement, Vocabulary},
     request::Location,
+    resource_metadata::{Derived, ResourceMetadata},
     revocation::RevocationSpec,
     route::Router,
     transport::Transport,
@@ -40,6 +41,8 @@ pub struct Policy {
     pub(crate) owned_headers: Vec<String>,
     /// Everywhere a token or an API key may stand, each once.
     pub(crate) credential_locations: Vec<Location>,
+    /// What clients are told of the API; `None`: nothing.
+    pub(crate) resource_metadata: Option<ResourceMetadata>,
     pub(crate) log_allowed: bool,
     pub(crate) rate_limit_headers_always: bool,
 }
@@ -50,6 +53,8 @@ pub(crate) struct Rule {
     /// The name as a header value.
     pub(crate) header: String,
     pub(crate) action: Action,
+    /// CORS preflights of its requests pass without credentials.
+    pub(crate) cors_preflight: bool,
     pub(crate) limits: Vec<LimitId>,
 }
 
@@ -110,11 +115,17 @@ impl Policy {
             Vocabulary::compile(&document.roles, requirements).map_err(|found| keep("roles", found)).ok();
         keep("rules", owner_variables(document.rules.iter().enumerate(), router.as_ref()));
         keep("rules", opaque_tokens(&document));
+        let metadata = resource_metadata(&document).unwrap_or_else(|found| {
+            keep("protectedResource", found);
+            None
+        });
         faults.sort();
         faults.dedup();
         match (router, limiter, vocabulary) {
             (Some(router), Some(limiter), Some(vocabulary)) if faults.is_empty() => {
-                Self::assemble(document, router, providers, limiter, vocabulary)
+                let mut policy = Self::assemble(document, router, providers, limiter, vocabulary)?;
+                policy.resource_metadata = metadata;
+                Ok(policy)
             }
             _ if faults.is_empty() => Err(vec![Fault::new("", "the policy cannot be compiled")]),
             _ => Err(faults),
@@ -176,6 +187,7 @@ impl Policy {
             identity_headers: document.identity_headers,
             owned_headers,
             credential_locations,
+            resource_metadata: None,
             log_allowed: document.log_allowed,
             rate_limit_headers_always: document.rate_limit_headers_always,
         })
@@ -254,7 +266,13 @@ impl RuleSpec {
             }
         };
         let limits = self.rate_limits.iter().map(|name| limiter.id(name)).collect::<Option<_>>()?;
-        Some(Rule { name: self.name.as_str().into(), header: header_text(&self.name, b""), action, limits })
+        Some(Rule {
+            name: self.name.as_str().into(),
+            header: header_text(&self.name, b""),
+            action,
+            cors_preflight: self.cors_preflight,
+            limits,
+        })
     }
 }
 
@@ -323,6 +341,29 @@ fn owner_variables<'a>(
         }
     }
     faults
+}
+
+/// What the section leaves out is told as the rest of the policy has it.
+fn resource_metadata(document: &Document) -> Result<Option<ResourceMetadata>, Vec<Fault>> {
+    let Some(spec) = &document.protected_resource else { return Ok(None) };
+    let issuers: Vec<&str> = document.providers.iter().map(|provider| provider.issuer.as_str()).collect();
+    let locations: Vec<&Location> =
+        document.providers.iter().flat_map(|provider| &provider.locations).collect();
+    let takes_tokens = |rule: &&RuleSpec| match &rule.action {
+        ActionSpec::Allow { authenticate, .. } => {
+            authenticate.iter().any(|method| matches!(method, MethodSpec::Jwt(_)))
+        }
+        ActionSpec::Deny | ActionSpec::AllowAnyone => false,
+    };
+    let requirements = document.rules.iter().filter(takes_tokens).filter_map(RuleSpec::requirement);
+    let alternatives = requirements.flat_map(|requirement| &requirement.any_of);
+    let scopes: Vec<&str> = alternatives
+        .filter_map(|alternative| alternative.scopes.as_ref())
+        .flat_map(|(Names::All(names) | Names::Any(names))| names)
+        .map(String::as_str)
+        .collect();
+    let derived = Derived { issuers: &issuers, scopes: &scopes, token_locations: &locations };
+    ResourceMetadata::compile(spec, derived).map(Some)
 }
 
 /// An opaque token does not say whose it is, so at most one issuer may be asked about what stands in one place:

@@ -308,6 +308,8 @@ pub struct Challenges<'a> {
     pub scopes: &'a [String],
     /// How the user must have logged in, with [`Reason::InsufficientUserAuthentication`].
     pub step_up: Option<&'a StepUp>,
+    /// Where the resource's metadata is (RFC 9728 section 5.1); `None`: not named.
+    pub metadata: Option<&'a str>,
 }
 
 /// How the user must have logged in (RFC 9470). At least one of the two is asked for.
@@ -352,6 +354,20 @@ impl Reply {
         }
     }
 
+    /// A document of ours that anyone may read.
+    pub fn document(json: &str) -> Self {
+        Self {
+            status: 200,
+            headers: vec![
+                ("content-type", "application/json".to_owned()),
+                ("cache-control", "public, max-age=3600".to_owned()),
+            ],
+            body: json.to_owned(),
+            details: "resource_metadata",
+            grpc_status: 0,
+        }
+    }
+
     /// A permanent redirect that keeps the method (RFC 9110 section 15.4.9).
     pub fn redirect(location: String) -> Self {
         Self {
@@ -385,6 +401,9 @@ impl Challenges<'_> {
         }
         if reason == Reason::InsufficientScope && !self.scopes.is_empty() {
             value.push_str(&format!(", scope=\"{}\"", quoted(&self.scopes.join(" "))));
+        }
+        if let Some(url) = self.metadata {
+            value.push_str(&format!(", resource_metadata=\"{}\"", quoted(url)));
         }
         value
     }
@@ -445,6 +464,20 @@ mod tests {
             ["ApiKey realm=\"api\""]
         );
         assert!(challenges(Reason::RateLimited, both).is_empty());
+        // RFC 9728 section 5.1, on every challenge for tokens and on no other.
+        let told = Challenges { metadata: Some("https://api.example/.well-known/x"), ..both };
+        assert_eq!(
+            challenges(Reason::CredentialsMissing, told),
+            [
+                "Bearer realm=\"api\", resource_metadata=\"https://api.example/.well-known/x\"",
+                "ApiKey realm=\"api\""
+            ]
+        );
+        assert!(
+            challenges(Reason::InsufficientScope, told)
+                .concat()
+                .ends_with(", resource_metadata=\"https://api.example/.well-known/x\"")
+        );
     }
 
     #[test]

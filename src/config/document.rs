@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     Document, Rejected, RuleSpec, api_keys, client_certificates, identity_headers, input, jwt,
     names::Definitions,
-    rate_limits,
+    protected_resource, rate_limits,
     reader::{Faults, Node, Object, Path, quoted},
     revocation, roles, rules,
     scalar::{boolean, choice, text},
@@ -69,7 +69,9 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
     defs.client_certificates = o.has("clientCertificates");
     let client_certificates =
         o.optional("clientCertificates", |n| client_certificates::client_certificates(n, defs));
+    let has_tokens = o.has("jwt");
     lists.providers = o.optional("jwt", |n| Some(jwt::providers(n, defs))).unwrap_or_default();
+    let resource = o.optional("protectedResource", |n| protected_resource::protected_resource(n, has_tokens));
     defs.api_keys = o.has("apiKeys");
     let api_keys = o.optional("apiKeys", |n| api_keys::api_keys(n, defs));
     let revocation = o.optional("revocation", |n| revocation::revocation(n, defs));
@@ -85,6 +87,7 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
         realm: realm.unwrap_or_else(|| "portcullis".into()),
         transport: transport.unwrap_or(transport::DEFAULT),
         providers: Vec::new(),
+        protected_resource: resource,
         api_keys,
         client_certificates,
         revocation,

@@ -16,6 +16,7 @@ mod introspection;
 mod jwt;
 mod names;
 mod nearest;
+mod protected_resource;
 mod rate_limits;
 mod reader;
 mod requirement;
@@ -37,6 +38,7 @@ use crate::{
     jwt::ProviderSpec,
     rate_limit::LimitSpec,
     rbac::{RequirementSpec, RoleSpec},
+    resource_metadata::ResourceMetadataSpec,
     revocation::RevocationSpec,
     route::RouteSpec,
     transport::TransportSpec,
@@ -51,6 +53,8 @@ pub struct Document {
     pub transport: TransportSpec,
     /// Token issuers.
     pub providers: Vec<ProviderSpec>,
+    /// What clients are told of the API; `None`: nothing.
+    pub protected_resource: Option<ResourceMetadataSpec>,
     /// `None`: the document has no `apiKeys`.
     pub api_keys: Option<ApiKeysSpec>,
     /// `None`: the document has no `clientCertificates`.
@@ -94,6 +98,8 @@ pub struct RuleSpec {
     pub route: RouteSpec,
     /// What it does.
     pub action: ActionSpec,
+    /// Whether the CORS preflights of its requests pass without credentials. Default false.
+    pub cors_preflight: bool,
     /// Names of limits.
     pub rate_limits: Vec<String>,
 }

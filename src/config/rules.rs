@@ -46,10 +46,12 @@ fn rule(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<RuleSpec
             action => allow(o, action.is_some(), defs),
         };
         let rate_limits = o.optional("rateLimits", |n| rate_limits(n, anonymous, defs));
+        let preflight = o.optional("corsPreflight", choice("a choice", &[("Allow", true)]));
         Some(RuleSpec {
             name: name?,
             route: RouteSpec { hostnames: hosts.unwrap_or_default(), matches: matches.unwrap_or_default() },
             action: action?,
+            cors_preflight: preflight.unwrap_or(false),
             rate_limits: rate_limits.unwrap_or_default(),
         })
     })
@@ -57,7 +59,7 @@ fn rule(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<RuleSpec
 
 /// Nothing else is said of requests that are refused anyway.
 fn deny(o: &mut Object<'_>) -> Option<ActionSpec> {
-    for field in ["authenticate", "authorize", "rateLimits"] {
+    for field in ["authenticate", "authorize", "rateLimits", "corsPreflight"] {
         if o.optional(field, |_| Some(())).is_some() {
             o.fault_at::<()>(field, "contradicts action: Deny, which refuses every request that matches");
         }

@@ -1,18 +1,14 @@
 //! Who is calling: finds the one credential of a request and has it verified.
 
-use std::{rc::Rc, time::Duration};
+use std::rc::Rc;
 
-use super::{Around, Caller, Gate, RequestLine, bearer, binding, record::Trace};
+use super::{Around, Caller, Exchange, Gate, RequestLine, bearer, binding, record::Trace};
 use crate::{
-    jwt::JwtError,
     policy::{Access, Policy},
     problem::Reason,
     request::{Lookup, RequestHead, credential},
     time::Timestamp,
 };
-
-/// How long a request waits for keys that were never fetched yet, before it is refused.
-const KEYS_WAIT: Duration = Duration::from_secs(2);
 
 /// Why there is no caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +32,7 @@ impl From<Reason> for Unverified {
 /// belongs to the connection, not to the request: it counts where the request itself says nothing.
 pub(super) fn authenticate(
     gate: &Gate,
+    exchange: &mut Exchange,
     access: &Access,
     head: &RequestHead<'_>,
     line: &RequestLine<'_>,
@@ -53,16 +50,7 @@ pub(super) fn authenticate(
         }
         (Lookup::Absent, Lookup::Absent) => Err(Reason::CredentialsMissing.into()),
         (Lookup::One((token, location)), Lookup::Absent) => {
-            let caller = bearer::verify(gate, access, &token, location, around).map_err(|error| {
-                trace.detail = Some(error.to_string());
-                match error {
-                    JwtError::KeysUnavailable => Unverified::Wait {
-                        until: around.now.saturating_add(KEYS_WAIT),
-                        otherwise: error.reason(),
-                    },
-                    error => Unverified::Refused(error.reason()),
-                }
-            })?;
+            let caller = bearer::verify(gate, exchange, access, (&token, location), around, trace)?;
             // Not part of what a token is worth: it may be good, and sent by somebody else.
             binding::check(gate, &caller, (&token, location), head, line, around, trace)?;
             Ok(caller)

@@ -57,11 +57,22 @@ impl Serving {
 
     /// Decides the request of the host's effective context and carries the decision out, but for letting it go
     /// on. Whatever the host does not give refuses the request.
-    pub(super) fn decide(&self, stream: u32, exchange: &Rc<RefCell<Exchange>>) -> Decided {
-        self.try_decide(stream, exchange).unwrap_or_else(|reason| {
+    ///
+    /// `caller` is the stream on whose behalf the host calls us, if any.
+    pub(super) fn decide(
+        &self,
+        stream: u32,
+        exchange: &Rc<RefCell<Exchange>>,
+        caller: Option<u32>,
+    ) -> Decided {
+        let decided = self.try_decide(stream, exchange).unwrap_or_else(|reason| {
             answer(&Reply::refusal(reason, Challenges::default()));
             Decided::Answered
-        })
+        });
+        if decided == Decided::Wait {
+            self.send(self.gate.take_calls(), caller);
+        }
+        decided
     }
 
     fn try_decide(&self, stream: u32, exchange: &Rc<RefCell<Exchange>>) -> Result<Decided, Reason> {
@@ -107,7 +118,7 @@ impl Serving {
 
     /// Decides every waiting request again. Called whenever something that one may wait for could have happened,
     /// and now and then, so that each meets its own deadline.
-    pub(super) fn wake(&self) {
+    pub(super) fn wake(&self, caller: Option<u32>) {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         for (stream, exchange) in waiting {
             let Some(exchange) = exchange.upgrade() else { continue };
@@ -115,10 +126,11 @@ impl Serving {
             if hostcalls::set_effective_context(stream).is_err() {
                 continue;
             }
-            if self.decide(stream, &exchange) == Decided::Forward && abi::resume_request().is_err() {
+            if self.decide(stream, &exchange, caller) == Decided::Forward && abi::resume_request().is_err() {
                 warn!("a request could not be resumed");
             }
         }
+        self.gate.settled();
     }
 
     /// Sends `calls`. `sender` is the stream on whose behalf the host calls us, if any.
@@ -147,7 +159,7 @@ impl Serving {
     }
 
     /// Takes the answer to a call.
-    pub(super) fn on_call_response(&self, token: u32, headers: usize, size: usize) {
+    pub(super) fn on_call_response(&self, token: u32, headers: usize, size: usize, caller: Option<u32>) {
         let Some(call) = self.calls.borrow_mut().remove(&token) else { return };
         // A reset within the body leaves no headers.
         let answer = if headers == 0 { Err(abi::Failed) } else { Answer::read(size, call.max_answer) };
@@ -158,7 +170,9 @@ impl Serving {
             body,
         });
         self.report(call.purpose, outcome);
-        self.wake();
+        // One answer may lead to the next call: to the keys that a document names.
+        self.send(self.gate.on_tick(&services::around(false)), caller);
+        self.wake(caller);
     }
 
     /// A stream ends: answers to its calls will not be heard.
@@ -171,7 +185,7 @@ impl Serving {
             .map(|(_, call)| call)
             .collect();
         for call in unheard {
-            self.report(call.purpose, Outcome::Failed);
+            self.gate.abandon(call.purpose, &services::around(false));
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Algorithm, IntrospectionMode, KeySource, ProviderSpec, RemoteJwks, SymmetricKey, jwks::KeySet};
+use super::{
+    Algorithm, IntrospectionMode, JwksLocation, KeySource, ProviderSpec, RemoteJwks, SymmetricKey,
+    discovery::Discovery, jwks::KeySet,
+};
 use crate::{call::Endpoint, fault::Fault, identity::ClaimPath};
 
 /// RFC 7519 section 4.1.4 asks for "usually no more than a few minutes".
@@ -20,7 +23,7 @@ pub(super) fn check(spec: &ProviderSpec) -> Result<Option<KeySet>, Vec<Fault>> {
         KeySource::Inline(jwks) => inline_keys(jwks, spec, &mut faults),
         KeySource::Symmetric(keys) => Some(symmetric_keys(keys, spec, &mut faults)),
         KeySource::Remote(remote) => {
-            check_remote(remote, &mut faults);
+            check_remote(remote, &spec.issuer, &mut faults);
             None
         }
         KeySource::None => {
@@ -186,23 +189,43 @@ fn unsatisfied(keys: &KeySet, spec: &ProviderSpec, what: &str, faults: &mut Vec<
     }
 }
 
-fn check_remote(remote: &RemoteJwks, faults: &mut Vec<Fault>) {
-    if let Err(message) = Endpoint::parse(&remote.uri) {
-        faults.push(Fault::new("jwks.uri", message));
-    }
+fn check_remote(remote: &RemoteJwks, issuer: &str, faults: &mut Vec<Fault>) {
+    let section = match &remote.location {
+        JwksLocation::Uri(uri) => {
+            if let Err(message) = Endpoint::parse(uri) {
+                faults.push(Fault::new("jwks.uri", message));
+            }
+            "jwks"
+        }
+        JwksLocation::Discovery(discovery) => {
+            if let Some(Err(message)) = discovery.uri.as_deref().map(Endpoint::parse) {
+                faults.push(Fault::new("discovery.uri", message));
+            } else if let Err(message) = Discovery::new(discovery, issuer, &remote.cluster) {
+                faults
+                    .push(Fault::new("issuer", format!("{message}: discovery asks the issuer for its keys")));
+            }
+            if discovery.jwks_cluster.as_deref() == Some("") {
+                faults.push(Fault::new("discovery.jwksCluster", "empty"));
+            }
+            "discovery"
+        }
+    };
+    let mut fault = |field: &str, message: String| {
+        faults.push(Fault::new(format!("{section}.{field}"), message));
+    };
     if remote.cluster.is_empty() {
-        faults.push(Fault::new("jwks.cluster", "empty"));
+        fault("cluster", "empty".to_owned());
     }
-    for (path, duration) in [
-        ("jwks.cacheDuration", remote.cache_duration),
-        ("jwks.timeout", remote.timeout),
-        ("jwks.minRefetchInterval", remote.min_refetch_interval),
+    for (field, duration) in [
+        ("cacheDuration", remote.cache_duration),
+        ("timeout", remote.timeout),
+        ("minRefetchInterval", remote.min_refetch_interval),
     ] {
         if duration.is_zero() {
-            faults.push(Fault::new(path, "zero"));
+            fault(field, "zero".to_owned());
         }
     }
     if remote.max_stale < remote.cache_duration {
-        faults.push(Fault::new("jwks.maxStale", "shorter than jwks.cacheDuration"));
+        fault("maxStale", format!("shorter than {section}.cacheDuration"));
     }
 }

@@ -6,10 +6,13 @@
 mod claim_headers;
 mod claims;
 mod compile;
+mod discovery;
 mod error;
+mod freshness;
 mod introspection_spec;
 pub(crate) mod json;
 mod jwks;
+mod pacing;
 mod provider;
 mod remote;
 mod remote_record;
@@ -17,6 +20,7 @@ mod remote_record;
 #[expect(clippy::arithmetic_side_effects, clippy::string_slice, reason = "test code may panic")]
 pub(crate) mod tests;
 mod token;
+mod unknown_kids;
 
 use std::time::Duration;
 
@@ -26,12 +30,13 @@ pub(crate) use self::claims::{check_audience, date};
 pub use self::{
     claim_headers::{MAX_HEADER_LEN, header_value},
     claims::{Validity, validate},
+    discovery::{DocumentError, MAX_DOCUMENT_SIZE},
     error::{ClaimFault, JwtError, Malformed},
     introspection_spec::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
     json::JsonFault,
     jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, Unusable, UnusableKey, lone_key},
     provider::{MAX_NAME_LEN, Provider, VerifiedToken},
-    remote::{FetchError, RemoteKeys},
+    remote::{FetchError, FetchEvents, RemoteKeys},
     token::{CompactToken, MAX_KID_LEN},
 };
 pub use crate::crypto::Algorithm;
@@ -111,11 +116,12 @@ impl std::fmt::Debug for SymmetricKey {
 /// How to fetch a JWK set.
 #[derive(Clone, Debug)]
 pub struct RemoteJwks {
-    /// `http` or `https` URL; its authority and path go into the request.
-    pub uri: String,
-    /// The Envoy cluster that reaches it.
+    /// Where it is.
+    pub location: JwksLocation,
+    /// The Envoy cluster that reaches the URI; with discovery, the document.
     pub cluster: String,
-    /// How long a fetched set is fresh. Default 10 min.
+    /// How long a fetched set is fresh. Default 10 min. An answer whose headers say less is refreshed sooner, but
+    /// never sooner than `min_refetch_interval`.
     pub cache_duration: Duration,
     /// Per fetch. Default 5 s.
     pub timeout: Duration,
@@ -125,4 +131,25 @@ pub struct RemoteJwks {
     /// How soon after one fetch an unknown `kid` may cause the next, over all workers. Default 30 s. A fetch that
     /// failed is tried again sooner: after 1 s, doubling up to `cache_duration`.
     pub min_refetch_interval: Duration,
+    /// How long a request may wait for keys that are being fetched. Default 2 s; zero: not at all.
+    pub wait_timeout: Duration,
+}
+
+/// Where a JWK set is.
+#[derive(Clone, Debug)]
+pub enum JwksLocation {
+    /// `http` or `https` URL; its authority and path go into the request.
+    Uri(String),
+    /// Where the issuer's discovery document says (RFC 8414, OpenID Connect Discovery 1.0).
+    Discovery(DiscoverySpec),
+}
+
+/// How to find an issuer's discovery document.
+#[derive(Clone, Debug, Default)]
+pub struct DiscoverySpec {
+    /// Its URL. `None`: made of the issuer, as OpenID Connect says, and where that is not found as RFC 8414 says.
+    pub uri: Option<String>,
+    /// The Envoy cluster that reaches the keys where they are on another host than the document. `None`: such a
+    /// document is refused.
+    pub jwks_cluster: Option<String>,
 }

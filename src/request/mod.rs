@@ -8,6 +8,7 @@ pub mod cookie;
 pub mod credential;
 pub mod path;
 mod percent;
+pub mod preflight;
 pub mod query;
 
 use crate::certificate::PeerCertificate;

@@ -100,6 +100,7 @@ impl World {
             now: Timestamp::from_secs(self.now.get()),
             store: &*self.store,
             crypto: &NoHostCrypto,
+            may_wait: false,
             random: &|| self.random.get().then_some([7; 16]),
         })
     }
@@ -113,6 +114,7 @@ impl World {
             let upstream = match &verdict.step {
                 Step::Forward(changes) => Ok(carried_out(&head, changes)),
                 Step::Reply(reply) => Err((**reply).clone()),
+                Step::Wait => panic!("told to wait where nobody may"),
             };
             assert_eq!(upstream.is_ok(), verdict.reason.is_none());
             let (reason, record) = (verdict.reason, verdict.record);
@@ -248,6 +250,7 @@ impl Ask {
             headers: self.headers.iter().map(|(name, value)| (&**name, &**value)).collect(),
             remote_address: Some(self.address),
             tls: self.tls,
+            peer_certificate: None,
         }
     }
 }

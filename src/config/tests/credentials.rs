@@ -253,7 +253,7 @@ fn keys_of_providers() {
             "{\"inline\": {\"keys\": [{}]}}",
             "-",
             &[
-                "jwt.providers[0].jwks: required (or symmetricKeys, or introspection): without keys nothing can be verified",
+                "jwt.providers[0].jwks: required (or discovery, or symmetricKeys, or introspection): without keys nothing can be verified",
             ],
         ),
         Row(

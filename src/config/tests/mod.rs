@@ -3,6 +3,7 @@
 mod binding;
 mod credentials;
 mod forms;
+mod oauth;
 mod opaque;
 mod policy;
 mod whole;
