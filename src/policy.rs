@@ -382,7 +382,9 @@ fn opaque_tokens(document: &Document) -> Vec<Fault> {
             .collect();
         for (n, provider) in asked.iter().enumerate() {
             let shares = |other: &&&ProviderSpec| {
-                other.locations.iter().any(|location| provider.locations.contains(location))
+                // Where there are proofs, `Authorization: DPoP` is such a place too.
+                (other.dpop.is_some() && provider.dpop.is_some())
+                    || other.locations.iter().any(|location| provider.locations.contains(location))
             };
             if let Some(other) = asked.iter().take(n).find(shares) {
                 faults.push(Fault::new(

@@ -185,20 +185,32 @@ fn a_provider_without_keys() {
 
 #[test]
 fn an_opaque_token_has_one_issuer_to_ask() {
-    let provider = |name: &str, issuer: &str, header: &str| {
+    let provider = |name: &str, issuer: &str, header: &str, dpop: bool| {
         let introspection: Value = serde_json::from_str(GOOD).unwrap();
-        json!({"name": name, "issuer": issuer, "anyAudience": true, "introspection": introspection,
-            "extractFrom": {"headers": [{"name": header}]}})
+        let mut provider = json!({"name": name, "issuer": issuer, "anyAudience": true,
+            "introspection": introspection, "extractFrom": {"headers": [{"name": header}]}});
+        if dpop {
+            provider["dpop"] = json!({"mode": "Accepted"});
+        }
+        provider
     };
-    let compile = |second: &str, methods: Value| {
+    let compile_with = |second: &str, dpop: [bool; 2], methods: Value| {
+        let [first_dpop, second_dpop] = dpop;
         let document = json!({
-            "jwt": {"providers": [provider("a", "https://a", "x-a"), provider("b", "https://b", second)]},
+            "jwt": {"providers": [
+                provider("a", "https://a", "x-a", first_dpop),
+                provider("b", "https://b", second, second_dpop),
+            ]},
             "rules": [{"name": "r", "authenticate": {"anyOf": methods}}],
         });
         let compiled = Policy::compile(document.to_string().as_bytes(), "test");
         compiled.err().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>()
     };
+    let compile = |second: &str, methods: Value| compile_with(second, [false, false], methods);
     let none: [String; 0] = [];
+    let both = json!([{"jwt": "a"}, {"jwt": "b"}]);
+    assert_eq!(compile_with("x-b", [true, false], both.clone()), none);
+    assert_eq!(compile_with("x-b", [true, true], both).len(), 1);
     assert_eq!(compile("x-b", json!([{"jwt": "a"}, {"jwt": "b"}])), none);
     assert_eq!(compile("x-a", json!([{"jwt": "b"}])), none);
     assert_eq!(
