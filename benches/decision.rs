@@ -103,7 +103,7 @@ impl Sent {
             (b"x-request-id", b"2f0c6c4e-9d0b-4b8e-8f6e-0c2f4d1b7a11"),
         ];
         headers.extend(self.key.as_ref().map(|key| (&b"x-api-key"[..], key.as_bytes())));
-        RequestHead { headers, remote_address: None, tls: true }
+        RequestHead { headers, remote_address: None, tls: true, ..RequestHead::default() }
     }
 }
 
@@ -131,6 +131,7 @@ fn requests(rules: usize, keys: usize, with_key: bool) -> Vec<Sent> {
 fn round(gate: &Gate, sent: &[Sent]) -> f64 {
     let store = MemoryStore::default();
     let around = Around {
+        may_wait: true,
         now: Timestamp::from_secs(1_800_000_000),
         store: &store,
         crypto: &NoHostCrypto,
