@@ -1,8 +1,10 @@
 //! Who is calling: what every way of authenticating comes down to.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
+
+use crate::time::{Timestamp, nanos};
 
 /// How a principal proved itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,6 +13,8 @@ pub enum PrincipalKind {
     Jwt,
     /// An API key.
     ApiKey,
+    /// The certificate of a TLS client.
+    ClientCertificate,
 }
 
 impl PrincipalKind {
@@ -19,6 +23,7 @@ impl PrincipalKind {
         match self {
             Self::Jwt => "jwt",
             Self::ApiKey => "api-key",
+            Self::ClientCertificate => "client-certificate",
         }
     }
 }
@@ -26,14 +31,15 @@ impl PrincipalKind {
 /// An authenticated caller. Only a verifier makes one; no field is ever taken from an unverified header.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// The token's subject or the API key's client. Never empty.
+    /// The token's subject, the API key's client or the certificate's name. Never empty.
     pub subject: Box<str>,
     /// How it authenticated.
     pub kind: PrincipalKind,
-    /// The provider's name for a JWT; empty for an API key. Two providers may know the same subject, so
-    /// whatever is counted per principal is counted per `(kind, authority, subject)`.
+    /// The provider's name for a JWT; which of its names it is for a certificate (`uri`, `dns`, `subject`); empty
+    /// for an API key. Two providers may know the same subject, so whatever is counted per principal is counted
+    /// per `(kind, authority, subject)`.
     pub authority: Arc<str>,
-    /// The API key's id or the token's `jti`; empty when the token has none.
+    /// The API key's id, the token's `jti` or the certificate's SHA-256 in hexadecimal; empty when there is none.
     pub credential_id: Box<str>,
     /// Granted OAuth2 scopes, in the order given.
     pub scopes: Vec<Box<str>>,
@@ -43,7 +49,7 @@ pub struct Principal {
     pub permissions: Vec<Box<str>>,
     /// Selects tiered rate limits; `None` means the limit's own windows.
     pub tier: Option<Box<str>>,
-    /// All claims of the token; for an API key `sub` alone.
+    /// All claims of the token; empty for anything else.
     pub claims: Map<String, Value>,
 }
 
@@ -67,12 +73,31 @@ impl ClaimPath {
 }
 
 impl Principal {
-    /// A claim's text; `None` when it is missing or is not a string. An API key has one claim, `sub`.
+    /// A claim's text; `None` when it is missing or is not a string. API keys and certificates have one claim, `sub`.
     pub fn claim_text(&self, path: &ClaimPath) -> Option<&str> {
         match (self.kind, path.0.as_slice()) {
-            (PrincipalKind::ApiKey, [name]) if name == "sub" => Some(&self.subject),
+            (PrincipalKind::ApiKey | PrincipalKind::ClientCertificate, [name]) if name == "sub" => {
+                Some(&self.subject)
+            }
             _ => path.find(&self.claims)?.as_str(),
         }
+    }
+}
+
+/// 9999-12-31T23:59:59Z, the last that RFC 3339 can write. Milliseconds given for seconds lie behind it, and are
+/// refused rather than taken for a token that never ends.
+pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
+
+/// A NumericDate (RFC 7519 section 2): seconds since the epoch, possibly with a fraction. `None` for anything else.
+pub fn numeric_date(value: &Value) -> Option<Timestamp> {
+    let number = value.as_number()?;
+    match (number.as_u64(), number.as_f64()) {
+        (Some(secs), _) => (secs <= LAST_SECOND).then(|| Timestamp::from_secs(secs)),
+        // Refuses what is negative or not finite; a fraction below a nanosecond is lost.
+        (None, secs) => Duration::try_from_secs_f64(secs?)
+            .ok()
+            .filter(|since_epoch| since_epoch.as_secs() <= LAST_SECOND)
+            .map(|since_epoch| Timestamp::from_nanos(nanos(since_epoch))),
     }
 }
 

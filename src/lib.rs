@@ -12,18 +12,25 @@
 
 pub mod api_key;
 pub mod call;
+pub mod certificate;
 pub mod config;
+pub mod confirmation;
 pub mod crypto;
+pub mod dpop;
 pub mod engine;
 pub mod fault;
 pub mod host;
 pub mod identity;
+pub mod introspection;
 pub mod jwt;
 pub mod policy;
 pub mod problem;
 pub mod rate_limit;
 pub mod rbac;
+pub mod refresh;
 pub mod request;
+pub mod resource_metadata;
+pub mod revocation;
 pub mod route;
 pub mod store;
 pub mod time;

@@ -4,16 +4,21 @@ use std::{rc::Rc, slice};
 
 use crate::{
     api_key::ApiKeys,
+    certificate::ClientCertificatesSpec,
     config::{
         self, ActionSpec, Document, IdentityField, IdentityHeadersSpec, MethodSpec, Rejected, RuleSpec,
     },
+    confirmation::BindingMode,
+    dpop::{self, DpopSpec},
     engine::Caller,
     fault::Fault,
     identity::header_text,
-    jwt::Provider,
+    jwt::{Provider, ProviderSpec},
     rate_limit::{LimitId, Limiter},
-    rbac::{Requirement, Vocabulary},
+    rbac::{Names, Requirement, Vocabulary},
     request::Location,
+    resource_metadata::{Derived, ResourceMetadata},
+    revocation::RevocationSpec,
     route::Router,
     transport::Transport,
 };
@@ -27,6 +32,8 @@ pub struct Policy {
     pub(crate) rules: Vec<Rule>,
     pub(crate) providers: Vec<Provider>,
     pub(crate) api_keys: Option<ApiKeys<Caller>>,
+    pub(crate) client_certificates: Option<ClientCertificatesSpec>,
+    pub(crate) revocation: Option<RevocationSpec>,
     pub(crate) limiter: Limiter,
     pub(crate) vocabulary: Vocabulary,
     pub(crate) identity_headers: IdentityHeadersSpec,
@@ -34,6 +41,8 @@ pub struct Policy {
     pub(crate) owned_headers: Vec<String>,
     /// Everywhere a token or an API key may stand, each once.
     pub(crate) credential_locations: Vec<Location>,
+    /// What clients are told of the API; `None`: nothing.
+    pub(crate) resource_metadata: Option<ResourceMetadata>,
     pub(crate) log_allowed: bool,
     pub(crate) rate_limit_headers_always: bool,
 }
@@ -44,6 +53,8 @@ pub(crate) struct Rule {
     /// The name as a header value.
     pub(crate) header: String,
     pub(crate) action: Action,
+    /// CORS preflights of its requests pass without credentials.
+    pub(crate) cors_preflight: bool,
     pub(crate) limits: Vec<LimitId>,
 }
 
@@ -60,8 +71,14 @@ pub(crate) struct Access {
     pub(crate) providers: Vec<usize>,
     /// Where those tokens may stand, each once.
     pub(crate) token_locations: Vec<Location>,
+    /// It takes tokens as they are.
+    pub(crate) bearer: bool,
+    /// The algorithms of DPoP proofs that go with tokens, each once; empty: it takes no tokens so.
+    pub(crate) dpop_algorithms: Vec<&'static str>,
     /// It takes API keys.
     pub(crate) api_key: bool,
+    /// It takes client certificates.
+    pub(crate) client_certificate: bool,
     /// `None`: every authenticated principal may.
     pub(crate) requirement: Option<Requirement>,
 }
@@ -97,11 +114,18 @@ impl Policy {
         let vocabulary =
             Vocabulary::compile(&document.roles, requirements).map_err(|found| keep("roles", found)).ok();
         keep("rules", owner_variables(document.rules.iter().enumerate(), router.as_ref()));
+        keep("rules", opaque_tokens(&document));
+        let metadata = resource_metadata(&document).unwrap_or_else(|found| {
+            keep("protectedResource", found);
+            None
+        });
         faults.sort();
         faults.dedup();
         match (router, limiter, vocabulary) {
             (Some(router), Some(limiter), Some(vocabulary)) if faults.is_empty() => {
-                Self::assemble(document, router, providers, limiter, vocabulary)
+                let mut policy = Self::assemble(document, router, providers, limiter, vocabulary)?;
+                policy.resource_metadata = metadata;
+                Ok(policy)
             }
             _ if faults.is_empty() => Err(vec![Fault::new("", "the policy cannot be compiled")]),
             _ => Err(faults),
@@ -145,6 +169,10 @@ impl Policy {
         if let Some(keys) = &document.api_keys {
             add_new(&mut credential_locations, &keys.locations);
         }
+        if document.providers.iter().any(|provider| provider.dpop.is_some()) {
+            let proof = Location::Header { name: dpop::HEADER.to_owned(), prefix: String::new() };
+            add_new(&mut credential_locations, &[proof]);
+        }
         Ok(Self {
             rules: rules?,
             realm: document.realm,
@@ -152,14 +180,22 @@ impl Policy {
             router,
             providers,
             api_keys,
+            client_certificates: document.client_certificates,
+            revocation: document.revocation,
             limiter,
             vocabulary,
             identity_headers: document.identity_headers,
             owned_headers,
             credential_locations,
+            resource_metadata: None,
             log_allowed: document.log_allowed,
             rate_limit_headers_always: document.rate_limit_headers_always,
         })
+    }
+
+    /// What is revoked before its time; `None`: nothing.
+    pub fn revocation(&self) -> Option<&RevocationSpec> {
+        self.revocation.as_ref()
     }
 
     /// What the policy holds, in a few words for the log.
@@ -169,7 +205,14 @@ impl Policy {
 
     /// Whether deciding needs to know if the connection carried TLS.
     pub fn needs_connection(&self) -> bool {
+        // The URL of a DPoP proof has a scheme.
         self.transport.needs_connection()
+            || self.providers.iter().any(|provider| provider.spec().dpop.is_some())
+    }
+
+    /// Whether deciding needs the certificate that the client showed on Envoy's own connection.
+    pub fn needs_peer_certificate(&self) -> bool {
+        self.client_certificates.as_ref().is_some_and(ClientCertificatesSpec::of_connection)
     }
 
     /// Whether deciding needs the client's address.
@@ -195,16 +238,27 @@ impl RuleSpec {
                 let mut access = Access {
                     providers: Vec::new(),
                     token_locations: Vec::new(),
+                    bearer: false,
+                    dpop_algorithms: Vec::new(),
                     api_key: false,
+                    client_certificate: false,
                     requirement: authorize.as_ref().map(|spec| Requirement::compile(spec, vocabulary)),
                 };
                 for method in authenticate {
                     match method {
                         MethodSpec::ApiKey => access.api_key = true,
+                        MethodSpec::ClientCertificate => access.client_certificate = true,
                         MethodSpec::Jwt(name) => {
                             let index = document.providers.iter().position(|spec| spec.name == *name)?;
+                            let provider = document.providers.get(index)?;
                             access.providers.push(index);
-                            add_new(&mut access.token_locations, &document.providers.get(index)?.locations);
+                            add_new(&mut access.token_locations, &provider.locations);
+                            let dpop = provider.dpop.as_ref();
+                            access.bearer |= dpop.is_none_or(|dpop| dpop.mode == BindingMode::Accepted);
+                            add_new(
+                                &mut access.dpop_algorithms,
+                                &dpop.map(DpopSpec::algs).unwrap_or_default(),
+                            );
                         }
                     }
                 }
@@ -212,7 +266,13 @@ impl RuleSpec {
             }
         };
         let limits = self.rate_limits.iter().map(|name| limiter.id(name)).collect::<Option<_>>()?;
-        Some(Rule { name: self.name.as_str().into(), header: header_text(&self.name, b""), action, limits })
+        Some(Rule {
+            name: self.name.as_str().into(),
+            header: header_text(&self.name, b""),
+            action,
+            cors_preflight: self.cors_preflight,
+            limits,
+        })
     }
 }
 
@@ -283,11 +343,69 @@ fn owner_variables<'a>(
     faults
 }
 
+/// What the section leaves out is told as the rest of the policy has it.
+fn resource_metadata(document: &Document) -> Result<Option<ResourceMetadata>, Vec<Fault>> {
+    let Some(spec) = &document.protected_resource else { return Ok(None) };
+    let issuers: Vec<&str> = document.providers.iter().map(|provider| provider.issuer.as_str()).collect();
+    let locations: Vec<&Location> =
+        document.providers.iter().flat_map(|provider| &provider.locations).collect();
+    let takes_tokens = |rule: &&RuleSpec| match &rule.action {
+        ActionSpec::Allow { authenticate, .. } => {
+            authenticate.iter().any(|method| matches!(method, MethodSpec::Jwt(_)))
+        }
+        ActionSpec::Deny | ActionSpec::AllowAnyone => false,
+    };
+    let requirements = document.rules.iter().filter(takes_tokens).filter_map(RuleSpec::requirement);
+    let alternatives = requirements.flat_map(|requirement| &requirement.any_of);
+    let scopes: Vec<&str> = alternatives
+        .filter_map(|alternative| alternative.scopes.as_ref())
+        .flat_map(|(Names::All(names) | Names::Any(names))| names)
+        .map(String::as_str)
+        .collect();
+    let derived = Derived { issuers: &issuers, scopes: &scopes, token_locations: &locations };
+    ResourceMetadata::compile(spec, derived).map(Some)
+}
+
+/// An opaque token does not say whose it is, so at most one issuer may be asked about what stands in one place:
+/// the others would be told a token that is none of theirs.
+fn opaque_tokens(document: &Document) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (i, rule) in document.rules.iter().enumerate() {
+        let ActionSpec::Allow { authenticate, .. } = &rule.action else { continue };
+        let asked: Vec<_> = authenticate
+            .iter()
+            .filter_map(|method| match method {
+                MethodSpec::Jwt(name) => document.providers.iter().find(|provider| provider.name == *name),
+                _ => None,
+            })
+            .filter(|provider| provider.introspection.is_some())
+            .collect();
+        for (n, provider) in asked.iter().enumerate() {
+            let shares = |other: &&&ProviderSpec| {
+                // Where there are proofs, `Authorization: DPoP` is such a place too.
+                (other.dpop.is_some() && provider.dpop.is_some())
+                    || other.locations.iter().any(|location| provider.locations.contains(location))
+            };
+            if let Some(other) = asked.iter().take(n).find(shares) {
+                faults.push(Fault::new(
+                    format!("[{i}].authenticate"),
+                    format!(
+                        "\"{}\" and \"{}\" both have introspection and look for tokens in the same place; \
+                         an opaque token does not say whose it is",
+                        other.name, provider.name
+                    ),
+                ));
+            }
+        }
+    }
+    faults
+}
+
 /// Adds what is not there yet.
-fn add_new(all: &mut Vec<Location>, some: &[Location]) {
-    for location in some {
-        if !all.contains(location) {
-            all.push(location.clone());
+fn add_new<T: Clone + PartialEq>(all: &mut Vec<T>, some: &[T]) {
+    for one in some {
+        if !all.contains(one) {
+            all.push(one.clone());
         }
     }
 }

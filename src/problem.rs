@@ -39,6 +39,18 @@ pub enum Reason {
     TokenNotYetValid,
     /// A claim that the provider requires is missing or wrong.
     TokenClaims,
+    /// The token is bound to another sender, or to none where it must be.
+    TokenBinding,
+    /// No DPoP proof, more than one, or one that does not fit the request.
+    DpopProofInvalid,
+    /// The DPoP proof was used before.
+    DpopProofReplayed,
+    /// The DPoP proof lacks a current nonce; the answer has one.
+    DpopNonceRequired,
+    /// The issuer says that the token is not (or no longer) good.
+    TokenInactive,
+    /// A list of revoked tokens names the token, its session, its client or its subject.
+    TokenRevoked,
     /// An API key that nobody knows.
     ApiKeyUnknown,
     /// The API key has expired.
@@ -47,6 +59,8 @@ pub enum Reason {
     ApiKeyNotYetValid,
     /// The API key is disabled.
     ApiKeyDisabled,
+    /// The client certificate has no usable name, or none that the policy lists.
+    CertificateUnknown,
     /// A scope is missing.
     InsufficientScope,
     /// A permission is missing.
@@ -55,10 +69,16 @@ pub enum Reason {
     InsufficientRole,
     /// The resource belongs to somebody else.
     NotOwner,
+    /// The user must log in again, or in a stronger way.
+    InsufficientUserAuthentication,
     /// Too many requests.
     RateLimited,
     /// The key set of the token's provider is not there yet.
     KeysUnavailable,
+    /// The issuer could not be asked about the token.
+    IntrospectionUnavailable,
+    /// The list of revoked tokens is not there yet, or too old.
+    RevocationUnavailable,
     /// State that the decision needs could not be read or written.
     StateUnavailable,
     /// No valid policy was ever loaded.
@@ -67,7 +87,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for defining counters.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 39] = [
         Self::AmbiguousPath,
         Self::PathTooLong,
         Self::MalformedRequest,
@@ -85,16 +105,26 @@ impl Reason {
         Self::TokenExpired,
         Self::TokenNotYetValid,
         Self::TokenClaims,
+        Self::TokenBinding,
+        Self::DpopProofInvalid,
+        Self::DpopProofReplayed,
+        Self::DpopNonceRequired,
+        Self::TokenInactive,
+        Self::TokenRevoked,
         Self::ApiKeyUnknown,
         Self::ApiKeyExpired,
         Self::ApiKeyNotYetValid,
         Self::ApiKeyDisabled,
+        Self::CertificateUnknown,
         Self::InsufficientScope,
         Self::InsufficientPermission,
         Self::InsufficientRole,
         Self::NotOwner,
+        Self::InsufficientUserAuthentication,
         Self::RateLimited,
         Self::KeysUnavailable,
+        Self::IntrospectionUnavailable,
+        Self::RevocationUnavailable,
         Self::StateUnavailable,
         Self::NoPolicy,
     ];
@@ -119,16 +149,26 @@ impl Reason {
             Self::TokenExpired => "token_expired",
             Self::TokenNotYetValid => "token_not_yet_valid",
             Self::TokenClaims => "token_claims",
+            Self::TokenBinding => "token_binding",
+            Self::DpopProofInvalid => "dpop_proof_invalid",
+            Self::DpopProofReplayed => "dpop_proof_replayed",
+            Self::DpopNonceRequired => "dpop_nonce_required",
+            Self::TokenInactive => "token_inactive",
+            Self::TokenRevoked => "token_revoked",
             Self::ApiKeyUnknown => "api_key_unknown",
             Self::ApiKeyExpired => "api_key_expired",
             Self::ApiKeyNotYetValid => "api_key_not_yet_valid",
             Self::ApiKeyDisabled => "api_key_disabled",
+            Self::CertificateUnknown => "client_certificate_unknown",
             Self::InsufficientScope => "insufficient_scope",
             Self::InsufficientPermission => "insufficient_permission",
             Self::InsufficientRole => "insufficient_role",
             Self::NotOwner => "not_owner",
+            Self::InsufficientUserAuthentication => "insufficient_user_authentication",
             Self::RateLimited => "rate_limited",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::IntrospectionUnavailable => "introspection_unavailable",
+            Self::RevocationUnavailable => "revocation_unavailable",
             Self::StateUnavailable => "state_unavailable",
             Self::NoPolicy => "no_policy",
         }
@@ -169,27 +209,42 @@ impl Reason {
             Self::TokenExpired => (401, "The access token has expired"),
             Self::TokenNotYetValid => (401, "The access token is not valid yet"),
             Self::TokenClaims => (401, "The claims of the access token are not acceptable"),
+            Self::TokenBinding => (401, "The access token is bound to another sender"),
+            Self::DpopProofInvalid => (401, "The DPoP proof is missing or does not fit the request"),
+            Self::DpopProofReplayed => (401, "The DPoP proof was used before"),
+            Self::DpopNonceRequired => (401, "The DPoP proof must carry the nonce of this answer"),
+            Self::TokenInactive => (401, "The access token is not active"),
+            Self::TokenRevoked => (401, "The access token has been revoked"),
             Self::ApiKeyUnknown => (401, "The API key is not valid"),
             Self::ApiKeyExpired => (401, "The API key has expired"),
             Self::ApiKeyNotYetValid => (401, "The API key is not valid"),
             Self::ApiKeyDisabled => (401, "The API key is not valid"),
+            Self::CertificateUnknown => (403, "The client certificate is not accepted here"),
             Self::InsufficientScope => (403, "A required scope is missing"),
             Self::InsufficientPermission => (403, "A required permission is missing"),
             Self::InsufficientRole => (403, "A required role is missing"),
             Self::NotOwner => (403, "This resource belongs to somebody else"),
+            Self::InsufficientUserAuthentication => {
+                (401, "A more recent or stronger login of the user is required")
+            }
             Self::RateLimited => (429, "Too many requests"),
             Self::KeysUnavailable => (503, "The keys to check this token with are not available"),
+            Self::IntrospectionUnavailable => (503, "The issuer of this token cannot be asked about it now"),
+            Self::RevocationUnavailable => (503, "Whether this token has been revoked is not known now"),
             Self::StateUnavailable => (503, "The request cannot be decided now"),
             Self::NoPolicy => (503, "No policy is loaded"),
         }
     }
 
-    /// `error` of a Bearer challenge (RFC 6750 section 3.1); `None` where the section wants none: when the
-    /// request carried no credentials, or the refusal has nothing to do with the token.
-    const fn bearer_error(self) -> Option<&'static str> {
+    /// `error` of a Bearer or DPoP challenge (RFC 6750 section 3.1, RFC 9449 section 7.1); `None` where these
+    /// want none: when the request carried no credentials, or the refusal has nothing to do with the token.
+    const fn token_error(self) -> Option<&'static str> {
         match self {
             Self::CredentialsAmbiguous => Some("invalid_request"),
             Self::InsufficientScope => Some("insufficient_scope"),
+            Self::InsufficientUserAuthentication => Some("insufficient_user_authentication"),
+            Self::DpopProofInvalid | Self::DpopProofReplayed => Some("invalid_dpop_proof"),
+            Self::DpopNonceRequired => Some("use_dpop_nonce"),
             Self::TokenMalformed
             | Self::TokenAlgorithm
             | Self::TokenIssuer
@@ -198,9 +253,17 @@ impl Reason {
             | Self::TokenAudience
             | Self::TokenExpired
             | Self::TokenNotYetValid
-            | Self::TokenClaims => Some("invalid_token"),
+            | Self::TokenClaims
+            | Self::TokenBinding
+            | Self::TokenInactive
+            | Self::TokenRevoked => Some("invalid_token"),
             _ => None,
         }
+    }
+
+    /// It concerns a DPoP proof, of which a Bearer challenge knows nothing.
+    const fn is_about_proof(self) -> bool {
+        matches!(self, Self::DpopProofInvalid | Self::DpopProofReplayed | Self::DpopNonceRequired)
     }
 
     /// The gRPC status for the same answer.
@@ -235,12 +298,27 @@ pub struct Reply {
 pub struct Challenges<'a> {
     /// Protection space (RFC 9110 section 11.5).
     pub realm: &'a str,
-    /// An access token would do.
+    /// An access token would do, sent as it is.
     pub bearer: bool,
+    /// The algorithms of DPoP proofs, if an access token with such a proof would do; empty: it would not.
+    pub dpop: &'a [&'static str],
     /// An API key would do.
     pub api_key: bool,
     /// The scopes that the resource needs; empty: not named.
     pub scopes: &'a [String],
+    /// How the user must have logged in, with [`Reason::InsufficientUserAuthentication`].
+    pub step_up: Option<&'a StepUp>,
+    /// Where the resource's metadata is (RFC 9728 section 5.1); `None`: not named.
+    pub metadata: Option<&'a str>,
+}
+
+/// How the user must have logged in (RFC 9470). At least one of the two is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepUp {
+    /// The claim `acr` must be one of these; empty: not asked.
+    pub acr_values: Vec<String>,
+    /// How long ago, at most, the login was (claim `auth_time`). In whole seconds; `None`: not asked.
+    pub max_age: Option<std::time::Duration>,
 }
 
 impl Reply {
@@ -249,9 +327,14 @@ impl Reply {
         let (status, title) = reason.status_and_title();
         let code = reason.public_code();
         let mut headers = vec![("content-type", "application/problem+json".to_owned())];
-        let wants_challenge = status == 401 || reason.bearer_error().is_some();
+        let wants_challenge = status == 401 || reason.token_error().is_some();
         if wants_challenge && challenges.bearer {
-            headers.push(("www-authenticate", challenges.bearer_challenge(reason, title)));
+            headers.push(("www-authenticate", challenges.token_challenge("Bearer", reason, title)));
+        }
+        if wants_challenge && !challenges.dpop.is_empty() {
+            let challenge = challenges.token_challenge("DPoP", reason, title);
+            let algs = challenges.dpop.join(" ");
+            headers.push(("www-authenticate", format!("{challenge}, algs=\"{algs}\"")));
         }
         if status == 401 && challenges.api_key {
             headers.push(("www-authenticate", format!("ApiKey realm=\"{}\"", quoted(challenges.realm))));
@@ -271,6 +354,20 @@ impl Reply {
         }
     }
 
+    /// A document of ours that anyone may read.
+    pub fn document(json: &str) -> Self {
+        Self {
+            status: 200,
+            headers: vec![
+                ("content-type", "application/json".to_owned()),
+                ("cache-control", "public, max-age=3600".to_owned()),
+            ],
+            body: json.to_owned(),
+            details: "resource_metadata",
+            grpc_status: 0,
+        }
+    }
+
     /// A permanent redirect that keeps the method (RFC 9110 section 15.4.9).
     pub fn redirect(location: String) -> Self {
         Self {
@@ -284,13 +381,29 @@ impl Reply {
 }
 
 impl Challenges<'_> {
-    fn bearer_challenge(&self, reason: Reason, title: &str) -> String {
-        let mut value = format!("Bearer realm=\"{}\"", quoted(self.realm));
-        if let Some(error) = reason.bearer_error() {
+    fn token_challenge(&self, scheme: &str, reason: Reason, title: &str) -> String {
+        let mut value = format!("{scheme} realm=\"{}\"", quoted(self.realm));
+        if let Some(error) = reason.token_error()
+            && (scheme == "DPoP" || !reason.is_about_proof())
+        {
             value.push_str(&format!(", error=\"{error}\", error_description=\"{title}\""));
+        }
+        if reason == Reason::InsufficientUserAuthentication
+            && let Some(step_up) = self.step_up
+        {
+            // RFC 9470 section 3.
+            if !step_up.acr_values.is_empty() {
+                value.push_str(&format!(", acr_values=\"{}\"", quoted(&step_up.acr_values.join(" "))));
+            }
+            if let Some(max_age) = step_up.max_age {
+                value.push_str(&format!(", max_age=\"{}\"", max_age.as_secs()));
+            }
         }
         if reason == Reason::InsufficientScope && !self.scopes.is_empty() {
             value.push_str(&format!(", scope=\"{}\"", quoted(&self.scopes.join(" "))));
+        }
+        if let Some(url) = self.metadata {
+            value.push_str(&format!(", resource_metadata=\"{}\"", quoted(url)));
         }
         value
     }
@@ -317,7 +430,13 @@ mod tests {
     #[test]
     fn challenges_follow_rfc_6750() {
         let scopes = ["orders:read".to_owned(), "orders:write".to_owned()];
-        let both = Challenges { realm: "api", bearer: true, api_key: true, scopes: &scopes };
+        let both = Challenges {
+            realm: "api",
+            bearer: true,
+            api_key: true,
+            scopes: &scopes,
+            ..Challenges::default()
+        };
         let challenges = |reason, offered| {
             let reply = Reply::refusal(reason, offered);
             let values = reply.headers.into_iter().filter(|(name, _)| *name == "www-authenticate");
@@ -345,6 +464,63 @@ mod tests {
             ["ApiKey realm=\"api\""]
         );
         assert!(challenges(Reason::RateLimited, both).is_empty());
+        // RFC 9728 section 5.1, on every challenge for tokens and on no other.
+        let told = Challenges { metadata: Some("https://api.example/.well-known/x"), ..both };
+        assert_eq!(
+            challenges(Reason::CredentialsMissing, told),
+            [
+                "Bearer realm=\"api\", resource_metadata=\"https://api.example/.well-known/x\"",
+                "ApiKey realm=\"api\""
+            ]
+        );
+        assert!(
+            challenges(Reason::InsufficientScope, told)
+                .concat()
+                .ends_with(", resource_metadata=\"https://api.example/.well-known/x\"")
+        );
+    }
+
+    #[test]
+    fn challenges_follow_rfc_9449_and_9470() {
+        let step_up = StepUp {
+            acr_values: vec!["phr".to_owned(), "phrh".to_owned()],
+            max_age: Some(std::time::Duration::from_secs(300)),
+        };
+        let offered = Challenges {
+            realm: "api",
+            bearer: true,
+            dpop: &["ES256", "EdDSA"],
+            step_up: Some(&step_up),
+            ..Challenges::default()
+        };
+        let challenges = |reason| {
+            let values = Reply::refusal(reason, offered).headers.into_iter();
+            let values = values.filter(|(name, _)| *name == "www-authenticate");
+            values.map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            challenges(Reason::CredentialsMissing),
+            ["Bearer realm=\"api\"", "DPoP realm=\"api\", algs=\"ES256 EdDSA\""]
+        );
+        assert_eq!(
+            challenges(Reason::DpopProofReplayed),
+            [
+                "Bearer realm=\"api\"",
+                "DPoP realm=\"api\", error=\"invalid_dpop_proof\", \
+                 error_description=\"The DPoP proof was used before\", algs=\"ES256 EdDSA\""
+            ]
+        );
+        assert!(challenges(Reason::DpopNonceRequired)[1].contains("error=\"use_dpop_nonce\""));
+        assert!(
+            challenges(Reason::TokenBinding).iter().all(|value| value.contains("error=\"invalid_token\""))
+        );
+        assert_eq!(
+            challenges(Reason::InsufficientUserAuthentication)[0],
+            "Bearer realm=\"api\", error=\"insufficient_user_authentication\", \
+             error_description=\"A more recent or stronger login of the user is required\", \
+             acr_values=\"phr phrh\", max_age=\"300\""
+        );
+        assert!(!challenges(Reason::TokenExpired)[0].contains("acr_values"));
     }
 
     #[test]

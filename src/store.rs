@@ -48,6 +48,34 @@ pub trait SharedStore {
     fn replace(&self, key: &str, value: &[u8], expected: Expected) -> Result<(), StoreError>;
 }
 
+/// The secret that the store holds under `key`, or `random` after storing it there.
+///
+/// `random` must come from a good source of randomness and is used by at most one worker: of several that start at
+/// once, all end up with the same secret. Stored bytes of another length are no secret and are replaced.
+/// [`StoreError::Unavailable`] if the store does not settle; try again with the next request.
+pub fn shared_secret<const N: usize>(
+    store: &dyn SharedStore,
+    key: &str,
+    random: [u8; N],
+) -> Result<[u8; N], StoreError> {
+    const ATTEMPTS: usize = 8;
+    for _ in 0..ATTEMPTS {
+        let expected = match store.get(key)? {
+            None => Expected::Absent,
+            Some(stored) => match <[u8; N]>::try_from(stored.value.as_slice()) {
+                Ok(secret) => return Ok(secret),
+                Err(_) => Expected::Version(stored.version),
+            },
+        };
+        match store.replace(key, &random, expected) {
+            // Read again even after a success: what the store holds counts, not what was written.
+            Ok(()) | Err(StoreError::Conflict) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(StoreError::Unavailable)
+}
+
 /// A store within this process, for tests and the native command.
 #[derive(Debug, Default)]
 pub struct MemoryStore {

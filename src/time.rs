@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ::time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
 /// An instant on the wall clock, in nanoseconds since the Unix epoch (good until the year 2554).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
@@ -15,6 +17,12 @@ impl Timestamp {
     /// The instant `secs` seconds after the epoch; saturates at the far end of the range.
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1_000_000_000))
+    }
+
+    /// The instant that RFC 3339 text with its offset names; `None` for other text and before the epoch.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let parsed = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        u64::try_from(parsed.unix_timestamp_nanos()).ok().map(Self)
     }
 
     /// Nanoseconds since the epoch.

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Document, Rejected, RuleSpec, api_keys, identity_headers, input, jwt,
+    Document, Rejected, RuleSpec, api_keys, client_certificates, identity_headers, input, jwt,
     names::Definitions,
-    rate_limits,
+    protected_resource, rate_limits,
     reader::{Faults, Node, Object, Path, quoted},
-    roles, rules,
+    revocation, roles, rules,
     scalar::{boolean, choice, text},
     transport,
 };
@@ -66,9 +66,15 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
     let transport = o.optional("transport", transport::transport);
     let identity_headers = identity_headers(o, defs);
     let roles = o.optional("roles", |n| roles::roles(n, defs));
+    defs.client_certificates = o.has("clientCertificates");
+    let client_certificates =
+        o.optional("clientCertificates", |n| client_certificates::client_certificates(n, defs));
+    let has_tokens = o.has("jwt");
     lists.providers = o.optional("jwt", |n| Some(jwt::providers(n, defs))).unwrap_or_default();
+    let resource = o.optional("protectedResource", |n| protected_resource::protected_resource(n, has_tokens));
     defs.api_keys = o.has("apiKeys");
     let api_keys = o.optional("apiKeys", |n| api_keys::api_keys(n, defs));
+    let revocation = o.optional("revocation", |n| revocation::revocation(n, defs));
     defs.headers.check_read(o.faults);
     let rate_limits = o.optional("rateLimits", |n| Some(rate_limits::rate_limits(n, defs)));
     lists.rate_limits = rate_limits.unwrap_or_default();
@@ -81,7 +87,10 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
         realm: realm.unwrap_or_else(|| "portcullis".into()),
         transport: transport.unwrap_or(transport::DEFAULT),
         providers: Vec::new(),
+        protected_resource: resource,
         api_keys,
+        client_certificates,
+        revocation,
         roles: roles.unwrap_or_default(),
         rate_limits: Vec::new(),
         rules: Vec::new(),

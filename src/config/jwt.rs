@@ -7,15 +7,18 @@ use hashbrown::HashSet;
 use serde_json::Value;
 
 use super::{
+    binding,
     extract_from::extract_from,
     http_names::owned_header_name,
+    introspection::introspection,
     names::Definitions,
     reader::{Node, Object, Path, quoted},
     scalar::{boolean, claim_path, duration, integer, label, name, text, unique},
 };
 use crate::{
+    dpop,
     identity::ClaimPath,
-    jwt::{Algorithm, KeySource, ProviderSpec, RemoteJwks, SymmetricKey},
+    jwt::{Algorithm, DiscoverySpec, JwksLocation, KeySource, ProviderSpec, RemoteJwks, SymmetricKey},
     request::Location,
 };
 
@@ -25,7 +28,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Names registered for signatures (RFC 7518 section 3.1, RFC 8037, RFC 8812, RFC 9864).
-const ALGORITHMS: [(&str, Algorithm); 14] = [
+pub(super) const ALGORITHMS: [(&str, Algorithm); 14] = [
     ("HS256", Algorithm::Hs256),
     ("HS384", Algorithm::Hs384),
     ("HS512", Algorithm::Hs512),
@@ -72,8 +75,13 @@ fn provider(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<Prov
         });
         let audiences = audiences(o);
         let symmetric = o.has("symmetricKeys");
-        let algorithms = o.required("algorithms", |n| algorithms(n, symmetric));
-        let keys = key_source(o);
+        // Then the issuer's word is all there is.
+        let keyless = o.has("introspection") && !o.has("jwks") && !o.has("discovery") && !symmetric;
+        let (algorithms, keys) = match keyless {
+            true => (no_keys(o), Some(KeySource::None)),
+            false => (o.required("algorithms", |n| algorithms(n, symmetric)), key_source(o)),
+        };
+        let introspection = o.optional("introspection", |n| introspection(n, keyless));
         let types = o.optional("types", |n| {
             let empty = "no types; leave the field out to accept JWT, at+jwt or none";
             unique(n, empty, |n| text(n).map(|t| token_type(&t)))
@@ -87,12 +95,26 @@ fn provider(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<Prov
         });
         let locations = o.optional("extractFrom", |n| extract_from(n, defs));
         let forward = o.optional("forward", boolean).unwrap_or(false);
+        let (bound_to_key, bound_to_certificate) = (o.has("dpop"), o.has("mtls"));
+        let dpop = o.optional("dpop", binding::dpop);
+        let mtls = o.optional("mtls", |n| binding::mtls(n, defs));
+        // A binding that is faulty must never become one that is not asked.
+        if bound_to_key != dpop.is_some() || bound_to_certificate != mtls.is_some() {
+            return None;
+        }
+        let mut locations = locations.unwrap_or_else(|| {
+            vec![Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }]
+        });
+        if dpop.is_some() && !locations.contains(&dpop::location()) {
+            locations.push(dpop::location());
+        }
         Some(ProviderSpec {
             name: name?,
             issuer: issuer?,
             audiences: audiences?,
             algorithms: algorithms?,
             keys: keys?,
+            introspection,
             types: types.unwrap_or_default(),
             clock_skew: clock_skew.unwrap_or(MINUTE),
             max_token_size: max_token_size.unwrap_or(8192),
@@ -104,10 +126,10 @@ fn provider(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<Prov
             role_claims: claims.roles.unwrap_or_default(),
             tier_claim: claims.tier,
             claim_to_headers: claim_to_headers.unwrap_or_default(),
-            locations: locations.unwrap_or_else(|| {
-                vec![Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }]
-            }),
+            locations,
             forward,
+            dpop,
+            mtls,
         })
     })
 }
@@ -173,26 +195,48 @@ fn algorithms(node: Node<'_>, symmetric: bool) -> Option<Vec<Algorithm>> {
     })
 }
 
+/// No algorithms, and nothing else that only JWTs have.
+fn no_keys(o: &mut Object<'_>) -> Option<Vec<Algorithm>> {
+    for field in ["algorithms", "types"] {
+        if o.has(field) {
+            o.fault_at::<()>(field, "has no effect without jwks: the issuer is asked about every token");
+        }
+        o.optional(field, |_| Some(()));
+    }
+    // Known, for the sake of suggestions; they are absent.
+    for field in ["jwks", "symmetricKeys"] {
+        o.optional(field, |_| Some(()));
+    }
+    Some(Vec::new())
+}
+
 fn key_source(o: &mut Object<'_>) -> Option<KeySource> {
-    let (public, secret) = (o.has("jwks"), o.has("symmetricKeys"));
+    let given: Vec<&str> =
+        ["jwks", "discovery", "symmetricKeys"].into_iter().filter(|field| o.has(field)).collect();
     let jwks = o.optional("jwks", jwks);
+    let discovery = o.optional("discovery", discovery);
     let mut ids = HashSet::new();
     let symmetric = o.optional("symmetricKeys", |n| {
         n.filled("no keys; nothing could be verified", |n| symmetric_key(n, &mut ids))
     });
-    match (public, secret) {
-        (true, true) => o.fault_at("symmetricKeys", "contradicts jwks; give one of them"),
-        (true, false) => jwks,
-        (false, true) => symmetric.map(KeySource::Symmetric),
-        (false, false) => {
-            o.fault_at("jwks", "required (or symmetricKeys): without keys nothing can be verified")
+    match given.as_slice() {
+        [] => o.fault_at(
+            "jwks",
+            "required (or discovery, or symmetricKeys, or introspection): without keys nothing can be verified",
+        ),
+        [_] => jwks.or(discovery).or(symmetric.map(KeySource::Symmetric)),
+        [first, others @ ..] => {
+            for other in others {
+                o.fault_at::<()>(other, format!("contradicts {first}; give one of them"));
+            }
+            None
         }
     }
 }
 
 fn jwks(node: Node<'_>) -> Option<KeySource> {
-    const REMOTE: [&str; 6] =
-        ["uri", "cluster", "cacheDuration", "timeout", "maxStale", "minRefetchInterval"];
+    const REMOTE: [&str; 7] =
+        ["uri", "cluster", "cacheDuration", "timeout", "maxStale", "minRefetchInterval", "waitTimeout"];
     node.object(|o| {
         if !o.has("inline") {
             if !o.has("uri") && !o.has("cluster") {
@@ -227,26 +271,42 @@ fn inline(node: Node<'_>) -> Option<KeySource> {
 fn remote(o: &mut Object<'_>) -> Option<KeySource> {
     // Known, for the sake of suggestions; it was absent.
     o.optional("inline", |_| Some(()));
-    let uri = o.required("uri", uri);
+    let location = o.required("uri", uri).map(JwksLocation::Uri);
+    fetched(o, location)
+}
+
+/// Whether the issuer has such a document is judged where it is used.
+fn discovery(node: Node<'_>) -> Option<KeySource> {
+    node.object(|o| {
+        let spec =
+            DiscoverySpec { uri: o.optional("uri", uri), jwks_cluster: o.optional("jwksCluster", label) };
+        fetched(o, Some(JwksLocation::Discovery(spec)))
+    })
+}
+
+/// What all key sets have that are fetched.
+fn fetched(o: &mut Object<'_>, location: Option<JwksLocation>) -> Option<KeySource> {
     let cluster = o.required("cluster", label);
     let cache_duration = o.optional("cacheDuration", duration(SECOND..=DAY));
     let timeout = o.optional("timeout", duration(Duration::from_millis(100)..=MINUTE));
     let max_stale = o.optional("maxStale", duration(Duration::ZERO..=DAY.saturating_mul(7)));
     let min_refetch_interval = o.optional("minRefetchInterval", duration(SECOND..=HOUR));
+    let wait_timeout = o.optional("waitTimeout", duration(Duration::ZERO..=SECOND.saturating_mul(30)));
     let fresh = cache_duration.unwrap_or(MINUTE.saturating_mul(10));
     Some(KeySource::Remote(RemoteJwks {
-        uri: uri?,
+        location: location?,
         cluster: cluster?,
         cache_duration: fresh,
         timeout: timeout.unwrap_or(SECOND.saturating_mul(5)),
         // A set that is still fresh is never too stale.
         max_stale: max_stale.unwrap_or(HOUR.max(fresh)),
         min_refetch_interval: min_refetch_interval.unwrap_or(SECOND.saturating_mul(30)),
+        wait_timeout: wait_timeout.unwrap_or(SECOND.saturating_mul(2)),
     }))
 }
 
 /// An absolute `http` or `https` URL in plain ASCII, without user and fragment, which are never sent.
-fn uri(node: Node<'_>) -> Option<String> {
+pub(super) fn uri(node: Node<'_>) -> Option<String> {
     let (path, faults) = (node.path, node.faults);
     let text = text(node)?;
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));

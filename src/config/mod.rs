@@ -4,17 +4,23 @@
 //! means is judged by the feature that uses it.
 
 mod api_keys;
+mod binding;
+mod client_certificates;
 mod document;
+mod endpoint;
 mod extract_from;
 mod http_names;
 mod identity_headers;
 mod input;
+mod introspection;
 mod jwt;
 mod names;
 mod nearest;
+mod protected_resource;
 mod rate_limits;
 mod reader;
 mod requirement;
+mod revocation;
 mod roles;
 mod route_match;
 mod rules;
@@ -27,10 +33,13 @@ mod tests;
 pub use self::{document::decode, input::MAX_POLICY_BYTES};
 use crate::{
     api_key::ApiKeysSpec,
+    certificate::ClientCertificatesSpec,
     fault::Fault,
     jwt::ProviderSpec,
     rate_limit::LimitSpec,
     rbac::{RequirementSpec, RoleSpec},
+    resource_metadata::ResourceMetadataSpec,
+    revocation::RevocationSpec,
     route::RouteSpec,
     transport::TransportSpec,
 };
@@ -44,8 +53,14 @@ pub struct Document {
     pub transport: TransportSpec,
     /// Token issuers.
     pub providers: Vec<ProviderSpec>,
+    /// What clients are told of the API; `None`: nothing.
+    pub protected_resource: Option<ResourceMetadataSpec>,
     /// `None`: the document has no `apiKeys`.
     pub api_keys: Option<ApiKeysSpec>,
+    /// `None`: the document has no `clientCertificates`.
+    pub client_certificates: Option<ClientCertificatesSpec>,
+    /// `None`: nothing is revoked.
+    pub revocation: Option<RevocationSpec>,
     /// Roles.
     pub roles: Vec<RoleSpec>,
     /// Limits.
@@ -83,6 +98,8 @@ pub struct RuleSpec {
     pub route: RouteSpec,
     /// What it does.
     pub action: ActionSpec,
+    /// Whether the CORS preflights of its requests pass without credentials. Default false.
+    pub cors_preflight: bool,
     /// Names of limits.
     pub rate_limits: Vec<String>,
 }
@@ -110,6 +127,8 @@ pub enum MethodSpec {
     Jwt(String),
     /// An API key.
     ApiKey,
+    /// The certificate of the TLS client.
+    ClientCertificate,
 }
 
 /// Headers that tell the upstream who is calling. All five are removed from every inbound request.

@@ -82,6 +82,8 @@ pub(super) struct Definitions {
     pub(super) grants: Grants,
     /// Whether the document has an `apiKeys` section.
     pub(super) api_keys: bool,
+    /// Whether the document has a `clientCertificates` section.
+    pub(super) client_certificates: bool,
 }
 
 impl Default for Definitions {
@@ -96,6 +98,7 @@ impl Default for Definitions {
             headers: OwnHeaders::default(),
             grants: Grants::default(),
             api_keys: false,
+            client_certificates: false,
         }
     }
 }

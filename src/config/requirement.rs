@@ -1,16 +1,19 @@
 //! `authorize`: what a rule asks of a principal.
 
+use std::time::Duration;
+
 use super::{
     names::Definitions,
     reader::{Node, Object},
-    scalar::{claim_path, label, name, required_permission, scope, unique},
+    scalar::{claim_path, duration, label, name, required_permission, scope, unique},
 };
 use crate::{
     identity::ClaimPath,
+    problem::StepUp,
     rbac::{AlternativeSpec, Names, OwnerSpec, RequirementSpec},
 };
 
-const CONDITIONS: [&str; 4] = ["scopes", "permissions", "roles", "owner"];
+const CONDITIONS: [&str; 5] = ["scopes", "permissions", "roles", "owner", "stepUp"];
 
 /// Conditions that must all hold, or `anyOf` a list of such.
 pub(super) fn authorize(node: Node<'_>, defs: &Definitions) -> Option<RequirementSpec> {
@@ -51,16 +54,45 @@ fn alternative(o: &mut Object<'_>, defs: &Definitions) -> Option<AlternativeSpec
         })
     });
     let owner = o.optional("owner", owner);
+    let step_up = o.optional("stepUp", step_up);
     if given == 0 {
-        return o.fault("asks for nothing; give scopes, permissions, roles or owner");
+        return o.fault("asks for nothing; give scopes, permissions, roles, owner or stepUp");
     }
-    let read = [scopes.is_some(), permissions.is_some(), roles.is_some(), owner.is_some()];
+    let read = [scopes.is_some(), permissions.is_some(), roles.is_some(), owner.is_some(), step_up.is_some()];
     // A condition that is faulty must never become one that is not asked.
     (read.iter().filter(|read| **read).count() == given).then_some(AlternativeSpec {
         scopes,
         permissions,
         roles,
         owner,
+        step_up,
+    })
+}
+
+/// RFC 9470: how the user must have logged in.
+fn step_up(node: Node<'_>) -> Option<StepUp> {
+    const YEAR: Duration = Duration::from_secs(8760 * 3600);
+    node.object(|o| {
+        let (by_class, by_age) = (o.has("acrValues"), o.has("maxAge"));
+        // In a challenge they are joined by spaces, as scopes are.
+        let acr_values =
+            o.optional("acrValues", |n| unique(n, "asks for nothing; leave the field out", scope));
+        let max_age = o.optional("maxAge", |n| {
+            let (path, faults) = (n.path, n.faults);
+            let max_age = duration(Duration::from_secs(1)..=YEAR)(n)?;
+            if max_age.subsec_nanos() != 0 {
+                faults.add(&path, "must be in whole seconds (RFC 9470 section 3)");
+                return None;
+            }
+            Some(max_age)
+        });
+        if !by_class && !by_age {
+            return o.fault("asks for nothing; give acrValues or maxAge");
+        }
+        if by_class != acr_values.is_some() || by_age != max_age.is_some() {
+            return None;
+        }
+        Some(StepUp { acr_values: acr_values.unwrap_or_default(), max_age })
     })
 }
 

@@ -46,10 +46,12 @@ fn rule(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<RuleSpec
             action => allow(o, action.is_some(), defs),
         };
         let rate_limits = o.optional("rateLimits", |n| rate_limits(n, anonymous, defs));
+        let preflight = o.optional("corsPreflight", choice("a choice", &[("Allow", true)]));
         Some(RuleSpec {
             name: name?,
             route: RouteSpec { hostnames: hosts.unwrap_or_default(), matches: matches.unwrap_or_default() },
             action: action?,
+            cors_preflight: preflight.unwrap_or(false),
             rate_limits: rate_limits.unwrap_or_default(),
         })
     })
@@ -57,7 +59,7 @@ fn rule(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<RuleSpec
 
 /// Nothing else is said of requests that are refused anyway.
 fn deny(o: &mut Object<'_>) -> Option<ActionSpec> {
-    for field in ["authenticate", "authorize", "rateLimits"] {
+    for field in ["authenticate", "authorize", "rateLimits", "corsPreflight"] {
         if o.optional(field, |_| Some(())).is_some() {
             o.fault_at::<()>(field, "contradicts action: Deny, which refuses every request that matches");
         }
@@ -79,6 +81,16 @@ fn allow(o: &mut Object<'_>, required: bool, defs: &Definitions) -> (Option<Acti
         o.fault_at::<()>("authorize", "asks for a principal, which an anonymous rule does not have");
     }
     let authorize: Option<RequirementSpec> = o.optional("authorize", |n| authorize(n, defs));
+    let logs_in = |method: &MethodSpec| matches!(method, MethodSpec::Jwt(_));
+    if let (Some(Who::AnyOf(methods)), Some(asked)) = (&who, &authorize)
+        && asked.any_of.iter().any(|alternative| alternative.step_up.is_some())
+        && !methods.iter().any(logs_in)
+    {
+        o.fault_at::<()>(
+            "authorize",
+            "stepUp asks how a user logged in, which only a token of {jwt: ..} can say",
+        );
+    }
     let action = match who {
         None => None,
         Some(Who::Anyone) => Some(ActionSpec::AllowAnyone),
@@ -128,7 +140,7 @@ fn authenticate(node: Node<'_>, defs: &Definitions) -> Option<Who> {
     })
 }
 
-/// `apiKey`, `{apiKey: {}}` or `{jwt: provider}`.
+/// `apiKey`, `{apiKey: {}}`, `clientCertificate`, `{clientCertificate: {}}` or `{jwt: provider}`.
 fn method(mut node: Node<'_>, defs: &Definitions) -> Option<MethodSpec> {
     let (path, faults) = (node.path, node.faults);
     let api_key = |path: &Path<'_>| {
@@ -138,9 +150,16 @@ fn method(mut node: Node<'_>, defs: &Definitions) -> Option<MethodSpec> {
         }
         Some(MethodSpec::ApiKey)
     };
+    let certificate = |path: &Path<'_>| {
+        if !defs.client_certificates {
+            faults.add(path, "the policy has no clientCertificates section");
+            return None;
+        }
+        Some(MethodSpec::ClientCertificate)
+    };
     if node.value.is_object() {
         return node.object(|o| {
-            let (by_key, by_token) = (o.has("apiKey"), o.has("jwt"));
+            let ways = ["apiKey", "clientCertificate", "jwt"].iter().filter(|way| o.has(way)).count();
             let key = o.optional("apiKey", |n| {
                 let path = n.path;
                 n.object(|_| Some(()))?;
@@ -152,19 +171,27 @@ fn method(mut node: Node<'_>, defs: &Definitions) -> Option<MethodSpec> {
                 defs.providers.resolve(&provider, &path, faults)?;
                 Some(MethodSpec::Jwt(provider))
             });
-            match (by_key, by_token) {
-                (true, true) => o.fault("names two ways; list them as two items"),
-                (false, false) => o.fault("names no way to authenticate; write apiKey or {jwt: provider}"),
-                _ => key.or(token),
+            let shown = o.optional("clientCertificate", |n| {
+                let path = n.path;
+                n.object(|_| Some(()))?;
+                certificate(&path)
+            });
+            match ways {
+                0 => o.fault(
+                    "names no way to authenticate; write apiKey, clientCertificate or {jwt: provider}",
+                ),
+                1 => key.or(token).or(shown),
+                _ => o.fault("names more than one way; list them as items of their own"),
             }
         });
     }
-    let text = node.text("apiKey or {jwt: provider}")?;
+    let text = node.text("apiKey, clientCertificate or {jwt: provider}")?;
     match text.as_str() {
         "apiKey" => api_key(&path),
+        "clientCertificate" => certificate(&path),
         "jwt" => node.fault("name the provider, as in {jwt: corp}"),
         _ => node.fault(format!(
-            "{} is not a way to authenticate; write apiKey or {{jwt: provider}}",
+            "{} is not a way to authenticate; write apiKey, clientCertificate or {{jwt: provider}}",
             quoted(&text)
         )),
     }

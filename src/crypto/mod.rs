@@ -9,6 +9,7 @@ mod ecdsa_der;
 mod public_key;
 mod roca;
 mod secret_key;
+mod signing_key;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 pub(crate) mod test_host;
@@ -20,6 +21,7 @@ pub use self::{
     algorithm::{Algorithm, KeyType},
     public_key::{KeyFault, PublicKey},
     secret_key::SecretKey,
+    signing_key::{SigningKey, SigningKeyFault},
 };
 
 use sha2::{Digest, Sha256};

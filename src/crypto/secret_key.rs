@@ -23,16 +23,20 @@ impl SecretKey {
 
     /// Whether `tag` is the HMAC of `message`. False too when the key does not fit the algorithm.
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], tag: &[u8]) -> bool {
+        self.tag(algorithm, message).is_some_and(|expected| constant_time_eq(&expected, tag))
+    }
+
+    /// The HMAC of `message`; `None` when the key does not fit the algorithm.
+    pub fn tag(&self, algorithm: Algorithm, message: &[u8]) -> Option<Vec<u8>> {
         if !self.fits(algorithm) {
-            return false;
+            return None;
         }
-        let expected = match algorithm {
-            Algorithm::Hs256 => HS256Key::from_bytes(&self.bytes).authentication_tag(message),
-            Algorithm::Hs384 => HS384Key::from_bytes(&self.bytes).authentication_tag(message),
-            Algorithm::Hs512 => HS512Key::from_bytes(&self.bytes).authentication_tag(message),
-            _ => return false,
-        };
-        constant_time_eq(&expected, tag)
+        match algorithm {
+            Algorithm::Hs256 => Some(HS256Key::from_bytes(&self.bytes).authentication_tag(message)),
+            Algorithm::Hs384 => Some(HS384Key::from_bytes(&self.bytes).authentication_tag(message)),
+            Algorithm::Hs512 => Some(HS512Key::from_bytes(&self.bytes).authentication_tag(message)),
+            _ => None,
+        }
     }
 }
 

@@ -1,18 +1,14 @@
 //! Who is calling: finds the one credential of a request and has it verified.
 
-use std::{rc::Rc, time::Duration};
+use std::rc::Rc;
 
-use super::{Around, Caller, Gate, bearer, record::Trace};
+use super::{Around, Caller, Exchange, Gate, RequestLine, bearer, binding, record::Trace};
 use crate::{
-    jwt::JwtError,
-    policy::Access,
+    policy::{Access, Policy},
     problem::Reason,
     request::{Lookup, RequestHead, credential},
     time::Timestamp,
 };
-
-/// How long a request waits for keys that were never fetched yet, before it is refused.
-const KEYS_WAIT: Duration = Duration::from_secs(2);
 
 /// Why there is no caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,32 +28,32 @@ impl From<Reason> for Unverified {
 /// Verifies the one credential that the rule's `access` takes.
 ///
 /// Credentials of a kind that the rule does not take are not looked at: they prove nothing here. Two that it
-/// takes are refused, whatever they are worth, because the client and we could mean different ones.
+/// takes are refused, whatever they are worth, because the client and we could mean different ones. A certificate
+/// belongs to the connection, not to the request: it counts where the request itself says nothing.
 pub(super) fn authenticate(
     gate: &Gate,
+    exchange: &mut Exchange,
     access: &Access,
     head: &RequestHead<'_>,
-    query: Option<&str>,
+    line: &RequestLine<'_>,
     around: &Around<'_>,
     trace: &mut Trace,
 ) -> Result<Rc<Caller>, Unverified> {
     let policy = gate.policy();
+    let query = line.path.query();
     let token = credential::find(&access.token_locations, head, query);
     let keys = policy.api_keys.as_ref().filter(|_| access.api_key);
     let key = keys.map_or(Lookup::Absent, |keys| credential::find(keys.locations(), head, query));
     match (token, key) {
+        (Lookup::Absent, Lookup::Absent) if access.client_certificate => {
+            verify_certificate(policy, head, trace).map_err(Unverified::Refused)
+        }
         (Lookup::Absent, Lookup::Absent) => Err(Reason::CredentialsMissing.into()),
         (Lookup::One((token, location)), Lookup::Absent) => {
-            bearer::verify(gate, access, &token, location, around).map_err(|error| {
-                trace.detail = Some(error.to_string());
-                match error {
-                    JwtError::KeysUnavailable => Unverified::Wait {
-                        until: around.now.saturating_add(KEYS_WAIT),
-                        otherwise: error.reason(),
-                    },
-                    error => Unverified::Refused(error.reason()),
-                }
-            })
+            let caller = bearer::verify(gate, exchange, access, (&token, location), around, trace)?;
+            // Not part of what a token is worth: it may be good, and sent by somebody else.
+            binding::check(gate, &caller, (&token, location), head, line, around, trace)?;
+            Ok(caller)
         }
         (Lookup::Malformed, Lookup::Absent) => Err(Reason::TokenMalformed.into()),
         (Lookup::Absent, Lookup::One((key, _))) => {
@@ -75,4 +71,19 @@ fn verify_key(gate: &Gate, key: &str, around: &Around<'_>, trace: &mut Trace) ->
         trace.principal = refused.caller.cloned();
         refused.reason
     })
+}
+
+fn verify_certificate(
+    policy: &Policy,
+    head: &RequestHead<'_>,
+    trace: &mut Trace,
+) -> Result<Rc<Caller>, Reason> {
+    let certificates = policy.client_certificates.as_ref().ok_or(Reason::CredentialsMissing)?;
+    let certificate = certificates.find(head).map_err(|error| {
+        trace.detail = Some(error.to_string());
+        Reason::CertificateUnknown
+    })?;
+    let certificate = certificate.ok_or(Reason::CredentialsMissing)?;
+    let principal = certificates.principal(&certificate).ok_or(Reason::CertificateUnknown)?;
+    Ok(Rc::new(Caller::of_key(principal, &policy.vocabulary)))
 }

@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use super::{Around, Caller, Gate};
+use super::{Around, Caller, Exchange, Gate, authenticate::Unverified, opaque, record::Trace};
 use crate::{
     jwt::{CompactToken, JwtError, Provider, Validity},
     policy::Access,
     request::Location,
+    time::Timestamp,
 };
 
 /// A token whose signature and form were verified. Only what does not change is kept.
@@ -18,25 +19,71 @@ pub(super) struct Verified {
     validity: Validity,
 }
 
-/// Verifies the token that stands at `location`, by the signature or by having done so before.
+/// Verifies the token that stands at `location`: by its signature, by having done so before, by asking its issuer,
+/// or by both where the policy says so.
 pub(super) fn verify(
+    gate: &Gate,
+    exchange: &mut Exchange,
+    access: &Access,
+    (text, location): (&str, &Location),
+    around: &Around<'_>,
+    trace: &mut Trace,
+) -> Result<Rc<Caller>, Unverified> {
+    let verified = match verify_here(gate, access, text, location, around) {
+        Ok(verified) => verified,
+        Err(Failure::NotVerifiable { provider }) => {
+            return opaque::ask(gate, exchange, provider, text, around, trace)
+                .map(|verified| verified.caller());
+        }
+        Err(Failure::Token(error)) => return Err(trace.refused(&error, error.reason())),
+        Err(Failure::Keys { error, until }) => {
+            let otherwise = error.reason();
+            trace.detail = Some(error.to_string());
+            return Err(until.map_or(otherwise.into(), |until| Unverified::Wait { until, otherwise }));
+        }
+    };
+    let provider = gate.policy().providers.get(verified.provider);
+    if provider.is_some_and(|provider| provider.introspects(true)) {
+        // Good as it is, it may have been revoked since.
+        opaque::ask(gate, exchange, verified.provider, text, around, trace)?;
+    }
+    Ok(verified.caller)
+}
+
+/// Why a token is not verified here.
+enum Failure {
+    /// It is refused.
+    Token(JwtError),
+    /// Only its issuer can tell what it is worth.
+    NotVerifiable { provider: usize },
+    /// The keys for it are not there; they may come until then.
+    Keys { error: JwtError, until: Option<Timestamp> },
+}
+
+impl From<JwtError> for Failure {
+    fn from(error: JwtError) -> Self {
+        Self::Token(error)
+    }
+}
+
+fn verify_here(
     gate: &Gate,
     access: &Access,
     text: &str,
     location: &Location,
     around: &Around<'_>,
-) -> Result<Rc<Caller>, JwtError> {
+) -> Result<Verified, Failure> {
     if let Some(verified) = gate.remembered(text, around) {
         // The rule at hand may take other providers, or tokens at other places, than the one it was verified for.
         accepting(gate, access, location)
             .find(|(index, _)| *index == verified.provider)
             .ok_or(JwtError::Issuer)?;
         verified.validity.check(around.now)?;
-        return Ok(verified.caller);
+        return Ok(verified);
     }
     let verified = verify_anew(gate, access, text, location, around)?;
     gate.remember(text, &verified, around);
-    Ok(verified.caller)
+    Ok(verified)
 }
 
 /// The providers whose tokens the rule takes at `location`.
@@ -55,31 +102,62 @@ fn verify_anew(
     text: &str,
     location: &Location,
     around: &Around<'_>,
-) -> Result<Verified, JwtError> {
+) -> Result<Verified, Failure> {
     let sizes = accepting(gate, access, location).map(|(_, provider)| provider.spec().max_token_size);
-    let token = CompactToken::parse(text, sizes.max().unwrap_or(0))?;
+    let asked = || accepting(gate, access, location).find(|(_, provider)| provider.introspects(false));
+    let token = match (CompactToken::parse(text, sizes.max().unwrap_or(0)), asked()) {
+        (Ok(token), _) => token,
+        (Err(_), Some((provider, _))) => return Err(Failure::NotVerifiable { provider }),
+        (Err(error), None) => return Err(error.into()),
+    };
     // The issuer is not verified yet: it only selects whose keys and rules the token is held against, and those
-    // compare it again.
+    // compare it again. A JWT of somebody else is nobody's opaque token.
     let issuer = token.issuer();
     let (index, provider) = accepting(gate, access, location)
         .find(|(_, provider)| Some(provider.issuer()) == issuer)
         .ok_or(JwtError::Issuer)?;
+    if !provider.has_keys() {
+        return Err(Failure::NotVerifiable { provider: index });
+    }
     // Cheap checks first: a token that would be refused anyway costs no signature check.
     provider.check_header(&token)?;
     let validity = provider.check_claims(token.claims(), around.now)?;
     let signature = gate
         .with_keys(index, around.now, |keys| provider.verify_signature(&token, keys, around.crypto))
-        .ok_or(JwtError::KeysUnavailable)?;
-    if let Err(JwtError::UnknownKey { .. }) = signature {
-        gate.note_unknown_key(index, around);
+        .ok_or_else(|| Failure::Keys {
+            error: JwtError::KeysUnavailable,
+            until: gate.keys_may_come(index, around.now),
+        })?;
+    match signature {
+        // A key that was published since the last fetch is as good as any other: its first token waits for it.
+        Err(error @ JwtError::UnknownKey { .. }) => {
+            let kid = token.kid().unwrap_or_default();
+            let until =
+                gate.note_unknown_key(index, kid, around).then(|| gate.keys_may_come(index, around.now));
+            return Err(Failure::Keys { error, until: until.flatten() });
+        }
+        signature => signature?,
     }
-    signature?;
     let principal = provider.principal(token.into_claims())?;
     let caller = Rc::new(Caller::of_token(principal, &gate.policy().vocabulary, index, provider));
-    Ok(Verified { caller, provider: index, validity })
+    Ok(Verified::new(caller, index, validity))
 }
 
 impl Verified {
+    /// `provider` is the index of whose token it is.
+    pub(super) fn new(caller: Rc<Caller>, provider: usize, validity: Validity) -> Self {
+        Self { caller, provider, validity }
+    }
+
+    pub(super) fn caller(&self) -> Rc<Caller> {
+        Rc::clone(&self.caller)
+    }
+
+    /// Whether it is valid at `now`; nothing else of it changes with time.
+    pub(super) fn check_times(&self, now: Timestamp) -> Result<(), JwtError> {
+        self.validity.check(now)
+    }
+
     pub(super) fn provider(&self) -> usize {
         self.provider
     }

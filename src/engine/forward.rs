@@ -17,10 +17,30 @@ pub(super) fn changes<'a>(
     path: &CanonicalPath<'a>,
     caller: Option<Rc<Caller>>,
 ) -> Changes<'a> {
+    let mut changes = cleaned(policy, head, path, caller.as_deref());
+    identify(policy, rule, caller, &mut changes);
+    changes
+}
+
+/// A CORS preflight speaks for nobody, so it goes on without any identity.
+pub(super) fn preflight<'a>(
+    policy: &'a Policy,
+    head: &'a RequestHead<'a>,
+    path: &CanonicalPath<'a>,
+) -> Changes<'a> {
+    cleaned(policy, head, path, None)
+}
+
+/// Nothing is left that a client made up or that proves who it is.
+fn cleaned<'a>(
+    policy: &'a Policy,
+    head: &'a RequestHead<'a>,
+    path: &CanonicalPath<'a>,
+    caller: Option<&Caller>,
+) -> Changes<'a> {
     let mut changes = Changes::default();
     changes.remove.extend(head.headers.iter().map(|(name, _)| *name).filter(|name| is_owned(policy, name)));
-    remove_credentials(policy, head, path, caller.as_deref(), &mut changes);
-    identify(policy, rule, caller, &mut changes);
+    remove_credentials(policy, head, path, caller, &mut changes);
     changes
 }
 

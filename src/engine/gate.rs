@@ -1,6 +1,11 @@
 //! What outlives a request: the policy, the key sets and the secret behind the rate-limit table.
 
-use std::cell::{OnceCell, RefCell};
+use std::{
+    cell::{OnceCell, RefCell},
+    time::Duration,
+};
+
+use hashbrown::HashMap;
 
 use super::{
     bearer::Verified,
@@ -9,9 +14,13 @@ use super::{
 use crate::{
     call::{Call, Outcome},
     crypto::HostCrypto,
-    jwt::{KeySet, RemoteKeys},
+    dpop::DpopSecret,
+    identity::Principal,
+    introspection::{Introspector, Ticket, Verdict},
+    jwt::{FetchEvents, KeySet, RemoteKeys},
     policy::Policy,
     rate_limit::SlotSecret,
+    revocation::{Revocations, Revoked},
     store::{SharedStore, StoreError},
     time::Timestamp,
 };
@@ -41,6 +50,15 @@ pub enum Purpose {
         /// Its index.
         provider: usize,
     },
+    /// What the issuer says of a token.
+    Introspection {
+        /// The index of the provider.
+        provider: usize,
+        /// Which token.
+        ticket: Ticket,
+    },
+    /// The list of what is revoked.
+    Revocations,
 }
 
 /// One configuration of the filter on one thread.
@@ -50,24 +68,41 @@ pub struct Gate {
     /// One place for each provider; `None` for those whose keys are in the policy.
     remote: Vec<Option<RefCell<RemoteKeys>>>,
     slot_secret: OnceCell<SlotSecret>,
+    /// One place for each provider; `None` for those that are never asked about tokens.
+    pub(super) introspectors: Vec<Option<RefCell<Introspector<Verified>>>>,
+    /// What issuers answered just now, for the requests that wait for it.
+    pub(super) answers: RefCell<HashMap<Ticket, Verdict<Verified>>>,
+    /// `None`: nothing is revoked.
+    revocations: Option<RefCell<Revocations>>,
+    /// Calls that requests asked for.
+    pub(super) outbox: RefCell<Vec<(Purpose, Call)>>,
     /// `None` while there was no randomness to make it with; then nothing is remembered.
     tokens: RefCell<Option<TokenCache<Verified>>>,
+    dpop_secret: OnceCell<DpopSecret>,
 }
 
 impl Gate {
     /// Touches nothing outside: state is read when the first request or tick needs it.
     pub fn new(policy: Policy, namespace: &str) -> Self {
         let remote = policy.providers.iter().map(|provider| {
-            let keys = RemoteKeys::new(provider.remote()?, provider.name(), namespace);
+            let keys = RemoteKeys::new(provider.remote()?, provider.issuer(), provider.name(), namespace);
             // A bad URI is a fault of the policy and was refused; without keys its tokens are refused too.
             keys.ok().map(RefCell::new)
         });
+        let introspectors =
+            policy.providers.iter().map(|provider| Introspector::new(provider).map(RefCell::new));
+        let revocations = policy.revocation().map(|spec| RefCell::new(Revocations::new(spec, namespace)));
         Self {
             remote: remote.collect(),
+            introspectors: introspectors.collect(),
+            answers: RefCell::default(),
+            revocations,
+            outbox: RefCell::default(),
             policy,
             namespace: namespace.to_owned(),
             slot_secret: OnceCell::new(),
             tokens: RefCell::new(None),
+            dpop_secret: OnceCell::new(),
         }
     }
 
@@ -79,6 +114,9 @@ impl Gate {
     /// Whether [`Gate::on_tick`] has anything to do.
     pub fn needs_ticks(&self) -> bool {
         self.remote.iter().any(Option::is_some)
+            // Requests that wait for an answer that nobody will hear are woken by ticks.
+            || self.introspectors.iter().any(Option::is_some)
+            || self.revocations.as_ref().is_some_and(|revocations| revocations.borrow().needs_ticks())
     }
 
     /// To be called a few times a second; answers what to send now.
@@ -86,18 +124,54 @@ impl Gate {
         // Randomness only spreads fetches over time: without it they are not spread.
         let jitter = (around.random)()
             .map_or(0, |bytes| bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)));
-        let remote = self.remote.iter().enumerate();
-        remote
-            .filter_map(|(provider, keys)| {
-                let call = keys.as_ref()?.borrow_mut().tick(around.now, around.store, jitter)?;
-                Some((Purpose::KeySet { provider }, call))
-            })
-            .collect()
+        let key_sets = self.remote.iter().enumerate().filter_map(|(provider, keys)| {
+            let call = keys.as_ref()?.borrow_mut().tick(around.now, around.store, jitter)?;
+            Some((Purpose::KeySet { provider }, call))
+        });
+        let revocations = self.revocations.iter().filter_map(|revocations| {
+            let call = revocations.borrow_mut().tick(around.now, around.store, jitter)?;
+            Some((Purpose::Revocations, call))
+        });
+        key_sets.chain(revocations).collect()
     }
 
-    /// To be called when a call has ended. Answers what the operator should know of it.
+    /// The calls that requests asked for since the last time.
+    pub fn take_calls(&self) -> Vec<(Purpose, Call)> {
+        self.outbox.take()
+    }
+
+    /// To be called when a call has ended. Answers what the operator should know of it. Where a further call
+    /// follows from it, the next [`Gate::on_tick`] has it, so a tick right behind saves time.
     pub fn on_answer(&self, purpose: Purpose, outcome: Outcome<'_>, around: &Around<'_>) -> Vec<String> {
-        let Purpose::KeySet { provider } = purpose;
+        match purpose {
+            Purpose::KeySet { provider } => self.on_key_set(provider, outcome, around),
+            Purpose::Introspection { provider, ticket } => {
+                self.on_introspected(provider, ticket, outcome, around)
+            }
+            Purpose::Revocations => {
+                let Some(revocations) = &self.revocations else { return Vec::new() };
+                let taken = revocations.borrow_mut().on_answer(outcome, around.now, around.store);
+                taken.err().map(|error| format!("revocation list: {error}")).into_iter().collect()
+            }
+        }
+    }
+
+    /// To be called when whoever would hear the answer to a call is gone.
+    pub fn abandon(&self, purpose: Purpose, around: &Around<'_>) {
+        match purpose {
+            Purpose::Introspection { provider, ticket } => self.abandon_introspection(provider, ticket),
+            Purpose::KeySet { .. } | Purpose::Revocations => {
+                let _ = self.on_answer(purpose, Outcome::Failed, around);
+            }
+        }
+    }
+
+    /// To be called when every waiting request was decided again: what was answered just now is over.
+    pub fn settled(&self) {
+        self.answers.borrow_mut().clear();
+    }
+
+    fn on_key_set(&self, provider: usize, outcome: Outcome<'_>, around: &Around<'_>) -> Vec<String> {
         let (Some(Some(keys)), Some(provider)) =
             (self.remote.get(provider), self.policy.providers.get(provider))
         else {
@@ -158,10 +232,38 @@ impl Gate {
     }
 
     /// A token named a key that its provider's set does not have: worth a fetch, within bounds.
-    pub(super) fn note_unknown_key(&self, provider: usize, around: &Around<'_>) {
-        if let Some(Some(keys)) = self.remote.get(provider) {
-            keys.borrow_mut().note_unknown_kid(around.now, around.store);
-        }
+    ///
+    /// Whether a set that comes soon may have it.
+    pub(super) fn note_unknown_key(&self, provider: usize, kid: &str, around: &Around<'_>) -> bool {
+        let Some(Some(keys)) = self.remote.get(provider) else { return false };
+        keys.borrow_mut().note_unknown_kid(kid, around.now, around.store)
+    }
+
+    /// Whether a verified principal was revoked meanwhile.
+    pub(super) fn check_revoked(&self, principal: &Principal, now: Timestamp) -> Result<(), Revoked> {
+        self.revocations.as_ref().map_or(Ok(()), |revocations| revocations.borrow().check(principal, now))
+    }
+
+    /// Until when a request may wait for the keys of a provider; `None` where they will not come any sooner.
+    pub fn keys_may_come(&self, provider: usize, now: Timestamp) -> Option<Timestamp> {
+        self.remote.get(provider)?.as_ref()?.borrow().may_come(now)
+    }
+
+    /// When a client may come back that was refused for want of the keys of a provider.
+    pub fn keys_retry_after(&self, provider: usize, now: Timestamp) -> Option<Duration> {
+        Some(self.remote.get(provider)?.as_ref()?.borrow().retry_after(now))
+    }
+
+    /// The fetches of key sets since the last call, over all providers.
+    pub fn take_fetch_events(&self) -> FetchEvents {
+        self.remote.iter().flatten().fold(FetchEvents::default(), |sum, keys| {
+            let events = keys.borrow_mut().take_events();
+            FetchEvents {
+                started: sum.started.saturating_add(events.started),
+                succeeded: sum.succeeded.saturating_add(events.succeeded),
+                failed: sum.failed.saturating_add(events.failed),
+            }
+        })
     }
 
     /// The secret that keeps clients from aiming at slots; loaded once.
@@ -172,5 +274,23 @@ impl Gate {
         let random = (around.random)().ok_or(StoreError::Unavailable)?;
         let secret = SlotSecret::load_or_create(around.store, &self.namespace, random)?;
         Ok(self.slot_secret.get_or_init(|| secret))
+    }
+
+    /// The secret behind nonces and used proofs; loaded once.
+    pub(super) fn dpop_secret(&self, around: &Around<'_>) -> Result<&DpopSecret, StoreError> {
+        if let Some(secret) = self.dpop_secret.get() {
+            return Ok(secret);
+        }
+        let mut random = [0; 32];
+        for half in random.as_chunks_mut::<16>().0 {
+            *half = (around.random)().ok_or(StoreError::Unavailable)?;
+        }
+        let secret = DpopSecret::load_or_create(around.store, &self.namespace, random)?;
+        Ok(self.dpop_secret.get_or_init(|| secret))
+    }
+
+    /// What keeps this policy's shared state apart from that of others.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
     }
 }

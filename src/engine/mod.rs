@@ -3,9 +3,13 @@
 
 mod authenticate;
 mod bearer;
+mod binding;
 mod caller;
 mod forward;
 mod gate;
+mod opaque;
+#[cfg(test)]
+mod open_tests;
 mod record;
 mod step;
 mod token_cache;
@@ -20,10 +24,14 @@ use authenticate::{Unverified, authenticate};
 use record::Trace;
 
 use crate::{
+    dpop,
+    introspection::Ticket,
     policy::{Action, Policy, Rule},
     problem::{Challenges, Reason, Reply},
     rate_limit::{self, Few, LimitId, Outcome, Status, Subject},
-    request::{RequestHead, authority, path::CanonicalPath},
+    rbac::Denial,
+    request::{RequestHead, authority, path::CanonicalPath, preflight},
+    resource_metadata::ResourceMetadata,
     route::{RouteMatch, RouteRequest},
     time::Timestamp,
     transport::TransportDecision,
@@ -36,10 +44,14 @@ pub struct Exchange {
     secure: bool,
     /// The throttle before authentication has charged it.
     throttled: bool,
+    /// The answer that it waits for.
+    ticket: Option<Ticket>,
     /// When waiting ends; `None`: it never waited.
     waits_until: Option<Timestamp>,
     /// Where the client stands with every limit that applied; empty where the answer does not say.
     rate_limits: Few<Status, 4>,
+    /// The nonce for the client's next DPoP proof; `None`: it has a good one, or needs none.
+    dpop_nonce: Option<String>,
 }
 
 /// Why a request goes no further.
@@ -72,8 +84,12 @@ impl From<Reason> for Refusal {
 /// The parts of the request line, each present exactly once.
 struct RequestLine<'a> {
     method: &'a str,
+    /// `:authority`.
+    authority: &'a [u8],
     host: Cow<'a, str>,
     path: CanonicalPath<'a>,
+    /// It came over TLS.
+    secure: bool,
 }
 
 impl Exchange {
@@ -90,9 +106,9 @@ impl Exchange {
     ) -> Verdict<'a> {
         let mut trace = Trace::default();
         match self.decide(gate, head, around, &mut trace) {
-            Ok(changes) => Verdict {
+            Ok(step) => Verdict {
                 record: gate.policy().log_allowed.then(|| trace.record(head, None)),
-                step: Step::Forward(changes),
+                step,
                 reason: None,
                 evicted: trace.evicted,
             },
@@ -113,7 +129,8 @@ impl Exchange {
         let hsts = self.secure.then(|| gate.policy().transport.hsts()).flatten();
         let hsts = hsts.map(|value| ("strict-transport-security", value));
         let rate_limits = rate_limit_headers(gate.policy(), &self.rate_limits);
-        hsts.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))).chain(rate_limits)
+        let nonce = self.dpop_nonce.as_deref().map(|nonce| (dpop::NONCE_HEADER, nonce));
+        hsts.into_iter().chain(nonce).map(|(name, value)| (name, Cow::Borrowed(value))).chain(rate_limits)
     }
 
     fn decide<'a>(
@@ -122,7 +139,7 @@ impl Exchange {
         head: &'a RequestHead<'a>,
         around: &Around<'_>,
         trace: &mut Trace,
-    ) -> Result<Changes<'a>, Stop> {
+    ) -> Result<Step<'a>, Stop> {
         let policy = gate.policy();
         let line = self.read_line(policy, head)?;
         if !self.throttled {
@@ -131,6 +148,10 @@ impl Exchange {
             self.throttled = true;
         }
 
+        if let Some(document) = metadata(policy, &line) {
+            trace.detail = Some("resource metadata".to_owned());
+            return Ok(Step::Reply(Box::new(document)));
+        }
         let request = RouteRequest {
             host: &line.host,
             method: line.method,
@@ -138,6 +159,11 @@ impl Exchange {
             query: line.path.query(),
             head,
         };
+        if let Some(rule) = preflighted(policy, &request) {
+            trace.rule = Some(rule.name.clone());
+            trace.detail = Some("preflight".to_owned());
+            return Ok(Step::Forward(forward::preflight(policy, head, &line.path)));
+        }
         let matched = policy.router.find(&request).ok_or(Reason::NoRule)?;
         let rule = policy.rules.get(matched.rule).ok_or(Reason::NoRule)?;
         trace.rule = Some(rule.name.clone());
@@ -146,20 +172,31 @@ impl Exchange {
             Action::Deny => return Err(Reason::RuleDenied.into()),
             Action::AllowAnyone => None,
             Action::Allow(access) => {
-                let caller = authenticate(gate, access, head, line.path.query(), around, trace);
-                let caller = caller.map_err(|unverified| self.stop(policy, rule, unverified, around))?;
+                let caller = authenticate(gate, self, access, head, &line, around, trace)
+                    .and_then(|caller| not_revoked(gate, caller, around, trace));
+                let nonce = trace.dpop_nonce.take();
+                let caller =
+                    caller.map_err(|unverified| self.stop(gate, rule, unverified, nonce.as_ref(), around))?;
+                self.dpop_nonce = nonce;
                 trace.principal = Some(Rc::clone(&caller));
-                authorize(policy, rule, &caller, &matched)?;
+                authorize(policy, rule, &caller, &matched, around.now)?;
                 Some(caller)
             }
         };
         let subject = subject(head, &line, caller.as_deref(), &rule.name);
         self.limit(gate, &rule.limits, &subject, around, trace)?;
-        Ok(forward::changes(policy, rule, head, &line.path, caller))
+        Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, caller)))
     }
 
     /// A request waits once, until the first deadline it was given; then it is refused.
-    fn stop(&mut self, policy: &Policy, rule: &Rule, unverified: Unverified, around: &Around<'_>) -> Stop {
+    fn stop(
+        &mut self,
+        gate: &Gate,
+        rule: &Rule,
+        unverified: Unverified,
+        nonce: Option<&String>,
+        around: &Around<'_>,
+    ) -> Stop {
         match unverified {
             Unverified::Wait { until, .. }
                 if around.may_wait && around.now < *self.waits_until.get_or_insert(until) =>
@@ -167,7 +204,10 @@ impl Exchange {
                 Stop::Wait
             }
             Unverified::Refused(reason) | Unverified::Wait { otherwise: reason, .. } => {
-                refuse(policy, rule, reason, &[]).into()
+                let mut refusal = refuse(gate.policy(), rule, &reason.into());
+                refusal.reply.headers.extend(nonce.map(|nonce| (dpop::NONCE_HEADER, nonce.clone())));
+                refusal.reply.headers.extend(retry_after(gate, rule, reason, around.now));
+                refusal.into()
             }
         }
     }
@@ -193,8 +233,9 @@ impl Exchange {
             return Err(Refusal { reason: Reason::TlsRequired, reply: Box::new(Reply::redirect(location)) });
         }
         let method = str::from_utf8(method).map_err(|_| Reason::MalformedRequest)?;
-        let host = authority::host(one(":authority")?).map_err(|_| Reason::MalformedRequest)?;
-        Ok(RequestLine { method, host, path })
+        let authority = one(":authority")?;
+        let host = authority::host(authority).map_err(|_| Reason::MalformedRequest)?;
+        Ok(RequestLine { method, authority, host, path, secure: self.secure })
     }
 
     /// Checks `limits`, all or none of which are charged.
@@ -234,6 +275,22 @@ impl Exchange {
     }
 }
 
+/// The API's metadata, where the request asks for it: whoever has no credentials yet looks there for where to get
+/// them.
+fn metadata(policy: &Policy, line: &RequestLine<'_>) -> Option<Reply> {
+    let metadata = policy.resource_metadata.as_ref()?;
+    let asked = metadata.answers(line.method, &line.host, line.path.path());
+    asked.then(|| Reply::document(metadata.body()))
+}
+
+/// The rule that lets a CORS preflight pass: the one that would decide the request which the browser asks about.
+/// What that rule asks of callers does not count, for browsers send preflights without credentials.
+fn preflighted<'a>(policy: &'a Policy, request: &RouteRequest<'_>) -> Option<&'a Rule> {
+    let asked = RouteRequest { method: preflight::requested_method(request.head)?, ..*request };
+    let matched = policy.router.find(&asked)?;
+    policy.rules.get(matched.rule).filter(|rule| rule.cors_preflight)
+}
+
 fn subject<'a>(
     head: &'a RequestHead<'a>,
     line: &'a RequestLine<'a>,
@@ -249,22 +306,60 @@ fn subject<'a>(
     }
 }
 
-fn authorize(policy: &Policy, rule: &Rule, caller: &Caller, matched: &RouteMatch<'_>) -> Result<(), Refusal> {
+fn authorize(
+    policy: &Policy,
+    rule: &Rule,
+    caller: &Caller,
+    matched: &RouteMatch<'_>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let Action::Allow(access) = &rule.action else { return Err(Reason::RuleDenied.into()) };
     let Some(requirement) = &access.requirement else { return Ok(()) };
     requirement
-        .check(&caller.principal, &caller.grants, |name| matched.variable(name))
-        .map_err(|denial| refuse(policy, rule, denial.reason, &denial.scopes))
+        .check(&caller.principal, &caller.grants, now, |name| matched.variable(name))
+        .map_err(|denial| refuse(policy, rule, &denial))
+}
+
+/// Of a caller that was verified before, too: what was revoked since is revoked at once.
+fn not_revoked(
+    gate: &Gate,
+    caller: Rc<Caller>,
+    around: &Around<'_>,
+    trace: &mut Trace,
+) -> Result<Rc<Caller>, Unverified> {
+    match gate.check_revoked(&caller.principal, around.now) {
+        Ok(()) => Ok(caller),
+        Err(revoked) => {
+            trace.principal = Some(caller);
+            Err(trace.refused(&revoked, revoked.reason()))
+        }
+    }
+}
+
+/// When to come back, where nothing is wrong with the request (RFC 9110 section 10.2.3).
+fn retry_after(gate: &Gate, rule: &Rule, reason: Reason, now: Timestamp) -> Option<(&'static str, String)> {
+    let wait = match (reason, &rule.action) {
+        (Reason::KeysUnavailable, Action::Allow(access)) => {
+            access.providers.iter().filter_map(|provider| gate.keys_retry_after(*provider, now)).min()
+        }
+        _ => None,
+    };
+    let seconds = rate_limit::headers::retry_after(wait.unwrap_or_default());
+    (reason.status() == 503).then(|| ("retry-after", seconds.to_string()))
 }
 
 /// A refusal that tells the client which credentials `rule` takes.
-fn refuse(policy: &Policy, rule: &Rule, reason: Reason, scopes: &[String]) -> Refusal {
-    let (bearer, api_key) = match &rule.action {
-        Action::Allow(access) => (!access.providers.is_empty(), access.api_key),
-        Action::Deny | Action::AllowAnyone => (false, false),
-    };
-    let challenges = Challenges { realm: &policy.realm, bearer, api_key, scopes };
-    Refusal { reason, reply: Box::new(Reply::refusal(reason, challenges)) }
+fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
+    let metadata = policy.resource_metadata.as_ref().map(ResourceMetadata::url);
+    let mut challenges = Challenges { realm: &policy.realm, metadata, ..Challenges::default() };
+    if let Action::Allow(access) = &rule.action {
+        challenges.bearer = access.bearer;
+        challenges.dpop = &access.dpop_algorithms;
+        challenges.api_key = access.api_key;
+        challenges.scopes = &denial.scopes;
+        challenges.step_up = denial.step_up.as_ref();
+    }
+    Refusal { reason: denial.reason, reply: Box::new(Reply::refusal(denial.reason, challenges)) }
 }
 
 /// `RateLimit-Policy` and `RateLimit`; nothing where no limit applied.

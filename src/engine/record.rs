@@ -3,11 +3,11 @@
 //! It names the rule, the reason and who asked, never what they asked with: no token, key, cookie, header
 //! value but the request id, and no query string, which may hold credentials.
 
-use std::rc::Rc;
+use std::{fmt, rc::Rc};
 
 use serde_json::{Map, Value};
 
-use super::Caller;
+use super::{Caller, authenticate::Unverified};
 use crate::{problem::Reason, request::RequestHead};
 
 /// What became known while deciding.
@@ -21,6 +21,8 @@ pub(super) struct Trace {
     pub(super) limit: Option<String>,
     /// More about the reason, for operators.
     pub(super) detail: Option<String>,
+    /// A nonce that the client should use from now on; never part of the record.
+    pub(super) dpop_nonce: Option<String>,
     /// Rate-limit entries that had to make room.
     pub(super) evicted: u32,
 }
@@ -29,6 +31,12 @@ pub(super) struct Trace {
 const LONGEST_TEXT: usize = 256;
 
 impl Trace {
+    /// Notes what is wrong, for operators.
+    pub(super) fn refused(&mut self, detail: &dyn fmt::Display, reason: Reason) -> Unverified {
+        self.detail = Some(detail.to_string());
+        Unverified::Refused(reason)
+    }
+
     /// `reason` is `None` for an allowed request.
     pub(super) fn record(&self, head: &RequestHead<'_>, reason: Option<Reason>) -> String {
         let text = |text: &str| Value::from(text.chars().take(LONGEST_TEXT).collect::<String>());

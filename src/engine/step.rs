@@ -9,7 +9,7 @@ use crate::problem::{Reason, Reply};
 pub struct Verdict<'a> {
     /// What to do.
     pub step: Step<'a>,
-    /// Why it was refused; `None` when it was allowed.
+    /// Why it was refused; `None` when it was allowed, or answered with a document that anyone may read.
     pub reason: Option<Reason>,
     /// The decision record, one line of JSON; `None` when the policy wants none for this outcome.
     pub record: Option<String>,

@@ -243,7 +243,8 @@ mod tests {
                 let held: Vec<_> = cache.slots.iter().flatten().collect();
                 prop_assert!(held.len() <= entries);
                 prop_assert_eq!(held.len(), cache.index.len());
-                prop_assert_eq!(held.len(), cache.probation.len() + cache.proven.len());
+                let queued = cache.probation.iter().chain(&cache.proven).count();
+                prop_assert_eq!(held.len(), queued);
                 prop_assert_eq!(held.iter().map(|slot| slot.text.len()).sum::<usize>(), cache.bytes);
                 prop_assert!(cache.bytes <= bytes);
             }

@@ -44,7 +44,7 @@ impl Drop for Stream {
 impl Context for Stream {
     fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
         if let Some(serving) = self.serving.clone() {
-            serving.on_call_response(token, headers, size);
+            serving.on_call_response(token, headers, size, Some(self.id));
         }
     }
 }
@@ -61,7 +61,7 @@ impl HttpContext for Stream {
             serving::answer(&Reply::refusal(Reason::NoPolicy, Challenges::default()));
             return Action::Pause;
         };
-        match serving.decide(self.id, &self.exchange) {
+        match serving.decide(self.id, &self.exchange, Some(self.id)) {
             Decided::Forward => Action::Continue,
             Decided::Answered => Action::Pause,
             Decided::Wait => {

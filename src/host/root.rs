@@ -22,7 +22,7 @@ pub(super) struct Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
         if let Some(serving) = &self.serving {
-            serving.on_call_response(token, headers, size);
+            serving.on_call_response(token, headers, size, None);
         }
     }
 }
@@ -66,8 +66,9 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let Some(serving) = &self.serving else { return };
+        serving.stats.count_fetches(serving.gate.take_fetch_events());
         serving.send(serving.gate.on_tick(&services::around(false)), None);
-        serving.wake();
+        serving.wake(None);
     }
 
     fn get_type(&self) -> Option<ContextType> {

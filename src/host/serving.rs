@@ -12,6 +12,7 @@ use proxy_wasm::hostcalls;
 use super::{abi, services, stats::Stats, wire};
 use crate::{
     call::{Call, Outcome},
+    certificate::{self, PeerCertificate},
     engine::{Changes, Exchange, Gate, Purpose, Step},
     problem::{Challenges, Reason, Reply},
     request::RequestHead,
@@ -56,11 +57,22 @@ impl Serving {
 
     /// Decides the request of the host's effective context and carries the decision out, but for letting it go
     /// on. Whatever the host does not give refuses the request.
-    pub(super) fn decide(&self, stream: u32, exchange: &Rc<RefCell<Exchange>>) -> Decided {
-        self.try_decide(stream, exchange).unwrap_or_else(|reason| {
+    ///
+    /// `caller` is the stream on whose behalf the host calls us, if any.
+    pub(super) fn decide(
+        &self,
+        stream: u32,
+        exchange: &Rc<RefCell<Exchange>>,
+        caller: Option<u32>,
+    ) -> Decided {
+        let decided = self.try_decide(stream, exchange).unwrap_or_else(|reason| {
             answer(&Reply::refusal(reason, Challenges::default()));
             Decided::Answered
-        })
+        });
+        if decided == Decided::Wait {
+            self.send(self.gate.take_calls(), caller);
+        }
+        decided
     }
 
     fn try_decide(&self, stream: u32, exchange: &Rc<RefCell<Exchange>>) -> Result<Decided, Reason> {
@@ -77,6 +89,7 @@ impl Serving {
             // Plaintext connections have no TLS version.
             tls: policy.needs_connection()
                 && abi::property("connection\0tls_version").is_some_and(|version| !version.is_empty()),
+            peer_certificate: policy.needs_peer_certificate().then(peer_certificate).flatten(),
         };
         let around = services::around(self.waiting.borrow().len() < MAX_WAITING);
         let verdict = exchange.borrow_mut().on_request(&self.gate, &head, &around);
@@ -105,7 +118,7 @@ impl Serving {
 
     /// Decides every waiting request again. Called whenever something that one may wait for could have happened,
     /// and now and then, so that each meets its own deadline.
-    pub(super) fn wake(&self) {
+    pub(super) fn wake(&self, caller: Option<u32>) {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         for (stream, exchange) in waiting {
             let Some(exchange) = exchange.upgrade() else { continue };
@@ -113,10 +126,11 @@ impl Serving {
             if hostcalls::set_effective_context(stream).is_err() {
                 continue;
             }
-            if self.decide(stream, &exchange) == Decided::Forward && abi::resume_request().is_err() {
+            if self.decide(stream, &exchange, caller) == Decided::Forward && abi::resume_request().is_err() {
                 warn!("a request could not be resumed");
             }
         }
+        self.gate.settled();
     }
 
     /// Sends `calls`. `sender` is the stream on whose behalf the host calls us, if any.
@@ -145,7 +159,7 @@ impl Serving {
     }
 
     /// Takes the answer to a call.
-    pub(super) fn on_call_response(&self, token: u32, headers: usize, size: usize) {
+    pub(super) fn on_call_response(&self, token: u32, headers: usize, size: usize, caller: Option<u32>) {
         let Some(call) = self.calls.borrow_mut().remove(&token) else { return };
         // A reset within the body leaves no headers.
         let answer = if headers == 0 { Err(abi::Failed) } else { Answer::read(size, call.max_answer) };
@@ -156,7 +170,9 @@ impl Serving {
             body,
         });
         self.report(call.purpose, outcome);
-        self.wake();
+        // One answer may lead to the next call: to the keys that a document names.
+        self.send(self.gate.on_tick(&services::around(false)), caller);
+        self.wake(caller);
     }
 
     /// A stream ends: answers to its calls will not be heard.
@@ -169,7 +185,7 @@ impl Serving {
             .map(|(_, call)| call)
             .collect();
         for call in unheard {
-            self.report(call.purpose, Outcome::Failed);
+            self.gate.abandon(call.purpose, &services::around(false));
         }
     }
 
@@ -178,6 +194,18 @@ impl Serving {
             warn!("{message}");
         }
     }
+}
+
+/// The certificate that the client showed; `None` when it showed none.
+fn peer_certificate() -> Option<PeerCertificate> {
+    let text = |path| abi::property(path).and_then(|value| String::from_utf8(value).ok());
+    let digest = text("connection\0sha256_peer_certificate_digest")?;
+    Some(PeerCertificate {
+        digest: certificate::parse_digest(&digest),
+        uri: text("connection\0uri_san_peer_certificate"),
+        dns: text("connection\0dns_san_peer_certificate"),
+        subject: text("connection\0subject_peer_certificate"),
+    })
 }
 
 /// Carries out every change and sets the interlock last: if anything fails before, nothing opens it.

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use proxy_wasm::{hostcalls, types::MetricType};
 
 use super::abi;
-use crate::problem::Reason;
+use crate::{jwt::FetchEvents, problem::Reason};
 
 /// Counters by decision and reason.
 ///
@@ -14,6 +14,7 @@ pub(super) struct Stats {
     allowed: Option<u32>,
     denied: HashMap<Reason, u32>,
     evicted: Option<u32>,
+    fetches: [Option<u32>; 3],
 }
 
 impl Stats {
@@ -28,6 +29,17 @@ impl Stats {
             allowed: counter("portcullis_requests._decision=allow_._reason=none_"),
             denied: denied.collect(),
             evicted: counter("portcullis_rate_limit_evictions"),
+            fetches: ["started", "succeeded", "failed"]
+                .map(|result| counter(&format!("portcullis_key_set_fetches._result={result}_"))),
+        }
+    }
+
+    /// Counts fetches of key sets.
+    pub(super) fn count_fetches(&self, events: FetchEvents) {
+        for (id, count) in self.fetches.iter().zip([events.started, events.succeeded, events.failed]) {
+            if let (Some(id), 1..) = (id, count) {
+                abi::increment_metric(*id, count);
+            }
         }
     }
 

@@ -1,11 +1,9 @@
 //! Whether claims hold at a moment: issuer, audience and times (RFC 7519 section 4.1).
 
-use std::time::Duration;
-
 use serde_json::{Map, Value};
 
 use super::{ProviderSpec, error::JwtError};
-use crate::time::{Timestamp, nanos};
+use crate::{identity::numeric_date, time::Timestamp};
 
 /// When a token is valid, clock skew included: from `not_before` on, and before `not_after`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +42,9 @@ pub fn validate(
     if let Some(audiences) = &provider.audiences {
         check_audience(claims.get("aud"), audiences)?;
     }
-    let expires = numeric_date(claims, "exp")?.ok_or_else(|| JwtError::missing("exp"))?;
-    let not_before = numeric_date(claims, "nbf")?;
-    let issued = numeric_date(claims, "iat")?;
+    let expires = date(claims, "exp")?.ok_or_else(|| JwtError::missing("exp"))?;
+    let not_before = date(claims, "nbf")?;
+    let issued = date(claims, "iat")?;
     if let Some(longest) = provider.max_lifetime {
         let issued = issued.ok_or_else(|| JwtError::missing("iat"))?;
         if expires.since(issued) > longest {
@@ -63,7 +61,7 @@ pub fn validate(
 }
 
 /// RFC 7519 section 4.1.3: a string or a list of strings.
-fn check_audience(aud: Option<&Value>, accepted: &[String]) -> Result<(), JwtError> {
+pub(crate) fn check_audience(aud: Option<&Value>, accepted: &[String]) -> Result<(), JwtError> {
     let is_accepted = |audience: &str| accepted.iter().any(|one| one == audience);
     let found = match aud {
         None => return Err(JwtError::missing("aud")),
@@ -80,31 +78,21 @@ fn check_audience(aud: Option<&Value>, accepted: &[String]) -> Result<(), JwtErr
     if found { Ok(()) } else { Err(JwtError::Audience) }
 }
 
-/// 9999-12-31T23:59:59Z, the last that RFC 3339 can write. Milliseconds given for seconds lie behind it, and are
-/// refused rather than taken for a token that never ends.
-const LAST_SECOND: u64 = 253_402_300_799;
-
-/// RFC 7519 section 2: seconds since the epoch, possibly with a fraction.
-fn numeric_date(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, JwtError> {
+/// RFC 7519 section 2.
+pub(crate) fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, JwtError> {
     let Some(value) = claims.get(name) else { return Ok(None) };
-    let number = value.as_number().ok_or_else(|| JwtError::malformed(name))?;
-    let date = match (number.as_u64(), number.as_f64()) {
-        (Some(secs), _) if secs <= LAST_SECOND => Some(Timestamp::from_secs(secs)),
-        (Some(_), _) => None,
-        // Refuses what is negative or not finite; a fraction below a nanosecond is lost.
-        (None, Some(secs)) => Duration::try_from_secs_f64(secs)
-            .ok()
-            .filter(|since_epoch| since_epoch.as_secs() <= LAST_SECOND)
-            .map(|since_epoch| Timestamp::from_nanos(nanos(since_epoch))),
-        (None, None) => None,
-    };
-    date.map(Some).ok_or_else(|| JwtError::malformed(name))
+    numeric_date(value).map(Some).ok_or_else(|| JwtError::malformed(name))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::jwt::tests::tokens::{NOW, provider};
+    use crate::{
+        identity::LAST_SECOND,
+        jwt::tests::tokens::{NOW, provider},
+    };
     use serde_json::json;
 
     fn outcome(spec: &ProviderSpec, changes: Value) -> Result<(), JwtError> {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Algorithm, KeySource, ProviderSpec, RemoteJwks, SymmetricKey, jwks::KeySet};
+use super::{
+    Algorithm, IntrospectionMode, JwksLocation, KeySource, ProviderSpec, RemoteJwks, SymmetricKey,
+    discovery::Discovery, jwks::KeySet,
+};
 use crate::{call::Endpoint, fault::Fault, identity::ClaimPath};
 
 /// RFC 7519 section 4.1.4 asks for "usually no more than a few minutes".
@@ -20,7 +23,11 @@ pub(super) fn check(spec: &ProviderSpec) -> Result<Option<KeySet>, Vec<Fault>> {
         KeySource::Inline(jwks) => inline_keys(jwks, spec, &mut faults),
         KeySource::Symmetric(keys) => Some(symmetric_keys(keys, spec, &mut faults)),
         KeySource::Remote(remote) => {
-            check_remote(remote, &mut faults);
+            check_remote(remote, &spec.issuer, &mut faults);
+            None
+        }
+        KeySource::None => {
+            check_keyless(spec, &mut faults);
             None
         }
     };
@@ -84,7 +91,7 @@ fn check_claim_paths(spec: &ProviderSpec, faults: &mut Vec<Fault>) {
 /// RFC 8725 section 3.1: the algorithms are chosen here, never by the token; and a public key that is taken for
 /// a shared secret is the classic confusion, so the two kinds never meet in one provider.
 fn check_algorithms(spec: &ProviderSpec, faults: &mut Vec<Fault>) {
-    if spec.algorithms.is_empty() {
+    if spec.algorithms.is_empty() && !matches!(spec.keys, KeySource::None) {
         faults.push(Fault::new("algorithms", "empty: no token could pass"));
     }
     let symmetric_keys = matches!(spec.keys, KeySource::Symmetric(_));
@@ -107,6 +114,20 @@ fn check_algorithms(spec: &ProviderSpec, faults: &mut Vec<Fault>) {
             }
             (true, true) | (false, false) => {}
         }
+    }
+}
+
+/// Without keys tokens are good by the issuer's word alone.
+fn check_keyless(spec: &ProviderSpec, faults: &mut Vec<Fault>) {
+    match &spec.introspection {
+        None => faults.push(Fault::new("jwks", "missing: no token could pass")),
+        Some(introspection) if introspection.mode == IntrospectionMode::Always => {
+            faults.push(Fault::new("introspection.mode", "Always is for tokens that are verified here too"));
+        }
+        Some(_) => {}
+    }
+    if !spec.algorithms.is_empty() {
+        faults.push(Fault::new("algorithms", "nothing to verify with them"));
     }
 }
 
@@ -168,23 +189,43 @@ fn unsatisfied(keys: &KeySet, spec: &ProviderSpec, what: &str, faults: &mut Vec<
     }
 }
 
-fn check_remote(remote: &RemoteJwks, faults: &mut Vec<Fault>) {
-    if let Err(message) = Endpoint::parse(&remote.uri) {
-        faults.push(Fault::new("jwks.uri", message));
-    }
+fn check_remote(remote: &RemoteJwks, issuer: &str, faults: &mut Vec<Fault>) {
+    let section = match &remote.location {
+        JwksLocation::Uri(uri) => {
+            if let Err(message) = Endpoint::parse(uri) {
+                faults.push(Fault::new("jwks.uri", message));
+            }
+            "jwks"
+        }
+        JwksLocation::Discovery(discovery) => {
+            if let Some(Err(message)) = discovery.uri.as_deref().map(Endpoint::parse) {
+                faults.push(Fault::new("discovery.uri", message));
+            } else if let Err(message) = Discovery::new(discovery, issuer, &remote.cluster) {
+                faults
+                    .push(Fault::new("issuer", format!("{message}: discovery asks the issuer for its keys")));
+            }
+            if discovery.jwks_cluster.as_deref() == Some("") {
+                faults.push(Fault::new("discovery.jwksCluster", "empty"));
+            }
+            "discovery"
+        }
+    };
+    let mut fault = |field: &str, message: String| {
+        faults.push(Fault::new(format!("{section}.{field}"), message));
+    };
     if remote.cluster.is_empty() {
-        faults.push(Fault::new("jwks.cluster", "empty"));
+        fault("cluster", "empty".to_owned());
     }
-    for (path, duration) in [
-        ("jwks.cacheDuration", remote.cache_duration),
-        ("jwks.timeout", remote.timeout),
-        ("jwks.minRefetchInterval", remote.min_refetch_interval),
+    for (field, duration) in [
+        ("cacheDuration", remote.cache_duration),
+        ("timeout", remote.timeout),
+        ("minRefetchInterval", remote.min_refetch_interval),
     ] {
         if duration.is_zero() {
-            faults.push(Fault::new(path, "zero"));
+            fault(field, "zero".to_owned());
         }
     }
     if remote.max_stale < remote.cache_duration {
-        faults.push(Fault::new("jwks.maxStale", "shorter than jwks.cacheDuration"));
+        fault("maxStale", format!("shorter than {section}.cacheDuration"));
     }
 }

@@ -110,12 +110,12 @@ impl JwtError {
     }
 
     /// The claim `name` is not there.
-    pub(super) fn missing(name: &str) -> Self {
+    pub(crate) fn missing(name: &str) -> Self {
         Self::Claim { name: name.into(), fault: ClaimFault::Missing }
     }
 
     /// The claim `name` has a wrong form.
-    pub(super) fn malformed(name: &str) -> Self {
+    pub(crate) fn malformed(name: &str) -> Self {
         Self::Claim { name: name.into(), fault: ClaimFault::Malformed }
     }
 }

@@ -30,7 +30,7 @@ impl fmt::Display for JsonFault {
 }
 
 /// The one value that `bytes` hold.
-pub(super) fn parse(bytes: &[u8]) -> Result<Value, JsonFault> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Value, JsonFault> {
     match serde_json::from_slice::<Strict>(bytes) {
         Ok(Strict(value)) => Ok(value),
         // The visitor below takes every type, so a fault in the data is one that it raised itself.
@@ -40,7 +40,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, JsonFault> {
 }
 
 /// The one object that `bytes` hold.
-pub(super) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, JsonFault> {
+pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, JsonFault> {
     match parse(bytes)? {
         Value::Object(members) => Ok(members),
         _ => Err(JsonFault::NotAnObject),

@@ -253,6 +253,16 @@ impl Key {
     }
 }
 
+/// The key of a JWK that stands alone, if it is a public one that takes `algorithm`. Whether to believe it is
+/// for the caller to know.
+pub fn lone_key(jwk: &Value, algorithm: Algorithm) -> Result<PublicKey, Unusable> {
+    let key = Key::from_jwk(jwk)?;
+    match key.material {
+        Material::Public(ref public) if key.takes(algorithm) => Ok(public.clone()),
+        _ => Err(Unusable::Algorithm),
+    }
+}
+
 /// RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037 section 2, and `k` of a symmetric key.
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 

@@ -6,29 +6,37 @@
 mod claim_headers;
 mod claims;
 mod compile;
+mod discovery;
 mod error;
-mod json;
+mod freshness;
+mod introspection_spec;
+pub(crate) mod json;
 mod jwks;
+mod pacing;
 mod provider;
 mod remote;
 mod remote_record;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, clippy::string_slice, reason = "test code may panic")]
-mod tests;
+pub(crate) mod tests;
 mod token;
+mod unknown_kids;
 
 use std::time::Duration;
 
-use crate::{identity::ClaimPath, request::Location};
+use crate::{confirmation::BindingMode, dpop::DpopSpec, identity::ClaimPath, request::Location};
 
+pub(crate) use self::claims::{check_audience, date};
 pub use self::{
     claim_headers::{MAX_HEADER_LEN, header_value},
     claims::{Validity, validate},
+    discovery::{DocumentError, MAX_DOCUMENT_SIZE},
     error::{ClaimFault, JwtError, Malformed},
+    introspection_spec::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
     json::JsonFault,
-    jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, Unusable, UnusableKey},
+    jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, Unusable, UnusableKey, lone_key},
     provider::{MAX_NAME_LEN, Provider, VerifiedToken},
-    remote::{FetchError, RemoteKeys},
+    remote::{FetchError, FetchEvents, RemoteKeys},
     token::{CompactToken, MAX_KID_LEN},
 };
 pub use crate::crypto::Algorithm;
@@ -42,10 +50,12 @@ pub struct ProviderSpec {
     pub issuer: String,
     /// Any one of these must be in `aud`. `None`: waived in writing (`anyAudience: true`).
     pub audiences: Option<Vec<String>>,
-    /// The only algorithms accepted; never empty.
+    /// The only algorithms accepted; empty exactly when there are no keys.
     pub algorithms: Vec<Algorithm>,
     /// Where the keys come from.
     pub keys: KeySource,
+    /// How to ask the issuer about tokens; `None`: it is not asked.
+    pub introspection: Option<IntrospectionSpec>,
     /// Accepted `typ` values, lower case and without `application/`. Empty: `jwt`, `at+jwt` or none.
     pub types: Vec<String>,
     /// Tolerance for `exp`, `nbf` and `iat`. Default 60 s; at most 5 min.
@@ -68,6 +78,11 @@ pub struct ProviderSpec {
     pub locations: Vec<Location>,
     /// Whether the token itself goes upstream. Default no.
     pub forward: bool,
+    /// Tokens that are bound to a key (RFC 9449). `None`: they are refused.
+    pub dpop: Option<DpopSpec>,
+    /// Tokens that are bound to a client certificate (RFC 8705 section 3). They pass with that certificate only,
+    /// whatever stands here; `None`: nothing is asked of others.
+    pub mtls: Option<BindingMode>,
 }
 
 /// Where a provider's keys come from.
@@ -75,6 +90,8 @@ pub struct ProviderSpec {
 pub enum KeySource {
     /// A public JWK set within the policy (RFC 7517).
     Inline(serde_json::Value),
+    /// Nowhere: the issuer is asked about every token.
+    None,
     /// Symmetric keys for HS256, HS384 and HS512.
     Symmetric(Vec<SymmetricKey>),
     /// A JWK set that is fetched over an Envoy cluster.
@@ -99,11 +116,12 @@ impl std::fmt::Debug for SymmetricKey {
 /// How to fetch a JWK set.
 #[derive(Clone, Debug)]
 pub struct RemoteJwks {
-    /// `http` or `https` URL; its authority and path go into the request.
-    pub uri: String,
-    /// The Envoy cluster that reaches it.
+    /// Where it is.
+    pub location: JwksLocation,
+    /// The Envoy cluster that reaches the URI; with discovery, the document.
     pub cluster: String,
-    /// How long a fetched set is fresh. Default 10 min.
+    /// How long a fetched set is fresh. Default 10 min. An answer whose headers say less is refreshed sooner, but
+    /// never sooner than `min_refetch_interval`.
     pub cache_duration: Duration,
     /// Per fetch. Default 5 s.
     pub timeout: Duration,
@@ -113,4 +131,25 @@ pub struct RemoteJwks {
     /// How soon after one fetch an unknown `kid` may cause the next, over all workers. Default 30 s. A fetch that
     /// failed is tried again sooner: after 1 s, doubling up to `cache_duration`.
     pub min_refetch_interval: Duration,
+    /// How long a request may wait for keys that are being fetched. Default 2 s; zero: not at all.
+    pub wait_timeout: Duration,
+}
+
+/// Where a JWK set is.
+#[derive(Clone, Debug)]
+pub enum JwksLocation {
+    /// `http` or `https` URL; its authority and path go into the request.
+    Uri(String),
+    /// Where the issuer's discovery document says (RFC 8414, OpenID Connect Discovery 1.0).
+    Discovery(DiscoverySpec),
+}
+
+/// How to find an issuer's discovery document.
+#[derive(Clone, Debug, Default)]
+pub struct DiscoverySpec {
+    /// Its URL. `None`: made of the issuer, as OpenID Connect says, and where that is not found as RFC 8414 says.
+    pub uri: Option<String>,
+    /// The Envoy cluster that reaches the keys where they are on another host than the document. `None`: such a
+    /// document is refused.
+    pub jwks_cluster: Option<String>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    KeySource, ProviderSpec, RemoteJwks,
+    IntrospectionMode, KeySource, ProviderSpec, RemoteJwks,
     claim_headers::header_value,
     claims::{Validity, validate},
     compile,
@@ -60,7 +60,7 @@ impl Provider {
         &self.spec
     }
 
-    /// The keys that the policy holds; `None` when they are fetched.
+    /// The keys that the policy holds; `None` when they are fetched, or there are none.
     pub fn keys(&self) -> Option<&KeySet> {
         self.keys.as_ref()
     }
@@ -69,8 +69,21 @@ impl Provider {
     pub fn remote(&self) -> Option<&RemoteJwks> {
         match &self.spec.keys {
             KeySource::Remote(remote) => Some(remote),
-            KeySource::Inline(_) | KeySource::Symmetric(_) => None,
+            KeySource::Inline(_) | KeySource::None | KeySource::Symmetric(_) => None,
         }
+    }
+
+    /// Whether tokens can be verified here at all.
+    pub fn has_keys(&self) -> bool {
+        !matches!(self.spec.keys, KeySource::None)
+    }
+
+    /// Whether the issuer is to be asked about a token. `is_own_jwt`: it is a JWT with this issuer, which is then
+    /// verified here before where there are keys.
+    pub fn introspects(&self, is_own_jwt: bool) -> bool {
+        let verifiable = is_own_jwt && self.has_keys();
+        let introspection = self.spec.introspection.as_ref();
+        introspection.is_some_and(|spec| spec.mode == IntrospectionMode::Always || !verifiable)
     }
 
     /// Whether `token` is short enough, of an accepted `typ` (RFC 8725 section 3.11) and of an allowed algorithm.
@@ -131,7 +144,25 @@ impl Provider {
 
     /// Whom verified `claims` speak of.
     pub fn principal(&self, claims: Map<String, Value>) -> Result<Principal, JwtError> {
-        let subject_path = &self.spec.subject_claim;
+        self.principal_named_by(&self.spec.subject_claim, claims)
+    }
+
+    /// Whom the answer to an introspection speaks of. RFC 7662 section 2.2 makes `sub` optional: where the policy
+    /// names no other claim and `sub` is missing, it is `username`, and else `client_id`.
+    pub(crate) fn introspected_principal(&self, claims: Map<String, Value>) -> Result<Principal, JwtError> {
+        let configured = &self.spec.subject_claim;
+        let by_default = *configured == ClaimPath::dotted("sub");
+        let others = ["username", "client_id"].map(ClaimPath::dotted);
+        let other = others.iter().filter(|_| by_default && !claims.contains_key("sub"));
+        let named_by = other.into_iter().find(|path| path.find(&claims).is_some()).unwrap_or(configured);
+        self.principal_named_by(named_by, claims)
+    }
+
+    fn principal_named_by(
+        &self,
+        subject_path: &ClaimPath,
+        claims: Map<String, Value>,
+    ) -> Result<Principal, JwtError> {
         let subject = subject_path.find(&claims).ok_or_else(|| JwtError::missing(&dotted(subject_path)))?;
         let subject = name(subject).ok_or_else(|| JwtError::malformed(&dotted(subject_path)))?;
         let credential_id = match claims.get("jti") {

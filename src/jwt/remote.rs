@@ -7,48 +7,75 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    RemoteJwks,
+    JwksLocation, RemoteJwks,
+    discovery::{Discovery, DocumentError, Found, MAX_DOCUMENT_SIZE},
+    freshness::lifetime,
     jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, UnusableKey},
+    pacing::Pacing,
     remote_record::{Schedule, SetRecord},
+    unknown_kids::UnknownKids,
 };
 use crate::{
     call::{Call, Endpoint, Outcome},
     crypto::sha256,
     store::{Expected, SharedStore, StoreError, Versioned},
-    time::{Timestamp, nanos},
+    time::Timestamp,
 };
 
-/// How much longer than the fetch's own time-out a lease lasts; then its holder is taken for dead.
-const LEASE_MARGIN: Duration = Duration::from_secs(5);
-/// After the first failure in a row; doubled with each further one.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// How often one worker looks into the store for the sake of unknown `kid`s, at most.
 const UNKNOWN_KID_PAUSE: Duration = Duration::from_secs(1);
 /// How often a lost race for the store is run again. Losing all of them costs one late fetch.
 const STORE_TRIES: usize = 4;
+/// What a client is told at least when it is told to come back.
+const LEAST_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The key set of one provider, as one worker has it.
 #[derive(Debug)]
 pub struct RemoteKeys {
     spec: RemoteJwks,
-    uri: Endpoint,
+    source: Source,
+    pacing: Pacing,
     set_key: String,
     schedule_key: String,
     current: Option<Current>,
     generation: u64,
     /// The store's version of the set that was read last, usable or not.
     seen: Option<u32>,
+    /// As it was read or written last.
+    schedule: Schedule,
     /// `None`: this worker fetches nothing.
     fetching: Option<Fetching>,
     quiet_until: Timestamp,
+    unknown_kids: UnknownKids,
+    events: FetchEvents,
 }
 
-/// The fetch that this worker was told to do.
-#[derive(Clone, Copy, Debug)]
+/// Where the keys are.
+#[derive(Debug)]
+enum Source {
+    Uri(Endpoint),
+    Discovery(Discovery),
+}
+
+/// The fetch that this worker was told to do: one call for the keys, with discovery one or two before it for the
+/// document, all under one lease.
+#[derive(Clone, Debug)]
 struct Fetching {
     random: u64,
     /// As it stands in the store while the lease is ours.
     lease_until: Timestamp,
+    stage: Stage,
+    /// The stage's call was handed out, and its outcome is due.
+    sent: bool,
+}
+
+/// Which call of a fetch.
+#[derive(Clone, Debug)]
+enum Stage {
+    /// The discovery document, at the place of this index.
+    Document(usize),
+    /// The keys, at this place over this cluster.
+    KeySet(Endpoint, String),
 }
 
 #[derive(Debug)]
@@ -58,9 +85,22 @@ struct Current {
     fetched_at: Timestamp,
 }
 
-/// Why an answer is no key set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many fetches of one worker began and ended, each with all its calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FetchEvents {
+    /// A lease was taken.
+    pub started: u32,
+    /// A usable key set came, new or the same as before.
+    pub succeeded: u32,
+    /// It ended otherwise.
+    pub failed: u32,
+}
+
+/// Why a fetch brought no key set.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchError {
+    /// It did not get as far as the keys.
+    Document(DocumentError),
     /// No answer.
     Failed,
     /// The body.
@@ -72,23 +112,41 @@ pub enum FetchError {
 impl RemoteKeys {
     /// `provider_name` is unique within `namespace`, which tells policies apart that share one store.
     ///
-    /// A URI that [`Endpoint::parse`] refuses is a fault of the policy and never comes here; its message if it does.
-    pub fn new(spec: &RemoteJwks, provider_name: &str, namespace: &str) -> Result<Self, &'static str> {
-        let uri = Endpoint::parse(&spec.uri)?;
+    /// A URI that [`Endpoint::parse`] refuses, and an issuer without a discovery document, is a fault of the policy
+    /// and never comes here; its message if it does.
+    pub fn new(
+        spec: &RemoteJwks,
+        issuer: &str,
+        provider_name: &str,
+        namespace: &str,
+    ) -> Result<Self, &'static str> {
+        let (source, calls, place) = match &spec.location {
+            JwksLocation::Uri(uri) => (Source::Uri(Endpoint::parse(uri)?), 1, uri.clone()),
+            JwksLocation::Discovery(discovery) => {
+                let place = format!("{issuer} {}", discovery.uri.as_deref().unwrap_or_default());
+                let discovery = Discovery::new(discovery, issuer, &spec.cluster)?;
+                let calls = discovery.calls();
+                (Source::Discovery(discovery), calls, place)
+            }
+        };
         // The store forgets nothing, so its keys come from the policy alone: two for each provider.
         let place: String =
-            sha256(spec.uri.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            sha256(place.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let key = |what: &str| format!("{namespace}/jwks/{provider_name}/{place}/{what}");
         Ok(Self {
-            uri,
+            source,
+            pacing: Pacing::new(spec, calls),
             set_key: key("set"),
             schedule_key: key("schedule"),
             spec: spec.clone(),
             current: None,
             generation: 0,
             seen: None,
+            schedule: Schedule::default(),
             fetching: None,
             quiet_until: Timestamp::default(),
+            unknown_kids: UnknownKids::new(spec.min_refetch_interval, spec.cache_duration),
+            events: FetchEvents::default(),
         })
     }
 
@@ -104,79 +162,120 @@ impl RemoteKeys {
         self.generation
     }
 
-    /// Picks up what others published, and says what this worker has to fetch, if anything. `random` spreads the
+    /// Picks up what others published, and says what this worker has to send, if anything. `random` spreads the
     /// fetches of many Envoys.
+    ///
+    /// A fetch with several calls hands out the next one at the first tick after the outcome of the one before.
     pub fn tick(&mut self, now: Timestamp, store: &dyn SharedStore, random: u64) -> Option<Call> {
         self.pick_up(now, store);
         let stored = store.get(&self.schedule_key).ok()?;
         let schedule = self.plausible(stored.as_ref(), now);
+        self.schedule = schedule;
+        if self.fetching.as_ref().is_some_and(|fetching| !fetching.sent) {
+            if let Some(call) = self.next_call(now) {
+                return Some(call);
+            }
+            // The lease ran out in between: as with a holder that died, somebody takes it, or we do again.
+            self.fetching = None;
+            self.events.failed = self.events.failed.saturating_add(1);
+        }
         if now < schedule.lease_until || now < self.due_at(schedule, now) {
             return None;
         }
         let lease = Schedule {
-            lease_until: now.saturating_add(self.lease()),
-            due_at: now.saturating_add(self.backoff(schedule.failures, random)),
+            lease_until: now.saturating_add(self.pacing.lease()),
+            due_at: now.saturating_add(self.pacing.backoff(schedule.failures, random)),
             not_before: now.saturating_add(self.spec.min_refetch_interval),
             // Taken back on success: a holder that dies counts as a failure.
             failures: schedule.failures.saturating_add(1),
         };
         // Of several workers that come here at once the store lets one through.
         store.replace(&self.schedule_key, &lease.encode(), expected(stored.as_ref())).ok()?;
-        self.fetching = Some(Fetching { random, lease_until: lease.lease_until });
-        Some(Call {
-            cluster: self.spec.cluster.clone(),
-            method: "GET",
-            endpoint: self.uri.clone(),
-            headers: vec![("accept", "application/jwk-set+json, application/json".to_owned())],
-            body: Vec::new(),
-            timeout: self.spec.timeout,
-            max_answer: MAX_JWKS_SIZE,
-        })
+        self.schedule = lease;
+        self.events.started = self.events.started.saturating_add(1);
+        let stage = match &self.source {
+            Source::Uri(uri) => Stage::KeySet(uri.clone(), self.spec.cluster.clone()),
+            Source::Discovery(_) => Stage::Document(0),
+        };
+        self.fetching = Some(Fetching { random, lease_until: lease.lease_until, stage, sent: false });
+        self.next_call(now)
     }
 
-    /// Takes the outcome of the fetch that [`RemoteKeys::tick`] asked for. An outcome that nobody asked for is
-    /// ignored.
+    /// Takes the outcome of the call that [`RemoteKeys::tick`] asked for. An outcome that nobody asked for is
+    /// ignored. After one that is not the fetch's last, the next tick has another call to send.
     ///
-    /// Returns the keys of a new set that are not used, for one report. On an error the last good set stays.
+    /// Returns the keys of a new set that are not used, for one report: workers that pick the set up later do not
+    /// return them again. On an error the last good set stays.
     pub fn on_fetched(
         &mut self,
         outcome: Outcome<'_>,
         now: Timestamp,
         store: &dyn SharedStore,
     ) -> Result<Vec<UnusableKey>, FetchError> {
-        let Some(Fetching { random, lease_until }) = self.fetching.take() else { return Ok(Vec::new()) };
-        let taken = self.take(outcome, now, store);
-        let refreshed = taken.is_ok();
-        for _ in 0..STORE_TRIES {
-            let Ok(stored) = store.get(&self.schedule_key) else { break };
-            let mut schedule = self.plausible(stored.as_ref(), now);
-            // The lease ran out and somebody else fetches: the schedule is theirs.
-            if schedule.lease_until != lease_until {
-                break;
-            }
-            schedule.lease_until = Timestamp::default();
-            if refreshed {
-                schedule.failures = 0;
-                schedule.due_at = now.saturating_add(self.refresh_delay(random)).max(schedule.not_before);
-            } else {
-                let earlier_failures = schedule.failures.saturating_sub(1);
-                schedule.due_at = now.saturating_add(self.backoff(earlier_failures, random));
-            }
-            let written = store.replace(&self.schedule_key, &schedule.encode(), expected(stored.as_ref()));
-            if written != Err(StoreError::Conflict) {
-                break;
-            }
-        }
+        let Some(mut fetching) = self.fetching.take_if(|fetching| fetching.sent) else {
+            return Ok(Vec::new());
+        };
+        let taken = match (&fetching.stage, &self.source) {
+            (Stage::Document(index), Source::Discovery(discovery)) => match discovery.read(outcome, *index) {
+                Ok(found) => {
+                    fetching.sent = false;
+                    fetching.stage = match found {
+                        Found::KeySet(endpoint, cluster) => Stage::KeySet(endpoint, cluster),
+                        Found::TryNext => Stage::Document(index.saturating_add(1)),
+                    };
+                    self.fetching = Some(fetching);
+                    return Ok(Vec::new());
+                }
+                Err(error) => Err(FetchError::Document(error)),
+            },
+            _ => self.take(outcome, now, store),
+        };
+        let fresh_for = match (&taken, outcome) {
+            (Ok(_), Outcome::Answer { headers, .. }) => Some(lifetime(headers, now)),
+            _ => None,
+        };
+        let count = if fresh_for.is_some() { &mut self.events.succeeded } else { &mut self.events.failed };
+        *count = count.saturating_add(1);
+        self.end_lease(&fetching, fresh_for, now, store);
         taken
     }
 
     /// A token with the provider's `iss` and otherwise good claims names a `kid` that no key has: brings the next
     /// fetch forward, to once in `min_refetch_interval` over all workers. While fetches fail, it changes nothing.
-    pub fn note_unknown_kid(&mut self, now: Timestamp, store: &dyn SharedStore) {
-        if now < self.quiet_until {
-            return;
+    ///
+    /// Whether a set that may have the key is due or under way: then it is worth [waiting](Self::may_come).
+    pub fn note_unknown_kid(&mut self, kid: &str, now: Timestamp, store: &dyn SharedStore) -> bool {
+        if now >= self.quiet_until && !self.unknown_kids.is_quiet(kid, now) {
+            self.quiet_until = now.saturating_add(UNKNOWN_KID_PAUSE);
+            self.bring_forward(kid, now, store);
         }
-        self.quiet_until = now.saturating_add(UNKNOWN_KID_PAUSE);
+        self.may_come(now).is_some()
+    }
+
+    /// Until when a request that comes at `now` may wait for keys: `wait_timeout`, while a fetch is due or under
+    /// way. `None` where waiting is pointless: the last fetch failed, and the next one is not due.
+    ///
+    /// Knows what the last tick saw. A request that waits has one deadline, from when it came.
+    pub fn may_come(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = now.saturating_add(self.spec.wait_timeout);
+        let under_way = now < self.schedule.lease_until;
+        let due_at = self.due_at(self.schedule, now);
+        let due = if self.schedule.failures == 0 { due_at < until } else { due_at <= now };
+        (under_way || due).then_some(until)
+    }
+
+    /// When to come back for a request that found no keys: until the next fetch, at least a second.
+    pub fn retry_after(&self, now: Timestamp) -> Duration {
+        let next = if now < self.schedule.lease_until { now } else { self.due_at(self.schedule, now) };
+        next.since(now).max(LEAST_RETRY_AFTER)
+    }
+
+    /// What happened since the last call.
+    pub fn take_events(&mut self) -> FetchEvents {
+        std::mem::take(&mut self.events)
+    }
+
+    fn bring_forward(&mut self, kid: &str, now: Timestamp, store: &dyn SharedStore) {
         let Ok(stored) = store.get(&self.schedule_key) else { return };
         let mut schedule = self.plausible(stored.as_ref(), now);
         let wanted = now.max(schedule.not_before);
@@ -184,13 +283,79 @@ impl RemoteKeys {
             schedule.due_at = wanted;
             // Whoever wrote in between either fetches or wants the same.
             let _ = store.replace(&self.schedule_key, &schedule.encode(), expected(stored.as_ref()));
+            self.unknown_kids.note(kid, wanted);
         }
+        self.schedule = schedule;
     }
 
     /// The two keys of the store that it uses.
     #[cfg(test)]
     pub(super) fn store_keys(&self) -> [&str; 2] {
         [&self.set_key, &self.schedule_key]
+    }
+
+    /// The call of the stage that the fetch is in; `None` when its lease has run out.
+    fn next_call(&mut self, now: Timestamp) -> Option<Call> {
+        let fetching = self.fetching.as_mut().filter(|fetching| now < fetching.lease_until)?;
+        let (endpoint, cluster, accept, max_answer) = match (&fetching.stage, &self.source) {
+            (Stage::KeySet(endpoint, cluster), _) => {
+                (endpoint, cluster, "application/jwk-set+json, application/json", MAX_JWKS_SIZE)
+            }
+            (Stage::Document(index), Source::Discovery(discovery)) => {
+                (discovery.candidate(*index)?, &self.spec.cluster, "application/json", MAX_DOCUMENT_SIZE)
+            }
+            (Stage::Document(_), Source::Uri(_)) => return None,
+        };
+        fetching.sent = true;
+        Some(Call {
+            cluster: cluster.clone(),
+            method: "GET",
+            endpoint: endpoint.clone(),
+            headers: vec![("accept", accept.to_owned())],
+            body: Vec::new(),
+            timeout: self.spec.timeout,
+            max_answer,
+        })
+    }
+
+    /// Gives the lease back. `fresh_for`: what a success says of its lifetime; `None`: the fetch failed.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one is a failure, the inner one an answer without headers"
+    )]
+    fn end_lease(
+        &mut self,
+        fetching: &Fetching,
+        fresh_for: Option<Option<Duration>>,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) {
+        for _ in 0..STORE_TRIES {
+            let Ok(stored) = store.get(&self.schedule_key) else { break };
+            let mut schedule = self.plausible(stored.as_ref(), now);
+            // The lease ran out and somebody else fetches: the schedule is theirs.
+            if schedule.lease_until != fetching.lease_until {
+                break;
+            }
+            schedule.lease_until = Timestamp::default();
+            if let Some(lifetime) = fresh_for {
+                schedule.failures = 0;
+                let delay = self.pacing.refresh_delay(lifetime, fetching.random);
+                schedule.due_at = now.saturating_add(delay).max(schedule.not_before);
+            } else {
+                let earlier_failures = schedule.failures.saturating_sub(1);
+                let pause = self.pacing.backoff(earlier_failures, fetching.random);
+                schedule.due_at = now.saturating_add(pause);
+            }
+            match store.replace(&self.schedule_key, &schedule.encode(), expected(stored.as_ref())) {
+                Ok(()) => {
+                    self.schedule = schedule;
+                    break;
+                }
+                Err(StoreError::Conflict) => {}
+                Err(StoreError::Unavailable) => break,
+            }
+        }
     }
 
     fn take(
@@ -262,23 +427,11 @@ impl RemoteKeys {
 
     /// Whether a record from after `now` can come from a worker whose clock is read a little later.
     fn is_recent(&self, record: SetRecord<'_>, now: Timestamp) -> bool {
-        record.fetched_at <= now.saturating_add(self.lease())
+        record.fetched_at <= now.saturating_add(self.pacing.lease())
     }
 
-    /// What the store says, as far as it can be true: no time lies further ahead than any worker would write it.
     fn plausible(&self, stored: Option<&Versioned>, now: Timestamp) -> Schedule {
-        let mut schedule = stored.and_then(|stored| Schedule::decode(&stored.value)).unwrap_or_default();
-        let longest_wait = self.spec.cache_duration.max(self.spec.min_refetch_interval).saturating_mul(2);
-        for (instant, furthest) in [
-            (&mut schedule.lease_until, self.lease()),
-            (&mut schedule.due_at, longest_wait),
-            (&mut schedule.not_before, self.spec.min_refetch_interval),
-        ] {
-            if *instant > now.saturating_add(furthest) {
-                *instant = Timestamp::default();
-            }
-        }
-        schedule
+        self.pacing.plausible(stored.map(|stored| stored.value.as_slice()), now)
     }
 
     /// A worker that has no keys although the last fetch succeeded (its record was lost) does not wait for the
@@ -290,30 +443,6 @@ impl RemoteKeys {
             schedule.due_at
         }
     }
-
-    fn lease(&self) -> Duration {
-        self.spec.timeout.saturating_add(LEASE_MARGIN)
-    }
-
-    /// 3/4 to 7/8 of `cache_duration`: ahead of its end, and not all Envoys at once.
-    fn refresh_delay(&self, random: u64) -> Duration {
-        let eighth = self.spec.cache_duration.checked_div(8).unwrap_or_default();
-        eighth.saturating_mul(6).saturating_add(fraction(eighth, random))
-    }
-
-    /// After `failures` earlier ones: doubled each time up to `cache_duration`, plus up to a half.
-    fn backoff(&self, failures: u32, random: u64) -> Duration {
-        let factor = 2_u32.saturating_pow(failures);
-        let pause = FIRST_BACKOFF.saturating_mul(factor).min(self.spec.cache_duration);
-        pause.saturating_add(fraction(pause.checked_div(2).unwrap_or_default(), random))
-    }
-}
-
-/// `of` times a number from 0 to 1 that `random` gives.
-fn fraction(of: Duration, random: u64) -> Duration {
-    // The upper 64 bits of a 128-bit product.
-    let product = u128::from(nanos(of)).saturating_mul(u128::from(random)) >> 64;
-    Duration::from_nanos(u64::try_from(product).unwrap_or(0))
 }
 
 fn expected(stored: Option<&Versioned>) -> Expected {
@@ -323,8 +452,10 @@ fn expected(stored: Option<&Versioned>) -> Expected {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Document(error) => write!(f, "{error}"),
             Self::Failed => f.write_str("no answer"),
             Self::KeySet(error) => write!(f, "no usable key set: {error}"),
+            Self::Status(status @ 300..=399) => write!(f, "status {status}; redirects are never followed"),
             Self::Status(status) => write!(f, "status {status}"),
         }
     }

@@ -32,6 +32,11 @@ impl<'a> CompactToken<'a> {
     ///
     /// `jku`, `jwk`, `x5u` and `x5c` are ignored: keys come from the policy alone.
     pub fn parse(text: &'a str, max_size: usize) -> Result<Self, JwtError> {
+        Self::parse_with_header(text, max_size).map(|(token, _)| token)
+    }
+
+    /// The same with the header as it stands, for a JWT that brings its own key (RFC 9449 section 4.2).
+    pub fn parse_with_header(text: &'a str, max_size: usize) -> Result<(Self, Map<String, Value>), JwtError> {
         if text.len() > max_size {
             return Err(JwtError::TooLong { max: max_size });
         }
@@ -50,7 +55,8 @@ impl<'a> CompactToken<'a> {
         let claims = json::parse_object(&decode(payload)?)
             .map_err(|fault| JwtError::Malformed(Malformed::Claims(fault)))?;
         let signature = decode(signature)?;
-        Ok(Self { text, signing_input: signing_input.as_bytes(), algorithm, kid, typ, claims, signature })
+        let signing_input = signing_input.as_bytes();
+        Ok((Self { text, signing_input, algorithm, kid, typ, claims, signature }, header))
     }
 
     /// The token as it came.

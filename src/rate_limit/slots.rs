@@ -27,7 +27,7 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::{gcra, quota::Quota};
 use crate::{
-    store::{Expected, SharedStore, StoreError},
+    store::{self, Expected, SharedStore, StoreError},
     time::Timestamp,
 };
 
@@ -61,31 +61,13 @@ impl std::fmt::Debug for SlotSecret {
 impl SlotSecret {
     /// The secret that the store holds under `{namespace}/rl-secret`, or `random` after storing it there.
     ///
-    /// `random` must come from a good source of randomness and is used by at most one worker: of several that
-    /// start at once, all end up with the same secret. Stored bytes that are no secret are replaced.
-    /// [`StoreError::Unavailable`] if the store does not settle; try again with the next request.
+    /// See [`store::shared_secret`].
     pub fn load_or_create(
         store: &dyn SharedStore,
         namespace: &str,
         random: [u8; 16],
     ) -> Result<Self, StoreError> {
-        const ATTEMPTS: usize = 8;
-        let key = format!("{namespace}/rl-secret");
-        for _ in 0..ATTEMPTS {
-            let expected = match store.get(&key)? {
-                None => Expected::Absent,
-                Some(stored) => match <[u8; 16]>::try_from(stored.value.as_slice()) {
-                    Ok(secret) => return Ok(Self(secret)),
-                    Err(_) => Expected::Version(stored.version),
-                },
-            };
-            match store.replace(&key, &random, expected) {
-                // Read again even after a success: what the store holds counts, not what was written.
-                Ok(()) | Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(StoreError::Unavailable)
+        store::shared_secret(store, &format!("{namespace}/rl-secret"), random).map(Self)
     }
 
     /// Starts the hash of what a limit counts.

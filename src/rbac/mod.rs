@@ -6,7 +6,7 @@ mod requirement;
 pub use grants::{Grants, Vocabulary};
 pub use requirement::{Denial, Requirement};
 
-use crate::identity::ClaimPath;
+use crate::{identity::ClaimPath, problem::StepUp};
 
 /// A role, as configured.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct AlternativeSpec {
     pub roles: Option<Names>,
     /// `None`: not asked.
     pub owner: Option<OwnerSpec>,
+    /// `None`: not asked. Only tokens can say how their user logged in.
+    pub step_up: Option<StepUp>,
 }
 
 /// A list of names of which all or any are needed; never empty.

@@ -1,10 +1,16 @@
 //! What a rule asks for, and whether a principal has it.
 
+use std::time::Duration;
+
 use super::{
     AlternativeSpec, Names, OwnerSpec, RequirementSpec,
     grants::{Bits, Grants, Vocabulary},
 };
-use crate::{identity::Principal, problem::Reason};
+use crate::{
+    identity::{Principal, PrincipalKind, numeric_date},
+    problem::{Reason, StepUp},
+    time::Timestamp,
+};
 
 /// A compiled requirement: one of the alternatives must hold.
 #[derive(Clone, Debug)]
@@ -21,6 +27,7 @@ struct Alternative {
     permissions: Option<Need>,
     roles: Option<Need>,
     owner: Option<OwnerSpec>,
+    step_up: Option<StepUp>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +52,14 @@ pub struct Denial {
     pub reason: Reason,
     /// The scopes to ask for, with [`Reason::InsufficientScope`]; else empty.
     pub scopes: Vec<String>,
+    /// How the user must log in, with [`Reason::InsufficientUserAuthentication`]; else `None`.
+    pub step_up: Option<StepUp>,
+}
+
+impl From<Reason> for Denial {
+    fn from(reason: Reason) -> Self {
+        Self { reason, scopes: Vec::new(), step_up: None }
+    }
 }
 
 impl Requirement {
@@ -53,32 +68,38 @@ impl Requirement {
         Self { any_of: spec.any_of.iter().map(|spec| Alternative::compile(spec, vocabulary)).collect() }
     }
 
-    /// Whether `principal`, holding `grants`, may. `variable` gives the values of path variables.
+    /// Whether `principal`, holding `grants`, may at `now`. `variable` gives the values of path variables.
     ///
-    /// When nothing holds, the first alternative says what is missing: it is the one the policy names first.
+    /// When nothing holds, the first alternative that only wants another login says so, since the client can see to
+    /// that; else the first alternative says what is missing: it is the one the policy names first.
     pub fn check<'a>(
         &self,
         principal: &Principal,
         grants: &Grants,
+        now: Timestamp,
         variable: impl Fn(&str) -> Option<&'a str>,
     ) -> Result<(), Denial> {
-        let mut first = None;
+        let (mut first, mut login) = (None, None);
         for alternative in &self.any_of {
-            match alternative.check(principal, grants, &variable) {
+            match alternative.check(principal, grants, now, &variable) {
                 Ok(()) => return Ok(()),
+                Err(Reason::InsufficientUserAuthentication) => _ = login.get_or_insert(alternative),
                 Err(reason) => _ = first.get_or_insert((reason, alternative)),
             }
         }
-        let (reason, scopes) = match first {
+        Err(match (login, first) {
+            (Some(alternative), _) => Denial {
+                step_up: alternative.step_up.clone(),
+                ..Reason::InsufficientUserAuthentication.into()
+            },
             // RFC 6750 section 3: the challenge names the scopes that the resource needs, not only the missing
             // ones: a client replaces its token by one that has them all.
-            Some((Reason::InsufficientScope, alternative)) => {
-                (Reason::InsufficientScope, alternative.scope_names.clone())
+            (None, Some((reason @ Reason::InsufficientScope, alternative))) => {
+                Denial { scopes: alternative.scope_names.clone(), ..reason.into() }
             }
-            Some((reason, _)) => (reason, Vec::new()),
-            None => (Reason::RuleDenied, Vec::new()),
-        };
-        Err(Denial { reason, scopes })
+            (None, Some((reason, _))) => reason.into(),
+            (None, None) => Reason::RuleDenied.into(),
+        })
     }
 }
 
@@ -99,6 +120,7 @@ impl Alternative {
             permissions: need(&spec.permissions, Vocabulary::permission_bits),
             roles: need(&spec.roles, Vocabulary::role_bits),
             owner: spec.owner.clone(),
+            step_up: spec.step_up.clone(),
         }
     }
 
@@ -106,6 +128,7 @@ impl Alternative {
         &self,
         principal: &Principal,
         grants: &Grants,
+        now: Timestamp,
         variable: &impl Fn(&str) -> Option<&'a str>,
     ) -> Result<(), Reason> {
         let unmet = |need: &Option<Need>, held: &Bits| need.as_ref().is_some_and(|n| !n.is_met_by(held));
@@ -118,10 +141,37 @@ impl Alternative {
         if unmet(&self.roles, &grants.roles) {
             return Err(Reason::InsufficientRole);
         }
-        match &self.owner {
-            Some(owner) if !owner.owns(principal, variable) => Err(Reason::NotOwner),
+        if self.owner.as_ref().is_some_and(|owner| !owner.owns(principal, variable)) {
+            return Err(Reason::NotOwner);
+        }
+        // Last: nobody is sent to log in for something that would be refused afterwards.
+        match &self.step_up {
+            Some(step_up) if !step_up.is_met_by(principal, now) => {
+                Err(Reason::InsufficientUserAuthentication)
+            }
             _ => Ok(()),
         }
+    }
+}
+
+/// How far the clock of an issuer may be ahead.
+const FUTURE: Duration = Duration::from_secs(60);
+
+impl StepUp {
+    /// Whether the token says that its user logged in so (RFC 9470 section 6.1). A claim that is missing or of a
+    /// wrong form says nothing.
+    fn is_met_by(&self, principal: &Principal, now: Timestamp) -> bool {
+        if principal.kind != PrincipalKind::Jwt {
+            return false;
+        }
+        let text = |name: &str| principal.claims.get(name).and_then(|value| value.as_str());
+        let class = self.acr_values.is_empty()
+            || text("acr").is_some_and(|acr| self.acr_values.iter().any(|value| value == acr));
+        let login = || principal.claims.get("auth_time").and_then(numeric_date);
+        let recent = self.max_age.is_none_or(|max_age| {
+            login().is_some_and(|login| login <= now.saturating_add(FUTURE) && now.since(login) <= max_age)
+        });
+        class && recent
     }
 }
 
@@ -131,5 +181,110 @@ impl OwnerSpec {
             (Some(wanted), Some(held)) => !held.is_empty() && wanted == held,
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::rbac::RoleSpec;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn principal(kind: PrincipalKind, claims: &Value, roles: &[&str]) -> Principal {
+        Principal {
+            subject: "alice".into(),
+            kind,
+            authority: Arc::from("corp"),
+            credential_id: Box::default(),
+            scopes: vec![],
+            roles: roles.iter().map(|role| Box::from(*role)).collect(),
+            permissions: vec![],
+            tier: None,
+            claims: claims.as_object().unwrap().clone(),
+        }
+    }
+
+    fn denial(any_of: &[AlternativeSpec], principal: &Principal) -> Option<Denial> {
+        let spec = RequirementSpec { any_of: any_of.to_vec(), listed: true };
+        let role = |name: &str| RoleSpec { name: name.into(), inherits: vec![], permissions: vec![] };
+        let vocabulary = Vocabulary::compile(&[role("admin"), role("editor")], [&spec]).unwrap();
+        let grants = vocabulary.grants(principal);
+        Requirement::compile(&spec, &vocabulary)
+            .check(principal, &grants, Timestamp::from_secs(NOW), |_| None)
+            .err()
+    }
+
+    fn step_up(acr_values: &[&str], max_age: Option<u64>) -> StepUp {
+        StepUp {
+            acr_values: acr_values.iter().map(|value| (*value).to_owned()).collect(),
+            max_age: max_age.map(Duration::from_secs),
+        }
+    }
+
+    #[test]
+    fn logins_that_suffice_and_those_that_do_not() {
+        let (class, age, both) =
+            (step_up(&["phr", "phrh"], None), step_up(&[], Some(300)), step_up(&["phr"], Some(300)));
+        for (asked, claims, met) in [
+            (&class, json!({"acr": "phr"}), true),
+            (&class, json!({"acr": "phrh", "auth_time": 1}), true),
+            (&class, json!({"acr": "PHR"}), false),
+            (&class, json!({"acr": "phr phrh"}), false),
+            (&class, json!({"acr": ["phr"]}), false),
+            (&class, json!({"acr": ""}), false),
+            (&class, json!({}), false),
+            (&age, json!({"auth_time": 1_800_000_000 - 300}), true),
+            (&age, json!({"auth_time": 1_800_000_000 - 301}), false),
+            (&age, json!({"auth_time": 1_800_000_000}), true),
+            (&age, json!({"auth_time": 1_800_000_060}), true),
+            (&age, json!({"auth_time": 1_800_000_061}), false),
+            (&age, json!({"auth_time": "1800000000"}), false),
+            (&age, json!({"auth_time": -1}), false),
+            (&age, json!({"auth_time": null}), false),
+            (&age, json!({"iat": 1_800_000_000}), false),
+            (&both, json!({"acr": "phr", "auth_time": 1_800_000_000}), true),
+            (&both, json!({"acr": "pwd", "auth_time": 1_800_000_000}), false),
+            (&both, json!({"acr": "phr", "auth_time": 1_799_999_000}), false),
+        ] {
+            let alternative = AlternativeSpec { step_up: Some(asked.clone()), ..AlternativeSpec::default() };
+            let found =
+                denial(std::slice::from_ref(&alternative), &principal(PrincipalKind::Jwt, &claims, &[]));
+            let expected = (!met).then(|| Denial {
+                step_up: Some(asked.clone()),
+                ..Reason::InsufficientUserAuthentication.into()
+            });
+            assert_eq!(found, expected, "{asked:?} {claims}");
+            // Nothing else than a token tells of a login.
+            for kind in [PrincipalKind::ApiKey, PrincipalKind::ClientCertificate] {
+                assert!(denial(std::slice::from_ref(&alternative), &principal(kind, &claims, &[])).is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn a_login_is_asked_for_only_where_it_would_help() {
+        let asked = step_up(&["phr"], None);
+        let roles = |names: &[&str]| Some(Names::All(names.iter().map(|name| (*name).to_owned()).collect()));
+        let admin = AlternativeSpec { roles: roles(&["admin"]), ..AlternativeSpec::default() };
+        let editor = AlternativeSpec {
+            roles: roles(&["editor"]),
+            step_up: Some(asked.clone()),
+            ..AlternativeSpec::default()
+        };
+        let any = [admin, editor];
+        let reason = |roles: &[&str], acr: &str| {
+            let principal = principal(PrincipalKind::Jwt, &json!({"acr": acr}), roles);
+            denial(&any, &principal).map(|denial| denial.reason)
+        };
+        assert_eq!(reason(&["admin"], "pwd"), None);
+        assert_eq!(reason(&["editor"], "phr"), None);
+        assert_eq!(reason(&["editor"], "pwd"), Some(Reason::InsufficientUserAuthentication));
+        assert_eq!(reason(&[], "phr"), Some(Reason::InsufficientRole));
+        assert_eq!(reason(&[], "pwd"), Some(Reason::InsufficientRole));
     }
 }

@@ -47,6 +47,13 @@ pub fn host(authority: &[u8]) -> Result<Cow<'_, str>, AuthorityError> {
     Ok(Cow::Borrowed(name))
 }
 
+/// The port of `authority`; `None` where it names none. Means something only where [`host`] takes the authority.
+pub fn port(authority: &[u8]) -> Option<u16> {
+    let text = str::from_utf8(authority).ok()?;
+    let rest = text.rsplit_once(']').map_or(text, |(_, rest)| rest);
+    rest.split_once(':')?.1.parse().ok()
+}
+
 fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
         && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
@@ -83,6 +90,19 @@ mod tests {
         ];
         for (authority, expected) in rows {
             assert_eq!(host(authority.as_bytes()).as_deref(), Ok(expected), "{authority}");
+        }
+    }
+
+    #[test]
+    fn the_port_is_read() {
+        for (authority, expected) in [
+            ("api.example.com", None),
+            ("api.example.com:8443", Some(8443)),
+            ("192.0.2.7:80", Some(80)),
+            ("[::1]", None),
+            ("[2001:db8::1]:443", Some(443)),
+        ] {
+            assert_eq!(port(authority.as_bytes()), expected, "{authority}");
         }
     }
 

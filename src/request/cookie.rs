@@ -66,7 +66,7 @@ mod tests {
         for (lines, expected) in rows {
             let mut headers: Vec<(&[u8], &[u8])> = lines.iter().map(|line| (&b"cookie"[..], *line)).collect();
             headers.push((b"x-cookie", b"sid=9"));
-            let head = RequestHead { headers, remote_address: None, tls: true };
+            let head = RequestHead { headers, remote_address: None, tls: true, peer_certificate: None };
             assert_eq!(single(&head, "sid"), *expected, "{lines:?}");
         }
     }
@@ -83,7 +83,7 @@ mod tests {
         ];
         for (lines, expected) in rows {
             let headers = lines.iter().map(|line| (&b"cookie"[..], *line)).collect();
-            let head = RequestHead { headers, remote_address: None, tls: true };
+            let head = RequestHead { headers, remote_address: None, tls: true, peer_certificate: None };
             assert_eq!(without(&head, &["sid"]).as_deref(), *expected, "{lines:?}");
             assert_eq!(without(&head, &[]), None);
         }

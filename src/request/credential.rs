@@ -83,7 +83,12 @@ mod tests {
             (&[(b"authorization", b"Bearer a")], Some("t=%ff"), Lookup::Many),
         ];
         for (headers, query, expected) in rows {
-            let head = RequestHead { headers: headers.to_vec(), remote_address: None, tls: true };
+            let head = RequestHead {
+                headers: headers.to_vec(),
+                remote_address: None,
+                tls: true,
+                peer_certificate: None,
+            };
             let found = find(&locations, &head, *query).map(|(value, _)| value.into_owned());
             let expected = expected.clone().map(str::to_owned);
             assert_eq!(found, expected, "{headers:?} {query:?}");

@@ -8,8 +8,10 @@ pub mod cookie;
 pub mod credential;
 pub mod path;
 mod percent;
+pub mod preflight;
 pub mod query;
 
+use crate::certificate::PeerCertificate;
 use std::fmt;
 
 /// A header's value as bytes; it need not be UTF-8.
@@ -17,7 +19,7 @@ pub type Value<'a> = &'a [u8];
 
 /// The head of a request, borrowed from what the host handed over. Its `Debug` shows no values: they hold
 /// credentials.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct RequestHead<'a> {
     /// All headers with pseudo-headers (`:method`, `:path`, `:authority`, `:scheme`), names in lower case, in order, duplicates kept.
     pub headers: Vec<(&'a [u8], Value<'a>)>,
@@ -25,6 +27,8 @@ pub struct RequestHead<'a> {
     pub remote_address: Option<std::net::IpAddr>,
     /// Envoy's own connection carried TLS.
     pub tls: bool,
+    /// The certificate that the client showed on Envoy's own connection; `None` when there is none or nobody asked.
+    pub peer_certificate: Option<PeerCertificate>,
 }
 
 impl fmt::Debug for RequestHead<'_> {
@@ -122,6 +126,7 @@ mod tests {
             headers: vec![(b"x-one", b"1"), (b"x-two", b"a"), (b"x-empty", b""), (b"x-two", b"a")],
             remote_address: None,
             tls: true,
+            peer_certificate: None,
         };
         let rows: &[(&str, Lookup<Value<'_>>)] = &[
             ("x-one", Lookup::One(b"1")),

@@ -252,7 +252,9 @@ fn keys_of_providers() {
             "/jwt/providers/0/jwks",
             "{\"inline\": {\"keys\": [{}]}}",
             "-",
-            &["jwt.providers[0].jwks: required (or symmetricKeys): without keys nothing can be verified"],
+            &[
+                "jwt.providers[0].jwks: required (or discovery, or symmetricKeys, or introspection): without keys nothing can be verified",
+            ],
         ),
         Row(
             "/jwt/providers/0/jwks",

@@ -1,7 +1,10 @@
 //! Documents and what is said of them.
 
+mod binding;
 mod credentials;
 mod forms;
+mod oauth;
+mod opaque;
 mod policy;
 mod whole;
 

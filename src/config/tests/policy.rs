@@ -449,7 +449,7 @@ fn rules() {
             "{\"jwt\": \"corp\"}",
             "\"basic\"",
             &[
-                "rules[1].authenticate.anyOf[0]: \"basic\" is not a way to authenticate; write apiKey or {jwt: provider}",
+                "rules[1].authenticate.anyOf[0]: \"basic\" is not a way to authenticate; write apiKey, clientCertificate or {jwt: provider}",
             ],
         ),
         Row(
@@ -457,7 +457,7 @@ fn rules() {
             "{\"jwt\": \"corp\"}",
             "{}",
             &[
-                "rules[1].authenticate.anyOf[0]: names no way to authenticate; write apiKey or {jwt: provider}",
+                "rules[1].authenticate.anyOf[0]: names no way to authenticate; write apiKey, clientCertificate or {jwt: provider}",
             ],
         ),
         Row(
@@ -529,7 +529,7 @@ fn requirements() {
             "/rules/0/authorize",
             "{\"scopes\": [\"a\"]}",
             "{}",
-            &["rules[0].authorize: asks for nothing; give scopes, permissions, roles or owner"],
+            &["rules[0].authorize: asks for nothing; give scopes, permissions, roles, owner or stepUp"],
         ),
         Row(
             "/rules/0/authorize",
@@ -601,7 +601,9 @@ fn requirements() {
             "/rules/1/authorize/anyOf/1",
             "{\"scopes\": [\"a\"]}",
             "{}",
-            &["rules[1].authorize.anyOf[1]: asks for nothing; give scopes, permissions, roles or owner"],
+            &[
+                "rules[1].authorize.anyOf[1]: asks for nothing; give scopes, permissions, roles, owner or stepUp",
+            ],
         ),
         Row(
             "/rules/1/authorize/roles",

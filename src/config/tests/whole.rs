@@ -128,8 +128,8 @@ fn the_defaults_of_a_provider() {
     assert!(p.role_claims.is_empty() && p.tier_claim.is_none() && p.types.is_empty());
     assert_eq!(p.locations, [Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }]);
     let KeySource::Remote(r) = &p.keys else { panic!("remote") };
-    let secs = [r.cache_duration, r.timeout, r.max_stale, r.min_refetch_interval].map(|d| d.as_secs());
-    assert_eq!(secs, [600, 5, 3600, 30]);
+    let durations = [r.cache_duration, r.timeout, r.max_stale, r.min_refetch_interval, r.wait_timeout];
+    assert_eq!(durations.map(|d| d.as_secs()), [600, 5, 3600, 30, 2]);
 
     document["jwt"]["providers"][1]["jwks"]["cacheDuration"] = json!("2h");
     let d = decode(document.to_string().as_bytes()).expect("good");

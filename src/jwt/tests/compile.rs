@@ -16,12 +16,13 @@ fn good() -> ProviderSpec {
 
 fn remote() -> RemoteJwks {
     RemoteJwks {
-        uri: "https://idp.example/jwks".into(),
+        location: JwksLocation::Uri("https://idp.example/jwks".into()),
         cluster: "idp".into(),
         cache_duration: Duration::from_secs(600),
         timeout: Duration::from_secs(5),
         max_stale: Duration::from_secs(3600),
         min_refetch_interval: Duration::from_secs(30),
+        wait_timeout: Duration::from_secs(2),
     }
 }
 
@@ -163,12 +164,13 @@ fn each_fault_with_its_path() {
         (
             |spec| {
                 spec.keys = KeySource::Remote(RemoteJwks {
-                    uri: "ftp://idp.example".into(),
+                    location: JwksLocation::Uri("ftp://idp.example".into()),
                     cluster: String::new(),
                     cache_duration: Duration::ZERO,
                     timeout: Duration::ZERO,
                     max_stale: Duration::ZERO,
                     min_refetch_interval: Duration::ZERO,
+                    wait_timeout: Duration::ZERO,
                 });
             },
             &[
@@ -185,6 +187,27 @@ fn each_fault_with_its_path() {
                 spec.keys = KeySource::Remote(RemoteJwks { max_stale, ..remote() });
             },
             &["jwks.maxStale: shorter than jwks.cacheDuration"],
+        ),
+        (
+            |spec| {
+                let discovery = DiscoverySpec { uri: None, jwks_cluster: Some(String::new()) };
+                let location = JwksLocation::Discovery(discovery);
+                spec.keys = KeySource::Remote(RemoteJwks { location, max_stale: Duration::ZERO, ..remote() });
+                spec.issuer = "joe".into();
+            },
+            &[
+                "issuer: not an http or https URL: discovery asks the issuer for its keys",
+                "discovery.jwksCluster: empty",
+                "discovery.maxStale: shorter than discovery.cacheDuration",
+            ],
+        ),
+        (
+            |spec| {
+                let discovery = DiscoverySpec { uri: Some("/meta".into()), jwks_cluster: None };
+                let location = JwksLocation::Discovery(discovery);
+                spec.keys = KeySource::Remote(RemoteJwks { location, ..remote() });
+            },
+            &["discovery.uri: not an http or https URL"],
         ),
         // All at once.
         (

@@ -2,8 +2,10 @@
 
 mod attacks;
 mod compile;
+mod discovery;
 mod key_sets;
 mod principals;
+mod providers;
 mod remote;
 pub(crate) mod tokens;
 mod vectors;

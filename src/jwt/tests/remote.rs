@@ -12,19 +12,22 @@ use crate::{
     time::Timestamp,
 };
 
+const ISSUER: &str = "https://idp.example";
+
 fn spec() -> RemoteJwks {
     RemoteJwks {
-        uri: "https://idp.example:8443/jwks?a=b".into(),
+        location: JwksLocation::Uri("https://idp.example:8443/jwks?a=b".into()),
         cluster: "idp".into(),
         cache_duration: Duration::from_secs(600),
         timeout: Duration::from_secs(5),
         max_stale: Duration::from_secs(3600),
         min_refetch_interval: Duration::from_secs(30),
+        wait_timeout: Duration::from_secs(2),
     }
 }
 
 fn worker() -> RemoteKeys {
-    RemoteKeys::new(&spec(), "corp", "test").unwrap()
+    RemoteKeys::new(&spec(), ISSUER, "corp", "test").unwrap()
 }
 
 fn at(secs: u64) -> Timestamp {
@@ -133,8 +136,8 @@ fn bogus_kids_fetch_once_an_interval() {
     let mut fetches = Vec::new();
     for secs in 1..=120 {
         for _ in 0..100 {
-            a.note_unknown_kid(at(secs), &store);
-            b.note_unknown_kid(at(secs), &store);
+            a.note_unknown_kid("new", at(secs), &store);
+            b.note_unknown_kid("new", at(secs), &store);
         }
         for worker in [&mut a, &mut b] {
             if worker.tick(at(secs), &store, 0).is_some() {
@@ -151,7 +154,7 @@ fn a_new_key_is_fetched_at_its_first_use() {
     let store = MemoryStore::default();
     let mut a = fetched(&store);
     assert_eq!(next_fetch(&mut a, &store, 1, 200), None);
-    a.note_unknown_kid(at(200), &store);
+    a.note_unknown_kid("new", at(200), &store);
     assert!(a.tick(at(200), &store, 0).is_some());
     assert!(a.on_fetched(ok(&second_set()), at(200), &store).is_ok());
     assert_eq!((usable(&a, at(200)), a.generation()), (2, 2));
@@ -165,7 +168,7 @@ fn failures_back_off_and_the_last_good_set_has_its_end() {
     while let Some(due) = next_fetch(&mut a, &store, secs, 3700) {
         assert_eq!(a.on_fetched(Outcome::Failed, at(due), &store), Err(FetchError::Failed));
         // Meanwhile bogus kids change nothing.
-        a.note_unknown_kid(at(due), &store);
+        a.note_unknown_kid("new", at(due), &store);
         fetches.push(due);
         secs = due;
     }
@@ -215,7 +218,7 @@ fn answers_that_are_no_key_set() {
         let store = MemoryStore::default();
         let mut a = worker();
         assert!(a.tick(at(0), &store, 0).is_some());
-        assert_eq!(a.on_fetched(outcome, at(0), &store), Err(expected));
+        assert_eq!(a.on_fetched(outcome, at(0), &store), Err(expected.clone()));
         assert!(a.keys(at(0)).is_none());
         // With a good set before, that one stays.
         let mut a = fetched(&MemoryStore::default());
@@ -273,6 +276,136 @@ fn an_answer_after_the_lease_ran_out() {
     assert_eq!(usable(&slow, at(14)), 2);
 }
 
+/// How far the second fetch is from the first when the answer's headers say this.
+fn refreshed_after(headers: &[(&[u8], &[u8])]) -> Option<u64> {
+    let store = MemoryStore::default();
+    let mut a = worker();
+    assert!(a.tick(at(0), &store, 0).is_some());
+    let outcome = Outcome::Answer { status: 200, headers, body: &first_set() };
+    assert_eq!(a.on_fetched(outcome, at(0), &store), Ok(vec![]));
+    next_fetch(&mut a, &store, 1, 700)
+}
+
+#[test]
+fn cache_headers_count_within_the_configured_bounds() {
+    for (header, due) in [
+        (None, 450),
+        (Some("max-age=400"), 300),
+        // Never longer than configured, never sooner than an unknown kid could ask for it.
+        (Some("max-age=86400"), 450),
+        (Some("max-age=1"), 30),
+        (Some("no-store"), 30),
+        (Some("max-age=oops"), 30),
+    ] {
+        let headers: Vec<(&[u8], &[u8])> =
+            header.iter().map(|value| (b"cache-control".as_slice(), value.as_bytes())).collect();
+        assert_eq!(refreshed_after(&headers), Some(due), "{header:?}");
+    }
+}
+
+#[test]
+fn unusable_keys_are_reported_by_the_worker_that_fetched_them() {
+    let store = MemoryStore::default();
+    let mut set = keys().only(&["rsa", "es256"]);
+    set["keys"][0]["use"] = "enc".into();
+    let body = set.to_string();
+    let (mut a, mut b) = (worker(), worker());
+    a.tick(at(0), &store, 0);
+    assert_eq!(a.on_fetched(ok(body.as_bytes()), at(0), &store).unwrap().len(), 1);
+    b.tick(at(1), &store, 0);
+    // It picked the set up, and finds nothing new when its turn comes.
+    let due = next_fetch(&mut b, &store, 1, 600).unwrap();
+    assert_eq!(b.on_fetched(ok(body.as_bytes()), at(due), &store), Ok(vec![]));
+}
+
+/// Counts how often the store is touched.
+struct Counting {
+    store: MemoryStore,
+    touched: Cell<u32>,
+}
+
+impl SharedStore for Counting {
+    fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
+        self.touched.set(self.touched.get() + 1);
+        self.store.get(key)
+    }
+
+    fn replace(&self, key: &str, value: &[u8], expected: Expected) -> Result<(), StoreError> {
+        self.touched.set(self.touched.get() + 1);
+        self.store.replace(key, value, expected)
+    }
+}
+
+#[test]
+fn a_flood_of_distinct_kids_touches_the_store_once_a_second() {
+    let store = Counting { store: MemoryStore::default(), touched: Cell::new(0) };
+    let mut a = fetched(&store);
+    for secs in 1..=10 {
+        store.touched.set(0);
+        for n in 0..1000 {
+            a.note_unknown_kid(&format!("{secs}-{n}"), at(secs), &store);
+        }
+        assert!(store.touched.get() <= 2, "{} at {secs}", store.touched.get());
+    }
+    // One that was asked for costs not even that.
+    store.touched.set(0);
+    for _ in 0..5 {
+        a.note_unknown_kid("1-0", at(20), &store);
+    }
+    assert_eq!(store.touched.get(), 0);
+}
+
+#[test]
+fn one_bogus_kid_fetches_ever_more_rarely() {
+    let store = MemoryStore::default();
+    let mut a = fetched(&store);
+    let mut fetches = Vec::new();
+    for secs in 1..=400 {
+        a.note_unknown_kid("bogus", at(secs), &store);
+        if a.tick(at(secs), &store, 0).is_some() {
+            fetches.push(secs);
+            a.on_fetched(ok(&first_set()), at(secs), &store).unwrap();
+        }
+    }
+    // After 30 s, 60 s, 120 s, each from the fetch before.
+    assert_eq!(fetches, [30, 60, 120, 240]);
+}
+
+#[test]
+fn waiting_is_worth_it_while_a_fetch_is_due_or_under_way() {
+    let store = MemoryStore::default();
+    let (mut a, mut b) = (worker(), worker());
+    let secs = Duration::from_secs;
+    // Before the first tick, and while the first fetch is under way, whoever does it.
+    assert_eq!((a.may_come(at(0)), a.retry_after(at(0))), (Some(at(2)), secs(1)));
+    assert!(a.tick(at(0), &store, 0).is_some());
+    b.tick(at(0), &store, 0);
+    assert_eq!(
+        (a.may_come(at(1)), b.may_come(at(1)), b.retry_after(at(1))),
+        (Some(at(3)), Some(at(3)), secs(1))
+    );
+    // It fails: pointless until the next one is due.
+    for (now, pause) in [(2, 1), (3, 2), (5, 4)] {
+        assert!(a.on_fetched(Outcome::Failed, at(now), &store).is_err());
+        b.tick(at(now), &store, 0);
+        assert_eq!((a.may_come(at(now)), b.may_come(at(now))), (None, None));
+        assert_eq!((a.retry_after(at(now)), b.retry_after(at(now))), (secs(pause), secs(pause)));
+        assert_eq!(a.may_come(at(now + pause)), Some(at(now + pause + 2)));
+        assert!(a.tick(at(now + pause), &store, 0).is_some());
+    }
+    assert!(a.on_fetched(ok(&first_set()), at(10), &store).is_ok());
+    assert_eq!(a.may_come(at(10)), None);
+    // An unknown kid: worth it if the fetch may begin within the time that one waits.
+    assert!(!a.note_unknown_kid("new", at(12), &store));
+    assert!(a.note_unknown_kid("new", at(38), &store));
+    assert!(a.note_unknown_kid("newer", at(200), &store));
+    assert!(a.tick(at(200), &store, 0).is_some());
+    assert!(a.note_unknown_kid("newer", at(201), &store));
+    assert!(a.on_fetched(ok(&first_set()), at(202), &store).is_ok());
+    assert!(!a.note_unknown_kid("newer", at(203), &store));
+    assert_eq!(a.take_events(), FetchEvents { started: 5, succeeded: 2, failed: 3 });
+}
+
 /// What stands under both keys of the store.
 fn overwrite(store: &MemoryStore, worker: &RemoteKeys, value: &[u8]) {
     for key in worker.store_keys() {
@@ -299,7 +432,7 @@ fn foreign_bytes_in_the_store() {
         let (mut a, mut b) = (fetched(&store), worker());
         overwrite(&store, &a, &value);
         // Who has keys keeps them; who has none fetches, and repairs what is stored.
-        a.note_unknown_kid(at(1), &store);
+        a.note_unknown_kid("new", at(1), &store);
         assert_eq!((usable(&a, at(1)), usable(&b, at(1))), (1, 0));
         let due = next_fetch(&mut b, &store, 1, 10).expect("not blocked");
         assert!(b.on_fetched(ok(&second_set()), at(due), &store).is_ok());
@@ -326,7 +459,7 @@ fn a_clock_set_back_keeps_the_keys() {
     let mut a = fetched(&store);
     let before = Timestamp::from_secs(1_700_000_000);
     assert_eq!(usable(&a, before), 1);
-    a.note_unknown_kid(before, &store);
+    a.note_unknown_kid("new", before, &store);
     let mut b = worker();
     b.tick(before, &store, 0);
     assert_eq!(usable(&b, before), 1);
@@ -335,7 +468,9 @@ fn a_clock_set_back_keeps_the_keys() {
 #[test]
 fn providers_and_policies_do_not_mix() {
     let names = |provider: &str, namespace: &str, uri: &str| {
-        let worker = RemoteKeys::new(&RemoteJwks { uri: uri.into(), ..spec() }, provider, namespace).unwrap();
+        let location = JwksLocation::Uri(uri.into());
+        let worker =
+            RemoteKeys::new(&RemoteJwks { location, ..spec() }, ISSUER, provider, namespace).unwrap();
         worker.store_keys().map(str::to_owned)
     };
     let all = [
@@ -348,7 +483,8 @@ fn providers_and_policies_do_not_mix() {
     flat.sort();
     flat.dedup();
     assert_eq!(flat.len(), 8);
-    assert!(RemoteKeys::new(&RemoteJwks { uri: "x".into(), ..spec() }, "a", "n").is_err());
+    let location = JwksLocation::Uri("x".into());
+    assert!(RemoteKeys::new(&RemoteJwks { location, ..spec() }, ISSUER, "a", "n").is_err());
 }
 
 /// A store that does not answer, or where every write loses.
@@ -378,7 +514,7 @@ fn a_store_that_fails() {
         // It fails while the answer is on its way: the worker has the keys all the same.
         assert!(a.tick(at(0), &good, 0).is_some());
         assert!(a.on_fetched(ok(&first_set()), at(1), &bad).is_ok());
-        a.note_unknown_kid(at(2), &bad);
+        a.note_unknown_kid("new", at(2), &bad);
         assert_eq!(usable(&a, at(2)), 1);
         assert!(bad.writes.get() < 20, "no endless retries");
     }
@@ -408,7 +544,9 @@ mod properties {
                             in_flight[index] = Some(secs);
                         }
                     },
-                    2 => workers[index].note_unknown_kid(now, &store),
+                    2 => {
+                        workers[index].note_unknown_kid("new", now, &store);
+                    },
                     _ => {
                         let body = if random % 2 == 0 { first_set() } else { second_set() };
                         let outcome = if random % 3 == 0 { Outcome::Failed } else { ok(&body) };

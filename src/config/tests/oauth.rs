@@ -1,0 +1,94 @@
+//! What the document says of OAuth2 beyond tokens: discovery, resource metadata, preflights.
+
+use super::{Row, check};
+
+#[test]
+fn discovery() {
+    check(&[
+        Row(
+            "/jwt/providers/1",
+            "{\"name\": \"p\", \"issuer\": \"https://p\", \"anyAudience\": true, \"algorithms\": [\"ES256\"], \
+             \"discovery\": {\"cluster\": \"c\", \"uri\": \"https://p/doc\", \"jwksCluster\": \"d\", \
+             \"cacheDuration\": \"1m\", \"timeout\": \"1s\", \"maxStale\": \"2m\", \"minRefetchInterval\": \"9s\", \
+             \"waitTimeout\": \"0s\"}}",
+            "{\"name\": \"p\", \"issuer\": \"https://p\", \"anyAudience\": true, \"algorithms\": [\"ES256\"], \
+             \"discovery\": {\"jwksCluser\": \"d\", \"uri\": \"/doc\"}}",
+            &[
+                "jwt.providers[1].discovery.uri: must be an absolute http or https URL without user and fragment",
+                "jwt.providers[1].discovery.cluster: required",
+                "jwt.providers[1].discovery.jwksCluser: unknown field; did you mean \"jwksCluster\"?",
+            ],
+        ),
+        Row(
+            "/jwt/providers/0/discovery",
+            "-",
+            "{\"cluster\": \"idp\"}",
+            &["jwt.providers[0].discovery: contradicts jwks; give one of them"],
+        ),
+        Row(
+            "/jwt/providers/1/discovery",
+            "-",
+            "{\"cluster\": \"idp\"}",
+            &["jwt.providers[1].symmetricKeys: contradicts discovery; give one of them"],
+        ),
+        Row(
+            "/jwt/providers/0/jwks/waitTimeout",
+            "\"30s\"",
+            "\"31s\"",
+            &["jwt.providers[0].jwks.waitTimeout: must be from 0s to 30s, found \"31s\""],
+        ),
+    ]);
+}
+
+#[test]
+fn protected_resource() {
+    let whole = "{\"resource\": \"https://api.example.com/v1\", \"authorizationServers\": [\"https://idp.example.com\"], \
+                 \"scopesSupported\": [\"a\"], \"resourceName\": \"Orders\", \
+                 \"resourceDocumentation\": \"https://docs.example.com\"}";
+    check(&[
+        Row("/protectedResource", whole, "{}", &["protectedResource.resource: required"]),
+        Row(
+            "/protectedResource",
+            "{\"resource\": \"https://api.example.com\"}",
+            "{\"resource\": \"api.example.com\", \"scopesSupported\": [\"a b\"], \"authorizationServers\": []}",
+            &[
+                "protectedResource.resource: must be an absolute http or https URL without user and fragment",
+                "protectedResource.authorizationServers: no issuers; leave the field out to name those of all providers",
+                "protectedResource.scopesSupported[0]: \"a b\" is not valid here: a scope is printable ASCII \
+                 without space, \" and \\",
+            ],
+        ),
+    ]);
+    let document = serde_json::json!({
+        "protectedResource": {"resource": "https://api.example.com"},
+        "rules": [{"name": "a", "authenticate": {"anonymous": true}}],
+    });
+    assert_eq!(
+        super::faults(&document),
+        ["protectedResource: tells clients where to get tokens, and without jwt none are accepted"]
+    );
+}
+
+#[test]
+fn preflights() {
+    check(&[
+        Row(
+            "/rules/0/corsPreflight",
+            "\"Allow\"",
+            "\"Deny\"",
+            &["rules[0].corsPreflight: \"Deny\" is not a choice (one of Allow)"],
+        ),
+        Row(
+            "/rules/3/corsPreflight",
+            "\"Allow\"",
+            "true",
+            &["rules[3].corsPreflight: expected a choice, found a boolean"],
+        ),
+        Row(
+            "/rules/2/corsPreflight",
+            "-",
+            "\"Allow\"",
+            &["rules[2].corsPreflight: contradicts action: Deny, which refuses every request that matches"],
+        ),
+    ]);
+}

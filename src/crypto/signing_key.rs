@@ -1,0 +1,222 @@
+//! Private keys, with which we sign for ourselves: as a client of an authorization server, never as an issuer.
+
+use std::{fmt, sync::Arc};
+
+use jwt_simple::algorithms::{
+    ECDSAP256KeyPairLike as _, ECDSAP384KeyPairLike as _, ES256KeyPair, ES384KeyPair, Ed25519KeyPair,
+    EdDSAKeyPairLike as _, PS256KeyPair, RS256KeyPair, RSAKeyPairLike as _,
+};
+use p256::ecdsa::signature::Signer as _;
+use serde_json::Value;
+use superboring::{
+    hash::MessageDigest,
+    pkey::PKey,
+    rsa::Padding,
+    sign::{RsaPssSaltlen, Signer as RsaSigner},
+};
+
+use super::Algorithm;
+
+/// A private key with the one algorithm that it signs with. Its `Debug` never shows it.
+#[derive(Clone)]
+pub struct SigningKey {
+    material: Arc<Material>,
+}
+
+enum Material {
+    Rs256(RS256KeyPair),
+    Ps256(PS256KeyPair),
+    Es256(ES256KeyPair),
+    Es384(ES384KeyPair),
+    EdDsa(Ed25519KeyPair),
+}
+
+/// Why a private key is unusable. Says nothing of the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SigningKeyFault {
+    /// An algorithm that is not among [`SigningKey::ALGORITHMS`].
+    Algorithm,
+    /// Not a private key for the algorithm, or a weak one.
+    Key,
+}
+
+impl SigningKey {
+    /// The algorithms that it can be made for.
+    pub const ALGORITHMS: [Algorithm; 5] =
+        [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
+
+    /// A key from PKCS #8 in PEM (RFC 5958, RFC 7468).
+    pub fn from_pem(algorithm: Algorithm, pem: &str) -> Result<Self, SigningKeyFault> {
+        let pem = pem.trim();
+        let material = match algorithm {
+            Algorithm::Rs256 => RS256KeyPair::from_pem(pem).map(Material::Rs256),
+            Algorithm::Ps256 => PS256KeyPair::from_pem(pem).map(Material::Ps256),
+            Algorithm::Es256 => ES256KeyPair::from_pem(pem).map(Material::Es256),
+            Algorithm::Es384 => ES384KeyPair::from_pem(pem).map(Material::Es384),
+            Algorithm::EdDsa => Ed25519KeyPair::from_pem(pem).map(Material::EdDsa),
+            _ => return Err(SigningKeyFault::Algorithm),
+        };
+        material.map(|material| Self { material: Arc::new(material) }).map_err(|_| SigningKeyFault::Key)
+    }
+
+    /// A key from a private JWK (RFC 7517).
+    pub fn from_jwk(algorithm: Algorithm, jwk: &Value) -> Result<Self, SigningKeyFault> {
+        let jwk = &jwk.to_string();
+        let material = match algorithm {
+            Algorithm::Rs256 => RS256KeyPair::from_jwk(jwk).map(Material::Rs256),
+            Algorithm::Ps256 => PS256KeyPair::from_jwk(jwk).map(Material::Ps256),
+            Algorithm::Es256 => ES256KeyPair::from_jwk(jwk).map(Material::Es256),
+            Algorithm::Es384 => ES384KeyPair::from_jwk(jwk).map(Material::Es384),
+            Algorithm::EdDsa => Ed25519KeyPair::from_jwk(jwk).map(Material::EdDsa),
+            _ => return Err(SigningKeyFault::Algorithm),
+        };
+        material.map(|material| Self { material: Arc::new(material) }).map_err(|_| SigningKeyFault::Key)
+    }
+
+    /// What it signs with.
+    pub fn algorithm(&self) -> Algorithm {
+        match &*self.material {
+            Material::Rs256(_) => Algorithm::Rs256,
+            Material::Ps256(_) => Algorithm::Ps256,
+            Material::Es256(_) => Algorithm::Es256,
+            Material::Es384(_) => Algorithm::Es384,
+            Material::EdDsa(_) => Algorithm::EdDsa,
+        }
+    }
+
+    /// The signature of `message` in its JOSE form; `None` when it cannot be made.
+    ///
+    /// EC signatures are deterministic (RFC 6979, RFC 8032); RSA draws on the library's own randomness.
+    pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        match &*self.material {
+            Material::Rs256(key) => sign_rsa(key.key_pair().as_ref().clone(), Padding::PKCS1, message),
+            Material::Ps256(key) => sign_rsa(key.key_pair().as_ref().clone(), Padding::PKCS1_PSS, message),
+            Material::Es256(key) => {
+                let signed: p256::ecdsa::Signature = key.key_pair().as_ref().try_sign(message).ok()?;
+                Some(signed.to_bytes().to_vec())
+            }
+            Material::Es384(key) => {
+                let signed: p384::ecdsa::Signature = key.key_pair().as_ref().try_sign(message).ok()?;
+                Some(signed.to_bytes().to_vec())
+            }
+            Material::EdDsa(key) => Some(key.key_pair().as_ref().sk.sign(message, None).to_vec()),
+        }
+    }
+}
+
+fn sign_rsa(
+    key: superboring::rsa::Rsa<superboring::pkey::Private>,
+    padding: Padding,
+    message: &[u8],
+) -> Option<Vec<u8>> {
+    let key = PKey::from_rsa(key).ok()?;
+    let mut signer = RsaSigner::new(MessageDigest::sha256(), &key).ok()?;
+    signer.set_rsa_padding(padding).ok()?;
+    // The salt is as long as the hash: RFC 7518 section 3.5.
+    signer.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH).ok()?;
+    signer.update(message).ok()?;
+    signer.sign_to_vec().ok()
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("algorithm", &self.algorithm()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for SigningKeyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Algorithm => f.write_str("an algorithm that nothing is signed with here"),
+            Self::Key => f.write_str("not a usable private key for the algorithm"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
+mod tests {
+    use super::*;
+    use crate::crypto::{HostCrypto, KeyType, NoHostCrypto, PublicKey, test_host::RingHost};
+
+    /// The same key twice, as PEM and as JWK, and its public half.
+    fn forms(algorithm: Algorithm) -> (String, Value, PublicKey) {
+        let json = |text: String| serde_json::from_str(&text).unwrap();
+        let ec = |key_type, point: Vec<u8>| {
+            let (x, y) = point[1..].split_at((point.len() - 1) / 2);
+            PublicKey::ec(key_type, x, y).unwrap()
+        };
+        match algorithm {
+            Algorithm::Rs256 => {
+                let key = RS256KeyPair::generate(2048).unwrap();
+                let parts = key.public_key().to_components();
+                (key.to_pem().unwrap(), json(key.to_jwk()), PublicKey::rsa(&parts.n, &parts.e).unwrap())
+            }
+            Algorithm::Ps256 => {
+                let key = PS256KeyPair::generate(2048).unwrap();
+                let parts = key.public_key().to_components();
+                (key.to_pem().unwrap(), json(key.to_jwk()), PublicKey::rsa(&parts.n, &parts.e).unwrap())
+            }
+            Algorithm::Es256 => {
+                let key = ES256KeyPair::generate();
+                let point = key.key_pair().public_key().to_bytes_uncompressed();
+                (key.to_pem().unwrap(), json(key.to_jwk()), ec(KeyType::P256, point))
+            }
+            Algorithm::Es384 => {
+                let key = ES384KeyPair::generate();
+                let point = key.key_pair().public_key().to_bytes_uncompressed();
+                (key.to_pem().unwrap(), json(key.to_jwk()), ec(KeyType::P384, point))
+            }
+            _ => {
+                let key = Ed25519KeyPair::generate();
+                let public = PublicKey::ed25519(&key.public_key().to_bytes()).unwrap();
+                (key.to_pem(), json(key.to_jwk()), public)
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_signed_verifies() {
+        for algorithm in SigningKey::ALGORITHMS {
+            let (pem, jwk, public) = forms(algorithm);
+            for key in [SigningKey::from_pem(algorithm, &pem), SigningKey::from_jwk(algorithm, &jwk)] {
+                let key = key.unwrap();
+                assert_eq!(key.algorithm(), algorithm);
+                let signature = key.sign(b"message").unwrap();
+                let hosts: [&dyn HostCrypto; 2] = [&NoHostCrypto, &RingHost];
+                for host in hosts {
+                    assert!(public.verify(algorithm, b"message", &signature, host), "{algorithm}");
+                    assert!(!public.verify(algorithm, b"massage", &signature, host), "{algorithm}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_do_not_fit() {
+        let (pem, jwk, _) = forms(Algorithm::Es256);
+        let fault = |key: Result<SigningKey, _>| key.err();
+        for algorithm in [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es384, Algorithm::EdDsa] {
+            assert_eq!(fault(SigningKey::from_pem(algorithm, &pem)), Some(SigningKeyFault::Key));
+            assert_eq!(fault(SigningKey::from_jwk(algorithm, &jwk)), Some(SigningKeyFault::Key));
+        }
+        for algorithm in [Algorithm::Hs256, Algorithm::Es256k] {
+            assert_eq!(fault(SigningKey::from_pem(algorithm, &pem)), Some(SigningKeyFault::Algorithm));
+        }
+        let mut public = jwk;
+        public.as_object_mut().unwrap().remove("d");
+        assert_eq!(fault(SigningKey::from_jwk(Algorithm::Es256, &public)), Some(SigningKeyFault::Key));
+        for pem in ["", "x", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"] {
+            for algorithm in SigningKey::ALGORITHMS {
+                assert_eq!(fault(SigningKey::from_pem(algorithm, pem)), Some(SigningKeyFault::Key), "{pem}");
+            }
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let (pem, _, _) = forms(Algorithm::Es256);
+        let key = SigningKey::from_pem(Algorithm::Es256, &pem).unwrap();
+        assert_eq!(format!("{key:?}"), "SigningKey { algorithm: Es256, .. }");
+    }
+}

@@ -1,0 +1,89 @@
+//! Whether a token came from whom it was issued to: RFC 8705 section 3 and RFC 9449 section 7.
+
+use super::{Around, Caller, Gate, RequestLine, record::Trace};
+use crate::{
+    certificate::PeerCertificate,
+    confirmation::Confirmation,
+    dpop::{self, DpopError, DpopSpec, Freshness, Nonces, Presented, Proof, TargetUri, replay},
+    problem::Reason,
+    request::{Location, RequestHead},
+};
+
+/// Holds what the verified claims of `caller` say in `cnf` against the request. `token` is what was verified, and
+/// where it stood.
+///
+/// To be asked for each request: of a token that is known to be good, nothing is known about its sender.
+pub(super) fn check(
+    gate: &Gate,
+    caller: &Caller,
+    (token, location): (&str, &Location),
+    head: &RequestHead<'_>,
+    line: &RequestLine<'_>,
+    around: &Around<'_>,
+    trace: &mut Trace,
+) -> Result<(), Reason> {
+    let policy = gate.policy();
+    let provider =
+        caller.provider.and_then(|index| policy.providers.get(index)).ok_or(Reason::TokenIssuer)?;
+    let spec = provider.spec();
+    let under_dpop = *location == dpop::location();
+    let bound = Confirmation::of(&caller.principal.claims).and_then(|confirmation| {
+        confirmation
+            .check_certificate(spec.mtls, confirmation.certificate.and_then(|_| shown(gate, head)))?;
+        confirmation.proof_key(spec.dpop.as_ref().map(|dpop| dpop.mode), under_dpop)
+    });
+    let key = bound.map_err(|error| {
+        trace.detail = Some(error.to_string());
+        Reason::TokenBinding
+    })?;
+    let Some(key) = key else { return Ok(()) };
+    // INVARIANT: a provider looks under the DPoP scheme only with DPoP configured.
+    let spec = spec.dpop.as_ref().ok_or(Reason::TokenBinding)?;
+    let target = TargetUri::of_request(line.secure, line.authority, &line.path);
+    let target = target.ok_or(Reason::MalformedRequest)?;
+    let presented = Presented { method: line.method, target: &target, token, key };
+    prove(gate, spec, &presented, head, around, trace).map_err(|error| {
+        trace.detail = Some(error.to_string());
+        error.reason()
+    })
+}
+
+/// The digest of the certificate that the client showed; `None`: none, or none that can be read.
+fn shown(gate: &Gate, head: &RequestHead<'_>) -> Option<[u8; 32]> {
+    let certificates = gate.policy().client_certificates.as_ref()?;
+    let certificate: &PeerCertificate = &*certificates.find(head).ok()??;
+    certificate.digest
+}
+
+fn prove(
+    gate: &Gate,
+    spec: &DpopSpec,
+    presented: &Presented<'_>,
+    head: &RequestHead<'_>,
+    around: &Around<'_>,
+    trace: &mut Trace,
+) -> Result<(), DpopError> {
+    let proof = Proof::verify(Proof::find(head)?, spec, presented, around.crypto, around.now)?;
+    let unavailable = DpopError::State(replay::ReplayError::Unavailable);
+    let secret = gate.dpop_secret(around).map_err(|_| unavailable.clone())?;
+    if let Some(lifetime) = spec.nonce_lifetime {
+        let nonces = Nonces::at(secret, lifetime, around.now).ok_or(unavailable)?;
+        let freshness = proof.nonce.as_deref().map_or(Freshness::Unknown, |nonce| nonces.judge(nonce));
+        if freshness != Freshness::Current {
+            trace.dpop_nonce = Some(nonces.current().to_owned());
+        }
+        if freshness == Freshness::Unknown {
+            return Err(DpopError::Nonce);
+        }
+    }
+    // Last: only what is good in every other way takes up room.
+    match replay::claim(&proof, secret, around.store, gate.namespace(), around.now) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(DpopError::Replayed),
+        Err(error) => Err(DpopError::State(error)),
+    }
+}
+
+#[cfg(test)]
+#[path = "binding_tests.rs"]
+mod tests;

@@ -1,0 +1,113 @@
+//! Tokens whose issuer is asked about them: who asks, who waits, and who gets the answer.
+
+use std::rc::Rc;
+
+use super::{
+    Around, Caller, Exchange, Gate, Purpose, authenticate::Unverified, bearer::Verified, record::Trace,
+};
+use crate::{
+    call::Outcome,
+    introspection::{Lookup, Ticket, Verdict},
+    problem::Reason,
+};
+
+/// How much longer than a call may take a request waits for it.
+const MARGIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What the issuer at `provider` says of `token`: the answer to the call that `exchange` waited for, what is
+/// known from before, or nothing yet.
+pub(super) fn ask(
+    gate: &Gate,
+    exchange: &mut Exchange,
+    provider: usize,
+    token: &str,
+    around: &Around<'_>,
+    trace: &mut Trace,
+) -> Result<Rc<Verified>, Unverified> {
+    let unavailable = Unverified::Refused(Reason::IntrospectionUnavailable);
+    // An answer is for whoever waited for it, also where nothing of it is kept.
+    let waited_for = exchange.ticket.take();
+    let answered = waited_for.and_then(|ticket| gate.answers.borrow().get(&ticket).cloned());
+    let verdict = match answered {
+        Some(verdict) => verdict,
+        None => {
+            let introspector =
+                gate.introspectors.get(provider).and_then(Option::as_ref).ok_or(unavailable)?;
+            let mut introspector = introspector.borrow_mut();
+            match introspector.lookup(token, around.now) {
+                Lookup::Known(verdict) => verdict,
+                Lookup::InFlight(ticket) => return Err(wait(gate, exchange, provider, ticket, around)),
+                Lookup::Unknown if !around.may_wait => return Err(unavailable),
+                Lookup::Unknown => match introspector.start(token, around.now, (around.random)()) {
+                    Ok((ticket, call)) => {
+                        gate.outbox.borrow_mut().push((Purpose::Introspection { provider, ticket }, call));
+                        return Err(wait(gate, exchange, provider, ticket, around));
+                    }
+                    Err(error) => Verdict::Unavailable(error),
+                },
+            }
+        }
+    };
+    match &verdict {
+        Verdict::Active(token) => {
+            let valid = token.check_times(around.now);
+            valid.map_err(|error| trace.refused(&error, error.reason()))?;
+            return Ok(Rc::clone(token));
+        }
+        Verdict::Refused(refusal) => trace.detail = Some(refusal.to_string()),
+        Verdict::Unavailable(error) => trace.detail = Some(error.to_string()),
+    }
+    Err(Unverified::Refused(verdict.reason().unwrap_or(Reason::IntrospectionUnavailable)))
+}
+
+fn wait(
+    gate: &Gate,
+    exchange: &mut Exchange,
+    provider: usize,
+    ticket: Ticket,
+    around: &Around<'_>,
+) -> Unverified {
+    exchange.ticket = Some(ticket);
+    let spec =
+        gate.policy().providers.get(provider).and_then(|provider| provider.spec().introspection.as_ref());
+    let timeout = spec.map(|spec| spec.timeout).unwrap_or_default();
+    Unverified::Wait {
+        until: around.now.saturating_add(timeout).saturating_add(MARGIN),
+        otherwise: Reason::IntrospectionUnavailable,
+    }
+}
+
+impl Gate {
+    /// Takes what an issuer answered, for those who wait for `ticket`.
+    pub(super) fn on_introspected(
+        &self,
+        index: usize,
+        ticket: Ticket,
+        outcome: Outcome<'_>,
+        around: &Around<'_>,
+    ) -> Vec<String> {
+        let introspector = self.introspectors.get(index).and_then(Option::as_ref);
+        let (Some(introspector), Some(provider)) = (introspector, self.policy().providers.get(index)) else {
+            return Vec::new();
+        };
+        let make = |token: crate::introspection::IntrospectedToken| {
+            let caller = Caller::of_token(token.principal, &self.policy().vocabulary, index, provider);
+            Verified::new(Rc::new(caller), index, token.validity)
+        };
+        let verdict = introspector.borrow_mut().on_answer(ticket, outcome, around.now, provider, make);
+        let Some(verdict) = verdict else { return Vec::new() };
+        let message = match &verdict {
+            Verdict::Unavailable(error) => Some(format!("introspection of \"{}\": {error}", provider.name())),
+            Verdict::Active(_) | Verdict::Refused(_) => None,
+        };
+        self.answers.borrow_mut().insert(ticket, verdict);
+        message.into_iter().collect()
+    }
+
+    /// Gives up a call whose answer nobody will hear; whoever waits for it asks anew when it is decided next.
+    pub(super) fn abandon_introspection(&self, index: usize, ticket: Ticket) {
+        if let Some(Some(introspector)) = self.introspectors.get(index) {
+            introspector.borrow_mut().abandon(ticket);
+        }
+    }
+}

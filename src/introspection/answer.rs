@@ -1,0 +1,182 @@
+//! What an issuer answers about a token (RFC 7662 section 2.2), and what it comes to.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::client::MAX_ANSWER_SIZE;
+use crate::{
+    call::Outcome,
+    identity::Principal,
+    jwt::{JsonFault, JwtError, Provider, ProviderSpec, Validity, check_audience, date, json},
+    problem::Reason,
+    time::Timestamp,
+};
+
+/// A token that its issuer says is active, and that is meant for us.
+#[derive(Clone, Debug)]
+pub struct IntrospectedToken {
+    /// Whom it speaks of. Its claims are all members of the answer but null ones, `cnf` too.
+    pub principal: Principal,
+    /// When it is valid, clock skew included; without `exp` to the end of time.
+    pub validity: Validity,
+    /// `exp` itself; `None`: the answer has none.
+    pub expires: Option<Timestamp>,
+}
+
+/// Why a token is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The issuer says that it is active, but it is not for us or not for now.
+    Claims(JwtError),
+    /// The issuer says that it is not active: expired, revoked, or none of its own.
+    Inactive,
+    /// Empty, too long, or with characters that no token has. The issuer was not asked.
+    Malformed,
+}
+
+/// Why the issuer's word on a token is not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntrospectionError {
+    /// An answer without `active`, or with one that is not true or false.
+    Active,
+    /// Failures before make us wait with the next call.
+    BackingOff,
+    /// Too many calls are under way.
+    Busy,
+    /// No answer.
+    Failed,
+    /// An answer that is no JSON object with unique members.
+    Json(JsonFault),
+    /// Our proof of who asks could not be made.
+    NoProof,
+    /// Any status but 200.
+    Status(u16),
+    /// A longer answer than is read.
+    TooLarge,
+}
+
+impl Refusal {
+    /// The stable reason.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Claims(error) => error.reason(),
+            Self::Inactive => Reason::TokenInactive,
+            Self::Malformed => Reason::TokenMalformed,
+        }
+    }
+}
+
+impl IntrospectionError {
+    /// Whether it tells something of the server. A client error may be due to the token alone, and whoever sends
+    /// such a token must not make us stop asking about others.
+    pub(super) fn blames_server(self) -> bool {
+        match self {
+            Self::Status(status) => {
+                !matches!(status, 400..=499) || matches!(status, 401 | 403 | 404 | 405 | 408 | 429)
+            }
+            Self::Active | Self::Failed | Self::Json(_) | Self::TooLarge => true,
+            Self::BackingOff | Self::Busy | Self::NoProof => false,
+        }
+    }
+}
+
+/// What `outcome` says about a token of `provider`: the token, a refusal, or no answer at all.
+pub(super) fn judge(
+    outcome: Outcome<'_>,
+    provider: &Provider,
+    now: Timestamp,
+) -> Result<Result<IntrospectedToken, Refusal>, IntrospectionError> {
+    let body = match outcome {
+        Outcome::Answer { status: 200, body, .. } => body,
+        Outcome::Answer { status, .. } => return Err(IntrospectionError::Status(status)),
+        Outcome::Failed => return Err(IntrospectionError::Failed),
+    };
+    if body.len() > MAX_ANSWER_SIZE {
+        return Err(IntrospectionError::TooLarge);
+    }
+    let mut claims = json::parse_object(body).map_err(IntrospectionError::Json)?;
+    match claims.get("active") {
+        Some(Value::Bool(true)) => {}
+        Some(Value::Bool(false)) => return Ok(Err(Refusal::Inactive)),
+        _ => return Err(IntrospectionError::Active),
+    }
+    // Some servers write null for what a token has none of: the same as absent.
+    claims.retain(|_, value| !value.is_null());
+    Ok(token(claims, provider, now).map_err(Refusal::Claims))
+}
+
+fn token(
+    claims: Map<String, Value>,
+    provider: &Provider,
+    now: Timestamp,
+) -> Result<IntrospectedToken, JwtError> {
+    let (validity, expires) = validate(&claims, provider.spec(), now)?;
+    Ok(IntrospectedToken { principal: provider.introspected_principal(claims)?, validity, expires })
+}
+
+/// As for the claims of a JWT, except that the issuer may leave out what it checked itself: `iss` and `exp`.
+fn validate(
+    claims: &Map<String, Value>,
+    provider: &ProviderSpec,
+    now: Timestamp,
+) -> Result<(Validity, Option<Timestamp>), JwtError> {
+    let text = |name: &str| match claims.get(name) {
+        None => Ok(None),
+        Some(value) => value.as_str().map(Some).ok_or_else(|| JwtError::malformed(name)),
+    };
+    if text("iss")?.is_some_and(|issuer| issuer != provider.issuer) {
+        return Err(JwtError::Issuer);
+    }
+    // A refresh token, say, is no access token.
+    let is_access_token =
+        |kind: &str| ["bearer", "dpop"].iter().any(|known| kind.eq_ignore_ascii_case(known));
+    if text("token_type")?.is_some_and(|kind| !is_access_token(kind)) {
+        return Err(JwtError::malformed("token_type"));
+    }
+    if let Some(audiences) = &provider.audiences {
+        check_audience(claims.get("aud"), audiences)?;
+    }
+    let expires = date(claims, "exp")?;
+    let (not_before, issued) = (date(claims, "nbf")?, date(claims, "iat")?);
+    if let Some(longest) = provider.max_lifetime {
+        let issued = issued.ok_or_else(|| JwtError::missing("iat"))?;
+        let expires = expires.ok_or_else(|| JwtError::missing("exp"))?;
+        if expires.since(issued) > longest {
+            return Err(JwtError::Lifetime);
+        }
+    }
+    let skew = provider.clock_skew;
+    let forever = Timestamp::from_nanos(u64::MAX);
+    let validity = Validity {
+        not_before: not_before.max(issued).map_or(Timestamp::default(), |start| start.saturating_sub(skew)),
+        not_after: expires.map_or(forever, |end| end.saturating_add(skew)),
+    };
+    validity.check(now)?;
+    Ok((validity, expires))
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Claims(error) => error.fmt(f),
+            Self::Inactive => f.write_str("the issuer says that it is not active"),
+            Self::Malformed => f.write_str("not a token"),
+        }
+    }
+}
+
+impl fmt::Display for IntrospectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Active => f.write_str("an answer without `active`"),
+            Self::BackingOff => f.write_str("not asked, since earlier calls failed"),
+            Self::Busy => f.write_str("not asked, since too many calls are under way"),
+            Self::Failed => f.write_str("no answer"),
+            Self::Json(fault) => fault.fmt(f),
+            Self::NoProof => f.write_str("not asked, since no client assertion could be made"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::TooLarge => write!(f, "an answer longer than {MAX_ANSWER_SIZE} bytes"),
+        }
+    }
+}

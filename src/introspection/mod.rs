@@ -1,0 +1,264 @@
+//! Tokens that mean nothing here: their issuer is asked about them (RFC 7662), and its word is kept for a while.
+//!
+//! Every worker holds one [`Introspector`] per provider that has an endpoint for it. A request with a token goes
+//! through [`Introspector::lookup`]; where nothing is known, the engine sends what [`Introspector::start`] makes
+//! and lets the request wait for the [`Ticket`]. Others with the same token wait for the same ticket. When the
+//! call has ended, [`Introspector::on_answer`] gives the verdict for all who wait. It is theirs even where nothing
+//! is kept, so they must not look it up again.
+//!
+//! Tokens are kept as SHA-256 digests only. Nothing here waits, sends or reads a clock.
+
+mod answer;
+mod cache;
+mod client;
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
+mod tests;
+
+use std::{rc::Rc, time::Duration};
+
+use hashbrown::HashMap;
+
+pub use self::answer::{IntrospectedToken, IntrospectionError, Refusal};
+use self::cache::{Cache, Digest};
+use crate::{
+    call::{Call, Outcome},
+    crypto::sha256,
+    jwt::{IntrospectionSpec, Provider},
+    problem::Reason,
+    time::Timestamp,
+};
+
+/// The most calls under way at once, per worker and provider.
+pub const MAX_FLIGHTS: usize = 128;
+/// The most active tokens that are kept, and their size in bytes.
+const ACTIVE: (usize, usize) = (10_000, 8 << 20);
+/// Likewise for refused ones. Anyone can make those up, so they never compete with the active ones.
+const REFUSED: (usize, usize) = (4096, 1 << 20);
+/// What an entry takes beside its claims.
+const ENTRY_COST: usize = 512;
+/// How much memory claims take, for each byte of the answer.
+const COST_PER_BYTE: usize = 4;
+/// How much longer than its time-out a call may take; then whoever sent it is taken for dead.
+const FLIGHT_MARGIN: Duration = Duration::from_secs(1);
+/// After a failure the same token is not asked about again for this long.
+const TOKEN_BACKOFF: Duration = Duration::from_secs(1);
+/// This many failures in a row mean that the server is down: from then on one call at a time finds out whether it
+/// is up again, after a pause that doubles from the first to the last of these.
+const FAILURES_TO_BACK_OFF: u32 = 3;
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+
+/// What is known of a token. `T` is what the owner makes of an active one.
+#[derive(Debug)]
+pub enum Verdict<T> {
+    /// It is good.
+    Active(Rc<T>),
+    /// It is not.
+    Refused(Refusal),
+    /// Nobody can tell now.
+    Unavailable(IntrospectionError),
+}
+
+impl<T> Clone for Verdict<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Active(token) => Self::Active(Rc::clone(token)),
+            Self::Refused(refusal) => Self::Refused(refusal.clone()),
+            Self::Unavailable(error) => Self::Unavailable(*error),
+        }
+    }
+}
+
+impl<T> Verdict<T> {
+    /// Why a request with this token is refused; `None`: it is not.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Active(_) => None,
+            Self::Refused(refusal) => Some(refusal.reason()),
+            Self::Unavailable(_) => Some(Reason::IntrospectionUnavailable),
+        }
+    }
+}
+
+/// What to do about a token.
+#[derive(Debug)]
+pub enum Lookup<T> {
+    /// Nothing: this is it.
+    Known(Verdict<T>),
+    /// Wait for the call that is under way.
+    InFlight(Ticket),
+    /// Ask, by [`Introspector::start`].
+    Unknown,
+}
+
+/// A call that is under way; to wait for, and to hand its outcome back with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    digest: Digest,
+    number: u64,
+}
+
+/// One provider's tokens, as one worker knows them.
+pub struct Introspector<T> {
+    spec: IntrospectionSpec,
+    issuer: String,
+    max_token_size: usize,
+    active: Cache<Verdict<T>>,
+    refused: Cache<Verdict<T>>,
+    flights: HashMap<Digest, Flight>,
+    last_number: u64,
+    /// Calls that failed one after the other.
+    failures: u32,
+    blocked_until: Timestamp,
+}
+
+#[derive(Clone, Copy)]
+struct Flight {
+    number: u64,
+    until: Timestamp,
+}
+
+impl<T> Introspector<T> {
+    /// `None`: the provider has no introspection.
+    pub fn new(provider: &Provider) -> Option<Self> {
+        let spec = provider.spec();
+        Some(Self {
+            issuer: spec.issuer.clone(),
+            max_token_size: spec.max_token_size,
+            spec: spec.introspection.clone()?,
+            active: Cache::new(ACTIVE.0, ACTIVE.1),
+            refused: Cache::new(REFUSED.0, REFUSED.1),
+            flights: HashMap::new(),
+            last_number: 0,
+            failures: 0,
+            blocked_until: Timestamp::default(),
+        })
+    }
+
+    /// What is known of `token` at `now`.
+    pub fn lookup(&mut self, token: &str, now: Timestamp) -> Lookup<T> {
+        // RFC 6749 appendix A.12, without the space, which no header can carry a token with.
+        let fine = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        if !fine || token.len() > self.max_token_size {
+            return Lookup::Known(Verdict::Refused(Refusal::Malformed));
+        }
+        let digest = sha256(token.as_bytes());
+        if let Some(known) = self.active.find(&digest, now).or_else(|| self.refused.find(&digest, now)) {
+            return Lookup::Known(known.clone());
+        }
+        match self.flights.get(&digest) {
+            Some(flight) if now < flight.until => Lookup::InFlight(Ticket { digest, number: flight.number }),
+            _ => match self.may_ask(now) {
+                Ok(()) => Lookup::Unknown,
+                Err(error) => Lookup::Known(Verdict::Unavailable(error)),
+            },
+        }
+    }
+
+    /// The call to send for a token that [`Introspector::lookup`] does not know. `random` is new for each call;
+    /// without it no client assertion can be made.
+    ///
+    /// # Errors
+    /// Why there is none: the request is to be refused.
+    pub fn start(
+        &mut self,
+        token: &str,
+        now: Timestamp,
+        random: Option<[u8; 16]>,
+    ) -> Result<(Ticket, Call), IntrospectionError> {
+        self.may_ask(now)?;
+        let call = client::request(&self.spec, &self.issuer, token, now, random)
+            .ok_or(IntrospectionError::NoProof)?;
+        let digest = sha256(token.as_bytes());
+        let number = self.last_number.wrapping_add(1);
+        self.last_number = number;
+        let until = now.saturating_add(self.spec.timeout).saturating_add(FLIGHT_MARGIN);
+        self.flights.insert(digest, Flight { number, until });
+        Ok((Ticket { digest, number }, call))
+    }
+
+    /// Takes the outcome of a call, and gives the verdict for all who wait for `ticket`. `provider` is the one that
+    /// this was made of, and `make` makes of an active token what is kept.
+    ///
+    /// `None`: nobody waits for it any more, since it was given up.
+    pub fn on_answer(
+        &mut self,
+        ticket: Ticket,
+        outcome: Outcome<'_>,
+        now: Timestamp,
+        provider: &Provider,
+        make: impl FnOnce(IntrospectedToken) -> T,
+    ) -> Option<Verdict<T>> {
+        self.abandon(ticket).then_some(())?;
+        let digest = ticket.digest;
+        let size = if let Outcome::Answer { body, .. } = outcome { body.len() } else { 0 };
+        let judged = answer::judge(outcome, provider, now);
+        self.note(judged.as_ref().err().copied(), now);
+        let keep_until = |life| now.saturating_add(life);
+        let (verdict, until) = match judged {
+            Ok(Ok(token)) => {
+                let until = keep_until(self.spec.cache_duration);
+                let until = token.expires.map_or(until, |expires| until.min(expires));
+                let verdict = Verdict::Active(Rc::new(make(token)));
+                self.refused.remove(&digest);
+                if now < until {
+                    let cost = size.saturating_mul(COST_PER_BYTE).saturating_add(ENTRY_COST);
+                    self.active.insert(digest, verdict.clone(), cost, now, until);
+                }
+                return Some(verdict);
+            }
+            Ok(Err(refusal)) => (Verdict::Refused(refusal), keep_until(self.spec.inactive_cache_duration)),
+            Err(error) => (Verdict::Unavailable(error), keep_until(TOKEN_BACKOFF)),
+        };
+        // It was good before the clock was set back, say; what counts is the last word.
+        self.active.remove(&digest);
+        if now < until {
+            self.refused.insert(digest, verdict.clone(), ENTRY_COST, now, until);
+        }
+        Some(verdict)
+    }
+
+    /// Gives a call up, because whoever sent it is gone or could not send it: the next request with this token asks
+    /// anew. False: it was over already.
+    pub fn abandon(&mut self, ticket: Ticket) -> bool {
+        let is_it = self.flights.get(&ticket.digest).is_some_and(|flight| flight.number == ticket.number);
+        if is_it {
+            self.flights.remove(&ticket.digest);
+        }
+        is_it
+    }
+
+    fn may_ask(&mut self, now: Timestamp) -> Result<(), IntrospectionError> {
+        let is_down = self.failures >= FAILURES_TO_BACK_OFF;
+        let limit = if is_down { 1 } else { MAX_FLIGHTS };
+        if self.flights.len() >= limit {
+            // A flight from the future was begun before the clock was set back.
+            let longest = self.spec.timeout.saturating_add(FLIGHT_MARGIN);
+            self.flights
+                .retain(|_, flight| now < flight.until && flight.until <= now.saturating_add(longest));
+        }
+        // Likewise for a block from the future.
+        let blocked = now < self.blocked_until && self.blocked_until <= now.saturating_add(LONGEST_BACKOFF);
+        match self.flights.len() >= limit {
+            _ if is_down && blocked => Err(IntrospectionError::BackingOff),
+            true if is_down => Err(IntrospectionError::BackingOff),
+            true => Err(IntrospectionError::Busy),
+            false => Ok(()),
+        }
+    }
+
+    fn note(&mut self, error: Option<IntrospectionError>, now: Timestamp) {
+        match error {
+            None => self.failures = 0,
+            Some(error) if error.blames_server() => {
+                self.failures = self.failures.saturating_add(1);
+                let doublings = self.failures.saturating_sub(FAILURES_TO_BACK_OFF);
+                let pause =
+                    FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_BACKOFF);
+                self.blocked_until = now.saturating_add(pause);
+            }
+            Some(_) => {}
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! Where an issuer says that its keys are: RFC 8414 and OpenID Connect Discovery 1.0.
+//!
+//! Decides where to ask and whether to believe the answer; fetches nothing. Of the document only `issuer` and
+//! `jwks_uri` are read: which algorithms count is the policy's business, whatever the provider says it can do.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::{
+    DiscoverySpec,
+    json::{self, JsonFault},
+};
+use crate::call::{Endpoint, Outcome};
+
+/// The longest document that is read, in bytes.
+pub const MAX_DOCUMENT_SIZE: usize = 64 * 1024;
+/// How much of a wrong `issuer` or host is shown.
+const SHOWN: usize = 200;
+
+/// Where the document of one issuer is, and what it has to say.
+#[derive(Clone, Debug)]
+pub(super) struct Discovery {
+    issuer: String,
+    /// In the order in which they are tried; never empty.
+    candidates: Vec<Endpoint>,
+    cluster: String,
+    jwks_cluster: Option<String>,
+}
+
+/// Why a discovery document is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DocumentError {
+    /// No answer.
+    Failed,
+    /// The keys are on another host than the document, and no cluster is configured for that.
+    Host {
+        /// Host and port, shortened.
+        host: String,
+    },
+    /// `issuer` is another one.
+    Issuer {
+        /// What it is, shortened; `None`: missing or no text.
+        found: Option<String>,
+    },
+    /// Not an object with unique members.
+    Json(JsonFault),
+    /// `jwks_uri` is no URL that could be fetched.
+    JwksUri(&'static str),
+    /// `jwks_uri` is missing or no text.
+    NoJwksUri,
+    /// `jwks_uri` is `http`, and the document itself was not.
+    Plaintext,
+    /// Any status but 200.
+    Status(u16),
+    /// Longer than [`MAX_DOCUMENT_SIZE`].
+    TooLarge,
+}
+
+/// What to do about the document's outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The keys are there.
+    KeySet(Endpoint, String),
+    /// Nothing is here; the next candidate may have it.
+    TryNext,
+}
+
+impl Discovery {
+    /// What is wrong with `issuer` or the configured URI if they cannot be used.
+    pub(super) fn new(spec: &DiscoverySpec, issuer: &str, cluster: &str) -> Result<Self, &'static str> {
+        let own = Endpoint::parse(issuer)?;
+        if issuer.contains('?') {
+            // RFC 8414 section 2.
+            return Err("holds a query");
+        }
+        let candidates = match &spec.uri {
+            Some(uri) => vec![Endpoint::parse(uri)?],
+            None => well_known(&own),
+        };
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            candidates,
+            cluster: cluster.to_owned(),
+            jwks_cluster: spec.jwks_cluster.clone(),
+        })
+    }
+
+    /// Where to ask in the `index`th place.
+    pub(super) fn candidate(&self, index: usize) -> Option<&Endpoint> {
+        self.candidates.get(index)
+    }
+
+    /// How many calls a fetch takes at most, that of the key set included.
+    pub(super) fn calls(&self) -> u32 {
+        u32::try_from(self.candidates.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    /// Judges what came from the `index`th place.
+    pub(super) fn read(&self, outcome: Outcome<'_>, index: usize) -> Result<Found, DocumentError> {
+        let document = self.candidates.get(index).ok_or(DocumentError::Failed)?;
+        let body = match outcome {
+            Outcome::Failed => return Err(DocumentError::Failed),
+            Outcome::Answer { status: 200, body, .. } => body,
+            // Not every server has both forms. One that is down or redirects has neither.
+            Outcome::Answer { status: 400..=499, .. }
+                if index.checked_add(1).is_some_and(|next| next < self.candidates.len()) =>
+            {
+                return Ok(Found::TryNext);
+            }
+            Outcome::Answer { status, .. } => return Err(DocumentError::Status(status)),
+        };
+        if body.len() > MAX_DOCUMENT_SIZE {
+            return Err(DocumentError::TooLarge);
+        }
+        let members = json::parse_object(body).map_err(DocumentError::Json)?;
+        // RFC 8414 section 3.3: identical, or a server could speak for another one.
+        match members.get("issuer").and_then(Value::as_str) {
+            Some(issuer) if issuer == self.issuer => {}
+            found => return Err(DocumentError::Issuer { found: found.map(shown) }),
+        }
+        let uri = members.get("jwks_uri").and_then(Value::as_str).ok_or(DocumentError::NoJwksUri)?;
+        let keys = Endpoint::parse(uri).map_err(DocumentError::JwksUri)?;
+        if keys.scheme == "http" && document.scheme == "https" {
+            return Err(DocumentError::Plaintext);
+        }
+        let cluster = match &self.jwks_cluster {
+            _ if same_host(document, &keys) => &self.cluster,
+            Some(cluster) => cluster,
+            None => return Err(DocumentError::Host { host: shown(&keys.authority) }),
+        };
+        Ok(Found::KeySet(keys, cluster.clone()))
+    }
+}
+
+/// The two places where the document of `issuer` may be: behind its path (OpenID Connect Discovery 1.0 section 4)
+/// and between its host and path (RFC 8414 section 3).
+fn well_known(issuer: &Endpoint) -> Vec<Endpoint> {
+    let path = issuer.path.strip_suffix('/').unwrap_or(&issuer.path);
+    let at = |path: String| Endpoint { path, ..issuer.clone() };
+    vec![
+        at(format!("{path}/.well-known/openid-configuration")),
+        at(format!("/.well-known/oauth-authorization-server{path}")),
+    ]
+}
+
+/// Host names have no case, and a port that goes without saying is the same said.
+fn same_host(a: &Endpoint, b: &Endpoint) -> bool {
+    let normal = |endpoint: &Endpoint| {
+        let port = if endpoint.scheme == "https" { ":443" } else { ":80" };
+        let authority = endpoint.authority.to_ascii_lowercase();
+        let bare = authority.strip_suffix(port).map(str::to_owned);
+        bare.unwrap_or(authority)
+    };
+    a.scheme == b.scheme && normal(a) == normal(b)
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN).collect()
+}
+
+impl fmt::Display for DocumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("discovery document: ")?;
+        match self {
+            Self::Failed => f.write_str("no answer"),
+            Self::Host { host } => {
+                write!(
+                    f,
+                    "jwks_uri is on another host, {host:?}, and no jwksCluster is configured to reach it"
+                )
+            }
+            Self::Issuer { found: Some(found) } => {
+                write!(f, "its issuer is {found:?}, not the configured one")
+            }
+            Self::Issuer { found: None } => f.write_str("it names no issuer"),
+            Self::Json(fault) => write!(f, "{fault}"),
+            Self::JwksUri(fault) => write!(f, "jwks_uri: {fault}"),
+            Self::NoJwksUri => f.write_str("it names no jwks_uri"),
+            Self::Plaintext => f.write_str("jwks_uri is not https"),
+            Self::Status(status @ 300..=399) => write!(f, "status {status}; redirects are never followed"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::TooLarge => write!(f, "longer than {MAX_DOCUMENT_SIZE} bytes"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn discovery(issuer: &str, uri: Option<&str>, jwks_cluster: Option<&str>) -> Discovery {
+        let spec = DiscoverySpec { uri: uri.map(Into::into), jwks_cluster: jwks_cluster.map(Into::into) };
+        Discovery::new(&spec, issuer, "idp").unwrap()
+    }
+
+    #[test]
+    fn where_to_ask() {
+        for (issuer, uri, expected) in [
+            (
+                "https://idp.example",
+                None,
+                vec!["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"],
+            ),
+            (
+                "https://idp.example/",
+                None,
+                vec!["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"],
+            ),
+            // RFC 8414 section 3.1 and OpenID Connect Discovery 1.0 section 4.1.
+            (
+                "https://example.com/issuer1",
+                None,
+                vec![
+                    "/issuer1/.well-known/openid-configuration",
+                    "/.well-known/oauth-authorization-server/issuer1",
+                ],
+            ),
+            (
+                "https://example.com/a/b/",
+                None,
+                vec!["/a/b/.well-known/openid-configuration", "/.well-known/oauth-authorization-server/a/b"],
+            ),
+            ("https://idp.example", Some("https://idp.example/meta?x=1"), vec!["/meta?x=1"]),
+        ] {
+            let found = discovery(issuer, uri, None);
+            let paths: Vec<_> = found.candidates.iter().map(|endpoint| endpoint.path.as_str()).collect();
+            assert_eq!(paths, expected, "{issuer}");
+            assert!(found.candidates.iter().all(|endpoint| endpoint.scheme == "https"));
+            assert_eq!(usize::try_from(found.calls()), Ok(expected.len().saturating_add(1)));
+        }
+        let spec = DiscoverySpec { uri: None, jwks_cluster: None };
+        for issuer in
+            ["joe", "", "https://idp.example?x=1", "https://idp.example/#a", "https://u@idp.example"]
+        {
+            assert!(Discovery::new(&spec, issuer, "idp").is_err(), "{issuer}");
+        }
+    }
+
+    #[test]
+    fn what_is_believed() {
+        type Row<'a> = (&'a str, Option<&'a str>, &'a str, Result<&'a str, DocumentError>);
+        let https = "https://idp.example";
+        let other_host = |host: &str| Err(DocumentError::Host { host: host.into() });
+        let other_issuer = |found: &str| Err(DocumentError::Issuer { found: Some(found.into()) });
+        let rows: Vec<Row<'_>> = vec![
+            (
+                https,
+                None,
+                r#"{"issuer":"https://idp.example","jwks_uri":"https://idp.example/keys"}"#,
+                Ok("idp"),
+            ),
+            (
+                https,
+                None,
+                r#"{"issuer":"https://idp.example","jwks_uri":"https://IDP.example:443/k"}"#,
+                Ok("idp"),
+            ),
+            // Another host, with and without a cluster for it.
+            (
+                https,
+                Some("keys"),
+                r#"{"issuer":"https://idp.example","jwks_uri":"https://cdn.example/k"}"#,
+                Ok("keys"),
+            ),
+            (
+                https,
+                Some("keys"),
+                r#"{"issuer":"https://idp.example","jwks_uri":"https://idp.example/k"}"#,
+                Ok("idp"),
+            ),
+            (
+                https,
+                None,
+                r#"{"issuer":"https://idp.example","jwks_uri":"https://cdn.example/k"}"#,
+                other_host("cdn.example"),
+            ),
+            (
+                https,
+                None,
+                r#"{"issuer":"https://idp.example","jwks_uri":"https://idp.example:8443/k"}"#,
+                other_host("idp.example:8443"),
+            ),
+            // Exactly the configured one.
+            (
+                https,
+                None,
+                r#"{"issuer":"https://idp.example/","jwks_uri":"https://idp.example/k"}"#,
+                other_issuer("https://idp.example/"),
+            ),
+            (
+                https,
+                None,
+                r#"{"issuer":"https://IDP.example","jwks_uri":"https://idp.example/k"}"#,
+                other_issuer("https://IDP.example"),
+            ),
+            (
+                https,
+                None,
+                r#"{"issuer":["https://idp.example"],"jwks_uri":"https://idp.example/k"}"#,
+                Err(DocumentError::Issuer { found: None }),
+            ),
+            // Never from encrypted to plain.
+            (
+                https,
+                Some("keys"),
+                r#"{"issuer":"https://idp.example","jwks_uri":"http://idp.example/k"}"#,
+                Err(DocumentError::Plaintext),
+            ),
+            (
+                "http://idp.local",
+                None,
+                r#"{"issuer":"http://idp.local","jwks_uri":"http://idp.local:80/k"}"#,
+                Ok("idp"),
+            ),
+            (
+                "http://idp.local",
+                Some("keys"),
+                r#"{"issuer":"http://idp.local","jwks_uri":"https://idp.local/k"}"#,
+                Ok("keys"),
+            ),
+            (https, None, r#"{"issuer":"https://idp.example"}"#, Err(DocumentError::NoJwksUri)),
+            (https, None, r#"{"issuer":"https://idp.example","jwks_uri":7}"#, Err(DocumentError::NoJwksUri)),
+            (
+                https,
+                None,
+                r#"{"issuer":"https://idp.example","jwks_uri":"/k"}"#,
+                Err(DocumentError::JwksUri("not an http or https URL")),
+            ),
+            (
+                https,
+                None,
+                r#"{"issuer":"https://idp.example","issuer":"x","jwks_uri":"https://idp.example/k"}"#,
+                Err(DocumentError::Json(JsonFault::DuplicateMember)),
+            ),
+            (https, None, "<html>", Err(DocumentError::Json(JsonFault::Syntax))),
+            (https, None, "[]", Err(DocumentError::Json(JsonFault::NotAnObject))),
+        ];
+        for (issuer, jwks_cluster, body, expected) in rows {
+            let outcome = Outcome::Answer { status: 200, headers: &[], body: body.as_bytes() };
+            let found = discovery(issuer, None, jwks_cluster).read(outcome, 0);
+            let cluster = found.map(|found| match found {
+                Found::KeySet(_, cluster) => cluster,
+                Found::TryNext => "next".to_owned(),
+            });
+            assert_eq!(cluster.as_deref().map_err(Clone::clone), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_not_there_leads_to_the_next_place() {
+        let two = discovery("https://idp.example", None, None);
+        let one = discovery("https://idp.example", Some("https://idp.example/meta"), None);
+        let answer = |status| Outcome::Answer { status, headers: &[], body: b"" };
+        for (status, expected) in [
+            (404, Ok(Found::TryNext)),
+            (400, Ok(Found::TryNext)),
+            (302, Err(DocumentError::Status(302))),
+            (500, Err(DocumentError::Status(500))),
+            (204, Err(DocumentError::Status(204))),
+        ] {
+            assert_eq!(two.read(answer(status), 0), expected, "{status}");
+            assert_eq!(two.read(answer(status), 1), Err(DocumentError::Status(status)), "{status}");
+            assert_eq!(one.read(answer(status), 0), Err(DocumentError::Status(status)), "{status}");
+        }
+        assert_eq!(two.read(Outcome::Failed, 0), Err(DocumentError::Failed));
+    }
+}

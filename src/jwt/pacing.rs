@@ -1,0 +1,74 @@
+//! When a key set is fetched: how long a lease holds, when the next fetch comes, what a stored schedule may say.
+
+use std::time::Duration;
+
+use super::{RemoteJwks, remote_record::Schedule};
+use crate::time::{Timestamp, nanos};
+
+/// How much longer than all of a fetch's calls a lease lasts; then its holder is taken for dead.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
+/// After the first failure in a row; doubled with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// The times of one provider, all derived from its configuration.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pacing {
+    lease: Duration,
+    cache_duration: Duration,
+    min_refetch_interval: Duration,
+}
+
+impl Pacing {
+    /// For fetches of at most `calls` calls, one after the other.
+    pub(super) fn new(spec: &RemoteJwks, calls: u32) -> Self {
+        Self {
+            lease: spec.timeout.saturating_mul(calls).saturating_add(LEASE_MARGIN),
+            cache_duration: spec.cache_duration,
+            min_refetch_interval: spec.min_refetch_interval,
+        }
+    }
+
+    /// How long one worker may take to fetch.
+    pub(super) fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    /// 3/4 to 7/8 of the set's lifetime: ahead of its end, and not all Envoys at once. What the answer says of its
+    /// lifetime counts within `min_refetch_interval` and `cache_duration`; `None`: it says nothing.
+    pub(super) fn refresh_delay(&self, lifetime: Option<Duration>, random: u64) -> Duration {
+        let fresh = lifetime.unwrap_or(self.cache_duration);
+        let fresh = fresh.max(self.min_refetch_interval).min(self.cache_duration);
+        let eighth = fresh.checked_div(8).unwrap_or_default();
+        eighth.saturating_mul(6).saturating_add(fraction(eighth, random))
+    }
+
+    /// After `failures` earlier ones: doubled each time up to `cache_duration`, plus up to a half.
+    pub(super) fn backoff(&self, failures: u32, random: u64) -> Duration {
+        let factor = 2_u32.saturating_pow(failures);
+        let pause = FIRST_BACKOFF.saturating_mul(factor).min(self.cache_duration);
+        pause.saturating_add(fraction(pause.checked_div(2).unwrap_or_default(), random))
+    }
+
+    /// What the store says, as far as it can be true: no time lies further ahead than any worker would write it.
+    pub(super) fn plausible(&self, stored: Option<&[u8]>, now: Timestamp) -> Schedule {
+        let mut schedule = stored.and_then(Schedule::decode).unwrap_or_default();
+        let longest_wait = self.cache_duration.max(self.min_refetch_interval).saturating_mul(2);
+        for (instant, furthest) in [
+            (&mut schedule.lease_until, self.lease),
+            (&mut schedule.due_at, longest_wait),
+            (&mut schedule.not_before, self.min_refetch_interval),
+        ] {
+            if *instant > now.saturating_add(furthest) {
+                *instant = Timestamp::default();
+            }
+        }
+        schedule
+    }
+}
+
+/// `of` times a number from 0 to 1 that `random` gives.
+fn fraction(of: Duration, random: u64) -> Duration {
+    // The upper 64 bits of a 128-bit product.
+    let product = u128::from(nanos(of)).saturating_mul(u128::from(random)) >> 64;
+    Duration::from_nanos(u64::try_from(product).unwrap_or(0))
+}

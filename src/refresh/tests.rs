@@ -1,0 +1,289 @@
+//! Several workers over one store, on virtual time.
+
+use super::*;
+use crate::store::MemoryStore;
+
+const URL: &str = "https://lists.example/revoked?x=1";
+
+fn worker() -> Refresh {
+    let spec = RefreshSpec {
+        endpoint: Endpoint::parse(URL).unwrap(),
+        cluster: "lists".into(),
+        accept: "application/json",
+        interval: Duration::from_secs(32),
+        timeout: Duration::from_secs(5),
+        max_size: 1000,
+    };
+    Refresh::new(spec, "topic", "test")
+}
+
+fn at(secs: u64) -> Timestamp {
+    Timestamp::from_secs(1_800_000_000 + secs)
+}
+
+/// An owner that refuses what begins with `bad`.
+fn accept(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
+    if bytes.starts_with(b"bad") { Err("bad") } else { Ok(bytes.to_vec()) }
+}
+
+const TAG: &[(&[u8], &[u8])] = &[(b"etag", b"\"v1\"")];
+
+fn ok(body: &[u8]) -> Outcome<'_> {
+    Outcome::Answer { status: 200, headers: TAG, body }
+}
+
+fn status(status: u16) -> Outcome<'static> {
+    Outcome::Answer { status, headers: &[], body: b"" }
+}
+
+type Answered = Result<Option<Vec<u8>>, RefreshError<&'static str>>;
+
+fn answer(worker: &mut Refresh, outcome: Outcome<'_>, secs: u64, store: &dyn SharedStore) -> Answered {
+    worker.on_answer(outcome, at(secs), store, accept)
+}
+
+fn pick_up(worker: &mut Refresh, secs: u64, store: &dyn SharedStore) -> Option<Vec<u8>> {
+    worker.pick_up(at(secs), store, accept)
+}
+
+/// Ticks every second until a fetch is asked for; the second it came in.
+fn next_fetch(worker: &mut Refresh, store: &dyn SharedStore, from: u64, until: u64) -> Option<u64> {
+    (from..=until).find(|secs| {
+        pick_up(worker, *secs, store);
+        worker.due(at(*secs), store, 0).is_some()
+    })
+}
+
+fn fetched(store: &dyn SharedStore) -> Refresh {
+    let mut worker = worker();
+    assert!(worker.due(at(0), store, 0).is_some());
+    assert_eq!(answer(&mut worker, ok(b"one"), 0, store), Ok(Some(b"one".to_vec())));
+    worker
+}
+
+#[test]
+fn one_fetch_serves_all() {
+    let store = MemoryStore::default();
+    let (mut a, mut b) = (worker(), worker());
+    let call = a.due(at(0), &store, 7).unwrap();
+    let expected = Call {
+        cluster: "lists".into(),
+        method: "GET",
+        endpoint: Endpoint::parse(URL).unwrap(),
+        headers: vec![("accept", "application/json".into())],
+        body: Vec::new(),
+        timeout: Duration::from_secs(5),
+        max_answer: 1000,
+    };
+    assert_eq!(call, expected);
+    assert_eq!((a.due(at(1), &store, 7), b.due(at(1), &store, 7)), (None, None));
+    assert_eq!((pick_up(&mut b, 1, &store), b.confirmed_at()), (None, None));
+    assert_eq!(answer(&mut a, ok(b"one"), 2, &store), Ok(Some(b"one".to_vec())));
+    assert_eq!(pick_up(&mut a, 3, &store), None);
+    assert_eq!(pick_up(&mut b, 3, &store), Some(b"one".to_vec()));
+    assert_eq!(pick_up(&mut b, 4, &store), None);
+    // Its age is that of the fetch, not of the finding.
+    assert_eq!((a.confirmed_at(), b.confirmed_at()), (Some(at(2)), Some(at(2))));
+    assert_eq!(store.len(), 2);
+}
+
+#[test]
+fn refreshed_ahead_of_the_interval_by_one_of_them() {
+    for (random, due) in [(0, 24), (u64::MAX, 28)] {
+        let store = MemoryStore::default();
+        let (mut a, mut b) = (worker(), worker());
+        assert!(a.due(at(0), &store, random).is_some());
+        answer(&mut a, ok(b"one"), 0, &store).unwrap();
+        pick_up(&mut b, 1, &store);
+        let calls = |worker: &mut Refresh, secs| worker.due(at(secs), &store, random);
+        for secs in 1..due {
+            assert_eq!((calls(&mut a, secs), calls(&mut b, secs)), (None, None), "{secs}");
+        }
+        // Either may; who has the document asks only whether it changed.
+        let call = calls(&mut b, due).unwrap();
+        assert_eq!(call.headers[1], ("if-none-match", "\"v1\"".to_owned()));
+        assert_eq!(calls(&mut a, due), None);
+        assert_eq!(answer(&mut b, ok(b"two"), due, &store), Ok(Some(b"two".to_vec())));
+        assert_eq!(pick_up(&mut a, due, &store), Some(b"two".to_vec()));
+    }
+}
+
+#[test]
+fn not_modified_confirms_for_all() {
+    let store = MemoryStore::default();
+    let (mut a, mut b) = (fetched(&store), worker());
+    pick_up(&mut b, 1, &store);
+    assert!(a.due(at(24), &store, 0).is_some());
+    assert_eq!(answer(&mut a, status(304), 25, &store), Ok(None));
+    assert_eq!(pick_up(&mut b, 26, &store), None);
+    assert_eq!((a.confirmed_at(), b.confirmed_at()), (Some(at(25)), Some(at(25))));
+    // Who starts now finds it, as fresh as that.
+    let mut late = worker();
+    assert_eq!(pick_up(&mut late, 26, &store), Some(b"one".to_vec()));
+    assert_eq!(late.confirmed_at(), Some(at(25)));
+    // Not asked for, it is an error.
+    let store = MemoryStore::default();
+    let mut c = worker();
+    assert!(c.due(at(0), &store, 0).is_some());
+    assert_eq!(answer(&mut c, status(304), 0, &store), Err(RefreshError::Status(304)));
+}
+
+#[test]
+fn the_same_bytes_again_are_nothing_new() {
+    let store = MemoryStore::default();
+    let mut a = fetched(&store);
+    assert!(a.due(at(24), &store, 0).is_some());
+    assert_eq!(answer(&mut a, ok(b"one"), 24, &store), Ok(None));
+    assert_eq!(a.confirmed_at(), Some(at(24)));
+}
+
+#[test]
+fn a_bad_answer_keeps_the_last_good_one_and_backs_off() {
+    let large = vec![b'x'; 1001];
+    let limit = [b'x'; 1000];
+    for (outcome, expected) in [
+        (Outcome::Failed, RefreshError::Failed),
+        (status(404), RefreshError::Status(404)),
+        (status(302), RefreshError::Status(302)),
+        (status(201), RefreshError::Status(201)),
+        (ok(b"bad"), RefreshError::Refused("bad")),
+        (ok(&large), RefreshError::TooLarge { max: 1000 }),
+    ] {
+        let store = MemoryStore::default();
+        let (mut a, mut b) = (fetched(&store), worker());
+        let mut secs = next_fetch(&mut a, &store, 1, 100).unwrap();
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            assert_eq!(answer(&mut a, outcome, secs, &store), Err(expected));
+            let next = next_fetch(&mut a, &store, secs, secs + 100).unwrap();
+            pauses.push(next - secs);
+            secs = next;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 32, 32]);
+        assert_eq!(pick_up(&mut b, secs, &store), Some(b"one".to_vec()));
+        assert_eq!((a.confirmed_at(), b.confirmed_at()), (Some(at(0)), Some(at(0))));
+        // The nearest that is taken.
+        assert_eq!(answer(&mut a, ok(&limit), secs, &store), Ok(Some(limit.to_vec())));
+        assert_eq!(pick_up(&mut b, secs, &store), Some(limit.to_vec()));
+    }
+}
+
+#[test]
+fn a_dead_holder_blocks_nobody_for_long_and_late_answers_are_ignored() {
+    let store = MemoryStore::default();
+    let (mut slow, mut quick) = (worker(), worker());
+    assert!(slow.due(at(0), &store, 0).is_some());
+    assert_eq!(next_fetch(&mut quick, &store, 1, 100), Some(10));
+    assert_eq!(answer(&mut slow, ok(b"old"), 11, &store), Ok(None));
+    assert_eq!(slow.confirmed_at(), None);
+    assert_eq!(answer(&mut quick, ok(b"new"), 12, &store), Ok(Some(b"new".to_vec())));
+    assert_eq!(pick_up(&mut slow, 12, &store), Some(b"new".to_vec()));
+    // Nor what nobody asked for.
+    assert_eq!(answer(&mut slow, ok(b"old"), 13, &store), Ok(None));
+    assert_eq!(slow.confirmed_at(), Some(at(12)));
+}
+
+#[test]
+fn a_document_that_was_lost_is_fetched_again() {
+    let store = MemoryStore::default();
+    let a = fetched(&store);
+    let [document, _] = a.store_keys();
+    let version = store.get(document).unwrap().unwrap().version;
+    store.replace(document, b"garbage", Expected::Version(version)).unwrap();
+    let mut b = worker();
+    assert_eq!(next_fetch(&mut b, &store, 0, 100), Some(1));
+    assert_eq!(answer(&mut b, ok(b"one"), 1, &store), Ok(Some(b"one".to_vec())));
+    assert_eq!(pick_up(&mut worker(), 2, &store), Some(b"one".to_vec()));
+}
+
+#[test]
+fn half_of_a_publication_is_not_taken_and_the_whole_is() {
+    let store = MemoryStore::default();
+    let (mut a, mut b) = (fetched(&store), worker());
+    let [document, schedule] = a.store_keys().map(str::to_owned);
+    let before = store.get(&schedule).unwrap().unwrap();
+    let call = next_fetch(&mut a, &store, 1, 100).unwrap();
+    answer(&mut a, ok(b"two"), call, &store).unwrap();
+    let after = store.get(&schedule).unwrap().unwrap();
+    // The document is there already, the schedule not yet.
+    store.replace(&schedule, &before.value, Expected::Version(after.version)).unwrap();
+    assert!(store.get(&document).unwrap().unwrap().value.ends_with(b"two"));
+    assert_eq!(pick_up(&mut b, call, &store), None);
+    let version = store.get(&schedule).unwrap().unwrap().version;
+    store.replace(&schedule, &after.value, Expected::Version(version)).unwrap();
+    assert_eq!(pick_up(&mut b, call, &store), Some(b"two".to_vec()));
+}
+
+#[test]
+fn foreign_bytes_in_the_store() {
+    let far = u64::MAX.to_be_bytes();
+    let one = sha256(b"one");
+    for value in [
+        vec![],
+        b"garbage".to_vec(),
+        vec![0xff; 100_000],
+        // A schedule that would stop all fetching, and make the document good for ever.
+        [b"prs1".as_slice(), &far, &far, &far, &[0xff; 4], &one].concat(),
+    ] {
+        let store = MemoryStore::default();
+        let (mut a, mut b) = (fetched(&store), worker());
+        for key in a.store_keys().map(str::to_owned) {
+            let version = store.get(&key).unwrap().unwrap().version;
+            store.replace(&key, &value, Expected::Version(version)).unwrap();
+        }
+        assert_eq!(pick_up(&mut a, 1, &store), None);
+        assert_eq!(a.confirmed_at(), Some(at(0)));
+        let due = next_fetch(&mut b, &store, 1, 10).expect("not blocked");
+        assert_eq!(answer(&mut b, ok(b"two"), due, &store), Ok(Some(b"two".to_vec())));
+        assert_eq!(pick_up(&mut a, due, &store), Some(b"two".to_vec()));
+        assert_eq!(next_fetch(&mut a, &store, due + 1, due + 23), None);
+    }
+}
+
+#[test]
+fn etags_that_can_be_sent_back() {
+    for (etag, good) in [
+        ("\"v1\"", true),
+        ("W/\"v1\"", true),
+        ("\"\"", true),
+        ("v1", false),
+        ("\"v\"1\"", false),
+        ("\"v 1\"", false),
+        ("\"v1\r\nx: y\"", false),
+        ("\"", false),
+        ("", false),
+    ] {
+        assert_eq!(valid_etag(etag.as_bytes()).is_some(), good, "{etag:?}");
+    }
+    assert!(valid_etag(format!("\"{}\"", "x".repeat(254)).as_bytes()).is_some());
+    assert!(valid_etag(format!("\"{}\"", "x".repeat(255)).as_bytes()).is_none());
+    assert_eq!(single(&[(b"etag", b"a"), (b"x", b"y")], b"etag"), Some(b"a".as_slice()));
+    assert_eq!(single(&[(b"etag", b"a"), (b"etag", b"a")], b"etag"), None);
+}
+
+/// A store that does not answer, or where every write loses.
+struct BadStore(StoreError);
+
+impl SharedStore for BadStore {
+    fn get(&self, _: &str) -> Result<Option<Versioned>, StoreError> {
+        if self.0 == StoreError::Unavailable { Err(self.0) } else { Ok(None) }
+    }
+
+    fn replace(&self, _: &str, _: &[u8], _: Expected) -> Result<(), StoreError> {
+        Err(self.0)
+    }
+}
+
+#[test]
+fn a_store_that_fails() {
+    for error in [StoreError::Unavailable, StoreError::Conflict] {
+        assert_eq!(worker().due(at(0), &BadStore(error), 0), None);
+    }
+    // It fails while the answer is on its way: the worker has the document all the same.
+    let mut a = worker();
+    assert!(a.due(at(0), &MemoryStore::default(), 0).is_some());
+    let bad = BadStore(StoreError::Unavailable);
+    assert_eq!(answer(&mut a, ok(b"one"), 1, &bad), Ok(Some(b"one".to_vec())));
+    assert_eq!(pick_up(&mut a, 2, &bad), None);
+    assert_eq!(a.confirmed_at(), Some(at(1)));
+}

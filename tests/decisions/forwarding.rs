@@ -1,0 +1,201 @@
+//! What the upstream gets: no credential, no identity that a client made up, and the path that was decided on.
+
+use portcullis::problem::Reason;
+use serde_json::json;
+
+use crate::world::{Ask, World, changed, claims};
+
+const READER: &str = "reader-secret";
+
+#[test]
+fn credentials_stay_here() {
+    let w = World::new();
+    let token = w.token(|_| {});
+    let bearer = format!("Bearer {token}");
+    let get = Ask::get;
+    let cookie = format!("a=1; session={token}; b=2");
+    let query = format!("/tokens?a=1&access_token={token}&b=%7e");
+    // The request; what it sent; what is left of it: authorization, x-api-key, cookie, :path.
+    let rows = [
+        (get("/tokens").header("authorization", &bearer), ["", "", "", "/tokens"]),
+        (
+            get("/tokens")
+                .header("authorization", &bearer.to_lowercase().replace(&token.to_lowercase(), &token)),
+            ["", "", "", "/tokens"],
+        ),
+        (get("/tokens").header("cookie", &cookie), ["", "", "a=1; b=2", "/tokens"]),
+        (
+            get("/tokens").header("cookie", "a=1").header("cookie", &format!("session={token}")),
+            ["", "", "a=1", "/tokens"],
+        ),
+        (get("/tokens").header("cookie", &format!("session={token}")), ["", "", "", "/tokens"]),
+        (get(&query), ["", "", "", "/tokens?a=1&b=%7e"]),
+        (get(&query.replace("access_token", "%61ccess_token")), ["", "", "", "/tokens?a=1&b=%7e"]),
+        (get(&format!("/tokens?access_token={token}")), ["", "", "", "/tokens"]),
+        (get("/keys").key(READER), ["", "", "", "/keys"]),
+        (get("/keys?api_key=reader-secret&a"), ["", "", "", "/keys?a"]),
+        (get("/keys").header("cookie", "key=\"reader-secret\""), ["", "", "", "/keys"]),
+        // Other kinds of authorization are not ours to take.
+        (get("/keys").key(READER).header("authorization", "Basic eA=="), ["Basic eA==", "", "", "/keys"]),
+        // Credentials that the rule does not take, good or bad.
+        (get("/keys").key(READER).header("authorization", &bearer), ["", "", "", "/keys"]),
+        (get("/keys").key(READER).header("authorization", "Bearer rubbish"), ["", "", "", "/keys"]),
+        (
+            get("/tokens?api_key=x&api_key=y").header("authorization", &bearer).key("x"),
+            ["", "", "", "/tokens"],
+        ),
+        // Anonymous rules look at none and forward none.
+        (
+            get("/health?access_token=x&a=1")
+                .header("authorization", &bearer)
+                .key(READER)
+                .header("cookie", "key=x; session=y; c=3"),
+            ["", "", "c=3", "/health?a=1"],
+        ),
+        (get("/health").key("a").key("b"), ["", "", "", "/health"]),
+        // What only a sloppier server would take for a credential.
+        (get("/health").header("x_api_key", READER).header("X-Api-Key", READER), ["", "", "", "/health"]),
+        (get("/health").header("authorization", "Bearer\tx"), ["", "", "", "/health"]),
+        (get("/health").header("authorization", "Basic eA==,Bearer x"), ["", "", "", "/health"]),
+        (get("/health").header("authorization", "Bearerx"), ["Bearerx", "", "", "/health"]),
+    ];
+    for (n, (ask, expected)) in rows.into_iter().enumerate() {
+        let answer = w.ask(&ask.clone().from(&format!("10.0.0.{n}")));
+        assert_eq!(answer.reason, None, "{ask:?}");
+        let left = ["authorization", "x-api-key", "cookie", ":path"].map(|name| answer.upstream(name));
+        assert_eq!(left, expected, "{ask:?}");
+        assert_eq!((answer.upstream("x_api_key"), answer.upstream("X-Api-Key")), Default::default());
+    }
+}
+
+#[test]
+fn a_token_is_forwarded_only_where_its_provider_says_so_and_only_when_it_was_verified() {
+    let w = World::new();
+    let token =
+        w.partner.sign(&changed(claims("https://partner.example"), |c| c["roles"] = json!(["viewer"])));
+    let partner = |ask: Ask| ask.header("x-partner-token", &token);
+    let forwarded = |ask: Ask| w.ask(&ask).upstream("x-partner-token");
+    assert_eq!(forwarded(partner(Ask::get("/orders"))), token);
+    // With the key of somebody else, or of nobody, nobody has looked at it.
+    assert_eq!(forwarded(partner(Ask::get("/keys")).key(READER)), "");
+    assert_eq!(forwarded(partner(Ask::get("/health"))), "");
+    assert_eq!(forwarded(Ask::get("/health").header("x-partner-token", "x")), "");
+    // A twin that a server might read instead of it.
+    let answer = w.ask(&partner(Ask::get("/orders")).header("x_partner_token", "forged"));
+    assert_eq!(
+        (answer.upstream("x-partner-token"), answer.upstream("x_partner_token")),
+        (token.clone(), String::new())
+    );
+    assert_eq!(answer.upstream("x-portcullis-subject"), "alice");
+    // In another provider's place it is nobody's token.
+    let misplaced = Ask::get("/orders").header("authorization", &format!("Bearer {token}"));
+    assert_eq!(w.reason(&misplaced), Some(Reason::TokenIssuer));
+    let corp = Ask::get("/orders").header("x-partner-token", &w.token(|_| {}));
+    assert_eq!(w.reason(&corp), Some(Reason::TokenIssuer));
+}
+
+#[test]
+fn nobody_makes_up_an_identity() {
+    let w = World::new();
+    let names = [
+        "x-portcullis-subject",
+        "x_portcullis_subject",
+        "x-portcullis_subject",
+        "X-Portcullis-Subject",
+        "X_PORTCULLIS_ROLES",
+        "x-portcullis-kind",
+        "x-portcullis-roles",
+        "x-portcullis-scopes",
+        "x-portcullis-rule",
+        "x-auth-email",
+        "x_auth-email",
+        "X-Auth-Groups",
+    ];
+    let smuggle = |mut ask: Ask| {
+        for name in names {
+            ask = ask.header(name, "evil").header(name, "evil");
+        }
+        ask.header("x-portcullis-subjec", "mine")
+            .header("x-portcullis-subject2", "mine")
+            .header("xportcullis", "mine")
+    };
+    let rows = [
+        (smuggle(Ask::get("/health")), ["", "", "", "", "health", ""]),
+        (smuggle(Ask::get("/keys").key(READER)), ["reader", "api-key", "reports:read", "", "keys", ""]),
+        (
+            smuggle(w.bearer(Ask::get("/tokens"), |claims| {
+                claims["roles"] = json!(["viewer", "x,y"]);
+                claims["scope"] = "a b".into();
+                claims["email"] = "a@b".into();
+            })),
+            ["alice", "jwt", "a b", "viewer,x%2Cy", "tokens", "a@b"],
+        ),
+        (smuggle(w.bearer(Ask::get("/tokens"), |_| {})), ["alice", "jwt", "", "", "tokens", ""]),
+    ];
+    for (ask, expected) in rows {
+        let answer = w.ask(&ask);
+        let told = ["subject", "kind", "scopes", "roles", "rule"]
+            .map(|name| answer.upstream(&format!("x-portcullis-{name}")));
+        assert_eq!(told, expected[..5], "{ask:?}");
+        assert_eq!(answer.upstream("x-auth-email"), expected[5]);
+        let headers = answer.upstream.unwrap();
+        assert!(headers.iter().all(|(_, value)| value != "evil"), "{headers:?}");
+        assert_eq!(headers.iter().filter(|(_, value)| value == "mine").count(), 3);
+    }
+}
+
+#[test]
+fn claims_cannot_break_out_of_a_header() {
+    let w = World::new();
+    let rows = [
+        (json!("a@b"), "a@b"),
+        (json!("a b"), "a b"),
+        (json!("a\r\nx-admin: 1"), ""),
+        (json!("a\u{0}"), ""),
+        (json!("caf\u{e9}"), ""),
+        (json!(" a"), ""),
+        (json!(["a", "b"]), "a,b"),
+        (json!(["a", "b,c"]), ""),
+        (json!({"a": 1}), ""),
+        (json!(null), ""),
+        (json!("a".repeat(4097)), ""),
+    ];
+    for (n, (value, expected)) in rows.into_iter().enumerate() {
+        let ask = w.bearer(Ask::get("/tokens"), |claims| claims["email"] = value.clone());
+        let answer = w.ask(&ask.from(&format!("10.0.0.{n}")).header("x-auth-email", "evil"));
+        assert_eq!(answer.upstream("x-auth-email"), expected, "{value}");
+    }
+    // Names: what cannot be meant is refused, the rest is escaped.
+    let named = |sub: &str, role: &str| {
+        w.ask(&w.bearer(Ask::get("/tokens").from("10.0.1.1"), |claims| {
+            (claims["sub"], claims["roles"]) = (sub.into(), json!([role]));
+        }))
+    };
+    assert_eq!(named("a\r\nx-admin: 1", "r").reason, Some(Reason::TokenClaims));
+    let answer = named("caf\u{e9} 5%", "\u{e9},admin");
+    assert_eq!(answer.upstream("x-portcullis-subject"), "caf%C3%A9 5%25");
+    assert_eq!(answer.upstream("x-portcullis-roles"), "%C3%A9%2Cadmin");
+    let answer = named("a", "a\r\nx-admin: 1");
+    assert!(answer.upstream.map_or(true, |headers| headers.iter().all(|(_, value)| !value.contains('\n'))));
+}
+
+#[test]
+fn the_upstream_sees_the_path_that_was_decided_on() {
+    let w = World::new();
+    for (n, (sent, seen)) in [
+        ("/orders/7?a=b", "/orders/7?a=b"),
+        ("/orders/%37", "/orders/7"),
+        ("/health/../orders/7?a=%37", "/orders/7?a=%37"),
+        ("//orders//7", "/orders/7"),
+        ("/./orders/a%20b", "/orders/a%20b"),
+        ("/orders/%c3%a9", "/orders/%C3%A9"),
+        ("/orders/?", "/orders/?"),
+        ("/orders/.?", "/orders/"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = w.ask(&Ask::get(sent).key(READER).from(&format!("10.0.0.{n}")));
+        assert_eq!(answer.upstream(":path"), seen, "{sent}");
+    }
+}

@@ -1,0 +1,20 @@
+//! The whole core by scenario: a policy, requests, and what becomes of each; on virtual time and a store in memory.
+//!
+//! Tokens are made by `jsonwebtoken` over `ring`, never by the library that checks them.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    reason = "test code may panic"
+)]
+
+mod forwarding;
+mod limits;
+mod properties;
+mod reasons;
+mod remote_keys;
+mod secrets;
+mod world;
