@@ -33,12 +33,19 @@ async fn outlives(mode: &str, said: &str) {
 
     idp.keys_are(mode).await;
     let (broken, fetched) = (Instant::now(), idp.fetches().await);
+    // Tokens of keys that nobody has: a server in trouble is not asked more often for them.
+    let mut connection = gateway.http1();
+    let bogus = tokio::spawn(async move {
+        while broken.elapsed() < MAX_STALE - AGE {
+            let answer = connection.send(&unknown).await.unwrap();
+            assert_eq!(answer.reason().as_deref(), Some("token_key"), "{answer:?}");
+        }
+    });
     while broken.elapsed() < MAX_STALE - AGE {
         assert_eq!(gateway.send(&good).await.status, 200, "{:?} after {mode}", broken.elapsed());
-        // A lost server is not asked more often for that.
-        assert_eq!(gateway.send(&unknown).await.reason().as_deref(), Some("token_key"));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    bogus.await.unwrap();
     let fetches = idp.fetches().await - fetched;
     assert!((1..=4).contains(&fetches), "{fetches} fetches in {:?}", broken.elapsed());
 
@@ -56,13 +63,6 @@ async fn outlives(mode: &str, said: &str) {
     let log = gateway.log();
     assert!(log.contains(&format!("key set of \"test\": {said}")), "{log}");
     assert!(!log.contains("Wasm VM failed") && !log.contains("panicked"), "{log}");
-    assert_eq!(
-        gateway
-            .admin()
-            .stat("wasmcustom.portcullis_requests._decision=deny_._reason=keys_unavailable_")
-            .await,
-        3
-    );
 }
 
 async fn unavailable(gateway: &Gateway, token: &str) {
@@ -74,7 +74,7 @@ async fn unavailable(gateway: &Gateway, token: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_down() {
-    outlives("down", "no answer").await;
+    outlives("down", "status 503").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
