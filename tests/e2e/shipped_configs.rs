@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use crate::{
-    demo,
+    browser_login, demo,
     harness::{artifact, process::validate, repository, tls::IDENTITY},
 };
 
@@ -27,13 +27,14 @@ fn every_file_in_envoy_is_known_here() {
         "envoy/demo/upstream.mjs",
         "envoy/docker-compose.yaml",
         "envoy/minimal.yaml",
+        "envoy/oauth2-login.yaml",
     ];
     assert_eq!(found, known, "check what is new in this file");
 }
 
 #[test]
 fn every_envoy_configuration_has_the_interlock_behind_the_filter() {
-    for file in ["envoy/demo/envoy.yaml", "envoy/minimal.yaml"] {
+    for file in ["envoy/demo/envoy.yaml", "envoy/minimal.yaml", "envoy/oauth2-login.yaml"] {
         let text = fs::read_to_string(repository().join(file)).unwrap();
         let at = |needle: &str| text.find(needle).unwrap_or_else(|| panic!("{file} lacks `{needle}`"));
         let (filter, lock) = (
@@ -57,6 +58,15 @@ fn envoy_takes_minimal_yaml() {
     put("idp-ca.pem", &IDENTITY.certificate);
     fs::copy(artifact("PORTCULLIS_WASM"), dir.path().join("portcullis.wasm")).unwrap();
     let (status, log) = validate(dir.path(), &repository().join("envoy/minimal.yaml"));
+    assert!(status.success(), "{log}");
+}
+
+/// The browser's tests run it.
+#[test]
+fn envoy_takes_oauth2_login_yaml() {
+    let dir = tempfile::tempdir().unwrap();
+    browser_login::lay_out_material(dir.path());
+    let (status, log) = validate(dir.path(), &repository().join("envoy/oauth2-login.yaml"));
     assert!(status.success(), "{log}");
 }
 

@@ -90,18 +90,3 @@ async fn hsts_is_on_every_https_answer() {
         }
     }
 }
-
-/// gRPC clients read trailers, not bodies.
-#[tokio::test(flavor = "multi_thread")]
-async fn grpc_clients_get_a_grpc_status() {
-    let gateway = gateway(&policy(json!({}))).start().await;
-    for (path, status) in [("/closed/pkg.Service/Method", "16"), ("/nowhere/Method", "7")] {
-        let asked = request("POST", path)
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body("x");
-        let answer = gateway.send_over(Wire::Http2, &asked).await;
-        assert_eq!((answer.status, answer.header("grpc-status")), (200, Some(status)), "{answer:?}");
-    }
-    assert_eq!(gateway.upstream.count(), 0);
-}

@@ -5,11 +5,10 @@ mod table;
 
 use std::{
     fs::File,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
@@ -18,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::harness::{
     admin::Admin,
-    artifact, client,
+    artifact, client, free_port,
     gateway::Wire,
     repository,
     request::{Answer, Request, get, post},
@@ -69,18 +68,6 @@ struct Demo {
     admin: Admin,
     authority: String,
     dir: TempDir,
-}
-
-/// Below the range that the system hands out by itself.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let offset = u16::try_from(std::process::id() % 8000).unwrap();
-    loop {
-        let port = 20_000 + (offset + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 impl Demo {

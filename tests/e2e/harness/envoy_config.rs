@@ -55,6 +55,8 @@ pub(crate) struct Options {
     pub(crate) disabled_by_route: bool,
     /// There is no listener for plain HTTP.
     pub(crate) https_only: bool,
+    /// Envoy's `xff_num_trusted_hops`.
+    pub(crate) trusted_hops: u32,
     /// Where the cluster `jwks` is.
     pub(crate) jwks: Option<SocketAddr>,
 }
@@ -129,6 +131,7 @@ fn connection_manager(options: &Options) -> Value {
         "@type": format!("{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": "test",
         "use_remote_address": true,
+        "xff_num_trusted_hops": options.trusted_hops,
         "normalize_path": options.normalize,
         "merge_slashes": options.normalize,
         "stream_idle_timeout": "20s",

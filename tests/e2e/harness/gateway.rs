@@ -56,6 +56,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         watched: false,
         disabled_by_route: false,
         https_only: false,
+        trusted_hops: 0,
         jwks: None,
     };
     Builder { options, workers: 1 }
@@ -114,6 +115,12 @@ impl Builder {
     /// One listener: a second one would load the filter a second time.
     pub(crate) fn https_only(mut self) -> Self {
         self.options.https_only = true;
+        self
+    }
+
+    /// There are so many proxies in front.
+    pub(crate) fn trusted_hops(mut self, hops: u32) -> Self {
+        self.options.trusted_hops = hops;
         self
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod client;
 pub(crate) mod envoy_config;
 pub(crate) mod gateway;
+pub(crate) mod idp;
 pub(crate) mod issuer;
 pub(crate) mod key_server;
 pub(crate) mod policy;
@@ -16,7 +17,11 @@ pub(crate) mod table;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU16, Ordering},
+};
 
 /// A file that `make test` names in the environment.
 pub(crate) fn artifact(variable: &str) -> PathBuf {
@@ -44,4 +49,16 @@ pub(crate) fn api_key_hash(key: &str) -> String {
 pub(crate) fn now() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(now.as_secs()).unwrap()
+}
+
+/// Of this machine, and below the range that the system hands out by itself.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let offset = u16::try_from(std::process::id() % 8000).unwrap();
+    loop {
+        let port = 20_000 + (offset + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
