@@ -13,9 +13,11 @@ DEMO := target/debug/examples/demo
 IDP := tests/e2e/idp
 # npm writes it last.
 IDP_TOOLS := $(IDP)/node_modules/.package-lock.json
+FUZZ_TARGETS := path query_cookie token jwks policy exchange
+FUZZ_SECONDS := 60
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token keys jwks test lint clean faults-build wasm-target demo-tool chromium
+.PHONY: help build run token keys jwks test lint fuzz clean faults-build wasm-target demo-tool chromium
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -52,8 +54,13 @@ lint: wasm-target ## Formatting and clippy, natively and for the module
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --lib --target $(WASM_TARGET) -- -D warnings
 
+fuzz: ## Each fuzz target for FUZZ_SECONDS (60); needs a nightly compiler and `cargo install --locked cargo-fuzz`
+	set -e; for target in $(FUZZ_TARGETS); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048; \
+	done
+
 clean: ## Removes what was built, installed and made at set-up
-	rm -rf target .tools .demo $(IDP)/node_modules
+	rm -rf target fuzz/target .tools .demo $(IDP)/node_modules
 
 demo-tool:
 	cargo build --example demo
