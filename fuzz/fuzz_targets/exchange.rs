@@ -41,13 +41,14 @@ thread_local! {
 
 fuzz_target!(|bytes: &[u8]| {
     let Some(headers) = parse_pairs(bytes) else { return };
-    let head = RequestHead { headers, remote_address: Some([192, 0, 2, 1].into()), tls: true };
+    let head = RequestHead { headers, remote_address: Some([192, 0, 2, 1].into()), tls: true, ..RequestHead::default() };
     GATE.with(|gate| {
         STORE.with(|store| {
             let around = Around {
                 now: Timestamp::from_secs(1_800_000_000),
                 store,
                 crypto: &NoHostCrypto,
+                may_wait: true,
                 random: &|| Some([7; 16]),
             };
             let verdict = Exchange::default().on_request(gate, &head, &around);
