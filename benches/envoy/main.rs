@@ -7,7 +7,6 @@
 //! `BENCH_ROUNDS`, `BENCH_SECONDS` (of each round) and `BENCH_CASES` (names) make it shorter or longer.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::as_conversions,
     clippy::arithmetic_side_effects,

@@ -12,7 +12,8 @@ use proxy_wasm::hostcalls;
 use super::{abi, services, stats::Stats, wire};
 use crate::{
     call::{Call, Outcome},
-    engine::{Changes, Exchange, Gate, Purpose, Step},
+    crypto::HostCrypto,
+    engine::{Around, Changes, Exchange, Gate, Purpose, Step},
     problem::{Challenges, Reason, Reply},
     request::RequestHead,
 };
@@ -28,6 +29,7 @@ const MAX_WAITING: usize = 1000;
 pub(super) struct Serving {
     pub(super) gate: Gate,
     pub(super) stats: Stats,
+    crypto: &'static dyn HostCrypto,
     /// Calls under way, by the host's token.
     calls: RefCell<HashMap<u32, Pending>>,
     /// Requests that wait, by stream. What a stream that is gone left here is skipped.
@@ -51,7 +53,13 @@ pub(super) enum Decided {
 
 impl Serving {
     pub(super) fn new(gate: Gate, stats: Stats) -> Self {
-        Self { gate, stats, calls: RefCell::default(), waiting: RefCell::default() }
+        let crypto = services::crypto();
+        Self { gate, stats, crypto, calls: RefCell::default(), waiting: RefCell::default() }
+    }
+
+    /// What the host has to offer now, to a request that may wait or to none.
+    pub(super) fn around(&self, may_wait: bool) -> Around<'static> {
+        services::around(self.crypto, may_wait)
     }
 
     /// Decides the request of the host's effective context and carries the decision out, but for letting it go
@@ -78,7 +86,7 @@ impl Serving {
             tls: policy.needs_connection()
                 && abi::property("connection\0tls_version").is_some_and(|version| !version.is_empty()),
         };
-        let around = services::around(self.waiting.borrow().len() < MAX_WAITING);
+        let around = self.around(self.waiting.borrow().len() < MAX_WAITING);
         let verdict = exchange.borrow_mut().on_request(&self.gate, &head, &around);
         match (&verdict.record, verdict.reason) {
             (Some(record), Some(_)) => warn!("{record}"),
@@ -174,7 +182,7 @@ impl Serving {
     }
 
     fn report(&self, purpose: Purpose, outcome: Outcome<'_>) {
-        for message in self.gate.on_answer(purpose, outcome, &services::around(false)) {
+        for message in self.gate.on_answer(purpose, outcome, &self.around(false)) {
             warn!("{message}");
         }
     }
