@@ -113,6 +113,19 @@ pub(crate) const CASES: &[Case] = &[
     case("sdk-noop", ("noop", Load::Repeat), ("none", Load::Repeat), Goal::None),
 ];
 
+/// With another build of the module: what it gains or loses against the first.
+pub(crate) const OTHER: &[Case] = &[
+    case("other-repeat", ("other", Load::Repeat), ("portcullis", Load::Repeat), Goal::None),
+    case("other-api-key", ("other", Load::ApiKey), ("portcullis", Load::ApiKey), Goal::None),
+    case(
+        "other-no-credentials",
+        ("other", Load::NoCredentials),
+        ("portcullis", Load::NoCredentials),
+        Goal::None,
+    ),
+    case("other-fresh-rs256", ("other", Load::FreshRs256), ("portcullis", Load::FreshRs256), Goal::None),
+];
+
 const fn case(name: &'static str, ours: Subject, against: Subject, goal: Goal) -> Case {
     Case { name, ours, against, goal }
 }
@@ -124,7 +137,10 @@ pub(crate) fn chosen(names: &[String]) -> Result<Vec<&'static Case>, String> {
     }
     let find = |name: &String| {
         let known = || CASES.iter().map(|case| case.name).collect::<Vec<_>>().join(" ");
-        CASES.iter().find(|case| case.name == name).ok_or_else(|| format!("no case {name}; there are {}", known()))
+        CASES
+            .iter()
+            .find(|case| case.name == name)
+            .ok_or_else(|| format!("no case {name}; there are {}", known()))
     };
     names.iter().map(find).collect()
 }

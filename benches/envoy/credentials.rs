@@ -48,15 +48,17 @@ impl Credentials {
             return Ok(credentials);
         }
         eprintln!("making {FRESH} RS256 and {FRESH} ES256 tokens: once, takes a minute");
-        let (rsa, p256) = (SigningKey::generate(Kind::Rsa, "rsa")?, SigningKey::generate(Kind::P256, "p256")?);
+        let (rsa, p256) =
+            (SigningKey::generate(Kind::Rsa, "rsa")?, SigningKey::generate(Kind::P256, "p256")?);
         let issuer = Issuer {
             rsa: SigningKey::encoding_key(Kind::Rsa, &rsa.pem)?,
             p256: SigningKey::encoding_key(Kind::P256, &p256.pem)?,
             now,
         };
         let repeat = issuer.token(Algorithm::RS256, 0, now + LIFETIME)?;
-        let fresh =
-            |algorithm| (1..=FRESH).map(|n| issuer.token(algorithm, n, now + LIFETIME)).collect::<Result<_, _>>();
+        let fresh = |algorithm| {
+            (1..=FRESH).map(|n| issuer.token(algorithm, n, now + LIFETIME)).collect::<Result<_, _>>()
+        };
         let credentials = Self {
             jwks: json!({"keys": [rsa.jwk, p256.jwk]}),
             bad_signature: with_other_signature(&repeat, &issuer.token(Algorithm::RS256, 1, now + LIFETIME)?),

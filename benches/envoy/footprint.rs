@@ -29,8 +29,12 @@ pub(crate) fn measure(settings: &Settings, credentials: &Credentials) -> Result<
         for token in credentials.fresh_rs256.iter().take(TOKENS) {
             let path = if name == "chain" { "/orders/1".to_owned() } else { policies::path(0) };
             for _ in 0..2 {
-                let answer =
-                    send(gateway.address(listener), "GET", &path, &[("authorization", &format!("Bearer {token}"))])?;
+                let answer = send(
+                    gateway.address(listener),
+                    "GET",
+                    &path,
+                    &[("authorization", &format!("Bearer {token}"))],
+                )?;
                 if answer.status != 200 {
                     return Err(format!("{listener}: {}", answer.status));
                 }

@@ -48,8 +48,7 @@ impl Gateway {
             .stderr(output)
             .spawn()
             .map_err(failed)?;
-        let mut gateway =
-            Self { child, admin: ([127, 0, 0, 1], 0).into(), log, listeners: BTreeMap::new() };
+        let mut gateway = Self { child, admin: ([127, 0, 0, 1], 0).into(), log, listeners: BTreeMap::new() };
         gateway.wait(&address)?;
         Ok(gateway)
     }
@@ -74,7 +73,8 @@ impl Gateway {
         let listeners: Value = serde_json::from_str(&listeners.body).map_err(|error| error.to_string())?;
         for listener in listeners["listener_statuses"].as_array().into_iter().flatten() {
             let address = &listener["local_address"]["socket_address"];
-            let address = format!("{}:{}", address["address"].as_str().unwrap_or_default(), address["port_value"]);
+            let address =
+                format!("{}:{}", address["address"].as_str().unwrap_or_default(), address["port_value"]);
             let name = listener["name"].as_str().unwrap_or_default().to_owned();
             self.listeners.insert(name, address.parse().map_err(|_| format!("no address: {address}"))?);
         }
@@ -129,7 +129,12 @@ pub(crate) struct Answer {
 }
 
 /// One HTTP/1.1 request on a connection of its own.
-pub(crate) fn send(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer, String> {
+pub(crate) fn send(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Result<Answer, String> {
     let exchange = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(to)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;

@@ -1,5 +1,7 @@
 //! Envoy's configuration: one listener for each chain of filters, all else the same.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -27,17 +29,18 @@ pub(crate) fn bootstrap(settings: &Settings, credentials: &Credentials, listener
 }
 
 fn filters(name: &str, settings: &Settings, credentials: &Credentials) -> Vec<Value> {
-    let portcullis = |policy: &Value| wasm(settings, name, policy, false);
+    let module = if name == "other" { settings.other.as_ref() } else { None }.unwrap_or(&settings.wasm);
+    let portcullis = |policy: &Value| wasm(module, name, policy, false);
     let chain = || policies::chain(credentials);
     match name {
         "native" => vec![jwt_authn(credentials, false), rbac_by_role(), local_ratelimit()],
         "native-cached" => vec![jwt_authn(credentials, true), rbac_by_role(), local_ratelimit()],
         "native-jwt" => vec![jwt_authn(credentials, false)],
         "native-key" => vec![api_key_auth(), rbac_by_subject(), local_ratelimit()],
-        "portcullis" => vec![portcullis(&chain())],
+        "portcullis" | "other" => vec![portcullis(&chain())],
         "portcullis-interlock" => vec![portcullis(&chain()), interlock()],
         "portcullis-jwt" => vec![portcullis(&policies::token_only(credentials))],
-        "portcullis-pure" => vec![wasm(settings, name, &policies::token_only(credentials), true)],
+        "portcullis-pure" => vec![wasm(module, name, &policies::token_only(credentials), true)],
         "portcullis-small" => vec![portcullis(&policies::sized(credentials, policies::SMALL))],
         "portcullis-large" => vec![portcullis(&policies::sized(credentials, policies::LARGE))],
         "noop" => vec![noop(settings)],
@@ -154,15 +157,16 @@ fn interlock() -> Value {
 }
 
 /// Portcullis in a VM of its own, so that no listener shares memory or state with another.
-fn wasm(settings: &Settings, name: &str, policy: &Value, without_host_crypto: bool) -> Value {
+fn wasm(module: &Path, name: &str, policy: &Value, without_host_crypto: bool) -> Value {
     let mut vm = json!({
         "vm_id": name,
         "runtime": "envoy.wasm.runtime.v8",
-        "code": {"local": {"filename": settings.wasm}},
+        "code": {"local": {"filename": module}},
     });
     if without_host_crypto {
         // Everything that the module imports but the call that verifies signatures.
-        let allowed: serde_json::Map<_, _> = ALLOWED.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+        let allowed: serde_json::Map<_, _> =
+            ALLOWED.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
         vm["capability_restriction_config"] = json!({"allowed_capabilities": allowed});
     }
     json!({"name": name, "typed_config": {

@@ -64,7 +64,8 @@ pub(crate) struct Round {
 
 impl Loads {
     pub(crate) fn lay_out(settings: &Settings, credentials: &Credentials) -> Result<Self, String> {
-        let bearer = |token: &String| ("/orders/4711".to_owned(), Some(("authorization", format!("Bearer {token}"))));
+        let bearer =
+            |token: &String| ("/orders/4711".to_owned(), Some(("authorization", format!("Bearer {token}"))));
         let key = |path: String, n| (path, Some((KEY_HEADER, api_key(n))));
         let sized = |n| key(policies::path(n), n);
         let (rules, keys) = policies::LARGE;
@@ -87,7 +88,9 @@ impl Loads {
         for (load, requests) in &requests {
             let lines: String = requests
                 .iter()
-                .filter_map(|(path, header)| header.as_ref().map(|(name, value)| format!("{path} {name} {value}\n")))
+                .filter_map(|(path, header)| {
+                    header.as_ref().map(|(name, value)| format!("{path} {name} {value}\n"))
+                })
                 .collect();
             write(format!("{load:?}.txt"), lines)?;
         }
@@ -104,7 +107,12 @@ impl Loads {
             let headers: Vec<_> = header.iter().map(|(name, value)| (*name, value.as_str())).collect();
             let answer = crate::gateway::send(address, "GET", path, &headers)?;
             if answer.status != load.status() {
-                return fail(format!("{path} is answered {}, not {}: {}", answer.status, load.status(), answer.body));
+                return fail(format!(
+                    "{path} is answered {}, not {}: {}",
+                    answer.status,
+                    load.status(),
+                    answer.body
+                ));
             }
         }
         let guards = !matches!(listener, "none" | "noop");
@@ -144,7 +152,12 @@ impl Loads {
     }
 
     /// One round: load for a while, and the processor time that Envoy has used meanwhile.
-    pub(crate) fn run(&self, gateway: &Gateway, subject: Subject, seconds: Option<u32>) -> Result<Round, String> {
+    pub(crate) fn run(
+        &self,
+        gateway: &Gateway,
+        subject: Subject,
+        seconds: Option<u32>,
+    ) -> Result<Round, String> {
         let (listener, load) = subject;
         let requests = &self.requests[&load];
         let from = self.next.borrow().get(&subject).copied().unwrap_or(0);
@@ -168,14 +181,17 @@ impl Loads {
         let cpu = gateway.cpu_seconds()? - before;
         let text = String::from_utf8_lossy(&output.stdout);
         let figures = text.lines().find_map(|line| line.strip_prefix("BENCH "));
-        let figures: Vec<u64> = figures.unwrap_or_default().split(' ').filter_map(|n| n.parse().ok()).collect();
+        let figures: Vec<u64> =
+            figures.unwrap_or_default().split(' ').filter_map(|n| n.parse().ok()).collect();
         let [done, us, failed, refused, p50_us, p99_us] = figures[..] else {
             return Err(format!("wrk: {text}{}", String::from_utf8_lossy(&output.stderr)));
         };
         // wrk counts every status above 399 as an error.
         let expected = if load.status() >= 400 { done } else { 0 };
         if done == 0 || failed > 0 || refused != expected {
-            return Err(format!("{listener} under {load:?}: {done} answers, {refused} of them refused, {failed} failed"));
+            return Err(format!(
+                "{listener} under {load:?}: {done} answers, {refused} of them refused, {failed} failed"
+            ));
         }
         let next = from + usize::try_from(done).unwrap_or(0) + 64;
         self.next.borrow_mut().insert(subject, next % requests.len());

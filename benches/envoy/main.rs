@@ -4,6 +4,7 @@
 //! rounds, each in the opposite order of the one before; what counts is the processor time of the Envoy process for
 //! each request. Results go to `target/bench`: `bench.json` and `bench.svg`.
 //!
+//! `PORTCULLIS_OTHER_WASM` names another build of the module; then the two are compared, and nothing else.
 //! `BENCH_ROUNDS`, `BENCH_SECONDS` (of each round) and `BENCH_CASES` (names) make it shorter or longer.
 
 #![expect(
@@ -51,7 +52,10 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     let settings = Settings::from_env()?;
-    let cases = cases::chosen(&settings.cases)?;
+    let cases = match settings.other {
+        Some(_) => cases::OTHER.iter().collect(),
+        None => cases::chosen(&settings.cases)?,
+    };
     fs::create_dir_all(&settings.dir).map_err(|error| format!("{}: {error}", settings.dir.display()))?;
     let credentials = Credentials::make(&settings.dir)?;
     let loads = Loads::lay_out(&settings, &credentials)?;

@@ -39,11 +39,18 @@ impl Result {
 
 pub(crate) fn results(cases: &[&'static Case], rounds: &HashMap<Subject, Vec<Round>>) -> Vec<Result> {
     let figures = |subject| Figures::of(&rounds[subject]);
-    cases.iter().map(|case| Result { case, ours: figures(&case.ours), against: figures(&case.against) }).collect()
+    cases
+        .iter()
+        .map(|case| Result { case, ours: figures(&case.ours), against: figures(&case.against) })
+        .collect()
 }
 
 /// For people: every subject, then every case.
-pub(crate) fn table(results: &[Result], subjects: &[Subject], rounds: &HashMap<Subject, Vec<Round>>) -> String {
+pub(crate) fn table(
+    results: &[Result],
+    subjects: &[Subject],
+    rounds: &HashMap<Subject, Vec<Round>>,
+) -> String {
     let mut text = format!(
         "\n{:<22} {:<14} {:>10} {:>15} {:>10} {:>8} {:>8}\n",
         "listener", "load", "us/request", "least..most", "requests/s", "p50 us", "p99 us"

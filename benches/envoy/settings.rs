@@ -6,6 +6,8 @@ pub(crate) struct Settings {
     pub(crate) envoy: PathBuf,
     pub(crate) wasm: PathBuf,
     pub(crate) noop: PathBuf,
+    /// Another build of the module, to be held against the first.
+    pub(crate) other: Option<PathBuf>,
     /// Where results and what is made for them go.
     pub(crate) dir: PathBuf,
     pub(crate) rounds: usize,
@@ -22,6 +24,7 @@ impl Settings {
             envoy: file("PORTCULLIS_ENVOY")?,
             wasm: file("PORTCULLIS_WASM")?,
             noop: file("PORTCULLIS_NOOP_WASM")?,
+            other: env::var_os("PORTCULLIS_OTHER_WASM").map(|_| file("PORTCULLIS_OTHER_WASM")).transpose()?,
             dir: repository.join("target/bench"),
             rounds: number("BENCH_ROUNDS", 9)?,
             seconds: number("BENCH_SECONDS", 2)?,
