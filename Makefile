@@ -13,16 +13,26 @@ DEMO := target/debug/examples/demo
 IDP := tests/e2e/idp
 # npm writes it last.
 IDP_TOOLS := $(IDP)/node_modules/.package-lock.json
+FUZZ_TARGETS := path query_cookie token jwks policy exchange
+FUZZ_SECONDS := 60
+STRIP_EXPORTS := target/tools/strip_exports
+NOOP_WASM := target/bench/noop/$(WASM_TARGET)/release/noop.wasm
+
+# What the SDK exports and this filter has no use for. proxy_on_delete stays: it frees what a request leaves behind.
+UNUSED_EXPORTS := $(addprefix proxy_on_, done downstream_connection_close downstream_data foreign_function \
+	grpc_receive_initial_metadata grpc_receive_trailing_metadata log new_connection queue_ready \
+	request_body request_trailers response_body response_trailers upstream_connection_close upstream_data)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token keys jwks test lint clean faults-build wasm-target demo-tool chromium
+.PHONY: help build run token keys jwks test bench lint fuzz clean faults-build wasm-target demo-tool chromium
 .DELETE_ON_ERROR:
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: wasm-target ## The filter: target/wasm32-wasip1/release/portcullis.wasm
+build: wasm-target $(STRIP_EXPORTS) ## The filter: target/wasm32-wasip1/release/portcullis.wasm
 	cargo build --release --target $(WASM_TARGET) --lib
+	$(STRIP_EXPORTS) $(WASM) $(UNUSED_EXPORTS)
 
 run: build $(TOOLS) demo-tool ## The demo in the foreground: https://localhost:8443, http://localhost:8080; Ctrl-C ends it
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
@@ -47,20 +57,42 @@ test: build faults-build $(TOOLS) $(IDP_TOOLS) chromium ## Unit tests, property 
 	PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) PORTCULLIS_COMPOSE_CHECK=$(CURDIR)/$(COMPOSE_CHECK) \
 	cargo test --lib --bins --examples --tests
 
+# Wants an otherwise idle machine. Nothing here is judged by how long it takes.
+bench: build $(TOOLS) ## The filter's cost beside Envoy's own filters: BENCH_ROUNDS=9 BENCH_SECONDS=2 BENCH_CASES="api-key .."
+	@command -v wrk >/dev/null || if [ "$$(id -u)" = 0 ]; then \
+		apt-get update && apt-get install --yes wrk; \
+	else \
+		echo "make: wrk is missing; run: sudo apt-get install wrk" >&2; exit 1; \
+	fi
+	cargo build --quiet --release --target $(WASM_TARGET) --target-dir target/bench/noop \
+		--manifest-path benches/envoy/noop/Cargo.toml
+	PORTCULLIS_WASM=$(WASM) PORTCULLIS_NOOP_WASM=$(NOOP_WASM) PORTCULLIS_ENVOY=$(ENVOY) \
+	cargo bench --quiet --profile dev --bench envoy
+
 lint: wasm-target ## Formatting and clippy, natively and for the module
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --lib --target $(WASM_TARGET) -- -D warnings
 
+fuzz: ## Each fuzz target for FUZZ_SECONDS (60); needs a nightly compiler and `cargo install --locked cargo-fuzz`
+	set -e; for target in $(FUZZ_TARGETS); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048; \
+	done
+
 clean: ## Removes what was built, installed and made at set-up
-	rm -rf target .tools .demo $(IDP)/node_modules
+	rm -rf target fuzz/target .tools .demo $(IDP)/node_modules
 
 demo-tool:
 	cargo build --example demo
 
 # The module with switches that make it fail on purpose; only tests load it.
-faults-build: wasm-target
+faults-build: wasm-target $(STRIP_EXPORTS)
 	cargo build --profile faults --features faults --target $(WASM_TARGET) --lib
+	$(STRIP_EXPORTS) $(FAULTS_WASM) $(UNUSED_EXPORTS)
+
+$(STRIP_EXPORTS): tools/strip_exports.rs
+	@mkdir -p $(@D)
+	rustc --edition 2024 -O -o $@ $<
 
 wasm-target:
 	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)" ] || rustup target add $(WASM_TARGET)

@@ -6,6 +6,7 @@
 
 mod algorithm;
 mod ecdsa_der;
+mod known_answer;
 mod public_key;
 mod roca;
 mod secret_key;
@@ -19,6 +20,7 @@ mod wycheproof_tests;
 
 pub use self::{
     algorithm::{Algorithm, KeyType},
+    known_answer::is_host_usable,
     public_key::{KeyFault, PublicKey},
     secret_key::SecretKey,
     signing_key::{SigningKey, SigningKeyFault},

@@ -164,7 +164,7 @@ impl PublicKey {
     }
 
     /// `None`: the host does not know this algorithm.
-    fn verify_by_host(
+    pub(super) fn verify_by_host(
         &self,
         algorithm: Algorithm,
         message: &[u8],

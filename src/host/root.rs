@@ -35,6 +35,7 @@ impl RootContext for Root {
         if !super::faults::on_configure() {
             return false;
         }
+        let began = services::now();
         let bytes = self.get_plugin_configuration().unwrap_or_default();
         // The plugin's name is part of its configuration. Its digest is always a short key, whatever the name.
         let digest = crypto::sha256(&abi::property("plugin_name").unwrap_or_default());
@@ -46,8 +47,11 @@ impl RootContext for Root {
                 if gate.needs_ticks() {
                     self.set_tick_period(TICK);
                 }
-                info!("policy loaded: {}", gate.policy().summary());
-                self.serving = Some(Rc::new(Serving::new(gate, Stats::define())));
+                let summary = gate.policy().summary();
+                let serving = Serving::new(gate, Stats::define());
+                serving.stats.measure_memory();
+                info!("policy loaded in {} ms: {summary}", services::now().since(began).as_millis());
+                self.serving = Some(Rc::new(serving));
                 true
             }
             Err(faults) => {
@@ -67,7 +71,7 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let Some(serving) = &self.serving else { return };
         serving.stats.count_fetches(serving.gate.take_fetch_events());
-        serving.send(serving.gate.on_tick(&services::around(false)), None);
+        serving.send(serving.gate.on_tick(&serving.around(false)), None);
         serving.wake(None);
     }
 

@@ -2,9 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use log::warn;
+
 use super::abi;
 use crate::{
-    crypto::HostCrypto,
+    crypto::{self, HostCrypto, NoHostCrypto},
     engine::Around,
     store::{Expected, SharedStore, StoreError, Versioned},
     time::Timestamp,
@@ -65,13 +67,23 @@ impl HostCrypto for Verifier {
     }
 }
 
+/// The host's crypto where it works, else the module's own. Asked once: what a host can do does not change.
+pub(super) fn crypto() -> &'static dyn HostCrypto {
+    if crypto::is_host_usable(&Verifier) {
+        &Verifier
+    } else {
+        warn!("the host verifies no signatures; the module does so itself, many times slower");
+        &NoHostCrypto
+    }
+}
+
 /// Everything that the engine asks for, now.
-pub(super) fn around(may_wait: bool) -> Around<'static> {
-    Around { now: now(), store: &SharedData, crypto: &Verifier, may_wait, random: &random }
+pub(super) fn around(crypto: &'static dyn HostCrypto, may_wait: bool) -> Around<'static> {
+    Around { now: now(), store: &SharedData, crypto, may_wait, random: &random }
 }
 
 /// The time of the host's wall clock.
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_nanos(crate::time::nanos(since))
 }

@@ -13,7 +13,8 @@ use super::{abi, services, stats::Stats, wire};
 use crate::{
     call::{Call, Outcome},
     certificate::{self, PeerCertificate},
-    engine::{Changes, Exchange, Gate, Purpose, Step},
+    crypto::HostCrypto,
+    engine::{Around, Changes, Exchange, Gate, Purpose, Step},
     problem::{Challenges, Reason, Reply},
     request::RequestHead,
 };
@@ -29,6 +30,7 @@ const MAX_WAITING: usize = 1000;
 pub(super) struct Serving {
     pub(super) gate: Gate,
     pub(super) stats: Stats,
+    crypto: &'static dyn HostCrypto,
     /// Calls under way, by the host's token.
     calls: RefCell<HashMap<u32, Pending>>,
     /// Requests that wait, by stream. What a stream that is gone left here is skipped.
@@ -52,7 +54,13 @@ pub(super) enum Decided {
 
 impl Serving {
     pub(super) fn new(gate: Gate, stats: Stats) -> Self {
-        Self { gate, stats, calls: RefCell::default(), waiting: RefCell::default() }
+        let crypto = services::crypto();
+        Self { gate, stats, crypto, calls: RefCell::default(), waiting: RefCell::default() }
+    }
+
+    /// What the host has to offer now, to a request that may wait or to none.
+    pub(super) fn around(&self, may_wait: bool) -> Around<'static> {
+        services::around(self.crypto, may_wait)
     }
 
     /// Decides the request of the host's effective context and carries the decision out, but for letting it go
@@ -91,7 +99,7 @@ impl Serving {
                 && abi::property("connection\0tls_version").is_some_and(|version| !version.is_empty()),
             peer_certificate: policy.needs_peer_certificate().then(peer_certificate).flatten(),
         };
-        let around = services::around(self.waiting.borrow().len() < MAX_WAITING);
+        let around = self.around(self.waiting.borrow().len() < MAX_WAITING);
         let verdict = exchange.borrow_mut().on_request(&self.gate, &head, &around);
         match (&verdict.record, verdict.reason) {
             (Some(record), Some(_)) => warn!("{record}"),
@@ -171,7 +179,7 @@ impl Serving {
         });
         self.report(call.purpose, outcome);
         // One answer may lead to the next call: to the keys that a document names.
-        self.send(self.gate.on_tick(&services::around(false)), caller);
+        self.send(self.gate.on_tick(&self.around(false)), caller);
         self.wake(caller);
     }
 
@@ -185,12 +193,12 @@ impl Serving {
             .map(|(_, call)| call)
             .collect();
         for call in unheard {
-            self.gate.abandon(call.purpose, &services::around(false));
+            self.gate.abandon(call.purpose, &self.around(false));
         }
     }
 
     fn report(&self, purpose: Purpose, outcome: Outcome<'_>) {
-        for message in self.gate.on_answer(purpose, outcome, &services::around(false)) {
+        for message in self.gate.on_answer(purpose, outcome, &self.around(false)) {
             warn!("{message}");
         }
     }

@@ -1,5 +1,7 @@
 //! Counters in Envoy's stats. A fixed set, defined at configure: Envoy never forgets a metric.
 
+use std::cell::Cell;
+
 use hashbrown::HashMap;
 use proxy_wasm::{hostcalls, types::MetricType};
 
@@ -15,6 +17,9 @@ pub(super) struct Stats {
     denied: HashMap<Reason, u32>,
     evicted: Option<u32>,
     fetches: [Option<u32>; 3],
+    memory: Option<u32>,
+    /// What was last seen of the memory, in pages.
+    pages: Cell<usize>,
 }
 
 impl Stats {
@@ -31,6 +36,8 @@ impl Stats {
             evicted: counter("portcullis_rate_limit_evictions"),
             fetches: ["started", "succeeded", "failed"]
                 .map(|result| counter(&format!("portcullis_key_set_fetches._result={result}_"))),
+            memory: hostcalls::define_metric(MetricType::Gauge, "portcullis_memory_bytes").ok(),
+            pages: Cell::new(0),
         }
     }
 
@@ -43,7 +50,25 @@ impl Stats {
         }
     }
 
+    /// Keeps `portcullis_memory_bytes` at the linear memory of the largest of all threads; it never shrinks. Costs
+    /// nothing unless the memory has grown.
+    pub(super) fn measure_memory(&self) {
+        const PAGE: u64 = 64 * 1024;
+        let pages = core::arch::wasm32::memory_size(0);
+        if self.pages.replace(pages) == pages {
+            return;
+        }
+        let bytes = u64::try_from(pages).unwrap_or(u64::MAX).saturating_mul(PAGE);
+        if let Some(id) = self.memory
+            && hostcalls::get_metric(id).is_ok_and(|largest| largest < bytes)
+        {
+            let _ = hostcalls::record_metric(id, bytes);
+        }
+    }
+
+    /// Counts a decision.
     pub(super) fn count(&self, reason: Option<Reason>, evicted: u32) {
+        self.measure_memory();
         let id = match reason {
             None => self.allowed,
             Some(reason) => self.denied.get(&reason).copied(),

@@ -16,12 +16,33 @@ pub fn single<'a>(head: &RequestHead<'a>, name: &str) -> Lookup<&'a str> {
 /// their cookie.
 pub fn without(head: &RequestHead<'_>, names: &[&str]) -> Option<String> {
     let cookies = || head.values("cookie").flat_map(|line| line.split(|byte| *byte == b';'));
-    let removed = |cookie: &[u8]| names.iter().any(|name| value(cookie, name).is_some());
+    let removed = |cookie: &[u8]| {
+        names.iter().any(|name| value(cookie, name).is_some() || may_be_named(cookie, name.as_bytes()))
+    };
     if names.is_empty() || !cookies().any(removed) {
         return None;
     }
-    let kept = cookies().filter(|cookie| !removed(cookie)).filter_map(|cookie| str::from_utf8(cookie).ok());
-    Some(kept.map(str::trim).filter(|cookie| !cookie.is_empty()).collect::<Vec<_>>().join("; "))
+    let kept = cookies().filter(|cookie| !removed(cookie)).map(<[u8]>::trim_ascii);
+    let kept = kept.filter_map(|cookie| str::from_utf8(cookie).ok()).filter(|cookie| !cookie.is_empty());
+    Some(kept.collect::<Vec<_>>().join("; "))
+}
+
+/// Whether some server takes `cookie` for the one named `name`: many trim more than ASCII's white space.
+fn may_be_named(cookie: &[u8], name: &[u8]) -> bool {
+    let Some(mut own) = cookie.iter().position(|byte| *byte == b'=').and_then(|at| cookie.get(..at)) else {
+        return false;
+    };
+    while let [byte, rest @ ..] = own
+        && !byte.is_ascii_graphic()
+    {
+        own = rest;
+    }
+    while let [rest @ .., byte] = own
+        && !byte.is_ascii_graphic()
+    {
+        own = rest;
+    }
+    own == name
 }
 
 /// The value of `cookie` when it is named `name`.
@@ -80,6 +101,9 @@ mod tests {
             (&[b"a=1; sid=1; b=2"], Some("a=1; b=2")),
             (&[b"a=1; sid=1", b"sid=2;b=2"], Some("a=1; b=2")),
             (&[b"a=1; sid=1; b=\xff"], Some("a=1")),
+            // White space to some: U+00A0, and it as Latin-1, a vertical tab, a unit separator.
+            (&[b"a=1; \xc2\xa0sid=1; \xa0sid=2; \x0bsid=3; sid\x1f=4; xsid=5"], Some("a=1; xsid=5")),
+            (&[b"sid=0; \xc2\xa0a=1"], Some("\u{a0}a=1")),
         ];
         for (lines, expected) in rows {
             let headers = lines.iter().map(|line| (&b"cookie"[..], *line)).collect();

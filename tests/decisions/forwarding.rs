@@ -35,6 +35,10 @@ fn credentials_stay_here() {
         (get("/keys").key(READER), ["", "", "", "/keys"]),
         (get("/keys?api_key=reader-secret&a"), ["", "", "", "/keys?a"]),
         (get("/keys").header("cookie", "key=\"reader-secret\""), ["", "", "", "/keys"]),
+        (
+            get("/keys").header("cookie", "key=reader-secret; a=1; \u{a0}key=x; key\u{b}=y"),
+            ["", "", "a=1", "/keys"],
+        ),
         // Other kinds of authorization are not ours to take.
         (get("/keys").key(READER).header("authorization", "Basic eA=="), ["Basic eA==", "", "", "/keys"]),
         // Credentials that the rule does not take, good or bad.

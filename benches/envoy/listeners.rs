@@ -1,0 +1,237 @@
+//! Envoy's configuration: one listener for each chain of filters, all else the same.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::{
+    credentials::{AUDIENCE, Credentials, ISSUER, api_key},
+    policies::{self, EMAIL_HEADER, KEY_HEADER, SUBJECT, SUBJECT_HEADER},
+    settings::Settings,
+};
+
+const TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http";
+const GOOGLE: &str = "type.googleapis.com/google.protobuf";
+
+/// Answers with what an upstream would have seen of these, each as `x-seen-{name}`.
+pub(crate) const ECHOED: [&str; 4] = [SUBJECT_HEADER, EMAIL_HEADER, "authorization", KEY_HEADER];
+/// Paths that begin so echo; every listener lets them through as it does the measured ones.
+pub(crate) const ECHO: &str = "/orders/echo";
+
+/// What runs in one Envoy; `listeners` names those that are needed.
+pub(crate) fn bootstrap(settings: &Settings, credentials: &Credentials, listeners: &[&str]) -> Value {
+    let listeners = listeners.iter().map(|name| listener(name, filters(name, settings, credentials)));
+    json!({
+        "node": {"id": "bench", "cluster": "bench"},
+        "admin": {"address": address()},
+        "static_resources": {"listeners": listeners.collect::<Value>()},
+    })
+}
+
+fn filters(name: &str, settings: &Settings, credentials: &Credentials) -> Vec<Value> {
+    let module = if name == "other" { settings.other.as_ref() } else { None }.unwrap_or(&settings.wasm);
+    let portcullis = |policy: &Value| wasm(module, name, policy, false);
+    let chain = || policies::chain(credentials);
+    match name {
+        "native" => vec![jwt_authn(credentials, false), rbac_by_role(), local_ratelimit()],
+        "native-cached" => vec![jwt_authn(credentials, true), rbac_by_role(), local_ratelimit()],
+        "native-jwt" => vec![jwt_authn(credentials, false)],
+        "native-key" => vec![api_key_auth(), rbac_by_subject(), local_ratelimit()],
+        "portcullis" | "other" => vec![portcullis(&chain())],
+        "portcullis-interlock" => vec![portcullis(&chain()), interlock()],
+        "portcullis-jwt" => vec![portcullis(&policies::token_only(credentials))],
+        "portcullis-pure" => vec![wasm(module, name, &policies::token_only(credentials), true)],
+        "portcullis-small" => vec![portcullis(&policies::sized(credentials, policies::SMALL))],
+        "portcullis-large" => vec![portcullis(&policies::sized(credentials, policies::LARGE))],
+        "noop" => vec![noop(settings)],
+        _ => vec![],
+    }
+}
+
+fn listener(name: &str, mut filters: Vec<Value>) -> Value {
+    filters.push(json!({"name": "router", "typed_config": {"@type": format!("{TYPE}.router.v3.Router")}}));
+    let answer = json!({"status": 200, "body": {"inline_string": "ok"}});
+    let echo: Vec<_> = ECHOED
+        .iter()
+        .map(|name| json!({"header": {"key": format!("x-seen-{name}"), "value": format!("%REQ({name})%")}}))
+        .collect();
+    json!({
+        "name": name,
+        "address": address(),
+        "filter_chains": [{"filters": [{
+            "name": "http",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "stat_prefix": name,
+                "use_remote_address": true,
+                "generate_request_id": false,
+                "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
+                    {"match": {"prefix": ECHO}, "direct_response": answer, "response_headers_to_add": echo},
+                    {"match": {"prefix": "/"}, "direct_response": answer},
+                ]}]},
+                "http_filters": filters,
+            },
+        }]}],
+    })
+}
+
+fn address() -> Value {
+    json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}})
+}
+
+fn jwt_authn(credentials: &Credentials, cached: bool) -> Value {
+    let mut provider = json!({
+        "issuer": ISSUER,
+        "audiences": [AUDIENCE],
+        "local_jwks": {"inline_string": credentials.jwks.to_string()},
+        "payload_in_metadata": "payload",
+        "claim_to_headers": [
+            {"claim_name": "sub", "header_name": SUBJECT_HEADER},
+            {"claim_name": "email", "header_name": EMAIL_HEADER},
+        ],
+    });
+    if cached {
+        provider["jwt_cache_config"] = json!({"jwt_cache_size": 1000});
+    }
+    json!({"name": "jwt_authn", "typed_config": {
+        "@type": format!("{TYPE}.jwt_authn.v3.JwtAuthentication"),
+        "providers": {"bench": provider},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "bench"}}],
+    }})
+}
+
+fn rbac(principal: Value) -> Value {
+    json!({"name": "rbac", "typed_config": {
+        "@type": format!("{TYPE}.rbac.v3.RBAC"),
+        "rules": {"action": "ALLOW", "policies": {"orders": {
+            "permissions": [{"and_rules": {"rules": [
+                {"url_path": {"path": {"prefix": "/orders"}}},
+                {"header": {"name": ":method", "string_match": {"exact": "GET"}}},
+            ]}}],
+            "principals": [principal],
+        }}},
+    }})
+}
+
+fn rbac_by_role() -> Value {
+    rbac(json!({"metadata": {
+        "filter": "envoy.filters.http.jwt_authn",
+        "path": [{"key": "payload"}, {"key": "roles"}],
+        "value": {"list_match": {"one_of": {"string_match": {"exact": "viewer"}}}},
+    }}))
+}
+
+fn rbac_by_subject() -> Value {
+    rbac(json!({"header": {"name": SUBJECT_HEADER, "string_match": {"exact": SUBJECT}}}))
+}
+
+fn local_ratelimit() -> Value {
+    let always = json!({"default_value": {"numerator": 100, "denominator": "HUNDRED"}});
+    json!({"name": "local_ratelimit", "typed_config": {
+        "@type": format!("{TYPE}.local_ratelimit.v3.LocalRateLimit"),
+        "stat_prefix": "bench",
+        "token_bucket": {"max_tokens": 1_000_000, "tokens_per_fill": 1_000_000, "fill_interval": "1s"},
+        "filter_enabled": always,
+        "filter_enforced": always,
+    }})
+}
+
+fn api_key_auth() -> Value {
+    json!({"name": "api_key_auth", "typed_config": {
+        "@type": format!("{TYPE}.api_key_auth.v3.ApiKeyAuth"),
+        "credentials": [{"key": api_key(0), "client": SUBJECT}],
+        "key_sources": [{"header": KEY_HEADER}],
+        "forwarding": {"header": SUBJECT_HEADER, "hide_credentials": true},
+    }})
+}
+
+/// The same as in every configuration in `envoy/`.
+fn interlock() -> Value {
+    json!({"name": "interlock", "typed_config": {
+        "@type": format!("{TYPE}.rbac.v3.RBAC"),
+        "rules": {"action": "ALLOW", "policies": {"decided": {
+            "permissions": [{"any": true}],
+            "principals": [{"filter_state": {"key": "wasm.portcullis", "string_match": {"exact": "allowed"}}}],
+        }}},
+    }})
+}
+
+/// Portcullis in a VM of its own, so that no listener shares memory or state with another.
+fn wasm(module: &Path, name: &str, policy: &Value, without_host_crypto: bool) -> Value {
+    let mut vm = json!({
+        "vm_id": name,
+        "runtime": "envoy.wasm.runtime.v8",
+        "code": {"local": {"filename": module}},
+    });
+    if without_host_crypto {
+        // Everything that the module imports but the call that verifies signatures.
+        let allowed: serde_json::Map<_, _> =
+            ALLOWED.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+        vm["capability_restriction_config"] = json!({"allowed_capabilities": allowed});
+    }
+    json!({"name": name, "typed_config": {
+        "@type": format!("{TYPE}.wasm.v3.Wasm"),
+        "config": {
+            "name": name,
+            "failure_policy": "FAIL_CLOSED",
+            "vm_config": vm,
+            "configuration": {"@type": format!("{GOOGLE}.StringValue"), "value": policy.to_string()},
+        },
+    }})
+}
+
+const ALLOWED: &[&str] = &[
+    "proxy_log",
+    "proxy_get_log_level",
+    "proxy_get_property",
+    "proxy_set_property",
+    "proxy_get_buffer_bytes",
+    "proxy_get_header_map_pairs",
+    "proxy_get_header_map_value",
+    "proxy_replace_header_map_value",
+    "proxy_remove_header_map_value",
+    "proxy_get_shared_data",
+    "proxy_set_shared_data",
+    "proxy_send_local_response",
+    "proxy_continue_stream",
+    "proxy_define_metric",
+    "proxy_increment_metric",
+    "proxy_record_metric",
+    "proxy_get_metric",
+    "proxy_set_effective_context",
+    "proxy_set_tick_period_milliseconds",
+    "proxy_http_call",
+    "proxy_done",
+    "clock_time_get",
+    "random_get",
+    "environ_get",
+    "environ_sizes_get",
+    "fd_write",
+    "proc_exit",
+    "proxy_on_memory_allocate",
+    "proxy_on_context_create",
+    "proxy_on_vm_start",
+    "proxy_on_configure",
+    "proxy_on_tick",
+    "proxy_on_request_headers",
+    "proxy_on_response_headers",
+    "proxy_on_http_call_response",
+    "proxy_on_done",
+    "proxy_on_log",
+    "proxy_on_delete",
+];
+
+fn noop(settings: &Settings) -> Value {
+    json!({"name": "noop", "typed_config": {
+        "@type": format!("{TYPE}.wasm.v3.Wasm"),
+        "config": {
+            "name": "noop",
+            "failure_policy": "FAIL_CLOSED",
+            "vm_config": {
+                "vm_id": "noop",
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": settings.noop}},
+            },
+        },
+    }})
+}

@@ -1,0 +1,99 @@
+//! What the filter costs beside Envoy's own filters that decide the same: `make bench`.
+//!
+//! One Envoy with one worker has a listener for each chain of filters. wrk drives one after the other, in several
+//! rounds, each in the opposite order of the one before; what counts is the processor time of the Envoy process for
+//! each request. Results go to `target/bench`: `bench.json` and `bench.svg`.
+//!
+//! `PORTCULLIS_OTHER_WASM` names another build of the module; then the two are compared, and nothing else.
+//! `BENCH_ROUNDS`, `BENCH_SECONDS` (of each round) and `BENCH_CASES` (names) make it shorter or longer.
+
+#![expect(
+    clippy::expect_used,
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "a benchmark on its own data"
+)]
+
+mod cases;
+mod credentials;
+mod footprint;
+mod gateway;
+mod listeners;
+mod load;
+mod plot;
+mod policies;
+mod report;
+mod settings;
+#[path = "../../examples/demo/signing.rs"]
+#[expect(dead_code, reason = "the demo uses more of it")]
+mod signing;
+
+use std::{collections::HashMap, fs, process::ExitCode};
+
+use cases::Subject;
+use credentials::Credentials;
+use gateway::Gateway;
+use load::{Loads, Round};
+use settings::Settings;
+
+/// Seconds of load before anything counts, for each subject: the engine compiles hot code anew.
+const WARM_UP: u32 = 1;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("bench: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let settings = Settings::from_env()?;
+    let cases = match settings.other {
+        Some(_) => cases::OTHER.iter().collect(),
+        None => cases::chosen(&settings.cases)?,
+    };
+    fs::create_dir_all(&settings.dir).map_err(|error| format!("{}: {error}", settings.dir.display()))?;
+    let credentials = Credentials::make(&settings.dir)?;
+    let loads = Loads::lay_out(&settings, &credentials)?;
+    let subjects = cases::subjects(&cases);
+
+    let footprint = footprint::measure(&settings, &credentials)?;
+    let mut listeners: Vec<&str> = subjects.iter().map(|(listener, _)| *listener).collect();
+    listeners.sort_unstable();
+    listeners.dedup();
+    let gateway = Gateway::start(&settings, &listeners::bootstrap(&settings, &credentials, &listeners))?;
+    for subject in &subjects {
+        loads.verify(&gateway, *subject)?;
+    }
+    // Native filters write nothing about what they refuse; here neither do we.
+    gateway.admin("POST", "/logging?wasm=error")?;
+    for subject in &subjects {
+        loads.run(&gateway, *subject, Some(WARM_UP))?;
+    }
+    let mut rounds: HashMap<Subject, Vec<Round>> = HashMap::new();
+    for round in 0..settings.rounds {
+        eprintln!("round {} of {}", round + 1, settings.rounds);
+        let forwards = subjects.iter();
+        let order: Vec<_> = if round % 2 == 0 { forwards.collect() } else { forwards.rev().collect() };
+        for subject in order {
+            rounds.entry(*subject).or_default().push(loads.run(&gateway, *subject, None)?);
+        }
+    }
+    drop(gateway);
+
+    let results = report::results(&cases, &rounds);
+    print!("{}{}", report::table(&results, &subjects, &rounds), footprint.text());
+    let write = |name: &str, text: String| {
+        let path = settings.dir.join(name);
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        println!("{}", path.display());
+        Ok::<_, String>(())
+    };
+    write("bench.json", format!("{:#}\n", report::to_json(&results)))?;
+    write("footprint.json", format!("{:#}\n", footprint.to_json()))?;
+    write("bench.svg", plot::svg(&results))
+}

@@ -1,0 +1,61 @@
+//! Requests as the host passes them on: nobody has a credential, so only the open rule may let one pass.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use portcullis::{
+    crypto::NoHostCrypto,
+    engine::{Around, Exchange, Gate, Step},
+    host::wire::parse_pairs,
+    policy::Policy,
+    request::RequestHead,
+    store::MemoryStore,
+    time::Timestamp,
+};
+
+const POLICY: &str = r#"{
+    "transport": {"requireTls": false},
+    "jwt": {"providers": [{"name": "a", "issuer": "a", "anyAudience": true, "algorithms": ["HS256"],
+        "symmetricKeys": [{"secret": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE"}],
+        "extractFrom": {"headers": [{"name": "authorization", "valuePrefix": "Bearer "}],
+                        "cookies": ["t"], "params": ["t"]}}]},
+    "apiKeys": {"extractFrom": {"headers": [{"name": "x-k"}], "cookies": ["k"], "params": ["k"]},
+        "keys": [{"id": "k",
+            "hash": "sha256:0000000000000000000000000000000000000000000000000000000000000000"}]},
+    "rateLimits": [{"name": "l", "key": [{"header": "x-t"}, "remoteAddress"], "before": "Authentication",
+        "limits": [{"requests": 1000000, "unit": "Second"}]}],
+    "rules": [
+        {"name": "open", "matches": [{"path": {"type": "Exact", "value": "/o"}}],
+         "authenticate": {"anonymous": true}},
+        {"name": "b", "matches": [{"path": {"type": "PathTemplate", "value": "/b/{x}"},
+            "queryParams": [{"name": "q", "type": "RegularExpression", "value": "a+"}]}],
+         "authenticate": {"anyOf": [{"jwt": "a"}, "apiKey"]}},
+        {"name": "rest", "authenticate": {"anyOf": [{"jwt": "a"}, "apiKey"]}}
+    ]
+}"#;
+
+thread_local! {
+    static GATE: Gate = Gate::new(Policy::compile(POLICY.as_bytes(), "fuzz").expect("good"), "fuzz");
+    static STORE: MemoryStore = MemoryStore::default();
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some(headers) = parse_pairs(bytes) else { return };
+    let head = RequestHead { headers, remote_address: Some([192, 0, 2, 1].into()), tls: true, ..RequestHead::default() };
+    GATE.with(|gate| {
+        STORE.with(|store| {
+            let around = Around {
+                now: Timestamp::from_secs(1_800_000_000),
+                store,
+                crypto: &NoHostCrypto,
+                may_wait: true,
+                random: &|| Some([7; 16]),
+            };
+            let verdict = Exchange::default().on_request(gate, &head, &around);
+            if let Step::Forward(changes) = &verdict.step {
+                let rule = changes.set.iter().find(|(name, _)| *name == "x-portcullis-rule");
+                assert_eq!(rule.map(|(_, text)| text.as_str()), Some("open"));
+            }
+        });
+    });
+});

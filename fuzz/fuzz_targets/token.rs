@@ -1,0 +1,12 @@
+//! Tokens, read but not believed.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use portcullis::jwt::CompactToken;
+
+fuzz_target!(|text: &str| {
+    if let Ok(token) = CompactToken::parse(text, 8192) {
+        assert_eq!(token.text(), text);
+    }
+});
