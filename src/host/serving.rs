@@ -23,8 +23,13 @@ use crate::{
 /// Only a module can set it, so Envoy's own rbac filter behind this one can refuse whatever lacks it.
 const INTERLOCK: (&str, &str) = ("portcullis", "allowed");
 
-/// Most requests that wait at once on one thread; beyond that they are refused instead.
-const MAX_WAITING: usize = 1000;
+/// Most requests that wait at once on one thread; beyond that they are refused instead. All of them meet their
+/// deadline within two seconds, see [`MAX_WOKEN`].
+const MAX_WAITING: usize = 256;
+/// Most requests that one call of the host answers or lets go on. Envoy carries these out when the call returns, each
+/// from within the one before (an answer calls the module, and what that call leaves to do comes first). Between 200
+/// and 350 of them exhaust the stack of V8, which ends the VM.
+const MAX_WOKEN: usize = 32;
 
 /// One configuration of the filter on one thread.
 pub(super) struct Serving {
@@ -35,6 +40,8 @@ pub(super) struct Serving {
     calls: RefCell<HashMap<u32, Pending>>,
     /// Requests that wait, by stream. What a stream that is gone left here is skipped.
     waiting: RefCell<HashMap<u32, Weak<RefCell<Exchange>>>>,
+    /// Those of them that are still to be decided again since [`Serving::wake`] was called.
+    to_wake: RefCell<Vec<(u32, Weak<RefCell<Exchange>>)>>,
 }
 
 struct Pending {
@@ -55,7 +62,14 @@ pub(super) enum Decided {
 impl Serving {
     pub(super) fn new(gate: Gate, stats: Stats) -> Self {
         let crypto = services::crypto();
-        Self { gate, stats, crypto, calls: RefCell::default(), waiting: RefCell::default() }
+        Self {
+            gate,
+            stats,
+            crypto,
+            calls: RefCell::default(),
+            waiting: RefCell::default(),
+            to_wake: RefCell::default(),
+        }
     }
 
     /// What the host has to offer now, to a request that may wait or to none.
@@ -99,7 +113,8 @@ impl Serving {
                 && abi::property("connection\0tls_version").is_some_and(|version| !version.is_empty()),
             peer_certificate: policy.needs_peer_certificate().then(peer_certificate).flatten(),
         };
-        let around = self.around(self.waiting.borrow().len() < MAX_WAITING);
+        let waiting = self.waiting.borrow().len().saturating_add(self.to_wake.borrow().len());
+        let around = self.around(waiting < MAX_WAITING);
         let verdict = exchange.borrow_mut().on_request(&self.gate, &head, &around);
         match (&verdict.record, verdict.reason) {
             (Some(record), Some(_)) => warn!("{record}"),
@@ -124,21 +139,33 @@ impl Serving {
         }
     }
 
-    /// Decides every waiting request again. Called whenever something that one may wait for could have happened,
-    /// and now and then, so that each meets its own deadline.
+    /// Decides every waiting request again, up to [`MAX_WOKEN`] that wait no longer; the next calls go on from
+    /// there. Called whenever something that one may wait for could have happened, and now and then, so that each
+    /// meets its own deadline.
     pub(super) fn wake(&self, caller: Option<u32>) {
-        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-        for (stream, exchange) in waiting {
+        if self.to_wake.borrow().is_empty() {
+            let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+            self.to_wake.borrow_mut().extend(waiting);
+        }
+        let mut woken = 0_usize;
+        while woken < MAX_WOKEN {
+            let Some((stream, exchange)) = self.to_wake.borrow_mut().pop() else {
+                self.gate.settled();
+                return;
+            };
             let Some(exchange) = exchange.upgrade() else { continue };
             // A stream that is gone has no context.
             if hostcalls::set_effective_context(stream).is_err() {
                 continue;
             }
-            if self.decide(stream, &exchange, caller) == Decided::Forward && abi::resume_request().is_err() {
+            let decided = self.decide(stream, &exchange, caller);
+            if decided != Decided::Wait {
+                woken = woken.saturating_add(1);
+            }
+            if decided == Decided::Forward && abi::resume_request().is_err() {
                 warn!("a request could not be resumed");
             }
         }
-        self.gate.settled();
     }
 
     /// Sends `calls`. `sender` is the stream on whose behalf the host calls us, if any.
