@@ -202,7 +202,8 @@ async fn rotation_under_load() {
     let idp = Idp::start().await;
     let gateway = Arc::new(before(&idp, json!({})).workers(2).start().await);
     let load = Arc::new(Load::default());
-    load.generations.lock().unwrap().push(Generation::new(idp.token("urn:api:es256").await));
+    let first = Generation::new(idp.token("urn:api:es256").await);
+    load.generations.lock().unwrap().push(first);
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         tasks.spawn(load.clone().send(gateway.clone(), task));
