@@ -132,6 +132,7 @@ fn round(gate: &Gate, sent: &[Sent]) -> f64 {
     let store = MemoryStore::default();
     let around = Around {
         may_wait: true,
+        reads_record: &|_| true,
         now: Timestamp::from_secs(1_800_000_000),
         store: &store,
         crypto: &NoHostCrypto,

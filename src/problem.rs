@@ -1,7 +1,5 @@
 //! Why a request was refused: one stable reason code each, and what the client is told (RFC 9457).
 
-use serde_json::json;
-
 /// The reason of a refusal. The client sees [`Reason::code`]; detail goes to the decision record alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
@@ -339,19 +337,11 @@ impl Reply {
         if status == 401 && challenges.api_key {
             headers.push(("www-authenticate", format!("ApiKey realm=\"{}\"", quoted(challenges.realm))));
         }
-        let body = json!({
-            "type": format!("urn:portcullis:reason:{code}"),
-            "title": title,
-            "status": status,
-            "reason": code,
-        });
-        Self {
-            status,
-            headers,
-            body: body.to_string(),
-            details: reason.code(),
-            grpc_status: reason.grpc_status(),
-        }
+        // Our own words, without a character that JSON would escape.
+        let body = format!(
+            "{{\"type\":\"urn:portcullis:reason:{code}\",\"title\":\"{title}\",\"status\":{status},\"reason\":\"{code}\"}}"
+        );
+        Self { status, headers, body, details: reason.code(), grpc_status: reason.grpc_status() }
     }
 
     /// A document of ours that anyone may read.
@@ -425,6 +415,11 @@ mod tests {
         codes.dedup();
         assert_eq!(codes.len(), Reason::ALL.len());
         assert!(Reason::ALL.iter().all(|reason| (400..600).contains(&reason.status())));
+        for reason in Reason::ALL {
+            let body = Reply::refusal(reason, Challenges::default()).body;
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(body["title"], reason.status_and_title().1);
+        }
     }
 
     #[test]

@@ -362,7 +362,7 @@ fn faults_of_every_kind_are_told_at_once() {
             &[
                 r#"jwt.providers[1].name: duplicate provider "corp"; jwt.providers[0] is the first"#,
                 "jwt.providers[1].audiences: required; a token for another service must not open this one (anyAudience: true waives it)",
-                "jwt.providers[1].jwks: required (or symmetricKeys): without keys nothing can be verified",
+                "jwt.providers[1].jwks: required (or discovery, or symmetricKeys, or introspection): without keys nothing can be verified",
                 r#"rules[0].rateLimits[0]: unknown limit "per-usr"; did you mean "per-user"?"#,
                 "jwt.providers[2].symmetricKeys[0].secret: shorter than 32 bytes (RFC 7518 section 3.2)",
                 r#"rules[4]: unreachable: every request it matches is taken by rule "health""#,

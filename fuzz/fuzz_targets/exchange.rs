@@ -49,6 +49,7 @@ fuzz_target!(|bytes: &[u8]| {
                 store,
                 crypto: &NoHostCrypto,
                 may_wait: true,
+                reads_record: &|_| true,
                 random: &|| Some([7; 16]),
             };
             let verdict = Exchange::default().on_request(gate, &head, &around);

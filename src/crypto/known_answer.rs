@@ -44,14 +44,14 @@ mod tests {
 
     #[test]
     fn only_a_host_that_tells_good_from_bad_is_used() {
-        let rows: [(&dyn HostCrypto, bool); 5] = [
+        let hosts: [(&dyn HostCrypto, bool); 5] = [
             (&RingHost, true),
             (&NoHostCrypto, false),
             (&Always(Some(true)), false),
             (&Always(Some(false)), false),
             (&Always(None), false),
         ];
-        for (host, expected) in rows {
+        for (host, expected) in hosts {
             assert_eq!(is_host_usable(host), expected);
         }
     }

@@ -97,6 +97,7 @@ fn ask(
         store,
         crypto: &NoHostCrypto,
         may_wait: true,
+        reads_record: &|_| true,
         random: &|| Some([9; 16]),
     };
     let mut exchange = Exchange::default();

@@ -38,6 +38,9 @@ pub struct Around<'a> {
     pub crypto: &'a dyn HostCrypto,
     /// Whether the request may be told to wait; false when too many do.
     pub may_wait: bool,
+    /// Whether anybody reads the decision record of a request that was refused (true) or allowed (false); without
+    /// a reader none is written.
+    pub reads_record: &'a dyn Fn(bool) -> bool,
     /// Unpredictable bytes; `None` when there are none to be had.
     pub random: &'a dyn Fn() -> Option<[u8; 16]>,
 }

@@ -109,7 +109,8 @@ impl Exchange {
         let mut trace = Trace::default();
         match self.decide(gate, head, around, &mut trace) {
             Ok(step) => Verdict {
-                record: gate.policy().log_allowed.then(|| trace.record(head, None)),
+                record: (gate.policy().log_allowed && (around.reads_record)(false))
+                    .then(|| trace.record(head, None)),
                 step,
                 reason: None,
                 evicted: trace.evicted,
@@ -118,7 +119,7 @@ impl Exchange {
                 Verdict { record: None, step: Step::Wait, reason: None, evicted: trace.evicted }
             }
             Err(Stop::Refuse(refusal)) => Verdict {
-                record: Some(trace.record(head, Some(refusal.reason))),
+                record: (around.reads_record)(true).then(|| trace.record(head, Some(refusal.reason))),
                 step: Step::Reply(refusal.reply),
                 reason: Some(refusal.reason),
                 evicted: trace.evicted,

@@ -6,6 +6,8 @@
 
 use std::ptr::null_mut;
 
+use proxy_wasm::types::LogLevel;
+
 /// proxy-wasm's `proxy_status_t`, as far as we tell them apart.
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
@@ -72,6 +74,7 @@ unsafe extern "C" {
         data: *mut *mut u8,
         size: *mut usize,
     ) -> u32;
+    fn proxy_get_log_level(level: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
     fn proxy_continue_stream(stream: u32) -> u32;
 }
@@ -211,6 +214,22 @@ pub(super) fn resume_request() -> Result<(), Failed> {
     const REQUEST: u32 = 0;
     // SAFETY: no memory is passed.
     done(unsafe { proxy_continue_stream(REQUEST) })
+}
+
+/// Whether the host keeps what is logged at `level`; yes, if it does not say.
+pub(super) fn logs(level: LogLevel) -> bool {
+    let mut least = 0;
+    // SAFETY: the pointer is valid for the call.
+    let status = unsafe { proxy_get_log_level(&mut least) };
+    let level = match level {
+        LogLevel::Trace => 0,
+        LogLevel::Debug => 1,
+        LogLevel::Info => 2,
+        LogLevel::Warn => 3,
+        LogLevel::Error => 4,
+        LogLevel::Critical => 5,
+    };
+    status != OK || least <= level
 }
 
 /// Adds to a counter. A lost count is not worth failing a request for.

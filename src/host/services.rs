@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::warn;
+use proxy_wasm::types::LogLevel;
 
 use super::abi;
 use crate::{
@@ -79,7 +80,13 @@ pub(super) fn crypto() -> &'static dyn HostCrypto {
 
 /// Everything that the engine asks for, now.
 pub(super) fn around(crypto: &'static dyn HostCrypto, may_wait: bool) -> Around<'static> {
-    Around { now: now(), store: &SharedData, crypto, may_wait, random: &random }
+    Around { now: now(), store: &SharedData, crypto, may_wait, reads_record: &reads_record, random: &random }
+}
+
+/// Whether the host keeps what is logged at the level of refusals, or of allowed requests. An operator may change
+/// that while we run.
+fn reads_record(refused: bool) -> bool {
+    abi::logs(if refused { LogLevel::Warn } else { LogLevel::Info })
 }
 
 /// The time of the host's wall clock.

@@ -101,6 +101,7 @@ impl World {
             store: &*self.store,
             crypto: &NoHostCrypto,
             may_wait: false,
+            reads_record: &|_| true,
             random: &|| self.random.get().then_some([7; 16]),
         })
     }

@@ -246,7 +246,8 @@ async fn rotation_under_load() {
     let idp = Idp::start().await;
     let gateway = Arc::new(before(&idp, json!({"waitTimeout": "1s"})).workers(2).start().await);
     let load = Arc::new(Load::default());
-    load.generations.lock().unwrap().push(Generation::new(idp.token("urn:api:es256").await));
+    let token = idp.token("urn:api:es256").await;
+    load.generations.lock().unwrap().push(Generation::new(token));
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let what = if task < TASKS - 2 { Sends::Current } else { Sends::Removed };

@@ -546,47 +546,64 @@ mod properties {
     use super::*;
     use proptest::prelude::*;
 
-    proptest! {
-        /// Whatever happens in whatever order: at most one fetch is under way while its lease lasts, and the
-        /// pauses between bogus kids' fetches are kept.
-        #[test]
-        fn never_two_at_once(steps in prop::collection::vec((0_usize..3, 0_u64..40, 0_u8..4, any::<u64>()), 1..60)) {
-            let store = MemoryStore::default();
-            let mut workers = [worker(), worker(), worker()];
-            let mut in_flight = [None; 3];
-            let mut secs = 0;
-            for (index, pause, action, random) in steps {
-                secs += pause;
-                let now = at(secs);
-                match action {
-                    0 | 1 => {
-                        if workers[index].tick(now, &store, random).is_some() {
-                            let others = in_flight.iter().flatten().filter(|start: &&u64| secs < **start + 10);
-                            prop_assert_eq!(others.count(), 0);
-                            in_flight[index] = Some(secs);
-                        }
-                    },
-                    2 => {
-                        workers[index].note_unknown_kid("new", now, &store);
-                    },
-                    _ => {
-                        let body = if random % 2 == 0 { first_set() } else { second_set() };
-                        let outcome = if random % 3 == 0 { Outcome::Failed } else { ok(&body) };
-                        let _ = workers[index].on_fetched(outcome, now, &store);
-                        in_flight[index] = None;
-                    },
-                }
-            }
-            // Let it settle: all end with the same keys.
-            for secs in secs + 700..secs + 720 {
-                for worker in &mut workers {
-                    if worker.tick(at(secs), &store, 0).is_some() {
-                        worker.on_fetched(ok(&second_set()), at(secs), &store).unwrap();
+    /// Which worker, how many seconds after the step before, what it does, and with which randomness.
+    type Step = (usize, u64, u8, u64);
+
+    /// At most one fetch is under way while its lease lasts, and all workers end with the same keys.
+    fn run(steps: &[Step]) -> Result<(), TestCaseError> {
+        let store = MemoryStore::default();
+        let mut workers = [worker(), worker(), worker()];
+        let mut in_flight = [None; 3];
+        let mut secs = 0;
+        for &(index, pause, action, random) in steps {
+            secs += pause;
+            let now = at(secs);
+            match action {
+                0 | 1 => {
+                    if workers[index].tick(now, &store, random).is_some() {
+                        let others = in_flight.iter().flatten().filter(|start: &&u64| secs < **start + 10);
+                        prop_assert_eq!(others.count(), 0);
+                        in_flight[index] = Some(secs);
                     }
                 }
+                2 => {
+                    workers[index].note_unknown_kid("new", now, &store);
+                }
+                _ => {
+                    let body = if random % 2 == 0 { first_set() } else { second_set() };
+                    let outcome = if random % 3 == 0 { Outcome::Failed } else { ok(&body) };
+                    let _ = workers[index].on_fetched(outcome, now, &store);
+                    in_flight[index] = None;
+                }
             }
-            let counts: Vec<usize> = workers.iter().map(|worker| usable(worker, at(secs + 720))).collect();
-            prop_assert_eq!(counts, [2, 2, 2]);
+        }
+        // Let it settle: after many failures the next fetch comes 1.5 times `cache_duration` later.
+        for secs in secs + 1000..secs + 1020 {
+            for worker in &mut workers {
+                if worker.tick(at(secs), &store, 0).is_some() {
+                    worker.on_fetched(ok(&second_set()), at(secs), &store).unwrap();
+                }
+            }
+        }
+        let counts: Vec<usize> = workers.iter().map(|worker| usable(worker, at(secs + 1020))).collect();
+        prop_assert_eq!(counts, [2, 2, 2]);
+        Ok(())
+    }
+
+    /// The longest pause that there is comes after ten failures in a row.
+    #[test]
+    fn settled_after_the_longest_pause() {
+        let (tick, fetched) = (|| (0, 40, 0, u64::MAX), |random| (0, 0, 3, random));
+        let failures = (0..60).flat_map(|_| [tick(), fetched(u64::MAX)]);
+        let steps: Vec<Step> =
+            [tick(), fetched(2), (0, 30, 2, 0), tick()].into_iter().chain(failures).collect();
+        (0..steps.len()).for_each(|len| run(&steps[..len]).unwrap());
+    }
+
+    proptest! {
+        #[test]
+        fn never_two_at_once(steps in prop::collection::vec((0_usize..3, 0_u64..40, 0_u8..4, any::<u64>()), 1..60)) {
+            run(&steps)?;
         }
     }
 }
