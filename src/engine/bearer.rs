@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{Around, Caller, Exchange, Gate, authenticate::Unverified, opaque, record::Trace};
 use crate::{
-    jwt::{CompactToken, JwtError, Provider, Validity},
+    jwt::{CompactToken, JwtError, KeySet, Provider, Validity},
     policy::Access,
     request::Location,
     time::Timestamp,
@@ -36,9 +36,13 @@ pub(super) fn verify(
                 .map(|verified| verified.caller());
         }
         Err(Failure::Token(error)) => return Err(trace.refused(&error, error.reason())),
-        Err(Failure::Keys { error, until }) => {
+        Err(Failure::Keys { error, provider }) => {
             let otherwise = error.reason();
             trace.detail = Some(error.to_string());
+            // Keys that were fetched since the request came do not change by waiting on.
+            let fetched_at = gate.keys_fetched_at(provider, around.now);
+            let final_word = fetched_at.is_some_and(|fetched_at| fetched_at >= exchange.began(around));
+            let until = gate.keys_may_come(provider, around.now).filter(|_| !final_word);
             return Err(until.map_or(otherwise.into(), |until| Unverified::Wait { until, otherwise }));
         }
     };
@@ -56,8 +60,8 @@ enum Failure {
     Token(JwtError),
     /// Only its issuer can tell what it is worth.
     NotVerifiable { provider: usize },
-    /// The keys for it are not there; they may come until then.
-    Keys { error: JwtError, until: Option<Timestamp> },
+    /// The keys for it are not there; they may come.
+    Keys { error: JwtError, provider: usize },
 }
 
 impl From<JwtError> for Failure {
@@ -122,19 +126,18 @@ fn verify_anew(
     // Cheap checks first: a token that would be refused anyway costs no signature check.
     provider.check_header(&token)?;
     let validity = provider.check_claims(token.claims(), around.now)?;
-    let signature = gate
-        .with_keys(index, around.now, |keys| provider.verify_signature(&token, keys, around.crypto))
-        .ok_or_else(|| Failure::Keys {
-            error: JwtError::KeysUnavailable,
-            until: gate.keys_may_come(index, around.now),
-        })?;
+    let verify = || {
+        let keys = |keys: &KeySet| provider.verify_signature(&token, keys, around.crypto);
+        gate.with_keys(index, around.now, keys).unwrap_or(Err(JwtError::KeysUnavailable))
+    };
+    let signature = match verify() {
+        Err(JwtError::UnknownKey { kid }) if gate.note_unknown_key(index, &kid, around) => verify(),
+        signature => signature,
+    };
     match signature {
         // A key that was published since the last fetch is as good as any other: its first token waits for it.
-        Err(error @ JwtError::UnknownKey { .. }) => {
-            let kid = token.kid().unwrap_or_default();
-            let until =
-                gate.note_unknown_key(index, kid, around).then(|| gate.keys_may_come(index, around.now));
-            return Err(Failure::Keys { error, until: until.flatten() });
+        Err(error @ (JwtError::UnknownKey { .. } | JwtError::KeysUnavailable)) => {
+            return Err(Failure::Keys { error, provider: index });
         }
         signature => signature?,
     }

@@ -236,7 +236,7 @@ impl Gate {
 
     /// A token named a key that its provider's set does not have: worth a fetch, within bounds.
     ///
-    /// Whether a set that comes soon may have it.
+    /// Whether another set is in use now than before, picked up over it.
     pub(super) fn note_unknown_key(&self, provider: usize, kid: &str, around: &Around<'_>) -> bool {
         let Some(Some(keys)) = self.remote.get(provider) else { return false };
         keys.borrow_mut().note_unknown_kid(kid, around.now, around.store)
@@ -245,6 +245,11 @@ impl Gate {
     /// Whether a verified principal was revoked meanwhile.
     pub(super) fn check_revoked(&self, principal: &Principal, now: Timestamp) -> Result<(), Revoked> {
         self.revocations.as_ref().map_or(Ok(()), |revocations| revocations.borrow().check(principal, now))
+    }
+
+    /// When the keys of a provider that are in use were fetched; `None` where there are none, or none are fetched.
+    pub(super) fn keys_fetched_at(&self, provider: usize, now: Timestamp) -> Option<Timestamp> {
+        self.remote.get(provider)?.as_ref()?.borrow().fetched_at(now)
     }
 
     /// Until when a request may wait for the keys of a provider; `None` where they will not come any sooner.

@@ -48,6 +48,8 @@ pub struct Exchange {
     ticket: Option<Ticket>,
     /// When waiting ends; `None`: it never waited.
     waits_until: Option<Timestamp>,
+    /// When it first wanted for keys.
+    began: Option<Timestamp>,
     /// Where the client stands with every limit that applied; empty where the answer does not say.
     rate_limits: Few<Status, 4>,
     /// The nonce for the client's next DPoP proof; `None`: it has a good one, or needs none.
@@ -187,6 +189,11 @@ impl Exchange {
         let subject = subject(head, &line, caller.as_deref(), &rule.name);
         self.limit(gate, &rule.limits, &subject, around, trace)?;
         Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, caller)))
+    }
+
+    /// When the request came, as far as waiting goes.
+    fn began(&mut self, around: &Around<'_>) -> Timestamp {
+        *self.began.get_or_insert(around.now)
     }
 
     /// A request waits once, until the first deadline it was given; then it is refused.

@@ -167,8 +167,10 @@ impl RemoteKeys {
     ///
     /// A fetch with several calls hands out the next one at the first tick after the outcome of the one before.
     pub fn tick(&mut self, now: Timestamp, store: &dyn SharedStore, random: u64) -> Option<Call> {
+        let stored = store.get(&self.schedule_key);
+        // After the schedule: a set is published before the schedule says so.
         self.pick_up(now, store);
-        let stored = store.get(&self.schedule_key).ok()?;
+        let stored = stored.ok()?;
         let schedule = self.plausible(stored.as_ref(), now);
         self.schedule = schedule;
         if self.fetching.as_ref().is_some_and(|fetching| !fetching.sent) {
@@ -243,13 +245,27 @@ impl RemoteKeys {
     /// A token with the provider's `iss` and otherwise good claims names a `kid` that no key has: brings the next
     /// fetch forward, to once in `min_refetch_interval` over all workers. While fetches fail, it changes nothing.
     ///
-    /// Whether a set that may have the key is due or under way: then it is worth [waiting](Self::may_come).
+    /// Whether there is another set now than before, which may have the key: what others published since the last
+    /// tick is picked up here, so that a key that one worker has found is known to all.
     pub fn note_unknown_kid(&mut self, kid: &str, now: Timestamp, store: &dyn SharedStore) -> bool {
+        let Ok(stored) = store.get(&self.schedule_key) else { return false };
+        let (schedule, generation) = (self.plausible(stored.as_ref(), now), self.generation);
+        // Small and read for each such token; the set, which can be large, only when something has happened to it.
+        if schedule != self.schedule {
+            self.schedule = schedule;
+            self.pick_up(now, store);
+        }
         if now >= self.quiet_until && !self.unknown_kids.is_quiet(kid, now) {
             self.quiet_until = now.saturating_add(UNKNOWN_KID_PAUSE);
-            self.bring_forward(kid, now, store);
+            self.bring_forward(kid, now, stored.as_ref(), store);
         }
-        self.may_come(now).is_some()
+        self.generation != generation
+    }
+
+    /// When the set in use was fetched; `None` where there is none to use.
+    pub fn fetched_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.keys(now)?;
+        self.current.as_ref().map(|current| current.fetched_at)
     }
 
     /// Until when a request that comes at `now` may wait for keys: `wait_timeout`, while a fetch is due or under
@@ -275,14 +291,20 @@ impl RemoteKeys {
         std::mem::take(&mut self.events)
     }
 
-    fn bring_forward(&mut self, kid: &str, now: Timestamp, store: &dyn SharedStore) {
-        let Ok(stored) = store.get(&self.schedule_key) else { return };
-        let mut schedule = self.plausible(stored.as_ref(), now);
+    /// `stored` is the schedule as it was just read.
+    fn bring_forward(
+        &mut self,
+        kid: &str,
+        now: Timestamp,
+        stored: Option<&Versioned>,
+        store: &dyn SharedStore,
+    ) {
+        let mut schedule = self.schedule;
         let wanted = now.max(schedule.not_before);
         if schedule.failures == 0 && wanted < schedule.due_at {
             schedule.due_at = wanted;
             // Whoever wrote in between either fetches or wants the same.
-            let _ = store.replace(&self.schedule_key, &schedule.encode(), expected(stored.as_ref()));
+            let _ = store.replace(&self.schedule_key, &schedule.encode(), expected(stored));
             self.unknown_kids.note(kid, wanted);
         }
         self.schedule = schedule;

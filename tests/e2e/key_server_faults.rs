@@ -79,7 +79,7 @@ async fn a_server_that_is_down() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_does_not_answer() {
-    outlives("slow", "no answer").await;
+    outlives("slow", "status 504").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
