@@ -11,10 +11,13 @@
     reason = "test code may panic"
 )]
 
+mod bindings;
+mod document;
 mod forwarding;
 mod limits;
 mod properties;
 mod reasons;
 mod remote_keys;
+mod revocation;
 mod secrets;
 mod world;
