@@ -44,8 +44,8 @@ pub struct Exchange {
     secure: bool,
     /// The throttle before authentication has charged it.
     throttled: bool,
-    /// The answer that it waits for.
-    ticket: Option<Ticket>,
+    /// The answer that it waits for, and the index of the provider that gives it.
+    ticket: Option<(usize, Ticket)>,
     /// When waiting ends; `None`: it never waited.
     waits_until: Option<Timestamp>,
     /// Where the client stands with every limit that applied; empty where the answer does not say.
@@ -186,6 +186,11 @@ impl Exchange {
         let subject = subject(head, &line, caller.as_deref(), &rule.name);
         self.limit(gate, &rule.limits, &subject, around, trace)?;
         Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, caller)))
+    }
+
+    /// Whether it may still be told to wait for something that is not under way yet.
+    fn may_wait(&self, around: &Around<'_>) -> bool {
+        around.may_wait && self.waits_until.is_none_or(|until| around.now < until)
     }
 
     /// A request waits once, until the first deadline it was given; then it is refused.
