@@ -124,7 +124,8 @@ fn a_new_policy_remembers_nothing() {
     let mut w = world(|_| {});
     let ask = w.bearer(Ask::get("/tokens"), |_| {});
     assert_eq!(w.reason(&ask), None);
-    let changes: [(fn(&mut Value), Reason); 3] = [
+    type Change = fn(&mut Value);
+    let changes: [(Change, Reason); 3] = [
         (|policy| policy["jwt"]["providers"][0]["audiences"] = json!(["other"]), Reason::TokenAudience),
         (
             |policy| policy["jwt"]["providers"][0]["jwks"]["inline"] = Issuer::new("c1").set(),
