@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{Around, Caller, Exchange, Gate, authenticate::Unverified, opaque, record::Trace};
 use crate::{
-    jwt::{CompactToken, JwtError, KeySet, Provider, Validity},
+    jwt::{CompactToken, JwtError, KeySet, Malformed, Provider, Validity},
     policy::Access,
     request::Location,
     time::Timestamp,
@@ -111,6 +111,13 @@ fn verify_anew(
     let asked = || accepting(gate, access, location).find(|(_, provider)| provider.introspects(false));
     let token = match (CompactToken::parse(text, sizes.max().unwrap_or(0)), asked()) {
         (Ok(token), _) => token,
+        // A JWT that nobody here could verify is no opaque token: who has keys is not asked what it is worth.
+        (
+            Err(error @ (JwtError::AlgorithmUnknown | JwtError::Malformed(Malformed::Extension))),
+            Some((_, provider)),
+        ) if provider.has_keys() => {
+            return Err(error.into());
+        }
         (Err(_), Some((provider, _))) => return Err(Failure::NotVerifiable { provider }),
         (Err(error), None) => return Err(error.into()),
     };

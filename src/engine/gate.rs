@@ -73,8 +73,9 @@ pub struct Gate {
     slot_secret: OnceCell<SlotSecret>,
     /// One place for each provider; `None` for those that are never asked about tokens.
     pub(super) introspectors: Vec<Option<RefCell<Introspector<Verified>>>>,
-    /// What issuers answered just now, for the requests that wait for it.
-    pub(super) answers: RefCell<HashMap<Ticket, Verdict<Verified>>>,
+    /// What issuers answered just now, for the requests that wait for it; by provider too, because each numbers its
+    /// tickets itself.
+    pub(super) answers: RefCell<HashMap<(usize, Ticket), Verdict<Verified>>>,
     /// `None`: nothing is revoked.
     revocations: Option<RefCell<Revocations>>,
     /// Calls that requests asked for.

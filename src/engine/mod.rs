@@ -44,8 +44,8 @@ pub struct Exchange {
     secure: bool,
     /// The throttle before authentication has charged it.
     throttled: bool,
-    /// The answer that it waits for.
-    ticket: Option<Ticket>,
+    /// The answer that it waits for, and the index of the provider that gives it.
+    ticket: Option<(usize, Ticket)>,
     /// When waiting ends; `None`: it never waited.
     waits_until: Option<Timestamp>,
     /// When it first wanted for keys.
@@ -194,6 +194,11 @@ impl Exchange {
     /// When the request came, as far as waiting goes.
     fn began(&mut self, around: &Around<'_>) -> Timestamp {
         *self.began.get_or_insert(around.now)
+    }
+
+    /// Whether it may still be told to wait for something that is not under way yet.
+    fn may_wait(&self, around: &Around<'_>) -> bool {
+        around.may_wait && self.waits_until.is_none_or(|until| around.now < until)
     }
 
     /// A request waits once, until the first deadline it was given; then it is refused.

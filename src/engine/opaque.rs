@@ -26,8 +26,8 @@ pub(super) fn ask(
 ) -> Result<Rc<Verified>, Unverified> {
     let unavailable = Unverified::Refused(Reason::IntrospectionUnavailable);
     // An answer is for whoever waited for it, also where nothing of it is kept.
-    let waited_for = exchange.ticket.take();
-    let answered = waited_for.and_then(|ticket| gate.answers.borrow().get(&ticket).cloned());
+    let waited_for = exchange.ticket.take().filter(|(asked, _)| *asked == provider);
+    let answered = waited_for.and_then(|waited_for| gate.answers.borrow().get(&waited_for).cloned());
     let verdict = match answered {
         Some(verdict) => verdict,
         None => {
@@ -37,7 +37,8 @@ pub(super) fn ask(
             match introspector.lookup(token, around.now) {
                 Lookup::Known(verdict) => verdict,
                 Lookup::InFlight(ticket) => return Err(wait(gate, exchange, provider, ticket, around)),
-                Lookup::Unknown if !around.may_wait => return Err(unavailable),
+                // Nobody would send the call, or hear its answer.
+                Lookup::Unknown if !exchange.may_wait(around) => return Err(unavailable),
                 Lookup::Unknown => match introspector.start(token, around.now, (around.random)()) {
                     Ok((ticket, call)) => {
                         gate.outbox.borrow_mut().push((Purpose::Introspection { provider, ticket }, call));
@@ -67,7 +68,7 @@ fn wait(
     ticket: Ticket,
     around: &Around<'_>,
 ) -> Unverified {
-    exchange.ticket = Some(ticket);
+    exchange.ticket = Some((provider, ticket));
     let spec =
         gate.policy().providers.get(provider).and_then(|provider| provider.spec().introspection.as_ref());
     let timeout = spec.map(|spec| spec.timeout).unwrap_or_default();
@@ -100,7 +101,7 @@ impl Gate {
             Verdict::Unavailable(error) => Some(format!("introspection of \"{}\": {error}", provider.name())),
             Verdict::Active(_) | Verdict::Refused(_) => None,
         };
-        self.answers.borrow_mut().insert(ticket, verdict);
+        self.answers.borrow_mut().insert((index, ticket), verdict);
         message.into_iter().collect()
     }
 

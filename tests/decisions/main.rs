@@ -11,10 +11,16 @@
     reason = "test code may panic"
 )]
 
+mod bindings;
+mod document;
 mod forwarding;
 mod limits;
+mod opaque;
 mod properties;
 mod reasons;
 mod remote_keys;
+mod revocation;
 mod secrets;
+mod token_cache;
+mod waiting;
 mod world;

@@ -1,5 +1,7 @@
 //! Every reason to refuse, each with its nearest request that passes, and which of several reasons is given.
 
+use std::rc::Rc;
+
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis::{
     problem::Reason,
@@ -7,7 +9,11 @@ use portcullis::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{Ask, Issuer, NOW, World, claims};
+use crate::{
+    bindings,
+    revocation::listed,
+    world::{Ask, Issuer, NOW, World, changed, claims},
+};
 
 struct NoStore;
 
@@ -30,6 +36,10 @@ fn role(name: &str) -> impl FnOnce(&mut Value) {
     set("roles", json!([name]))
 }
 
+fn signed_in(claims: &Value, acr: &str, at: u64) -> Value {
+    changed(claims.clone(), |claims| (claims["acr"], claims["auth_time"]) = (acr.into(), at.into()))
+}
+
 #[test]
 fn every_reason_and_the_nearest_request_that_passes() {
     use Reason::*;
@@ -46,6 +56,15 @@ fn every_reason_and_the_nearest_request_that_passes() {
     let no_exp = w.token(|claims| drop(claims.as_object_mut().unwrap().shift_remove("exp")));
     let forged = Issuer::new("c1").sign(&claims("https://idp.example"));
     let remote = w.remote.sign(&claims("https://remote.example"));
+    for (token, status, answer) in [
+        ("active", 200, json!({"active": true, "sub": "alice", "aud": "api", "exp": NOW + 60})),
+        ("inactive", 200, json!({"active": false, "sub": "alice", "aud": "api", "exp": NOW + 60})),
+        ("not-ours", 200, json!({"active": true, "sub": "alice", "aud": "other", "exp": NOW + 60})),
+        ("over", 200, json!({"active": true, "sub": "alice", "aud": "api", "exp": NOW - 60})),
+        ("failing", 500, json!({"active": true, "sub": "alice", "aud": "api", "exp": NOW + 60})),
+    ] {
+        w.issue(token, status, answer);
+    }
     let long = |len: usize| format!("/orders/{}", "a".repeat(len - 8));
     let rows: Vec<(Reason, Ask, Ask)> = vec![
         (AmbiguousPath, get("/orders/a%2Fb").key("reader-secret"), get("/orders/a%2Eb").key("reader-secret")),
@@ -136,11 +155,31 @@ fn every_reason_and_the_nearest_request_that_passes() {
             w.bearer(get("/own/j%C3%A9r%C3%B4me%20x"), set("sub", "jérôme x")),
         ),
         (
+            TokenRevoked,
+            w.bearer(get("/tokens"), set("jti", "revoked")),
+            w.bearer(get("/tokens"), set("jti", "Revoked")),
+        ),
+        (
+            InsufficientUserAuthentication,
+            w.bearer(get("/fresh"), |c| *c = signed_in(c, "phr", NOW - 301)),
+            w.bearer(get("/fresh"), |c| *c = signed_in(c, "phr", NOW - 300)),
+        ),
+        (
+            InsufficientUserAuthentication,
+            w.bearer(get("/fresh"), |c| *c = signed_in(c, "pwd", NOW)),
+            w.bearer(get("/fresh"), |c| *c = signed_in(c, "phr", NOW)),
+        ),
+        (TokenInactive, get("/opaque").token("inactive"), get("/opaque").token("active")),
+        (TokenAudience, get("/opaque").token("not-ours"), get("/opaque").token("active")),
+        (TokenExpired, get("/opaque").token("over"), get("/opaque").token("active")),
+        (IntrospectionUnavailable, get("/opaque").token("failing"), get("/opaque").token("active")),
+        (
             KeysUnavailable,
             get("/remote").header("authorization", &format!("Bearer {remote}")),
             good(get("/tokens")),
         ),
     ];
+    let rows: Vec<_> = rows.into_iter().chain(bindings::rows(&w)).collect();
     let mut seen: Vec<Reason> = Vec::new();
     for (n, (reason, refused, passes)) in rows.into_iter().enumerate() {
         // The throttle must not have its say here.
@@ -162,9 +201,15 @@ fn every_reason_and_the_nearest_request_that_passes() {
     assert_eq!(w.reason(&get("/health")), Some(StateUnavailable));
     w.random.set(true);
     assert_eq!(w.reason(&get("/health")), None);
-    w.store = Box::new(NoStore);
+    w.store = Rc::new(NoStore);
     assert_eq!(w.reason(&get("/health")), Some(StateUnavailable));
-    seen.extend([StateUnavailable, RateLimited, NoPolicy]);
+    // A list that is fetched: nothing passes without it.
+    let w = World::with(listed);
+    let ask = w.bearer(get("/tokens"), |_| {});
+    assert_eq!(w.reason(&ask), Some(RevocationUnavailable));
+    w.fetch_list(&json!({}));
+    assert_eq!(w.reason(&ask), None);
+    seen.extend([StateUnavailable, RevocationUnavailable, RateLimited, NoPolicy]);
     let unseen: Vec<_> = Reason::ALL.iter().filter(|reason| !seen.contains(reason)).collect();
     assert!(unseen.is_empty(), "{unseen:?}");
 }

@@ -6,20 +6,16 @@ use portcullis::{
     problem::Reason::{KeysUnavailable, TokenKey},
 };
 
-use crate::world::{Ask, Issuer, World, claims};
+use crate::world::{Ask, Issuer, World, claims, ok};
 
 impl World {
     /// What a tick asks for.
     fn calls(&self) -> Vec<Purpose> {
-        let calls = self.around(|around| self.gate.on_tick(around));
+        let calls = self.tick();
         for (_, call) in &calls {
             assert_eq!((call.cluster.as_str(), call.endpoint.path.as_str()), ("remote", "/jwks"));
         }
         calls.into_iter().map(|(purpose, _)| purpose).collect()
-    }
-
-    fn deliver(&self, purpose: Purpose, outcome: Outcome<'_>) -> Vec<String> {
-        self.around(|around| self.gate.on_answer(purpose, outcome, around))
     }
 
     /// Ticks every second until something is asked for, for `secs` at most.
@@ -29,10 +25,6 @@ impl World {
             self.calls().pop()
         })
     }
-}
-
-fn answer(body: &[u8]) -> Outcome<'_> {
-    Outcome::Answer { status: 200, headers: &[], body }
 }
 
 #[test]
@@ -53,10 +45,10 @@ fn keys_are_fetched_and_fetched_again_for_an_unknown_kid() {
     assert_eq!(w.deliver(purpose, Outcome::Failed).len(), 1);
     assert_eq!(w.reason(&old), Some(KeysUnavailable));
     let purpose = w.call_within(5).unwrap();
-    assert_eq!(w.deliver(purpose, answer(b"{}")).len(), 1);
+    assert_eq!(w.deliver(purpose, ok(b"{}")).len(), 1);
     assert_eq!(w.reason(&old), Some(KeysUnavailable));
     let purpose = w.call_within(10).unwrap();
-    assert_eq!(w.deliver(purpose, answer(w.remote.set().to_string().as_bytes())), [""; 0]);
+    assert_eq!(w.deliver(purpose, ok(w.remote.set().to_string().as_bytes())), [""; 0]);
     assert_eq!(w.reason(&old), None);
 
     // The issuer rotates: one fetch, however many tokens ask for it.
@@ -67,7 +59,7 @@ fn keys_are_fetched_and_fetched_again_for_an_unknown_kid() {
     assert_eq!((w.reason(&new), w.reason(&new)), (Some(TokenKey), Some(TokenKey)));
     let calls: Vec<_> = (0..5).flat_map(|_| w.calls()).collect();
     assert_eq!(calls.len(), 1);
-    assert_eq!(w.deliver(calls[0], answer(rotated.set().to_string().as_bytes())), [""; 0]);
+    assert_eq!(w.deliver(calls[0], ok(rotated.set().to_string().as_bytes())), [""; 0]);
     assert_eq!((w.reason(&new), w.reason(&old)), (None, Some(TokenKey)));
     // Made-up kids cannot make us fetch without end.
     let mut fetches = 0;
@@ -76,7 +68,7 @@ fn keys_are_fetched_and_fetched_again_for_an_unknown_kid() {
         assert_eq!(w.reason(&old), Some(TokenKey));
         for purpose in w.calls() {
             fetches += 1;
-            w.deliver(purpose, answer(rotated.set().to_string().as_bytes()));
+            w.deliver(purpose, ok(rotated.set().to_string().as_bytes()));
         }
     }
     assert!((1..=2).contains(&fetches), "{fetches}");

@@ -1,16 +1,20 @@
 //! A policy with a bit of everything, issuers that sign for it, and requests against it.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
     fmt,
     net::{IpAddr, Ipv4Addr},
+    rc::Rc,
 };
 
 use ct_codecs::{Base64UrlSafeNoPadding, Encoder};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis::{
+    call::{Call, Outcome},
+    certificate::PeerCertificate,
     crypto::{NoHostCrypto, sha256},
-    engine::{Around, Exchange, Gate, Step},
+    engine::{Around, Exchange, Gate, Purpose, Step},
     policy::Policy,
     problem::Reason,
     request::RequestHead,
@@ -23,9 +27,12 @@ use ring::{
 };
 use serde_json::{Value, json};
 
+use crate::document::document;
+
 pub(crate) const NOW: u64 = 1_800_000_000;
 
 /// A signing key and what is published of it.
+#[derive(Clone)]
 pub(crate) struct Issuer {
     key: EncodingKey,
     pub(crate) kid: &'static str,
@@ -58,17 +65,42 @@ impl Issuer {
         let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::ES256) };
         jsonwebtoken::encode(&header, claims, &self.key).unwrap()
     }
+
+    /// A DPoP proof (RFC 9449 section 4.2) for `token` at `path`.
+    pub(crate) fn prove(&self, token: &str, path: &str, id: &str, nonce: Option<&str>) -> String {
+        let jwk = serde_json::from_value(self.jwk.clone()).unwrap();
+        let header =
+            Header { typ: Some("dpop+jwt".to_owned()), jwk: Some(jwk), ..Header::new(Algorithm::ES256) };
+        let ath = Base64UrlSafeNoPadding::encode_to_string(sha256(token.as_bytes())).unwrap();
+        let mut claims = json!({"jti": id, "htm": "GET", "htu": format!("https://api.example{path}"),
+            "iat": NOW, "ath": ath});
+        if let Some(nonce) = nonce {
+            claims["nonce"] = nonce.into();
+        }
+        jsonwebtoken::encode(&header, &claims, &self.key).unwrap()
+    }
+
+    /// What binds a token to this key (RFC 7638, RFC 9449 section 6.1).
+    pub(crate) fn confirmation(&self) -> Value {
+        let (x, y) = (&self.jwk["x"], &self.jwk["y"]);
+        let members = format!(r#"{{"crv":"P-256","kty":"EC","x":{x},"y":{y}}}"#);
+        json!({"jkt": Base64UrlSafeNoPadding::encode_to_string(sha256(members.as_bytes())).unwrap()})
+    }
 }
 
 /// The policy, loaded, with everybody who can sign for it.
 pub(crate) struct World {
+    pub(crate) document: Value,
     pub(crate) gate: Gate,
     pub(crate) corp: Issuer,
     pub(crate) partner: Issuer,
     pub(crate) remote: Issuer,
-    pub(crate) store: Box<dyn SharedStore>,
+    pub(crate) store: Rc<dyn SharedStore>,
     pub(crate) now: Cell<u64>,
     pub(crate) random: Cell<bool>,
+    pub(crate) may_wait: Cell<bool>,
+    /// What issuers answer about tokens; of others they say that they are not active.
+    issued: RefCell<BTreeMap<String, (u16, Value)>>,
 }
 
 impl World {
@@ -84,13 +116,16 @@ impl World {
         let policy = Policy::compile(document.to_string().as_bytes(), "test");
         let policy = policy.unwrap_or_else(|faults| panic!("{faults:?}"));
         Self {
+            document,
             gate: Gate::new(policy, "test"),
             corp,
             partner,
             remote,
-            store: Box::new(MemoryStore::default()),
+            store: Rc::new(MemoryStore::default()),
             now: Cell::new(NOW),
             random: Cell::new(true),
+            may_wait: Cell::new(true),
+            issued: RefCell::default(),
         }
     }
 
@@ -100,30 +135,53 @@ impl World {
             now: Timestamp::from_secs(self.now.get()),
             store: &*self.store,
             crypto: &NoHostCrypto,
-            may_wait: false,
+            may_wait: self.may_wait.get(),
             reads_record: &|_| true,
             random: &|| self.random.get().then_some([7; 16]),
         })
     }
 
+    /// Decides a request; what is asked of issuers meanwhile is answered at once, other things that it waits for
+    /// do not come.
     pub(crate) fn ask(&self, ask: &Ask) -> Answer {
-        let head = ask.head();
-        let mut exchange = Exchange::default();
-        let mut answer = self.around(|around| {
-            let verdict = exchange.on_request(&self.gate, &head, around);
-            let debug = format!("{verdict:?} {head:?}");
-            let upstream = match &verdict.step {
-                Step::Forward(changes) => Ok(carried_out(&head, changes)),
-                Step::Reply(reply) => Err((**reply).clone()),
-                Step::Wait => panic!("told to wait where nobody may"),
-            };
-            assert_eq!(upstream.is_ok(), verdict.reason.is_none());
-            let (reason, record) = (verdict.reason, verdict.record);
-            Answer { reason, record, upstream, debug, response: Vec::new() }
-        });
-        let response = exchange.on_response(&self.gate).map(|(name, value)| (name, value.into_owned()));
-        answer.response = response.collect();
-        answer
+        let mut pending = Pending::new(ask);
+        let mut answer = pending.decide(self);
+        while answer.is_none() {
+            let calls = self.gate.take_calls();
+            let may_wait = self.may_wait.replace(!calls.is_empty());
+            for (purpose, call) in calls {
+                self.answer_call(purpose, &call);
+            }
+            answer = pending.decide(self);
+            self.may_wait.set(may_wait);
+            self.gate.settled();
+        }
+        answer.unwrap()
+    }
+
+    /// From now on issuers answer this about `token`.
+    pub(crate) fn issue(&self, token: &str, status: u16, answer: Value) {
+        self.issued.borrow_mut().insert(token.to_owned(), (status, answer));
+    }
+
+    /// Answers a call about a token as its issuer would.
+    pub(crate) fn answer_call(&self, purpose: Purpose, call: &Call) {
+        let unknown = (200, json!({"active": false}));
+        let (status, body) = self.issued.borrow().get(&asked_about(call)).cloned().unwrap_or(unknown);
+        self.deliver(purpose, Outcome::Answer { status, headers: &[], body: body.to_string().as_bytes() });
+    }
+
+    pub(crate) fn deliver(&self, purpose: Purpose, outcome: Outcome<'_>) -> Vec<String> {
+        self.around(|around| self.gate.on_answer(purpose, outcome, around))
+    }
+
+    /// What a tick asks for.
+    pub(crate) fn tick(&self) -> Vec<(Purpose, Call)> {
+        self.around(|around| self.gate.on_tick(around))
+    }
+
+    pub(crate) fn later(&self, secs: u64) {
+        self.now.set(self.now.get() + secs);
     }
 
     /// `None`: it is forwarded.
@@ -139,6 +197,60 @@ impl World {
     pub(crate) fn bearer(&self, ask: Ask, change: impl FnOnce(&mut Value)) -> Ask {
         ask.header("authorization", &format!("Bearer {}", self.token(change)))
     }
+}
+
+/// A request that may have to wait.
+pub(crate) struct Pending {
+    ask: Ask,
+    exchange: Exchange,
+}
+
+impl Pending {
+    pub(crate) fn new(ask: &Ask) -> Self {
+        Self { ask: ask.clone(), exchange: Exchange::default() }
+    }
+
+    /// `None`: it waits.
+    pub(crate) fn decide(&mut self, w: &World) -> Option<Answer> {
+        let head = self.ask.head();
+        let mut answer = w.around(|around| {
+            let verdict = self.exchange.on_request(&w.gate, &head, around);
+            let debug = format!("{verdict:?} {head:?}");
+            let upstream = match &verdict.step {
+                Step::Forward(changes) => Ok(carried_out(&head, changes)),
+                Step::Reply(reply) => Err((**reply).clone()),
+                Step::Wait => {
+                    assert!(verdict.record.is_none() && verdict.reason.is_none());
+                    return None;
+                }
+            };
+            assert_eq!(upstream.is_ok(), verdict.reason.is_none());
+            let (reason, record) = (verdict.reason, verdict.record);
+            Some(Answer { reason, record, upstream, debug, response: Vec::new() })
+        })?;
+        let response = self.exchange.on_response(&w.gate).map(|(name, value)| (name, value.into_owned()));
+        answer.response = response.collect();
+        Some(answer)
+    }
+
+    /// Why it is refused; `None`: it is forwarded.
+    pub(crate) fn reason(&mut self, w: &World) -> Option<Reason> {
+        self.decide(w).unwrap_or_else(|| panic!("still waits: {:?}", self.ask)).reason
+    }
+
+    pub(crate) fn waits(&mut self, w: &World) -> bool {
+        self.decide(w).is_none()
+    }
+}
+
+/// The token that a call asks about. Those of tests are not changed by the encoding of forms.
+pub(crate) fn asked_about(call: &Call) -> String {
+    let form = str::from_utf8(&call.body).unwrap();
+    form.split('&').find_map(|field| field.strip_prefix("token=")).unwrap().to_owned()
+}
+
+pub(crate) fn ok(body: &[u8]) -> Outcome<'_> {
+    Outcome::Answer { status: 200, headers: &[], body }
 }
 
 pub(crate) fn changed(mut value: Value, change: impl FnOnce(&mut Value)) -> Value {
@@ -200,6 +312,8 @@ pub(crate) struct Ask {
     pub(crate) headers: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) tls: bool,
     pub(crate) address: IpAddr,
+    /// The URI of the client's certificate.
+    pub(crate) certificate: Option<&'static str>,
 }
 
 impl fmt::Debug for Ask {
@@ -213,7 +327,8 @@ impl fmt::Debug for Ask {
 
 impl Ask {
     pub(crate) fn new(method: &str, target: &str) -> Self {
-        let bare = Self { headers: Vec::new(), tls: true, address: Ipv4Addr::new(192, 0, 2, 1).into() };
+        let address = Ipv4Addr::new(192, 0, 2, 1).into();
+        let bare = Self { headers: Vec::new(), tls: true, address, certificate: None };
         let bare = bare.header(":method", method).header(":path", target);
         bare.header(":authority", "api.example").header(":scheme", "https")
     }
@@ -236,6 +351,15 @@ impl Ask {
         self.header("x-api-key", key)
     }
 
+    pub(crate) fn token(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn certificate(mut self, uri: &'static str) -> Self {
+        self.certificate = Some(uri);
+        self
+    }
+
     pub(crate) fn plain(mut self) -> Self {
         self.tls = false;
         self
@@ -251,97 +375,11 @@ impl Ask {
             headers: self.headers.iter().map(|(name, value)| (&**name, &**value)).collect(),
             remote_address: Some(self.address),
             tls: self.tls,
-            peer_certificate: None,
+            peer_certificate: self.certificate.map(|uri| PeerCertificate {
+                digest: Some(sha256(uri.as_bytes())),
+                uri: Some(uri.to_owned()),
+                ..PeerCertificate::default()
+            }),
         }
     }
-}
-
-/// The hash of a key whose text is its id and `-secret`.
-fn hash(id: &str) -> String {
-    let digest = sha256(format!("{id}-secret").as_bytes());
-    format!("sha256:{}", ct_codecs::Hex::encode_to_string(digest).unwrap())
-}
-
-fn document(corp: &Issuer, partner: &Issuer) -> Value {
-    let rule = |name: &str, methods: &[&str], kind: &str, path: &str, more: Value| {
-        let mut rule = json!({"name": name,
-            "matches": [{"path": {"type": kind, "value": path}, "methods": methods}]});
-        rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        rule
-    };
-    let (read, any) = (&["GET", "HEAD"][..], &["GET", "HEAD", "POST", "DELETE"][..]);
-    let corp_only = json!({"anyOf": [{"jwt": "corp"}]});
-    let everybody = json!({"anyOf": [{"jwt": "corp"}, {"jwt": "partner"}, "apiKey"]});
-    let key = |id: &str, more: Value| {
-        let mut key = json!({"id": id, "hash": hash(id)});
-        key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        key
-    };
-    json!({
-        "realm": "test",
-        "transport": {"hsts": {"maxAge": "1h"}},
-        "jwt": {"providers": [
-            {"name": "corp", "issuer": "https://idp.example", "audiences": ["api"], "algorithms": ["ES256"],
-             "jwks": {"inline": corp.set()}, "maxLifetime": "1h",
-             "claims": {"roles": "roles", "tier": "tier"},
-             "claimToHeaders": [{"claim": "email", "header": "x-auth-email"},
-                                {"claim": "groups", "header": "x-auth-groups"}],
-             "extractFrom": {"headers": [{"name": "authorization", "valuePrefix": "Bearer "}],
-                             "cookies": ["session"], "params": ["access_token"]}},
-            {"name": "partner", "issuer": "https://partner.example", "anyAudience": true,
-             "algorithms": ["ES256"], "jwks": {"inline": partner.set()}, "forward": true,
-             "claims": {"roles": "roles"}, "extractFrom": {"headers": [{"name": "x-partner-token"}]}},
-            {"name": "remote", "issuer": "https://remote.example", "anyAudience": true,
-             "algorithms": ["ES256"], "jwks": {"uri": "https://remote.example/jwks", "cluster": "remote"}},
-        ]},
-        "apiKeys": {
-            "extractFrom": {"headers": [{"name": "x-api-key"}], "cookies": ["key"], "params": ["api_key"]},
-            "levels": {"Read": {"permissions": ["orders:read"]}, "Write": {"permissions": ["orders:*"]}},
-            "keys": [
-                key("reader", json!({"level": "Read", "scopes": ["reports:read"]})),
-                key("writer", json!({"level": "Write"})),
-                key("gold", json!({"level": "Read", "tier": "gold"})),
-                key("old", json!({"level": "Read", "client": "acme", "expiresAt": "2027-01-15T08:00:01Z"})),
-                key("new", json!({"level": "Read", "client": "acme", "notBefore": "2027-01-15T08:00:00Z"})),
-                key("expired", json!({"level": "Read", "expiresAt": "2027-01-15T08:00:00Z"})),
-                key("future", json!({"level": "Read", "notBefore": "2027-01-15T08:00:01Z"})),
-                key("disabled", json!({"level": "Read", "disabled": true})),
-            ],
-        },
-        "roles": [
-            {"name": "viewer", "permissions": ["orders:read"]},
-            {"name": "editor", "inherits": ["viewer"], "permissions": ["orders:write"]},
-            {"name": "admin", "inherits": ["editor"], "permissions": ["*"]},
-        ],
-        "rateLimits": [
-            {"name": "throttle", "key": ["remoteAddress"], "limits": [{"requests": 8, "unit": "Minute"}],
-             "before": "Authentication"},
-            {"name": "reads", "key": ["principal"], "methods": ["GET"],
-             "limits": [{"requests": 3, "unit": "Minute"}],
-             "tiers": [{"name": "gold", "limits": [{"requests": 5, "unit": "Minute"}]}]},
-            {"name": "tenants", "key": [{"header": "x-tenant"}], "limits": [{"requests": 2, "unit": "Hour"}]},
-        ],
-        "rules": [
-            rule("health", &["GET"], "Exact", "/health", json!({"authenticate": {"anonymous": true}})),
-            rule("closed", any, "PathPrefix", "/closed", json!({"action": "Deny"})),
-            rule("write", &["POST"], "Exact", "/orders",
-                json!({"authenticate": everybody, "authorize": {"permissions": ["orders:write"]}})),
-            rule("orders", read, "PathPrefix", "/orders",
-                json!({"authenticate": everybody, "authorize": {"permissions": ["orders:read"]}})),
-            rule("reports", read, "PathTemplate", "/reports/{name}",
-                json!({"authenticate": everybody, "authorize": {"scopes": ["reports:read"]}})),
-            rule("own", read, "PathTemplate", "/own/{user}",
-                json!({"authenticate": corp_only, "authorize": {"owner": {"pathVariable": "user"}}})),
-            rule("admin", any, "PathPrefix", "/admin",
-                json!({"authenticate": corp_only, "authorize": {"roles": ["admin"]}})),
-            rule("tokens", read, "Exact", "/tokens", json!({"authenticate": corp_only})),
-            rule("keys", read, "Exact", "/keys", json!({"authenticate": {"anyOf": ["apiKey"]}})),
-            rule("remote", read, "Exact", "/remote", json!({"authenticate": {"anyOf": [{"jwt": "remote"}]}})),
-            rule("limited", any, "Exact", "/limited",
-                json!({"authenticate": everybody, "rateLimits": ["reads"]})),
-            rule("both", any, "Exact", "/both",
-                json!({"authenticate": everybody, "rateLimits": ["reads", "tenants"]})),
-        ],
-        "decisionLog": {"allowed": true},
-    })
 }

@@ -1,0 +1,119 @@
+//! The policy of the [`World`](crate::world::World), as text.
+
+use ct_codecs::Encoder;
+use portcullis::crypto::sha256;
+use serde_json::{Value, json};
+
+use crate::world::Issuer;
+
+/// The hash of a key whose text is its id and `-secret`.
+fn hash(id: &str) -> String {
+    let digest = sha256(format!("{id}-secret").as_bytes());
+    format!("sha256:{}", ct_codecs::Hex::encode_to_string(digest).unwrap())
+}
+
+/// How to ask an issuer about tokens, over the cluster `as`.
+pub(crate) fn introspection(endpoint: &str) -> Value {
+    json!({"endpoint": endpoint, "cluster": "as", "clientId": "gateway", "clientSecret": "gateway-secret"})
+}
+
+pub(crate) fn document(corp: &Issuer, partner: &Issuer) -> Value {
+    let rule = |name: &str, methods: &[&str], kind: &str, path: &str, more: Value| {
+        let mut rule = json!({"name": name,
+            "matches": [{"path": {"type": kind, "value": path}, "methods": methods}]});
+        rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        rule
+    };
+    let (read, any) = (&["GET", "HEAD"][..], &["GET", "HEAD", "POST", "DELETE"][..]);
+    let corp_only = json!({"anyOf": [{"jwt": "corp"}]});
+    let everybody = json!({"anyOf": [{"jwt": "corp"}, {"jwt": "partner"}, "apiKey"]});
+    let key = |id: &str, more: Value| {
+        let mut key = json!({"id": id, "hash": hash(id)});
+        key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        key
+    };
+    json!({
+        "realm": "test",
+        "transport": {"hsts": {"maxAge": "1h"}},
+        "jwt": {"providers": [
+            {"name": "corp", "issuer": "https://idp.example", "audiences": ["api"], "algorithms": ["ES256"],
+             "jwks": {"inline": corp.set()}, "maxLifetime": "1h",
+             "claims": {"roles": "roles", "tier": "tier"},
+             "claimToHeaders": [{"claim": "email", "header": "x-auth-email"},
+                                {"claim": "groups", "header": "x-auth-groups"}],
+             "extractFrom": {"headers": [{"name": "authorization", "valuePrefix": "Bearer "}],
+                             "cookies": ["session"], "params": ["access_token"]}},
+            {"name": "partner", "issuer": "https://partner.example", "anyAudience": true,
+             "algorithms": ["ES256"], "jwks": {"inline": partner.set()}, "forward": true,
+             "claims": {"roles": "roles"}, "extractFrom": {"headers": [{"name": "x-partner-token"}]}},
+            {"name": "remote", "issuer": "https://remote.example", "anyAudience": true,
+             "algorithms": ["ES256"], "jwks": {"uri": "https://remote.example/jwks", "cluster": "remote"}},
+            // Knows its tokens itself.
+            {"name": "opaque", "issuer": "https://as.example", "audiences": ["api"],
+             "introspection": introspection("https://as.example/introspect")},
+            // Tokens of corp's keys that somebody must prove to hold.
+            {"name": "bound", "issuer": "https://bound.example", "anyAudience": true, "algorithms": ["ES256"],
+             "jwks": {"inline": corp.set()}, "dpop": {"mode": "Accepted"}},
+            {"name": "nonced", "issuer": "https://nonced.example", "anyAudience": true, "algorithms": ["ES256"],
+             "jwks": {"inline": corp.set()}, "dpop": {"mode": "Required", "nonce": {}}},
+        ]},
+        "clientCertificates": {"principals": [{"uri": "spiffe://td/ns/*"}]},
+        "revocation": {"tokens": {"jti": ["revoked"]}},
+        "apiKeys": {
+            "extractFrom": {"headers": [{"name": "x-api-key"}], "cookies": ["key"], "params": ["api_key"]},
+            "levels": {"Read": {"permissions": ["orders:read"]}, "Write": {"permissions": ["orders:*"]}},
+            "keys": [
+                key("reader", json!({"level": "Read", "scopes": ["reports:read"]})),
+                key("writer", json!({"level": "Write"})),
+                key("gold", json!({"level": "Read", "tier": "gold"})),
+                key("old", json!({"level": "Read", "client": "acme", "expiresAt": "2027-01-15T08:00:01Z"})),
+                key("new", json!({"level": "Read", "client": "acme", "notBefore": "2027-01-15T08:00:00Z"})),
+                key("expired", json!({"level": "Read", "expiresAt": "2027-01-15T08:00:00Z"})),
+                key("future", json!({"level": "Read", "notBefore": "2027-01-15T08:00:01Z"})),
+                key("disabled", json!({"level": "Read", "disabled": true})),
+            ],
+        },
+        "roles": [
+            {"name": "viewer", "permissions": ["orders:read"]},
+            {"name": "editor", "inherits": ["viewer"], "permissions": ["orders:write"]},
+            {"name": "admin", "inherits": ["editor"], "permissions": ["*"]},
+        ],
+        "rateLimits": [
+            {"name": "throttle", "key": ["remoteAddress"], "limits": [{"requests": 8, "unit": "Minute"}],
+             "before": "Authentication"},
+            {"name": "reads", "key": ["principal"], "methods": ["GET"],
+             "limits": [{"requests": 3, "unit": "Minute"}],
+             "tiers": [{"name": "gold", "limits": [{"requests": 5, "unit": "Minute"}]}]},
+            {"name": "tenants", "key": [{"header": "x-tenant"}], "limits": [{"requests": 2, "unit": "Hour"}]},
+        ],
+        "rules": [
+            rule("health", &["GET"], "Exact", "/health", json!({"authenticate": {"anonymous": true}})),
+            rule("closed", any, "PathPrefix", "/closed", json!({"action": "Deny"})),
+            rule("write", &["POST"], "Exact", "/orders",
+                json!({"authenticate": everybody, "authorize": {"permissions": ["orders:write"]}})),
+            rule("orders", read, "PathPrefix", "/orders",
+                json!({"authenticate": everybody, "authorize": {"permissions": ["orders:read"]}})),
+            rule("reports", read, "PathTemplate", "/reports/{name}",
+                json!({"authenticate": everybody, "authorize": {"scopes": ["reports:read"]}})),
+            rule("own", read, "PathTemplate", "/own/{user}",
+                json!({"authenticate": corp_only, "authorize": {"owner": {"pathVariable": "user"}}})),
+            rule("admin", any, "PathPrefix", "/admin",
+                json!({"authenticate": corp_only, "authorize": {"roles": ["admin"]}})),
+            rule("tokens", read, "Exact", "/tokens", json!({"authenticate": corp_only})),
+            rule("keys", read, "Exact", "/keys", json!({"authenticate": {"anyOf": ["apiKey"]}})),
+            rule("remote", read, "Exact", "/remote", json!({"authenticate": {"anyOf": [{"jwt": "remote"}]}})),
+            rule("opaque", read, "Exact", "/opaque", json!({"authenticate": {"anyOf": [{"jwt": "opaque"}]}})),
+            rule("bound", read, "Exact", "/bound", json!({"authenticate": {"anyOf": [{"jwt": "bound"}]}})),
+            rule("nonced", read, "Exact", "/nonced", json!({"authenticate": {"anyOf": [{"jwt": "nonced"}]}})),
+            rule("certificate", read, "Exact", "/certificate",
+                json!({"authenticate": {"anyOf": ["clientCertificate"]}})),
+            rule("fresh", read, "Exact", "/fresh",
+                json!({"authenticate": corp_only, "authorize": {"stepUp": {"acrValues": ["phr"], "maxAge": "5m"}}})),
+            rule("limited", any, "Exact", "/limited",
+                json!({"authenticate": everybody, "rateLimits": ["reads"]})),
+            rule("both", any, "Exact", "/both",
+                json!({"authenticate": everybody, "rateLimits": ["reads", "tenants"]})),
+        ],
+        "decisionLog": {"allowed": true},
+    })
+}

@@ -1,0 +1,160 @@
+//! Requests that wait: for what, for how long, and at what price.
+
+use portcullis::{
+    call::Outcome,
+    problem::Reason::{IntrospectionUnavailable, KeysUnavailable, RateLimited, TokenInactive, TokenKey},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    document::introspection,
+    world::{Ask, Issuer, NOW, Pending, World, claims, ok},
+};
+
+fn world(change: impl FnOnce(&mut Value)) -> World {
+    World::with(|policy| {
+        policy["rateLimits"][0]["limits"][0]["requests"] = 1000.into();
+        change(policy);
+    })
+}
+
+fn remote(issuer: &Issuer) -> Ask {
+    Ask::get("/remote").token(&issuer.sign(&claims("https://remote.example")))
+}
+
+fn waiting(w: &World, ask: &Ask) -> Pending {
+    let mut pending = Pending::new(ask);
+    assert!(pending.waits(w), "{ask:?}");
+    pending
+}
+
+#[test]
+fn the_first_requests_wait_for_the_keys() {
+    let w = world(|_| {});
+    // Before the first tick and after it.
+    let mut early = waiting(&w, &remote(&w.remote));
+    let (purpose, _) = w.tick().pop().unwrap();
+    let mut late = waiting(&w, &remote(&w.remote));
+    let mut forged = waiting(&w, &remote(&Issuer::new("r1")));
+    // Others do not wait for keys that are not theirs.
+    assert_eq!(Pending::new(&w.bearer(Ask::get("/tokens"), |_| {})).reason(&w), None);
+    assert!(early.waits(&w) && late.waits(&w));
+    assert_eq!(w.deliver(purpose, ok(w.remote.set().to_string().as_bytes())), [""; 0]);
+    assert_eq!((early.reason(&w), late.reason(&w)), (None, None));
+    assert_eq!(forged.reason(&w), Some(portcullis::problem::Reason::TokenSignature));
+}
+
+#[test]
+fn keys_that_will_not_come_any_sooner_are_not_waited_for() {
+    let w = world(|_| {});
+    let mut first = waiting(&w, &remote(&w.remote));
+    let (purpose, _) = w.tick().pop().unwrap();
+    w.deliver(purpose, Outcome::Failed);
+    let answer = first.decide(&w).unwrap();
+    assert_eq!(answer.reason, Some(KeysUnavailable));
+    // After a second and some jitter, in whole seconds.
+    assert_eq!(answer.reply("retry-after"), Some("2"));
+    assert_eq!(Pending::new(&remote(&w.remote)).reason(&w), Some(KeysUnavailable));
+}
+
+#[test]
+fn where_nobody_may_wait() {
+    let w = world(|_| {});
+    w.may_wait.set(false);
+    let answer = Pending::new(&remote(&w.remote)).decide(&w).unwrap();
+    assert_eq!(answer.reason, Some(KeysUnavailable));
+    assert_eq!(answer.upstream.as_ref().unwrap_err().status, 503);
+    assert!(answer.reply("retry-after").is_some());
+    // Nor by those that wait already, when there are too many.
+    w.may_wait.set(true);
+    let mut request = waiting(&w, &remote(&w.remote));
+    w.may_wait.set(false);
+    assert_eq!(request.reason(&w), Some(KeysUnavailable));
+    let none = world(|policy| policy["jwt"]["providers"][2]["jwks"]["waitTimeout"] = "0s".into());
+    assert_eq!(Pending::new(&remote(&none.remote)).reason(&none), Some(KeysUnavailable));
+}
+
+#[test]
+fn the_first_token_of_a_new_key_waits_for_it() {
+    let w = world(|_| {});
+    w.tick().into_iter().for_each(|(purpose, _)| {
+        w.deliver(purpose, ok(w.remote.set().to_string().as_bytes()));
+    });
+    w.later(60);
+    assert!(w.tick().is_empty());
+    let new = Issuer::new("r2");
+    let mut request = waiting(&w, &remote(&new));
+    // A made-up one waits as long: nobody can tell yet.
+    let mut made_up = waiting(&w, &remote(&Issuer::new("r3")));
+    let (purpose, _) = w.tick().pop().unwrap();
+    assert!(request.waits(&w));
+    let both = json!({"keys": [w.remote.jwk, new.jwk]});
+    assert_eq!(w.deliver(purpose, ok(both.to_string().as_bytes())), [""; 0]);
+    assert_eq!(request.reason(&w), None);
+    // Not in the new set, which was fetched just now: no reason to fetch again.
+    assert_eq!(made_up.reason(&w), Some(TokenKey));
+    assert_eq!(Pending::new(&remote(&Issuer::new("r4"))).reason(&w), Some(TokenKey));
+    assert!(w.tick().is_empty());
+}
+
+#[test]
+fn the_first_deadline_holds() {
+    let w = world(|_| {});
+    let mut request = waiting(&w, &remote(&w.remote));
+    for _ in 0..4 {
+        // Under way all the time.
+        w.tick();
+        let reason = request.decide(&w).map(|answer| answer.reason);
+        let expected = (w.now.get() >= NOW + 2).then_some(Some(KeysUnavailable));
+        assert_eq!(reason, expected, "{}", w.now.get() - NOW);
+        w.later(1);
+    }
+    // Two things to wait for, one after the other: no more time for it.
+    let w = world(|policy| {
+        let mut asked = introspection("https://remote.example/introspect");
+        asked["mode"] = "Always".into();
+        policy["jwt"]["providers"][2]["introspection"] = asked;
+    });
+    let mut request = waiting(&w, &remote(&w.remote));
+    let (purpose, _) = w.tick().pop().unwrap();
+    w.later(1);
+    w.deliver(purpose, ok(w.remote.set().to_string().as_bytes()));
+    assert!(request.waits(&w));
+    let mut second = waiting(&w, &remote(&w.remote));
+    let calls = w.gate.take_calls();
+    assert_eq!(calls.len(), 2, "signatures differ, so tokens do");
+    w.later(1);
+    assert_eq!(request.reason(&w), Some(IntrospectionUnavailable));
+    assert!(second.waits(&w), "it came later");
+    calls.iter().for_each(|(purpose, call)| w.answer_call(*purpose, call));
+    assert_eq!(second.reason(&w), Some(TokenInactive));
+}
+
+#[test]
+fn a_request_that_waits_is_charged_once() {
+    let w = World::with(|policy| {
+        policy["rateLimits"][0]["limits"][0]["requests"] = 2.into();
+        policy["rules"]
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .filter(|rule| rule["name"] == "opaque")
+            .for_each(|rule| rule["rateLimits"] = json!(["reads"]));
+    });
+    w.issue("good", 200, json!({"active": true, "sub": "alice", "aud": "api"}));
+    let ask = Ask::get("/opaque").token("good");
+    let mut request = waiting(&w, &ask);
+    let (purpose, call) = w.gate.take_calls().pop().unwrap();
+    // However often it is woken.
+    assert!((0..10).all(|_| request.waits(&w)));
+    w.answer_call(purpose, &call);
+    assert_eq!(request.reason(&w), None);
+    w.gate.settled();
+    assert_eq!(w.reason(&ask), None, "the second of two");
+    let answer = w.ask(&ask);
+    assert_eq!((answer.reason, answer.recorded("limit")), (Some(RateLimited), json!("throttle")));
+    // And to its rule's limit: two of three so far.
+    let elsewhere = |address: &str| w.ask(&ask.clone().from(address));
+    assert_eq!(elsewhere("10.0.0.1").reason, None);
+    assert_eq!(elsewhere("10.0.0.2").recorded("limit"), json!("reads"));
+}
