@@ -52,6 +52,7 @@ const QUERIES: [&str; 6] = [
     "",
     "?",
     "?api_key=reader-secret",
+    "??api_key=reader-secret",
     "?a=b&%61pi_key=reader-secret",
     "?access_token=TOKEN&x",
     "?a;b&&c=%zz",
