@@ -1,12 +1,15 @@
 //! No secret shows in a log, a stat, an answer, or at the upstream.
 
+use ct_codecs::{Base64, Encoder as _};
 use serde_json::{Value, json};
 
 use crate::harness::{
     gateway::{Wire, gateway},
+    idp::{AUDIENCE, Idp},
     issuer::{SECRET, token},
     now,
-    policy::{anyone, api_key, api_key_entry, provider, rule},
+    policy::{anyone, api_key, api_key_entry, provider, rule, with_token},
+    proof::Holder,
     request::get,
     signing::base64url,
 };
@@ -114,4 +117,74 @@ async fn no_secret_shows_anywhere() {
     assert!(
         gateway.log().contains("\"decision\":\"allow\"") && gateway.log().contains("\"decision\":\"deny\"")
     );
+}
+
+/// Opaque tokens, proofs, and the password by which the issuer is asked; while it answers, refuses and is down.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_shows_where_the_issuer_is_asked() {
+    let idp = Idp::start().await;
+    let introspection = |members| crate::introspection::introspection(&idp, members);
+    let policy = |introspection: Value| {
+        json!({
+            "jwt": {"providers": [{
+                "name": "test", "issuer": idp.issuer, "audiences": [AUDIENCE], "clockSkew": "5s",
+                "introspection": introspection, "dpop": {"mode": "Accepted", "nonce": {"lifetime": "1m"}},
+            }]},
+            "rules": [rule("closed", "Exact", "/closed", with_token())],
+            "decisionLog": {"allowed": true},
+            "defaultAction": "Deny",
+        })
+    };
+    let wrong = "not-the-password-of-the-gateway";
+    let right = gateway(&policy(introspection(json!({})))).jwks(idp.address).https_only().start().await;
+    let refused = gateway(&policy(introspection(json!({"clientSecret": wrong}))));
+    let refused = refused.jwks(idp.address).https_only().start().await;
+
+    let holder = Holder::generate();
+    let at_issuer = holder.proof("POST", &format!("{}/token", idp.issuer)).sign();
+    let bound = idp.token_bound_to_key("urn:api:opaque", &at_issuer).await;
+    let tokens = [idp.token("urn:api:opaque").await, bound, "never-issued-at-all".to_owned()];
+    let mut secrets: Vec<String> = tokens.to_vec();
+    for client in [("gateway", "gateway-secret"), ("gateway", wrong)] {
+        secrets.push(client.1.to_owned());
+        secrets.push(Base64::encode_to_string(format!("{}:{}", client.0, client.1)).unwrap());
+    }
+    let mut shown = vec![];
+    let mut statuses = vec![];
+    for mode in ["ok", "down"] {
+        idp.turns("introspection", mode).await;
+        for gateway in [&right, &refused] {
+            let mut nonce = String::new();
+            for token in &tokens {
+                for _ in 0..2 {
+                    let proof = holder.proof("GET", "https://localhost/closed").with(token);
+                    let proof = proof.claim("nonce", nonce.as_str()).sign();
+                    let proven = get("/closed").header("authorization", format!("DPoP {token}"));
+                    for request in [get("/closed").bearer(token), proven.header("dpop", &proof)] {
+                        let answer = gateway.send(&request).await;
+                        if let Some(next) = answer.header("dpop-nonce") {
+                            next.clone_into(&mut nonce);
+                        }
+                        statuses.push(answer.status);
+                        shown.push((format!("{mode} {request:?}"), format!("{answer:?}")));
+                    }
+                    secrets.extend(proof.rsplit('.').next().map(str::to_owned));
+                    secrets.push(proof);
+                }
+            }
+        }
+    }
+    for gateway in [&right, &refused] {
+        shown.push(("Envoy's log".to_owned(), gateway.log()));
+        for page in ["/stats", "/stats/prometheus", "/clusters", "/listeners"] {
+            shown.push((page.to_owned(), gateway.admin().text(page).await));
+        }
+    }
+    // This test has looked at something of each kind.
+    assert!([200, 401, 503].iter().all(|status| statuses.contains(status)), "{statuses:?}");
+    for (place, text) in &shown {
+        for secret in &secrets {
+            assert!(!text.contains(secret.as_str()), "`{secret}` shows in {place}: {text}");
+        }
+    }
 }

@@ -59,13 +59,35 @@ pub(crate) struct Options {
     pub(crate) trusted_hops: u32,
     /// Where the cluster `jwks` is.
     pub(crate) jwks: Option<SocketAddr>,
+    /// The cluster `jwks` speaks TLS.
+    pub(crate) secure_jwks: bool,
+    /// Where the cluster `revocations` is.
+    pub(crate) revocations: Option<SocketAddr>,
+    /// What the listener `https` asks clients for.
+    pub(crate) client_certificates: ClientCertificates,
+}
+
+/// What a listener asks clients for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientCertificates {
+    Ignored,
+    /// Verified where one is shown.
+    Optional,
+    Required,
 }
 
 /// The whole of `envoy.json`.
 pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
     let mut clusters = vec![cluster("upstream", upstream)];
-    clusters.extend(options.jwks.map(|address| cluster("jwks", address)));
-    let tls = json!({
+    clusters.extend(options.jwks.map(|address| {
+        let mut cluster = cluster("jwks", address);
+        if options.secure_jwks {
+            cluster["transport_socket"] = upstream_tls();
+        }
+        cluster
+    }));
+    clusters.extend(options.revocations.map(|address| cluster("revocations", address)));
+    let mut tls = json!({
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
             "@type": format!("{TYPE}.transport_sockets.tls.v3.DownstreamTlsContext"),
@@ -78,6 +100,13 @@ pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
             },
         },
     });
+    if options.client_certificates != ClientCertificates::Ignored {
+        let context = &mut tls["typed_config"];
+        context["require_client_certificate"] =
+            (options.client_certificates == ClientCertificates::Required).into();
+        context["common_tls_context"]["validation_context"] =
+            json!({"trusted_ca": {"filename": "clients-ca.pem"}});
+    }
     let mut listeners = vec![listener("https", options, Some(tls))];
     if !options.https_only {
         listeners.push(listener("http", options, None));
@@ -201,6 +230,18 @@ fn cluster(name: &str, endpoint: SocketAddr) -> Value {
             {"endpoint": {"address": address(endpoint)}},
         ]}]},
     })
+}
+
+fn upstream_tls() -> Value {
+    let context = json!({
+        "trusted_ca": {"filename": "server.pem"},
+        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "localhost"}}],
+    });
+    json!({"name": "envoy.transport_sockets.tls", "typed_config": {
+        "@type": format!("{TYPE}.transport_sockets.tls.v3.UpstreamTlsContext"),
+        "sni": "localhost",
+        "common_tls_context": {"validation_context": context},
+    }})
 }
 
 fn address(address: SocketAddr) -> Value {

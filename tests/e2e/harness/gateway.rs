@@ -1,14 +1,15 @@
 //! Envoy with the filter and a policy, and an upstream behind it.
 
-use std::{fs, net::SocketAddr, path::Path, process::ExitStatus};
+use std::{fs, net::SocketAddr, path::Path, process::ExitStatus, sync::Arc};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio_rustls::rustls::ClientConfig;
 
 use super::{
     admin::Admin,
     artifact, client,
-    envoy_config::{self, FailurePolicy, Form, Options},
+    envoy_config::{self, ClientCertificates, FailurePolicy, Form, Options},
     process::{self, Envoy},
     request::{Answer, Request},
     tls,
@@ -58,6 +59,9 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         https_only: false,
         trusted_hops: 0,
         jwks: None,
+        secure_jwks: false,
+        revocations: None,
+        client_certificates: ClientCertificates::Ignored,
     };
     Builder { options, workers: 1 }
 }
@@ -129,6 +133,23 @@ impl Builder {
         self
     }
 
+    /// The same, over TLS.
+    pub(crate) fn secure_jwks(mut self, address: SocketAddr) -> Self {
+        self.options.secure_jwks = true;
+        self.jwks(address)
+    }
+
+    pub(crate) fn revocations(mut self, address: SocketAddr) -> Self {
+        self.options.revocations = Some(address);
+        self
+    }
+
+    /// Of the authority [`tls::CLIENTS`].
+    pub(crate) fn client_certificates(mut self, asked: ClientCertificates) -> Self {
+        self.options.client_certificates = asked;
+        self
+    }
+
     pub(crate) async fn start(self) -> Gateway {
         match self.try_start().await {
             Ok(gateway) => gateway,
@@ -157,6 +178,9 @@ impl Builder {
         let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
         write("server.pem", &tls::IDENTITY.certificate);
         write("server-key.pem", &tls::IDENTITY.key);
+        if self.options.client_certificates != ClientCertificates::Ignored {
+            write("clients-ca.pem", &tls::CLIENTS.certificate);
+        }
         write("envoy.json", &envoy_config::bootstrap(&self.options, upstream).to_string());
         if self.options.watched {
             write("filter.json", &envoy_config::watched_filter(&self.options).to_string());
@@ -184,6 +208,21 @@ impl Gateway {
             }
         };
         answer.unwrap_or_else(|error| panic!("{wire:?} {request:?}: {error}"))
+    }
+
+    /// Over HTTP/1.1 as `client`; an error where Envoy does not let it connect.
+    pub(crate) async fn send_as(
+        &self,
+        client: Arc<ClientConfig>,
+        request: &Request,
+    ) -> std::io::Result<Answer> {
+        client::http1(client::tls(self.https, client).await?, request).await
+    }
+
+    /// Sends a request and goes away when `patience` is over.
+    pub(crate) async fn send_and_leave(&self, request: &Request, patience: std::time::Duration) {
+        let answer = tokio::time::timeout(patience, self.send(request)).await;
+        assert!(answer.is_err(), "an answer before the client left: {answer:?}");
     }
 
     /// Writes bytes that need not be HTTP and reads what comes back.

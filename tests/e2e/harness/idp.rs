@@ -5,6 +5,7 @@ use std::{
     fs::File,
     net::SocketAddr,
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -83,14 +84,31 @@ impl Idp {
 
     /// An access token by client credentials.
     pub(crate) async fn token(&self, resource: &str) -> String {
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", "m2m"),
-            ("client_secret", "m2m-secret"),
-            ("scope", "api:read"),
-            ("resource", resource),
-        ];
-        text(&self.tokens(&form).await, "access_token")
+        text(&self.tokens(&client_credentials("m2m", "m2m-secret", resource)).await, "access_token")
+    }
+
+    /// One that is bound to a key, of which `proof` shows possession to the token endpoint (RFC 9449 section 5).
+    pub(crate) async fn token_bound_to_key(&self, resource: &str, proof: &str) -> String {
+        let form = client_credentials("m2m", "m2m-secret", resource);
+        let answer = self.send(&posted("/token", &form).header("dpop", proof)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(answer["token_type"], "DPoP");
+        text(&answer, "access_token")
+    }
+
+    /// One that is bound to the certificate that `client` shows to the token endpoint (RFC 8705 section 3).
+    pub(crate) async fn token_bound_to_certificate(
+        &self,
+        resource: &str,
+        client: Arc<tokio_rustls::rustls::ClientConfig>,
+    ) -> String {
+        let form = client_credentials("m2m-mtls", "m2m-mtls-secret", resource);
+        let request = posted("/token", &form).authority(self.issuer.split_once("://").unwrap().1);
+        let stream = client::tls(self.address, client).await.unwrap();
+        let answer = client::http1(stream, &request).await.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        text(&serde_json::from_slice(&answer.body).unwrap(), "access_token")
     }
 
     /// The token endpoint's answer, which must be a good one.
@@ -158,12 +176,29 @@ impl Idp {
 
     /// What the key set's URL does from now on.
     pub(crate) async fn keys_are(&self, mode: &str) {
-        self.control("POST", &format!("/test/mode?jwks={mode}")).await;
+        self.turns("jwks", mode).await;
+    }
+
+    /// What becomes of `endpoint`, by its name in `server.mjs`, from now on.
+    pub(crate) async fn turns(&self, endpoint: &str, mode: &str) {
+        self.control("POST", &format!("/test/mode?{endpoint}={mode}")).await;
     }
 
     /// How often the key set was asked for.
     pub(crate) async fn fetches(&self) -> u64 {
-        self.control("GET", "/test/count").await["jwks"].as_u64().unwrap()
+        self.count("jwks").await
+    }
+
+    /// How often `endpoint` was asked.
+    pub(crate) async fn count(&self, endpoint: &str) -> u64 {
+        self.control("GET", "/test/count").await[endpoint].as_u64().unwrap()
+    }
+
+    /// Ends a token (RFC 7009).
+    pub(crate) async fn revoke(&self, token: &str) {
+        let client = [("client_id", "gateway"), ("client_secret", "gateway-secret"), ("token", token)];
+        let answer = self.send(&posted("/token/revocation", &client)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
     }
 
     async fn control(&self, method: &str, target: &str) -> Value {
@@ -221,6 +256,16 @@ pub(crate) fn with_kid(token: &str, kid: &str) -> String {
     let (_, rest) = token.split_once('.').unwrap();
     let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": kid}).to_string();
     format!("{}.{rest}", base64url(header.as_bytes()).unwrap())
+}
+
+fn client_credentials<'a>(id: &'a str, secret: &'a str, resource: &'a str) -> [(&'a str, &'a str); 5] {
+    [
+        ("grant_type", "client_credentials"),
+        ("client_id", id),
+        ("client_secret", secret),
+        ("scope", "api:read"),
+        ("resource", resource),
+    ]
 }
 
 fn posted(target: &str, pairs: &[(&str, &str)]) -> Request {

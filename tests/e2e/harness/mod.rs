@@ -9,7 +9,9 @@ pub(crate) mod issuer;
 pub(crate) mod key_server;
 pub(crate) mod policy;
 pub(crate) mod process;
+pub(crate) mod proof;
 pub(crate) mod request;
+pub(crate) mod revocations;
 #[path = "../../../examples/demo/signing.rs"]
 #[expect(dead_code, reason = "the demo uses more of it")]
 pub(crate) mod signing;

@@ -1,13 +1,17 @@
-//! One certificate for the tests' listeners and clients that trust it.
+//! One certificate for the tests' listeners, clients that trust it, and certificates of clients.
 
 use std::sync::{Arc, LazyLock};
 
-use rcgen::{CertificateParams, KeyPair};
+use ::ring::digest::{SHA256, digest};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use tokio_rustls::rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
+
+use super::signing::base64url;
 
 pub(crate) struct Identity {
     pub(crate) certificate: String,
@@ -20,6 +24,58 @@ pub(crate) static IDENTITY: LazyLock<Identity> = LazyLock::new(|| {
     let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
     Identity { certificate: certificate.pem(), key: key.serialize_pem() }
 });
+
+/// Signs the certificates of clients.
+pub(crate) static CLIENTS: LazyLock<Authority> = LazyLock::new(Authority::generate);
+/// An authority that nobody trusts.
+pub(crate) static STRANGERS: LazyLock<Authority> = LazyLock::new(Authority::generate);
+
+pub(crate) struct Authority {
+    pub(crate) certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn generate() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "clients of the tests");
+        let certificate = params.self_signed(&key).unwrap().pem();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    /// Another one each time, with the URI `name` if it looks like one, else the DNS name.
+    pub(crate) fn identity(&self, name: &str) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "a client");
+        let text = name.try_into().unwrap();
+        let name = if name.contains("://") { SanType::URI(text) } else { SanType::DnsName(text) };
+        params.subject_alt_names.push(name);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Identity { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+}
+
+impl Identity {
+    /// `x5t#S256` (RFC 8705 section 3.1).
+    pub(crate) fn thumbprint(&self) -> String {
+        let der = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
+        base64url(digest(&SHA256, &der).as_ref()).unwrap()
+    }
+}
+
+/// A client of our servers that shows `identity`, over HTTP/1.1.
+pub(crate) fn client_with(identity: &Identity) -> Arc<ClientConfig> {
+    let mut config = Arc::unwrap_or_clone(client(&IDENTITY.certificate, "http/1.1"));
+    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+    let key = ring::sign::any_supported_type(&key).unwrap();
+    let shown = CertifiedKey::new(vec![certificate], key);
+    config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(shown));
+    Arc::new(config)
+}
 
 /// A client that trusts the authority in `pem` and offers one protocol.
 pub(crate) fn client(pem: &str, protocol: &str) -> Arc<ClientConfig> {

@@ -3,8 +3,9 @@
 //
 //   POST /test/rotate[?alg=ES256]   new keys sign from now on (of one algorithm, or of all), the old stay published
 //   POST /test/retire               of each algorithm only the newest key stays published
-//   POST /test/mode?jwks=MODE       what the key set's URL does; MODES below; `discovery=MODE` likewise
-//   GET  /test/count                how often the key set and the discovery document were asked for
+//   POST /test/mode?jwks=MODE       what the key set's URL does; MODES below; `discovery=MODE`, `introspection=MODE`
+//                                   and, for the other place of the document (RFC 8414), `metadata=MODE` likewise
+//   GET  /test/count                how often each of these was asked for
 import http from 'node:http';
 import https from 'node:https';
 import { Provider } from 'oidc-provider';
@@ -109,7 +110,7 @@ const configuration = () => ({
   },
 });
 
-// Each answers a request for the key set or the discovery document in place of the provider.
+// Each answers a request for what can be told to misbehave in place of the provider.
 const MODES = {
   ok: undefined,
   404: (_, response) => response.writeHead(404).end('gone'),
@@ -127,9 +128,14 @@ const MODES = {
   issuer: (_, response) => response.writeHead(200, { 'content-type': 'application/json' })
     .end(JSON.stringify({ issuer: 'https://evil.test', jwks_uri: `${issuer}/jwks` })),
 };
-const counted = { '/jwks': 'jwks', '/.well-known/openid-configuration': 'discovery', '/.well-known/oauth-authorization-server': 'discovery' };
-const count = { jwks: 0, discovery: 0 };
-const mode = { jwks: 'ok', discovery: 'ok' };
+const counted = {
+  '/jwks': 'jwks',
+  '/.well-known/openid-configuration': 'discovery',
+  '/.well-known/oauth-authorization-server': 'metadata',
+  '/token/introspection': 'introspection',
+};
+const count = { jwks: 0, discovery: 0, metadata: 0, introspection: 0 };
+const mode = { jwks: 'ok', discovery: 'ok', metadata: 'ok', introspection: 'ok' };
 
 let issuer;
 let provider;

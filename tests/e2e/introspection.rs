@@ -1,0 +1,213 @@
+//! Opaque tokens of a real authorization server, which is asked about them.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::harness::{
+    gateway::{Builder, Gateway, gateway},
+    idp::{AUDIENCE, Idp, until},
+    policy::{anyone, merge, rule, with_token, with_token_and},
+    request::{Answer, get, post},
+};
+
+/// The endpoint is `https` in every policy; the cluster of these tests reaches it without.
+pub(crate) fn introspection(idp: &Idp, members: Value) -> Value {
+    let mut introspection = json!({
+        "endpoint": format!("https://{}/token/introspection", idp.address),
+        "cluster": "jwks",
+        "clientId": "gateway",
+        "clientSecret": "gateway-secret",
+        "cacheDuration": "1s",
+        "inactiveCacheDuration": "1s",
+    });
+    merge(&mut introspection, members);
+    introspection
+}
+
+fn before(idp: &Idp, members: Value) -> Builder {
+    let provider = json!({
+        "name": "test",
+        "issuer": idp.issuer,
+        "audiences": [AUDIENCE],
+        "clockSkew": "5s",
+        "claims": {"roles": "roles"},
+        "claimToHeaders": [{"claim": "tenant", "header": "x-tenant"}],
+        "introspection": introspection(idp, members),
+    });
+    with_provider(idp, &provider)
+}
+
+fn with_provider(idp: &Idp, provider: &Value) -> Builder {
+    let policy = json!({
+        "jwt": {"providers": [provider]},
+        "roles": [{"name": "service"}, {"name": "admin"}],
+        "rules": [
+            rule("open", "Exact", "/open", anyone()),
+            rule("closed", "Exact", "/closed", with_token()),
+            rule("read", "Exact", "/read", with_token_and(json!({"scopes": ["api:read"], "roles": ["service"]}))),
+            rule("admins", "Exact", "/admins", with_token_and(json!({"roles": ["admin"]}))),
+        ],
+        "defaultAction": "Deny",
+    });
+    gateway(&policy).jwks(idp.address).https_only()
+}
+
+async fn ask(gateway: &Gateway, token: &str) -> Answer {
+    gateway.send(&get("/closed").bearer(token)).await
+}
+
+async fn reason(gateway: &Gateway, token: &str) -> (u16, Option<String>) {
+    let answer = ask(gateway, token).await;
+    (answer.status, answer.reason())
+}
+
+fn refused(status: u16, reason: &str) -> (u16, Option<String>) {
+    (status, Some(reason.to_owned()))
+}
+
+fn is_sound(gateway: &Gateway) {
+    let log = gateway.log();
+    assert!(!log.contains("Wasm VM failed") && !log.contains("panicked"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn active_tokens_pass_until_they_are_revoked() {
+    let idp = Idp::start().await;
+    let gateway = before(&idp, json!({})).workers(2).start().await;
+    let token = idp.token("urn:api:opaque").await;
+    assert!(!token.contains('.'), "opaque");
+    // The whole request waits for the answer, with its body.
+    idp.turns("introspection", "late").await;
+    let started = Instant::now();
+    let answer = gateway.send(&post("/read").body("a body").bearer(&token)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(started.elapsed() >= Duration::from_millis(650), "{:?}", started.elapsed());
+    let seen = answer.seen();
+    assert_eq!(seen.body(), "a body");
+    assert_eq!(seen.header("x-portcullis-subject"), ["m2m"]);
+    assert_eq!(seen.header("x-portcullis-scopes"), ["api:read"]);
+    assert_eq!(seen.header("x-portcullis-roles"), ["service"]);
+    assert_eq!(seen.header("x-tenant"), ["t1"]);
+    assert!(seen.header("authorization").is_empty(), "the token itself goes no further");
+    idp.turns("introspection", "ok").await;
+    let answer = gateway.send(&get("/admins").bearer(&token)).await;
+    assert_eq!(answer.reason().as_deref(), Some("insufficient_role"));
+
+    idp.revoke(&token).await;
+    // `cacheDuration`, with room for a machine that is busy.
+    let inactive = refused(401, "token_inactive");
+    until(Duration::from_millis(2000), async || reason(&gateway, &token).await == inactive).await;
+    let answer = ask(&gateway, &token).await;
+    assert!(answer.header("www-authenticate").unwrap().contains("error=\"invalid_token\""), "{answer:?}");
+    assert_eq!(reason(&gateway, "never-issued-at-all").await, inactive);
+    assert_eq!(reason(&gateway, &idp.token("urn:api:opaque").await).await, (200, None));
+    is_sound(&gateway);
+}
+
+/// JWTs are verified with the keys, and only the others cost a question.
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_keys() {
+    let idp = Idp::start().await;
+    let mut provider = idp.provider(json!({}));
+    provider["introspection"] = introspection(&idp, json!({}));
+    let gateway = with_provider(&idp, &provider).start().await;
+    assert_eq!(reason(&gateway, &idp.token("urn:api:es256").await).await, (200, None));
+    assert_eq!(idp.count("introspection").await, 0);
+    assert_eq!(reason(&gateway, &idp.token("urn:api:opaque").await).await, (200, None));
+    assert_eq!(idp.count("introspection").await, 1);
+}
+
+/// Those who wait for one token share one call, on each worker; what is known is not asked again.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_call_for_all_who_wait() {
+    for workers in [1, 2] {
+        let idp = Idp::start().await;
+        let gateway = before(&idp, json!({"cacheDuration": "1m"})).workers(workers).start().await;
+        let token = idp.token("urn:api:opaque").await;
+        let mut connections = Vec::new();
+        // Envoy gives each new one to the worker that has the fewest.
+        for _ in 0..4 {
+            connections.push(gateway.http2().await);
+        }
+        idp.turns("introspection", "late").await;
+        for _ in 0..2 {
+            let mut asked = JoinSet::new();
+            for index in 0..100 {
+                let (mut connection, request) =
+                    (connections[index % 4].clone(), get("/closed").bearer(&token));
+                asked.spawn(async move { connection.send(&request).await.unwrap().status });
+            }
+            assert_eq!(asked.join_all().await, [200; 100], "{workers} workers");
+            assert_eq!(idp.count("introspection").await, u64::from(workers), "{workers} workers");
+        }
+        is_sound(&gateway);
+    }
+}
+
+/// The first asks on behalf of the others, and leaves before the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_takes_nobody_with_it() {
+    let idp = Idp::start().await;
+    let gateway = Arc::new(before(&idp, json!({})).start().await);
+    let token = idp.token("urn:api:opaque").await;
+    idp.turns("introspection", "late").await;
+    let leaver = {
+        let (gateway, request) = (gateway.clone(), get("/closed").bearer(&token));
+        tokio::spawn(async move { gateway.send_and_leave(&request, Duration::from_millis(400)).await })
+    };
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let started = Instant::now();
+    let mut asked = JoinSet::new();
+    for _ in 0..10 {
+        let (gateway, token) = (gateway.clone(), token.clone());
+        asked.spawn(async move { ask(&gateway, &token).await.status });
+    }
+    leaver.await.unwrap();
+    assert_eq!(asked.join_all().await, [200; 10]);
+    // The rest of the first call, a second one, and a while for the others to take notice.
+    assert!(started.elapsed() < Duration::from_millis(2500), "{:?}", started.elapsed());
+    assert_eq!(idp.count("introspection").await, 2);
+    is_sound(&gateway);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_cannot_be_asked() {
+    let idp = Idp::start().await;
+    let gateway = before(&idp, json!({"timeout": "300ms", "cacheDuration": "1m"})).start().await;
+    let known = idp.token("urn:api:opaque").await;
+    assert_eq!(reason(&gateway, &known).await, (200, None));
+    let unavailable = refused(503, "introspection_unavailable");
+    for (mode, said) in [
+        ("down", "introspection of \"test\": status 503"),
+        ("slow", "introspection of \"test\": status 504"),
+        ("404", "introspection of \"test\": status 404"),
+        ("garbage", "introspection of \"test\": "),
+        ("redirect", "introspection of \"test\": status 302"),
+        ("10mb", "introspection of \"test\": an answer longer than"),
+    ] {
+        idp.turns("introspection", mode).await;
+        let fresh = idp.token("urn:api:opaque").await;
+        let answer = ask(&gateway, &fresh).await;
+        assert_eq!((answer.status, answer.reason()), unavailable, "{mode}: {answer:?}");
+        assert_eq!(reason(&gateway, &known).await, (200, None), "{mode}");
+        assert_eq!(gateway.send(&get("/open")).await.status, 200, "{mode}");
+        assert!(gateway.log().contains(said), "{mode}: {}", gateway.log());
+        idp.turns("introspection", "ok").await;
+        until(Duration::from_secs(3), async || reason(&gateway, &fresh).await == (200, None)).await;
+    }
+
+    // A lost server is not asked for every request.
+    idp.turns("introspection", "down").await;
+    let before = idp.count("introspection").await;
+    for index in 0..100 {
+        assert_eq!(reason(&gateway, &format!("made-up-{index}")).await, unavailable);
+    }
+    let asked = idp.count("introspection").await - before;
+    assert!((3..=10).contains(&asked), "{asked}");
+    is_sound(&gateway);
+}
