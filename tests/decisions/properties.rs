@@ -48,7 +48,7 @@ const VALUES: [&str; 14] = [
     "api.example",
     "\u{e9}\0",
 ];
-const QUERIES: [&str; 6] = [
+const QUERIES: [&str; 7] = [
     "",
     "?",
     "?api_key=reader-secret",
