@@ -55,7 +55,7 @@ test: build faults-build $(TOOLS) $(IDP_TOOLS) chromium ## Unit tests, property 
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
 	PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$(FAULTS_WASM) \
 	PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) PORTCULLIS_COMPOSE_CHECK=$(CURDIR)/$(COMPOSE_CHECK) \
-	cargo test --lib --bins --examples --tests
+	cargo test --features cli --lib --tests
 
 # Wants an otherwise idle machine. Nothing here is judged by how long it takes.
 bench: build $(TOOLS) ## The filter's cost beside Envoy's own filters: BENCH_ROUNDS=9 BENCH_SECONDS=2 BENCH_CASES="api-key .."
@@ -71,7 +71,7 @@ bench: build $(TOOLS) ## The filter's cost beside Envoy's own filters: BENCH_ROU
 
 lint: wasm-target ## Formatting and clippy, natively and for the module
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --features cli -- -D warnings
 	cargo clippy --lib --target $(WASM_TARGET) -- -D warnings
 
 fuzz: ## Each fuzz target for FUZZ_SECONDS (60); needs a nightly compiler and `cargo install --locked cargo-fuzz`
