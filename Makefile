@@ -51,7 +51,7 @@ jwks: ## The demo issuer's public keys (JWK set)
 	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
 	@$(DEMO) jwks
 
-test: build faults-build $(TOOLS) $(IDP_TOOLS) chromium ## Unit tests, property tests, and the whole filter in a real Envoy
+test: build faults-build demo-tool $(TOOLS) $(IDP_TOOLS) chromium ## Unit tests, property tests, and the whole filter in a real Envoy
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
 	PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$(FAULTS_WASM) \
 	PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) PORTCULLIS_COMPOSE_CHECK=$(CURDIR)/$(COMPOSE_CHECK) \
