@@ -4,9 +4,9 @@ use std::{rc::Rc, sync::Arc};
 
 use hashbrown::HashTable;
 use serde_json::Map;
-use sha2::{Digest, Sha256};
 
 use crate::{
+    crypto::{constant_time_eq, sha256},
     identity::{Principal, PrincipalKind},
     problem::Reason,
     request::Location,
@@ -99,8 +99,8 @@ impl<C> ApiKeys<C> {
     /// The digest decides where to look, so the look-up tells an attacker nothing about stored keys; the
     /// digests themselves are compared in constant time.
     pub fn authenticate(&self, key: &[u8], now: Timestamp) -> Result<&Rc<C>, Refused<'_, C>> {
-        let digest: [u8; 32] = Sha256::digest(key).into();
-        let found = self.table.find(bucket(&digest), |entry| same(&entry.digest, &digest));
+        let digest = sha256(key);
+        let found = self.table.find(bucket(&digest), |entry| constant_time_eq(&entry.digest, &digest));
         let refused = |reason| Err(Refused { reason, caller: found.map(|entry| &entry.caller) });
         match found {
             None => refused(Reason::ApiKeyUnknown),
@@ -146,10 +146,6 @@ fn bucket(digest: &[u8; 32]) -> u64 {
     digest.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
-    std::hint::black_box(a.iter().zip(b).fold(0_u8, |differs, (a, b)| differs | (a ^ b))) == 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +154,7 @@ mod tests {
         ApiKeySpec {
             id: id.to_owned(),
             client: "acme".to_owned(),
-            digest: Sha256::digest(text).into(),
+            digest: sha256(text.as_bytes()),
             level: Some(Level::Read),
             scopes: vec![],
             roles: vec![],

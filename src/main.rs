@@ -6,8 +6,7 @@ use std::{
 };
 
 use ct_codecs::{Base64UrlSafeNoPadding, Encoder, Hex};
-use portcullis::policy::Policy;
-use sha2::{Digest, Sha256};
+use portcullis::{crypto::sha256, policy::Policy};
 
 const USAGE: &str = "usage:
   portcullis check FILE   compile a policy document (JSON; `-` reads standard input) and report every fault
@@ -56,6 +55,6 @@ fn new_key() -> Result<String, String> {
     getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
     let text = |error: ct_codecs::Error| error.to_string();
     let key = format!("pk_{}", Base64UrlSafeNoPadding::encode_to_string(bytes).map_err(text)?);
-    let hash = Hex::encode_to_string(Sha256::digest(&key)).map_err(text)?;
+    let hash = Hex::encode_to_string(sha256(key.as_bytes())).map_err(text)?;
     Ok(format!("key:  {key}\nhash: sha256:{hash}"))
 }

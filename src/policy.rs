@@ -83,6 +83,15 @@ pub(crate) struct Access {
     pub(crate) requirement: Option<Requirement>,
 }
 
+/// What the features made of their sections.
+struct Parts {
+    router: Router,
+    providers: Vec<Provider>,
+    limiter: Limiter,
+    vocabulary: Vocabulary,
+    metadata: Option<ResourceMetadata>,
+}
+
 impl Policy {
     /// Reads and compiles a document. All or nothing: one fault and there is no policy.
     ///
@@ -123,22 +132,16 @@ impl Policy {
         faults.dedup();
         match (router, limiter, vocabulary) {
             (Some(router), Some(limiter), Some(vocabulary)) if faults.is_empty() => {
-                let mut policy = Self::assemble(document, router, providers, limiter, vocabulary)?;
-                policy.resource_metadata = metadata;
-                Ok(policy)
+                let parts = Parts { router, providers, limiter, vocabulary, metadata };
+                Self::assemble(document, parts)
             }
             _ if faults.is_empty() => Err(vec![Fault::new("", "the policy cannot be compiled")]),
             _ => Err(faults),
         }
     }
 
-    fn assemble(
-        document: Document,
-        router: Router,
-        providers: Vec<Provider>,
-        limiter: Limiter,
-        vocabulary: Vocabulary,
-    ) -> Result<Self, Vec<Fault>> {
+    fn assemble(document: Document, parts: Parts) -> Result<Self, Vec<Fault>> {
+        let Parts { router, providers, limiter, vocabulary, metadata } = parts;
         let rules: Result<Vec<_>, _> = document
             .rules
             .iter()
@@ -187,7 +190,7 @@ impl Policy {
             identity_headers: document.identity_headers,
             owned_headers,
             credential_locations,
-            resource_metadata: None,
+            resource_metadata: metadata,
             log_allowed: document.log_allowed,
             rate_limit_headers_always: document.rate_limit_headers_always,
         })

@@ -276,6 +276,8 @@ impl Reason {
     }
 }
 
+const RETRY_AFTER: &str = "retry-after";
+
 /// A complete answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -325,6 +327,10 @@ impl Reply {
         let (status, title) = reason.status_and_title();
         let code = reason.public_code();
         let mut headers = vec![("content-type", "application/problem+json".to_owned())];
+        if status == 503 {
+            // RFC 9110 section 10.2.3; whoever knows better says so by [`Reply::set_retry_after`].
+            headers.push((RETRY_AFTER, "1".to_owned()));
+        }
         let wants_challenge = status == 401 || reason.token_error().is_some();
         if wants_challenge && challenges.bearer {
             headers.push(("www-authenticate", challenges.token_challenge("Bearer", reason, title)));
@@ -356,6 +362,12 @@ impl Reply {
             details: "resource_metadata",
             grpc_status: 0,
         }
+    }
+
+    /// Says when to come back, in seconds.
+    pub fn set_retry_after(&mut self, seconds: u64) {
+        self.headers.retain(|(name, _)| *name != RETRY_AFTER);
+        self.headers.push((RETRY_AFTER, seconds.to_string()));
     }
 
     /// A permanent redirect that keeps the method (RFC 9110 section 15.4.9).
@@ -524,5 +536,20 @@ mod tests {
         assert_eq!(body(Reason::ApiKeyUnknown), body(Reason::ApiKeyDisabled));
         assert_eq!(body(Reason::ApiKeyUnknown), body(Reason::ApiKeyNotYetValid));
         assert_ne!(body(Reason::ApiKeyUnknown), body(Reason::ApiKeyExpired));
+    }
+
+    #[test]
+    fn whatever_is_not_the_request_s_fault_says_when_to_come_back() {
+        for reason in Reason::ALL {
+            let mut reply = Reply::refusal(reason, Challenges::default());
+            let waits = |reply: &Reply| {
+                let values = reply.headers.iter().filter(|(name, _)| *name == "retry-after");
+                values.map(|(_, value)| value.clone()).collect::<Vec<_>>()
+            };
+            let expected = if reason.status() == 503 { vec!["1".to_owned()] } else { vec![] };
+            assert_eq!(waits(&reply), expected, "{reason:?}");
+            reply.set_retry_after(7);
+            assert_eq!(waits(&reply), ["7"]);
+        }
     }
 }

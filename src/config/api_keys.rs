@@ -6,6 +6,7 @@ use super::{
     extract_from::extract_from,
     names::Definitions,
     reader::{Faults, Node, Object, Path},
+    roles,
     scalar::{boolean, choice, granted_permission, label, name, scope, timestamp, unique},
 };
 use crate::{
@@ -114,14 +115,7 @@ fn key(node: Node<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<ApiKey
             Some(level)
         });
         let scopes = o.optional("scopes", |n| unique(n, "no scopes; leave the field out", scope));
-        let roles = o.optional("roles", |n| {
-            unique(n, "no roles; leave the field out", |n| {
-                let (path, faults) = (n.path, n.faults);
-                let role = label(n)?;
-                defs.roles.resolve(&role, &path, faults)?;
-                Some(role)
-            })
-        });
+        let roles = o.optional("roles", |n| roles::held(n, defs));
         let tier = o.optional("tier", label);
         let not_before = o.optional("notBefore", timestamp);
         let expires_at = o.optional("expiresAt", timestamp);

@@ -3,6 +3,7 @@
 use super::{
     names::Definitions,
     reader::{Node, quoted},
+    roles,
     scalar::{integer, label, scope, text, unique},
 };
 use crate::certificate::{CertificatePrincipalSpec, ClientCertificatesSpec, NamePattern};
@@ -34,14 +35,7 @@ fn principal(node: Node<'_>, defs: &Definitions) -> Option<CertificatePrincipalS
             return o.fault("give one of uri, dns and subject");
         }
         let scopes = o.optional("scopes", |n| unique(n, "no scopes; leave the field out", scope));
-        let roles = o.optional("roles", |n| {
-            unique(n, "no roles; leave the field out", |n| {
-                let (path, faults) = (n.path, n.faults);
-                let role = label(n)?;
-                defs.roles.resolve(&role, &path, faults)?;
-                Some(role)
-            })
-        });
+        let roles = o.optional("roles", |n| roles::held(n, defs));
         let tier = o.optional("tier", label);
         Some(CertificatePrincipalSpec {
             name: uri.or(dns).or(subject)?,

@@ -50,3 +50,13 @@ fn role(
         Some(RoleSpec { name: name?, inherits, permissions })
     })
 }
+
+/// The roles that a key or a certificate holds; each must be defined.
+pub(super) fn held(node: Node<'_>, defs: &Definitions) -> Option<Vec<String>> {
+    unique(node, "no roles; leave the field out", |n| {
+        let (path, faults) = (n.path, n.faults);
+        let role = label(n)?;
+        defs.roles.resolve(&role, &path, faults)?;
+        Some(role)
+    })
+}

@@ -52,6 +52,11 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+/// 16 hex digits of the SHA-256 of `bytes`: a short name for something configured, in keys of the shared store.
+pub fn short_digest(bytes: &[u8]) -> String {
+    sha256(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Whether `a` equals `b`, in a time that depends on their lengths only.
 pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && ct_codecs::verify(a, b)

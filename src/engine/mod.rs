@@ -18,7 +18,7 @@ pub use caller::Caller;
 pub use gate::{Around, Gate, Purpose};
 pub use step::{Changes, Step, Text, Verdict};
 
-use std::{borrow::Cow, rc::Rc};
+use std::{borrow::Cow, rc::Rc, time::Duration};
 
 use authenticate::{Unverified, authenticate};
 use record::Trace;
@@ -219,7 +219,9 @@ impl Exchange {
             Unverified::Refused(reason) | Unverified::Wait { otherwise: reason, .. } => {
                 let mut refusal = refuse(gate.policy(), rule, &reason.into());
                 refusal.reply.headers.extend(nonce.map(|nonce| (dpop::NONCE_HEADER, nonce.clone())));
-                refusal.reply.headers.extend(retry_after(gate, rule, reason, around.now));
+                if let Some(wait) = keys_wait(gate, rule, reason, around.now) {
+                    refusal.reply.set_retry_after(rate_limit::headers::retry_after(wait));
+                }
                 refusal.into()
             }
         }
@@ -277,8 +279,7 @@ impl Exchange {
         };
         trace.limit = Some(policy.limiter.name(denied.limit).to_owned());
         let mut refusal = Refusal::from(Reason::RateLimited);
-        let wait = rate_limit::headers::retry_after(denied.retry_after);
-        refusal.reply.headers.push(("retry-after", wait.to_string()));
+        refusal.reply.set_retry_after(rate_limit::headers::retry_after(denied.retry_after));
         refusal.reply.headers.extend(
             rate_limit_headers(policy, &outcome.statuses).map(|(name, value)| (name, value.into_owned())),
         );
@@ -349,16 +350,10 @@ fn not_revoked(
     }
 }
 
-/// When to come back, where nothing is wrong with the request (RFC 9110 section 10.2.3).
-fn retry_after(gate: &Gate, rule: &Rule, reason: Reason, now: Timestamp) -> Option<(&'static str, String)> {
-    let wait = match (reason, &rule.action) {
-        (Reason::KeysUnavailable, Action::Allow(access)) => {
-            access.providers.iter().filter_map(|provider| gate.keys_retry_after(*provider, now)).min()
-        }
-        _ => None,
-    };
-    let seconds = rate_limit::headers::retry_after(wait.unwrap_or_default());
-    (reason.status() == 503).then(|| ("retry-after", seconds.to_string()))
+/// How long until the keys that a refused token needs are fetched next; `None`: that is not why it was refused.
+fn keys_wait(gate: &Gate, rule: &Rule, reason: Reason, now: Timestamp) -> Option<Duration> {
+    let (Reason::KeysUnavailable, Action::Allow(access)) = (reason, &rule.action) else { return None };
+    access.providers.iter().filter_map(|provider| gate.keys_retry_after(*provider, now)).min()
 }
 
 /// A refusal that tells the client which credentials `rule` takes.

@@ -38,9 +38,8 @@ impl RootContext for Root {
         let began = services::now();
         let bytes = self.get_plugin_configuration().unwrap_or_default();
         // The plugin's name is part of its configuration. Its digest is always a short key, whatever the name.
-        let digest = crypto::sha256(&abi::property("plugin_name").unwrap_or_default());
-        let namespace: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let namespace = format!("portcullis/{namespace}");
+        let name = crypto::short_digest(&abi::property("plugin_name").unwrap_or_default());
+        let namespace = format!("portcullis/{name}");
         match Policy::compile(&bytes, &namespace) {
             Ok(policy) => {
                 let gate = Gate::new(policy, &namespace);

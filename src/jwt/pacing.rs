@@ -3,12 +3,7 @@
 use std::time::Duration;
 
 use super::{RemoteJwks, remote_record::Schedule};
-use crate::time::{Timestamp, nanos};
-
-/// How much longer than all of a fetch's calls a lease lasts; then its holder is taken for dead.
-const LEASE_MARGIN: Duration = Duration::from_secs(5);
-/// After the first failure in a row; doubled with each further one.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+use crate::{refresh::pace, time::Timestamp};
 
 /// The times of one provider, all derived from its configuration.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +17,7 @@ impl Pacing {
     /// For fetches of at most `calls` calls, one after the other.
     pub(super) fn new(spec: &RemoteJwks, calls: u32) -> Self {
         Self {
-            lease: spec.timeout.saturating_mul(calls).saturating_add(LEASE_MARGIN),
+            lease: spec.timeout.saturating_mul(calls).saturating_add(pace::LEASE_MARGIN),
             cache_duration: spec.cache_duration,
             min_refetch_interval: spec.min_refetch_interval,
         }
@@ -38,15 +33,12 @@ impl Pacing {
     pub(super) fn refresh_delay(&self, lifetime: Option<Duration>, random: u64) -> Duration {
         let fresh = lifetime.unwrap_or(self.cache_duration);
         let fresh = fresh.max(self.min_refetch_interval).min(self.cache_duration);
-        let eighth = fresh.checked_div(8).unwrap_or_default();
-        eighth.saturating_mul(6).saturating_add(fraction(eighth, random))
+        pace::ahead_of(fresh, random)
     }
 
     /// After `failures` earlier ones: doubled each time up to `cache_duration`, plus up to a half.
     pub(super) fn backoff(&self, failures: u32, random: u64) -> Duration {
-        let factor = 2_u32.saturating_pow(failures);
-        let pause = FIRST_BACKOFF.saturating_mul(factor).min(self.cache_duration);
-        pause.saturating_add(fraction(pause.checked_div(2).unwrap_or_default(), random))
+        pace::backoff(failures, self.cache_duration, random)
     }
 
     /// What the store says, as far as it can be true: no time lies further ahead than any worker would write it.
@@ -64,11 +56,4 @@ impl Pacing {
         }
         schedule
     }
-}
-
-/// `of` times a number from 0 to 1 that `random` gives.
-fn fraction(of: Duration, random: u64) -> Duration {
-    // The upper 64 bits of a 128-bit product.
-    let product = u128::from(nanos(of)).saturating_mul(u128::from(random)) >> 64;
-    Duration::from_nanos(u64::try_from(product).unwrap_or(0))
 }

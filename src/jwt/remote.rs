@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     call::{Call, Endpoint, Outcome},
-    crypto::sha256,
-    store::{Expected, SharedStore, StoreError, Versioned},
+    crypto::{sha256, short_digest},
+    refresh::pace::expected,
+    store::{SharedStore, StoreError, Versioned},
     time::Timestamp,
 };
 
@@ -130,8 +131,7 @@ impl RemoteKeys {
             }
         };
         // The store forgets nothing, so its keys come from the policy alone: two for each provider.
-        let place: String =
-            sha256(place.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let place = short_digest(place.as_bytes());
         let key = |what: &str| format!("{namespace}/jwks/{provider_name}/{place}/{what}");
         Ok(Self {
             source,
@@ -465,10 +465,6 @@ impl RemoteKeys {
             schedule.due_at
         }
     }
-}
-
-fn expected(stored: Option<&Versioned>) -> Expected {
-    stored.map_or(Expected::Absent, |stored| Expected::Version(stored.version))
 }
 
 impl fmt::Display for FetchError {

@@ -5,6 +5,7 @@
 //! over by [`Refresh::pick_up`]. What the bytes mean is for their owner to say: only what it accepts is published.
 //! Nothing here waits, sends or reads a clock.
 
+pub(crate) mod pace;
 mod record;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
@@ -12,19 +13,17 @@ mod tests;
 
 use std::{fmt, time::Duration};
 
-use self::record::{Document, Schedule};
+use self::{
+    pace::{FIRST_BACKOFF, LEASE_MARGIN, expected},
+    record::{Document, Schedule},
+};
 use crate::{
     call::{Call, Endpoint, Outcome},
-    crypto::sha256,
-    store::{Expected, SharedStore, StoreError, Versioned},
-    time::{Timestamp, nanos},
+    crypto::{sha256, short_digest},
+    store::{SharedStore, StoreError, Versioned},
+    time::Timestamp,
 };
 
-/// How much longer than the fetch's own time-out a lease lasts; then its holder is taken for dead.
-const LEASE_MARGIN: Duration = Duration::from_secs(5);
-/// After the first failure in a row; doubled with each further one. Also the pause before a document that was
-/// lost from the store is fetched again.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// How often a lost race for the store is run again. Losing all of them costs one late fetch.
 const STORE_TRIES: usize = 4;
 /// The longest `etag` that is sent back.
@@ -101,11 +100,7 @@ impl Refresh {
     pub fn new(spec: RefreshSpec, topic: &str, namespace: &str) -> Self {
         let Endpoint { scheme, authority, path } = &spec.endpoint;
         // The store forgets nothing, so its keys come from the policy alone: two for each document.
-        let place: String = sha256(format!("{scheme}://{authority}{path}").as_bytes())
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let place = short_digest(format!("{scheme}://{authority}{path}").as_bytes());
         let key = |what: &str| format!("{namespace}/{topic}/{place}/{what}");
         Self {
             document_key: key("document"),
@@ -182,7 +177,7 @@ impl Refresh {
         }
         let lease = Schedule {
             lease_until: now.saturating_add(self.lease()),
-            due_at: now.saturating_add(self.backoff(schedule.failures, random)),
+            due_at: now.saturating_add(pace::backoff(schedule.failures, self.spec.interval, random)),
             // Taken back on success: a holder that dies counts as a failure.
             failures: schedule.failures.saturating_add(1),
             ..schedule
@@ -235,13 +230,17 @@ impl Refresh {
             match (&taken, &self.current) {
                 (Ok(_), Some(current)) => {
                     schedule.failures = 0;
-                    schedule.due_at = now.saturating_add(self.refresh_delay(fetching.random));
+                    schedule.due_at = now.saturating_add(pace::ahead_of(self.spec.interval, fetching.random));
                     schedule.confirmed_at = current.confirmed_at;
                     schedule.digest = current.digest;
                 }
                 _ => {
                     let earlier_failures = schedule.failures.saturating_sub(1);
-                    schedule.due_at = now.saturating_add(self.backoff(earlier_failures, fetching.random));
+                    schedule.due_at = now.saturating_add(pace::backoff(
+                        earlier_failures,
+                        self.spec.interval,
+                        fetching.random,
+                    ));
                 }
             }
             let written = store.replace(&self.schedule_key, &schedule.encode(), expected(stored.as_ref()));
@@ -322,19 +321,6 @@ impl Refresh {
     fn lease(&self) -> Duration {
         self.spec.timeout.saturating_add(LEASE_MARGIN)
     }
-
-    /// 3/4 to 7/8 of the interval: ahead of its end, and not all Envoys at once.
-    fn refresh_delay(&self, random: u64) -> Duration {
-        let eighth = self.spec.interval.checked_div(8).unwrap_or_default();
-        eighth.saturating_mul(6).saturating_add(fraction(eighth, random))
-    }
-
-    /// After `failures` earlier ones: doubled each time up to the interval, plus up to a half.
-    fn backoff(&self, failures: u32, random: u64) -> Duration {
-        let factor = 2_u32.saturating_pow(failures);
-        let pause = FIRST_BACKOFF.saturating_mul(factor).min(self.spec.interval);
-        pause.saturating_add(fraction(pause.checked_div(2).unwrap_or_default(), random))
-    }
 }
 
 /// The value of a header that stands there once.
@@ -348,17 +334,6 @@ fn valid_etag(value: &[u8]) -> Option<String> {
     let text = str::from_utf8(value).ok().filter(|text| text.len() <= MAX_ETAG_LEN)?;
     let opaque = text.strip_prefix("W/").unwrap_or(text).strip_prefix('"')?.strip_suffix('"')?;
     opaque.bytes().all(|byte| byte == b'!' || matches!(byte, b'#'..=b'~')).then(|| text.to_owned())
-}
-
-/// `of` times a number from 0 to 1 that `random` gives.
-fn fraction(of: Duration, random: u64) -> Duration {
-    // The upper 64 bits of a 128-bit product.
-    let product = u128::from(nanos(of)).saturating_mul(u128::from(random)) >> 64;
-    Duration::from_nanos(u64::try_from(product).unwrap_or(0))
-}
-
-fn expected(stored: Option<&Versioned>) -> Expected {
-    stored.map_or(Expected::Absent, |stored| Expected::Version(stored.version))
 }
 
 impl<E: fmt::Display> fmt::Display for RefreshError<E> {

@@ -1,7 +1,7 @@
 //! Several workers over one store, on virtual time.
 
 use super::*;
-use crate::store::MemoryStore;
+use crate::store::{Expected, MemoryStore};
 
 const URL: &str = "https://lists.example/revoked?x=1";
 
