@@ -36,8 +36,10 @@ fn execute(command: &str) -> Result<()> {
         "setup" => material::set_up(&settings).and_then(|()| render::all(&settings)),
         "run" => {
             material::set_up(&settings)?;
+            // Before it is read: what is saved while Envoy starts is a change, too.
+            let policy_from = run::policy_changed_at();
             render::all(&settings)?;
-            run::run(&settings)
+            run::run(&settings, policy_from)
         }
         "token" => {
             println!("{}", token::from_env(&settings)?);

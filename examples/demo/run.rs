@@ -21,15 +21,16 @@ const WORKERS: &str = "2";
 const GRACE: Duration = Duration::from_millis(300);
 const POLICY: &str = "envoy/demo/policy.yaml";
 
-pub(crate) fn run(settings: &Settings) -> Result<()> {
+/// `policy_from` is when the policy that Envoy starts with was last changed.
+pub(crate) fn run(settings: &Settings, policy_from: Option<SystemTime>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
-    runtime.block_on(supervise(settings))
+    runtime.block_on(supervise(settings, policy_from))
 }
 
-async fn supervise(settings: &Settings) -> Result<()> {
+async fn supervise(settings: &Settings, policy_from: Option<SystemTime>) -> Result<()> {
     for (what, path) in [("the filter", Path::new(&settings.wasm)), ("Envoy", &settings.envoy)] {
         if !path.exists() {
             return Err(format!("{what} is not at {}: start the demo with `make run`", path.display()));
@@ -55,7 +56,7 @@ async fn supervise(settings: &Settings) -> Result<()> {
         () = &mut told_to_end => None,
         status = upstream.wait() => Some(format!("the upstream ended: {}", described(status))),
         status = envoy.wait() => Some(format!("Envoy ended: {}", described(status))),
-        error = greet_and_watch(settings) => Some(error),
+        error = greet_and_watch(settings, policy_from) => Some(error),
     };
     // Ctrl-C reaches all three of us at once: a child that ended of it has not failed.
     let failure = match failure {
@@ -100,19 +101,19 @@ async fn stop(child: &mut Child) {
 }
 
 /// Returns only with what went wrong.
-async fn greet_and_watch(settings: &Settings) -> String {
+async fn greet_and_watch(settings: &Settings, policy_from: Option<SystemTime>) -> String {
     let parent = std::os::unix::process::parent_id();
     if let Err(error) = until_serving(settings).await {
         return error;
     }
     greet(settings);
-    let mut seen = changed_at(POLICY);
+    let mut seen = policy_from;
     loop {
         time::sleep(Duration::from_millis(500)).await;
         if std::os::unix::process::parent_id() != parent {
             return "whoever started the demo is gone".to_owned();
         }
-        let now = changed_at(POLICY);
+        let now = policy_changed_at();
         if now == seen || now.is_none() {
             continue;
         }
@@ -125,8 +126,9 @@ async fn greet_and_watch(settings: &Settings) -> String {
     }
 }
 
-fn changed_at(path: &str) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+/// `None`: the policy cannot be read now.
+pub(crate) fn policy_changed_at() -> Option<SystemTime> {
+    std::fs::metadata(POLICY).and_then(|metadata| metadata.modified()).ok()
 }
 
 async fn until_serving(settings: &Settings) -> Result<()> {
