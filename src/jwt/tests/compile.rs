@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{
     super::*,
+    remote::remote_at,
     tokens::{keys, provider},
 };
 use crate::identity::ClaimPath;
@@ -15,15 +16,7 @@ fn good() -> ProviderSpec {
 }
 
 fn remote() -> RemoteJwks {
-    RemoteJwks {
-        location: JwksLocation::Uri("https://idp.example/jwks".into()),
-        cluster: "idp".into(),
-        cache_duration: Duration::from_secs(600),
-        timeout: Duration::from_secs(5),
-        max_stale: Duration::from_secs(3600),
-        min_refetch_interval: Duration::from_secs(30),
-        wait_timeout: Duration::from_secs(2),
-    }
+    remote_at(JwksLocation::Uri("https://idp.example/jwks".into()))
 }
 
 fn symmetric(lengths: &[usize]) -> KeySource {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     super::*,
+    remote::remote_at,
     tokens::{foreign_keys, keys},
 };
 use crate::{
@@ -17,15 +18,7 @@ const DOCUMENT: &[u8] = br#"{"issuer":"https://idp.example/tenant","jwks_uri":"h
     "id_token_signing_alg_values_supported":["none","HS256"]}"#;
 
 fn worker_of(discovery: DiscoverySpec) -> RemoteKeys {
-    let spec = RemoteJwks {
-        location: JwksLocation::Discovery(discovery),
-        cluster: "idp".into(),
-        cache_duration: Duration::from_secs(600),
-        timeout: Duration::from_secs(5),
-        max_stale: Duration::from_secs(3600),
-        min_refetch_interval: Duration::from_secs(30),
-        wait_timeout: Duration::from_secs(2),
-    };
+    let spec = remote_at(JwksLocation::Discovery(discovery));
     RemoteKeys::new(&spec, ISSUER, "corp", "test").unwrap()
 }
 

@@ -14,9 +14,10 @@ use crate::{
 
 const ISSUER: &str = "https://idp.example";
 
-fn spec() -> RemoteJwks {
+/// Keys at `location`, over the cluster `idp`.
+pub(super) fn remote_at(location: JwksLocation) -> RemoteJwks {
     RemoteJwks {
-        location: JwksLocation::Uri("https://idp.example:8443/jwks?a=b".into()),
+        location,
         cluster: "idp".into(),
         cache_duration: Duration::from_secs(600),
         timeout: Duration::from_secs(5),
@@ -24,6 +25,10 @@ fn spec() -> RemoteJwks {
         min_refetch_interval: Duration::from_secs(30),
         wait_timeout: Duration::from_secs(2),
     }
+}
+
+fn spec() -> RemoteJwks {
+    remote_at(JwksLocation::Uri("https://idp.example:8443/jwks?a=b".into()))
 }
 
 fn worker() -> RemoteKeys {

@@ -1,7 +1,6 @@
 //! An issuer's key server that can be told what to answer, or to fail.
 
 use std::{
-    convert::Infallible,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -10,15 +9,15 @@ use std::{
 };
 
 use http_body_util::Full;
-use hyper::{Request, Response, body::Bytes, body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, body::Bytes, body::Incoming};
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::serving::Serving;
 
 pub(crate) struct KeyServer {
     pub(crate) address: SocketAddr,
     state: Arc<State>,
-    task: JoinHandle<()>,
+    _serving: Serving,
 }
 
 #[derive(Default)]
@@ -31,11 +30,10 @@ struct State {
 impl KeyServer {
     /// Fails until it is told better.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
-        let task = tokio::spawn(serve(listener, state.clone()));
-        Self { address, state, task }
+        let own = state.clone();
+        let serving = Serving::start(move |request| std::future::ready(answer(&own, &request))).await;
+        Self { address: serving.address, state, _serving: serving }
     }
 
     pub(crate) fn publish(&self, keys: &Value) {
@@ -48,25 +46,6 @@ impl KeyServer {
 
     pub(crate) fn fetches(&self) -> usize {
         self.state.fetches.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for KeyServer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn serve(listener: TcpListener, state: Arc<State>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let state = state.clone();
-        let service = service_fn(move |request| {
-            let answer = answer(&state, &request);
-            async { Ok::<_, Infallible>(answer) }
-        });
-        tokio::spawn(
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-        );
     }
 }
 

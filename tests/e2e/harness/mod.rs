@@ -12,6 +12,7 @@ pub(crate) mod process;
 pub(crate) mod proof;
 pub(crate) mod request;
 pub(crate) mod revocations;
+pub(crate) mod serving;
 #[path = "../../../examples/demo/signing.rs"]
 #[expect(dead_code, reason = "the demo uses more of it")]
 pub(crate) mod signing;

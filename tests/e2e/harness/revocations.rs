@@ -1,7 +1,6 @@
 //! A server with a list of what is revoked: with an `ETag`, so that an unchanged list is not sent again.
 
 use std::{
-    convert::Infallible,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -10,15 +9,15 @@ use std::{
 };
 
 use http_body_util::Full;
-use hyper::{Request, Response, body::Bytes, body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, body::Bytes, body::Incoming};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::serving::Serving;
 
 pub(crate) struct RevocationServer {
     pub(crate) address: SocketAddr,
     state: Arc<State>,
-    task: JoinHandle<()>,
+    _serving: Serving,
 }
 
 struct State {
@@ -31,15 +30,14 @@ struct State {
 impl RevocationServer {
     /// Nothing is revoked.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             list: Mutex::new((Some("{}".to_owned()), 0)),
             sent: AtomicUsize::default(),
             unchanged: AtomicUsize::default(),
         });
-        let task = tokio::spawn(serve(listener, state.clone()));
-        Self { address, state, task }
+        let own = state.clone();
+        let serving = Serving::start(move |request| std::future::ready(answer(&own, &request))).await;
+        Self { address: serving.address, state, _serving: serving }
     }
 
     /// The section `revocation` of a policy.
@@ -66,25 +64,6 @@ impl RevocationServer {
     /// How often the list was sent, and how often it was only confirmed.
     pub(crate) fn fetches(&self) -> (usize, usize) {
         (self.state.sent.load(Ordering::SeqCst), self.state.unchanged.load(Ordering::SeqCst))
-    }
-}
-
-impl Drop for RevocationServer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn serve(listener: TcpListener, state: Arc<State>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let state = state.clone();
-        let service = service_fn(move |request| {
-            let answer = answer(&state, &request);
-            async { Ok::<_, Infallible>(answer) }
-        });
-        tokio::spawn(
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-        );
     }
 }
 

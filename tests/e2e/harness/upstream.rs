@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     net::SocketAddr,
     sync::{
         Arc,
@@ -11,24 +10,27 @@ use std::{
 };
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, Response, body::Bytes, body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, body::Bytes, body::Incoming};
 use serde_json::json;
-use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::serving::Serving;
 
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     count: Arc<AtomicUsize>,
-    task: JoinHandle<()>,
+    _serving: Serving,
 }
 
 impl Upstream {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let count = Arc::new(AtomicUsize::new(0));
-        let task = tokio::spawn(serve(listener, count.clone()));
-        Self { address, count, task }
+        let reached = count.clone();
+        let serving = Serving::start(move |request| {
+            reached.fetch_add(1, Ordering::SeqCst);
+            answer(request)
+        })
+        .await;
+        Self { address: serving.address, count, _serving: serving }
     }
 
     /// Requests that reached it.
@@ -37,27 +39,7 @@ impl Upstream {
     }
 }
 
-impl Drop for Upstream {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn serve(listener: TcpListener, count: Arc<AtomicUsize>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let count = count.clone();
-        let service = service_fn(move |request| {
-            count.fetch_add(1, Ordering::SeqCst);
-            answer(request)
-        });
-        // A connection that Envoy drops is no fault.
-        tokio::spawn(
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-        );
-    }
-}
-
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let mut headers: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -77,5 +59,5 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     response
         .headers_mut()
         .insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
-    Ok(response)
+    response
 }
