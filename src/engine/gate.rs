@@ -160,17 +160,15 @@ impl Gate {
         }
     }
 
-    /// To be called when whoever would hear the answer to a call is gone.
-    pub fn abandon(&self, purpose: Purpose, around: &Around<'_>) {
-        match purpose {
-            Purpose::Introspection { provider, ticket } => self.abandon_introspection(provider, ticket),
-            Purpose::KeySet { .. } | Purpose::Revocations => {
-                let _ = self.on_answer(purpose, Outcome::Failed, around);
-            }
+    /// To be called when the request that would have heard the answer to its call is gone.
+    pub fn abandon(&self, purpose: Purpose) {
+        // Only a request asks an issuer; everything else is fetched by ticks.
+        if let Purpose::Introspection { provider, ticket } = purpose {
+            self.abandon_introspection(provider, ticket);
         }
     }
 
-    /// To be called when every waiting request was decided again: what was answered just now is over.
+    /// To be called when every request that waited for an answer was decided again: what was answered is over.
     pub fn settled(&self) {
         self.answers.borrow_mut().clear();
     }

@@ -127,6 +127,15 @@ impl Exchange {
         }
     }
 
+    /// Whether the outcome of a call is what it waits for, so that it is worth deciding again.
+    pub fn waits_for(&self, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::Introspection { provider, ticket } => self.ticket == Some((provider, ticket)),
+            Purpose::KeySet { .. } => self.ticket.is_none(),
+            Purpose::Revocations => false,
+        }
+    }
+
     /// Headers to set on the answer, whoever made it.
     pub fn on_response<'a>(&'a self, gate: &'a Gate) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
         let hsts = self.secure.then(|| gate.policy().transport.hsts()).flatten();

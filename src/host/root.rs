@@ -71,7 +71,7 @@ impl RootContext for Root {
         let Some(serving) = &self.serving else { return };
         serving.stats.count_fetches(serving.gate.take_fetch_events());
         serving.send(serving.gate.on_tick(&serving.around(false)), None);
-        serving.wake(None);
+        serving.wake_all();
     }
 
     fn get_type(&self) -> Option<ContextType> {

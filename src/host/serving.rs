@@ -139,14 +139,27 @@ impl Serving {
         }
     }
 
-    /// Decides every waiting request again, up to [`MAX_WOKEN`] that wait no longer; the next calls go on from
-    /// there. Called whenever something that one may wait for could have happened, and now and then, so that each
-    /// meets its own deadline.
-    pub(super) fn wake(&self, caller: Option<u32>) {
+    /// Decides those again that wait for the outcome of the call for `purpose`. Of all others nothing has changed:
+    /// a flood of tokens that issuers are asked about must not make each answer cost a look at every request.
+    fn wake_for(&self, purpose: Purpose, caller: Option<u32>) {
+        let waits = |exchange: &Weak<RefCell<Exchange>>| {
+            exchange.upgrade().is_none_or(|exchange| exchange.borrow().waits_for(purpose))
+        };
+        self.to_wake.borrow_mut().extend(self.waiting.borrow_mut().extract_if(|_, exchange| waits(exchange)));
+        self.wake(caller);
+    }
+
+    /// Decides every waiting request again. To be called now and then, so that each meets its own deadline.
+    pub(super) fn wake_all(&self) {
         if self.to_wake.borrow().is_empty() {
-            let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-            self.to_wake.borrow_mut().extend(waiting);
+            self.to_wake.borrow_mut().extend(self.waiting.borrow_mut().drain());
         }
+        self.wake(None);
+    }
+
+    /// Goes on with those that are to be decided again, up to [`MAX_WOKEN`] that wait no longer; the next calls go
+    /// on from there.
+    fn wake(&self, caller: Option<u32>) {
         let mut woken = 0_usize;
         while woken < MAX_WOKEN {
             let Some((stream, exchange)) = self.to_wake.borrow_mut().pop() else {
@@ -205,9 +218,12 @@ impl Serving {
             body,
         });
         self.report(call.purpose, outcome);
-        // One answer may lead to the next call: to the keys that a document names.
-        self.send(self.gate.on_tick(&self.around(false)), caller);
-        self.wake(caller);
+        // One answer may lead to the next call, to the keys that a document names. Not on behalf of a request: with
+        // its end nobody would hear the answer.
+        if caller.is_none() {
+            self.send(self.gate.on_tick(&self.around(false)), None);
+        }
+        self.wake_for(call.purpose, caller);
     }
 
     /// A stream ends: answers to its calls will not be heard.
@@ -220,7 +236,7 @@ impl Serving {
             .map(|(_, call)| call)
             .collect();
         for call in unheard {
-            self.gate.abandon(call.purpose, &self.around(false));
+            self.gate.abandon(call.purpose);
         }
     }
 

@@ -72,6 +72,11 @@ fn one_call_for_all_who_wait_for_it() {
     let calls = w.gate.take_calls();
     let tokens: Vec<_> = calls.iter().map(|(_, call)| asked_about(call)).collect();
     assert_eq!(tokens, ["good", "bad"]);
+    // Each is decided again for its own answer, not for every one: a flood would cost the square of itself.
+    let (good_call, bad_call) = (calls[0].0, calls[1].0);
+    assert!(requests.iter().all(|request| request.waits_for(good_call) && !request.waits_for(bad_call)));
+    assert!(bad.waits_for(bad_call) && !bad.waits_for(good_call));
+    assert!(!bad.waits_for(Purpose::KeySet { provider: 0 }) && !bad.waits_for(Purpose::Revocations));
     // Woken by something else, nobody asks again.
     assert!(requests.iter_mut().chain([&mut bad]).all(|request| request.waits(&w)));
     assert_eq!(w.gate.take_calls(), []);
@@ -162,7 +167,7 @@ fn a_call_that_is_given_up_is_asked_anew() {
     w.issue("good", 200, active());
     let mut request = waiting(&w, &Ask::get("/opaque").token("good"));
     let (lost, _) = only_call(&w);
-    w.around(|around| w.gate.abandon(lost, around));
+    w.gate.abandon(lost);
     assert!(request.waits(&w));
     let (purpose, call) = only_call(&w);
     assert_ne!(purpose, lost);

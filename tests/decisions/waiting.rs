@@ -39,6 +39,7 @@ fn the_first_requests_wait_for_the_keys() {
     // Others do not wait for keys that are not theirs.
     assert_eq!(Pending::new(&w.bearer(Ask::get("/tokens"), |_| {})).reason(&w), None);
     assert!(early.waits(&w) && late.waits(&w));
+    assert!(early.waits_for(purpose) && late.waits_for(purpose));
     assert_eq!(w.deliver(purpose, ok(w.remote.set().to_string().as_bytes())), [""; 0]);
     assert_eq!((early.reason(&w), late.reason(&w)), (None, None));
     assert_eq!(forged.reason(&w), Some(portcullis::problem::Reason::TokenSignature));

@@ -241,6 +241,11 @@ impl Pending {
     pub(crate) fn waits(&mut self, w: &World) -> bool {
         self.decide(w).is_none()
     }
+
+    /// Whether the host decides it again when the call for `purpose` has ended.
+    pub(crate) fn waits_for(&self, purpose: Purpose) -> bool {
+        self.exchange.waits_for(purpose)
+    }
 }
 
 /// The token that a call asks about. Those of tests are not changed by the encoding of forms.
