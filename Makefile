@@ -15,13 +15,7 @@ IDP := tests/e2e/idp
 IDP_TOOLS := $(IDP)/node_modules/.package-lock.json
 FUZZ_TARGETS := path query_cookie token jwks policy exchange
 FUZZ_SECONDS := 60
-STRIP_EXPORTS := target/tools/strip_exports
 NOOP_WASM := target/bench/noop/$(WASM_TARGET)/release/noop.wasm
-
-# What the SDK exports and this filter has no use for. proxy_on_delete stays: it frees what a request leaves behind.
-UNUSED_EXPORTS := $(addprefix proxy_on_, done downstream_connection_close downstream_data foreign_function \
-	grpc_receive_initial_metadata grpc_receive_trailing_metadata log new_connection queue_ready \
-	request_body request_trailers response_body response_trailers upstream_connection_close upstream_data)
 
 .DEFAULT_GOAL := help
 .PHONY: help build run token keys jwks test bench lint fuzz clean faults-build wasm-target demo-tool chromium
@@ -30,9 +24,8 @@ UNUSED_EXPORTS := $(addprefix proxy_on_, done downstream_connection_close downst
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: wasm-target $(STRIP_EXPORTS) ## The filter: target/wasm32-wasip1/release/portcullis.wasm
+build: wasm-target ## The filter: target/wasm32-wasip1/release/portcullis.wasm
 	cargo build --release --target $(WASM_TARGET) --lib
-	$(STRIP_EXPORTS) $(WASM) $(UNUSED_EXPORTS)
 
 run: build $(TOOLS) demo-tool ## The demo in the foreground: https://localhost:8443, http://localhost:8080; Ctrl-C ends it
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
@@ -86,13 +79,8 @@ demo-tool:
 	cargo build --example demo
 
 # The module with switches that make it fail on purpose; only tests load it.
-faults-build: wasm-target $(STRIP_EXPORTS)
+faults-build: wasm-target
 	cargo build --profile faults --features faults --target $(WASM_TARGET) --lib
-	$(STRIP_EXPORTS) $(FAULTS_WASM) $(UNUSED_EXPORTS)
-
-$(STRIP_EXPORTS): tools/strip_exports.rs
-	@mkdir -p $(@D)
-	rustc --edition 2024 -O -o $@ $<
 
 wasm-target:
 	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)" ] || rustup target add $(WASM_TARGET)

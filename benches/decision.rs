@@ -18,7 +18,7 @@ use std::{hint::black_box, time::Instant};
 use ct_codecs::{Encoder, Hex};
 use portcullis::{
     crypto::{NoHostCrypto, sha256},
-    engine::{Around, Exchange, Gate, Step},
+    engine::{Around, Exchange, Gate, Readers, Step},
     policy::Policy,
     request::RequestHead,
     store::MemoryStore,
@@ -132,7 +132,7 @@ fn round(gate: &Gate, sent: &[Sent]) -> f64 {
     let store = MemoryStore::default();
     let around = Around {
         may_wait: true,
-        reads_record: &|_| true,
+        readers: Readers::OF_ALL,
         now: Timestamp::from_secs(1_800_000_000),
         store: &store,
         crypto: &NoHostCrypto,

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use portcullis::{
     crypto::NoHostCrypto,
-    engine::{Around, Exchange, Gate, Step},
+    engine::{Around, Exchange, Gate, Readers, Step},
     host::wire::parse_pairs,
     policy::Policy,
     request::RequestHead,
@@ -49,7 +49,7 @@ fuzz_target!(|bytes: &[u8]| {
                 store,
                 crypto: &NoHostCrypto,
                 may_wait: true,
-                reads_record: &|_| true,
+                readers: Readers::OF_ALL,
                 random: &|| Some([7; 16]),
             };
             let verdict = Exchange::default().on_request(gate, &head, &around);

@@ -7,7 +7,7 @@ use crate::{
     certificate::PeerCertificate,
     crypto::{Algorithm, NoHostCrypto, sha256},
     dpop,
-    engine::{Around, Exchange, Gate, Step},
+    engine::{Around, Exchange, Gate, Readers, Step},
     jwt::tests::tokens::{NOW, encode, foreign_keys, good_claims, keys, kid},
     policy::Policy,
     problem::Reason,
@@ -97,7 +97,7 @@ fn ask(
         store,
         crypto: &NoHostCrypto,
         may_wait: true,
-        reads_record: &|_| true,
+        readers: Readers::OF_ALL,
         random: &|| Some([9; 16]),
     };
     let mut exchange = Exchange::default();

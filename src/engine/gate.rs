@@ -38,11 +38,24 @@ pub struct Around<'a> {
     pub crypto: &'a dyn HostCrypto,
     /// Whether the request may be told to wait; false when too many do.
     pub may_wait: bool,
-    /// Whether anybody reads the decision record of a request that was refused (true) or allowed (false); without
-    /// a reader none is written.
-    pub reads_record: &'a dyn Fn(bool) -> bool,
+    /// Who reads decision records.
+    pub readers: Readers,
     /// Unpredictable bytes; `None` when there are none to be had.
     pub random: &'a dyn Fn() -> Option<[u8; 16]>,
+}
+
+/// Whether anybody reads decision records; without a reader none is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readers {
+    /// Those of requests that were refused.
+    pub of_refused: bool,
+    /// Those of requests that were allowed.
+    pub of_allowed: bool,
+}
+
+impl Readers {
+    /// Every record is read.
+    pub const OF_ALL: Self = Self { of_refused: true, of_allowed: true };
 }
 
 /// What a call is for: whoever sent it hands its outcome back with this.
@@ -115,14 +128,6 @@ impl Gate {
         &self.policy
     }
 
-    /// Whether [`Gate::on_tick`] has anything to do.
-    pub fn needs_ticks(&self) -> bool {
-        self.remote.iter().any(Option::is_some)
-            // Requests that wait for an answer that nobody will hear are woken by ticks.
-            || self.introspectors.iter().any(Option::is_some)
-            || self.revocations.as_ref().is_some_and(|revocations| revocations.borrow().needs_ticks())
-    }
-
     /// To be called a few times a second; answers what to send now.
     pub fn on_tick(&self, around: &Around<'_>) -> Vec<(Purpose, Call)> {
         // Randomness only spreads fetches over time: without it they are not spread.
@@ -157,14 +162,6 @@ impl Gate {
                 let taken = revocations.borrow_mut().on_answer(outcome, around.now, around.store);
                 taken.err().map(|error| format!("revocation list: {error}")).into_iter().collect()
             }
-        }
-    }
-
-    /// To be called when the request that would have heard the answer to its call is gone.
-    pub fn abandon(&self, purpose: Purpose) {
-        // Only a request asks an issuer; everything else is fetched by ticks.
-        if let Purpose::Introspection { provider, ticket } = purpose {
-            self.abandon_introspection(provider, ticket);
         }
     }
 

@@ -15,7 +15,7 @@ mod step;
 mod token_cache;
 
 pub use caller::Caller;
-pub use gate::{Around, Gate, Purpose};
+pub use gate::{Around, Gate, Purpose, Readers};
 pub use step::{Changes, Step, Text, Verdict};
 
 use std::{borrow::Cow, rc::Rc, time::Duration};
@@ -109,7 +109,7 @@ impl Exchange {
         let mut trace = Trace::default();
         match self.decide(gate, head, around, &mut trace) {
             Ok(step) => Verdict {
-                record: (gate.policy().log_allowed && (around.reads_record)(false))
+                record: (gate.policy().log_allowed && around.readers.of_allowed)
                     .then(|| trace.record(head, None)),
                 step,
                 reason: None,
@@ -119,7 +119,7 @@ impl Exchange {
                 Verdict { record: None, step: Step::Wait, reason: None, evicted: trace.evicted }
             }
             Err(Stop::Refuse(refusal)) => Verdict {
-                record: (around.reads_record)(true).then(|| trace.record(head, Some(refusal.reason))),
+                record: around.readers.of_refused.then(|| trace.record(head, Some(refusal.reason))),
                 step: Step::Reply(refusal.reply),
                 reason: Some(refusal.reason),
                 evicted: trace.evicted,
@@ -134,6 +134,13 @@ impl Exchange {
             Purpose::KeySet { .. } => self.ticket.is_none(),
             Purpose::Revocations => false,
         }
+    }
+
+    /// Whether [`Exchange::on_response`] has any header.
+    pub fn has_response(&self, gate: &Gate) -> bool {
+        self.dpop_nonce.is_some()
+            || !self.rate_limits.is_empty()
+            || (self.secure && gate.policy().transport.hsts().is_some())
     }
 
     /// Headers to set on the answer, whoever made it.

@@ -104,11 +104,4 @@ impl Gate {
         self.answers.borrow_mut().insert((index, ticket), verdict);
         message.into_iter().collect()
     }
-
-    /// Gives up a call whose answer nobody will hear; whoever waits for it asks anew when it is decided next.
-    pub(super) fn abandon_introspection(&self, index: usize, ticket: Ticket) {
-        if let Some(Some(introspector)) = self.introspectors.get(index) {
-            introspector.borrow_mut().abandon(ticket);
-        }
-    }
 }

@@ -34,7 +34,7 @@ fn decide(requests: &[&Headers]) -> Vec<String> {
     let store = MemoryStore::default();
     let around = Around {
         may_wait: true,
-        reads_record: &|_| true,
+        readers: Readers::OF_ALL,
         now: Timestamp::from_secs(1_800_000_000),
         store: &store,
         crypto: &NoHostCrypto,

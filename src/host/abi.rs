@@ -1,12 +1,10 @@
-//! The host calls of the request path, without the SDK's panics and copies.
+//! The host calls of the proxy-wasm ABI (0.2.1), as far as the filter makes them.
 //!
-//! The SDK panics where the host answers an unexpected status, and a panic takes the whole VM down; here every
-//! status comes back as a value. This is the only unsafe code of the project.
+//! Every status comes back as a value: a panic would take the whole VM down with all its requests. Beside
+//! `callbacks` the only unsafe code of the project.
 #![expect(unsafe_code, reason = "calls across the wasm boundary")]
 
-use std::ptr::null_mut;
-
-use proxy_wasm::types::LogLevel;
+use std::{ptr::null_mut, time::Duration};
 
 /// proxy-wasm's `proxy_status_t`, as far as we tell them apart.
 const OK: u32 = 0;
@@ -17,6 +15,7 @@ const REQUEST_HEADERS: u32 = 0;
 const RESPONSE_HEADERS: u32 = 2;
 const CALL_RESPONSE_HEADERS: u32 = 6;
 const CALL_RESPONSE_BODY: u32 = 4;
+const PLUGIN_CONFIGURATION: u32 = 7;
 
 /// The host refused or failed a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +73,26 @@ unsafe extern "C" {
         data: *mut *mut u8,
         size: *mut usize,
     ) -> u32;
+    fn proxy_http_call(
+        cluster: *const u8,
+        cluster_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout_milliseconds: u32,
+        token: *mut u32,
+    ) -> u32;
+    fn proxy_log(level: u32, message: *const u8, message_size: usize) -> u32;
     fn proxy_get_log_level(level: *mut u32) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_get_metric(id: u32, value: *mut u64) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_continue_stream(stream: u32) -> u32;
 }
 
@@ -94,6 +111,15 @@ fn returning_bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result
 
 fn done(status: u32) -> Result<(), Failed> {
     if status == OK { Ok(()) } else { Err(Failed) }
+}
+
+/// What the operator configured for this filter; empty for nothing.
+pub(super) fn plugin_configuration() -> Result<Vec<u8>, Failed> {
+    // SAFETY: both pointers are valid for the call.
+    let bytes = returning_bytes(|data, size| unsafe {
+        proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, usize::MAX, data, size)
+    });
+    bytes.map(Option::unwrap_or_default)
 }
 
 /// All request headers, serialized; see `wire::parse_pairs`.
@@ -209,6 +235,42 @@ pub(super) fn call_foreign_function(name: &str, argument: &[u8]) -> Result<Optio
     })
 }
 
+/// Sends a request to a cluster; the answer comes by its token. `headers` are serialized; see `wire::write_pairs`.
+///
+/// Envoy takes less than a millisecond for no limit at all, so it is one at least.
+pub(super) fn http_call(
+    cluster: &str,
+    headers: &[u8],
+    body: &[u8],
+    timeout: Duration,
+) -> Result<u32, Failed> {
+    const NO_TRAILERS: [u8; 4] = [0; 4];
+    let timeout = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1);
+    let mut token = 0;
+    // SAFETY: the host reads the slices during the call only; the pointer is valid.
+    let status = unsafe {
+        proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            body.as_ptr(),
+            body.len(),
+            NO_TRAILERS.as_ptr(),
+            NO_TRAILERS.len(),
+            timeout,
+            &mut token,
+        )
+    };
+    done(status).map(|()| token)
+}
+
+/// Makes a stream the one that calls are about. A stream that is gone has no context.
+pub(super) fn set_effective_context(stream: u32) -> Result<(), Failed> {
+    // SAFETY: no memory is passed.
+    done(unsafe { proxy_set_effective_context(stream) })
+}
+
 /// Lets the paused request of the effective context go on, once the callback that we are in has returned.
 pub(super) fn resume_request() -> Result<(), Failed> {
     const REQUEST: u32 = 0;
@@ -216,24 +278,86 @@ pub(super) fn resume_request() -> Result<(), Failed> {
     done(unsafe { proxy_continue_stream(REQUEST) })
 }
 
+/// Asks for ticks of the root context that we are called for.
+pub(super) fn set_tick_period(period: Duration) -> Result<(), Failed> {
+    let period = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
+    // SAFETY: no memory is passed.
+    done(unsafe { proxy_set_tick_period_milliseconds(period) })
+}
+
+/// How much a message matters, as the host counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Critical,
+}
+
+impl LogLevel {
+    const fn number(self) -> u32 {
+        match self {
+            Self::Trace => 0,
+            Self::Debug => 1,
+            Self::Info => 2,
+            Self::Warn => 3,
+            Self::Error => 4,
+            Self::Critical => 5,
+        }
+    }
+}
+
+/// Writes to the host's log. Nobody could be told that it failed.
+pub(super) fn log(level: LogLevel, message: &str) {
+    // SAFETY: the host reads the slice during the call only.
+    let _ = unsafe { proxy_log(level.number(), message.as_ptr(), message.len()) };
+}
+
 /// Whether the host keeps what is logged at `level`; yes, if it does not say.
 pub(super) fn logs(level: LogLevel) -> bool {
     let mut least = 0;
     // SAFETY: the pointer is valid for the call.
     let status = unsafe { proxy_get_log_level(&mut least) };
-    let level = match level {
-        LogLevel::Trace => 0,
-        LogLevel::Debug => 1,
-        LogLevel::Info => 2,
-        LogLevel::Warn => 3,
-        LogLevel::Error => 4,
-        LogLevel::Critical => 5,
-    };
-    status != OK || least <= level
+    status != OK || least <= level.number()
 }
 
-/// Adds to a counter. A lost count is not worth failing a request for.
+/// What a metric does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Metric {
+    Counter,
+    Gauge,
+}
+
+/// Defines a metric, or finds the one of this name.
+pub(super) fn define_metric(kind: Metric, name: &str) -> Option<u32> {
+    let kind = match kind {
+        Metric::Counter => 0,
+        Metric::Gauge => 1,
+    };
+    let mut id = 0;
+    // SAFETY: the host reads the slice during the call only; the pointer is valid.
+    done(unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &mut id) }).ok()?;
+    Some(id)
+}
+
+/// Adds to a counter; nothing is an error to Envoy. A lost count is not worth failing for.
 pub(super) fn increment_metric(id: u32, by: u32) {
     // SAFETY: no memory is passed.
     let _ = unsafe { proxy_increment_metric(id, i64::from(by)) };
+}
+
+/// Sets a gauge.
+pub(super) fn record_metric(id: u32, value: u64) {
+    // SAFETY: no memory is passed.
+    let _ = unsafe { proxy_record_metric(id, value) };
+}
+
+/// What a metric says.
+pub(super) fn metric(id: u32) -> Option<u64> {
+    let mut value = 0;
+    // SAFETY: the pointer is valid for the call.
+    done(unsafe { proxy_get_metric(id, &mut value) }).ok()?;
+    Some(value)
 }

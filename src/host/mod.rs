@@ -1,14 +1,21 @@
 //! The proxy-wasm adapter: turns Envoy's bytes into a request head, carries out what the engine decides, and
-//! decides nothing itself. The only code that names `proxy_wasm`.
+//! decides nothing itself. The only code that knows the ABI.
+//!
+//! The module speaks the ABI itself instead of through its SDK for Rust: that one exports every callback there is, each
+//! of which Envoy calls, keeps an object for every stream, and panics where a host answers what it does not expect.
 
 pub mod wire;
 
 #[cfg(target_family = "wasm")]
 mod abi;
+#[cfg(target_family = "wasm")]
+mod callbacks;
+#[cfg(target_family = "wasm")]
+mod calls;
 #[cfg(all(target_family = "wasm", feature = "faults"))]
 mod faults;
 #[cfg(target_family = "wasm")]
-mod http;
+mod logging;
 #[cfg(target_family = "wasm")]
 mod root;
 #[cfg(target_family = "wasm")]
@@ -17,11 +24,3 @@ mod services;
 mod serving;
 #[cfg(target_family = "wasm")]
 mod stats;
-
-#[cfg(target_family = "wasm")]
-mod start {
-    proxy_wasm::main! {{
-        proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
-        proxy_wasm::set_root_context(|_| Box::new(super::root::Root::default()));
-    }}
-}

@@ -3,12 +3,11 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::warn;
-use proxy_wasm::types::LogLevel;
 
-use super::abi;
+use super::abi::{self, LogLevel};
 use crate::{
     crypto::{self, HostCrypto, NoHostCrypto},
-    engine::Around,
+    engine::{Around, Readers},
     store::{Expected, SharedStore, StoreError, Versioned},
     time::Timestamp,
 };
@@ -79,14 +78,13 @@ pub(super) fn crypto() -> &'static dyn HostCrypto {
 }
 
 /// Everything that the engine asks for, now.
-pub(super) fn around(crypto: &'static dyn HostCrypto, may_wait: bool) -> Around<'static> {
-    Around { now: now(), store: &SharedData, crypto, may_wait, reads_record: &reads_record, random: &random }
+pub(super) fn around(crypto: &'static dyn HostCrypto, may_wait: bool, readers: Readers) -> Around<'static> {
+    Around { now: now(), store: &SharedData, crypto, may_wait, readers, random: &random }
 }
 
-/// Whether the host keeps what is logged at the level of refusals, or of allowed requests. An operator may change
-/// that while we run.
-fn reads_record(refused: bool) -> bool {
-    abi::logs(if refused { LogLevel::Warn } else { LogLevel::Info })
+/// Who reads decision records: whether the host keeps what is logged at their level.
+pub(super) fn readers() -> Readers {
+    Readers { of_refused: abi::logs(LogLevel::Warn), of_allowed: abi::logs(LogLevel::Info) }
 }
 
 /// The time of the host's wall clock.

@@ -1,20 +1,16 @@
-//! What the root and the streams of one configuration share: the gate, calls under way, requests that wait.
+//! One configuration of the filter on one thread: its requests, and those of them that wait.
 
-use std::{
-    cell::RefCell,
-    rc::{Rc, Weak},
-};
+use std::cell::{Cell, RefCell};
 
 use hashbrown::HashMap;
 use log::{info, warn};
-use proxy_wasm::hostcalls;
 
-use super::{abi, services, stats::Stats, wire};
+use super::{abi, calls::Calls, services, stats::Stats, wire};
 use crate::{
     call::{Call, Outcome},
     certificate::{self, PeerCertificate},
     crypto::HostCrypto,
-    engine::{Around, Changes, Exchange, Gate, Purpose, Step},
+    engine::{Around, Changes, Exchange, Gate, Purpose, Readers, Step},
     problem::{Challenges, Reason, Reply},
     request::RequestHead,
 };
@@ -33,27 +29,23 @@ const MAX_WOKEN: usize = 32;
 
 /// One configuration of the filter on one thread.
 pub(super) struct Serving {
-    pub(super) gate: Gate,
+    gate: Gate,
     pub(super) stats: Stats,
     crypto: &'static dyn HostCrypto,
-    /// Calls under way, by the host's token.
-    calls: RefCell<HashMap<u32, Pending>>,
-    /// Requests that wait, by stream. What a stream that is gone left here is skipped.
-    waiting: RefCell<HashMap<u32, Weak<RefCell<Exchange>>>>,
+    /// As of the last tick: an operator may change the host's log level while we run.
+    readers: Cell<Readers>,
+    calls: Calls,
+    /// Requests that wait, by stream.
+    waiting: RefCell<HashMap<u32, Exchange>>,
     /// Those of them that are still to be decided again since [`Serving::wake`] was called.
-    to_wake: RefCell<Vec<(u32, Weak<RefCell<Exchange>>)>>,
-}
-
-struct Pending {
-    purpose: Purpose,
-    max_answer: usize,
-    /// The stream that sent it: the SDK drops the answer when that stream is gone.
-    sender: Option<u32>,
+    to_wake: RefCell<Vec<(u32, Exchange)>>,
+    /// Requests whose answer gets headers from us, by stream.
+    answering: RefCell<HashMap<u32, Exchange>>,
 }
 
 /// What became of a request for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decided {
+enum Decided {
     Forward,
     Answered,
     Wait,
@@ -61,43 +53,81 @@ pub(super) enum Decided {
 
 impl Serving {
     pub(super) fn new(gate: Gate, stats: Stats) -> Self {
-        let crypto = services::crypto();
         Self {
             gate,
             stats,
-            crypto,
-            calls: RefCell::default(),
+            crypto: services::crypto(),
+            readers: Cell::new(services::readers()),
+            calls: Calls::default(),
             waiting: RefCell::default(),
             to_wake: RefCell::default(),
+            answering: RefCell::default(),
         }
     }
 
+    /// Decides the request of `stream`; whether it may go on now.
+    pub(super) fn on_request(&self, stream: u32) -> bool {
+        self.decide(stream, Exchange::default()) == Decided::Forward
+    }
+
+    /// Adds our headers to the answer; whether `stream` is one of ours that gets any.
+    pub(super) fn on_response(&self, stream: u32) -> bool {
+        let Some(exchange) = take(&self.answering, stream) else { return false };
+        for (name, value) in exchange.on_response(&self.gate) {
+            // An answer without one of these headers is still the right answer.
+            let _ = abi::set_response_header(name, value.as_bytes());
+        }
+        true
+    }
+
+    /// Whether there was anything to forget of a stream that is gone.
+    pub(super) fn forget(&self, stream: u32) -> bool {
+        take(&self.answering, stream).or_else(|| take(&self.waiting, stream)).is_some()
+    }
+
+    pub(super) fn on_tick(&self) {
+        self.readers.set(services::readers());
+        self.stats.count_fetches(self.gate.take_fetch_events());
+        self.stats.flush();
+        self.send(self.gate.on_tick(&self.around(false)));
+        self.wake_all();
+    }
+
+    /// Takes the answer to a call.
+    pub(super) fn on_call_response(&self, token: u32, headers: usize, body_size: usize) {
+        let report = |purpose, outcome: Outcome<'_>| self.report(purpose, outcome);
+        let Some(purpose) = self.calls.on_response(token, headers, body_size, report) else { return };
+        // One answer may lead to the next call, to the keys that a document names.
+        self.send(self.gate.on_tick(&self.around(false)));
+        self.wake_for(purpose);
+    }
+
     /// What the host has to offer now, to a request that may wait or to none.
-    pub(super) fn around(&self, may_wait: bool) -> Around<'static> {
-        services::around(self.crypto, may_wait)
+    fn around(&self, may_wait: bool) -> Around<'static> {
+        services::around(self.crypto, may_wait, self.readers.get())
     }
 
     /// Decides the request of the host's effective context and carries the decision out, but for letting it go
     /// on. Whatever the host does not give refuses the request.
-    ///
-    /// `caller` is the stream on whose behalf the host calls us, if any.
-    pub(super) fn decide(
-        &self,
-        stream: u32,
-        exchange: &Rc<RefCell<Exchange>>,
-        caller: Option<u32>,
-    ) -> Decided {
-        let decided = self.try_decide(stream, exchange).unwrap_or_else(|reason| {
+    fn decide(&self, stream: u32, mut exchange: Exchange) -> Decided {
+        let decided = self.try_decide(&mut exchange).unwrap_or_else(|reason| {
             answer(&Reply::refusal(reason, Challenges::default()));
             Decided::Answered
         });
-        if decided == Decided::Wait {
-            self.send(self.gate.take_calls(), caller);
+        match decided {
+            Decided::Wait => {
+                self.waiting.borrow_mut().insert(stream, exchange);
+                self.send(self.gate.take_calls());
+            }
+            Decided::Forward | Decided::Answered if exchange.has_response(&self.gate) => {
+                self.answering.borrow_mut().insert(stream, exchange);
+            }
+            Decided::Forward | Decided::Answered => {}
         }
         decided
     }
 
-    fn try_decide(&self, stream: u32, exchange: &Rc<RefCell<Exchange>>) -> Result<Decided, Reason> {
+    fn try_decide(&self, exchange: &mut Exchange) -> Result<Decided, Reason> {
         let policy = self.gate.policy();
         let bytes = abi::request_headers().map_err(|_| Reason::StateUnavailable)?;
         let headers = wire::parse_pairs(&bytes).ok_or(Reason::MalformedRequest)?;
@@ -115,7 +145,7 @@ impl Serving {
         };
         let waiting = self.waiting.borrow().len().saturating_add(self.to_wake.borrow().len());
         let around = self.around(waiting < MAX_WAITING);
-        let verdict = exchange.borrow_mut().on_request(&self.gate, &head, &around);
+        let verdict = exchange.on_request(&self.gate, &head, &around);
         match (&verdict.record, verdict.reason) {
             (Some(record), Some(_)) => warn!("{record}"),
             (Some(record), None) => info!("{record}"),
@@ -132,46 +162,44 @@ impl Serving {
                 answer(&reply);
                 Ok(Decided::Answered)
             }
-            Step::Wait => {
-                self.waiting.borrow_mut().insert(stream, Rc::downgrade(exchange));
-                Ok(Decided::Wait)
-            }
+            Step::Wait => Ok(Decided::Wait),
         }
     }
 
     /// Decides those again that wait for the outcome of the call for `purpose`. Of all others nothing has changed:
     /// a flood of tokens that issuers are asked about must not make each answer cost a look at every request.
-    fn wake_for(&self, purpose: Purpose, caller: Option<u32>) {
-        let waits = |exchange: &Weak<RefCell<Exchange>>| {
-            exchange.upgrade().is_none_or(|exchange| exchange.borrow().waits_for(purpose))
-        };
-        self.to_wake.borrow_mut().extend(self.waiting.borrow_mut().extract_if(|_, exchange| waits(exchange)));
-        self.wake(caller);
+    fn wake_for(&self, purpose: Purpose) {
+        let woken = self
+            .waiting
+            .borrow_mut()
+            .extract_if(|_, exchange| exchange.waits_for(purpose))
+            .collect::<Vec<_>>();
+        self.to_wake.borrow_mut().extend(woken);
+        self.wake();
     }
 
     /// Decides every waiting request again. To be called now and then, so that each meets its own deadline.
-    pub(super) fn wake_all(&self) {
+    fn wake_all(&self) {
         if self.to_wake.borrow().is_empty() {
             self.to_wake.borrow_mut().extend(self.waiting.borrow_mut().drain());
         }
-        self.wake(None);
+        self.wake();
     }
 
     /// Goes on with those that are to be decided again, up to [`MAX_WOKEN`] that wait no longer; the next calls go
     /// on from there.
-    fn wake(&self, caller: Option<u32>) {
+    fn wake(&self) {
         let mut woken = 0_usize;
         while woken < MAX_WOKEN {
             let Some((stream, exchange)) = self.to_wake.borrow_mut().pop() else {
                 self.gate.settled();
                 return;
             };
-            let Some(exchange) = exchange.upgrade() else { continue };
             // A stream that is gone has no context.
-            if hostcalls::set_effective_context(stream).is_err() {
+            if abi::set_effective_context(stream).is_err() {
                 continue;
             }
-            let decided = self.decide(stream, &exchange, caller);
+            let decided = self.decide(stream, exchange);
             if decided != Decided::Wait {
                 woken = woken.saturating_add(1);
             }
@@ -181,62 +209,11 @@ impl Serving {
         }
     }
 
-    /// Sends `calls`. `sender` is the stream on whose behalf the host calls us, if any.
-    pub(super) fn send(&self, calls: impl IntoIterator<Item = (Purpose, Call)>, sender: Option<u32>) {
+    fn send(&self, calls: impl IntoIterator<Item = (Purpose, Call)>) {
         for (purpose, call) in calls {
-            let endpoint = &call.endpoint;
-            let mut headers = vec![
-                (":method", call.method),
-                (":scheme", endpoint.scheme),
-                (":authority", &endpoint.authority),
-                (":path", &endpoint.path),
-            ];
-            headers.extend(call.headers.iter().map(|(name, value)| (*name, value.as_str())));
-            let body = (!call.body.is_empty()).then_some(call.body.as_slice());
-            match hostcalls::dispatch_http_call(&call.cluster, headers, body, vec![], call.timeout) {
-                Ok(token) => {
-                    let pending = Pending { purpose, max_answer: call.max_answer, sender };
-                    self.calls.borrow_mut().insert(token, pending);
-                }
-                Err(status) => {
-                    warn!("cluster \"{}\" took no request: {status:?}", call.cluster);
-                    self.report(purpose, Outcome::Failed);
-                }
+            if !self.calls.send(purpose, &call) {
+                self.report(purpose, Outcome::Failed);
             }
-        }
-    }
-
-    /// Takes the answer to a call.
-    pub(super) fn on_call_response(&self, token: u32, headers: usize, size: usize, caller: Option<u32>) {
-        let Some(call) = self.calls.borrow_mut().remove(&token) else { return };
-        // A reset within the body leaves no headers.
-        let answer = if headers == 0 { Err(abi::Failed) } else { Answer::read(size, call.max_answer) };
-        let parsed = answer.as_ref().ok().and_then(|answer| answer.parts());
-        let outcome = parsed.as_ref().map_or(Outcome::Failed, |(status, headers, body)| Outcome::Answer {
-            status: *status,
-            headers,
-            body,
-        });
-        self.report(call.purpose, outcome);
-        // One answer may lead to the next call, to the keys that a document names. Not on behalf of a request: with
-        // its end nobody would hear the answer.
-        if caller.is_none() {
-            self.send(self.gate.on_tick(&self.around(false)), None);
-        }
-        self.wake_for(call.purpose, caller);
-    }
-
-    /// A stream ends: answers to its calls will not be heard.
-    pub(super) fn forget(&self, stream: u32) {
-        self.waiting.borrow_mut().remove(&stream);
-        let unheard: Vec<Pending> = self
-            .calls
-            .borrow_mut()
-            .extract_if(|_, call| call.sender == Some(stream))
-            .map(|(_, call)| call)
-            .collect();
-        for call in unheard {
-            self.gate.abandon(call.purpose);
         }
     }
 
@@ -245,6 +222,12 @@ impl Serving {
             warn!("{message}");
         }
     }
+}
+
+/// Most requests are in neither map, and most maps are empty.
+fn take(exchanges: &RefCell<HashMap<u32, Exchange>>, stream: u32) -> Option<Exchange> {
+    let mut exchanges = exchanges.borrow_mut();
+    if exchanges.is_empty() { None } else { exchanges.remove(&stream) }
 }
 
 /// The certificate that the client showed; `None` when it showed none.
@@ -278,28 +261,5 @@ pub(super) fn answer(reply: &Reply) {
     });
     if sent.is_err() {
         warn!("an answer could not be sent; the request stays refused");
-    }
-}
-
-/// The answer to a call, as bytes.
-struct Answer {
-    headers: Vec<u8>,
-    body: Vec<u8>,
-}
-
-type Parts<'a> = (u16, Vec<(&'a [u8], &'a [u8])>, &'a [u8]);
-
-impl Answer {
-    /// Envoy buffers whatever arrives; of what is too large, just enough is copied to be refused as such.
-    fn read(size: usize, max: usize) -> Result<Self, abi::Failed> {
-        let size = size.min(max.saturating_add(1));
-        let body = if size == 0 { Vec::new() } else { abi::call_response_body(size)? };
-        Ok(Self { headers: abi::call_response_headers()?, body })
-    }
-
-    fn parts(&self) -> Option<Parts<'_>> {
-        let headers = wire::parse_pairs(&self.headers)?;
-        let status = headers.iter().find(|(name, _)| *name == b":status")?.1;
-        Some((str::from_utf8(status).ok()?.parse().ok()?, headers, &self.body))
     }
 }

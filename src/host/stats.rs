@@ -1,11 +1,10 @@
 //! Counters in Envoy's stats. A fixed set, defined at configure: Envoy never forgets a metric.
+//!
+//! Counting is a host call, so it is done here first and handed on with every tick.
 
 use std::cell::Cell;
 
-use hashbrown::HashMap;
-use proxy_wasm::{hostcalls, types::MetricType};
-
-use super::abi;
+use super::abi::{self, Metric};
 use crate::{jwt::FetchEvents, problem::Reason};
 
 /// Counters by decision and reason.
@@ -13,46 +12,86 @@ use crate::{jwt::FetchEvents, problem::Reason};
 /// `portcullis_requests._decision=deny_._reason=token_expired_` becomes a counter with two labels under the tag
 /// rules that the configurations in `envoy/` carry.
 pub(super) struct Stats {
-    allowed: Option<u32>,
-    denied: HashMap<Reason, u32>,
-    evicted: Option<u32>,
-    fetches: [Option<u32>; 3],
+    allowed: Counter,
+    /// In the order of [`Reason::ALL`].
+    denied: Vec<Counter>,
+    evicted: Counter,
+    fetches: [Counter; 3],
     memory: Option<u32>,
     /// What was last seen of the memory, in pages.
     pages: Cell<usize>,
 }
 
+/// One counter. Without an id it could not be defined and is not counted; decisions do not depend on it.
+struct Counter {
+    id: Option<u32>,
+    /// Not handed on yet.
+    count: Cell<u32>,
+}
+
+impl Counter {
+    fn define(name: &str) -> Self {
+        Self { id: abi::define_metric(Metric::Counter, name), count: Cell::new(0) }
+    }
+
+    fn add(&self, count: u32) {
+        self.count.set(self.count.get().saturating_add(count));
+    }
+
+    fn flush(&self) {
+        if let (Some(id), count @ 1..) = (self.id, self.count.take()) {
+            abi::increment_metric(id, count);
+        }
+    }
+}
+
 impl Stats {
-    /// Defines the counters. One that cannot be defined is not counted; decisions do not depend on it.
+    /// Defines the counters.
     pub(super) fn define() -> Self {
-        let counter = |name: &str| hostcalls::define_metric(MetricType::Counter, name).ok();
-        let denied = Reason::ALL.into_iter().filter_map(|reason| {
-            let name = format!("portcullis_requests._decision=deny_._reason={}_", reason.code());
-            Some((reason, counter(&name)?))
+        let denied = Reason::ALL.into_iter().map(|reason| {
+            Counter::define(&format!("portcullis_requests._decision=deny_._reason={}_", reason.code()))
         });
         Self {
-            allowed: counter("portcullis_requests._decision=allow_._reason=none_"),
+            allowed: Counter::define("portcullis_requests._decision=allow_._reason=none_"),
             denied: denied.collect(),
-            evicted: counter("portcullis_rate_limit_evictions"),
+            evicted: Counter::define("portcullis_rate_limit_evictions"),
             fetches: ["started", "succeeded", "failed"]
-                .map(|result| counter(&format!("portcullis_key_set_fetches._result={result}_"))),
-            memory: hostcalls::define_metric(MetricType::Gauge, "portcullis_memory_bytes").ok(),
+                .map(|result| Counter::define(&format!("portcullis_key_set_fetches._result={result}_"))),
+            memory: abi::define_metric(Metric::Gauge, "portcullis_memory_bytes"),
             pages: Cell::new(0),
         }
     }
 
+    /// Counts a decision. `None`: the request was allowed, or answered with a document that anyone may read.
+    pub(super) fn count(&self, reason: Option<Reason>, evicted: u32) {
+        let denied = |reason| Reason::ALL.iter().position(|other| *other == reason);
+        match reason {
+            None => self.allowed.add(1),
+            Some(reason) => {
+                if let Some(counter) = denied(reason).and_then(|place| self.denied.get(place)) {
+                    counter.add(1);
+                }
+            }
+        }
+        self.evicted.add(evicted);
+    }
+
     /// Counts fetches of key sets.
     pub(super) fn count_fetches(&self, events: FetchEvents) {
-        for (id, count) in self.fetches.iter().zip([events.started, events.succeeded, events.failed]) {
-            if let (Some(id), 1..) = (id, count) {
-                abi::increment_metric(*id, count);
-            }
+        for (counter, count) in self.fetches.iter().zip([events.started, events.succeeded, events.failed]) {
+            counter.add(count);
         }
     }
 
-    /// Keeps `portcullis_memory_bytes` at the linear memory of the largest of all threads; it never shrinks. Costs
-    /// nothing unless the memory has grown.
-    pub(super) fn measure_memory(&self) {
+    /// Hands on what was counted, to be called with every tick and at the end.
+    pub(super) fn flush(&self) {
+        let all = [&self.allowed, &self.evicted].into_iter().chain(&self.denied).chain(&self.fetches);
+        all.for_each(Counter::flush);
+        self.measure_memory();
+    }
+
+    /// Keeps `portcullis_memory_bytes` at the linear memory of the largest of all threads; it never shrinks.
+    fn measure_memory(&self) {
         const PAGE: u64 = 64 * 1024;
         let pages = core::arch::wasm32::memory_size(0);
         if self.pages.replace(pages) == pages {
@@ -60,25 +99,9 @@ impl Stats {
         }
         let bytes = u64::try_from(pages).unwrap_or(u64::MAX).saturating_mul(PAGE);
         if let Some(id) = self.memory
-            && hostcalls::get_metric(id).is_ok_and(|largest| largest < bytes)
+            && abi::metric(id).is_some_and(|largest| largest < bytes)
         {
-            let _ = hostcalls::record_metric(id, bytes);
-        }
-    }
-
-    /// Counts a decision.
-    pub(super) fn count(&self, reason: Option<Reason>, evicted: u32) {
-        self.measure_memory();
-        let id = match reason {
-            None => self.allowed,
-            Some(reason) => self.denied.get(&reason).copied(),
-        };
-        if let Some(id) = id {
-            abi::increment_metric(id, 1);
-        }
-        // Adding nothing to a counter is an error to Envoy.
-        if let (Some(id), 1..) = (self.evicted, evicted) {
-            abi::increment_metric(id, evicted);
+            abi::record_metric(id, bytes);
         }
     }
 }

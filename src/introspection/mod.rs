@@ -190,7 +190,7 @@ impl<T> Introspector<T> {
         provider: &Provider,
         make: impl FnOnce(IntrospectedToken) -> T,
     ) -> Option<Verdict<T>> {
-        self.abandon(ticket).then_some(())?;
+        self.end_flight(ticket).then_some(())?;
         let digest = ticket.digest;
         let size = if let Outcome::Answer { body, .. } = outcome { body.len() } else { 0 };
         let judged = answer::judge(outcome, provider, now);
@@ -219,9 +219,8 @@ impl<T> Introspector<T> {
         Some(verdict)
     }
 
-    /// Gives a call up, because whoever sent it is gone or could not send it: the next request with this token asks
-    /// anew. False: it was over already.
-    pub fn abandon(&mut self, ticket: Ticket) -> bool {
+    /// False: it was over already.
+    fn end_flight(&mut self, ticket: Ticket) -> bool {
         let is_it = self.flights.get(&ticket.digest).is_some_and(|flight| flight.number == ticket.number);
         if is_it {
             self.flights.remove(&ticket.digest);

@@ -114,11 +114,6 @@ impl Revocations {
         Self { inline: Arc::clone(&spec.inline), remote }
     }
 
-    /// Whether [`Revocations::tick`] has anything to do.
-    pub fn needs_ticks(&self) -> bool {
-        self.remote.is_some()
-    }
-
     /// To be called a few times a second: takes over what another worker fetched, and says what this one has to
     /// fetch, if anything. `random` spreads the fetches of many Envoys.
     pub fn tick(&mut self, now: Timestamp, store: &dyn SharedStore, random: u64) -> Option<Call> {

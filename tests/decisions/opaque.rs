@@ -162,24 +162,6 @@ fn an_issuer_that_cannot_tell() {
 }
 
 #[test]
-fn a_call_that_is_given_up_is_asked_anew() {
-    let w = world(|_| {});
-    w.issue("good", 200, active());
-    let mut request = waiting(&w, &Ask::get("/opaque").token("good"));
-    let (lost, _) = only_call(&w);
-    w.gate.abandon(lost);
-    assert!(request.waits(&w));
-    let (purpose, call) = only_call(&w);
-    assert_ne!(purpose, lost);
-    // The lost call's answer comes after all, to nobody.
-    assert_eq!(w.deliver(lost, ok(b"{\"active\": true, \"sub\": \"mallory\", \"aud\": \"api\"}")), [""; 0]);
-    assert!(request.waits(&w));
-    w.answer_call(purpose, &call);
-    let answer = request.decide(&w).unwrap();
-    assert_eq!(answer.upstream("x-portcullis-subject"), "alice");
-}
-
-#[test]
 fn no_request_waits_for_ever() {
     let w = world(|policy| opaque(policy)["timeout"] = "2s".into());
     let ask = Ask::get("/opaque").token("good");

@@ -14,7 +14,7 @@ use portcullis::{
     call::{Call, Outcome},
     certificate::PeerCertificate,
     crypto::{NoHostCrypto, sha256},
-    engine::{Around, Exchange, Gate, Purpose, Step},
+    engine::{Around, Exchange, Gate, Purpose, Readers, Step},
     policy::Policy,
     problem::Reason,
     request::RequestHead,
@@ -136,7 +136,7 @@ impl World {
             store: &*self.store,
             crypto: &NoHostCrypto,
             may_wait: self.may_wait.get(),
-            reads_record: &|_| true,
+            readers: Readers::OF_ALL,
             random: &|| self.random.get().then_some([7; 16]),
         })
     }
