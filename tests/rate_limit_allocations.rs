@@ -7,7 +7,9 @@ use std::{
 };
 
 use portcullis::{
-    rate_limit::{HeaderValues, KeyPart, LimitSpec, Limiter, SlotSecret, Subject, WindowSpec},
+    rate_limit::{
+        HeaderValues, KeyPart, Leases, LimitId, LimitSpec, Limiter, SlotSecret, Subject, WindowSpec,
+    },
     store::{Expected, SharedStore, StoreError, Versioned},
     time::Timestamp,
 };
@@ -72,7 +74,7 @@ fn allocations(work: impl FnOnce()) -> usize {
 }
 
 #[test]
-fn an_admitted_request_allocates_what_the_store_hands_over_and_no_more() {
+fn an_admitted_request_allocates_its_copy_of_the_shared_state_and_nothing_where_it_is_paid_ahead() {
     let window = |requests, secs| WindowSpec { requests, per: Duration::from_secs(secs), burst: requests };
     let limit = |name: &str, windows| LimitSpec {
         name: name.into(),
@@ -87,6 +89,7 @@ fn an_admitted_request_allocates_what_the_store_hands_over_and_no_more() {
     let specs = [
         limit("one", vec![window(100, 60)]),
         limit("four", vec![window(100, 1), window(100, 60), window(100, 3_600), window(100, 86_400)]),
+        limit("large", vec![window(10_000, 60)]),
     ];
     let limiter = Limiter::compile(&specs, "portcullis").unwrap();
     let store = Flat::default();
@@ -95,18 +98,18 @@ fn an_admitted_request_allocates_what_the_store_hands_over_and_no_more() {
     let subject =
         Subject { remote_address: address, principal: None, rule: "r", method: "GET", headers: &NoHeaders };
     let now = Timestamp::from_secs(1_000_000);
-    let [one, four] = ["one", "four"].map(|name| limiter.id(name).unwrap());
-    // The first request makes the slots.
-    assert!(limiter.check(&[one, four], &subject, now, &store, &secret).unwrap().admitted());
-    for (limits, expected) in [(&[one][..], 1), (&[four], 1), (&[], 0)] {
-        let count = allocations(|| {
-            assert!(limiter.check(limits, &subject, now, &store, &secret).unwrap().admitted());
-        });
-        assert_eq!(count, expected, "{limits:?}");
+    let [one, four, large] = ["one", "four", "large"].map(|name| limiter.id(name).unwrap());
+    let mut leases = Leases::default();
+    let mut check = |limits: &[LimitId]| {
+        let outcome = limiter.check(limits, &subject, now, &store, &secret, &mut leases);
+        assert!(outcome.unwrap().admitted());
+    };
+    // The first request makes the slots, and leases.
+    check(&[one, four, large]);
+    // The value that the store hands over, and what is made of it.
+    for (limits, expected) in [(&[one][..], 2), (&[four], 2), (&[large], 0), (&[], 0)] {
+        assert_eq!(allocations(|| check(limits)), expected, "{limits:?}");
     }
     // The second limit and the fifth status go to the heap: one list each.
-    let count = allocations(|| {
-        assert!(limiter.check(&[one, four], &subject, now, &store, &secret).unwrap().admitted());
-    });
-    assert_eq!(count, 4);
+    assert_eq!(allocations(|| check(&[one, four])), 6);
 }

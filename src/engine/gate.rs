@@ -19,7 +19,7 @@ use crate::{
     introspection::{Introspector, Ticket, Verdict},
     jwt::{FetchEvents, KeySet, RemoteKeys},
     policy::Policy,
-    rate_limit::SlotSecret,
+    rate_limit::{Leases, SlotSecret},
     revocation::{Revocations, Revoked},
     store::{SharedStore, StoreError},
     time::Timestamp,
@@ -84,6 +84,8 @@ pub struct Gate {
     /// One place for each provider; `None` for those whose keys are in the policy.
     remote: Vec<Option<RefCell<RemoteKeys>>>,
     slot_secret: OnceCell<SlotSecret>,
+    /// What this thread has charged ahead to large limits.
+    pub(super) leases: RefCell<Leases>,
     /// One place for each provider; `None` for those that are never asked about tokens.
     pub(super) introspectors: Vec<Option<RefCell<Introspector<Verified>>>>,
     /// What issuers answered just now, for the requests that wait for it; by provider too, because each numbers its
@@ -118,6 +120,7 @@ impl Gate {
             policy,
             namespace: namespace.to_owned(),
             slot_secret: OnceCell::new(),
+            leases: RefCell::default(),
             tokens: RefCell::new(None),
             dpop_secret: OnceCell::new(),
         }

@@ -284,7 +284,8 @@ impl Exchange {
         let unavailable = |_| Refusal::from(Reason::StateUnavailable);
         let secret = gate.slot_secret(around).map_err(unavailable)?;
         let policy = gate.policy();
-        let outcome = policy.limiter.check(limits, subject, around.now, around.store, secret);
+        let mut leases = gate.leases.borrow_mut();
+        let outcome = policy.limiter.check(limits, subject, around.now, around.store, secret, &mut leases);
         let outcome: Outcome = outcome.map_err(unavailable)?;
         trace.evicted = trace.evicted.saturating_add(outcome.evicted);
         let Some(denied) = &outcome.denied else {

@@ -3,6 +3,7 @@
 //! Counters are shared by all workers. A limit costs one read and one compare-and-set; when another worker
 //! wrote in between, the limit is read and judged again, so of a concurrent burst exactly the quota is
 //! admitted. Only when a later limit of the same request then turns out used up is an earlier one refunded.
+//! Of a large limit many requests are charged at once, and the next ones touch nothing shared; see [`Leases`].
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::{
     few::Few,
     gcra::{self, Decision},
     key::{self, Prefixes, Subject},
+    leases::{Lease, Leases, charge_ahead},
     quota::Quota,
     slots::{MAX_WINDOWS, Place, Slot, SlotKey, SlotSecret, Tats},
 };
@@ -114,12 +116,29 @@ pub struct Status {
 struct Pending<'l> {
     limit: LimitId,
     plan: &'l Plan,
+    source: Source,
+}
+
+/// Where the request is charged.
+enum Source {
+    /// To what the worker holds; what is left of it then.
+    Held(Lease),
+    /// To the state that all workers share.
+    Shared(Box<Shared>),
+}
+
+/// The shared state of one limit, for the request at hand.
+struct Shared {
     key: SlotKey,
     place: Place,
     slot: Slot,
     before: Tats,
-    /// `Err`: denied for so long.
+    /// After this request alone. `Err`: denied for so long.
     after: Result<Tats, Duration>,
+    /// What is charged with it for requests to come; still whole.
+    ahead: Option<Lease>,
+    /// Whether anything may be charged ahead.
+    may_lease: bool,
     evicts: bool,
 }
 
@@ -156,6 +175,7 @@ impl Limiter {
 
     /// Charges the request to those of `limits` that apply to its method, or to none of them.
     ///
+    /// `leases` are the worker's own, used with no other limiter.
     /// [`StoreError::Unavailable`] means that no decision was possible: the store does not answer, other
     /// workers always wrote first, an address is needed and not known, or an id is not ours. Deny then.
     pub fn check(
@@ -165,38 +185,40 @@ impl Limiter {
         now: Timestamp,
         store: &dyn SharedStore,
         secret: &SlotSecret,
+        leases: &mut Leases,
     ) -> Result<Outcome, StoreError> {
         let mut all = Few::<Pending<'_>, 1>::default();
         for id in limits {
             let limit = self.limits.get(id.0).ok_or(StoreError::Unavailable)?;
             if limit.methods.is_empty() || limit.methods.iter().any(|method| **method == *subject.method) {
-                all.push(Pending::open(*id, limit, subject, now, store, secret)?);
+                all.push(Pending::open(*id, limit, subject, now, store, secret, leases)?);
             }
         }
-        if all.iter().all(|pending| pending.after.is_ok()) {
-            charge(&mut all, now, store)?;
+        if all.iter().all(Pending::admits) {
+            charge(&mut all, now, store, leases)?;
         }
         let mut outcome = Outcome::default();
         for pending in all.iter() {
-            if let Err(retry_after) = pending.after {
+            if let Source::Shared(shared) = &pending.source
+                && let Err(retry_after) = shared.after
+            {
                 if outcome.denied.is_none_or(|longest| longest.retry_after < retry_after) {
                     outcome.denied = Some(Denial { limit: pending.limit, retry_after });
                 }
-                if pending.slot.healed() {
+                if shared.slot.healed() {
                     // Best effort: whoever comes next tries again.
-                    let _ = pending.slot.write(store, pending.key.as_str());
+                    let _ = shared.slot.write(store, shared.key.as_str());
                 }
             }
         }
+        let admitted = outcome.admitted();
         for pending in all.iter() {
-            if outcome.admitted() && pending.evicts {
+            if let (true, Source::Shared(shared)) = (admitted, &pending.source)
+                && shared.evicts
+            {
                 outcome.evicted = outcome.evicted.saturating_add(1);
             }
-            let tats = match pending.after {
-                Ok(after) if outcome.admitted() => after,
-                _ => pending.before,
-            };
-            for (quota, tat) in pending.plan.quotas.iter().zip(tats) {
+            for (quota, tat) in pending.plan.quotas.iter().zip(pending.tats(admitted)) {
                 let (remaining, reset_after) = gcra::standing(quota, tat, now);
                 let only_window = pending.plan.quotas.len() == 1;
                 let status =
@@ -212,19 +234,44 @@ impl Limiter {
 ///
 /// Between the write and the refund other requests of the client see the charge and may be denied; none is
 /// ever admitted that should not be.
-fn charge(all: &mut Few<Pending<'_>, 1>, now: Timestamp, store: &dyn SharedStore) -> Result<(), StoreError> {
+fn charge(
+    all: &mut Few<Pending<'_>, 1>,
+    now: Timestamp,
+    store: &dyn SharedStore,
+    leases: &mut Leases,
+) -> Result<(), StoreError> {
     let mut written = 0_usize;
     let mut result = Ok(());
     for pending in all.iter_mut() {
-        result = pending.write(now, store);
-        if result.is_err() || pending.after.is_err() {
+        let Source::Shared(shared) = &mut pending.source else { continue };
+        result = shared.write(&pending.plan.quotas, now, store);
+        if result.is_err() || shared.after.is_err() {
             break;
         }
         written = written.saturating_add(1);
     }
-    if written < all.iter().count() {
-        for pending in all.iter().take(written) {
-            pending.refund(now, store);
+    let shared = || {
+        all.iter().filter_map(|pending| match &pending.source {
+            Source::Shared(shared) => Some((pending, &**shared)),
+            Source::Held(_) => None,
+        })
+    };
+    let whole = written == shared().count();
+    for (pending, shared) in shared().take(written) {
+        match (shared.ahead, shared.after) {
+            // What is not spent on this request is held for the next.
+            (Some(ahead), Ok(after)) => {
+                leases.keep(Lease { next: if whole { after } else { ahead.next }, ..ahead });
+            }
+            _ if whole => {}
+            _ => shared.refund(&pending.plan.quotas, now, store),
+        }
+    }
+    if whole {
+        for pending in all.iter() {
+            if let Source::Held(lease) = pending.source {
+                leases.keep(lease);
+            }
         }
     }
     result
@@ -238,6 +285,7 @@ impl<'l> Pending<'l> {
         now: Timestamp,
         store: &dyn SharedStore,
         secret: &SlotSecret,
+        leases: &Leases,
     ) -> Result<Self, StoreError> {
         let tier = subject.principal.and_then(|principal| principal.tier.as_deref());
         let tier = tier.and_then(|name| limit.tiers.iter().find(|(tier, _)| **tier == *name));
@@ -248,20 +296,55 @@ impl<'l> Pending<'l> {
         key::hash_parts(&mut hasher, &limit.key, limit.prefixes, subject)
             .map_err(|key::NoAddress| StoreError::Unavailable)?;
         let place = hasher.finish();
+        let source = match leases.after_one(place, &plan.quotas, now) {
+            Some(left) => Source::Held(left),
+            None => Source::Shared(Box::new(Shared::read(plan, place, now, store, leases)?)),
+        };
+        Ok(Self { limit: id, plan, source })
+    }
+
+    fn admits(&self) -> bool {
+        match &self.source {
+            Source::Held(_) => true,
+            Source::Shared(shared) => shared.after.is_ok(),
+        }
+    }
+
+    /// Where the client stands, as far as this worker knows.
+    fn tats(&self, admitted: bool) -> Tats {
+        match &self.source {
+            Source::Held(lease) => lease.next,
+            Source::Shared(shared) => match shared.after {
+                Ok(after) if admitted => after,
+                _ => shared.before,
+            },
+        }
+    }
+}
+
+impl Shared {
+    fn read(
+        plan: &Plan,
+        place: Place,
+        now: Timestamp,
+        store: &dyn SharedStore,
+        leases: &Leases,
+    ) -> Result<Self, StoreError> {
         let key = SlotKey::new(&plan.prefix, place.slot);
         let slot = Slot::read(store, key.as_str(), &plan.quotas, now)?;
         let before = [0; MAX_WINDOWS];
-        let mut pending =
-            Self { limit: id, plan, key, place, slot, before, after: Ok(before), evicts: false };
-        pending.judge(now);
-        Ok(pending)
+        let may_lease = leases.has_room(place, now);
+        let mut shared =
+            Self { key, place, slot, before, after: Ok(before), ahead: None, may_lease, evicts: false };
+        shared.judge(&plan.quotas, now);
+        Ok(shared)
     }
 
     /// Judges every window, and puts the charge into our copy of the slot if all admit.
-    fn judge(&mut self, now: Timestamp) {
+    fn judge(&mut self, quotas: &[Quota], now: Timestamp) {
         self.before = self.slot.tats(self.place.fingerprint);
         self.after = Ok(self.before);
-        for (i, (quota, tat)) in self.plan.quotas.iter().zip(self.before).enumerate() {
+        for (i, (quota, tat)) in quotas.iter().zip(self.before).enumerate() {
             match (gcra::decide(quota, tat, now), &mut self.after) {
                 (Decision::Allowed { new_tat, .. }, Ok(after)) => {
                     if let Some(tat) = after.get_mut(i) {
@@ -274,19 +357,22 @@ impl<'l> Pending<'l> {
             }
         }
         if let Ok(after) = self.after {
-            self.evicts = self.slot.charge(self.place.fingerprint, &after, now);
+            self.ahead =
+                if self.may_lease { charge_ahead(self.place, &self.before, quotas, now) } else { None };
+            let charged = self.ahead.map_or(after, |lease| lease.end);
+            self.evicts = self.slot.charge(self.place.fingerprint, &charged, now);
         }
     }
 
     /// Writes the charge, judging again as often as another worker wrote first; it may end in a denial.
-    fn write(&mut self, now: Timestamp, store: &dyn SharedStore) -> Result<(), StoreError> {
+    fn write(&mut self, quotas: &[Quota], now: Timestamp, store: &dyn SharedStore) -> Result<(), StoreError> {
         for _ in 0..MAX_CONFLICTS {
             match self.slot.write(store, self.key.as_str()) {
                 Err(StoreError::Conflict) => {}
                 other => return other,
             }
-            self.slot = Slot::read(store, self.key.as_str(), &self.plan.quotas, now)?;
-            self.judge(now);
+            self.slot = Slot::read(store, self.key.as_str(), quotas, now)?;
+            self.judge(quotas, now);
             if self.after.is_err() {
                 return Ok(());
             }
@@ -294,11 +380,11 @@ impl<'l> Pending<'l> {
         Err(StoreError::Unavailable)
     }
 
-    fn refund(&self, now: Timestamp, store: &dyn SharedStore) {
+    fn refund(&self, quotas: &[Quota], now: Timestamp, store: &dyn SharedStore) {
         let Ok(charged) = self.after else { return };
         for _ in 0..MAX_REFUND_CONFLICTS {
-            let Ok(mut slot) = Slot::read(store, self.key.as_str(), &self.plan.quotas, now) else { return };
-            if !slot.refund(self.place.fingerprint, &charged, &self.plan.quotas)
+            let Ok(mut slot) = Slot::read(store, self.key.as_str(), quotas, now) else { return };
+            if !slot.refund(self.place.fingerprint, &charged, quotas)
                 || slot.write(store, self.key.as_str()) != Err(StoreError::Conflict)
             {
                 return;

@@ -11,6 +11,7 @@ mod few;
 pub mod gcra;
 pub mod headers;
 mod key;
+mod leases;
 mod limiter;
 pub mod quota;
 pub mod slots;
@@ -18,6 +19,7 @@ pub mod slots;
 pub use compile::{MAX_NAME, MAX_TABLES};
 pub use few::Few;
 pub use key::{HeaderValues, Subject};
+pub use leases::Leases;
 pub use limiter::{Denial, LimitId, Limiter, Outcome, Status};
 pub use slots::SlotSecret;
 

@@ -93,6 +93,13 @@ impl Quota {
         self.burst
     }
 
+    /// How many requests a worker may charge ahead for one client; below 2 it charges each by itself.
+    ///
+    /// Small against the burst: what workers hold unspent is missing to others.
+    pub const fn lease(&self) -> u64 {
+        (self.full_debt / 64).saturating_div(self.interval)
+    }
+
     /// Nanoseconds between two requests at the steady rate.
     pub const fn interval(&self) -> u64 {
         self.interval

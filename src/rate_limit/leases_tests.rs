@@ -1,0 +1,230 @@
+//! Leases against the promise that they must keep, and against GCRA without them.
+
+use std::{cell::Cell, time::Duration};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    rate_limit::{
+        KeyPart, LimitId, LimitSpec, Limiter, Outcome, SlotSecret, Subject, WindowSpec, key::HeaderValues,
+    },
+    store::{Expected, MemoryStore, SharedStore, StoreError, Versioned},
+};
+
+const SECOND: u64 = 1_000_000_000;
+const START: u64 = 1_000_000 * SECOND;
+
+struct NoHeaders;
+
+impl HeaderValues for NoHeaders {
+    fn visit(&self, _: &str, _: &mut dyn FnMut(&[u8])) {}
+}
+
+/// Counts what is asked of it.
+#[derive(Default)]
+struct Counting {
+    inner: MemoryStore,
+    calls: Cell<usize>,
+}
+
+impl SharedStore for Counting {
+    fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
+        self.calls.set(self.calls.get() + 1);
+        self.inner.get(key)
+    }
+
+    fn replace(&self, key: &str, value: &[u8], expected: Expected) -> Result<(), StoreError> {
+        self.calls.set(self.calls.get() + 1);
+        self.inner.replace(key, value, expected)
+    }
+}
+
+/// Limits by rule, with workers that each hold leases of their own.
+struct World {
+    limiter: Limiter,
+    store: Counting,
+    secret: SlotSecret,
+    workers: Vec<Leases>,
+}
+
+fn window(requests: u32, secs: u64, burst: u32) -> WindowSpec {
+    WindowSpec { requests, per: Duration::from_secs(secs), burst }
+}
+
+impl World {
+    /// One limit for each list of windows.
+    fn new(limits: &[&[WindowSpec]], workers: usize) -> Self {
+        let spec = |(n, windows): (usize, &&[WindowSpec])| LimitSpec {
+            name: format!("limit{n}"),
+            key: vec![KeyPart::Route],
+            windows: windows.to_vec(),
+            tiers: vec![],
+            methods: vec![],
+            before_authentication: false,
+            ipv4_prefix: 32,
+            ipv6_prefix: 64,
+        };
+        let specs: Vec<_> = limits.iter().enumerate().map(spec).collect();
+        let store = Counting::default();
+        let secret = SlotSecret::load_or_create(&store, "p", [7; 16]).unwrap();
+        let workers = (0..workers).map(|_| Leases::default()).collect();
+        Self { limiter: Limiter::compile(&specs, "p").unwrap(), store, secret, workers }
+    }
+
+    fn check(&mut self, worker: usize, client: &str, nanos: u64) -> Outcome {
+        let ids: Vec<LimitId> = self.limiter.names().map(|name| self.limiter.id(name).unwrap()).collect();
+        self.store.calls.set(0);
+        let subject = Subject {
+            remote_address: None,
+            principal: None,
+            rule: client,
+            method: "GET",
+            headers: &NoHeaders,
+        };
+        let leases = &mut self.workers[worker];
+        let now = Timestamp::from_nanos(nanos);
+        self.limiter.check(&ids, &subject, now, &self.store, &self.secret, leases).unwrap()
+    }
+
+    fn admits(&mut self, worker: usize, nanos: u64) -> bool {
+        self.check(worker, "c", nanos).admitted()
+    }
+}
+
+#[test]
+fn most_requests_of_a_large_limit_touch_nothing_shared() {
+    // 6400 a minute: leases of 100.
+    let mut world = World::new(&[&[window(6400, 60, 6400)]], 1);
+    let mut touched = vec![];
+    for n in 0..300 {
+        assert_eq!(world.check(0, "c", START).statuses.iter().next().unwrap().remaining, 6399 - n);
+        if world.store.calls.get() > 0 {
+            touched.push(n);
+        }
+    }
+    assert_eq!(touched, [0, 100, 200]);
+}
+
+#[test]
+fn small_limits_are_charged_one_by_one() {
+    for (burst, leases) in [(127, false), (128, true)] {
+        let mut world = World::new(&[&[window(burst, 60, burst)]], 1);
+        assert!(world.admits(0, START) && world.admits(0, START));
+        assert_eq!(world.store.calls.get() == 0, leases, "{burst}");
+    }
+    // The smallest of several windows decides.
+    let mut world = World::new(&[&[window(6400, 60, 6400), window(100, 1, 100)]], 1);
+    assert!(world.admits(0, START) && world.admits(0, START));
+    assert_eq!(world.store.calls.get(), 2);
+}
+
+#[test]
+fn a_burst_over_several_workers_is_admitted_but_for_what_others_hold() {
+    let mut world = World::new(&[&[window(640, 60, 640)]], 4);
+    // Three workers lease ten each and spend one.
+    for worker in 1..4 {
+        assert!(world.admits(worker, START));
+    }
+    let admitted = (0..1000).filter(|_| world.admits(0, START)).count();
+    assert_eq!(admitted, 640 - 30);
+    // What they hold is theirs to spend, and no more.
+    for worker in 1..4 {
+        let admitted = (0..100).filter(|_| world.admits(worker, START)).count();
+        assert_eq!(admitted, 9);
+    }
+}
+
+#[test]
+fn a_lease_is_void_when_its_time_has_passed_or_the_clock_steps_back() {
+    // 640 a minute: one every 93.75 ms, leases of ten.
+    let interval = 60 * SECOND / 640;
+    let held = |after: u64| {
+        let mut world = World::new(&[&[window(640, 60, 640)]], 1);
+        assert!(world.admits(0, START));
+        world.admits(0, START.wrapping_add(after)) && world.store.calls.get() == 0
+    };
+    for (after, expected) in
+        [(0, true), (9 * interval, true), (9 * interval + 1, false), (SECOND.wrapping_neg(), true)]
+    {
+        assert_eq!(held(after), expected, "{after}");
+    }
+    assert!(!held((3600 * SECOND).wrapping_neg()), "further ahead than a full debt");
+}
+
+#[test]
+fn nobody_loses_a_lease_to_another() {
+    let mut leases = Leases::default();
+    let quota = Quota::compile(&window(640, 60, 640)).unwrap();
+    let place = |n: u64| Place { slot: 0, fingerprint: 5 + n * 4096 };
+    let now = Timestamp::from_nanos(START);
+    let lease = charge_ahead(place(0), &[0; MAX_WINDOWS], &[quota], now).unwrap();
+    assert!(leases.has_room(place(0), now) && leases.has_room(place(1), now));
+    leases.keep(lease);
+    assert!(leases.has_room(place(0), now) && !leases.has_room(place(1), now));
+    assert!(leases.after_one(place(0), &[quota], now).is_some());
+    assert!(leases.after_one(place(1), &[quota], now).is_none());
+    let passed = Timestamp::from_nanos(lease.end[0]);
+    assert!(leases.has_room(place(1), passed) && !Leases::none().has_room(place(0), passed));
+}
+
+#[test]
+fn what_another_limit_refuses_is_charged_to_none() {
+    // The first is large and leased; the second admits two.
+    let mut world = World::new(&[&[window(6400, 60, 6400)], &[window(2, 60, 2)]], 1);
+    let remaining = |outcome: &Outcome| outcome.statuses.iter().next().unwrap().remaining;
+    assert_eq!(remaining(&world.check(0, "c", START)), 6399);
+    assert_eq!(remaining(&world.check(0, "c", START)), 6398);
+    for _ in 0..5 {
+        assert!(!world.admits(0, START));
+    }
+    // A minute later both admit again. Of the first no more is gone than was leased.
+    let later = START + 60 * SECOND;
+    assert_eq!(remaining(&world.check(0, "c", later)), 6399);
+}
+
+proptest! {
+    /// However requests come to however many workers, no span admits more than `burst + requests * span / per`.
+    #[test]
+    fn no_span_admits_more_than_promised(
+        requests in 1u32..2_000, secs in 1u64..100, burst in 100u32..1_000, workers in 1usize..5,
+        steps in prop::collection::vec((0usize..4, prop_oneof![
+            4 => Just(0u64), 2 => 0..SECOND / 100, 1 => 0..2 * SECOND, 1 => 0..100 * SECOND,
+        ], 1usize..60), 1..60),
+    ) {
+        let spec = window(requests, secs, burst);
+        let mut world = World::new(&[&[spec]], workers);
+        let (mut now, mut admitted) = (START, Vec::new());
+        for (worker, gap, count) in steps {
+            now += gap;
+            for _ in 0..count {
+                if world.admits(worker % workers, now) {
+                    admitted.push(now);
+                }
+            }
+        }
+        for (i, first) in admitted.iter().enumerate().step_by(7) {
+            for (j, last) in admitted.iter().enumerate().skip(i) {
+                let count = u128::try_from(j - i + 1).unwrap();
+                let span = u128::from(last - first);
+                prop_assert!(
+                    count.saturating_sub(burst.into()) * u128::from(secs) * u128::from(SECOND)
+                        <= span * u128::from(requests)
+                );
+            }
+        }
+    }
+
+    /// Nobody is refused who stays below the rate, however the requests are spread over workers.
+    #[test]
+    fn whoever_stays_below_the_rate_is_admitted(
+        requests in 128u32..5_000, workers in 1usize..9,
+        spread in prop::collection::vec(0usize..8, 300),
+    ) {
+        let mut world = World::new(&[&[window(requests, 60, requests)]], workers);
+        let interval = 60 * SECOND / u64::from(requests) + 1;
+        for (n, worker) in (0u64..).zip(spread) {
+            prop_assert!(world.admits(worker % workers, START + n * interval));
+        }
+    }
+}
