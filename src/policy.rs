@@ -16,7 +16,7 @@ use crate::{
     jwt::{Provider, ProviderSpec},
     rate_limit::{LimitId, Limiter},
     rbac::{Names, Requirement, Vocabulary},
-    request::Location,
+    request::{Location, guarded::GuardedHeaders},
     resource_metadata::{Derived, ResourceMetadata},
     revocation::RevocationSpec,
     route::Router,
@@ -37,8 +37,8 @@ pub struct Policy {
     pub(crate) limiter: Limiter,
     pub(crate) vocabulary: Vocabulary,
     pub(crate) identity_headers: IdentityHeadersSpec,
-    /// Names that only this filter may set upstream: lower case, with `-` for `_`.
-    pub(crate) owned_headers: Vec<String>,
+    /// Headers that never reach the upstream as the client sent them.
+    pub(crate) guarded_headers: GuardedHeaders,
     /// Everywhere a token or an API key may stand, each once.
     pub(crate) credential_locations: Vec<Location>,
     /// What clients are told of the API; `None`: nothing.
@@ -158,13 +158,7 @@ impl Policy {
             .map(|spec| ApiKeys::compile(spec, |principal| Caller::of_key(principal, &vocabulary)));
         let claim_headers = document.providers.iter().flat_map(|provider| &provider.claim_to_headers);
         let owned = [&identity.subject, &identity.kind, &identity.scopes, &identity.roles, &identity.rule];
-        let mut owned_headers: Vec<String> = owned
-            .into_iter()
-            .chain(claim_headers.map(|(_, header)| header))
-            .map(|name| name.replace('_', "-"))
-            .collect();
-        owned_headers.sort();
-        owned_headers.dedup();
+        let owned = owned.into_iter().chain(claim_headers.map(|(_, header)| header)).map(String::as_str);
         let mut credential_locations = Vec::new();
         for provider in &document.providers {
             add_new(&mut credential_locations, &provider.locations);
@@ -176,6 +170,7 @@ impl Policy {
             let proof = Location::Header { name: dpop::HEADER.to_owned(), prefix: String::new() };
             add_new(&mut credential_locations, &[proof]);
         }
+        let guarded_headers = GuardedHeaders::new(owned, &credential_locations);
         Ok(Self {
             rules: rules?,
             realm: document.realm,
@@ -188,7 +183,7 @@ impl Policy {
             limiter,
             vocabulary,
             identity_headers: document.identity_headers,
-            owned_headers,
+            guarded_headers,
             credential_locations,
             resource_metadata: metadata,
             log_allowed: document.log_allowed,

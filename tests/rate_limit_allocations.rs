@@ -8,7 +8,7 @@ use std::{
 
 use portcullis::{
     rate_limit::{
-        HeaderValues, KeyPart, Leases, LimitId, LimitSpec, Limiter, SlotSecret, Subject, WindowSpec,
+        HeaderValues, KeyPart, Leases, Ledger, LimitId, LimitSpec, Limiter, SlotSecret, Subject, WindowSpec,
     },
     store::{Expected, SharedStore, StoreError, Versioned},
     time::Timestamp,
@@ -101,7 +101,8 @@ fn an_admitted_request_allocates_its_copy_of_the_shared_state_and_nothing_where_
     let [one, four, large] = ["one", "four", "large"].map(|name| limiter.id(name).unwrap());
     let mut leases = Leases::default();
     let mut check = |limits: &[LimitId]| {
-        let outcome = limiter.check(limits, &subject, now, &store, &secret, &mut leases);
+        let mut ledger = Ledger { store: &store, secret: &secret, leases: &mut leases, tells: true };
+        let outcome = limiter.check(limits, &subject, now, &mut ledger);
         assert!(outcome.unwrap().admitted());
     };
     // The first request makes the slots, and leases.

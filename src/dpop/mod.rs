@@ -74,8 +74,15 @@ impl DpopSpec {
 
 /// Where a token stands that is sent with a proof (RFC 9449 section 7.1).
 pub fn location() -> Location {
-    Location::Header { name: "authorization".into(), prefix: "DPoP ".into() }
+    Location::Header { name: "authorization".into(), prefix: SCHEME.into() }
 }
+
+/// Whether it is [`location`].
+pub fn is_location(location: &Location) -> bool {
+    matches!(location, Location::Header { name, prefix } if prefix == SCHEME && name == "authorization")
+}
+
+const SCHEME: &str = "DPoP ";
 
 /// Why a proof was refused. The client learns [`DpopError::reason`] alone.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,10 @@ use super::{Around, Caller, Exchange, Gate, RequestLine, bearer, binding, record
 use crate::{
     policy::{Access, Policy},
     problem::Reason,
-    request::{Lookup, RequestHead, credential},
+    request::{
+        Lookup, RequestHead,
+        credential::{self, Unreadable},
+    },
     time::Timestamp,
 };
 
@@ -22,6 +25,16 @@ pub(super) enum Unverified {
 impl From<Reason> for Unverified {
     fn from(reason: Reason) -> Self {
         Self::Refused(reason)
+    }
+}
+
+impl Unreadable {
+    /// `not_text` is the reason where it is no text.
+    pub(super) fn reason(self, not_text: Reason) -> Reason {
+        match self {
+            Self::Several => Reason::CredentialsAmbiguous,
+            Self::NotText => not_text,
+        }
     }
 }
 
@@ -49,15 +62,16 @@ pub(super) fn authenticate(
             verify_certificate(policy, head, trace).map_err(Unverified::Refused)
         }
         (Lookup::Absent, Lookup::Absent) => Err(Reason::CredentialsMissing.into()),
-        (Lookup::One((token, location)), Lookup::Absent) => {
-            let caller = bearer::verify(gate, exchange, access, (&token, location), around, trace)?;
+        (Lookup::One(token), Lookup::Absent) => {
+            let caller = bearer::verify(gate, exchange, access, &token, around, trace)?;
             // Not part of what a token is worth: it may be good, and sent by somebody else.
-            binding::check(gate, &caller, (&token, location), head, line, around, trace)?;
+            binding::check(gate, &caller, &token, head, line, around, trace)?;
             Ok(caller)
         }
         (Lookup::Malformed, Lookup::Absent) => Err(Reason::TokenMalformed.into()),
-        (Lookup::Absent, Lookup::One((key, _))) => {
-            verify_key(gate, &key, around, trace).map_err(Unverified::Refused)
+        (Lookup::Absent, Lookup::One(key)) => {
+            let key = key.text().map_err(|unreadable| unreadable.reason(Reason::ApiKeyUnknown))?;
+            verify_key(gate, key, around, trace).map_err(Unverified::Refused)
         }
         (Lookup::Absent, Lookup::Malformed) => Err(Reason::ApiKeyUnknown.into()),
         _ => Err(Reason::CredentialsAmbiguous.into()),

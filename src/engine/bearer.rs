@@ -6,7 +6,8 @@ use super::{Around, Caller, Exchange, Gate, authenticate::Unverified, opaque, re
 use crate::{
     jwt::{CompactToken, JwtError, KeySet, Malformed, Provider, Validity},
     policy::Access,
-    request::Location,
+    problem::Reason,
+    request::{Location, credential::Credential},
     time::Timestamp,
 };
 
@@ -19,20 +20,26 @@ pub(super) struct Verified {
     validity: Validity,
 }
 
-/// Verifies the token that stands at `location`: by its signature, by having done so before, by asking its issuer,
+/// Verifies a token: by its signature, by having done so before, by asking its issuer,
 /// or by both where the policy says so.
 pub(super) fn verify(
     gate: &Gate,
     exchange: &mut Exchange,
     access: &Access,
-    (text, location): (&str, &Location),
+    token: &Credential<'_, '_>,
     around: &Around<'_>,
     trace: &mut Trace,
 ) -> Result<Rc<Caller>, Unverified> {
-    let verified = match verify_here(gate, access, text, location, around) {
+    let text = || token.text().map_err(|unreadable| unreadable.reason(Reason::TokenMalformed));
+    let verified = match gate.remembered(token.bytes(), around) {
+        Some(verified) => still_good(gate, access, token.location, verified, around).map_err(Failure::Token),
+        None => verify_anew(gate, access, text()?, token.location, around)
+            .inspect(|verified| gate.remember(token.bytes(), verified, around)),
+    };
+    let verified = match verified {
         Ok(verified) => verified,
         Err(Failure::NotVerifiable { provider }) => {
-            return opaque::ask(gate, exchange, provider, text, around, trace)
+            return opaque::ask(gate, exchange, provider, text()?, around, trace)
                 .map(|verified| verified.caller());
         }
         Err(Failure::Token(error)) => return Err(trace.refused(&error, error.reason())),
@@ -49,7 +56,7 @@ pub(super) fn verify(
     let provider = gate.policy().providers.get(verified.provider);
     if provider.is_some_and(|provider| provider.introspects(true)) {
         // Good as it is, it may have been revoked since.
-        opaque::ask(gate, exchange, verified.provider, text, around, trace)?;
+        opaque::ask(gate, exchange, verified.provider, text()?, around, trace)?;
     }
     Ok(verified.caller)
 }
@@ -70,23 +77,19 @@ impl From<JwtError> for Failure {
     }
 }
 
-fn verify_here(
+/// A token that was verified before: the rule at hand may take other providers, or tokens at other places, than the
+/// one it was verified for, and its time may have passed.
+fn still_good(
     gate: &Gate,
     access: &Access,
-    text: &str,
     location: &Location,
+    verified: Verified,
     around: &Around<'_>,
-) -> Result<Verified, Failure> {
-    if let Some(verified) = gate.remembered(text, around) {
-        // The rule at hand may take other providers, or tokens at other places, than the one it was verified for.
-        accepting(gate, access, location)
-            .find(|(index, _)| *index == verified.provider)
-            .ok_or(JwtError::Issuer)?;
-        verified.validity.check(around.now)?;
-        return Ok(verified);
-    }
-    let verified = verify_anew(gate, access, text, location, around)?;
-    gate.remember(text, &verified, around);
+) -> Result<Verified, JwtError> {
+    accepting(gate, access, location)
+        .find(|(index, _)| *index == verified.provider)
+        .ok_or(JwtError::Issuer)?;
+    verified.validity.check(around.now)?;
     Ok(verified)
 }
 

@@ -3,20 +3,18 @@
 use super::{Around, Caller, Gate, RequestLine, record::Trace};
 use crate::{
     certificate::PeerCertificate,
-    confirmation::Confirmation,
     dpop::{self, DpopError, DpopSpec, Freshness, Nonces, Presented, Proof, TargetUri, replay},
     problem::Reason,
-    request::{Location, RequestHead},
+    request::{RequestHead, credential::Credential},
 };
 
-/// Holds what the verified claims of `caller` say in `cnf` against the request. `token` is what was verified, and
-/// where it stood.
+/// Holds what the verified claims of `caller` say in `cnf` against the request. `token` is what was verified.
 ///
 /// To be asked for each request: of a token that is known to be good, nothing is known about its sender.
 pub(super) fn check(
     gate: &Gate,
     caller: &Caller,
-    (token, location): (&str, &Location),
+    token: &Credential<'_, '_>,
     head: &RequestHead<'_>,
     line: &RequestLine<'_>,
     around: &Around<'_>,
@@ -26,8 +24,8 @@ pub(super) fn check(
     let provider =
         caller.provider.and_then(|index| policy.providers.get(index)).ok_or(Reason::TokenIssuer)?;
     let spec = provider.spec();
-    let under_dpop = *location == dpop::location();
-    let bound = Confirmation::of(&caller.principal.claims).and_then(|confirmation| {
+    let under_dpop = dpop::is_location(token.location);
+    let bound = caller.confirmation.and_then(|confirmation| {
         confirmation
             .check_certificate(spec.mtls, confirmation.certificate.and_then(|_| shown(gate, head)))?;
         confirmation.proof_key(spec.dpop.as_ref().map(|dpop| dpop.mode), under_dpop)
@@ -37,6 +35,7 @@ pub(super) fn check(
         Reason::TokenBinding
     })?;
     let Some(key) = key else { return Ok(()) };
+    let token = token.text().map_err(|unreadable| unreadable.reason(Reason::TokenMalformed))?;
     // INVARIANT: a provider looks under the DPoP scheme only with DPoP configured.
     let spec = spec.dpop.as_ref().ok_or(Reason::TokenBinding)?;
     let target = TargetUri::of_request(line.secure, line.authority, &line.path);

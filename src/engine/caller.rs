@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::{
+    confirmation::{BindingError, Confirmation},
     identity::{Principal, header_text},
     jwt::Provider,
     rbac::{Grants, Vocabulary},
@@ -15,6 +16,8 @@ pub struct Caller {
     pub principal: Principal,
     /// What it holds of what rules ask for.
     pub grants: Grants,
+    /// To whom its token is bound.
+    pub(super) confirmation: Result<Confirmation, BindingError>,
     /// The index of the provider of its token; `None` for an API key.
     pub(super) provider: Option<usize>,
     /// Ready to send.
@@ -61,6 +64,7 @@ impl Caller {
         };
         Self {
             grants: vocabulary.grants(&principal),
+            confirmation: Confirmation::of(&principal.claims),
             provider,
             headers: HeaderTexts {
                 subject: header_text(&principal.subject, b"").into(),

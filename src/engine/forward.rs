@@ -7,7 +7,7 @@ use super::{Caller, Changes, step::Text};
 use crate::{
     config::IdentityField,
     policy::{Policy, Rule},
-    request::{Location, RequestHead, cookie, credential, path::CanonicalPath, query},
+    request::{Location, RequestHead, cookie, credential, guarded::Guard, path::CanonicalPath, query},
 };
 
 pub(super) fn changes<'a>(
@@ -31,7 +31,9 @@ pub(super) fn preflight<'a>(
     cleaned(policy, head, path, None)
 }
 
-/// Nothing is left that a client made up or that proves who it is.
+/// Nothing is left that a client made up or that proves who it is, verified or not: an upstream must never see a key,
+/// and could take a token that nobody checked for one that was. Only a provider that says so forwards the token it
+/// verified.
 fn cleaned<'a>(
     policy: &'a Policy,
     head: &'a RequestHead<'a>,
@@ -39,54 +41,32 @@ fn cleaned<'a>(
     caller: Option<&Caller>,
 ) -> Changes<'a> {
     let mut changes = Changes::default();
-    changes.remove.extend(head.headers.iter().map(|(name, _)| *name).filter(|name| is_owned(policy, name)));
-    remove_credentials(policy, head, path, caller, &mut changes);
-    changes
-}
-
-/// Whether only this filter may set the header.
-fn is_owned(policy: &Policy, name: &[u8]) -> bool {
-    policy.owned_headers.iter().any(|owned| read_alike(name, owned.as_bytes()))
-}
-
-/// Whether some server takes two header names for the same: in any case, and with `_` for `-`.
-fn read_alike(a: &[u8], b: &[u8]) -> bool {
-    let read = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    a.len() == b.len() && a.iter().map(read).eq(b.iter().map(read))
-}
-
-/// Takes every credential out of the request, verified or not: an upstream must never see a key, and could take
-/// a token that nobody checked for one that was. Only a provider that says so forwards the token it verified.
-fn remove_credentials<'a>(
-    policy: &'a Policy,
-    head: &'a RequestHead<'a>,
-    path: &CanonicalPath<'a>,
-    caller: Option<&Caller>,
-    changes: &mut Changes<'a>,
-) {
     let provider = caller.and_then(|caller| policy.providers.get(caller.provider?));
     let forwarded = provider.filter(|provider| provider.spec().forward);
+    let is_kept = |location| forwarded.is_some_and(|provider| provider.spec().locations.contains(location));
+    for (name, value) in &head.headers {
+        let goes = |guard| match guard {
+            Guard::Owned => true,
+            Guard::Credential(place) => match policy.credential_locations.get(place) {
+                Some(location @ Location::Header { name: own, prefix }) => {
+                    may_hold(value, prefix)
+                        && !(*name == own.as_bytes()
+                            && credential::strip_prefix(value, prefix).is_some()
+                            && is_kept(location))
+                }
+                _ => false,
+            },
+        };
+        if policy.guarded_headers.guards(name).any(goes) && !changes.remove.contains(name) {
+            changes.remove.push(name);
+        }
+    }
     let (mut cookies, mut params): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
     for location in &policy.credential_locations {
-        let kept = forwarded.is_some_and(|provider| provider.spec().locations.contains(location));
         match location {
-            Location::Header { name, prefix } => {
-                let verified = |given: &[u8], value: &[u8]| {
-                    kept && given == name.as_bytes() && credential::strip_prefix(value, prefix).is_some()
-                };
-                for (given, value) in &head.headers {
-                    if read_alike(given, name.as_bytes())
-                        && may_hold(value, prefix)
-                        && !verified(given, value)
-                        && !changes.remove.contains(given)
-                    {
-                        changes.remove.push(given);
-                    }
-                }
-            }
-            _ if kept => {}
-            Location::Cookie(name) => cookies.push(name),
-            Location::Query(name) => params.push(name),
+            Location::Cookie(name) if !is_kept(location) => cookies.push(name),
+            Location::Query(name) if !is_kept(location) => params.push(name),
+            _ => {}
         }
     }
     let stripped = path.query().and_then(|query| query::without(query, &params));
@@ -100,6 +80,7 @@ fn remove_credentials<'a>(
         Some(rest) if rest.is_empty() => changes.remove.push(b"cookie"),
         Some(rest) => changes.set.push(("cookie", Text::Made(rest))),
     }
+    changes
 }
 
 /// Whether some server may find a credential in `value` where we would not look for one: behind other white space,

@@ -189,7 +189,7 @@ impl Gate {
     }
 
     /// What came of verifying this very token with the keys that are in force now.
-    pub(super) fn remembered(&self, text: &str, around: &Around<'_>) -> Option<Verified> {
+    pub(super) fn remembered(&self, text: &[u8], around: &Around<'_>) -> Option<Verified> {
         let is_current = |verified: &Verified, generation| {
             self.key_generation(verified.provider(), around.now) == Some(generation)
         };
@@ -197,7 +197,7 @@ impl Gate {
     }
 
     /// Remembers a token that was verified with the keys in force now.
-    pub(super) fn remember(&self, text: &str, verified: &Verified, around: &Around<'_>) {
+    pub(super) fn remember(&self, text: &[u8], verified: &Verified, around: &Around<'_>) {
         let Some(generation) = self.key_generation(verified.provider(), around.now) else { return };
         let mut tokens = self.tokens.borrow_mut();
         if tokens.is_none() {

@@ -28,7 +28,7 @@ use crate::{
     introspection::Ticket,
     policy::{Action, Policy, Rule},
     problem::{Challenges, Reason, Reply},
-    rate_limit::{self, Few, LimitId, Outcome, Status, Subject},
+    rate_limit::{self, Few, Ledger, LimitId, Outcome, Status, Subject},
     rbac::Denial,
     request::{RequestHead, authority, path::CanonicalPath, preflight},
     resource_metadata::ResourceMetadata,
@@ -284,14 +284,14 @@ impl Exchange {
         let unavailable = |_| Refusal::from(Reason::StateUnavailable);
         let secret = gate.slot_secret(around).map_err(unavailable)?;
         let policy = gate.policy();
-        let mut leases = gate.leases.borrow_mut();
-        let outcome = policy.limiter.check(limits, subject, around.now, around.store, secret, &mut leases);
+        let leases = &mut gate.leases.borrow_mut();
+        let tells = policy.rate_limit_headers_always;
+        let mut ledger = Ledger { store: around.store, secret, leases, tells };
+        let outcome = policy.limiter.check(limits, subject, around.now, &mut ledger);
         let outcome: Outcome = outcome.map_err(unavailable)?;
         trace.evicted = trace.evicted.saturating_add(outcome.evicted);
         let Some(denied) = &outcome.denied else {
-            if policy.rate_limit_headers_always {
-                outcome.statuses.iter().for_each(|status| self.rate_limits.push(*status));
-            }
+            outcome.statuses.iter().for_each(|status| self.rate_limits.push(*status));
             return Ok(());
         };
         trace.limit = Some(policy.limiter.name(denied.limit).to_owned());

@@ -45,7 +45,7 @@ pub(super) struct Limits {
 #[derive(Debug)]
 struct Slot<V> {
     hash: u64,
-    text: Box<str>,
+    text: Box<[u8]>,
     /// Of the keys that it was verified with.
     generation: u64,
     value: V,
@@ -69,7 +69,7 @@ impl<V: Clone> TokenCache<V> {
 
     /// What came of verifying `text`; `None` when it is not remembered. `is_current` says whether the
     /// generation of keys that it was verified with still counts, and the entry is forgotten when not.
-    pub(super) fn find(&mut self, text: &str, is_current: impl FnOnce(&V, u64) -> bool) -> Option<V> {
+    pub(super) fn find(&mut self, text: &[u8], is_current: impl FnOnce(&V, u64) -> bool) -> Option<V> {
         let place = self.place(text)?;
         let slot = self.slot_mut(place)?;
         if is_current(&slot.value, slot.generation) {
@@ -81,7 +81,7 @@ impl<V: Clone> TokenCache<V> {
     }
 
     /// Remembers a verified token.
-    pub(super) fn insert(&mut self, text: &str, generation: u64, value: V) {
+    pub(super) fn insert(&mut self, text: &[u8], generation: u64, value: V) {
         if text.len() > self.limits.bytes || self.limits.entries == 0 {
             return;
         }
@@ -118,15 +118,14 @@ impl<V: Clone> TokenCache<V> {
         self.probation.push_front(place);
     }
 
-    fn hash(&self, text: &str) -> u64 {
-        let bytes = text.as_bytes();
-        let end = bytes.last_chunk::<HASHED_BYTES>().map_or(bytes, <[u8; HASHED_BYTES]>::as_slice);
+    fn hash(&self, text: &[u8]) -> u64 {
+        let end = text.last_chunk::<HASHED_BYTES>().map_or(text, <[u8; HASHED_BYTES]>::as_slice);
         self.hasher.hash_one(end)
     }
 
-    fn place(&self, text: &str) -> Option<u32> {
+    fn place(&self, text: &[u8]) -> Option<u32> {
         let same = |place: &u32| {
-            self.slots.get(index(*place)).and_then(Option::as_ref).is_some_and(|slot| *slot.text == *text)
+            self.slots.get(index(*place)).and_then(Option::as_ref).is_some_and(|slot| same(&slot.text, text))
         };
         self.index.find(self.hash(text), same).copied()
     }
@@ -170,6 +169,13 @@ impl<V: Clone> TokenCache<V> {
     }
 }
 
+/// Whether the texts are the same. Word by word: wasm's own comparison goes byte by byte, and tokens are long.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let differs = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a) != u64::from_ne_bytes(*b);
+    a.len() == b.len() && a_rest == b_rest && !a_words.iter().zip(b_words).any(differs)
+}
+
 /// A place as an index; wasm and every host that we build for have at least 32 bits.
 fn index(place: u32) -> usize {
     usize::try_from(place).unwrap_or(usize::MAX)
@@ -185,7 +191,7 @@ mod tests {
     }
 
     fn get(cache: &mut TokenCache<u32>, text: &str) -> Option<u32> {
-        cache.find(text, |_, generation| generation == 1)
+        cache.find(text.as_bytes(), |_, generation| generation == 1)
     }
 
     #[test]
@@ -193,7 +199,7 @@ mod tests {
         let mut cache = cache(4, 1000);
         // The same 64 last bytes, so the same hash.
         let end = "s".repeat(64);
-        cache.insert(&format!("a.{end}"), 1, 1);
+        cache.insert(format!("a.{end}").as_bytes(), 1, 1);
         assert_eq!(get(&mut cache, &format!("a.{end}")), Some(1));
         assert_eq!(get(&mut cache, &format!("b.{end}")), None);
         assert_eq!(get(&mut cache, &end), None);
@@ -202,8 +208,8 @@ mod tests {
     #[test]
     fn other_keys_make_it_forget() {
         let mut cache = cache(4, 1000);
-        cache.insert("a", 1, 1);
-        assert_eq!(cache.find("a", |_, generation| generation == 2), None);
+        cache.insert(b"a", 1, 1);
+        assert_eq!(cache.find(b"a", |_, generation| generation == 2), None);
         assert_eq!(get(&mut cache, "a"), None, "gone for good");
         assert_eq!(cache.bytes, 0);
     }
@@ -213,10 +219,10 @@ mod tests {
         let mut cache = cache(64, 100_000);
         let hot: Vec<String> = (0..32).map(|n| format!("hot{n}")).collect();
         for (round, n) in (0..10_000).enumerate() {
-            cache.insert(&format!("once{n}"), 1, n);
+            cache.insert(format!("once{n}").as_bytes(), 1, n);
             let text = &hot[round % hot.len()];
             if get(&mut cache, text).is_none() {
-                cache.insert(text, 1, 0);
+                cache.insert(text.as_bytes(), 1, 0);
                 let _ = get(&mut cache, text);
             }
         }
@@ -236,7 +242,7 @@ mod tests {
             for (n, insert, generation) in steps {
                 let text = "x".repeat(usize::try_from(n % 7).unwrap()) + &n.to_string();
                 if insert {
-                    cache.insert(&text, generation, n);
+                    cache.insert(text.as_bytes(), generation, n);
                 } else if let Some(found) = get(&mut cache, &text) {
                     prop_assert_eq!(found, n);
                 }

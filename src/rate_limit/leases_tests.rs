@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     rate_limit::{
-        KeyPart, LimitId, LimitSpec, Limiter, Outcome, SlotSecret, Subject, WindowSpec, key::HeaderValues,
+        KeyPart, Ledger, LimitId, LimitSpec, Limiter, Outcome, SlotSecret, Subject, WindowSpec,
+        key::HeaderValues,
     },
     store::{Expected, MemoryStore, SharedStore, StoreError, Versioned},
 };
@@ -84,7 +85,8 @@ impl World {
         };
         let leases = &mut self.workers[worker];
         let now = Timestamp::from_nanos(nanos);
-        self.limiter.check(&ids, &subject, now, &self.store, &self.secret, leases).unwrap()
+        let mut ledger = Ledger { store: &self.store, secret: &self.secret, leases, tells: true };
+        self.limiter.check(&ids, &subject, now, &mut ledger).unwrap()
     }
 
     fn admits(&mut self, worker: usize, nanos: u64) -> bool {

@@ -74,7 +74,8 @@ pub(super) struct Plan {
 pub struct Outcome {
     /// `None`: admitted, and charged to every limit. Otherwise charged to none.
     pub denied: Option<Denial>,
-    /// Where the client stands after the decision: one for each window of each limit that applied.
+    /// Where the client stands after the decision: one for each window of each limit that applied. Empty for an
+    /// admitted request where [`Ledger::tells`] is false.
     pub statuses: Few<Status, 4>,
     /// Counters of other clients that had to go; more than a few say that the table is too small for the
     /// number of clients, and that some may be refused early.
@@ -86,6 +87,18 @@ impl Outcome {
     pub const fn admitted(&self) -> bool {
         self.denied.is_none()
     }
+}
+
+/// Where requests are charged, and what is told of it.
+pub struct Ledger<'a> {
+    /// What all workers share.
+    pub store: &'a dyn SharedStore,
+    /// The key of the hash that places clients in it.
+    pub secret: &'a SlotSecret,
+    /// The worker's own, used with no other limiter.
+    pub leases: &'a mut Leases,
+    /// Whether an admitted client is told where it stands.
+    pub tells: bool,
 }
 
 /// Which limit refused and for how long.
@@ -175,7 +188,6 @@ impl Limiter {
 
     /// Charges the request to those of `limits` that apply to its method, or to none of them.
     ///
-    /// `leases` are the worker's own, used with no other limiter.
     /// [`StoreError::Unavailable`] means that no decision was possible: the store does not answer, other
     /// workers always wrote first, an address is needed and not known, or an id is not ours. Deny then.
     pub fn check(
@@ -183,19 +195,17 @@ impl Limiter {
         limits: &[LimitId],
         subject: &Subject<'_>,
         now: Timestamp,
-        store: &dyn SharedStore,
-        secret: &SlotSecret,
-        leases: &mut Leases,
+        ledger: &mut Ledger<'_>,
     ) -> Result<Outcome, StoreError> {
         let mut all = Few::<Pending<'_>, 1>::default();
         for id in limits {
             let limit = self.limits.get(id.0).ok_or(StoreError::Unavailable)?;
             if limit.methods.is_empty() || limit.methods.iter().any(|method| **method == *subject.method) {
-                all.push(Pending::open(*id, limit, subject, now, store, secret, leases)?);
+                all.push(Pending::open(*id, limit, subject, now, ledger)?);
             }
         }
         if all.iter().all(Pending::admits) {
-            charge(&mut all, now, store, leases)?;
+            charge(&mut all, now, ledger)?;
         }
         let mut outcome = Outcome::default();
         for pending in all.iter() {
@@ -207,7 +217,7 @@ impl Limiter {
                 }
                 if shared.slot.healed() {
                     // Best effort: whoever comes next tries again.
-                    let _ = shared.slot.write(store, shared.key.as_str());
+                    let _ = shared.slot.write(ledger.store, shared.key.as_str());
                 }
             }
         }
@@ -217,6 +227,9 @@ impl Limiter {
                 && shared.evicts
             {
                 outcome.evicted = outcome.evicted.saturating_add(1);
+            }
+            if admitted && !ledger.tells {
+                continue;
             }
             for (quota, tat) in pending.plan.quotas.iter().zip(pending.tats(admitted)) {
                 let (remaining, reset_after) = gcra::standing(quota, tat, now);
@@ -234,17 +247,12 @@ impl Limiter {
 ///
 /// Between the write and the refund other requests of the client see the charge and may be denied; none is
 /// ever admitted that should not be.
-fn charge(
-    all: &mut Few<Pending<'_>, 1>,
-    now: Timestamp,
-    store: &dyn SharedStore,
-    leases: &mut Leases,
-) -> Result<(), StoreError> {
+fn charge(all: &mut Few<Pending<'_>, 1>, now: Timestamp, ledger: &mut Ledger<'_>) -> Result<(), StoreError> {
     let mut written = 0_usize;
     let mut result = Ok(());
     for pending in all.iter_mut() {
         let Source::Shared(shared) = &mut pending.source else { continue };
-        result = shared.write(&pending.plan.quotas, now, store);
+        result = shared.write(&pending.plan.quotas, now, ledger.store);
         if result.is_err() || shared.after.is_err() {
             break;
         }
@@ -261,16 +269,16 @@ fn charge(
         match (shared.ahead, shared.after) {
             // What is not spent on this request is held for the next.
             (Some(ahead), Ok(after)) => {
-                leases.keep(Lease { next: if whole { after } else { ahead.next }, ..ahead });
+                ledger.leases.keep(Lease { next: if whole { after } else { ahead.next }, ..ahead });
             }
             _ if whole => {}
-            _ => shared.refund(&pending.plan.quotas, now, store),
+            _ => shared.refund(&pending.plan.quotas, now, ledger.store),
         }
     }
     if whole {
         for pending in all.iter() {
             if let Source::Held(lease) = pending.source {
-                leases.keep(lease);
+                ledger.leases.keep(lease);
             }
         }
     }
@@ -283,22 +291,20 @@ impl<'l> Pending<'l> {
         limit: &'l Limit,
         subject: &Subject<'_>,
         now: Timestamp,
-        store: &dyn SharedStore,
-        secret: &SlotSecret,
-        leases: &Leases,
+        ledger: &Ledger<'_>,
     ) -> Result<Self, StoreError> {
         let tier = subject.principal.and_then(|principal| principal.tier.as_deref());
         let tier = tier.and_then(|name| limit.tiers.iter().find(|(tier, _)| **tier == *name));
         let plan = tier.map_or(&limit.own, |(_, plan)| plan);
-        let mut hasher = secret.hasher();
+        let mut hasher = ledger.secret.hasher();
         hasher.sized(limit.name.as_bytes());
         hasher.fixed(plan.tag.to_le_bytes());
         key::hash_parts(&mut hasher, &limit.key, limit.prefixes, subject)
             .map_err(|key::NoAddress| StoreError::Unavailable)?;
         let place = hasher.finish();
-        let source = match leases.after_one(place, &plan.quotas, now) {
+        let source = match ledger.leases.after_one(place, &plan.quotas, now) {
             Some(left) => Source::Held(left),
-            None => Source::Shared(Box::new(Shared::read(plan, place, now, store, leases)?)),
+            None => Source::Shared(Box::new(Shared::read(plan, place, now, ledger)?)),
         };
         Ok(Self { limit: id, plan, source })
     }
@@ -323,17 +329,11 @@ impl<'l> Pending<'l> {
 }
 
 impl Shared {
-    fn read(
-        plan: &Plan,
-        place: Place,
-        now: Timestamp,
-        store: &dyn SharedStore,
-        leases: &Leases,
-    ) -> Result<Self, StoreError> {
+    fn read(plan: &Plan, place: Place, now: Timestamp, ledger: &Ledger<'_>) -> Result<Self, StoreError> {
         let key = SlotKey::new(&plan.prefix, place.slot);
-        let slot = Slot::read(store, key.as_str(), &plan.quotas, now)?;
+        let slot = Slot::read(ledger.store, key.as_str(), &plan.quotas, now)?;
         let before = [0; MAX_WINDOWS];
-        let may_lease = leases.has_room(place, now);
+        let may_lease = ledger.leases.has_room(place, now);
         let mut shared =
             Self { key, place, slot, before, after: Ok(before), ahead: None, may_lease, evicts: false };
         shared.judge(&plan.quotas, now);

@@ -77,12 +77,25 @@ impl World {
         Self { limiter: Limiter::compile(specs, "p").unwrap(), store, secret }
     }
 
+    /// With no leases, so that every charge is seen.
+    fn check_in(
+        &self,
+        store: &dyn SharedStore,
+        ids: &[LimitId],
+        subject: &Subject<'_>,
+        now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let mut leases = Leases::none();
+        let mut ledger = Ledger { store, secret: &self.secret, leases: &mut leases, tells: true };
+        self.limiter.check(ids, subject, now, &mut ledger)
+    }
+
     fn ids(&self) -> Vec<LimitId> {
         self.limiter.names().map(|name| self.limiter.id(name).unwrap()).collect()
     }
 
     fn check(&self, subject: &Subject<'_>, now: Timestamp) -> Outcome {
-        self.limiter.check(&self.ids(), subject, now, &self.store, &self.secret, &mut Leases::none()).unwrap()
+        self.check_in(&self.store, &self.ids(), subject, now).unwrap()
     }
 
     fn admits(&self, subject: &Subject<'_>, now: Timestamp) -> bool {
@@ -191,18 +204,10 @@ fn addresses_share_a_counter_by_prefix() {
 #[test]
 fn an_unknown_address_is_unavailable() {
     let world = World::new(&[limit("limit", vec![KeyPart::RemoteAddress], vec![window(1, 60)])]);
-    let outcome = world.limiter.check(
-        &world.ids(),
-        &subject(),
-        at(0),
-        &world.store,
-        &world.secret,
-        &mut Leases::none(),
-    );
+    let outcome = world.check_in(&world.store, &world.ids(), &subject(), at(0));
     assert_eq!(outcome.unwrap_err(), StoreError::Unavailable);
     let foreign = [LimitId::new(1)];
-    let outcome =
-        world.limiter.check(&foreign, &subject(), at(0), &world.store, &world.secret, &mut Leases::none());
+    let outcome = world.check_in(&world.store, &foreign, &subject(), at(0));
     assert_eq!(outcome.unwrap_err(), StoreError::Unavailable);
 }
 
@@ -339,18 +344,12 @@ fn a_limit_costs_one_read_and_one_write() {
         for (reads, writes) in rounds {
             let meddler = Meddler::new(&world.store, |_| false, &|| {});
             let ids = &world.ids()[..count];
-            world
-                .limiter
-                .check(ids, &subject(), at(0), &meddler, &world.secret, &mut Leases::none())
-                .unwrap();
+            world.check_in(&meddler, ids, &subject(), at(0)).unwrap();
             assert_eq!((meddler.reads.get(), meddler.writes.get()), (reads, writes), "{count} limits");
         }
     }
     let meddler = Meddler::new(&world.store, |_| false, &|| {});
-    world
-        .limiter
-        .check(&world.ids(), &subject(), at(60), &meddler, &world.secret, &mut Leases::none())
-        .unwrap();
+    world.check_in(&meddler, &world.ids(), &subject(), at(60)).unwrap();
     assert_eq!((meddler.reads.get(), meddler.writes.get()), (2, 2));
 }
 
@@ -359,12 +358,7 @@ fn a_conflict_is_judged_again() {
     let world = World::new(&[limit("one", vec![KeyPart::Route], vec![window(2, 60)])]);
     let meddle = || assert!(world.admits(&subject(), at(0)));
     let meddler = Meddler::new(&world.store, |write| write == 0, &meddle);
-    let check = || {
-        world
-            .limiter
-            .check(&world.ids(), &subject(), at(0), &meddler, &world.secret, &mut Leases::none())
-            .unwrap()
-    };
+    let check = || world.check_in(&meddler, &world.ids(), &subject(), at(0)).unwrap();
     // The first write loses, the second one takes what is left.
     let outcome = check();
     assert_eq!(world.remaining(&outcome), [("one".to_owned(), 0)]);
@@ -377,10 +371,7 @@ fn a_race_for_the_last_request_has_one_winner() {
     let world = World::new(&[limit("one", vec![KeyPart::Route], vec![window(1, 60)])]);
     let meddle = || assert!(world.admits(&subject(), at(0)));
     let meddler = Meddler::new(&world.store, |write| write == 0, &meddle);
-    let outcome = world
-        .limiter
-        .check(&world.ids(), &subject(), at(0), &meddler, &world.secret, &mut Leases::none())
-        .unwrap();
+    let outcome = world.check_in(&meddler, &world.ids(), &subject(), at(0)).unwrap();
     assert_eq!(outcome.denied.unwrap().retry_after, Duration::from_secs(60));
 }
 
@@ -389,8 +380,7 @@ fn conflicts_without_end_are_unavailable() {
     let world = World::new(&[limit("one", vec![KeyPart::Route], vec![window(1_000, 60)])]);
     let meddle = || assert!(world.admits(&subject(), at(0)));
     let meddler = Meddler::new(&world.store, |_| true, &meddle);
-    let outcome =
-        world.limiter.check(&world.ids(), &subject(), at(0), &meddler, &world.secret, &mut Leases::none());
+    let outcome = world.check_in(&meddler, &world.ids(), &subject(), at(0));
     assert_eq!(outcome.unwrap_err(), StoreError::Unavailable);
     assert_eq!(meddler.writes.get(), MAX_CONFLICTS);
 }
@@ -404,27 +394,16 @@ fn a_charge_is_refunded_when_a_later_limit_is_lost() {
     // Before the second write, another worker takes the last request of `narrow` alone.
     let narrow = [world.limiter.id("narrow").unwrap()];
     let meddle = || {
-        let outcome =
-            world.limiter.check(&narrow, &subject(), at(0), &world.store, &world.secret, &mut Leases::none());
+        let outcome = world.check_in(&world.store, &narrow, &subject(), at(0));
         assert!(outcome.unwrap().admitted());
     };
     let meddler = Meddler::new(&world.store, |write| write == 1, &meddle);
-    let outcome = world
-        .limiter
-        .check(&world.ids(), &subject(), at(0), &meddler, &world.secret, &mut Leases::none())
-        .unwrap();
+    let outcome = world.check_in(&meddler, &world.ids(), &subject(), at(0)).unwrap();
     assert_eq!(outcome.denied.map(|denied| world.limiter.name(denied.limit)), Some("narrow"));
     let wide = [world.limiter.id("wide").unwrap()];
     let admitted = (0..20)
         .filter(|_| {
-            let outcome = world.limiter.check(
-                &wide,
-                &subject(),
-                at(0),
-                &world.store,
-                &world.secret,
-                &mut Leases::none(),
-            );
+            let outcome = world.check_in(&world.store, &wide, &subject(), at(0));
             outcome.unwrap().admitted()
         })
         .count();
@@ -444,14 +423,7 @@ fn hammer(world: &World, threads: usize, each: usize) -> usize {
                     let skew = u64::try_from((thread * 7 + request) % 11).unwrap();
                     let now = Timestamp::from_nanos(at(0).as_nanos() + skew * 1_000);
                     let outcome = loop {
-                        let outcome = world.limiter.check(
-                            ids,
-                            &subject(),
-                            now,
-                            &world.store,
-                            &world.secret,
-                            &mut Leases::none(),
-                        );
+                        let outcome = world.check_in(&world.store, ids, &subject(), now);
                         match outcome {
                             Err(StoreError::Unavailable) => std::thread::yield_now(),
                             other => break other.unwrap(),

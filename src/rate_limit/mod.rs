@@ -20,7 +20,7 @@ pub use compile::{MAX_NAME, MAX_TABLES};
 pub use few::Few;
 pub use key::{HeaderValues, Subject};
 pub use leases::Leases;
-pub use limiter::{Denial, LimitId, Limiter, Outcome, Status};
+pub use limiter::{Denial, Ledger, LimitId, Limiter, Outcome, Status};
 pub use slots::SlotSecret;
 
 /// One limit, as configured.

@@ -8,6 +8,8 @@ pub struct AuthorityError;
 
 /// Longest host name, in bytes (RFC 1035 section 2.3.4, as text).
 const MAX_NAME: usize = 253;
+/// Longest part of it between dots (RFC 1035 section 2.3.4).
+const MAX_LABEL: u8 = 63;
 
 /// The host of `authority`: lower case, without port and without the dot at the end.
 ///
@@ -38,10 +40,22 @@ pub fn host(authority: &[u8]) -> Result<Cow<'_, str>, AuthorityError> {
         None => text,
     };
     let name = name.strip_suffix('.').unwrap_or(name);
-    if name.len() > MAX_NAME || !name.split('.').all(is_label) {
+    if name.len() > MAX_NAME {
         return Err(AuthorityError);
     }
-    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+    let (mut label, mut upper) = (0_u8, false);
+    for byte in name.bytes() {
+        match byte {
+            b'.' if label > 0 => label = 0,
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' if label < MAX_LABEL => label = label.saturating_add(1),
+            b'A'..=b'Z' if label < MAX_LABEL => (label, upper) = (label.saturating_add(1), true),
+            _ => return Err(AuthorityError),
+        }
+    }
+    if label == 0 {
+        return Err(AuthorityError);
+    }
+    if upper {
         return Ok(Cow::Owned(name.to_ascii_lowercase()));
     }
     Ok(Cow::Borrowed(name))
@@ -52,11 +66,6 @@ pub fn port(authority: &[u8]) -> Option<u16> {
     let text = str::from_utf8(authority).ok()?;
     let rest = text.rsplit_once(']').map_or(text, |(_, rest)| rest);
     rest.split_once(':')?.1.parse().ok()
-}
-
-fn is_label(label: &str) -> bool {
-    (1..=63).contains(&label.len())
-        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 fn check_port(port: &str) -> Result<(), AuthorityError> {

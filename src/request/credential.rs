@@ -4,6 +4,40 @@ use std::borrow::Cow;
 
 use super::{Location, Lookup, RequestHead, cookie, query};
 
+/// What stands where a credential may, as it was sent; not read yet, since most were read before. Its parent's
+/// `Debug` does not show it: it is a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential<'a, 'l> {
+    value: Cow<'a, [u8]>,
+    /// Where it stands.
+    pub location: &'l Location,
+}
+
+/// Why a credential has no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// More than one in one value: Envoy joins the lines of `authorization` with a comma, which no credential holds.
+    Several,
+    /// Not UTF-8.
+    NotText,
+}
+
+impl Credential<'_, '_> {
+    /// As it was sent, but for its prefix and the blanks around it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.value
+    }
+
+    /// Its text, if it is one.
+    pub fn text(&self) -> Result<&str, Unreadable> {
+        let text = str::from_utf8(&self.value).map_err(|_| Unreadable::NotText)?;
+        match self.location {
+            Location::Header { .. } if text.contains(',') => Err(Unreadable::Several),
+            _ => Ok(text),
+        }
+    }
+}
+
 /// The only credential at any of `locations`.
 ///
 /// Two of them are [`Lookup::Many`], also when they are equal: which one counts would be anybody's guess
@@ -12,13 +46,13 @@ pub fn find<'a, 'l>(
     locations: impl IntoIterator<Item = &'l Location>,
     head: &RequestHead<'a>,
     query: Option<&'a str>,
-) -> Lookup<(Cow<'a, str>, &'l Location)> {
+) -> Lookup<Credential<'a, 'l>> {
     let mut found = Lookup::Absent;
     for location in locations {
         let here = location.find(head, query);
         found = match (found, here) {
             (found, Lookup::Absent) => found,
-            (Lookup::Absent, Lookup::One(value)) => Lookup::One((value, location)),
+            (Lookup::Absent, Lookup::One(value)) => Lookup::One(Credential { value, location }),
             (Lookup::Absent, Lookup::Malformed) => Lookup::Malformed,
             _ => return Lookup::Many,
         };
@@ -27,20 +61,29 @@ pub fn find<'a, 'l>(
 }
 
 impl Location {
-    fn find<'a>(&self, head: &RequestHead<'a>, query: Option<&'a str>) -> Lookup<Cow<'a, str>> {
+    fn find<'a>(&self, head: &RequestHead<'a>, query: Option<&'a str>) -> Lookup<Cow<'a, [u8]>> {
         match self {
             Self::Header { name, prefix } => {
                 let values = head.values(name).filter_map(|value| strip_prefix(value, prefix));
-                match Lookup::only(values.map(|value| str::from_utf8(value).ok())) {
-                    // Envoy joins the lines of `authorization` with a comma, which no credential holds.
-                    Lookup::One(value) if value.contains(',') => Lookup::Many,
-                    found => found.map(|value| Cow::Borrowed(value.trim_matches([' ', '\t']))),
-                }
+                Lookup::only(values.map(Some)).map(|value| Cow::Borrowed(without_blanks(value)))
             }
-            Self::Cookie(name) => cookie::single(head, name).map(Cow::Borrowed),
-            Self::Query(name) => query.map_or(Lookup::Absent, |query| query::single(query, name)),
+            Self::Cookie(name) => cookie::single(head, name).map(|value| Cow::Borrowed(value.as_bytes())),
+            Self::Query(name) => query.map_or(Lookup::Absent, |query| {
+                query::single(query, name).map(|value| match value {
+                    Cow::Borrowed(value) => Cow::Borrowed(value.as_bytes()),
+                    Cow::Owned(value) => Cow::Owned(value.into_bytes()),
+                })
+            }),
         }
     }
+}
+
+/// Without spaces and tabs at either end (RFC 9110 section 5.5).
+fn without_blanks(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// What follows `prefix` in `value`; `None` when it begins otherwise. Schemes are compared without case
@@ -89,7 +132,14 @@ mod tests {
                 tls: true,
                 peer_certificate: None,
             };
-            let found = find(&locations, &head, *query).map(|(value, _)| value.into_owned());
+            let found = match find(&locations, &head, *query) {
+                Lookup::One(found) => match found.text() {
+                    Ok(text) => Lookup::One(text.to_owned()),
+                    Err(Unreadable::Several) => Lookup::Many,
+                    Err(Unreadable::NotText) => Lookup::Malformed,
+                },
+                other => other.map(|_| String::new()),
+            };
             let expected = expected.clone().map(str::to_owned);
             assert_eq!(found, expected, "{headers:?} {query:?}");
         }

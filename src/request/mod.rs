@@ -6,6 +6,7 @@
 pub mod authority;
 pub mod cookie;
 pub mod credential;
+pub mod guarded;
 pub mod path;
 mod percent;
 pub mod preflight;

@@ -60,7 +60,7 @@ pub fn without(query: &str, names: &[&str]) -> Option<String> {
         let own = own.as_deref().map(|own| own.trim_matches(|c: char| c == '?' || !c.is_ascii_graphic()));
         !piece.is_empty() && own.is_some_and(|own| names.contains(&own))
     };
-    if !query.split('&').any(removed) {
+    if names.is_empty() || !query.split('&').any(removed) {
         return None;
     }
     let mut kept = String::with_capacity(query.len());
