@@ -43,6 +43,7 @@ pub struct Policy {
     pub(crate) credential_locations: Vec<Location>,
     /// What clients are told of the API; `None`: nothing.
     pub(crate) resource_metadata: Option<ResourceMetadata>,
+    interlock: bool,
     pub(crate) log_allowed: bool,
     pub(crate) rate_limit_headers_always: bool,
 }
@@ -186,6 +187,7 @@ impl Policy {
             guarded_headers,
             credential_locations,
             resource_metadata: metadata,
+            interlock: document.interlock,
             log_allowed: document.log_allowed,
             rate_limit_headers_always: document.rate_limit_headers_always,
         })
@@ -211,6 +213,11 @@ impl Policy {
     /// Whether deciding needs the certificate that the client showed on Envoy's own connection.
     pub fn needs_peer_certificate(&self) -> bool {
         self.client_certificates.as_ref().is_some_and(ClientCertificatesSpec::of_connection)
+    }
+
+    /// Whether allowed requests are to be marked, so that another filter can refuse what lacks the mark.
+    pub fn has_interlock(&self) -> bool {
+        self.interlock
     }
 
     /// Whether deciding needs the client's address.

@@ -38,7 +38,7 @@ fn filters(name: &str, settings: &Settings, credentials: &Credentials) -> Vec<Va
         "native-jwt" => vec![jwt_authn(credentials, false)],
         "native-key" => vec![api_key_auth(), rbac_by_subject(), local_ratelimit()],
         "portcullis" | "other" => vec![portcullis(&chain())],
-        "portcullis-interlock" => vec![portcullis(&chain()), interlock()],
+        "portcullis-interlock" => vec![portcullis(&policies::with_interlock(chain())), interlock()],
         "portcullis-jwt" => vec![portcullis(&policies::token_only(credentials))],
         "portcullis-pure" => vec![wasm(module, name, &policies::token_only(credentials), true)],
         "portcullis-small" => vec![portcullis(&policies::sized(credentials, policies::SMALL))],

@@ -32,6 +32,12 @@ pub(crate) fn chain(credentials: &Credentials) -> Value {
     )
 }
 
+/// `policy` with the mark on allowed requests, for the rbac filter that refuses whatever lacks it.
+pub(crate) fn with_interlock(mut policy: Value) -> Value {
+    policy["interlock"] = true.into();
+    policy
+}
+
 /// A token, and nothing else asked.
 pub(crate) fn token_only(credentials: &Credentials) -> Value {
     let rules = json!([{
@@ -82,6 +88,8 @@ pub(crate) fn path(n: usize) -> String {
 
 fn policy(credentials: &Credentials, keys: Value, rules: Value) -> Value {
     json!({
+        // Nothing native does the same; it is measured apart, see [`with_interlock`].
+        "interlock": false,
         // TLS would be the same for all and blur what differs.
         "transport": {"requireTls": false},
         "jwt": {"providers": [{

@@ -81,6 +81,7 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
     lists.rules = o.required("rules", |n| Some(rules::rules(n, defs))).unwrap_or_default();
     o.optional("defaultAction", default_action);
     let log_allowed = o.optional("decisionLog", |n| n.object(|o| o.required("allowed", boolean)));
+    let interlock = o.optional("interlock", boolean);
     let always = [("Denied", false), ("Always", true)];
     let rate_limit_headers = o.optional("rateLimitHeaders", choice("a choice", &always));
     Some(Document {
@@ -95,6 +96,7 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
         rate_limits: Vec::new(),
         rules: Vec::new(),
         identity_headers: identity_headers?,
+        interlock: interlock.unwrap_or(true),
         log_allowed: log_allowed.unwrap_or(false),
         rate_limit_headers_always: rate_limit_headers.unwrap_or(false),
     })

@@ -69,6 +69,8 @@ pub struct Document {
     pub rules: Vec<RuleSpec>,
     /// See [`IdentityHeadersSpec`].
     pub identity_headers: IdentityHeadersSpec,
+    /// Whether allowed requests are marked for Envoy's rbac filter behind this one. Default true.
+    pub interlock: bool,
     /// Whether allowed requests get a decision record too. Default false.
     pub log_allowed: bool,
     /// Whether allowed answers carry `RateLimit` and `RateLimit-Policy` too, not only 429. Default false.

@@ -8,7 +8,7 @@ use crate::{
     problem::Reason,
     request::{
         Lookup, RequestHead,
-        credential::{self, Unreadable},
+        credential::{self, Credential, Unreadable},
     },
     time::Timestamp,
 };
@@ -70,17 +70,22 @@ pub(super) fn authenticate(
         }
         (Lookup::Malformed, Lookup::Absent) => Err(Reason::TokenMalformed.into()),
         (Lookup::Absent, Lookup::One(key)) => {
-            let key = key.text().map_err(|unreadable| unreadable.reason(Reason::ApiKeyUnknown))?;
-            verify_key(gate, key, around, trace).map_err(Unverified::Refused)
+            verify_key(gate, &key, around, trace).map_err(Unverified::Refused)
         }
         (Lookup::Absent, Lookup::Malformed) => Err(Reason::ApiKeyUnknown.into()),
         _ => Err(Reason::CredentialsAmbiguous.into()),
     }
 }
 
-fn verify_key(gate: &Gate, key: &str, around: &Around<'_>, trace: &mut Trace) -> Result<Rc<Caller>, Reason> {
+fn verify_key(
+    gate: &Gate,
+    key: &Credential<'_, '_>,
+    around: &Around<'_>,
+    trace: &mut Trace,
+) -> Result<Rc<Caller>, Reason> {
     let keys = gate.policy().api_keys.as_ref().ok_or(Reason::ApiKeyUnknown)?;
-    let verified = keys.authenticate(key.as_bytes(), around.now);
+    let key = key.text().map_err(|unreadable| unreadable.reason(Reason::ApiKeyUnknown))?;
+    let verified = keys.authenticate(key.as_bytes(), around.now, around.random);
     verified.cloned().map_err(|refused| {
         trace.principal = refused.caller.cloned();
         refused.reason

@@ -87,11 +87,13 @@ fn cleaned<'a>(
 /// or in a later item of a list, which is what several lines become when they are joined.
 fn may_hold(value: &[u8], prefix: &str) -> bool {
     let scheme = prefix.trim_ascii_end();
-    value.split(|byte| *byte == b',').any(|item| {
-        credential::strip_prefix(item.trim_ascii_start(), scheme).is_some_and(|rest| {
-            scheme.len() == prefix.len() || rest.first().is_none_or(u8::is_ascii_whitespace)
-        })
-    })
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || *byte == b',';
+    let begins_with_one = |item: &[u8]| {
+        credential::strip_prefix(item.trim_ascii_start(), scheme)
+            .is_some_and(|rest| scheme.len() == prefix.len() || rest.first().is_none_or(ends))
+    };
+    // The front first: there it nearly always is, and values are long.
+    begins_with_one(value) || value.split(|byte| *byte == b',').skip(1).any(begins_with_one)
 }
 
 fn identify<'a>(policy: &'a Policy, rule: &'a Rule, caller: Option<Rc<Caller>>, changes: &mut Changes<'a>) {

@@ -153,7 +153,7 @@ impl Serving {
         }
         match verdict.step {
             Step::Forward(changes) => {
-                apply(&changes).map_err(|_| Reason::StateUnavailable)?;
+                apply(&changes, policy.has_interlock()).map_err(|_| Reason::StateUnavailable)?;
                 self.stats.count(None, verdict.evicted);
                 Ok(Decided::Forward)
             }
@@ -243,14 +243,14 @@ fn peer_certificate() -> Option<PeerCertificate> {
 }
 
 /// Carries out every change and sets the interlock last: if anything fails before, nothing opens it.
-fn apply(changes: &Changes<'_>) -> Result<(), abi::Failed> {
+fn apply(changes: &Changes<'_>, has_interlock: bool) -> Result<(), abi::Failed> {
     for name in &changes.remove {
         abi::remove_request_header(name)?;
     }
     for (name, value) in &changes.set {
         abi::set_request_header(name, value.as_str().as_bytes())?;
     }
-    abi::set_filter_state(INTERLOCK.0, INTERLOCK.1)
+    if has_interlock { abi::set_filter_state(INTERLOCK.0, INTERLOCK.1) } else { Ok(()) }
 }
 
 /// Answers the request. If even that fails the request stays paused, and Envoy's time-outs end it.

@@ -661,6 +661,7 @@ fn single_fields() {
                 "decisionLog.alowed: unknown field; did you mean \"allowed\"?",
             ],
         ),
+        Row("/interlock", "true", "\"on\"", &["interlock: expected true or false, found a string"]),
         Row(
             "/rateLimitHeaders",
             "\"Denied\"",

@@ -98,7 +98,7 @@ fn every_field_arrives() {
     assert_eq!(d.identity_headers.subject, "x-user");
     assert_eq!(d.identity_headers.kind, "x-portcullis-kind");
     assert_eq!(d.identity_headers.send, [IdentityField::Subject, IdentityField::Rule]);
-    assert!(d.log_allowed && d.rate_limit_headers_always);
+    assert!(d.log_allowed && d.rate_limit_headers_always && !d.interlock);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn the_least_document_has_the_defaults() {
     assert!(d.rules[0].route.hostnames.is_empty() && d.rules[0].route.matches.is_empty());
     assert_eq!(d.identity_headers.send.len(), 5);
     assert_eq!(d.identity_headers.roles, "x-portcullis-roles");
-    assert!(!d.log_allowed && !d.rate_limit_headers_always);
+    assert!(!d.log_allowed && !d.rate_limit_headers_always && d.interlock);
 }
 
 #[test]

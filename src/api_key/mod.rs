@@ -1,8 +1,11 @@
 //! API keys: found by digest, never stored or compared as text.
 
-use std::{rc::Rc, sync::Arc};
+mod seen;
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use hashbrown::HashTable;
+use seen::SeenKeys;
 use serde_json::Map;
 
 use crate::{
@@ -61,7 +64,10 @@ pub struct ApiKeySpec {
 /// Compiled keys: found by digest, whatever their number.
 pub struct ApiKeys<C> {
     locations: Vec<Location>,
-    table: HashTable<Entry<C>>,
+    entries: Vec<Entry<C>>,
+    /// Places in `entries`, by digest.
+    table: HashTable<u32>,
+    seen: RefCell<SeenKeys>,
 }
 
 struct Entry<C> {
@@ -75,18 +81,20 @@ struct Entry<C> {
 impl<C> ApiKeys<C> {
     /// Compiles the keys; `caller` turns the principal of each into what the engine keeps of it.
     pub fn compile(spec: &ApiKeysSpec, mut caller: impl FnMut(Principal) -> C) -> Self {
-        let mut table = HashTable::with_capacity(spec.keys.len());
-        for key in &spec.keys {
-            let entry = Entry {
-                digest: key.digest,
-                not_before: key.not_before,
-                expires_at: key.expires_at,
-                disabled: key.disabled,
-                caller: Rc::new(caller(key.principal(&spec.levels))),
-            };
-            table.insert_unique(bucket(&key.digest), entry, |entry| bucket(&entry.digest));
+        let entries = spec.keys.iter().map(|key| Entry {
+            digest: key.digest,
+            not_before: key.not_before,
+            expires_at: key.expires_at,
+            disabled: key.disabled,
+            caller: Rc::new(caller(key.principal(&spec.levels))),
+        });
+        let entries: Vec<_> = entries.collect();
+        let mut table = HashTable::with_capacity(entries.len());
+        let rehash = |place: &u32| entry(&entries, *place).map_or(0, |entry| bucket(&entry.digest));
+        for (place, entry) in (0_u32..).zip(&entries) {
+            table.insert_unique(bucket(&entry.digest), place, rehash);
         }
-        Self { locations: spec.locations.clone(), table }
+        Self { locations: spec.locations.clone(), entries, table, seen: RefCell::default() }
     }
 
     /// Where keys are looked for.
@@ -97,10 +105,15 @@ impl<C> ApiKeys<C> {
     /// The caller that presents `key`, if it is valid at `now`.
     ///
     /// The digest decides where to look, so the look-up tells an attacker nothing about stored keys; the
-    /// digests themselves are compared in constant time.
-    pub fn authenticate(&self, key: &[u8], now: Timestamp) -> Result<&Rc<C>, Refused<'_, C>> {
-        let digest = sha256(key);
-        let found = self.table.find(bucket(&digest), |entry| constant_time_eq(&entry.digest, &digest));
+    /// digests themselves are compared in constant time. `random` makes the secret by which keys are known again that
+    /// were presented before; without it each is looked up by its digest.
+    pub fn authenticate(
+        &self,
+        key: &[u8],
+        now: Timestamp,
+        random: &dyn Fn() -> Option<[u8; 16]>,
+    ) -> Result<&Rc<C>, Refused<'_, C>> {
+        let found = self.find(key, random);
         let refused = |reason| Err(Refused { reason, caller: found.map(|entry| &entry.caller) });
         match found {
             None => refused(Reason::ApiKeyUnknown),
@@ -114,6 +127,28 @@ impl<C> ApiKeys<C> {
             Some(entry) => Ok(&entry.caller),
         }
     }
+
+    fn find(&self, key: &[u8], random: &dyn Fn() -> Option<[u8; 16]>) -> Option<&Entry<C>> {
+        let mut seen = self.seen.borrow_mut();
+        let tag = seen.tag(key, random);
+        if let Some(place) = tag.and_then(|tag| seen.find(tag)) {
+            return entry(&self.entries, place);
+        }
+        let digest = sha256(key);
+        let same = |place: &u32| {
+            entry(&self.entries, *place).is_some_and(|entry| constant_time_eq(&entry.digest, &digest))
+        };
+        let place = *self.table.find(bucket(&digest), same)?;
+        // Only of keys that exist: others would push these out.
+        if let Some(tag) = tag {
+            seen.insert(tag, place);
+        }
+        entry(&self.entries, place)
+    }
+}
+
+fn entry<C>(entries: &[Entry<C>], place: u32) -> Option<&Entry<C>> {
+    entries.get(usize::try_from(place).ok()?)
 }
 
 /// A key that does not authenticate.
@@ -179,6 +214,8 @@ mod tests {
             ],
         };
         let keys = ApiKeys::compile(&spec, |principal| principal);
+        let random = || Some([7; 16]);
+        // Known again or not, what a key is worth is decided by its entry each time.
         for (text, now, expected) in [
             ("one", 0, Ok("old")),
             ("two", 0, Ok("new")),
@@ -190,11 +227,13 @@ mod tests {
             ("three", 200, Err(Reason::ApiKeyExpired)),
             ("four", 0, Err(Reason::ApiKeyDisabled)),
         ] {
-            let got = keys.authenticate(text.as_bytes(), at(now));
-            let got = got.map(|caller| &*caller.credential_id).map_err(|refused| refused.reason);
-            assert_eq!(got, expected, "{text} at {now}");
+            for random in [&random as &dyn Fn() -> _, &|| None, &random] {
+                let got = keys.authenticate(text.as_bytes(), at(now), random);
+                let got = got.map(|caller| &*caller.credential_id).map_err(|refused| refused.reason);
+                assert_eq!(got, expected, "{text} at {now}");
+            }
         }
-        let caller = keys.authenticate(b"one", at(0)).map_err(|refused| refused.reason).unwrap();
+        let caller = keys.authenticate(b"one", at(0), &random).map_err(|refused| refused.reason).unwrap();
         assert_eq!(*caller.subject, *"acme");
         assert_eq!(caller.permissions, [Box::from("orders:read")]);
     }
