@@ -54,7 +54,7 @@ fuzz_target!(|bytes: &[u8]| {
             };
             let verdict = Exchange::default().on_request(gate, &head, &around);
             if let Step::Forward(changes) = &verdict.step {
-                let rule = changes.set.iter().find(|(name, _)| *name == "x-portcullis-rule");
+                let rule = changes.add.iter().find(|(name, _)| *name == "x-portcullis-rule");
                 assert_eq!(rule.map(|(_, text)| text.as_str()), Some("open"));
             }
         });

@@ -111,7 +111,12 @@ fn ask(
         Step::Forward(changes) => {
             let text = |name: &&[u8]| String::from_utf8_lossy(name).into_owned();
             answer.removed = changes.remove.iter().map(text).collect();
-            answer.set = changes.set.iter().map(|(name, value)| owned((name, value.as_str()))).collect();
+            answer.set = changes
+                .replace
+                .iter()
+                .chain(&changes.add)
+                .map(|(name, value)| owned((name, value.as_str())))
+                .collect();
         }
         Step::Wait => panic!("nothing to wait for"),
     }

@@ -73,12 +73,12 @@ fn cleaned<'a>(
     if stripped.is_some() || path.rewritten() {
         let query = stripped.as_deref().or(path.query()).unwrap_or_default();
         let separator = if query.is_empty() { "" } else { "?" };
-        changes.set.push((":path", Text::Made(format!("{}{separator}{query}", path.path()))));
+        changes.replace.push((":path", Text::Made(format!("{}{separator}{query}", path.path()))));
     }
     match cookie::without(head, &cookies) {
         None => {}
         Some(rest) if rest.is_empty() => changes.remove.push(b"cookie"),
-        Some(rest) => changes.set.push(("cookie", Text::Made(rest))),
+        Some(rest) => changes.replace.push(("cookie", Text::Made(rest))),
     }
     changes
 }
@@ -96,16 +96,17 @@ fn may_hold(value: &[u8], prefix: &str) -> bool {
     begins_with_one(value) || value.split(|byte| *byte == b',').skip(1).any(begins_with_one)
 }
 
+/// INVARIANT: these names are guarded as the filter's own, so nothing that the client sent under them is left.
 fn identify<'a>(policy: &'a Policy, rule: &'a Rule, caller: Option<Rc<Caller>>, changes: &mut Changes<'a>) {
     let names = &policy.identity_headers;
     if names.sends(IdentityField::Rule) {
-        changes.set.push((&names.rule, Text::Policy(&rule.header)));
+        changes.add.push((&names.rule, Text::Policy(&rule.header)));
     }
     let Some(caller) = caller else { return };
     let mut send = |field, name: &'a str, value: Text<'a>| {
         // Nothing to say needs no header: any that the client sent is gone already.
         if names.sends(field) && !value.as_str().is_empty() {
-            changes.set.push((name, value));
+            changes.add.push((name, value));
         }
     };
     send(IdentityField::Kind, &names.kind, Text::Policy(caller.principal.kind.as_str()));
@@ -116,7 +117,7 @@ fn identify<'a>(policy: &'a Policy, rule: &'a Rule, caller: Option<Rc<Caller>>, 
     let Some(provider) = provider else { return };
     for (place, value) in &caller.headers.claims {
         if let Some((_, name)) = provider.spec().claim_to_headers.get(*place) {
-            changes.set.push((name, Text::Caller(Rc::clone(value))));
+            changes.add.push((name, Text::Caller(Rc::clone(value))));
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     introspection::Ticket,
     policy::{Action, Policy, Rule},
     problem::{Challenges, Reason, Reply},
-    rate_limit::{self, Few, Ledger, LimitId, Outcome, Status, Subject},
+    rate_limit::{self, Ledger, LimitId, Outcome, Status, Subject},
     rbac::Denial,
     request::{RequestHead, authority, path::CanonicalPath, preflight},
     resource_metadata::ResourceMetadata,
@@ -51,7 +51,7 @@ pub struct Exchange {
     /// When it first wanted for keys.
     began: Option<Timestamp>,
     /// Where the client stands with every limit that applied; empty where the answer does not say.
-    rate_limits: Few<Status, 4>,
+    rate_limits: Vec<Status>,
     /// The nonce for the client's next DPoP proof; `None`: it has a good one, or needs none.
     dpop_nonce: Option<String>,
 }
@@ -291,7 +291,7 @@ impl Exchange {
         let outcome: Outcome = outcome.map_err(unavailable)?;
         trace.evicted = trace.evicted.saturating_add(outcome.evicted);
         let Some(denied) = &outcome.denied else {
-            outcome.statuses.iter().for_each(|status| self.rate_limits.push(*status));
+            self.rate_limits.extend(outcome.statuses);
             return Ok(());
         };
         trace.limit = Some(policy.limiter.name(denied.limit).to_owned());
@@ -301,7 +301,7 @@ impl Exchange {
             rate_limit_headers(policy, &outcome.statuses).map(|(name, value)| (name, value.into_owned())),
         );
         // The answer says it all itself.
-        self.rate_limits = Few::default();
+        self.rate_limits.clear();
         Err(refusal)
     }
 }
@@ -317,6 +317,9 @@ fn metadata(policy: &Policy, line: &RequestLine<'_>) -> Option<Reply> {
 /// The rule that lets a CORS preflight pass: the one that would decide the request which the browser asks about.
 /// What that rule asks of callers does not count, for browsers send preflights without credentials.
 fn preflighted<'a>(policy: &'a Policy, request: &RouteRequest<'_>) -> Option<&'a Rule> {
+    if request.method != preflight::METHOD {
+        return None;
+    }
     let asked = RouteRequest { method: preflight::requested_method(request.head)?, ..*request };
     let matched = policy.router.find(&asked)?;
     policy.rules.get(matched.rule).filter(|rule| rule.cors_preflight)
@@ -390,7 +393,7 @@ fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
 /// `RateLimit-Policy` and `RateLimit`; nothing where no limit applied.
 fn rate_limit_headers<'a>(
     policy: &Policy,
-    statuses: &Few<Status, 4>,
+    statuses: &[Status],
 ) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> + use<'a> {
     let limiter = &policy.limiter;
     let headers = (!statuses.is_empty()).then(|| {

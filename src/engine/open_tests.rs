@@ -51,7 +51,11 @@ fn decide(requests: &[&Headers]) -> Vec<String> {
         match (verdict.step, verdict.reason) {
             (Step::Forward(changes), None) => {
                 let removed = changes.remove.iter().map(|name| String::from_utf8_lossy(name));
-                let set = changes.set.iter().map(|(name, value)| format!("{name}={}", value.as_str()));
+                let set = changes
+                    .replace
+                    .iter()
+                    .chain(&changes.add)
+                    .map(|(name, value)| format!("{name}={}", value.as_str()));
                 format!(
                     "forward -{} +{}",
                     removed.collect::<Vec<_>>().join(","),

@@ -30,13 +30,15 @@ pub enum Step<'a> {
     Wait,
 }
 
-/// Changes to the headers of a forwarded request. Removals come first.
+/// Changes to the headers of a forwarded request, to be made in this order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes<'a> {
     /// Names to remove, as the request spells them; with every value they have.
     pub remove: Vec<&'a [u8]>,
-    /// Headers to set, replacing every value they have. May hold `:path` and `cookie`.
-    pub set: Vec<(&'a str, Text<'a>)>,
+    /// Headers to set, replacing every value they have: `:path` and `cookie`.
+    pub replace: Vec<(&'a str, Text<'a>)>,
+    /// Headers to add, of which no value is left.
+    pub add: Vec<(&'a str, Text<'a>)>,
 }
 
 /// A header value, wherever it lives.

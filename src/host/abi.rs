@@ -38,6 +38,13 @@ unsafe extern "C" {
         value: *const u8,
         value_size: usize,
     ) -> u32;
+    fn proxy_add_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
     fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
     fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
@@ -153,6 +160,14 @@ fn replace(map: u32, name: &str, value: &[u8]) -> Result<(), Failed> {
 /// Sets a request header; every other value of it is gone.
 pub(super) fn set_request_header(name: &str, value: &[u8]) -> Result<(), Failed> {
     replace(REQUEST_HEADERS, name, value)
+}
+
+/// Adds a request header to whatever values of it there are. Cheaper than setting it.
+pub(super) fn add_request_header(name: &str, value: &[u8]) -> Result<(), Failed> {
+    // SAFETY: the host reads both slices during the call only.
+    done(unsafe {
+        proxy_add_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    })
 }
 
 /// Sets a response header; every other value of it is gone.

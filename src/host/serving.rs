@@ -247,8 +247,11 @@ fn apply(changes: &Changes<'_>, has_interlock: bool) -> Result<(), abi::Failed> 
     for name in &changes.remove {
         abi::remove_request_header(name)?;
     }
-    for (name, value) in &changes.set {
+    for (name, value) in &changes.replace {
         abi::set_request_header(name, value.as_str().as_bytes())?;
+    }
+    for (name, value) in &changes.add {
+        abi::add_request_header(name, value.as_str().as_bytes())?;
     }
     if has_interlock { abi::set_filter_state(INTERLOCK.0, INTERLOCK.1) } else { Ok(()) }
 }

@@ -2,7 +2,7 @@
 
 /// A list in order of insertion, with room for `N` before it allocates.
 #[derive(Clone, Debug)]
-pub struct Few<T, const N: usize> {
+pub(super) struct Few<T, const N: usize> {
     // INVARIANT: filled from the front; `rest` is empty while one of them is free.
     first: [Option<T>; N],
     rest: Vec<T>,
@@ -16,7 +16,7 @@ impl<T, const N: usize> Default for Few<T, N> {
 
 impl<T, const N: usize> Few<T, N> {
     /// Adds to the end.
-    pub fn push(&mut self, value: T) {
+    pub(super) fn push(&mut self, value: T) {
         match self.first.iter_mut().find(|place| place.is_none()) {
             Some(place) => *place = Some(value),
             None => self.rest.push(value),
@@ -24,18 +24,13 @@ impl<T, const N: usize> Few<T, N> {
     }
 
     /// The elements in order.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.first.iter().flatten().chain(&self.rest)
     }
 
     /// The elements in order, to change.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.first.iter_mut().flatten().chain(&mut self.rest)
-    }
-
-    /// Whether there is no element.
-    pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
     }
 }
 
@@ -46,7 +41,6 @@ mod tests {
     #[test]
     fn keeps_order_across_the_heap() {
         let mut few = Few::<u8, 2>::default();
-        assert!(few.is_empty());
         for n in 0..5 {
             few.push(n);
             assert_eq!(few.rest.len(), usize::from(n).saturating_sub(1));

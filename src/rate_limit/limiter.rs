@@ -76,7 +76,7 @@ pub struct Outcome {
     pub denied: Option<Denial>,
     /// Where the client stands after the decision: one for each window of each limit that applied. Empty for an
     /// admitted request where [`Ledger::tells`] is false.
-    pub statuses: Few<Status, 4>,
+    pub statuses: Vec<Status>,
     /// Counters of other clients that had to go; more than a few say that the table is too small for the
     /// number of clients, and that some may be refused early.
     pub evicted: u32,

@@ -17,7 +17,6 @@ pub mod quota;
 pub mod slots;
 
 pub use compile::{MAX_NAME, MAX_TABLES};
-pub use few::Few;
 pub use key::{HeaderValues, Subject};
 pub use leases::Leases;
 pub use limiter::{Denial, Ledger, LimitId, Limiter, Outcome, Status};

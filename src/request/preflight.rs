@@ -6,11 +6,14 @@ use super::RequestHead;
 /// and a preflight passes without credentials.
 const METHOD_OVERRIDES: [&[u8]; 3] = [b"x-http-method-override", b"x-http-method", b"x-method-override"];
 
+/// The method of every preflight.
+pub const METHOD: &str = "OPTIONS";
+
 /// The method that a preflight asks for; `None`: the request is none.
 ///
 /// A preflight is an OPTIONS request with one `Origin`, one `Access-Control-Request-Method`, and no body.
 pub fn requested_method<'a>(head: &RequestHead<'a>) -> Option<&'a str> {
-    if head.single(":method").one()? != b"OPTIONS" || head.single("origin").one()?.is_empty() {
+    if head.single(":method").one()? != METHOD.as_bytes() || head.single("origin").one()?.is_empty() {
         return None;
     }
     let has_body = head.values("transfer-encoding").next().is_some()

@@ -240,6 +240,9 @@ impl Index {
     }
 
     fn find_exact(&self, root: u32, path: &str) -> Option<Chain> {
+        if self.exact.is_empty() {
+            return None;
+        }
         let hash = hash_of(&self.hasher, root, path.as_bytes());
         let same = |exact: &Exact| exact.root == root && read(&self.text, exact.path) == path.as_bytes();
         self.exact.find(hash, same).map(|exact| exact.entries)

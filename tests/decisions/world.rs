@@ -270,11 +270,17 @@ pub(crate) fn claims(issuer: &str) -> Value {
 /// The request as the upstream gets it.
 fn carried_out(head: &RequestHead<'_>, changes: &portcullis::engine::Changes<'_>) -> Headers {
     let kept = head.headers.iter().filter(|(name, _)| {
-        !changes.remove.contains(name) && !changes.set.iter().any(|(set, _)| set.as_bytes() == *name)
+        !changes.remove.contains(name) && !changes.replace.iter().any(|(set, _)| set.as_bytes() == *name)
     });
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut headers: Headers = kept.map(|(name, value)| (text(name), text(value))).collect();
-    headers.extend(changes.set.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().to_owned())));
+    headers.extend(
+        changes
+            .replace
+            .iter()
+            .chain(&changes.add)
+            .map(|(name, value)| ((*name).to_owned(), value.as_str().to_owned())),
+    );
     headers
 }
 
