@@ -1,7 +1,8 @@
 //! What Envoy calls, by the names of the proxy-wasm ABI (0.2.1), and which configuration each call is for.
 //!
-//! Envoy calls whatever a module exports, and each call costs a request about as much as three host calls: only
-//! what the filter has a use for is here.
+//! Envoy calls whatever a module exports, and each call costs a request about as much as two host calls: only what the
+//! filter cannot do without is here. The end of a context is no part of that. What is left of streams and of
+//! configurations that are gone is looked for on ticks.
 #![expect(unsafe_code, reason = "exported by name")]
 
 use std::{
@@ -16,8 +17,18 @@ use crate::problem::{Challenges, Reason, Reply};
 const CONTINUE: u32 = 0;
 const PAUSE: u32 = 1;
 
-/// A configuration that Envoy knows by the id of its context; `None` until it was configured.
-type Root = (u32, Option<Rc<Serving>>);
+/// How many ticks of another root context one may lack, for each that there is, before it is taken for gone. All have
+/// the same period and share a thread, so one that is there has as many as any other.
+const SILENT_TICKS: usize = 40;
+
+/// A configuration that Envoy knows by the id of its context.
+struct Root {
+    id: u32,
+    /// `None` until it was configured.
+    serving: Option<Rc<Serving>>,
+    /// Ticks of others since its own.
+    silent: usize,
+}
 
 /// What there is in this VM, which is one thread: a root context for each filter and each of its configurations
 /// that still serves.
@@ -32,13 +43,22 @@ thread_local! {
 }
 
 impl Module {
-    fn serving(&self, root: u32) -> Option<Rc<Serving>> {
-        self.roots.borrow().iter().find(|(id, _)| *id == root).and_then(|(_, serving)| serving.clone())
+    fn serving(&self, id: u32) -> Option<Rc<Serving>> {
+        self.roots.borrow().iter().find(|root| root.id == id).and_then(|root| root.serving.clone())
     }
 
-    /// Runs `with` on every configuration until one has an answer.
-    fn first<T>(&self, with: impl FnMut(&Rc<Serving>) -> Option<T>) -> Option<T> {
-        self.roots.borrow().iter().filter_map(|(_, serving)| serving.as_ref()).find_map(with)
+    /// A root context that is gone ticks no more: Envoy deletes it when its last stream has ended.
+    fn note_tick(&self, id: u32) {
+        let mut roots = self.roots.borrow_mut();
+        let most = roots.len().saturating_mul(SILENT_TICKS);
+        for root in roots.iter_mut() {
+            root.silent = if root.id == id { 0 } else { root.silent.saturating_add(1) };
+        }
+        for gone in roots.extract_if(.., |root| root.silent > most) {
+            if let Some(serving) = gone.serving {
+                serving.stats.flush();
+            }
+        }
     }
 }
 
@@ -66,7 +86,7 @@ extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_context_create(context: u32, root: u32) {
     MODULE.with(|module| match root {
-        0 => module.roots.borrow_mut().push((context, None)),
+        0 => module.roots.borrow_mut().push(Root { id: context, serving: None, silent: 0 }),
         _ => module.created.set(Some((context, root))),
     });
 }
@@ -80,8 +100,8 @@ extern "C" fn proxy_on_vm_start(_root: u32, _configuration_size: usize) -> u32 {
 extern "C" fn proxy_on_configure(root: u32, _configuration_size: usize) -> u32 {
     let Some(serving) = root::configure() else { return 0 };
     MODULE.with(|module| {
-        if let Some((_, place)) = module.roots.borrow_mut().iter_mut().find(|(id, _)| *id == root) {
-            *place = Some(Rc::new(serving));
+        if let Some(root) = module.roots.borrow_mut().iter_mut().find(|other| other.id == root) {
+            root.serving = Some(Rc::new(serving));
         }
     });
     1
@@ -89,6 +109,7 @@ extern "C" fn proxy_on_configure(root: u32, _configuration_size: usize) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(root: u32) {
+    MODULE.with(|module| module.note_tick(root));
     if let Some(serving) = MODULE.with(|module| module.serving(root)) {
         serving.on_tick();
     }
@@ -126,21 +147,10 @@ extern "C" fn proxy_on_request_headers(stream: u32, _headers: usize, _end_of_str
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_headers(stream: u32, _headers: usize, _end_of_stream: u32) -> u32 {
-    MODULE.with(|module| module.first(|serving| serving.on_response(stream).then_some(())));
-    CONTINUE
-}
-
-/// A stream, or a root whose streams are all gone.
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_delete(context: u32) {
     MODULE.with(|module| {
-        if module.first(|serving| serving.forget(context).then_some(())).is_none() {
-            module.roots.borrow_mut().retain(|(root, serving)| {
-                if let (true, Some(serving)) = (*root == context, serving) {
-                    serving.stats.flush();
-                }
-                *root != context
-            });
-        }
+        let roots = module.roots.borrow();
+        let _ =
+            roots.iter().filter_map(|root| root.serving.as_ref()).any(|serving| serving.on_response(stream));
     });
+    CONTINUE
 }

@@ -9,6 +9,8 @@ pub mod wire;
 #[cfg(target_family = "wasm")]
 mod abi;
 #[cfg(target_family = "wasm")]
+mod answering;
+#[cfg(target_family = "wasm")]
 mod callbacks;
 #[cfg(target_family = "wasm")]
 mod calls;

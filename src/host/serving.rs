@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use hashbrown::HashMap;
 use log::{info, warn};
 
-use super::{abi, calls::Calls, services, stats::Stats, wire};
+use super::{abi, answering::Answering, calls::Calls, services, stats::Stats, wire};
 use crate::{
     call::{Call, Outcome},
     certificate::{self, PeerCertificate},
@@ -27,6 +27,9 @@ const MAX_WAITING: usize = 256;
 /// and 350 of them exhaust the stack of V8, which ends the VM.
 const MAX_WOKEN: usize = 32;
 
+/// Ticks between two looks for streams that ended without an answer: two seconds.
+const SWEEP_EVERY: u32 = 8;
+
 /// One configuration of the filter on one thread.
 pub(super) struct Serving {
     gate: Gate,
@@ -39,8 +42,9 @@ pub(super) struct Serving {
     waiting: RefCell<HashMap<u32, Exchange>>,
     /// Those of them that are still to be decided again since [`Serving::wake`] was called.
     to_wake: RefCell<Vec<(u32, Exchange)>>,
-    /// Requests whose answer gets headers from us, by stream.
-    answering: RefCell<HashMap<u32, Exchange>>,
+    answering: RefCell<Answering>,
+    /// Ticks until the next look at [`Answering`].
+    until_sweep: Cell<u32>,
 }
 
 /// What became of a request for now.
@@ -62,6 +66,7 @@ impl Serving {
             waiting: RefCell::default(),
             to_wake: RefCell::default(),
             answering: RefCell::default(),
+            until_sweep: Cell::new(SWEEP_EVERY),
         }
     }
 
@@ -72,17 +77,12 @@ impl Serving {
 
     /// Adds our headers to the answer; whether `stream` is one of ours that gets any.
     pub(super) fn on_response(&self, stream: u32) -> bool {
-        let Some(exchange) = take(&self.answering, stream) else { return false };
+        let Some(exchange) = self.answering.borrow_mut().take(stream) else { return false };
         for (name, value) in exchange.on_response(&self.gate) {
             // An answer without one of these headers is still the right answer.
             let _ = abi::set_response_header(name, value.as_bytes());
         }
         true
-    }
-
-    /// Whether there was anything to forget of a stream that is gone.
-    pub(super) fn forget(&self, stream: u32) -> bool {
-        take(&self.answering, stream).or_else(|| take(&self.waiting, stream)).is_some()
     }
 
     pub(super) fn on_tick(&self) {
@@ -91,6 +91,13 @@ impl Serving {
         self.stats.flush();
         self.send(self.gate.on_tick(&self.around(false)));
         self.wake_all();
+        match self.until_sweep.get().checked_sub(1) {
+            Some(ticks) => self.until_sweep.set(ticks),
+            None => {
+                self.until_sweep.set(SWEEP_EVERY);
+                self.answering.borrow_mut().sweep();
+            }
+        }
     }
 
     /// Takes the answer to a call.
@@ -222,12 +229,6 @@ impl Serving {
             warn!("{message}");
         }
     }
-}
-
-/// Most requests are in neither map, and most maps are empty.
-fn take(exchanges: &RefCell<HashMap<u32, Exchange>>, stream: u32) -> Option<Exchange> {
-    let mut exchanges = exchanges.borrow_mut();
-    if exchanges.is_empty() { None } else { exchanges.remove(&stream) }
 }
 
 /// The certificate that the client showed; `None` when it showed none.

@@ -96,8 +96,8 @@ impl Quota {
     /// How many requests a worker may charge ahead for one client; below 2 it charges each by itself.
     ///
     /// Small against the burst: what workers hold unspent is missing to others.
-    pub const fn lease(&self) -> u64 {
-        (self.full_debt / 64).saturating_div(self.interval)
+    pub fn lease(&self) -> u64 {
+        u64::from(self.burst / 64)
     }
 
     /// Nanoseconds between two requests at the steady rate.
