@@ -1,5 +1,7 @@
 //! Why a request was refused: one stable reason code each, and what the client is told (RFC 9457).
 
+use std::borrow::Cow;
+
 /// The reason of a refusal. The client sees [`Reason::code`]; detail goes to the decision record alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
@@ -337,16 +339,27 @@ impl Reply {
         }
         if wants_challenge && !challenges.dpop.is_empty() {
             let challenge = challenges.token_challenge("DPoP", reason, title);
-            let algs = challenges.dpop.join(" ");
-            headers.push(("www-authenticate", format!("{challenge}, algs=\"{algs}\"")));
+            headers.push((
+                "www-authenticate",
+                [&challenge, ", algs=\"", &challenges.dpop.join(" "), "\""].concat(),
+            ));
         }
         if status == 401 && challenges.api_key {
-            headers.push(("www-authenticate", format!("ApiKey realm=\"{}\"", quoted(challenges.realm))));
+            headers.push(("www-authenticate", ["ApiKey realm=\"", &quoted(challenges.realm), "\""].concat()));
         }
         // Our own words, without a character that JSON would escape.
-        let body = format!(
-            "{{\"type\":\"urn:portcullis:reason:{code}\",\"title\":\"{title}\",\"status\":{status},\"reason\":\"{code}\"}}"
-        );
+        let body = [
+            "{\"type\":\"urn:portcullis:reason:",
+            code,
+            "\",\"title\":\"",
+            title,
+            "\",\"status\":",
+            &status.to_string(),
+            ",\"reason\":\"",
+            code,
+            "\"}",
+        ]
+        .concat();
         Self { status, headers, body, details: reason.code(), grpc_status: reason.grpc_status() }
     }
 
@@ -384,35 +397,41 @@ impl Reply {
 
 impl Challenges<'_> {
     fn token_challenge(&self, scheme: &str, reason: Reason, title: &str) -> String {
-        let mut value = format!("{scheme} realm=\"{}\"", quoted(self.realm));
+        let mut value = String::with_capacity(192);
+        let mut add = |pieces: &[&str]| pieces.iter().for_each(|piece| value.push_str(piece));
+        add(&[scheme, " realm=\"", &quoted(self.realm), "\""]);
         if let Some(error) = reason.token_error()
             && (scheme == "DPoP" || !reason.is_about_proof())
         {
-            value.push_str(&format!(", error=\"{error}\", error_description=\"{title}\""));
+            add(&[", error=\"", error, "\", error_description=\"", title, "\""]);
         }
         if reason == Reason::InsufficientUserAuthentication
             && let Some(step_up) = self.step_up
         {
             // RFC 9470 section 3.
             if !step_up.acr_values.is_empty() {
-                value.push_str(&format!(", acr_values=\"{}\"", quoted(&step_up.acr_values.join(" "))));
+                add(&[", acr_values=\"", &quoted(&step_up.acr_values.join(" ")), "\""]);
             }
             if let Some(max_age) = step_up.max_age {
-                value.push_str(&format!(", max_age=\"{}\"", max_age.as_secs()));
+                add(&[", max_age=\"", &max_age.as_secs().to_string(), "\""]);
             }
         }
         if reason == Reason::InsufficientScope && !self.scopes.is_empty() {
-            value.push_str(&format!(", scope=\"{}\"", quoted(&self.scopes.join(" "))));
+            add(&[", scope=\"", &quoted(&self.scopes.join(" ")), "\""]);
         }
         if let Some(url) = self.metadata {
-            value.push_str(&format!(", resource_metadata=\"{}\"", quoted(url)));
+            add(&[", resource_metadata=\"", &quoted(url), "\""]);
         }
         value
     }
 }
 
 /// The inside of a quoted-string (RFC 9110 section 5.6.4). Configured text only, so dropping the rest is enough.
-fn quoted(text: &str) -> String {
+fn quoted(text: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
     text.chars().filter(|c| (' '..='~').contains(c) && !matches!(c, '"' | '\\')).collect()
 }
 

@@ -134,16 +134,21 @@ impl<C> ApiKeys<C> {
         if let Some(place) = tag.and_then(|tag| seen.find(tag)) {
             return entry(&self.entries, place);
         }
-        let digest = sha256(key);
-        let same = |place: &u32| {
-            entry(&self.entries, *place).is_some_and(|entry| constant_time_eq(&entry.digest, &digest))
-        };
-        let place = *self.table.find(bucket(&digest), same)?;
+        let place = self.find_by_digest(key)?;
         // Only of keys that exist: others would push these out.
         if let Some(tag) = tag {
             seen.insert(tag, place);
         }
         entry(&self.entries, place)
+    }
+
+    #[inline(never)]
+    fn find_by_digest(&self, key: &[u8]) -> Option<u32> {
+        let digest = sha256(key);
+        let same = |place: &u32| {
+            entry(&self.entries, *place).is_some_and(|entry| constant_time_eq(&entry.digest, &digest))
+        };
+        self.table.find(bucket(&digest), same).copied()
     }
 }
 

@@ -92,6 +92,7 @@ fn verify_key(
     })
 }
 
+#[inline(never)]
 fn verify_certificate(
     policy: &Policy,
     head: &RequestHead<'_>,

@@ -20,8 +20,8 @@ pub(super) struct Verified {
     validity: Validity,
 }
 
-/// Verifies a token: by its signature, by having done so before, by asking its issuer,
-/// or by both where the policy says so.
+/// Verifies a token: by its signature, by having done so before, by asking its issuer, or by both where the policy says
+/// so.
 pub(super) fn verify(
     gate: &Gate,
     exchange: &mut Exchange,
@@ -30,19 +30,49 @@ pub(super) fn verify(
     around: &Around<'_>,
     trace: &mut Trace,
 ) -> Result<Rc<Caller>, Unverified> {
-    let text = || token.text().map_err(|unreadable| unreadable.reason(Reason::TokenMalformed));
     let verified = match gate.remembered(token.bytes(), around) {
-        Some(verified) => still_good(gate, access, token.location, verified, around).map_err(Failure::Token),
-        None => verify_anew(gate, access, text()?, token.location, around)
-            .inspect(|verified| gate.remember(token.bytes(), verified, around)),
+        Some(verified) => still_good(gate, access, token.location, verified, around)
+            .map_err(|error| trace.refused(&error, error.reason()))?,
+        None => match verify_now(gate, exchange, access, token, around, trace)? {
+            Now::Verified(verified) => verified,
+            Now::Vouched(caller) => return Ok(caller),
+        },
     };
-    let verified = match verified {
-        Ok(verified) => verified,
-        Err(Failure::NotVerifiable { provider }) => {
-            return opaque::ask(gate, exchange, provider, text()?, around, trace)
-                .map(|verified| verified.caller());
+    let provider = gate.policy().providers.get(verified.provider);
+    if provider.is_some_and(|provider| provider.introspects(true)) {
+        // Good as it is, it may have been revoked since.
+        opaque::ask(gate, exchange, verified.provider, text(token)?, around, trace)?;
+    }
+    Ok(verified.caller)
+}
+
+/// A token that was not verified before.
+enum Now {
+    Verified(Verified),
+    /// Its issuer says whose it is.
+    Vouched(Rc<Caller>),
+}
+
+/// Apart, so that the way of a token that is remembered is short.
+#[inline(never)]
+fn verify_now(
+    gate: &Gate,
+    exchange: &mut Exchange,
+    access: &Access,
+    token: &Credential<'_, '_>,
+    around: &Around<'_>,
+    trace: &mut Trace,
+) -> Result<Now, Unverified> {
+    match verify_anew(gate, access, text(token)?, token.location, around) {
+        Ok(verified) => {
+            gate.remember(token.bytes(), &verified, around);
+            Ok(Now::Verified(verified))
         }
-        Err(Failure::Token(error)) => return Err(trace.refused(&error, error.reason())),
+        Err(Failure::NotVerifiable { provider }) => {
+            opaque::ask(gate, exchange, provider, text(token)?, around, trace)
+                .map(|verified| Now::Vouched(verified.caller()))
+        }
+        Err(Failure::Token(error)) => Err(trace.refused(&error, error.reason())),
         Err(Failure::Keys { error, provider }) => {
             let otherwise = error.reason();
             trace.detail = Some(error.to_string());
@@ -50,15 +80,13 @@ pub(super) fn verify(
             let fetched_at = gate.keys_fetched_at(provider, around.now);
             let final_word = fetched_at.is_some_and(|fetched_at| fetched_at >= exchange.began(around));
             let until = gate.keys_may_come(provider, around.now).filter(|_| !final_word);
-            return Err(until.map_or(otherwise.into(), |until| Unverified::Wait { until, otherwise }));
+            Err(until.map_or(otherwise.into(), |until| Unverified::Wait { until, otherwise }))
         }
-    };
-    let provider = gate.policy().providers.get(verified.provider);
-    if provider.is_some_and(|provider| provider.introspects(true)) {
-        // Good as it is, it may have been revoked since.
-        opaque::ask(gate, exchange, verified.provider, text()?, around, trace)?;
     }
-    Ok(verified.caller)
+}
+
+fn text<'a>(token: &'a Credential<'_, '_>) -> Result<&'a str, Reason> {
+    token.text().map_err(|unreadable| unreadable.reason(Reason::TokenMalformed))
 }
 
 /// Why a token is not verified here.

@@ -3,7 +3,9 @@
 use super::{Around, Caller, Gate, RequestLine, record::Trace};
 use crate::{
     certificate::PeerCertificate,
+    confirmation::Confirmation,
     dpop::{self, DpopError, DpopSpec, Freshness, Nonces, Presented, Proof, TargetUri, replay},
+    jwt::ProviderSpec,
     problem::Reason,
     request::{RequestHead, credential::Credential},
 };
@@ -24,6 +26,25 @@ pub(super) fn check(
     let provider =
         caller.provider.and_then(|index| policy.providers.get(index)).ok_or(Reason::TokenIssuer)?;
     let spec = provider.spec();
+    if caller.confirmation == Ok(Confirmation::default()) && spec.mtls.is_none() && spec.dpop.is_none() {
+        return Ok(());
+    }
+    check_bound(gate, spec, caller, token, head, line, around, trace)
+}
+
+/// Of a token that is bound to its sender, or ought to be.
+#[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "what `check` is given, and the provider")]
+fn check_bound(
+    gate: &Gate,
+    spec: &ProviderSpec,
+    caller: &Caller,
+    token: &Credential<'_, '_>,
+    head: &RequestHead<'_>,
+    line: &RequestLine<'_>,
+    around: &Around<'_>,
+    trace: &mut Trace,
+) -> Result<(), Reason> {
     let under_dpop = dpop::is_location(token.location);
     let bound = caller.confirmation.and_then(|confirmation| {
         confirmation

@@ -43,7 +43,8 @@ fn cleaned<'a>(
     let mut changes = Changes::default();
     let provider = caller.and_then(|caller| policy.providers.get(caller.provider?));
     let forwarded = provider.filter(|provider| provider.spec().forward);
-    let is_kept = |location| forwarded.is_some_and(|provider| provider.spec().locations.contains(location));
+    let is_kept =
+        |location: &Location| forwarded.is_some_and(|provider| provider.spec().locations.contains(location));
     for (name, value) in &head.headers {
         let goes = |guard| match guard {
             Guard::Owned => true,
@@ -61,6 +62,22 @@ fn cleaned<'a>(
             changes.remove.push(name);
         }
     }
+    let is_elsewhere = |location: &Location| !matches!(location, Location::Header { .. });
+    if path.rewritten() || policy.credential_locations.iter().any(is_elsewhere) {
+        clean_target_and_cookies(policy, head, path, is_kept, &mut changes);
+    }
+    changes
+}
+
+/// What no header of its own holds. `is_kept` says which locations the upstream may see.
+#[inline(never)]
+fn clean_target_and_cookies<'a>(
+    policy: &'a Policy,
+    head: &'a RequestHead<'a>,
+    path: &CanonicalPath<'a>,
+    is_kept: impl Fn(&Location) -> bool,
+    changes: &mut Changes<'a>,
+) {
     let (mut cookies, mut params): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
     for location in &policy.credential_locations {
         match location {
@@ -80,7 +97,6 @@ fn cleaned<'a>(
         Some(rest) if rest.is_empty() => changes.remove.push(b"cookie"),
         Some(rest) => changes.replace.push(("cookie", Text::Made(rest))),
     }
-    changes
 }
 
 /// Whether some server may find a credential in `value` where we would not look for one: behind other white space,

@@ -107,24 +107,15 @@ impl Exchange {
         around: &Around<'_>,
     ) -> Verdict<'a> {
         let mut trace = Trace::default();
-        match self.decide(gate, head, around, &mut trace) {
-            Ok(step) => Verdict {
-                record: (gate.policy().log_allowed && around.readers.of_allowed)
-                    .then(|| trace.record(head, None)),
-                step,
-                reason: None,
-                evicted: trace.evicted,
-            },
-            Err(Stop::Wait) => {
-                Verdict { record: None, step: Step::Wait, reason: None, evicted: trace.evicted }
+        let (step, reason, is_read) = match self.decide(gate, head, around, &mut trace) {
+            Ok(step) => (step, None, gate.policy().log_allowed && around.readers.of_allowed),
+            Err(Stop::Wait) => (Step::Wait, None, false),
+            Err(Stop::Refuse(refusal)) => {
+                (Step::Reply(refusal.reply), Some(refusal.reason), around.readers.of_refused)
             }
-            Err(Stop::Refuse(refusal)) => Verdict {
-                record: around.readers.of_refused.then(|| trace.record(head, Some(refusal.reason))),
-                step: Step::Reply(refusal.reply),
-                reason: Some(refusal.reason),
-                evicted: trace.evicted,
-            },
-        }
+        };
+        let record = is_read.then(|| trace.record(head, reason));
+        Verdict { record, step, reason, evicted: trace.evicted }
     }
 
     /// Whether the outcome of a call is what it waits for, so that it is worth deciding again.
@@ -218,6 +209,7 @@ impl Exchange {
     }
 
     /// A request waits once, until the first deadline it was given; then it is refused.
+    #[cold]
     fn stop(
         &mut self,
         gate: &Gate,
@@ -377,6 +369,7 @@ fn keys_wait(gate: &Gate, rule: &Rule, reason: Reason, now: Timestamp) -> Option
 }
 
 /// A refusal that tells the client which credentials `rule` takes.
+#[cold]
 fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
     let metadata = policy.resource_metadata.as_ref().map(ResourceMetadata::url);
     let mut challenges = Challenges { realm: &policy.realm, metadata, ..Challenges::default() };

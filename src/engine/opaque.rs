@@ -16,6 +16,7 @@ const MARGIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What the issuer at `provider` says of `token`: the answer to the call that `exchange` waited for, what is
 /// known from before, or nothing yet.
+#[inline(never)]
 pub(super) fn ask(
     gate: &Gate,
     exchange: &mut Exchange,

@@ -38,6 +38,7 @@ impl Trace {
     }
 
     /// `reason` is `None` for an allowed request.
+    #[cold]
     pub(super) fn record(&self, head: &RequestHead<'_>, reason: Option<Reason>) -> String {
         let text = |text: &str| Value::from(text.chars().take(LONGEST_TEXT).collect::<String>());
         let header = |name| head.single(name).one().and_then(|value| str::from_utf8(value).ok());

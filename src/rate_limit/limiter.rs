@@ -329,6 +329,7 @@ impl<'l> Pending<'l> {
 }
 
 impl Shared {
+    #[inline(never)]
     fn read(plan: &Plan, place: Place, now: Timestamp, ledger: &Ledger<'_>) -> Result<Self, StoreError> {
         let key = SlotKey::new(&plan.prefix, place.slot);
         let slot = Slot::read(ledger.store, key.as_str(), &plan.quotas, now)?;

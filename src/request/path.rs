@@ -135,6 +135,7 @@ fn visible(query: &[u8]) -> Result<&str, PathError> {
 }
 
 /// The slow road, for paths with anything to resolve.
+#[cold]
 fn resolve(sent: &str) -> Result<Cow<'_, str>, PathError> {
     let escaped = normalize_escapes(sent.as_bytes())?;
     let resolved = resolve_segments(&escaped)?;
