@@ -1,6 +1,6 @@
 //! Size of the module, time to configure it, and memory of a worker.
 
-use std::{fmt::Write as _, fs};
+use std::{fmt::Write as _, fs, thread::sleep, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -40,6 +40,8 @@ pub(crate) fn measure(settings: &Settings, credentials: &Credentials) -> Result<
                 }
             }
         }
+        // The gauge is set every 250 ms.
+        sleep(Duration::from_secs(1));
         let log = gateway.log();
         let configured = log.lines().filter_map(|line| {
             let (_, after) = line.split_once("policy loaded in ")?;

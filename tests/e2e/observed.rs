@@ -1,5 +1,7 @@
 //! What operators and clients get beside the decision: counters, limits on allowed answers, gRPC statuses.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -120,6 +122,8 @@ async fn every_decision_is_counted_by_its_reason() {
         }
     }
     assert_eq!(gateway.send_over(Wire::Plain, &get("/open")).await.status, 403);
+    // Counts are handed on every 250 ms, by each worker.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     for (decision, reason, _, _) in &all {
         let expected = if *decision == "allow" { 10 } else { 5 };
         assert_eq!(counted(&gateway, decision, reason).await, expected, "{reason}");
