@@ -187,8 +187,8 @@ const ALLOWED: &[&str] = &[
     "proxy_set_property",
     "proxy_get_buffer_bytes",
     "proxy_get_header_map_pairs",
-    "proxy_get_header_map_value",
     "proxy_replace_header_map_value",
+    "proxy_add_header_map_value",
     "proxy_remove_header_map_value",
     "proxy_get_shared_data",
     "proxy_set_shared_data",
@@ -201,7 +201,6 @@ const ALLOWED: &[&str] = &[
     "proxy_set_effective_context",
     "proxy_set_tick_period_milliseconds",
     "proxy_http_call",
-    "proxy_done",
     "clock_time_get",
     "random_get",
     "environ_get",
@@ -216,9 +215,6 @@ const ALLOWED: &[&str] = &[
     "proxy_on_request_headers",
     "proxy_on_response_headers",
     "proxy_on_http_call_response",
-    "proxy_on_done",
-    "proxy_on_log",
-    "proxy_on_delete",
 ];
 
 fn noop(settings: &Settings) -> Value {
