@@ -2,9 +2,13 @@
 # .demo (keys), target.
 ENVOY_VERSION := 1.40.0
 CHECK_JSONSCHEMA_VERSION := 0.39.0
+BINARYEN_VERSION := 132.0.0
 WASM_TARGET := wasm32-wasip1
 
 WASM := target/$(WASM_TARGET)/release/portcullis.wasm
+# As cargo links it, and as it is shipped.
+LINKED := target/$(WASM_TARGET)/release/deps/portcullis.wasm
+OPTIMIZED := target/optimized/portcullis.wasm
 FAULTS_WASM := target/$(WASM_TARGET)/faults/portcullis.wasm
 TOOLS := .tools/installed-$(ENVOY_VERSION)-$(CHECK_JSONSCHEMA_VERSION)
 ENVOY := .tools/envoy
@@ -15,6 +19,8 @@ IDP := tests/e2e/idp
 IDP_TOOLS := $(IDP)/node_modules/.package-lock.json
 FUZZ_TARGETS := path query_cookie token jwks policy exchange
 FUZZ_SECONDS := 60
+BINARYEN := .tools/binaryen-$(BINARYEN_VERSION)
+WASM_OPT := $(BINARYEN)/node_modules/binaryen/bin/wasm-opt
 NOOP_WASM := target/bench/noop/$(WASM_TARGET)/release/noop.wasm
 
 .DEFAULT_GOAL := help
@@ -26,6 +32,8 @@ help: ## This list
 
 build: wasm-target ## The filter: target/wasm32-wasip1/release/portcullis.wasm
 	cargo build --release --target $(WASM_TARGET) --lib
+	@$(MAKE) --no-print-directory $(OPTIMIZED)
+	@ln -f $(OPTIMIZED) $(WASM)
 
 run: build $(TOOLS) demo-tool ## The demo in the foreground: https://localhost:8443, http://localhost:8080; Ctrl-C ends it
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
@@ -81,6 +89,18 @@ demo-tool:
 # The module with switches that make it fail on purpose; only tests load it.
 faults-build: wasm-target
 	cargo build --profile faults --features faults --target $(WASM_TARGET) --lib
+
+# Only when cargo has linked anew: it takes half a minute.
+$(OPTIMIZED): $(LINKED) $(WASM_OPT)
+	@mkdir -p $(@D)
+	node $(WASM_OPT) $(LINKED) -Oz --reorder-functions --strip-producers -o $@
+
+# Binaryen's optimizer, as JavaScript.
+$(WASM_OPT):
+	@command -v npm >/dev/null || { echo "make: the module's optimizer needs npm (npm)" >&2; exit 1; }
+	@mkdir -p $(BINARYEN)
+	npm install --silent --no-save --ignore-scripts --prefix $(BINARYEN) binaryen@$(BINARYEN_VERSION)
+	@touch $@
 
 wasm-target:
 	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)" ] || rustup target add $(WASM_TARGET)
