@@ -232,7 +232,8 @@ mod tests {
             ("three", 200, Err(Reason::ApiKeyExpired)),
             ("four", 0, Err(Reason::ApiKeyDisabled)),
         ] {
-            for random in [&random as &dyn Fn() -> _, &|| None, &random] {
+            let ways: [&dyn Fn() -> Option<[u8; 16]>; 3] = [&random, &|| None, &random];
+            for random in ways {
                 let got = keys.authenticate(text.as_bytes(), at(now), random);
                 let got = got.map(|caller| &*caller.credential_id).map_err(|refused| refused.reason);
                 assert_eq!(got, expected, "{text} at {now}");

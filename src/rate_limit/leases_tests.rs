@@ -100,7 +100,7 @@ fn most_requests_of_a_large_limit_touch_nothing_shared() {
     let mut world = World::new(&[&[window(6400, 60, 6400)]], 1);
     let mut touched = vec![];
     for n in 0..300 {
-        assert_eq!(world.check(0, "c", START).statuses.iter().next().unwrap().remaining, 6399 - n);
+        assert_eq!(world.check(0, "c", START).statuses.first().unwrap().remaining, 6399 - n);
         if world.store.calls.get() > 0 {
             touched.push(n);
         }
@@ -174,7 +174,7 @@ fn nobody_loses_a_lease_to_another() {
 fn what_another_limit_refuses_is_charged_to_none() {
     // The first is large and leased; the second admits two.
     let mut world = World::new(&[&[window(6400, 60, 6400)], &[window(2, 60, 2)]], 1);
-    let remaining = |outcome: &Outcome| outcome.statuses.iter().next().unwrap().remaining;
+    let remaining = |outcome: &Outcome| outcome.statuses.first().unwrap().remaining;
     assert_eq!(remaining(&world.check(0, "c", START)), 6399);
     assert_eq!(remaining(&world.check(0, "c", START)), 6398);
     for _ in 0..5 {

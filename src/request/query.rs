@@ -51,13 +51,15 @@ pub fn single<'a>(query: &'a str, name: &str) -> Lookup<Cow<'a, str>> {
 /// `query` without the parameters named in `names`, every other byte kept; `None` when it has none of
 /// them. `Some("")` means that nothing is left, so the `?` should go too.
 ///
-/// Wider than [`single`]: what a sloppier server would read as one of the names goes too, such as the second
-/// parameter begun by `??`, or a name with white space around it.
+/// Wider than [`single`]: what a sloppier server would read as one of the names goes too, such as a query begun anew
+/// by a later `?`, or a name with white space around it.
 pub fn without(query: &str, names: &[&str]) -> Option<String> {
     let removed = |piece: &str| {
         let parameter = Parameter::new(piece);
         let own = parameter.name();
-        let own = own.as_deref().map(|own| own.trim_matches(|c: char| c == '?' || !c.is_ascii_graphic()));
+        let trim = |own: &str| own.trim_matches(|c: char| c == '?' || !c.is_ascii_graphic()).to_owned();
+        let own = own.as_deref().map(trim);
+        let own = own.as_deref().map(|own| own.rsplit_once('?').map_or(own, |(_, last)| last));
         !piece.is_empty() && own.is_some_and(|own| names.contains(&own))
     };
     if names.is_empty() || !query.split('&').any(removed) {
@@ -126,7 +128,9 @@ mod tests {
             ("k%=1&k=2", &["k"], Some("k%=1")),
             ("?k=1", &["k"], Some("")),
             ("a&+k=1&k%20=2", &["k"], Some("a")),
-            ("a&k?k=1", &["k"], None),
+            ("a&k?k=1", &["k"], Some("a")),
+            ("a&$?k=1&k?=2", &["k"], Some("a")),
+            ("a&k?j=1", &["k"], None),
             ("a=1", &[], None),
         ];
         for (query, names, expected) in rows {
