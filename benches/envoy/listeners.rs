@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::{
+    capabilities,
     credentials::{AUDIENCE, Credentials, ISSUER, api_key},
     policies::{self, EMAIL_HEADER, KEY_HEADER, SUBJECT, SUBJECT_HEADER},
     settings::Settings,
@@ -164,10 +165,7 @@ fn wasm(module: &Path, name: &str, policy: &Value, without_host_crypto: bool) ->
         "code": {"local": {"filename": module}},
     });
     if without_host_crypto {
-        // Everything that the module imports but the call that verifies signatures.
-        let allowed: serde_json::Map<_, _> =
-            ALLOWED.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
-        vm["capability_restriction_config"] = json!({"allowed_capabilities": allowed});
+        vm["capability_restriction_config"] = capabilities::without_crypto();
     }
     json!({"name": name, "typed_config": {
         "@type": format!("{TYPE}.wasm.v3.Wasm"),
@@ -179,43 +177,6 @@ fn wasm(module: &Path, name: &str, policy: &Value, without_host_crypto: bool) ->
         },
     }})
 }
-
-const ALLOWED: &[&str] = &[
-    "proxy_log",
-    "proxy_get_log_level",
-    "proxy_get_property",
-    "proxy_set_property",
-    "proxy_get_buffer_bytes",
-    "proxy_get_header_map_pairs",
-    "proxy_replace_header_map_value",
-    "proxy_add_header_map_value",
-    "proxy_remove_header_map_value",
-    "proxy_get_shared_data",
-    "proxy_set_shared_data",
-    "proxy_send_local_response",
-    "proxy_continue_stream",
-    "proxy_define_metric",
-    "proxy_increment_metric",
-    "proxy_record_metric",
-    "proxy_get_metric",
-    "proxy_set_effective_context",
-    "proxy_set_tick_period_milliseconds",
-    "proxy_http_call",
-    "clock_time_get",
-    "random_get",
-    "environ_get",
-    "environ_sizes_get",
-    "fd_write",
-    "proc_exit",
-    "proxy_on_memory_allocate",
-    "proxy_on_context_create",
-    "proxy_on_vm_start",
-    "proxy_on_configure",
-    "proxy_on_tick",
-    "proxy_on_request_headers",
-    "proxy_on_response_headers",
-    "proxy_on_http_call_response",
-];
 
 fn noop(settings: &Settings) -> Value {
     json!({"name": "noop", "typed_config": {

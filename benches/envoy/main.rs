@@ -15,6 +15,8 @@
     reason = "a benchmark on its own data"
 )]
 
+#[path = "../../tests/e2e/harness/capabilities.rs"]
+mod capabilities;
 mod cases;
 mod credentials;
 mod footprint;

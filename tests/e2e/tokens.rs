@@ -383,6 +383,14 @@ async fn tokens_pass_and_fail_as_tabled() {
     hold(&gateway, &[Wire::Http1, Wire::Http2], &table()).await;
 }
 
+/// The module's own libraries decide every row as Envoy's does.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_pass_and_fail_alike_where_the_host_verifies_no_signatures() {
+    let gateway = gateway(&policy()).without_crypto().start().await;
+    hold(&gateway, &[Wire::Http2], &table()).await;
+    assert!(gateway.log().contains("the host verifies no signatures"), "{}", gateway.log());
+}
+
 /// The cache of verified tokens must not outlive what it remembers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_expires_while_in_use_is_refused() {

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use super::capabilities;
+
 const TYPE: &str = "type.googleapis.com/envoy.extensions";
 const WASM: &str = "filters.http.wasm.v3.Wasm";
 
@@ -47,6 +49,8 @@ pub(crate) struct Options {
     pub(crate) wasm: String,
     /// `PORTCULLIS_FAULT` of the module's test build.
     pub(crate) fault: Option<String>,
+    /// Envoy keeps its signature check to itself.
+    pub(crate) without_crypto: bool,
     /// Envoy's own normalization of paths.
     pub(crate) normalize: bool,
     /// The filter comes from the watched file `filter.json` instead of standing in the configuration.
@@ -200,6 +204,9 @@ fn wasm(options: &Options) -> Value {
     });
     if let Some(fault) = &options.fault {
         vm["environment_variables"] = json!({"key_values": {"PORTCULLIS_FAULT": fault}});
+    }
+    if options.without_crypto {
+        vm["capability_restriction_config"] = capabilities::without_crypto();
     }
     json!({
         "@type": format!("{TYPE}.{WASM}"),

@@ -53,6 +53,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         failure_policy: FailurePolicy::Closed,
         wasm,
         fault: None,
+        without_crypto: false,
         normalize: false,
         watched: false,
         disabled_by_route: false,
@@ -103,6 +104,12 @@ impl Builder {
     pub(crate) fn fault(mut self, fault: &str) -> Self {
         self.options.wasm = artifact("PORTCULLIS_FAULTS_WASM").display().to_string();
         self.options.fault = Some(fault.to_owned());
+        self
+    }
+
+    /// An Envoy that verifies no signatures for the module.
+    pub(crate) fn without_crypto(mut self) -> Self {
+        self.options.without_crypto = true;
         self
     }
 
