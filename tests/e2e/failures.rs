@@ -78,6 +78,20 @@ async fn a_module_that_is_switched_off_for_a_route_lets_nothing_through() {
     }
 }
 
+/// The policy leaves the mark out, and the filter behind refuses what lacks it.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_mark_the_interlock_refuses_what_the_policy_allows() {
+    let mut policy = policy();
+    for (interlock, expected) in [(true, 200), (false, 403)] {
+        policy["interlock"] = interlock.into();
+        let gateway = gateway(&policy).start().await;
+        for request in [good(), get("/open")] {
+            assert_eq!(gateway.send(&request).await.status, expected, "{request:?}");
+        }
+        assert_eq!(gateway.upstream.count(), if interlock { 2 } else { 0 });
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_modules_file_envoy_does_not_start() {
     for failure_policy in FailurePolicy::ALL {

@@ -30,6 +30,7 @@ mod key_server_faults;
 mod load;
 mod observed;
 mod paths;
+mod policy_updates;
 mod rate_limits;
 mod real_tokens;
 mod remote_keys;
