@@ -26,7 +26,9 @@ pub(super) fn check(
     let provider =
         caller.provider.and_then(|index| policy.providers.get(index)).ok_or(Reason::TokenIssuer)?;
     let spec = provider.spec();
-    if caller.confirmation == Ok(Confirmation::default()) && spec.mtls.is_none() && spec.dpop.is_none() {
+    // The scheme alone asks for a proof, also where the policy names it as a place for tokens and says no more of DPoP.
+    let asks_nothing = spec.mtls.is_none() && spec.dpop.is_none() && !dpop::is_location(token.location);
+    if asks_nothing && caller.confirmation == Ok(Confirmation::default()) {
         return Ok(());
     }
     check_bound(gate, spec, caller, token, head, line, around, trace)
