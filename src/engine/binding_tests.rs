@@ -364,3 +364,31 @@ fn step_up() {
         }
     }
 }
+
+/// A provider that takes tokens under the DPoP scheme and says nothing else of it.
+#[test]
+fn an_unbound_token_under_the_dpop_scheme_is_refused_whatever_the_provider_says() {
+    for (prefix, expected) in [("Bearer ", None), ("DPoP ", Some(Reason::TokenBinding))] {
+        let policy = json!({
+            "jwt": {"providers": [{
+                "name": "corp",
+                "issuer": "https://idp.example",
+                "audiences": ["api"],
+                "algorithms": ["ES256"],
+                "jwks": {"inline": keys().only(&["es256"])},
+                "extractFrom": {"headers": [{"name": "authorization", "valuePrefix": prefix}]},
+            }]},
+            "rules": [{"name": "orders", "authenticate": {"anyOf": [{"jwt": "corp"}]}}],
+        });
+        let policy =
+            Policy::compile(policy.to_string().as_bytes(), "t").unwrap_or_else(|faults| panic!("{faults:?}"));
+        let gate = Gate::new(policy, "t");
+        let value = format!("{prefix}{}", token(&json!({})));
+        // Asked twice: what is remembered is held to the same.
+        for _ in 0..2 {
+            let answer =
+                ask(&gate, &MemoryStore::default(), "/orders", &[("authorization", &value)], None, NOW);
+            assert_eq!(answer.reason, expected, "{prefix}");
+        }
+    }
+}
