@@ -7,10 +7,10 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use ct_codecs::{Decoder, Encoder, Hex};
-use serde_json::Map;
 
 use crate::{
     identity::{Principal, PrincipalKind},
+    json::Members,
     request::RequestHead,
 };
 
@@ -138,7 +138,7 @@ impl ClientCertificatesSpec {
             roles: granted.map(|spec| boxed(&spec.roles)).unwrap_or_default(),
             permissions: Vec::new(),
             tier: granted.and_then(|spec| spec.tier.as_deref()).map(Into::into),
-            claims: Map::new(),
+            claims: Members::default(),
         })
     }
 }

@@ -5,7 +5,8 @@
 use std::fmt;
 
 use ct_codecs::{Base64UrlSafeNoPadding, Decoder};
-use serde_json::{Map, Value};
+
+use crate::json::{Json, Object};
 
 /// What a provider asks of its tokens, for one kind of binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +48,11 @@ impl Confirmation {
     ///
     /// Members that are not understood are passed over (RFC 7800 section 3.1), but not where there is no other: that
     /// token is bound in a way that nobody here can check.
-    pub fn of(claims: &Map<String, Value>) -> Result<Self, BindingError> {
+    pub fn of(claims: Object<'_>) -> Result<Self, BindingError> {
         let cnf = match claims.get("cnf") {
             // Some servers write null for what a token has none of: the same as absent.
-            None | Some(Value::Null) => return Ok(Self::default()),
-            Some(Value::Object(cnf)) => cnf,
+            None | Some(Json::Null) => return Ok(Self::default()),
+            Some(Json::Object(cnf)) => cnf,
             Some(_) => return Err(BindingError::Confirmation),
         };
         let read = |name| cnf.get(name).map(digest).transpose();
@@ -93,7 +94,7 @@ impl Confirmation {
     }
 }
 
-fn digest(value: &Value) -> Result<[u8; 32], BindingError> {
+fn digest(value: Json<'_>) -> Result<[u8; 32], BindingError> {
     let digest = value.as_str().and_then(|text| Base64UrlSafeNoPadding::decode_to_vec(text, None).ok());
     digest.and_then(|digest| digest.try_into().ok()).ok_or(BindingError::Confirmation)
 }
@@ -147,7 +148,7 @@ mod tests {
             (json!({"cnf": {"jkt": TEXT.get(1..)}}), bad),
             (json!({"cnf": {"jkt": TEXT, "x5t#S256": "?"}}), bad),
         ] {
-            assert_eq!(Confirmation::of(claims.as_object().unwrap()), expected, "{claims}");
+            assert_eq!(Confirmation::of(crate::json::members(&claims).object()), expected, "{claims}");
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Map, Value};
-
-use crate::time::{Timestamp, nanos};
+use crate::{
+    json::{Json, Members, Object},
+    time::{Timestamp, nanos},
+};
 
 /// How a principal proved itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,7 +51,7 @@ pub struct Principal {
     /// Selects tiered rate limits; `None` means the limit's own windows.
     pub tier: Option<Box<str>>,
     /// All claims of the token; empty for anything else.
-    pub claims: Map<String, Value>,
+    pub claims: Members,
 }
 
 /// Where a claim stands: one name for a top-level claim, several to descend into objects.
@@ -66,7 +67,7 @@ impl ClaimPath {
     }
 
     /// The claim's value; `None` where any step is missing or is not an object.
-    pub fn find<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
+    pub fn find<'a>(&self, claims: Object<'a>) -> Option<Json<'a>> {
         let (first, rest) = self.0.split_first()?;
         rest.iter().try_fold(claims.get(first)?, |value, name| value.as_object()?.get(name))
     }
@@ -79,7 +80,7 @@ impl Principal {
             (PrincipalKind::ApiKey | PrincipalKind::ClientCertificate, [name]) if name == "sub" => {
                 Some(&self.subject)
             }
-            _ => path.find(&self.claims)?.as_str(),
+            _ => path.find(self.claims.object())?.as_str(),
         }
     }
 }
@@ -89,7 +90,7 @@ impl Principal {
 pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
 
 /// A NumericDate (RFC 7519 section 2): seconds since the epoch, possibly with a fraction. `None` for anything else.
-pub fn numeric_date(value: &Value) -> Option<Timestamp> {
+pub fn numeric_date(value: Json<'_>) -> Option<Timestamp> {
     let number = value.as_number()?;
     match (number.as_u64(), number.as_f64()) {
         (Some(secs), _) => (secs <= LAST_SECOND).then(|| Timestamp::from_secs(secs)),

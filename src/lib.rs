@@ -22,6 +22,7 @@ pub mod fault;
 pub mod host;
 pub mod identity;
 pub mod introspection;
+pub mod json;
 pub mod jwt;
 pub mod policy;
 pub mod problem;

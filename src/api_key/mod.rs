@@ -6,11 +6,11 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use hashbrown::HashTable;
 use seen::SeenKeys;
-use serde_json::Map;
 
 use crate::{
     crypto::{constant_time_eq, sha256},
     identity::{Principal, PrincipalKind},
+    json::Members,
     problem::Reason,
     request::Location,
     time::Timestamp,
@@ -176,7 +176,7 @@ impl ApiKeySpec {
             roles: self.roles.iter().map(|s| s.as_str().into()).collect(),
             permissions: granted.flat_map(|(_, names)| names).map(|s| s.as_str().into()).collect(),
             tier: self.tier.as_deref().map(Into::into),
-            claims: Map::new(),
+            claims: Members::default(),
         }
     }
 }

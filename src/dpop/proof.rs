@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use ct_codecs::{Base64UrlSafeNoPadding, Encoder};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{DpopError, DpopSpec, TargetUri, thumbprint};
 use crate::{
     crypto::{HostCrypto, constant_time_eq, sha256},
     identity::numeric_date,
+    json::{Json, Object},
     jwt::{CompactToken, JwtError, Malformed, lone_key},
     request::{Lookup, RequestHead},
     time::Timestamp,
@@ -93,18 +94,18 @@ pub(super) struct Unverified<'a> {
 
 impl<'a> Unverified<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, DpopError> {
-        let (token, mut header) =
+        let (token, header) =
             CompactToken::parse_with_header(text, MAX_PROOF_LEN).map_err(DpopError::Malformed)?;
-        let jwk = header.shift_remove("jwk").ok_or(DpopError::Claim("jwk"))?;
+        let jwk = header.get("jwk").ok_or(DpopError::Claim("jwk"))?.to_value();
         Ok(Self { token, jwk })
     }
 
-    fn claims(&self) -> &Map<String, Value> {
-        self.token.claims()
+    fn claims(&self) -> Object<'_> {
+        self.token.claims().object()
     }
 
     fn text(&self, name: &'static str) -> Result<&str, DpopError> {
-        let text = self.claims().get(name).and_then(Value::as_str);
+        let text = self.claims().get(name).and_then(Json::as_str);
         text.filter(|text| (1..=MAX_TEXT_LEN).contains(&text.len())).ok_or(DpopError::Claim(name))
     }
 
@@ -127,7 +128,7 @@ impl<'a> Unverified<'a> {
     }
 
     pub(super) fn check_request(&self, method: &str, target: &TargetUri<'_>) -> Result<(), DpopError> {
-        let claim = |name| self.claims().get(name).and_then(Value::as_str).ok_or(DpopError::Claim(name));
+        let claim = |name| self.claims().get(name).and_then(Json::as_str).ok_or(DpopError::Claim(name));
         if claim("htm")? != method {
             return Err(DpopError::Method);
         }
@@ -149,7 +150,7 @@ impl<'a> Unverified<'a> {
 
     /// `ath` is the hash of the token, so that the proof is of no use with another one.
     pub(super) fn check_token(&self, token: &str) -> Result<(), DpopError> {
-        let ath = self.claims().get("ath").and_then(Value::as_str).ok_or(DpopError::Claim("ath"))?;
+        let ath = self.claims().get("ath").and_then(Json::as_str).ok_or(DpopError::Claim("ath"))?;
         let due = Base64UrlSafeNoPadding::encode_to_string(sha256(token.as_bytes())).unwrap_or_default();
         if constant_time_eq(ath.as_bytes(), due.as_bytes()) { Ok(()) } else { Err(DpopError::Token) }
     }

@@ -163,7 +163,7 @@ fn verify_anew(
     }
     // Cheap checks first: a token that would be refused anyway costs no signature check.
     provider.check_header(&token)?;
-    let validity = provider.check_claims(token.claims(), around.now)?;
+    let validity = provider.check_claims(token.claims().object(), around.now)?;
     let verify = || {
         let keys = |keys: &KeySet| provider.verify_signature(&token, keys, around.crypto);
         gate.with_keys(index, around.now, keys).unwrap_or(Err(JwtError::KeysUnavailable))

@@ -47,7 +47,7 @@ impl Caller {
         index: usize,
         provider: &Provider,
     ) -> Self {
-        let claims = provider.claim_headers(&principal.claims);
+        let claims = provider.claim_headers(principal.claims.object());
         let claims = claims.into_iter().map(|(place, value)| (place, value.into())).collect();
         Self::new(principal, vocabulary, Some(index), claims)
     }
@@ -64,7 +64,7 @@ impl Caller {
         };
         Self {
             grants: vocabulary.grants(&principal),
-            confirmation: Confirmation::of(&principal.claims),
+            confirmation: Confirmation::of(principal.claims.object()),
             provider,
             headers: HeaderTexts {
                 subject: header_text(&principal.subject, b"").into(),

@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
-
 use super::client::MAX_ANSWER_SIZE;
 use crate::{
     call::Outcome,
     identity::Principal,
-    jwt::{JsonFault, JwtError, Provider, ProviderSpec, Validity, check_audience, date, json},
+    json::{self, Json, JsonFault, Members, Object},
+    jwt::{JwtError, Provider, ProviderSpec, Validity, check_audience, date},
     problem::Reason,
     time::Timestamp,
 };
@@ -95,29 +94,24 @@ pub(super) fn judge(
     if body.len() > MAX_ANSWER_SIZE {
         return Err(IntrospectionError::TooLarge);
     }
-    let mut claims = json::parse_object(body).map_err(IntrospectionError::Json)?;
+    let claims = json::parse_object(body).map_err(IntrospectionError::Json)?;
     match claims.get("active") {
-        Some(Value::Bool(true)) => {}
-        Some(Value::Bool(false)) => return Ok(Err(Refusal::Inactive)),
+        Some(Json::Bool(true)) => {}
+        Some(Json::Bool(false)) => return Ok(Err(Refusal::Inactive)),
         _ => return Err(IntrospectionError::Active),
     }
     // Some servers write null for what a token has none of: the same as absent.
-    claims.retain(|_, value| !value.is_null());
-    Ok(token(claims, provider, now).map_err(Refusal::Claims))
+    Ok(token(claims.without_nulls(), provider, now).map_err(Refusal::Claims))
 }
 
-fn token(
-    claims: Map<String, Value>,
-    provider: &Provider,
-    now: Timestamp,
-) -> Result<IntrospectedToken, JwtError> {
-    let (validity, expires) = validate(&claims, provider.spec(), now)?;
+fn token(claims: Members, provider: &Provider, now: Timestamp) -> Result<IntrospectedToken, JwtError> {
+    let (validity, expires) = validate(claims.object(), provider.spec(), now)?;
     Ok(IntrospectedToken { principal: provider.introspected_principal(claims)?, validity, expires })
 }
 
 /// As for the claims of a JWT, except that the issuer may leave out what it checked itself: `iss` and `exp`.
 fn validate(
-    claims: &Map<String, Value>,
+    claims: Object<'_>,
     provider: &ProviderSpec,
     now: Timestamp,
 ) -> Result<(Validity, Option<Timestamp>), JwtError> {

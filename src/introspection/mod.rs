@@ -37,8 +37,8 @@ const ACTIVE: (usize, usize) = (10_000, 8 << 20);
 const REFUSED: (usize, usize) = (4096, 1 << 20);
 /// What an entry takes beside its claims.
 const ENTRY_COST: usize = 512;
-/// How much memory claims take, for each byte of the answer.
-const COST_PER_BYTE: usize = 4;
+/// How much memory names and headers made of claims take, for each byte of the answer.
+const COST_PER_BYTE: usize = 2;
 /// How much longer than its time-out a call may take; then whoever sent it is taken for dead.
 const FLIGHT_MARGIN: Duration = Duration::from_secs(1);
 /// After a failure the same token is not asked about again for this long.
@@ -199,11 +199,13 @@ impl<T> Introspector<T> {
         let (verdict, until) = match judged {
             Ok(Ok(token)) => {
                 let until = keep_until(self.spec.cache_duration);
+                let claims = token.principal.claims.memory();
                 let until = token.expires.map_or(until, |expires| until.min(expires));
                 let verdict = Verdict::Active(Rc::new(make(token)));
                 self.refused.remove(&digest);
                 if now < until {
-                    let cost = size.saturating_mul(COST_PER_BYTE).saturating_add(ENTRY_COST);
+                    let made = size.saturating_mul(COST_PER_BYTE).saturating_add(ENTRY_COST);
+                    let cost = claims.saturating_add(made);
                     self.active.insert(digest, verdict.clone(), cost, now, until);
                 }
                 return Some(verdict);

@@ -9,7 +9,7 @@ use crate::{
     call::Endpoint,
     crypto::{Algorithm, KeyType, NoHostCrypto, PublicKey, SigningKey},
     jwt::{
-        ClientProof, ClientSecret, IntrospectionMode, JsonFault, JwtError, KeySource, ProviderSpec,
+        ClientProof, ClientSecret, IntrospectionMode, JwtError, KeySource, ProviderSpec,
         tests::tokens::{self, NOW},
     },
 };
@@ -274,7 +274,7 @@ fn an_active_token_is_a_principal() {
     let token = answer::judge(ok(&answer.to_string()), &provider, at(0)).unwrap().unwrap();
     assert_eq!(token.principal.scopes, [Box::from("a"), Box::from("b")]);
     assert_eq!((&*token.principal.authority, &*token.principal.credential_id), ("corp", "7"));
-    assert_eq!(token.principal.claims["cnf"]["jkt"], "x");
+    assert_eq!(token.principal.claims.get("cnf").unwrap().to_value(), json!({"jkt": "x"}));
     assert_eq!((token.expires, token.validity.not_after), (Some(at(3600)), at(3660)));
 }
 
@@ -287,10 +287,13 @@ fn answers_that_say_nothing() {
         (status(302), IntrospectionError::Status(302)),
         (status(500), IntrospectionError::Status(500)),
         (status(201), IntrospectionError::Status(201)),
-        (ok(""), IntrospectionError::Json(JsonFault::Syntax)),
-        (ok("<html>"), IntrospectionError::Json(JsonFault::Syntax)),
-        (ok("[true]"), IntrospectionError::Json(JsonFault::NotAnObject)),
-        (ok("{\"active\":true,\"active\":false}"), IntrospectionError::Json(JsonFault::DuplicateMember)),
+        (ok(""), IntrospectionError::Json(crate::json::JsonFault::Syntax)),
+        (ok("<html>"), IntrospectionError::Json(crate::json::JsonFault::Syntax)),
+        (ok("[true]"), IntrospectionError::Json(crate::json::JsonFault::NotAnObject)),
+        (
+            ok("{\"active\":true,\"active\":false}"),
+            IntrospectionError::Json(crate::json::JsonFault::DuplicateMember),
+        ),
         (ok("{}"), IntrospectionError::Active),
         (ok("{\"active\":\"true\"}"), IntrospectionError::Active),
         (ok("{\"active\":1}"), IntrospectionError::Active),

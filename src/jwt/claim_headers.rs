@@ -1,8 +1,9 @@
 //! Claims as header text for the upstream.
 
-use serde_json::{Map, Value};
-
-use crate::identity::ClaimPath;
+use crate::{
+    identity::ClaimPath,
+    json::{Json, Object},
+};
 
 /// The longest header value made of a claim, in bytes.
 pub const MAX_HEADER_LEN: usize = 4096;
@@ -13,9 +14,9 @@ pub const MAX_HEADER_LEN: usize = 4096;
 /// `None`, so that no header is sent, for what a header cannot carry unchanged and in one reading: a claim that
 /// is missing, null, empty or an object; text with other than visible ASCII and inner spaces; a list with an
 /// element that holds a comma, or is itself no text, number or boolean; more than [`MAX_HEADER_LEN`] bytes.
-pub fn header_value(claims: &Map<String, Value>, path: &ClaimPath) -> Option<String> {
+pub fn header_value(claims: Object<'_>, path: &ClaimPath) -> Option<String> {
     let value = match path.find(claims)? {
-        Value::Array(list) => {
+        Json::List(list) => {
             let elements: Option<Vec<String>> =
                 list.iter().map(|element| scalar(element).filter(|text| !text.contains(','))).collect();
             elements?.join(",")
@@ -25,12 +26,12 @@ pub fn header_value(claims: &Map<String, Value>, path: &ClaimPath) -> Option<Str
     (!value.is_empty() && value.len() <= MAX_HEADER_LEN).then_some(value)
 }
 
-fn scalar(value: &Value) -> Option<String> {
+fn scalar(value: Json<'_>) -> Option<String> {
     let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        Value::Bool(flag) => flag.to_string(),
-        Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        Json::String(text) => text.to_owned(),
+        Json::Number(number) => number.to_string(),
+        Json::Bool(flag) => flag.to_string(),
+        Json::Null | Json::List(_) | Json::Object(_) => return None,
     };
     // Spaces at the ends are lost on the way (RFC 9110 section 5.5).
     let carried = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
@@ -40,6 +41,7 @@ fn scalar(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::{Members, members};
     use serde_json::json;
 
     #[test]
@@ -72,9 +74,9 @@ mod tests {
         ] {
             let claims = json!({"deep": {"claim": claim}});
             let path = ClaimPath::dotted("deep.claim");
-            assert_eq!(header_value(claims.as_object().unwrap(), &path).as_deref(), expected, "{claims}");
+            assert_eq!(header_value(members(&claims).object(), &path).as_deref(), expected, "{claims}");
         }
-        assert_eq!(header_value(&Map::new(), &ClaimPath::dotted("sub")), None);
+        assert_eq!(header_value(Members::default().object(), &ClaimPath::dotted("sub")), None);
     }
 
     #[test]
@@ -82,9 +84,9 @@ mod tests {
         for (len, sent) in [(MAX_HEADER_LEN, true), (MAX_HEADER_LEN + 1, false)] {
             let claims =
                 json!({"a": "x".repeat(len), "l": ["x".repeat(len / 2), "x".repeat(len - len / 2 - 1)]});
-            let claims = claims.as_object().unwrap();
-            assert_eq!(header_value(claims, &ClaimPath::dotted("a")).is_some(), sent);
-            assert_eq!(header_value(claims, &ClaimPath::dotted("l")).is_some(), sent);
+            let claims = members(&claims);
+            assert_eq!(header_value(claims.object(), &ClaimPath::dotted("a")).is_some(), sent);
+            assert_eq!(header_value(claims.object(), &ClaimPath::dotted("l")).is_some(), sent);
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Whether claims hold at a moment: issuer, audience and times (RFC 7519 section 4.1).
 
-use serde_json::{Map, Value};
-
 use super::{ProviderSpec, error::JwtError};
-use crate::{identity::numeric_date, time::Timestamp};
+use crate::{
+    identity::numeric_date,
+    json::{Json, Object},
+    time::Timestamp,
+};
 
 /// When a token is valid, clock skew included: from `not_before` on, and before `not_after`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +30,10 @@ impl Validity {
 }
 
 /// Checks `iss`, `aud`, `exp`, `nbf` and `iat` as the provider asks for, at `now`.
-pub fn validate(
-    claims: &Map<String, Value>,
-    provider: &ProviderSpec,
-    now: Timestamp,
-) -> Result<Validity, JwtError> {
+pub fn validate(claims: Object<'_>, provider: &ProviderSpec, now: Timestamp) -> Result<Validity, JwtError> {
     match claims.get("iss") {
-        Some(Value::String(issuer)) if *issuer == provider.issuer => {}
-        Some(Value::String(_)) => return Err(JwtError::Issuer),
+        Some(Json::String(issuer)) if issuer == provider.issuer => {}
+        Some(Json::String(_)) => return Err(JwtError::Issuer),
         Some(_) => return Err(JwtError::malformed("iss")),
         None => return Err(JwtError::missing("iss")),
     }
@@ -61,14 +59,14 @@ pub fn validate(
 }
 
 /// RFC 7519 section 4.1.3: a string or a list of strings.
-pub(crate) fn check_audience(aud: Option<&Value>, accepted: &[String]) -> Result<(), JwtError> {
+pub(crate) fn check_audience(aud: Option<Json<'_>>, accepted: &[String]) -> Result<(), JwtError> {
     let is_accepted = |audience: &str| accepted.iter().any(|one| one == audience);
     let found = match aud {
         None => return Err(JwtError::missing("aud")),
-        Some(Value::String(audience)) => is_accepted(audience),
-        Some(Value::Array(list)) => {
+        Some(Json::String(audience)) => is_accepted(audience),
+        Some(Json::List(list)) => {
             let mut found = false;
-            for audience in list {
+            for audience in list.iter() {
                 found |= is_accepted(audience.as_str().ok_or_else(|| JwtError::malformed("aud"))?);
             }
             found
@@ -79,7 +77,7 @@ pub(crate) fn check_audience(aud: Option<&Value>, accepted: &[String]) -> Result
 }
 
 /// RFC 7519 section 2.
-pub(crate) fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, JwtError> {
+pub(crate) fn date(claims: Object<'_>, name: &str) -> Result<Option<Timestamp>, JwtError> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     numeric_date(value).map(Some).ok_or_else(|| JwtError::malformed(name))
 }
@@ -91,9 +89,10 @@ mod tests {
     use super::*;
     use crate::{
         identity::LAST_SECOND,
+        json::members,
         jwt::tests::tokens::{NOW, provider},
     };
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn outcome(spec: &ProviderSpec, changes: Value) -> Result<(), JwtError> {
         let mut claims = json!({"iss": "https://idp.example", "aud": "api", "exp": NOW + 600})
@@ -106,7 +105,7 @@ mod tests {
                 value => claims.insert(name.clone(), value.clone()),
             };
         }
-        validate(&claims, spec, Timestamp::from_secs(NOW)).map(|_| ())
+        validate(members(&claims.into()).object(), spec, Timestamp::from_secs(NOW)).map(|_| ())
     }
 
     fn expired(not_after: u64) -> Result<(), JwtError> {
@@ -216,9 +215,8 @@ mod tests {
         // A fraction counts.
         let mut strict = provider();
         strict.clock_skew = Duration::ZERO;
-        let claims =
-            json!({"iss": "https://idp.example", "aud": "api", "exp": 100.5}).as_object().unwrap().clone();
-        let at = |nanos| validate(&claims, &strict, Timestamp::from_nanos(nanos)).is_ok();
+        let claims = members(&json!({"iss": "https://idp.example", "aud": "api", "exp": 100.5}));
+        let at = |nanos| validate(claims.object(), &strict, Timestamp::from_nanos(nanos)).is_ok();
         assert!(at(100_499_999_999));
         assert!(!at(100_500_000_000));
     }
@@ -245,7 +243,7 @@ mod tests {
         let spec = provider();
         let claims =
             json!({"iss": "https://idp.example", "aud": "api", "exp": LAST_SECOND, "nbf": 10, "iat": 5});
-        let validity = validate(claims.as_object().unwrap(), &spec, Timestamp::from_secs(NOW)).unwrap();
+        let validity = validate(members(&claims).object(), &spec, Timestamp::from_secs(NOW)).unwrap();
         assert_eq!(validity.not_before, Timestamp::default());
         assert!(validity.check(Timestamp::from_nanos(u64::MAX - 1)).is_ok());
     }

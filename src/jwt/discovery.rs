@@ -5,13 +5,11 @@
 
 use std::fmt;
 
-use serde_json::Value;
-
-use super::{
-    DiscoverySpec,
-    json::{self, JsonFault},
+use super::DiscoverySpec;
+use crate::{
+    call::{Endpoint, Outcome},
+    json::{self, Json, JsonFault},
 };
-use crate::call::{Endpoint, Outcome};
 
 /// The longest document that is read, in bytes.
 pub const MAX_DOCUMENT_SIZE: usize = 64 * 1024;
@@ -115,11 +113,11 @@ impl Discovery {
         }
         let members = json::parse_object(body).map_err(DocumentError::Json)?;
         // RFC 8414 section 3.3: identical, or a server could speak for another one.
-        match members.get("issuer").and_then(Value::as_str) {
+        match members.get("issuer").and_then(Json::as_str) {
             Some(issuer) if issuer == self.issuer => {}
             found => return Err(DocumentError::Issuer { found: found.map(shown) }),
         }
-        let uri = members.get("jwks_uri").and_then(Value::as_str).ok_or(DocumentError::NoJwksUri)?;
+        let uri = members.get("jwks_uri").and_then(Json::as_str).ok_or(DocumentError::NoJwksUri)?;
         let keys = Endpoint::parse(uri).map_err(DocumentError::JwksUri)?;
         if keys.scheme == "http" && document.scheme == "https" {
             return Err(DocumentError::Plaintext);

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Algorithm, json::JsonFault};
+use super::Algorithm;
+use crate::json::JsonFault;
 use crate::{problem::Reason, time::Timestamp};
 
 /// Why a token was refused. The client learns [`JwtError::reason`] alone.

@@ -8,10 +8,12 @@ use serde_json::{Map, Value};
 use super::{
     Algorithm, SymmetricKey,
     error::JwtError,
-    json::{self, JsonFault},
     token::{CompactToken, MAX_KID_LEN},
 };
-use crate::crypto::{HostCrypto, KeyFault, KeyType, PublicKey, SecretKey};
+use crate::{
+    crypto::{HostCrypto, KeyFault, KeyType, PublicKey, SecretKey},
+    json::{self, JsonFault},
+};
 
 /// The longest JWK set that is read, in bytes.
 pub const MAX_JWKS_SIZE: usize = 512 * 1024;
@@ -99,7 +101,7 @@ impl KeySet {
         if bytes.len() > MAX_JWKS_SIZE {
             return Err(KeySetError::TooLarge);
         }
-        Self::from_json(&json::parse(bytes).map_err(KeySetError::Json)?)
+        Self::from_json(&json::parse(bytes).map_err(KeySetError::Json)?.root().to_value())
     }
 
     /// The same, from JSON that was read before.

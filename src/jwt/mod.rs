@@ -10,7 +10,6 @@ mod discovery;
 mod error;
 mod freshness;
 mod introspection_spec;
-pub(crate) mod json;
 mod jwks;
 mod pacing;
 mod provider;
@@ -33,7 +32,6 @@ pub use self::{
     discovery::{DocumentError, MAX_DOCUMENT_SIZE},
     error::{ClaimFault, JwtError, Malformed},
     introspection_spec::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
-    json::JsonFault,
     jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, Unusable, UnusableKey, lone_key},
     provider::{MAX_NAME_LEN, Provider, VerifiedToken},
     remote::{FetchError, FetchEvents, RemoteKeys},

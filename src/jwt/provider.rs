@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-
 use super::{
     IntrospectionMode, KeySource, ProviderSpec, RemoteJwks,
     claim_headers::header_value,
@@ -17,6 +15,7 @@ use crate::{
     crypto::HostCrypto,
     fault::Fault,
     identity::{ClaimPath, Principal, PrincipalKind},
+    json::{Json, Members, Object},
     time::Timestamp,
 };
 
@@ -102,7 +101,7 @@ impl Provider {
     }
 
     /// Whether issuer, audience and times hold at `now`. Says nothing about who made the claims.
-    pub fn check_claims(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<Validity, JwtError> {
+    pub fn check_claims(&self, claims: Object<'_>, now: Timestamp) -> Result<Validity, JwtError> {
         validate(claims, &self.spec, now)
     }
 
@@ -128,7 +127,7 @@ impl Provider {
         now: Timestamp,
     ) -> Result<VerifiedToken, JwtError> {
         self.check_header(&token)?;
-        let validity = self.check_claims(token.claims(), now)?;
+        let validity = self.check_claims(token.claims().object(), now)?;
         self.verify_signature(&token, keys, host)?;
         let principal = self.principal(token.into_claims())?;
         Ok(VerifiedToken { principal, validity })
@@ -137,51 +136,49 @@ impl Provider {
     /// Headers for the upstream, made of verified claims; what a header cannot carry is left out.
     ///
     /// Each value comes with the place of its entry in `claim_to_headers`.
-    pub fn claim_headers(&self, claims: &Map<String, Value>) -> Vec<(usize, String)> {
+    pub fn claim_headers(&self, claims: Object<'_>) -> Vec<(usize, String)> {
         let entries = self.spec.claim_to_headers.iter().enumerate();
         entries.filter_map(|(place, (path, _))| Some((place, header_value(claims, path)?))).collect()
     }
 
     /// Whom verified `claims` speak of.
-    pub fn principal(&self, claims: Map<String, Value>) -> Result<Principal, JwtError> {
+    pub fn principal(&self, claims: Members) -> Result<Principal, JwtError> {
         self.principal_named_by(&self.spec.subject_claim, claims)
     }
 
     /// Whom the answer to an introspection speaks of. RFC 7662 section 2.2 makes `sub` optional: where the policy
     /// names no other claim and `sub` is missing, it is `username`, and else `client_id`.
-    pub(crate) fn introspected_principal(&self, claims: Map<String, Value>) -> Result<Principal, JwtError> {
+    pub(crate) fn introspected_principal(&self, claims: Members) -> Result<Principal, JwtError> {
         let configured = &self.spec.subject_claim;
         let by_default = *configured == ClaimPath::dotted("sub");
         let others = ["username", "client_id"].map(ClaimPath::dotted);
-        let other = others.iter().filter(|_| by_default && !claims.contains_key("sub"));
-        let named_by = other.into_iter().find(|path| path.find(&claims).is_some()).unwrap_or(configured);
+        let members = claims.object();
+        let other = others.iter().filter(|_| by_default && !members.contains("sub"));
+        let named_by = other.into_iter().find(|path| path.find(members).is_some()).unwrap_or(configured);
         self.principal_named_by(named_by, claims)
     }
 
-    fn principal_named_by(
-        &self,
-        subject_path: &ClaimPath,
-        claims: Map<String, Value>,
-    ) -> Result<Principal, JwtError> {
-        let subject = subject_path.find(&claims).ok_or_else(|| JwtError::missing(&dotted(subject_path)))?;
+    fn principal_named_by(&self, subject_path: &ClaimPath, claims: Members) -> Result<Principal, JwtError> {
+        let members = claims.object();
+        let subject = subject_path.find(members).ok_or_else(|| JwtError::missing(&dotted(subject_path)))?;
         let subject = name(subject).ok_or_else(|| JwtError::malformed(&dotted(subject_path)))?;
-        let credential_id = match claims.get("jti") {
-            None | Some(Value::Null) => Box::default(),
+        let credential_id = match members.get("jti") {
+            None | Some(Json::Null) => Box::default(),
             Some(jti) => name(jti).ok_or_else(|| JwtError::malformed("jti"))?,
         };
-        let tier = match self.spec.tier_claim.as_ref().and_then(|path| Some((path, present(path, &claims)?)))
+        let tier = match self.spec.tier_claim.as_ref().and_then(|path| Some((path, present(path, members)?)))
         {
             None => None,
             Some((path, tier)) => Some(name(tier).ok_or_else(|| JwtError::malformed(&dotted(path)))?),
         };
-        let first = self.spec.scope_claims.iter().find_map(|path| Some((path, present(path, &claims)?)));
+        let first = self.spec.scope_claims.iter().find_map(|path| Some((path, present(path, members)?)));
         let scopes = match first {
             None => Vec::new(),
             Some((path, value)) => scopes(value).ok_or_else(|| JwtError::malformed(&dotted(path)))?,
         };
         let mut roles = Vec::new();
         for path in &self.spec.role_claims {
-            if let Some(value) = present(path, &claims) {
+            if let Some(value) = present(path, members) {
                 roles.extend(strings(value).ok_or_else(|| JwtError::malformed(&dotted(path)))?);
             }
         }
@@ -233,12 +230,12 @@ impl VerifiedToken {
 }
 
 /// The claim's value. Some providers write null for what a user has none of: the same as absent.
-fn present<'a>(path: &ClaimPath, claims: &'a Map<String, Value>) -> Option<&'a Value> {
-    path.find(claims).filter(|value| !value.is_null())
+fn present<'a>(path: &ClaimPath, claims: Object<'a>) -> Option<Json<'a>> {
+    path.find(claims).filter(|value| !matches!(value, Json::Null))
 }
 
 /// A string that can name somebody in a log, a key or a header: neither empty nor long, no control characters.
-fn name(value: &Value) -> Option<Box<str>> {
+fn name(value: Json<'_>) -> Option<Box<str>> {
     let text = value.as_str()?;
     let fine = !text.is_empty() && text.len() <= MAX_NAME_LEN && !text.chars().any(char::is_control);
     fine.then(|| text.into())
@@ -246,18 +243,18 @@ fn name(value: &Value) -> Option<Box<str>> {
 
 /// Scopes as a space-separated string (RFC 6749 section 3.3, RFC 8693 section 4.2) or as a list, each of them one
 /// scope: joined again for the upstream, one with a space in it would be two.
-fn scopes(value: &Value) -> Option<Vec<Box<str>>> {
+fn scopes(value: Json<'_>) -> Option<Vec<Box<str>>> {
     let scopes: Vec<Box<str>> = match value {
-        Value::String(text) => text.split(' ').filter(|scope| !scope.is_empty()).map(Into::into).collect(),
+        Json::String(text) => text.split(' ').filter(|scope| !scope.is_empty()).map(Into::into).collect(),
         list => strings(list)?,
     };
     scopes.iter().all(|scope| scope.bytes().all(|byte| matches!(byte, b'!'..=b'~'))).then_some(scopes)
 }
 
 /// One string or a list of strings, none of them empty or with control characters.
-fn strings(value: &Value) -> Option<Vec<Box<str>>> {
+fn strings(value: Json<'_>) -> Option<Vec<Box<str>>> {
     match value {
-        Value::Array(list) => list.iter().map(name).collect(),
+        Json::List(list) => list.iter().map(name).collect(),
         one => Some(vec![name(one)?]),
     }
 }

@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Map, Value};
-
 use super::{
     Algorithm,
     error::{JwtError, Malformed},
-    json,
 };
+use crate::json::{self, Json, Members, Object};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 /// The longest `kid` that is read.
 pub const MAX_KID_LEN: usize = 256;
@@ -23,7 +21,7 @@ pub struct CompactToken<'a> {
     algorithm: Algorithm,
     kid: Option<Box<str>>,
     typ: Option<Box<str>>,
-    claims: Map<String, Value>,
+    claims: Members,
     signature: Vec<u8>,
 }
 
@@ -36,7 +34,7 @@ impl<'a> CompactToken<'a> {
     }
 
     /// The same with the header as it stands, for a JWT that brings its own key (RFC 9449 section 4.2).
-    pub fn parse_with_header(text: &'a str, max_size: usize) -> Result<(Self, Map<String, Value>), JwtError> {
+    pub fn parse_with_header(text: &'a str, max_size: usize) -> Result<(Self, Members), JwtError> {
         if text.len() > max_size {
             return Err(JwtError::TooLong { max: max_size });
         }
@@ -48,10 +46,11 @@ impl<'a> CompactToken<'a> {
         }
         let header = json::parse_object(&decode(header)?)
             .map_err(|fault| JwtError::Malformed(Malformed::Header(fault)))?;
-        let algorithm = algorithm(&header)?;
-        refuse_extensions(&header)?;
-        let kid = text_parameter(&header, "kid", MAX_KID_LEN)?;
-        let typ = text_parameter(&header, "typ", MAX_TYP_LEN)?;
+        let parameters = header.object();
+        let algorithm = algorithm(parameters)?;
+        refuse_extensions(parameters)?;
+        let kid = text_parameter(parameters, "kid", MAX_KID_LEN)?;
+        let typ = text_parameter(parameters, "typ", MAX_TYP_LEN)?;
         let claims = json::parse_object(&decode(payload)?)
             .map_err(|fault| JwtError::Malformed(Malformed::Claims(fault)))?;
         let signature = decode(signature)?;
@@ -86,16 +85,16 @@ impl<'a> CompactToken<'a> {
 
     /// `iss`, unverified, for choosing among providers; `None` when it is missing or no string.
     pub fn issuer(&self) -> Option<&str> {
-        self.claims.get("iss").and_then(Value::as_str)
+        self.claims.get("iss").and_then(Json::as_str)
     }
 
     /// The claims, unverified.
-    pub fn claims(&self) -> &Map<String, Value> {
+    pub fn claims(&self) -> &Members {
         &self.claims
     }
 
     /// The claims, unverified.
-    pub fn into_claims(self) -> Map<String, Value> {
+    pub fn into_claims(self) -> Members {
         self.claims
     }
 
@@ -120,14 +119,14 @@ const SEGMENTS: JwtError = JwtError::Malformed(Malformed::Segments);
 
 /// RFC 7515 section 4.1.11 demands that `crit` be understood, and nothing it may name is. `b64` (RFC 7797) and
 /// `zip` change what the payload is; `enc` belongs to a JWE. A nested JWT (`cty: JWT`) has no claims here.
-fn refuse_extensions(header: &Map<String, Value>) -> Result<(), JwtError> {
+fn refuse_extensions(header: Object<'_>) -> Result<(), JwtError> {
     let nested = header.get("cty").is_some_and(|cty| {
         cty.as_str().is_none_or(|cty| {
             let cty = cty.to_ascii_lowercase();
             cty.strip_prefix(MEDIA_TYPE_PREFIX).unwrap_or(&cty) == "jwt"
         })
     });
-    if nested || ["crit", "b64", "zip", "enc"].into_iter().any(|name| header.contains_key(name)) {
+    if nested || ["crit", "b64", "zip", "enc"].into_iter().any(|name| header.contains(name)) {
         return Err(JwtError::Malformed(Malformed::Extension));
     }
     Ok(())
@@ -137,19 +136,19 @@ fn refuse_extensions(header: &Map<String, Value>) -> Result<(), JwtError> {
 pub(super) const MEDIA_TYPE_PREFIX: &str = "application/";
 const MAX_TYP_LEN: usize = 128;
 
-fn algorithm(header: &Map<String, Value>) -> Result<Algorithm, JwtError> {
-    let name = header.get("alg").and_then(Value::as_str).ok_or(parameter("alg"))?;
+fn algorithm(header: Object<'_>) -> Result<Algorithm, JwtError> {
+    let name = header.get("alg").and_then(Json::as_str).ok_or(parameter("alg"))?;
     Algorithm::from_name(name).ok_or(JwtError::AlgorithmUnknown)
 }
 
 fn text_parameter(
-    header: &Map<String, Value>,
+    header: Object<'_>,
     name: &'static str,
     max_len: usize,
 ) -> Result<Option<Box<str>>, JwtError> {
     match header.get(name) {
         None => Ok(None),
-        Some(Value::String(text)) if text.len() <= max_len => Ok(Some(text.as_str().into())),
+        Some(Json::String(text)) if text.len() <= max_len => Ok(Some(text.into())),
         Some(_) => Err(parameter(name)),
     }
 }
@@ -166,9 +165,9 @@ fn decode(segment: &str) -> Result<Vec<u8>, JwtError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jwt::{
+    use crate::{
         json::JsonFault,
-        tests::tokens::{encode, unsigned},
+        jwt::tests::tokens::{encode, unsigned},
     };
 
     const GOOD: &str = r#"{"alg":"RS256","typ":"JWT","kid":"k1"}"#;
@@ -185,7 +184,7 @@ mod tests {
             (token.algorithm(), token.kid(), token.typ()),
             (Algorithm::Rs256, Some("k1"), Some("JWT"))
         );
-        assert_eq!((token.issuer(), token.claims().len()), (Some("i"), 2));
+        assert_eq!((token.issuer(), token.claims().object().len()), (Some("i"), 2));
         assert_eq!((token.text(), token.signature()), (text.as_str(), &b"signature"[..]));
         assert_eq!(token.signing_input(), text.rsplit_once('.').unwrap().0.as_bytes());
         assert!(!format!("{token:?}").contains("signature"));

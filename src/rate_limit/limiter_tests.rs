@@ -56,7 +56,7 @@ fn principal(kind: PrincipalKind, authority: &str, subject: &str) -> Principal {
         roles: vec![],
         permissions: vec![],
         tier: None,
-        claims: serde_json::Map::new(),
+        claims: crate::json::Members::default(),
     }
 }
 

@@ -205,7 +205,7 @@ mod tests {
             roles: roles.iter().map(|role| Box::from(*role)).collect(),
             permissions: vec![],
             tier: None,
-            claims: claims.as_object().unwrap().clone(),
+            claims: crate::json::members(claims),
         }
     }
 

@@ -3,12 +3,12 @@
 use std::{fmt, hash::BuildHasher};
 
 use hashbrown::{HashMap, HashSet};
-use serde_json::{Map, Value};
 
 use super::Revoked;
 use crate::{
     identity::{Principal, PrincipalKind, numeric_date},
-    jwt::{JsonFault, MAX_NAME_LEN, json::parse_object},
+    json::{Json, JsonFault, Object, parse_object},
+    jwt::MAX_NAME_LEN,
     time::Timestamp,
 };
 
@@ -64,8 +64,8 @@ impl RevocationList {
         let members = parse_object(bytes).map_err(ListError::Json)?;
         let mut list = Self::default();
         let mut entries = 0_usize;
-        for (name, value) in &members {
-            let (name, set) = match name.as_str() {
+        for (name, value) in members.object().iter() {
+            let (name, set) = match name {
                 "jti" => ("jti", Some(&mut list.tokens)),
                 "sid" => ("sid", Some(&mut list.sessions)),
                 "clientIds" => ("clientIds", Some(&mut list.clients)),
@@ -73,7 +73,7 @@ impl RevocationList {
                 "subjects" => ("subjects", None),
                 _ => return Err(ListError::Unknown(name.chars().take(64).collect())),
             };
-            let values = value.as_array().ok_or(ListError::Member(name))?;
+            let values = value.as_list().ok_or(ListError::Member(name))?;
             entries = entries.saturating_add(values.len());
             if entries > MAX_ENTRIES {
                 return Err(ListError::TooMany);
@@ -126,7 +126,7 @@ impl RevocationList {
                 self.api_keys.contains(&principal.credential_id) || self.clients.contains(&principal.subject);
             return if revoked { Err(Revoked::ApiKey) } else { Ok(()) };
         }
-        let claims = &principal.claims;
+        let claims = principal.claims.object();
         if self.tokens.contains(&principal.credential_id) {
             return Err(Revoked::Token);
         }
@@ -136,7 +136,7 @@ impl RevocationList {
         if CLIENT_CLAIMS.iter().any(|name| has(&self.clients, claims, name)) {
             return Err(Revoked::Client);
         }
-        let by_claim = claims.get("sub").and_then(Value::as_str);
+        let by_claim = claims.get("sub").and_then(Json::as_str);
         let names = [Some(&*principal.subject), by_claim.filter(|sub| **sub != *principal.subject)];
         let entries = names.into_iter().flatten().filter_map(|name| self.subjects.get(name));
         for issued_before in entries {
@@ -152,16 +152,16 @@ impl RevocationList {
     }
 }
 
-fn has<S: BuildHasher>(set: &HashSet<Box<str>, S>, claims: &Map<String, Value>, name: &str) -> bool {
-    !set.is_empty() && claims.get(name).and_then(Value::as_str).is_some_and(|value| set.contains(value))
+fn has<S: BuildHasher>(set: &HashSet<Box<str>, S>, claims: Object<'_>, name: &str) -> bool {
+    !set.is_empty() && claims.get(name).and_then(Json::as_str).is_some_and(|value| set.contains(value))
 }
 
 /// Longer names are refused in tokens, so that such an entry could only be a mistake.
-fn entry(value: &Value) -> Option<&str> {
+fn entry(value: Json<'_>) -> Option<&str> {
     value.as_str().filter(|text| !text.is_empty() && text.len() <= MAX_NAME_LEN)
 }
 
-fn subject(value: &Value) -> Option<(&str, Option<Timestamp>)> {
+fn subject(value: Json<'_>) -> Option<(&str, Option<Timestamp>)> {
     let members = value.as_object()?;
     let sub = entry(members.get("sub")?)?;
     let issued_before = match members.get("issuedBefore") {

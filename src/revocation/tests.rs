@@ -3,7 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::{identity::PrincipalKind, jwt::JsonFault, store::MemoryStore};
+use crate::{
+    identity::PrincipalKind,
+    json::{JsonFault, members},
+    store::MemoryStore,
+};
 
 fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(1_800_000_000 + secs)
@@ -19,7 +23,7 @@ fn principal(kind: PrincipalKind, subject: &str, id: &str, claims: Value) -> Pri
         roles: vec![],
         permissions: vec![],
         tier: None,
-        claims: claims.as_object().cloned().unwrap_or_default(),
+        claims: members(&claims),
     }
 }
 

@@ -108,10 +108,10 @@ fn the_usable_are_kept_and_the_others_named() {
 #[test]
 fn no_key_set() {
     for (text, expected) in [
-        ("", KeySetError::Json(JsonFault::Syntax)),
-        ("<html>", KeySetError::Json(JsonFault::Syntax)),
-        ("[]", KeySetError::Json(JsonFault::NotAnObject)),
-        (r#"{"keys":[],"keys":[]}"#, KeySetError::Json(JsonFault::DuplicateMember)),
+        ("", KeySetError::Json(crate::json::JsonFault::Syntax)),
+        ("<html>", KeySetError::Json(crate::json::JsonFault::Syntax)),
+        ("[]", KeySetError::Json(crate::json::JsonFault::NotAnObject)),
+        (r#"{"keys":[],"keys":[]}"#, KeySetError::Json(crate::json::JsonFault::DuplicateMember)),
         ("{}", KeySetError::NoKeys),
         (r#"{"keys":{}}"#, KeySetError::NoKeys),
         (r#"{"keys":[]}"#, KeySetError::NoUsableKeys),
