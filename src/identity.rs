@@ -106,8 +106,26 @@ pub fn numeric_date(value: Json<'_>) -> Option<Timestamp> {
 /// everything else (control characters, `%`, non-ASCII, and the bytes in `also`) is percent-encoded UTF-8.
 pub fn header_text(text: &str, also: &[u8]) -> String {
     let mut out = String::with_capacity(text.len());
+    push_header_text(&mut out, text, also);
+    out
+}
+
+/// The same, put behind `out`.
+pub(crate) fn push_header_text(out: &mut String, text: &str, also: &[u8]) {
+    // A header's value cannot begin or end with a space.
+    let keeps_spaces = !text.starts_with(' ') && !text.ends_with(' ');
+    let stays = |byte: u8| match byte {
+        b' ' => keeps_spaces && !also.contains(&byte),
+        b'%' => false,
+        b'!'..=b'~' => !also.contains(&byte),
+        _ => false,
+    };
+    if text.bytes().all(stays) {
+        out.push_str(text);
+        return;
+    }
     for byte in text.bytes() {
-        if (b' '..=b'~').contains(&byte) && byte != b'%' && !also.contains(&byte) {
+        if stays(byte) {
             out.push(char::from(byte));
         } else {
             out.push('%');
@@ -116,8 +134,6 @@ pub fn header_text(text: &str, also: &[u8]) -> String {
             }
         }
     }
-    // A header's value cannot begin or end with a space.
-    if out.starts_with(' ') || out.ends_with(' ') { out.replace(' ', "%20") } else { out }
 }
 
 #[cfg(test)]
@@ -130,6 +146,9 @@ mod tests {
             ("alice", &b""[..], "alice"),
             ("alice smith", b"", "alice smith"),
             (" alice", b"", "%20alice"),
+            ("alice b ", b"", "alice%20b%20"),
+            (" ", b" ", "%20"),
+            ("", b"", ""),
             ("a\r\nx-admin: 1", b"", "a%0D%0Ax-admin: 1"),
             ("50%", b"", "50%25"),
             ("é", b"", "%C3%A9"),

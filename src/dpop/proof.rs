@@ -94,9 +94,8 @@ pub(super) struct Unverified<'a> {
 
 impl<'a> Unverified<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, DpopError> {
-        let (token, header) =
-            CompactToken::parse_with_header(text, MAX_PROOF_LEN).map_err(DpopError::Malformed)?;
-        let jwk = header.get("jwk").ok_or(DpopError::Claim("jwk"))?.to_value();
+        let token = CompactToken::parse(text, MAX_PROOF_LEN).map_err(DpopError::Malformed)?;
+        let jwk = token.parameter("jwk").ok_or(DpopError::Claim("jwk"))?.to_value();
         Ok(Self { token, jwk })
     }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::{
     confirmation::{BindingError, Confirmation},
-    identity::{Principal, header_text},
+    identity::{Principal, header_text, push_header_text},
     jwt::Provider,
     rbac::{Grants, Vocabulary},
 };
@@ -59,8 +59,12 @@ impl Caller {
         claims: Vec<(usize, Rc<str>)>,
     ) -> Self {
         let join = |names: &[Box<str>], separator: &str, also: &[u8]| {
-            let names: Vec<_> = names.iter().map(|name| header_text(name, also)).collect();
-            Rc::from(names.join(separator))
+            let mut text = String::new();
+            for (place, name) in names.iter().enumerate() {
+                text.push_str(if place == 0 { "" } else { separator });
+                push_header_text(&mut text, name, also);
+            }
+            Rc::from(text)
         };
         Self {
             grants: vocabulary.grants(&principal),

@@ -70,7 +70,7 @@ impl<V: Clone> TokenCache<V> {
     /// What came of verifying `text`; `None` when it is not remembered. `is_current` says whether the
     /// generation of keys that it was verified with still counts, and the entry is forgotten when not.
     pub(super) fn find(&mut self, text: &[u8], is_current: impl FnOnce(&V, u64) -> bool) -> Option<V> {
-        let place = self.place(text)?;
+        let place = self.place(self.hash(text), text)?;
         let slot = self.slot_mut(place)?;
         if is_current(&slot.value, slot.generation) {
             slot.uses = slot.uses.saturating_add(1).min(MOST_USES);
@@ -85,7 +85,8 @@ impl<V: Clone> TokenCache<V> {
         if text.len() > self.limits.bytes || self.limits.entries == 0 {
             return;
         }
-        if let Some(place) = self.place(text) {
+        let hash = self.hash(text);
+        if let Some(place) = self.place(hash, text) {
             self.remove(place);
         }
         while self.index.len() >= self.limits.entries
@@ -95,7 +96,6 @@ impl<V: Clone> TokenCache<V> {
                 return;
             }
         }
-        let hash = self.hash(text);
         let slot = Slot { hash, text: text.into(), generation, value, uses: 0 };
         let place = match self.free.pop() {
             Some(place) => place,
@@ -123,11 +123,11 @@ impl<V: Clone> TokenCache<V> {
         self.hasher.hash_one(end)
     }
 
-    fn place(&self, text: &[u8]) -> Option<u32> {
+    fn place(&self, hash: u64, text: &[u8]) -> Option<u32> {
         let same = |place: &u32| {
             self.slots.get(index(*place)).and_then(Option::as_ref).is_some_and(|slot| same(&slot.text, text))
         };
-        self.index.find(self.hash(text), same).copied()
+        self.index.find(hash, same).copied()
     }
 
     fn slot_mut(&mut self, place: u32) -> Option<&mut Slot<V>> {

@@ -9,7 +9,7 @@ use super::{
     compile,
     error::JwtError,
     jwks::KeySet,
-    token::{CompactToken, MEDIA_TYPE_PREFIX},
+    token::{CompactToken, without_media_type_prefix},
 };
 use crate::{
     crypto::HostCrypto,
@@ -196,13 +196,12 @@ impl Provider {
     }
 
     fn accepts_type(&self, typ: Option<&str>) -> bool {
-        let typ = typ.map(str::to_ascii_lowercase);
-        let typ = typ.as_deref().map(|typ| typ.strip_prefix(MEDIA_TYPE_PREFIX).unwrap_or(typ));
+        let is = |typ: &str, accepted: &str| without_media_type_prefix(typ).eq_ignore_ascii_case(accepted);
         match (typ, self.spec.types.as_slice()) {
             // RFC 9068 section 4 for `at+jwt`; most providers still say `JWT`, or nothing.
             (None, types) => types.is_empty(),
-            (Some(typ), []) => matches!(typ, "jwt" | "at+jwt"),
-            (Some(typ), types) => types.iter().any(|accepted| accepted == typ),
+            (Some(typ), []) => is(typ, "jwt") || is(typ, "at+jwt"),
+            (Some(typ), types) => types.iter().any(|accepted| is(typ, accepted)),
         }
     }
 }

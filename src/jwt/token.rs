@@ -19,8 +19,7 @@ pub struct CompactToken<'a> {
     text: &'a str,
     signing_input: &'a [u8],
     algorithm: Algorithm,
-    kid: Option<Box<str>>,
-    typ: Option<Box<str>>,
+    header: Members,
     claims: Members,
     signature: Vec<u8>,
 }
@@ -30,11 +29,6 @@ impl<'a> CompactToken<'a> {
     ///
     /// `jku`, `jwk`, `x5u` and `x5c` are ignored: keys come from the policy alone.
     pub fn parse(text: &'a str, max_size: usize) -> Result<Self, JwtError> {
-        Self::parse_with_header(text, max_size).map(|(token, _)| token)
-    }
-
-    /// The same with the header as it stands, for a JWT that brings its own key (RFC 9449 section 4.2).
-    pub fn parse_with_header(text: &'a str, max_size: usize) -> Result<(Self, Members), JwtError> {
         if text.len() > max_size {
             return Err(JwtError::TooLong { max: max_size });
         }
@@ -49,13 +43,13 @@ impl<'a> CompactToken<'a> {
         let parameters = header.object();
         let algorithm = algorithm(parameters)?;
         refuse_extensions(parameters)?;
-        let kid = text_parameter(parameters, "kid", MAX_KID_LEN)?;
-        let typ = text_parameter(parameters, "typ", MAX_TYP_LEN)?;
+        check_text_parameter(parameters, "kid", MAX_KID_LEN)?;
+        check_text_parameter(parameters, "typ", MAX_TYP_LEN)?;
         let claims = json::parse_object(&decode(payload)?)
             .map_err(|fault| JwtError::Malformed(Malformed::Claims(fault)))?;
         let signature = decode(signature)?;
         let signing_input = signing_input.as_bytes();
-        Ok((Self { text, signing_input, algorithm, kid, typ, claims, signature }, header))
+        Ok(Self { text, signing_input, algorithm, header, claims, signature })
     }
 
     /// The token as it came.
@@ -75,12 +69,17 @@ impl<'a> CompactToken<'a> {
 
     /// `kid`.
     pub fn kid(&self) -> Option<&str> {
-        self.kid.as_deref()
+        self.header.get("kid").and_then(Json::as_str)
     }
 
     /// `typ` as it stands.
     pub fn typ(&self) -> Option<&str> {
-        self.typ.as_deref()
+        self.header.get("typ").and_then(Json::as_str)
+    }
+
+    /// A parameter of the header, unverified; for a JWT that brings its own key (RFC 9449 section 4.2).
+    pub fn parameter(&self, name: &str) -> Option<Json<'_>> {
+        self.header.get(name)
     }
 
     /// `iss`, unverified, for choosing among providers; `None` when it is missing or no string.
@@ -109,8 +108,8 @@ impl fmt::Debug for CompactToken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CompactToken")
             .field("algorithm", &self.algorithm)
-            .field("kid", &self.kid)
-            .field("typ", &self.typ)
+            .field("kid", &self.kid())
+            .field("typ", &self.typ())
             .finish_non_exhaustive()
     }
 }
@@ -120,20 +119,28 @@ const SEGMENTS: JwtError = JwtError::Malformed(Malformed::Segments);
 /// RFC 7515 section 4.1.11 demands that `crit` be understood, and nothing it may name is. `b64` (RFC 7797) and
 /// `zip` change what the payload is; `enc` belongs to a JWE. A nested JWT (`cty: JWT`) has no claims here.
 fn refuse_extensions(header: Object<'_>) -> Result<(), JwtError> {
-    let nested = header.get("cty").is_some_and(|cty| {
-        cty.as_str().is_none_or(|cty| {
-            let cty = cty.to_ascii_lowercase();
-            cty.strip_prefix(MEDIA_TYPE_PREFIX).unwrap_or(&cty) == "jwt"
-        })
-    });
-    if nested || ["crit", "b64", "zip", "enc"].into_iter().any(|name| header.contains(name)) {
+    let is_jwt = |cty: &str| without_media_type_prefix(cty).eq_ignore_ascii_case("jwt");
+    let is_one = |(name, value): (&str, Json<'_>)| match name {
+        "crit" | "b64" | "zip" | "enc" => true,
+        "cty" => value.as_str().is_none_or(is_jwt),
+        _ => false,
+    };
+    if header.iter().any(is_one) {
         return Err(JwtError::Malformed(Malformed::Extension));
     }
     Ok(())
 }
 
-/// RFC 7515 section 4.1.9: left out of `typ` and `cty` where there is no other slash.
-pub(super) const MEDIA_TYPE_PREFIX: &str = "application/";
+/// RFC 7515 section 4.1.9: `application/` is left out of `typ` and `cty` where there is no other slash. Both have no
+/// case (RFC 2045 section 5.1).
+pub(super) fn without_media_type_prefix(media_type: &str) -> &str {
+    const PREFIX: &str = "application/";
+    match media_type.split_at_checked(PREFIX.len()) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest,
+        _ => media_type,
+    }
+}
+
 const MAX_TYP_LEN: usize = 128;
 
 fn algorithm(header: Object<'_>) -> Result<Algorithm, JwtError> {
@@ -141,14 +148,11 @@ fn algorithm(header: Object<'_>) -> Result<Algorithm, JwtError> {
     Algorithm::from_name(name).ok_or(JwtError::AlgorithmUnknown)
 }
 
-fn text_parameter(
-    header: Object<'_>,
-    name: &'static str,
-    max_len: usize,
-) -> Result<Option<Box<str>>, JwtError> {
+/// A text that is not too long, if it is there at all.
+fn check_text_parameter(header: Object<'_>, name: &'static str, max_len: usize) -> Result<(), JwtError> {
     match header.get(name) {
-        None => Ok(None),
-        Some(Json::String(text)) if text.len() <= max_len => Ok(Some(text.into())),
+        None => Ok(()),
+        Some(Json::String(text)) if text.len() <= max_len => Ok(()),
         Some(_) => Err(parameter(name)),
     }
 }
