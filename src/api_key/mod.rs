@@ -94,7 +94,12 @@ impl<C> ApiKeys<C> {
         for (place, entry) in (0_u32..).zip(&entries) {
             table.insert_unique(bucket(&entry.digest), place, rehash);
         }
-        Self { locations: spec.locations.clone(), entries, table, seen: RefCell::default() }
+        Self {
+            locations: spec.locations.clone(),
+            seen: RefCell::new(SeenKeys::new(entries.len())),
+            entries,
+            table,
+        }
     }
 
     /// Where keys are looked for.
