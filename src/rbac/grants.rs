@@ -10,38 +10,47 @@ use crate::{fault::Fault, identity::Principal};
 
 /// A set of small numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bits(Vec<u64>);
+pub(super) struct Bits {
+    /// Up to 63: all that most policies need, and no further memory to look at.
+    first: u64,
+    /// From 64 on.
+    more: Vec<u64>,
+}
 
 impl Bits {
-    fn place(bit: usize) -> (usize, u64) {
-        (bit / 64, 1_u64.checked_shl(u32::try_from(bit % 64).unwrap_or(0)).unwrap_or(0))
-    }
-
     pub(super) fn insert(&mut self, bit: usize) {
-        let (word, mask) = Self::place(bit);
-        if self.0.len() <= word {
-            self.0.resize(word.saturating_add(1), 0);
-        }
-        if let Some(stored) = self.0.get_mut(word) {
-            *stored |= mask;
-        }
+        let mask = 1_u64.checked_shl(u32::try_from(bit % 64).unwrap_or(0)).unwrap_or(0);
+        let stored = match (bit / 64).checked_sub(1) {
+            None => &mut self.first,
+            Some(word) => {
+                if self.more.len() <= word {
+                    self.more.resize(word.saturating_add(1), 0);
+                }
+                let Some(stored) = self.more.get_mut(word) else { return };
+                stored
+            }
+        };
+        *stored |= mask;
     }
 
     fn extend(&mut self, other: &Self) {
-        if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), 0);
+        self.first |= other.first;
+        if self.more.len() < other.more.len() {
+            self.more.resize(other.more.len(), 0);
         }
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+        for (mine, theirs) in self.more.iter_mut().zip(&other.more) {
             *mine |= theirs;
         }
     }
 
     pub(super) fn covers(&self, other: &Self) -> bool {
-        other.0.iter().enumerate().all(|(i, word)| self.0.get(i).copied().unwrap_or(0) & word == *word)
+        let mut pairs = other.more.iter().enumerate();
+        self.first & other.first == other.first
+            && pairs.all(|(i, word)| self.more.get(i).copied().unwrap_or(0) & word == *word)
     }
 
     pub(super) fn meets(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
+        self.first & other.first != 0 || self.more.iter().zip(&other.more).any(|(a, b)| a & b != 0)
     }
 }
 
@@ -212,7 +221,29 @@ fn closure<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::permits;
+    use proptest::prelude::*;
+
+    use super::{Bits, permits};
+
+    proptest! {
+        #[test]
+        fn bits_are_sets(
+            a in prop::collection::btree_set(0_usize..200, 0..6),
+            b in prop::collection::btree_set(0_usize..200, 0..6),
+        ) {
+            let bits = |set: &std::collections::BTreeSet<usize>| {
+                let mut bits = Bits::default();
+                set.iter().for_each(|bit| bits.insert(*bit));
+                bits
+            };
+            let mut union = bits(&a);
+            union.extend(&bits(&b));
+            prop_assert_eq!(&union, &bits(&a.union(&b).copied().collect()));
+            prop_assert!(union.covers(&bits(&b)) && union.covers(&bits(&a)));
+            prop_assert_eq!(bits(&a).covers(&bits(&b)), a.is_superset(&b));
+            prop_assert_eq!(bits(&a).meets(&bits(&b)), !a.is_disjoint(&b));
+        }
+    }
 
     #[test]
     fn permission_patterns() {
