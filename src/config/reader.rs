@@ -26,15 +26,15 @@ pub(super) struct Faults {
 
 impl Faults {
     /// Notes a fault at `path`.
-    pub(super) fn add(&self, path: &Path<'_>, message: impl Into<String>) {
-        self.add_text(path, message.into());
+    pub(super) fn add(&self, path: &Path<'_>, message: impl AsRef<str>) {
+        self.add_text(path, message.as_ref());
     }
 
     // Out of line, as are the other hot spots of reading: inlined into every field they triple the module.
     #[cold]
     #[inline(never)]
-    fn add_text(&self, path: &Path<'_>, message: String) {
-        self.add_at(path.to_string(), message);
+    fn add_text(&self, path: &Path<'_>, message: &str) {
+        self.add_at(path.to_string(), message.to_owned());
     }
 
     /// Notes a fault at a path that is text already.
@@ -130,7 +130,7 @@ pub(super) struct Node<'a> {
 
 impl<'a> Node<'a> {
     /// Notes a fault here.
-    pub(super) fn fault<T>(&self, message: impl Into<String>) -> Option<T> {
+    pub(super) fn fault<T>(&self, message: impl AsRef<str>) -> Option<T> {
         self.faults.add(&self.path, message);
         None
     }
@@ -275,17 +275,21 @@ impl Object<'_> {
     }
 
     /// Notes a fault of the whole object.
-    pub(super) fn fault<T>(&self, message: impl Into<String>) -> Option<T> {
+    pub(super) fn fault<T>(&self, message: impl AsRef<str>) -> Option<T> {
         self.faults.add(&self.path, message);
         None
     }
 
     /// Notes a fault of one member.
+    pub(super) fn fault_at<T>(&self, name: &str, message: impl AsRef<str>) -> Option<T> {
+        self.note_at(name, message.as_ref());
+        None
+    }
+
     #[cold]
     #[inline(never)]
-    pub(super) fn fault_at<T>(&self, name: &str, message: impl Into<String>) -> Option<T> {
+    fn note_at(&self, name: &str, message: &str) {
         self.faults.add(&Path::Field(&self.path, name), message);
-        None
     }
 
     /// What is left was not asked for: an unknown field is refused, for a misspelt condition that is passed
