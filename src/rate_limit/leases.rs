@@ -65,6 +65,15 @@ impl Leases {
         Some(lease)
     }
 
+    /// Spends what one request at `now` costs, where the client at `place` holds it; whether it does.
+    pub(super) fn spend(&mut self, place: Place, quotas: &[Quota], now: Timestamp) -> bool {
+        let left = self.after_one(place, quotas, now);
+        if let Some(left) = left {
+            self.keep(left);
+        }
+        left.is_some()
+    }
+
     /// Whether the client at `place` could be given a lease: its place is free, its own, or holds what time has
     /// passed. Nobody loses a lease to another, or many clients could use up the limit of one.
     pub(super) fn has_room(&self, place: Place, now: Timestamp) -> bool {

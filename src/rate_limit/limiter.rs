@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use super::{
     KeyPart,
-    few::Few,
     gcra::{self, Decision},
     key::{self, Prefixes, Subject},
     leases::{Lease, Leases, charge_ahead},
@@ -125,7 +124,14 @@ pub struct Status {
     pub reset_after: Duration,
 }
 
-/// One limit of the request at hand.
+/// One limit that applies to the request at hand.
+struct Counted<'l> {
+    limit: LimitId,
+    plan: &'l Plan,
+    place: Place,
+}
+
+/// The same while it is charged.
 struct Pending<'l> {
     limit: LimitId,
     plan: &'l Plan,
@@ -133,11 +139,12 @@ struct Pending<'l> {
 }
 
 /// Where the request is charged.
+#[expect(clippy::large_enum_variant, reason = "in a list of very few, most often of one that is shared")]
 enum Source {
     /// To what the worker holds; what is left of it then.
     Held(Lease),
     /// To the state that all workers share.
-    Shared(Box<Shared>),
+    Shared(Shared),
 }
 
 /// The shared state of one limit, for the request at hand.
@@ -197,57 +204,91 @@ impl Limiter {
         now: Timestamp,
         ledger: &mut Ledger<'_>,
     ) -> Result<Outcome, StoreError> {
-        let mut all = Few::<Pending<'_>, 1>::default();
-        for id in limits {
-            let limit = self.limits.get(id.0).ok_or(StoreError::Unavailable)?;
-            if limit.methods.is_empty() || limit.methods.iter().any(|method| **method == *subject.method) {
-                all.push(Pending::open(*id, limit, subject, now, ledger)?);
+        let [id] = limits else {
+            let counted = limits.iter().filter_map(|id| self.count(*id, subject, ledger).transpose());
+            return settle(&counted.collect::<Result<Vec<_>, _>>()?, now, ledger);
+        };
+        match self.count(*id, subject, ledger)? {
+            Some(one) if ledger.tells || !ledger.leases.spend(one.place, &one.plan.quotas, now) => {
+                settle(&[one], now, ledger)
             }
+            // Nearly always: the worker holds what the request costs. Kept short, see `settle` for everything else.
+            _ => Ok(Outcome::default()),
         }
-        if all.iter().all(Pending::admits) {
-            charge(&mut all, now, ledger)?;
-        }
-        let mut outcome = Outcome::default();
-        for pending in all.iter() {
-            if let Source::Shared(shared) = &pending.source
-                && let Err(retry_after) = shared.after
-            {
-                if outcome.denied.is_none_or(|longest| longest.retry_after < retry_after) {
-                    outcome.denied = Some(Denial { limit: pending.limit, retry_after });
-                }
-                if shared.slot.healed() {
-                    // Best effort: whoever comes next tries again.
-                    let _ = shared.slot.write(ledger.store, shared.key.as_str());
-                }
-            }
-        }
-        let admitted = outcome.admitted();
-        for pending in all.iter() {
-            if let (true, Source::Shared(shared)) = (admitted, &pending.source)
-                && shared.evicts
-            {
-                outcome.evicted = outcome.evicted.saturating_add(1);
-            }
-            if admitted && !ledger.tells {
-                continue;
-            }
-            for (quota, tat) in pending.plan.quotas.iter().zip(pending.tats(admitted)) {
-                let (remaining, reset_after) = gcra::standing(quota, tat, now);
-                let only_window = pending.plan.quotas.len() == 1;
-                let status =
-                    Status { limit: pending.limit, quota: *quota, only_window, remaining, reset_after };
-                outcome.statuses.push(status);
-            }
-        }
-        Ok(outcome)
     }
+
+    /// Where a limit counts the request; `None`: it does not apply.
+    fn count(
+        &self,
+        id: LimitId,
+        subject: &Subject<'_>,
+        ledger: &Ledger<'_>,
+    ) -> Result<Option<Counted<'_>>, StoreError> {
+        let limit = self.limits.get(id.0).ok_or(StoreError::Unavailable)?;
+        if !limit.methods.is_empty() && !limit.methods.iter().any(|method| **method == *subject.method) {
+            return Ok(None);
+        }
+        let tier = subject.principal.and_then(|principal| principal.tier.as_deref());
+        let tier = tier.and_then(|name| limit.tiers.iter().find(|(tier, _)| **tier == *name));
+        let plan = tier.map_or(&limit.own, |(_, plan)| plan);
+        let mut hasher = ledger.secret.hasher();
+        hasher.sized(limit.name.as_bytes());
+        hasher.fixed(plan.tag.to_le_bytes());
+        key::hash_parts(&mut hasher, &limit.key, limit.prefixes, subject)
+            .map_err(|key::NoAddress| StoreError::Unavailable)?;
+        Ok(Some(Counted { limit: id, plan, place: hasher.finish() }))
+    }
+}
+
+/// Judges all that apply, and charges all or none.
+#[inline(never)]
+fn settle(counted: &[Counted<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> Result<Outcome, StoreError> {
+    let mut all = Vec::with_capacity(counted.len());
+    for counted in counted {
+        all.push(Pending::open(counted, now, ledger)?);
+    }
+    if all.iter().all(Pending::admits) {
+        charge(&mut all, now, ledger)?;
+    }
+    let mut outcome = Outcome::default();
+    for pending in all.iter() {
+        if let Source::Shared(shared) = &pending.source
+            && let Err(retry_after) = shared.after
+        {
+            if outcome.denied.is_none_or(|longest| longest.retry_after < retry_after) {
+                outcome.denied = Some(Denial { limit: pending.limit, retry_after });
+            }
+            if shared.slot.healed() {
+                // Best effort: whoever comes next tries again.
+                let _ = shared.slot.write(ledger.store, shared.key.as_str());
+            }
+        }
+    }
+    let admitted = outcome.admitted();
+    for pending in all.iter() {
+        if let (true, Source::Shared(shared)) = (admitted, &pending.source)
+            && shared.evicts
+        {
+            outcome.evicted = outcome.evicted.saturating_add(1);
+        }
+        if admitted && !ledger.tells {
+            continue;
+        }
+        for (quota, tat) in pending.plan.quotas.iter().zip(pending.tats(admitted)) {
+            let (remaining, reset_after) = gcra::standing(quota, tat, now);
+            let only_window = pending.plan.quotas.len() == 1;
+            let status = Status { limit: pending.limit, quota: *quota, only_window, remaining, reset_after };
+            outcome.statuses.push(status);
+        }
+    }
+    Ok(outcome)
 }
 
 /// Writes every charge, or none: what was written before a denial or an error is taken back.
 ///
 /// Between the write and the refund other requests of the client see the charge and may be denied; none is
 /// ever admitted that should not be.
-fn charge(all: &mut Few<Pending<'_>, 1>, now: Timestamp, ledger: &mut Ledger<'_>) -> Result<(), StoreError> {
+fn charge(all: &mut [Pending<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> Result<(), StoreError> {
     let mut written = 0_usize;
     let mut result = Ok(());
     for pending in all.iter_mut() {
@@ -260,7 +301,7 @@ fn charge(all: &mut Few<Pending<'_>, 1>, now: Timestamp, ledger: &mut Ledger<'_>
     }
     let shared = || {
         all.iter().filter_map(|pending| match &pending.source {
-            Source::Shared(shared) => Some((pending, &**shared)),
+            Source::Shared(shared) => Some((pending, shared)),
             Source::Held(_) => None,
         })
     };
@@ -286,27 +327,13 @@ fn charge(all: &mut Few<Pending<'_>, 1>, now: Timestamp, ledger: &mut Ledger<'_>
 }
 
 impl<'l> Pending<'l> {
-    fn open(
-        id: LimitId,
-        limit: &'l Limit,
-        subject: &Subject<'_>,
-        now: Timestamp,
-        ledger: &Ledger<'_>,
-    ) -> Result<Self, StoreError> {
-        let tier = subject.principal.and_then(|principal| principal.tier.as_deref());
-        let tier = tier.and_then(|name| limit.tiers.iter().find(|(tier, _)| **tier == *name));
-        let plan = tier.map_or(&limit.own, |(_, plan)| plan);
-        let mut hasher = ledger.secret.hasher();
-        hasher.sized(limit.name.as_bytes());
-        hasher.fixed(plan.tag.to_le_bytes());
-        key::hash_parts(&mut hasher, &limit.key, limit.prefixes, subject)
-            .map_err(|key::NoAddress| StoreError::Unavailable)?;
-        let place = hasher.finish();
+    fn open(counted: &Counted<'l>, now: Timestamp, ledger: &Ledger<'_>) -> Result<Self, StoreError> {
+        let Counted { limit, plan, place } = *counted;
         let source = match ledger.leases.after_one(place, &plan.quotas, now) {
             Some(left) => Source::Held(left),
-            None => Source::Shared(Box::new(Shared::read(plan, place, now, ledger)?)),
+            None => Source::Shared(Shared::read(plan, place, now, ledger)?),
         };
-        Ok(Self { limit: id, plan, source })
+        Ok(Self { limit, plan, source })
     }
 
     fn admits(&self) -> bool {
@@ -329,7 +356,6 @@ impl<'l> Pending<'l> {
 }
 
 impl Shared {
-    #[inline(never)]
     fn read(plan: &Plan, place: Place, now: Timestamp, ledger: &Ledger<'_>) -> Result<Self, StoreError> {
         let key = SlotKey::new(&plan.prefix, place.slot);
         let slot = Slot::read(ledger.store, key.as_str(), &plan.quotas, now)?;

@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 mod compile;
-mod few;
 pub mod gcra;
 pub mod headers;
 mod key;
