@@ -24,6 +24,7 @@ pub mod identity;
 pub mod introspection;
 pub mod json;
 pub mod jwt;
+mod offer;
 pub mod policy;
 pub mod problem;
 pub mod rate_limit;

@@ -14,6 +14,7 @@ use crate::{
     fault::Fault,
     identity::header_text,
     jwt::{Provider, ProviderSpec},
+    offer::Offer,
     rate_limit::{LimitId, Limiter},
     rbac::{Names, Requirement, Vocabulary},
     request::{Location, guarded::GuardedHeaders},
@@ -72,12 +73,8 @@ pub(crate) struct Access {
     pub(crate) providers: Vec<usize>,
     /// Where those tokens may stand, each once.
     pub(crate) token_locations: Vec<Location>,
-    /// It takes tokens as they are.
-    pub(crate) bearer: bool,
-    /// The algorithms of DPoP proofs that go with tokens, each once; empty: it takes no tokens so.
-    pub(crate) dpop_algorithms: Vec<&'static str>,
-    /// It takes API keys.
-    pub(crate) api_key: bool,
+    /// What else it takes, and what it tells whoever brings none of it. One for all rules that offer the same.
+    pub(crate) offer: Rc<Offer>,
     /// It takes client certificates.
     pub(crate) client_certificate: bool,
     /// `None`: every authenticated principal may.
@@ -143,12 +140,13 @@ impl Policy {
 
     fn assemble(document: Document, parts: Parts) -> Result<Self, Vec<Fault>> {
         let Parts { router, providers, limiter, vocabulary, metadata } = parts;
+        let mut offers = Vec::new();
         let rules: Result<Vec<_>, _> = document
             .rules
             .iter()
             .enumerate()
             .map(|(i, rule)| {
-                rule.compile(&document, &limiter, &vocabulary)
+                rule.compile(&document, &limiter, &vocabulary, &mut offers)
                     .ok_or_else(|| vec![Fault::new(format!("rules[{i}]"), "names something unknown")])
             })
             .collect();
@@ -235,39 +233,44 @@ impl RuleSpec {
     }
 
     /// `None` when a name is unknown.
-    fn compile(&self, document: &Document, limiter: &Limiter, vocabulary: &Vocabulary) -> Option<Rule> {
+    fn compile(
+        &self,
+        document: &Document,
+        limiter: &Limiter,
+        vocabulary: &Vocabulary,
+        offers: &mut Vec<Rc<Offer>>,
+    ) -> Option<Rule> {
         let action = match &self.action {
             ActionSpec::Deny => Action::Deny,
             ActionSpec::AllowAnyone => Action::AllowAnyone,
             ActionSpec::Allow { authenticate, authorize } => {
-                let mut access = Access {
-                    providers: Vec::new(),
-                    token_locations: Vec::new(),
-                    bearer: false,
-                    dpop_algorithms: Vec::new(),
-                    api_key: false,
-                    client_certificate: false,
-                    requirement: authorize.as_ref().map(|spec| Requirement::compile(spec, vocabulary)),
-                };
+                let (mut providers, mut token_locations) = (Vec::new(), Vec::new());
+                let (mut offer, mut client_certificate) = (Offer::default(), false);
                 for method in authenticate {
                     match method {
-                        MethodSpec::ApiKey => access.api_key = true,
-                        MethodSpec::ClientCertificate => access.client_certificate = true,
+                        MethodSpec::ApiKey => offer.api_key = true,
+                        MethodSpec::ClientCertificate => client_certificate = true,
                         MethodSpec::Jwt(name) => {
                             let index = document.providers.iter().position(|spec| spec.name == *name)?;
                             let provider = document.providers.get(index)?;
-                            access.providers.push(index);
-                            add_new(&mut access.token_locations, &provider.locations);
+                            providers.push(index);
+                            add_new(&mut token_locations, &provider.locations);
                             let dpop = provider.dpop.as_ref();
-                            access.bearer |= dpop.is_none_or(|dpop| dpop.mode == BindingMode::Accepted);
+                            offer.bearer |= dpop.is_none_or(|dpop| dpop.mode == BindingMode::Accepted);
                             add_new(
-                                &mut access.dpop_algorithms,
+                                &mut offer.dpop_algorithms,
                                 &dpop.map(DpopSpec::algs).unwrap_or_default(),
                             );
                         }
                     }
                 }
-                Action::Allow(access)
+                Action::Allow(Access {
+                    providers,
+                    token_locations,
+                    offer: offer.shared(offers),
+                    client_certificate,
+                    requirement: authorize.as_ref().map(|spec| Requirement::compile(spec, vocabulary)),
+                })
             }
         };
         let limits = self.rate_limits.iter().map(|name| limiter.id(name)).collect::<Option<_>>()?;

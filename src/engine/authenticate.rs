@@ -55,7 +55,7 @@ pub(super) fn authenticate(
     let policy = gate.policy();
     let query = line.path.query();
     let token = credential::find(&access.token_locations, head, query);
-    let keys = policy.api_keys.as_ref().filter(|_| access.api_key);
+    let keys = policy.api_keys.as_ref().filter(|_| access.offer.api_key);
     let key = keys.map_or(Lookup::Absent, |keys| credential::find(keys.locations(), head, query));
     match (token, key) {
         (Lookup::Absent, Lookup::Absent) if access.client_certificate => {

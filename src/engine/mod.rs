@@ -60,7 +60,7 @@ pub struct Exchange {
 #[derive(Debug)]
 struct Refusal {
     reason: Reason,
-    reply: Box<Reply>,
+    reply: Rc<Reply>,
 }
 
 /// Why deciding stopped.
@@ -79,7 +79,7 @@ impl<T: Into<Refusal>> From<T> for Stop {
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, reply: Box::new(Reply::refusal(reason, Challenges::default())) }
+        Self { reason, reply: Rc::new(Reply::refusal(reason, Challenges::default())) }
     }
 }
 
@@ -160,7 +160,7 @@ impl Exchange {
 
         if let Some(document) = metadata(policy, &line) {
             trace.detail = Some("resource metadata".to_owned());
-            return Ok(Step::Reply(Box::new(document)));
+            return Ok(Step::Reply(Rc::new(document)));
         }
         let request = RouteRequest {
             host: &line.host,
@@ -226,9 +226,12 @@ impl Exchange {
             }
             Unverified::Refused(reason) | Unverified::Wait { otherwise: reason, .. } => {
                 let mut refusal = refuse(gate.policy(), rule, &reason.into());
-                refusal.reply.headers.extend(nonce.map(|nonce| (dpop::NONCE_HEADER, nonce.clone())));
+                if let Some(nonce) = nonce {
+                    let headers = &mut Rc::make_mut(&mut refusal.reply).headers;
+                    headers.push((dpop::NONCE_HEADER, nonce.clone()));
+                }
                 if let Some(wait) = keys_wait(gate, rule, reason, around.now) {
-                    refusal.reply.set_retry_after(rate_limit::headers::retry_after(wait));
+                    Rc::make_mut(&mut refusal.reply).set_retry_after(rate_limit::headers::retry_after(wait));
                 }
                 refusal.into()
             }
@@ -253,7 +256,7 @@ impl Exchange {
         if let TransportDecision::Redirect(authority) = decision {
             let query = path.query().map(|query| format!("?{query}")).unwrap_or_default();
             let location = format!("https://{authority}{}{query}", path.path());
-            return Err(Refusal { reason: Reason::TlsRequired, reply: Box::new(Reply::redirect(location)) });
+            return Err(Refusal { reason: Reason::TlsRequired, reply: Rc::new(Reply::redirect(location)) });
         }
         let method = str::from_utf8(method).map_err(|_| Reason::MalformedRequest)?;
         let authority = one(":authority")?;
@@ -288,8 +291,9 @@ impl Exchange {
         };
         trace.limit = Some(policy.limiter.name(denied.limit).to_owned());
         let mut refusal = Refusal::from(Reason::RateLimited);
-        refusal.reply.set_retry_after(rate_limit::headers::retry_after(denied.retry_after));
-        refusal.reply.headers.extend(
+        let reply = Rc::make_mut(&mut refusal.reply);
+        reply.set_retry_after(rate_limit::headers::retry_after(denied.retry_after));
+        reply.headers.extend(
             rate_limit_headers(policy, &outcome.statuses).map(|(name, value)| (name, value.into_owned())),
         );
         // The answer says it all itself.
@@ -371,16 +375,25 @@ fn keys_wait(gate: &Gate, rule: &Rule, reason: Reason, now: Timestamp) -> Option
 /// A refusal that tells the client which credentials `rule` takes.
 #[cold]
 fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
-    let metadata = policy.resource_metadata.as_ref().map(ResourceMetadata::url);
-    let mut challenges = Challenges { realm: &policy.realm, metadata, ..Challenges::default() };
-    if let Action::Allow(access) = &rule.action {
-        challenges.bearer = access.bearer;
-        challenges.dpop = &access.dpop_algorithms;
-        challenges.api_key = access.api_key;
-        challenges.scopes = &denial.scopes;
-        challenges.step_up = denial.step_up.as_ref();
-    }
-    Refusal { reason: denial.reason, reply: Box::new(Reply::refusal(denial.reason, challenges)) }
+    let reason = denial.reason;
+    let Action::Allow(access) = &rule.action else { return reason.into() };
+    let offer = &*access.offer;
+    let make = || {
+        let challenges = Challenges {
+            realm: &policy.realm,
+            bearer: offer.bearer,
+            dpop: &offer.dpop_algorithms,
+            api_key: offer.api_key,
+            scopes: &denial.scopes,
+            step_up: denial.step_up.as_ref(),
+            metadata: policy.resource_metadata.as_ref().map(ResourceMetadata::url),
+        };
+        Reply::refusal(reason, challenges)
+    };
+    // What the rule itself asks for is said to those alone who have good credentials.
+    let is_own = !denial.scopes.is_empty() || denial.step_up.is_some();
+    let reply = if is_own { Rc::new(make()) } else { offer.reply(reason, make) };
+    Refusal { reason, reply }
 }
 
 /// `RateLimit-Policy` and `RateLimit`; nothing where no limit applied.

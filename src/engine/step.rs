@@ -24,7 +24,7 @@ pub enum Step<'a> {
     /// Let it go on, with these changes. Every one of them must succeed, or the request must be refused.
     Forward(Changes<'a>),
     /// Answer it here.
-    Reply(Box<Reply>),
+    Reply(Rc<Reply>),
     /// Decide it again when something that was called for has arrived, and now and then until then. It is not
     /// let go before.
     Wait,

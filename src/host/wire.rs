@@ -28,17 +28,16 @@ pub fn parse_pairs(bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
 
 /// Writes header pairs in the form that [`parse_pairs`] reads. `None` when a size does not fit.
 pub fn write_pairs<'a>(pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    bytes.extend(u32::try_from(pairs.len()).ok()?.to_le_bytes());
-    for (name, value) in pairs.clone() {
-        bytes.extend(u32::try_from(name.len()).ok()?.to_le_bytes());
-        bytes.extend(u32::try_from(value.len()).ok()?.to_le_bytes());
+    let texts = || pairs.clone().flat_map(|(name, value)| [name, value]);
+    let size = texts().try_fold(4_usize, |size, text| size.checked_add(text.len())?.checked_add(5))?;
+    let mut bytes = Vec::with_capacity(size);
+    bytes.extend_from_slice(&u32::try_from(pairs.len()).ok()?.to_le_bytes());
+    for text in texts() {
+        bytes.extend_from_slice(&u32::try_from(text.len()).ok()?.to_le_bytes());
     }
-    for (name, value) in pairs {
-        for text in [name, value] {
-            bytes.extend(text.as_bytes());
-            bytes.push(0);
-        }
+    for text in texts() {
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
     }
     Some(bytes)
 }
