@@ -18,47 +18,51 @@ const MAX_LABEL: u8 = 63;
 /// port, zone identifiers, and several hosts in one value (Envoy joins two `Host` lines with a comma)
 /// are refused.
 pub fn host(authority: &[u8]) -> Result<Cow<'_, str>, AuthorityError> {
-    let text = str::from_utf8(authority).map_err(|_| AuthorityError)?;
-    if let Some(literal) = text.strip_prefix('[') {
-        let (address, rest) = literal.split_once(']').ok_or(AuthorityError)?;
-        if !rest.is_empty() {
-            check_port(rest.strip_prefix(':').ok_or(AuthorityError)?)?;
-        }
-        let address: Ipv6Addr = address.parse().map_err(|_| AuthorityError)?;
-        let shortest = format!("[{address}]");
-        // Borrowed where it was given so, as for names.
-        return Ok(match text.strip_suffix(rest) {
-            Some(given) if given == shortest => Cow::Borrowed(given),
-            _ => Cow::Owned(shortest),
-        });
+    if authority.first() == Some(&b'[') {
+        return address(authority);
     }
-    let name = match text.split_once(':') {
-        Some((name, port)) => {
-            check_port(port)?;
-            name
-        }
-        None => text,
-    };
-    let name = name.strip_suffix('.').unwrap_or(name);
-    if name.len() > MAX_NAME {
-        return Err(AuthorityError);
-    }
-    let (mut label, mut upper) = (0_u8, false);
-    for byte in name.bytes() {
+    let (mut label, mut upper, mut end) = (0_u8, false, authority.len());
+    for (at, byte) in authority.iter().enumerate() {
         match byte {
             b'.' if label > 0 => label = 0,
             b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' if label < MAX_LABEL => label = label.saturating_add(1),
             b'A'..=b'Z' if label < MAX_LABEL => (label, upper) = (label.saturating_add(1), true),
+            b':' => {
+                end = at;
+                break;
+            }
             _ => return Err(AuthorityError),
         }
     }
-    if label == 0 {
+    let (name, port) = authority.split_at_checked(end).ok_or(AuthorityError)?;
+    // After a dot at the end no label is open; without one there is no name at all.
+    let name = if label > 0 { name } else { name.strip_suffix(b".").ok_or(AuthorityError)? };
+    if name.len() > MAX_NAME {
         return Err(AuthorityError);
     }
-    if upper {
-        return Ok(Cow::Owned(name.to_ascii_lowercase()));
+    if let Some((_, port)) = port.split_first() {
+        check_port(port)?;
     }
-    Ok(Cow::Borrowed(name))
+    let name = str::from_utf8(name).map_err(|_| AuthorityError)?;
+    Ok(if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
+}
+
+/// The host of an authority that begins with `[`.
+#[inline(never)]
+fn address(authority: &[u8]) -> Result<Cow<'_, str>, AuthorityError> {
+    let text = str::from_utf8(authority).map_err(|_| AuthorityError)?;
+    let literal = text.strip_prefix('[').ok_or(AuthorityError)?;
+    let (address, rest) = literal.split_once(']').ok_or(AuthorityError)?;
+    if !rest.is_empty() {
+        check_port(rest.strip_prefix(':').ok_or(AuthorityError)?.as_bytes())?;
+    }
+    let address: Ipv6Addr = address.parse().map_err(|_| AuthorityError)?;
+    let shortest = format!("[{address}]");
+    // Borrowed where it was given so, as for names.
+    Ok(match text.strip_suffix(rest) {
+        Some(given) if given == shortest => Cow::Borrowed(given),
+        _ => Cow::Owned(shortest),
+    })
 }
 
 /// The port of `authority`; `None` where it names none. Means something only where [`host`] takes the authority.
@@ -68,10 +72,12 @@ pub fn port(authority: &[u8]) -> Option<u16> {
     rest.split_once(':')?.1.parse().ok()
 }
 
-fn check_port(port: &str) -> Result<(), AuthorityError> {
-    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    match port.parse::<u16>() {
-        Ok(_) if digits => Ok(()),
+#[inline(never)]
+fn check_port(port: &[u8]) -> Result<(), AuthorityError> {
+    let text = str::from_utf8(port).map_err(|_| AuthorityError)?;
+    match text.parse::<u16>() {
+        // A number may also begin with a sign.
+        Ok(_) if port.iter().all(u8::is_ascii_digit) => Ok(()),
         _ => Err(AuthorityError),
     }
 }

@@ -49,13 +49,13 @@ pub fn find<'a, 'l>(
 ) -> Lookup<Credential<'a, 'l>> {
     let mut found = Lookup::Absent;
     for location in locations {
-        let here = location.find(head, query);
-        found = match (found, here) {
-            (found, Lookup::Absent) => found,
-            (Lookup::Absent, Lookup::One(value)) => Lookup::One(Credential { value, location }),
-            (Lookup::Absent, Lookup::Malformed) => Lookup::Malformed,
-            _ => return Lookup::Many,
-        };
+        match location.find(head, query) {
+            Lookup::Absent => {}
+            _ if !matches!(found, Lookup::Absent) => return Lookup::Many,
+            Lookup::One(value) => found = Lookup::One(Credential { value, location }),
+            Lookup::Malformed => found = Lookup::Malformed,
+            Lookup::Many => return Lookup::Many,
+        }
     }
     found
 }
@@ -68,14 +68,17 @@ impl Location {
                 Lookup::only(values.map(Some)).map(|value| Cow::Borrowed(without_blanks(value)))
             }
             Self::Cookie(name) => cookie::single(head, name).map(|value| Cow::Borrowed(value.as_bytes())),
-            Self::Query(name) => query.map_or(Lookup::Absent, |query| {
-                query::single(query, name).map(|value| match value {
-                    Cow::Borrowed(value) => Cow::Borrowed(value.as_bytes()),
-                    Cow::Owned(value) => Cow::Owned(value.into_bytes()),
-                })
-            }),
+            Self::Query(name) => query.map_or(Lookup::Absent, |query| in_query(query, name)),
         }
     }
+}
+
+#[inline(never)]
+fn in_query<'a>(query: &'a str, name: &str) -> Lookup<Cow<'a, [u8]>> {
+    query::single(query, name).map(|value| match value {
+        Cow::Borrowed(value) => Cow::Borrowed(value.as_bytes()),
+        Cow::Owned(value) => Cow::Owned(value.into_bytes()),
+    })
 }
 
 /// Without spaces and tabs at either end (RFC 9110 section 5.5).

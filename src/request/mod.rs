@@ -91,13 +91,16 @@ impl<T> Lookup<T> {
     }
 
     /// The only item; `None` stands for one that cannot be decoded.
-    fn only(mut items: impl Iterator<Item = Option<T>>) -> Self {
-        match (items.next(), items.next()) {
-            (None, _) => Self::Absent,
-            (Some(_), Some(_)) => Self::Many,
-            (Some(Some(value)), None) => Self::One(value),
-            (Some(None), None) => Self::Malformed,
+    fn only(items: impl Iterator<Item = Option<T>>) -> Self {
+        let mut found = Self::Absent;
+        for item in items {
+            found = match (found, item) {
+                (Self::Absent, Some(value)) => Self::One(value),
+                (Self::Absent, None) => Self::Malformed,
+                _ => return Self::Many,
+            };
         }
+        found
     }
 }
 

@@ -384,10 +384,13 @@ impl Search<'_> {
     }
 
     fn conditions_hold(&self, place: u32) -> bool {
-        place == 0
-            || self
-                .conditions
-                .get(at(place))
-                .is_some_and(|own| own.hold(self.request.head, self.request.query))
+        place == 0 || self.asked_conditions_hold(place)
+    }
+
+    /// Apart, since few matches ask for any.
+    #[inline(never)]
+    fn asked_conditions_hold(&self, place: u32) -> bool {
+        let conditions = self.conditions.get(at(place));
+        conditions.is_some_and(|own| own.hold(self.request.head, self.request.query))
     }
 }

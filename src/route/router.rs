@@ -151,7 +151,7 @@ impl Router {
             method: self.method_bit(request.method).unwrap_or(OTHER_METHOD),
             best: None,
         };
-        self.visit_hosts(Host::Exact(request.host), &mut |root| {
+        self.visit_hosts(Host::Exact(request.host), |root| {
             self.index.search(root, &mut search);
             true
         });
@@ -251,7 +251,7 @@ impl Router {
         };
         let mut left = MAX_SURVEY;
         let mut methods = entry.methods;
-        self.visit_hosts(host, &mut |root| {
+        self.visit_hosts(host, |root| {
             self.index.survey(root, exact, &steps, &mut |candidate| {
                 left = left.saturating_sub(1);
                 if let Some(candidate) = candidate
@@ -269,7 +269,7 @@ impl Router {
     }
 
     /// Visits every trie that takes all of `host`, until `visit` returns false.
-    fn visit_hosts(&self, host: Host<'_>, visit: &mut dyn FnMut(Root) -> bool) {
+    fn visit_hosts(&self, host: Host<'_>, mut visit: impl FnMut(Root) -> bool) {
         let mut go_on = true;
         let mut name = None;
         match host {
