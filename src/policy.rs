@@ -51,7 +51,7 @@ pub struct Policy {
 
 /// One rule.
 pub(crate) struct Rule {
-    pub(crate) name: Rc<str>,
+    pub(crate) name: Box<str>,
     /// The name as a header value.
     pub(crate) header: String,
     pub(crate) action: Action,

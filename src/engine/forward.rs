@@ -15,9 +15,9 @@ pub(super) fn changes<'a>(
     rule: &'a Rule,
     head: &'a RequestHead<'a>,
     path: &CanonicalPath<'a>,
-    caller: Option<Rc<Caller>>,
+    caller: Option<&Caller>,
 ) -> Changes<'a> {
-    let mut changes = cleaned(policy, head, path, caller.as_deref());
+    let mut changes = cleaned(policy, head, path, caller);
     identify(policy, rule, caller, &mut changes);
     changes
 }
@@ -113,22 +113,26 @@ fn may_hold(value: &[u8], prefix: &str) -> bool {
 }
 
 /// INVARIANT: these names are guarded as the filter's own, so nothing that the client sent under them is left.
-fn identify<'a>(policy: &'a Policy, rule: &'a Rule, caller: Option<Rc<Caller>>, changes: &mut Changes<'a>) {
+fn identify<'a>(policy: &'a Policy, rule: &'a Rule, caller: Option<&Caller>, changes: &mut Changes<'a>) {
     let names = &policy.identity_headers;
     if names.sends(IdentityField::Rule) {
         changes.add.push((&names.rule, Text::Policy(&rule.header)));
     }
     let Some(caller) = caller else { return };
-    let mut send = |field, name: &'a str, value: Text<'a>| {
+    if names.sends(IdentityField::Kind) {
+        changes.add.push((&names.kind, Text::Policy(caller.principal.kind.as_str())));
+    }
+    let headers = &caller.headers;
+    for (field, name, value) in [
+        (IdentityField::Subject, &names.subject, &headers.subject),
+        (IdentityField::Scopes, &names.scopes, &headers.scopes),
+        (IdentityField::Roles, &names.roles, &headers.roles),
+    ] {
         // Nothing to say needs no header: any that the client sent is gone already.
-        if names.sends(field) && !value.as_str().is_empty() {
-            changes.add.push((name, value));
+        if !value.is_empty() && names.sends(field) {
+            changes.add.push((name, Text::Caller(Rc::clone(value))));
         }
-    };
-    send(IdentityField::Kind, &names.kind, Text::Policy(caller.principal.kind.as_str()));
-    send(IdentityField::Subject, &names.subject, Text::Caller(Rc::clone(&caller.headers.subject)));
-    send(IdentityField::Scopes, &names.scopes, Text::Caller(Rc::clone(&caller.headers.scopes)));
-    send(IdentityField::Roles, &names.roles, Text::Caller(Rc::clone(&caller.headers.roles)));
+    }
     let provider = caller.provider.and_then(|provider| policy.providers.get(provider));
     let Some(provider) = provider else { return };
     for (place, value) in &caller.headers.claims {

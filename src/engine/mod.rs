@@ -114,7 +114,7 @@ impl Exchange {
                 (Step::Reply(refusal.reply), Some(refusal.reason), around.readers.of_refused)
             }
         };
-        let record = is_read.then(|| trace.record(head, reason));
+        let record = is_read.then(|| trace.record(gate.policy(), head, reason));
         Verdict { record, step, reason, evicted: trace.evicted }
     }
 
@@ -170,13 +170,13 @@ impl Exchange {
             head,
         };
         if let Some(rule) = preflighted(policy, &request) {
-            trace.rule = Some(rule.name.clone());
+            trace.rule = Some(rule);
             trace.detail = Some("preflight".to_owned());
             return Ok(Step::Forward(forward::preflight(policy, head, &line.path)));
         }
         let matched = policy.router.find(&request).ok_or(Reason::NoRule)?;
         let rule = policy.rules.get(matched.rule).ok_or(Reason::NoRule)?;
-        trace.rule = Some(rule.name.clone());
+        trace.rule = Some(matched.rule);
 
         let caller = match &rule.action {
             Action::Deny => return Err(Reason::RuleDenied.into()),
@@ -195,7 +195,7 @@ impl Exchange {
         };
         let subject = subject(head, &line, caller.as_deref(), &rule.name);
         self.limit(gate, &rule.limits, &subject, around, trace)?;
-        Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, caller)))
+        Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, caller.as_deref())))
     }
 
     /// When the request came, as far as waiting goes.
@@ -254,9 +254,7 @@ impl Exchange {
         }
         let path = CanonicalPath::parse(target).map_err(|error| error.reason())?;
         if let TransportDecision::Redirect(authority) = decision {
-            let query = path.query().map(|query| format!("?{query}")).unwrap_or_default();
-            let location = format!("https://{authority}{}{query}", path.path());
-            return Err(Refusal { reason: Reason::TlsRequired, reply: Rc::new(Reply::redirect(location)) });
+            return Err(redirect(&authority, &path));
         }
         let method = str::from_utf8(method).map_err(|_| Reason::MalformedRequest)?;
         let authority = one(":authority")?;
@@ -285,21 +283,44 @@ impl Exchange {
         let outcome = policy.limiter.check(limits, subject, around.now, &mut ledger);
         let outcome: Outcome = outcome.map_err(unavailable)?;
         trace.evicted = trace.evicted.saturating_add(outcome.evicted);
-        let Some(denied) = &outcome.denied else {
-            self.rate_limits.extend(outcome.statuses);
-            return Ok(());
-        };
+        match &outcome.denied {
+            None if outcome.statuses.is_empty() => Ok(()),
+            None => {
+                self.rate_limits.extend(outcome.statuses);
+                Ok(())
+            }
+            Some(denied) => Err(self.limited(policy, denied, &outcome.statuses, trace)),
+        }
+    }
+
+    /// Refuses what is over a limit.
+    #[cold]
+    fn limited(
+        &mut self,
+        policy: &Policy,
+        denied: &rate_limit::Denial,
+        statuses: &[Status],
+        trace: &mut Trace,
+    ) -> Refusal {
         trace.limit = Some(policy.limiter.name(denied.limit).to_owned());
         let mut refusal = Refusal::from(Reason::RateLimited);
         let reply = Rc::make_mut(&mut refusal.reply);
         reply.set_retry_after(rate_limit::headers::retry_after(denied.retry_after));
-        reply.headers.extend(
-            rate_limit_headers(policy, &outcome.statuses).map(|(name, value)| (name, value.into_owned())),
-        );
+        reply
+            .headers
+            .extend(rate_limit_headers(policy, statuses).map(|(name, value)| (name, value.into_owned())));
         // The answer says it all itself.
         self.rate_limits.clear();
-        Err(refusal)
+        refusal
     }
+}
+
+/// The same target over TLS.
+#[inline(never)]
+fn redirect(authority: &str, path: &CanonicalPath<'_>) -> Refusal {
+    let query = path.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let location = format!("https://{authority}{}{query}", path.path());
+    Refusal { reason: Reason::TlsRequired, reply: Rc::new(Reply::redirect(location)) }
 }
 
 /// The API's metadata, where the request asks for it: whoever has no credentials yet looks there for where to get
@@ -310,15 +331,17 @@ fn metadata(policy: &Policy, line: &RequestLine<'_>) -> Option<Reply> {
     asked.then(|| Reply::document(metadata.body()))
 }
 
-/// The rule that lets a CORS preflight pass: the one that would decide the request which the browser asks about.
+/// The place of the rule that lets a CORS preflight pass: the one that would decide the request which the browser asks about.
 /// What that rule asks of callers does not count, for browsers send preflights without credentials.
-fn preflighted<'a>(policy: &'a Policy, request: &RouteRequest<'_>) -> Option<&'a Rule> {
-    if request.method != preflight::METHOD {
-        return None;
-    }
+fn preflighted(policy: &Policy, request: &RouteRequest<'_>) -> Option<usize> {
+    if request.method == preflight::METHOD { preflight_rule(policy, request) } else { None }
+}
+
+#[inline(never)]
+fn preflight_rule(policy: &Policy, request: &RouteRequest<'_>) -> Option<usize> {
     let asked = RouteRequest { method: preflight::requested_method(request.head)?, ..*request };
     let matched = policy.router.find(&asked)?;
-    policy.rules.get(matched.rule).filter(|rule| rule.cors_preflight)
+    policy.rules.get(matched.rule).filter(|rule| rule.cors_preflight).map(|_| matched.rule)
 }
 
 fn subject<'a>(

@@ -8,13 +8,13 @@ use std::{fmt, rc::Rc};
 use serde_json::{Map, Value};
 
 use super::{Caller, authenticate::Unverified};
-use crate::{problem::Reason, request::RequestHead};
+use crate::{policy::Policy, problem::Reason, request::RequestHead};
 
 /// What became known while deciding.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
-    /// The matched rule.
-    pub(super) rule: Option<Rc<str>>,
+    /// The place of the matched rule.
+    pub(super) rule: Option<usize>,
     /// Who it was, or whose credential it would have been.
     pub(super) principal: Option<Rc<Caller>>,
     /// The limit that refused.
@@ -39,7 +39,7 @@ impl Trace {
 
     /// `reason` is `None` for an allowed request.
     #[cold]
-    pub(super) fn record(&self, head: &RequestHead<'_>, reason: Option<Reason>) -> String {
+    pub(super) fn record(&self, policy: &Policy, head: &RequestHead<'_>, reason: Option<Reason>) -> String {
         let text = |text: &str| Value::from(text.chars().take(LONGEST_TEXT).collect::<String>());
         let header = |name| head.single(name).one().and_then(|value| str::from_utf8(value).ok());
         let mut record = Map::new();
@@ -51,7 +51,7 @@ impl Trace {
         add("decision", Some(if reason.is_some() { "deny" } else { "allow" }.into()));
         add("reason", reason.map(|reason| reason.code().into()));
         add("detail", self.detail.as_deref().map(text));
-        add("rule", self.rule.as_deref().map(text));
+        add("rule", self.rule.and_then(|rule| policy.rules.get(rule)).map(|rule| text(&rule.name)));
         add("method", header(":method").map(text));
         add("path", header(":path").and_then(|target| target.split('?').next()).map(text));
         if let Some(caller) = &self.principal {
