@@ -21,18 +21,21 @@ pub(super) struct Answering {
 }
 
 impl Answering {
+    /// As most often: then there is nothing to look for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.young.is_empty() && self.old.is_empty()
+    }
+
+    #[inline(never)]
     pub(super) fn insert(&mut self, stream: u32, exchange: Exchange) {
         if self.young.len().saturating_add(self.old.len()) < MOST {
             self.young.insert(stream, exchange);
         }
     }
 
-    /// Most requests are in neither map, and most often both are empty.
+    #[inline(never)]
     pub(super) fn take(&mut self, stream: u32) -> Option<Exchange> {
-        [&mut self.young, &mut self.old]
-            .into_iter()
-            .filter(|exchanges| !exchanges.is_empty())
-            .find_map(|exchanges| exchanges.remove(&stream))
+        self.young.remove(&stream).or_else(|| self.old.remove(&stream))
     }
 
     /// Forgets streams that are gone; each is looked at once a call from the second one on. Leaves the host's effective

@@ -1,6 +1,9 @@
 //! One configuration of the filter on one thread: its requests, and those of them that wait.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    net::IpAddr,
+};
 
 use hashbrown::HashMap;
 use log::{info, warn};
@@ -77,12 +80,20 @@ impl Serving {
 
     /// Adds our headers to the answer; whether `stream` is one of ours that gets any.
     pub(super) fn on_response(&self, stream: u32) -> bool {
+        if self.answering.borrow().is_empty() {
+            return false;
+        }
         let Some(exchange) = self.answering.borrow_mut().take(stream) else { return false };
+        self.add_response_headers(&exchange);
+        true
+    }
+
+    #[inline(never)]
+    fn add_response_headers(&self, exchange: &Exchange) {
         for (name, value) in exchange.on_response(&self.gate) {
             // An answer without one of these headers is still the right answer.
             let _ = abi::set_response_header(name, value.as_bytes());
         }
-        true
     }
 
     pub(super) fn on_tick(&self) {
@@ -117,21 +128,19 @@ impl Serving {
     /// Decides the request of the host's effective context and carries the decision out, but for letting it go
     /// on. Whatever the host does not give refuses the request.
     fn decide(&self, stream: u32, mut exchange: Exchange) -> Decided {
-        let decided = self.try_decide(&mut exchange).unwrap_or_else(|reason| {
-            answer(&Reply::refusal(reason, Challenges::default()));
-            Decided::Answered
-        });
-        match decided {
-            Decided::Wait => {
-                self.waiting.borrow_mut().insert(stream, exchange);
-                self.send(self.gate.take_calls());
-            }
-            Decided::Forward | Decided::Answered if exchange.has_response(&self.gate) => {
-                self.answering.borrow_mut().insert(stream, exchange);
-            }
-            Decided::Forward | Decided::Answered => {}
+        let decided = self.try_decide(&mut exchange).unwrap_or_else(answer_failure);
+        if decided == Decided::Wait {
+            self.let_wait(stream, exchange);
+        } else if exchange.has_response(&self.gate) {
+            self.answering.borrow_mut().insert(stream, exchange);
         }
         decided
+    }
+
+    #[inline(never)]
+    fn let_wait(&self, stream: u32, exchange: Exchange) {
+        self.waiting.borrow_mut().insert(stream, exchange);
+        self.send(self.gate.take_calls());
     }
 
     fn try_decide(&self, exchange: &mut Exchange) -> Result<Decided, Reason> {
@@ -140,23 +149,15 @@ impl Serving {
         let headers = wire::parse_pairs(&bytes).ok_or(Reason::MalformedRequest)?;
         let head = RequestHead {
             headers,
-            remote_address: policy
-                .needs_remote_address()
-                .then(|| abi::property("source\0address"))
-                .flatten()
-                .and_then(|text| wire::parse_address(&text)),
-            // Plaintext connections have no TLS version.
-            tls: policy.needs_connection()
-                && abi::property("connection\0tls_version").is_some_and(|version| !version.is_empty()),
+            remote_address: policy.needs_remote_address().then(remote_address).flatten(),
+            tls: policy.needs_connection() && has_tls(),
             peer_certificate: policy.needs_peer_certificate().then(peer_certificate).flatten(),
         };
         let waiting = self.waiting.borrow().len().saturating_add(self.to_wake.borrow().len());
         let around = self.around(waiting < MAX_WAITING);
         let verdict = exchange.on_request(&self.gate, &head, &around);
-        match (&verdict.record, verdict.reason) {
-            (Some(record), Some(_)) => warn!("{record}"),
-            (Some(record), None) => info!("{record}"),
-            (None, _) => {}
+        if let Some(record) = &verdict.record {
+            write_down(record, verdict.reason);
         }
         match verdict.step {
             Step::Forward(changes) => {
@@ -231,7 +232,19 @@ impl Serving {
     }
 }
 
+#[inline(never)]
+fn remote_address() -> Option<IpAddr> {
+    wire::parse_address(&abi::property("source\0address")?)
+}
+
+/// Plaintext connections have no TLS version.
+#[inline(never)]
+fn has_tls() -> bool {
+    abi::property("connection\0tls_version").is_some_and(|version| !version.is_empty())
+}
+
 /// The certificate that the client showed; `None` when it showed none.
+#[inline(never)]
 fn peer_certificate() -> Option<PeerCertificate> {
     let text = |path| abi::property(path).and_then(|value| String::from_utf8(value).ok());
     let digest = text("connection\0sha256_peer_certificate_digest")?;
@@ -241,6 +254,14 @@ fn peer_certificate() -> Option<PeerCertificate> {
         dns: text("connection\0dns_san_peer_certificate"),
         subject: text("connection\0subject_peer_certificate"),
     })
+}
+
+#[cold]
+fn write_down(record: &str, refused: Option<Reason>) {
+    match refused {
+        Some(_) => warn!("{record}"),
+        None => info!("{record}"),
+    }
 }
 
 /// Carries out every change and sets the interlock last: if anything fails before, nothing opens it.
@@ -255,6 +276,13 @@ fn apply(changes: &Changes<'_>, has_interlock: bool) -> Result<(), abi::Failed> 
         abi::add_request_header(name, value.as_str().as_bytes())?;
     }
     if has_interlock { abi::set_filter_state(INTERLOCK.0, INTERLOCK.1) } else { Ok(()) }
+}
+
+/// Refuses a request for what the host did not give.
+#[cold]
+fn answer_failure(reason: Reason) -> Decided {
+    answer(&Reply::refusal(reason, Challenges::default()));
+    Decided::Answered
 }
 
 /// Answers the request. If even that fails the request stays paused, and Envoy's time-outs end it.
