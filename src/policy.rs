@@ -44,9 +44,18 @@ pub struct Policy {
     pub(crate) credential_locations: Vec<Location>,
     /// What clients are told of the API; `None`: nothing.
     pub(crate) resource_metadata: Option<ResourceMetadata>,
+    needs: Needs,
     interlock: bool,
     pub(crate) log_allowed: bool,
     pub(crate) rate_limit_headers_always: bool,
+}
+
+/// What deciding asks of the connection; worked out once, for it is asked of every request.
+#[derive(Clone, Copy)]
+struct Needs {
+    tls: bool,
+    peer_certificate: bool,
+    remote_address: bool,
 }
 
 /// One rule.
@@ -170,10 +179,19 @@ impl Policy {
             add_new(&mut credential_locations, &[proof]);
         }
         let guarded_headers = GuardedHeaders::new(owned, &credential_locations);
+        let transport = Transport::compile(&document.transport);
+        let certificates = document.client_certificates.as_ref();
+        let needs = Needs {
+            // The URL of a DPoP proof has a scheme.
+            tls: transport.needs_connection()
+                || providers.iter().any(|provider| provider.spec().dpop.is_some()),
+            peer_certificate: certificates.is_some_and(ClientCertificatesSpec::of_connection),
+            remote_address: limiter.needs_remote_address(),
+        };
         Ok(Self {
             rules: rules?,
             realm: document.realm,
-            transport: Transport::compile(&document.transport),
+            transport,
             router,
             providers,
             api_keys,
@@ -185,6 +203,7 @@ impl Policy {
             guarded_headers,
             credential_locations,
             resource_metadata: metadata,
+            needs,
             interlock: document.interlock,
             log_allowed: document.log_allowed,
             rate_limit_headers_always: document.rate_limit_headers_always,
@@ -203,14 +222,12 @@ impl Policy {
 
     /// Whether deciding needs to know if the connection carried TLS.
     pub fn needs_connection(&self) -> bool {
-        // The URL of a DPoP proof has a scheme.
-        self.transport.needs_connection()
-            || self.providers.iter().any(|provider| provider.spec().dpop.is_some())
+        self.needs.tls
     }
 
     /// Whether deciding needs the certificate that the client showed on Envoy's own connection.
     pub fn needs_peer_certificate(&self) -> bool {
-        self.client_certificates.as_ref().is_some_and(ClientCertificatesSpec::of_connection)
+        self.needs.peer_certificate
     }
 
     /// Whether allowed requests are to be marked, so that another filter can refuse what lacks the mark.
@@ -220,7 +237,7 @@ impl Policy {
 
     /// Whether deciding needs the client's address.
     pub fn needs_remote_address(&self) -> bool {
-        self.limiter.needs_remote_address()
+        self.needs.remote_address
     }
 }
 
