@@ -103,6 +103,11 @@ unsafe extern "C" {
     fn proxy_continue_stream(stream: u32) -> u32;
 }
 
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn clock_time_get(clock: u32, precision: u64, nanos: *mut u64) -> u32;
+}
+
 /// Runs a call that returns bytes. `Ok(None)`: the host has none.
 fn returning_bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Option<Vec<u8>>, Failed> {
     let (mut data, mut size): (*mut u8, usize) = (null_mut(), 0);
@@ -127,6 +132,15 @@ pub(super) fn plugin_configuration() -> Result<Vec<u8>, Failed> {
         proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, usize::MAX, data, size)
     });
     bytes.map(Option::unwrap_or_default)
+}
+
+/// The host's wall clock, in nanoseconds since the epoch.
+pub(super) fn wall_clock() -> Result<u64, Failed> {
+    const REALTIME: u32 = 0;
+    let mut nanos = 0;
+    // SAFETY: the pointer is valid for the call.
+    done(unsafe { clock_time_get(REALTIME, 1, &mut nanos) })?;
+    Ok(nanos)
 }
 
 /// All request headers, serialized; see `wire::parse_pairs`.
