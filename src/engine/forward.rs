@@ -40,7 +40,9 @@ fn cleaned<'a>(
     path: &CanonicalPath<'a>,
     caller: Option<&Caller>,
 ) -> Changes<'a> {
-    let mut changes = Changes::default();
+    // Who has a caller has a credential, most often in one header.
+    let remove = Vec::with_capacity(usize::from(caller.is_some()));
+    let mut changes = Changes { remove, ..Changes::default() };
     let provider = caller.and_then(|caller| policy.providers.get(caller.provider?));
     let forwarded = provider.filter(|provider| provider.spec().forward);
     let is_kept =
@@ -115,6 +117,8 @@ fn may_hold(value: &[u8], prefix: &str) -> bool {
 /// INVARIANT: these names are guarded as the filter's own, so nothing that the client sent under them is left.
 fn identify<'a>(policy: &'a Policy, rule: &'a Rule, caller: Option<&Caller>, changes: &mut Changes<'a>) {
     let names = &policy.identity_headers;
+    let claims = caller.map_or(0, |caller| caller.headers.claims.len());
+    changes.add = Vec::with_capacity(names.send.len().saturating_add(claims));
     if names.sends(IdentityField::Rule) {
         changes.add.push((&names.rule, Text::Policy(&rule.header)));
     }

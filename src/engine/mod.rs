@@ -78,6 +78,8 @@ impl<T: Into<Refusal>> From<T> for Stop {
 }
 
 impl From<Reason> for Refusal {
+    #[cold]
+    #[inline(never)]
     fn from(reason: Reason) -> Self {
         Self { reason, reply: Rc::new(Reply::refusal(reason, Challenges::default())) }
     }
@@ -274,6 +276,18 @@ impl Exchange {
         if limits.is_empty() {
             return Ok(());
         }
+        self.charge(gate, limits, subject, around, trace)
+    }
+
+    #[inline(never)]
+    fn charge(
+        &mut self,
+        gate: &Gate,
+        limits: &[LimitId],
+        subject: &Subject<'_>,
+        around: &Around<'_>,
+        trace: &mut Trace,
+    ) -> Result<(), Refusal> {
         let unavailable = |_| Refusal::from(Reason::StateUnavailable);
         let secret = gate.slot_secret(around).map_err(unavailable)?;
         let policy = gate.policy();
