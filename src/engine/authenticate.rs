@@ -57,20 +57,20 @@ pub(super) fn authenticate(
     let token = credential::find(&access.token_locations, head, query);
     let keys = policy.api_keys.as_ref().filter(|_| access.offer.api_key);
     let key = keys.map_or(Lookup::Absent, |keys| credential::find(keys.locations(), head, query));
-    match (token, key) {
+    match (&token, &key) {
         (Lookup::Absent, Lookup::Absent) if access.client_certificate => {
             verify_certificate(policy, head, trace).map_err(Unverified::Refused)
         }
         (Lookup::Absent, Lookup::Absent) => Err(Reason::CredentialsMissing.into()),
         (Lookup::One(token), Lookup::Absent) => {
-            let caller = bearer::verify(gate, exchange, access, &token, around, trace)?;
+            let caller = bearer::verify(gate, exchange, access, token, around, trace)?;
             // Not part of what a token is worth: it may be good, and sent by somebody else.
-            binding::check(gate, &caller, &token, head, line, around, trace)?;
+            binding::check(gate, &caller, token, head, line, around, trace)?;
             Ok(caller)
         }
         (Lookup::Malformed, Lookup::Absent) => Err(Reason::TokenMalformed.into()),
         (Lookup::Absent, Lookup::One(key)) => {
-            verify_key(gate, &key, around, trace).map_err(Unverified::Refused)
+            verify_key(gate, key, around, trace).map_err(Unverified::Refused)
         }
         (Lookup::Absent, Lookup::Malformed) => Err(Reason::ApiKeyUnknown.into()),
         _ => Err(Reason::CredentialsAmbiguous.into()),

@@ -53,25 +53,17 @@ impl Leases {
     /// What is left for the client at `place` after one more request at `now`; `None` when nothing that could pay
     /// for it is held. Nothing is spent until [`Leases::keep`] is given the result.
     pub(super) fn after_one(&self, place: Place, quotas: &[Quota], now: Timestamp) -> Option<Lease> {
-        let mut lease =
-            self.places.get(index(place)).copied().flatten().filter(|held| held.place == place)?;
-        for ((next, end), quota) in lease.next.iter_mut().zip(lease.end).zip(quotas) {
-            *next = (*next).max(now.as_nanos()).checked_add(quota.interval())?;
-            // Further ahead than a full debt means that the clock stepped back.
-            if *next > end || end > now.as_nanos().checked_add(quota.full_debt())? {
-                return None;
-            }
-        }
-        Some(lease)
+        let held = self.places.get(index(place))?.as_ref().filter(|held| held.place == place)?;
+        Some(Lease { next: held.next_after_one(quotas, now)?, ..*held })
     }
 
     /// Spends what one request at `now` costs, where the client at `place` holds it; whether it does.
     pub(super) fn spend(&mut self, place: Place, quotas: &[Quota], now: Timestamp) -> bool {
-        let left = self.after_one(place, quotas, now);
-        if let Some(left) = left {
-            self.keep(left);
-        }
-        left.is_some()
+        let held = self.places.get_mut(index(place)).and_then(Option::as_mut);
+        let Some(held) = held.filter(|held| held.place == place) else { return false };
+        let Some(next) = held.next_after_one(quotas, now) else { return false };
+        held.next = next;
+        true
     }
 
     /// Whether the client at `place` could be given a lease: its place is free, its own, or holds what time has
@@ -92,6 +84,21 @@ impl Leases {
         if let Some(place) = self.places.get_mut(index(lease.place)) {
             *place = Some(lease);
         }
+    }
+}
+
+impl Lease {
+    /// Where the next interval begins after one more request at `now`; `None` when no interval is left for it.
+    fn next_after_one(&self, quotas: &[Quota], now: Timestamp) -> Option<Tats> {
+        let mut nexts = self.next;
+        for ((next, end), quota) in nexts.iter_mut().zip(self.end).zip(quotas) {
+            *next = (*next).max(now.as_nanos()).checked_add(quota.interval())?;
+            // Further ahead than a full debt means that the clock stepped back.
+            if *next > end || end > now.as_nanos().checked_add(quota.full_debt())? {
+                return None;
+            }
+        }
+        Some(nexts)
     }
 }
 

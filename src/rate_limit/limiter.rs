@@ -204,10 +204,7 @@ impl Limiter {
         now: Timestamp,
         ledger: &mut Ledger<'_>,
     ) -> Result<Outcome, StoreError> {
-        let [id] = limits else {
-            let counted = limits.iter().filter_map(|id| self.count(*id, subject, ledger).transpose());
-            return settle(&counted.collect::<Result<Vec<_>, _>>()?, now, ledger);
-        };
+        let [id] = limits else { return self.check_several(limits, subject, now, ledger) };
         match self.count(*id, subject, ledger)? {
             Some(one) if ledger.tells || !ledger.leases.spend(one.place, &one.plan.quotas, now) => {
                 settle(&[one], now, ledger)
@@ -215,6 +212,18 @@ impl Limiter {
             // Nearly always: the worker holds what the request costs. Kept short, see `settle` for everything else.
             _ => Ok(Outcome::default()),
         }
+    }
+
+    #[inline(never)]
+    fn check_several(
+        &self,
+        limits: &[LimitId],
+        subject: &Subject<'_>,
+        now: Timestamp,
+        ledger: &mut Ledger<'_>,
+    ) -> Result<Outcome, StoreError> {
+        let counted = limits.iter().filter_map(|id| self.count(*id, subject, ledger).transpose());
+        settle(&counted.collect::<Result<Vec<_>, _>>()?, now, ledger)
     }
 
     /// Where a limit counts the request; `None`: it does not apply.

@@ -271,18 +271,17 @@ impl Router {
     /// Visits every trie that takes all of `host`, until `visit` returns false.
     fn visit_hosts(&self, host: Host<'_>, mut visit: impl FnMut(Root) -> bool) {
         let mut go_on = true;
-        let mut name = None;
-        match host {
-            Host::Exact(exact) => {
-                if let Some(root) = self.exact_hosts.get(exact) {
-                    go_on = visit(*root);
-                }
-                name = parent(exact);
-            }
-            Host::Wildcard(suffix) => name = Some(suffix),
-            Host::Any => {}
+        if let Host::Exact(exact) = host
+            && let Some(root) = self.exact_hosts.get(exact)
+        {
+            go_on = visit(*root);
         }
         if !self.wildcard_hosts.is_empty() {
+            let mut name = match host {
+                Host::Exact(exact) => parent(exact),
+                Host::Wildcard(suffix) => Some(suffix),
+                Host::Any => None,
+            };
             while go_on && let Some(suffix) = name {
                 if let Some(root) = self.wildcard_hosts.get(suffix) {
                     go_on = visit(*root);
