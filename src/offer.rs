@@ -1,15 +1,27 @@
-//! What a rule offers to callers without good credentials, with the answers that say so.
+//! Which credentials a rule takes, with the answers that say so to whoever brings none that is good.
+//!
+//! Most rules of a policy take the same, so they share one [`Offer`]: of many rules in use it is then read from a
+//! cache.
 //!
 //! Whoever tries what passes gets the same few answers again and again: each is put together once and kept. It holds
 //! nothing of a request, and there are no more of them than there are offers in a policy and reasons to refuse.
 
 use std::{cell::RefCell, rc::Rc};
 
-use crate::problem::{Reason, Reply};
+use crate::{
+    problem::{Reason, Reply},
+    request::Location,
+};
 
-/// The ways of authenticating that challenges name.
+/// The ways of authenticating that a rule takes.
 #[derive(Debug, Default)]
 pub(crate) struct Offer {
+    /// Indexes of the providers whose tokens it takes; may be empty if it takes API keys.
+    pub(crate) providers: Vec<usize>,
+    /// Where those tokens may stand, each once.
+    pub(crate) token_locations: Vec<Location>,
+    /// Client certificates.
+    pub(crate) client_certificate: bool,
     /// Access tokens as they are.
     pub(crate) bearer: bool,
     /// The algorithms of DPoP proofs that go with tokens, each once; empty: no tokens with proofs.
@@ -33,11 +45,20 @@ impl Offer {
 
     /// The one of `others` that offers the same; `self`, which joins them, where none does.
     pub(crate) fn shared(self, others: &mut Vec<Rc<Self>>) -> Rc<Self> {
-        let same = |other: &&Rc<Self>| {
-            (other.bearer, &other.dpop_algorithms, other.api_key)
-                == (self.bearer, &self.dpop_algorithms, self.api_key)
-        };
-        if let Some(other) = others.iter().find(same) {
+        fn taken(
+            Offer {
+                providers,
+                token_locations,
+                client_certificate,
+                bearer,
+                dpop_algorithms,
+                api_key,
+                ready: _,
+            }: &Offer,
+        ) -> impl PartialEq + use<'_> {
+            (providers, token_locations, client_certificate, bearer, dpop_algorithms, api_key)
+        }
+        if let Some(other) = others.iter().find(|other| taken(other) == taken(&self)) {
             return Rc::clone(other);
         }
         let new = Rc::new(self);
@@ -67,22 +88,24 @@ mod tests {
 
     #[test]
     fn equal_offers_are_one() {
-        let offer = |bearer, dpop: &[&'static str], api_key| Offer {
-            bearer,
-            dpop_algorithms: dpop.to_vec(),
-            api_key,
-            ..Offer::default()
-        };
+        let changes: &[fn(&mut Offer)] = &[
+            |offer| offer.providers = vec![1],
+            |offer| offer.token_locations = vec![Location::Cookie("t".into())],
+            |offer| offer.client_certificate = true,
+            |offer| offer.bearer = false,
+            |offer| offer.dpop_algorithms = vec![],
+            |offer| offer.api_key = true,
+        ];
+        let offer =
+            || Offer { providers: vec![0], bearer: true, dpop_algorithms: vec!["ES256"], ..Offer::default() };
         let mut others = Vec::new();
-        let first = offer(true, &["ES256"], false).shared(&mut others);
-        for (other, same) in [
-            (offer(true, &["ES256"], false), true),
-            (offer(false, &["ES256"], false), false),
-            (offer(true, &[], false), false),
-            (offer(true, &["ES256"], true), false),
-        ] {
-            assert_eq!(Rc::ptr_eq(&other.shared(&mut others), &first), same);
+        let first = offer().shared(&mut others);
+        assert!(Rc::ptr_eq(&offer().shared(&mut others), &first));
+        for change in changes {
+            let mut other = offer();
+            change(&mut other);
+            assert!(!Rc::ptr_eq(&other.shared(&mut others), &first));
         }
-        assert_eq!(others.len(), 4);
+        assert_eq!(others.len(), 1 + changes.len());
     }
 }

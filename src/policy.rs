@@ -78,14 +78,8 @@ pub(crate) enum Action {
 
 /// Whom a rule lets pass.
 pub(crate) struct Access {
-    /// Indexes of the providers whose tokens it takes; may be empty if it takes API keys.
-    pub(crate) providers: Vec<usize>,
-    /// Where those tokens may stand, each once.
-    pub(crate) token_locations: Vec<Location>,
-    /// What else it takes, and what it tells whoever brings none of it. One for all rules that offer the same.
+    /// One for all rules that take the same.
     pub(crate) offer: Rc<Offer>,
-    /// It takes client certificates.
-    pub(crate) client_certificate: bool,
     /// `None`: every authenticated principal may.
     pub(crate) requirement: Option<Requirement>,
 }
@@ -261,17 +255,16 @@ impl RuleSpec {
             ActionSpec::Deny => Action::Deny,
             ActionSpec::AllowAnyone => Action::AllowAnyone,
             ActionSpec::Allow { authenticate, authorize } => {
-                let (mut providers, mut token_locations) = (Vec::new(), Vec::new());
-                let (mut offer, mut client_certificate) = (Offer::default(), false);
+                let mut offer = Offer::default();
                 for method in authenticate {
                     match method {
                         MethodSpec::ApiKey => offer.api_key = true,
-                        MethodSpec::ClientCertificate => client_certificate = true,
+                        MethodSpec::ClientCertificate => offer.client_certificate = true,
                         MethodSpec::Jwt(name) => {
                             let index = document.providers.iter().position(|spec| spec.name == *name)?;
                             let provider = document.providers.get(index)?;
-                            providers.push(index);
-                            add_new(&mut token_locations, &provider.locations);
+                            offer.providers.push(index);
+                            add_new(&mut offer.token_locations, &provider.locations);
                             let dpop = provider.dpop.as_ref();
                             offer.bearer |= dpop.is_none_or(|dpop| dpop.mode == BindingMode::Accepted);
                             add_new(
@@ -282,10 +275,7 @@ impl RuleSpec {
                     }
                 }
                 Action::Allow(Access {
-                    providers,
-                    token_locations,
                     offer: offer.shared(offers),
-                    client_certificate,
                     requirement: authorize.as_ref().map(|spec| Requirement::compile(spec, vocabulary)),
                 })
             }

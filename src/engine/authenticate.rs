@@ -54,11 +54,11 @@ pub(super) fn authenticate(
 ) -> Result<Rc<Caller>, Unverified> {
     let policy = gate.policy();
     let query = line.path.query();
-    let token = credential::find(&access.token_locations, head, query);
+    let token = credential::find(&access.offer.token_locations, head, query);
     let keys = policy.api_keys.as_ref().filter(|_| access.offer.api_key);
     let key = keys.map_or(Lookup::Absent, |keys| credential::find(keys.locations(), head, query));
     match (&token, &key) {
-        (Lookup::Absent, Lookup::Absent) if access.client_certificate => {
+        (Lookup::Absent, Lookup::Absent) if access.offer.client_certificate => {
             verify_certificate(policy, head, trace).map_err(Unverified::Refused)
         }
         (Lookup::Absent, Lookup::Absent) => Err(Reason::CredentialsMissing.into()),

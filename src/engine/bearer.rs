@@ -127,7 +127,8 @@ fn accepting<'a>(
     access: &'a Access,
     location: &'a Location,
 ) -> impl Iterator<Item = (usize, &'a Provider)> {
-    let providers = access.providers.iter().filter_map(|i| Some((*i, gate.policy().providers.get(*i)?)));
+    let providers =
+        access.offer.providers.iter().filter_map(|i| Some((*i, gate.policy().providers.get(*i)?)));
     providers.filter(|(_, provider)| provider.spec().locations.contains(location))
 }
 

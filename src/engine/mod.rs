@@ -108,7 +108,7 @@ impl Exchange {
         head: &'a RequestHead<'a>,
         around: &Around<'_>,
     ) -> Verdict<'a> {
-        let mut trace = Trace::default();
+        let mut trace = Trace { of_refused: around.readers.of_refused, ..Trace::default() };
         let (step, reason, is_read) = match self.decide(gate, head, around, &mut trace) {
             Ok(step) => (step, None, gate.policy().log_allowed && around.readers.of_allowed),
             Err(Stop::Wait) => (Step::Wait, None, false),
@@ -406,7 +406,7 @@ fn not_revoked(
 /// How long until the keys that a refused token needs are fetched next; `None`: that is not why it was refused.
 fn keys_wait(gate: &Gate, rule: &Rule, reason: Reason, now: Timestamp) -> Option<Duration> {
     let (Reason::KeysUnavailable, Action::Allow(access)) = (reason, &rule.action) else { return None };
-    access.providers.iter().filter_map(|provider| gate.keys_retry_after(*provider, now)).min()
+    access.offer.providers.iter().filter_map(|provider| gate.keys_retry_after(*provider, now)).min()
 }
 
 /// A refusal that tells the client which credentials `rule` takes.

@@ -13,6 +13,8 @@ use crate::{policy::Policy, problem::Reason, request::RequestHead};
 /// What became known while deciding.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
+    /// Whether a refusal is going to be recorded: else what is for operators alone is not even put together.
+    pub(super) of_refused: bool,
     /// The place of the matched rule.
     pub(super) rule: Option<usize>,
     /// Who it was, or whose credential it would have been.
@@ -33,7 +35,9 @@ const LONGEST_TEXT: usize = 256;
 impl Trace {
     /// Notes what is wrong, for operators.
     pub(super) fn refused(&mut self, detail: &dyn fmt::Display, reason: Reason) -> Unverified {
-        self.detail = Some(detail.to_string());
+        if self.of_refused {
+            self.detail = Some(detail.to_string());
+        }
         Unverified::Refused(reason)
     }
 
