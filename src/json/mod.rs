@@ -279,6 +279,7 @@ pub(crate) fn members(object: &Value) -> Members {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -304,6 +305,42 @@ mod tests {
         );
         assert_eq!((list.len(), list.is_empty()), (3, false));
         assert!(Members::default().object().is_empty());
+    }
+
+    fn trees() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 64, 20, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map("[a-c\"\\\\é]{0,3}", inner, 0..20)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_as_a_tree(tree in trees(), member in "[a-c]{0,2}") {
+            let document = parse(tree.to_string().as_bytes()).unwrap();
+            prop_assert_eq!(document.root().to_value(), tree.clone());
+            if let (Some(object), Some(expected)) = (document.root().as_object(), tree.as_object()) {
+                prop_assert!(object.names().eq(expected.keys()));
+                prop_assert_eq!(object.get(&member).map(Json::to_value), expected.get(&member).cloned());
+                for (name, value) in expected {
+                    prop_assert_eq!(&object.get(name).unwrap().to_value(), value);
+                }
+                let kept = parse_object(tree.to_string().as_bytes()).unwrap().without_nulls();
+                let not_null = expected.iter().filter(|(_, value)| !value.is_null());
+                prop_assert!(kept.object().names().eq(not_null.clone().map(|(name, _)| name)));
+                prop_assert!(kept.object().iter().map(|(_, value)| value.to_value()).eq(not_null.map(|(_, value)| value.clone())));
+            }
+        }
     }
 
     #[test]
