@@ -11,6 +11,7 @@ mod opaque;
 #[cfg(test)]
 mod open_tests;
 mod record;
+mod refusal;
 mod step;
 mod token_cache;
 
@@ -18,20 +19,19 @@ pub use caller::Caller;
 pub use gate::{Around, Gate, Purpose, Readers};
 pub use step::{Changes, Step, Text, Verdict};
 
-use std::{borrow::Cow, rc::Rc, time::Duration};
+use std::{borrow::Cow, rc::Rc};
 
 use authenticate::{Unverified, authenticate};
 use record::Trace;
+use refusal::{Refusal, Stop, keys_wait, redirect, refuse};
 
 use crate::{
     dpop,
     introspection::Ticket,
     policy::{Action, Policy, Rule},
-    problem::{Challenges, Reason, Reply},
+    problem::{Reason, Reply},
     rate_limit::{self, Ledger, LimitId, Outcome, Status, Subject},
-    rbac::Denial,
     request::{RequestHead, authority, path::CanonicalPath, preflight},
-    resource_metadata::ResourceMetadata,
     route::{RouteMatch, RouteRequest},
     time::Timestamp,
     transport::TransportDecision,
@@ -54,35 +54,6 @@ pub struct Exchange {
     rate_limits: Vec<Status>,
     /// The nonce for the client's next DPoP proof; `None`: it has a good one, or needs none.
     dpop_nonce: Option<String>,
-}
-
-/// Why a request goes no further.
-#[derive(Debug)]
-struct Refusal {
-    reason: Reason,
-    reply: Rc<Reply>,
-}
-
-/// Why deciding stopped.
-#[derive(Debug)]
-enum Stop {
-    Refuse(Refusal),
-    /// Something that was called for may still arrive.
-    Wait,
-}
-
-impl<T: Into<Refusal>> From<T> for Stop {
-    fn from(refusal: T) -> Self {
-        Self::Refuse(refusal.into())
-    }
-}
-
-impl From<Reason> for Refusal {
-    #[cold]
-    #[inline(never)]
-    fn from(reason: Reason) -> Self {
-        Self { reason, reply: Rc::new(Reply::refusal(reason, Challenges::default())) }
-    }
 }
 
 /// The parts of the request line, each present exactly once.
@@ -329,14 +300,6 @@ impl Exchange {
     }
 }
 
-/// The same target over TLS.
-#[inline(never)]
-fn redirect(authority: &str, path: &CanonicalPath<'_>) -> Refusal {
-    let query = path.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let location = format!("https://{authority}{}{query}", path.path());
-    Refusal { reason: Reason::TlsRequired, reply: Rc::new(Reply::redirect(location)) }
-}
-
 /// The API's metadata, where the request asks for it: whoever has no credentials yet looks there for where to get
 /// them.
 fn metadata(policy: &Policy, line: &RequestLine<'_>) -> Option<Reply> {
@@ -345,8 +308,8 @@ fn metadata(policy: &Policy, line: &RequestLine<'_>) -> Option<Reply> {
     asked.then(|| Reply::document(metadata.body()))
 }
 
-/// The place of the rule that lets a CORS preflight pass: the one that would decide the request which the browser asks about.
-/// What that rule asks of callers does not count, for browsers send preflights without credentials.
+/// The place of the rule that lets a CORS preflight pass: the one that would decide the request which the browser asks
+/// about. What that rule asks of callers does not count, for browsers send preflights without credentials.
 fn preflighted(policy: &Policy, request: &RouteRequest<'_>) -> Option<usize> {
     if request.method == preflight::METHOD { preflight_rule(policy, request) } else { None }
 }
@@ -401,36 +364,6 @@ fn not_revoked(
             Err(trace.refused(&revoked, revoked.reason()))
         }
     }
-}
-
-/// How long until the keys that a refused token needs are fetched next; `None`: that is not why it was refused.
-fn keys_wait(gate: &Gate, rule: &Rule, reason: Reason, now: Timestamp) -> Option<Duration> {
-    let (Reason::KeysUnavailable, Action::Allow(access)) = (reason, &rule.action) else { return None };
-    access.offer.providers.iter().filter_map(|provider| gate.keys_retry_after(*provider, now)).min()
-}
-
-/// A refusal that tells the client which credentials `rule` takes.
-#[cold]
-fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
-    let reason = denial.reason;
-    let Action::Allow(access) = &rule.action else { return reason.into() };
-    let offer = &*access.offer;
-    let make = || {
-        let challenges = Challenges {
-            realm: &policy.realm,
-            bearer: offer.bearer,
-            dpop: &offer.dpop_algorithms,
-            api_key: offer.api_key,
-            scopes: &denial.scopes,
-            step_up: denial.step_up.as_ref(),
-            metadata: policy.resource_metadata.as_ref().map(ResourceMetadata::url),
-        };
-        Reply::refusal(reason, challenges)
-    };
-    // What the rule itself asks for is said to those alone who have good credentials.
-    let is_own = !denial.scopes.is_empty() || denial.step_up.is_some();
-    let reply = if is_own { Rc::new(make()) } else { offer.reply(reason, make) };
-    Refusal { reason, reply }
 }
 
 /// `RateLimit-Policy` and `RateLimit`; nothing where no limit applied.

@@ -338,7 +338,8 @@ mod tests {
                 let kept = parse_object(tree.to_string().as_bytes()).unwrap().without_nulls();
                 let not_null = expected.iter().filter(|(_, value)| !value.is_null());
                 prop_assert!(kept.object().names().eq(not_null.clone().map(|(name, _)| name)));
-                prop_assert!(kept.object().iter().map(|(_, value)| value.to_value()).eq(not_null.map(|(_, value)| value.clone())));
+                let values = kept.object().iter().map(|(_, value)| value.to_value());
+                prop_assert!(values.eq(not_null.map(|(_, value)| value.clone())));
             }
         }
     }

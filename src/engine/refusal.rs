@@ -1,0 +1,80 @@
+//! Why a request goes no further, and the answer that says so.
+
+use std::{rc::Rc, time::Duration};
+
+use super::Gate;
+use crate::{
+    policy::{Action, Policy, Rule},
+    problem::{Challenges, Reason, Reply},
+    rbac::Denial,
+    request::path::CanonicalPath,
+    resource_metadata::ResourceMetadata,
+    time::Timestamp,
+};
+
+/// Why a request goes no further.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    pub(super) reply: Rc<Reply>,
+}
+
+/// Why deciding stopped.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Refuse(Refusal),
+    /// Something that was called for may still arrive.
+    Wait,
+}
+
+impl<T: Into<Refusal>> From<T> for Stop {
+    fn from(refusal: T) -> Self {
+        Self::Refuse(refusal.into())
+    }
+}
+
+impl From<Reason> for Refusal {
+    #[cold]
+    #[inline(never)]
+    fn from(reason: Reason) -> Self {
+        Self { reason, reply: Rc::new(Reply::refusal(reason, Challenges::default())) }
+    }
+}
+
+/// The same target over TLS.
+#[inline(never)]
+pub(super) fn redirect(authority: &str, path: &CanonicalPath<'_>) -> Refusal {
+    let query = path.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let location = format!("https://{authority}{}{query}", path.path());
+    Refusal { reason: Reason::TlsRequired, reply: Rc::new(Reply::redirect(location)) }
+}
+
+/// How long until the keys that a refused token needs are fetched next; `None`: that is not why it was refused.
+pub(super) fn keys_wait(gate: &Gate, rule: &Rule, reason: Reason, now: Timestamp) -> Option<Duration> {
+    let (Reason::KeysUnavailable, Action::Allow(access)) = (reason, &rule.action) else { return None };
+    access.offer.providers.iter().filter_map(|provider| gate.keys_retry_after(*provider, now)).min()
+}
+
+/// A refusal that tells the client which credentials `rule` takes.
+#[cold]
+pub(super) fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
+    let reason = denial.reason;
+    let Action::Allow(access) = &rule.action else { return reason.into() };
+    let offer = &*access.offer;
+    let make = || {
+        let challenges = Challenges {
+            realm: &policy.realm,
+            bearer: offer.bearer,
+            dpop: &offer.dpop_algorithms,
+            api_key: offer.api_key,
+            scopes: &denial.scopes,
+            step_up: denial.step_up.as_ref(),
+            metadata: policy.resource_metadata.as_ref().map(ResourceMetadata::url),
+        };
+        Reply::refusal(reason, challenges)
+    };
+    // What the rule itself asks for is said to those alone who have good credentials.
+    let is_own = !denial.scopes.is_empty() || denial.step_up.is_some();
+    let reply = if is_own { Rc::new(make()) } else { offer.reply(reason, make) };
+    Refusal { reason, reply }
+}
