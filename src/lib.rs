@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Imports point one way: `host` -> `engine` -> `policy` -> `config` -> features -> leaves.
-//! Only `host` names `proxy_wasm`; everything else takes bytes, time and stored state as arguments, so
+//! Only `host` knows the proxy-wasm ABI; everything else takes bytes, time and stored state as arguments, so
 //! the same code runs in the module, in the native command and in tests.
 
 pub mod api_key;

@@ -7,7 +7,7 @@ use std::hash::Hasher as _;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
-/// The most places, 6 MiB of them.
+/// The most places, 8 MiB of them.
 const MOST_PLACES: usize = 1 << 18;
 
 /// Keys that were found, each with its place in the list of keys.
@@ -96,6 +96,7 @@ mod tests {
 
     #[test]
     fn places_for_the_keys_that_there_are() {
+        assert_eq!(size_of::<Option<Seen>>() * MOST_PLACES, 8 << 20);
         for (keys, places) in [(0, 1), (1, 2), (10, 32), (100_000, 1 << 18), (usize::MAX, MOST_PLACES)] {
             let mut seen = SeenKeys::new(keys);
             let tag = seen.tag(b"one", &|| Some([7; 16])).unwrap();

@@ -235,7 +235,8 @@ impl Exchange {
         Ok(RequestLine { method, authority, host, path, secure: self.secure })
     }
 
-    /// Checks `limits`, all or none of which are charged.
+    /// Checks `limits`, all or none of which are charged. Apart, since it is called twice and does much.
+    #[inline(never)]
     fn limit(
         &mut self,
         gate: &Gate,
@@ -247,18 +248,6 @@ impl Exchange {
         if limits.is_empty() {
             return Ok(());
         }
-        self.charge(gate, limits, subject, around, trace)
-    }
-
-    #[inline(never)]
-    fn charge(
-        &mut self,
-        gate: &Gate,
-        limits: &[LimitId],
-        subject: &Subject<'_>,
-        around: &Around<'_>,
-        trace: &mut Trace,
-    ) -> Result<(), Refusal> {
         let unavailable = |_| Refusal::from(Reason::StateUnavailable);
         let secret = gate.slot_secret(around).map_err(unavailable)?;
         let policy = gate.policy();
