@@ -18,7 +18,7 @@ use super::{
 use crate::time::Timestamp;
 
 /// How many clients one worker holds leases for. A power of two.
-const PLACES: usize = 4096;
+const PLACES: u16 = 4096;
 
 /// The leases of one worker: at most one for each client and limit, of whom some find no place and have none.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(super) struct Lease {
 
 impl Default for Leases {
     fn default() -> Self {
-        Self { places: Vec::new(), most: PLACES }
+        Self { places: Vec::new(), most: usize::from(PLACES) }
     }
 }
 
@@ -104,7 +104,9 @@ impl Lease {
 
 /// The fingerprint is the end of a keyed hash: clients spread evenly, and nobody can aim at a place.
 fn index(place: Place) -> usize {
-    usize::try_from(place.fingerprint).unwrap_or_default() & (PLACES - 1)
+    // Cut first: the whole of it fits no `usize` of the module's, where it would be one place for all.
+    let [low, high, ..] = place.fingerprint.to_le_bytes();
+    usize::from(u16::from_le_bytes([low, high]) & (PLACES - 1))
 }
 
 /// Charges as many requests at `now` as a lease of these windows holds; `None` where they grant none, or too little
