@@ -22,7 +22,7 @@ use portcullis::{
     policy::Policy,
     request::RequestHead,
     store::MemoryStore,
-    time::Timestamp,
+    time::{Clock, Timestamp},
 };
 use serde_json::{Value, json};
 
@@ -133,7 +133,7 @@ fn round(gate: &Gate, sent: &[Sent]) -> f64 {
     let around = Around {
         may_wait: true,
         readers: Readers::OF_ALL,
-        now: Timestamp::from_secs(1_800_000_000),
+        clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
         store: &store,
         crypto: &NoHostCrypto,
         random: &|| Some([7; 16]),

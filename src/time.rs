@@ -1,6 +1,6 @@
-//! Wall-clock time as a value. Nothing in the core reads a clock: time is an argument.
+//! Wall-clock time as a value. Nothing in the core reads the machine's clock: time is an argument.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use ::time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -48,6 +48,35 @@ impl Timestamp {
     /// How long ago `earlier` was; zero when it lies in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// The time of one decision: read when somebody first asks for it, and the same from then on. Many a refusal, and a rule
+/// that lets anyone pass, is decided without.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    source: fn() -> Timestamp,
+    read: Cell<Option<Timestamp>>,
+}
+
+impl Clock {
+    /// Not read yet; `source` tells the time.
+    pub const fn new(source: fn() -> Timestamp) -> Self {
+        Self { source, read: Cell::new(None) }
+    }
+
+    /// It is `now`.
+    pub const fn at(now: Timestamp) -> Self {
+        Self { source: Timestamp::default, read: Cell::new(Some(now)) }
+    }
+
+    /// The time of the decision.
+    pub fn now(&self) -> Timestamp {
+        self.read.get().unwrap_or_else(|| {
+            let now = (self.source)();
+            self.read.set(Some(now));
+            now
+        })
     }
 }
 

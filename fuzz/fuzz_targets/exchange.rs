@@ -10,7 +10,7 @@ use portcullis::{
     policy::Policy,
     request::RequestHead,
     store::MemoryStore,
-    time::Timestamp,
+    time::{Clock, Timestamp},
 };
 
 const POLICY: &str = r#"{
@@ -45,7 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
     GATE.with(|gate| {
         STORE.with(|store| {
             let around = Around {
-                now: Timestamp::from_secs(1_800_000_000),
+                clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
                 store,
                 crypto: &NoHostCrypto,
                 may_wait: true,

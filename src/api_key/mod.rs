@@ -13,7 +13,7 @@ use crate::{
     json::Members,
     problem::Reason,
     request::Location,
-    time::Timestamp,
+    time::{Clock, Timestamp},
 };
 
 /// How API keys are found and which there are, as configured.
@@ -107,7 +107,7 @@ impl<C> ApiKeys<C> {
         &self.locations
     }
 
-    /// The caller that presents `key`, if it is valid at `now`.
+    /// The caller that presents `key`, if it is valid now.
     ///
     /// The digest decides where to look, so the look-up tells an attacker nothing about stored keys; the
     /// digests themselves are compared in constant time. `random` makes the secret by which keys are known again that
@@ -115,7 +115,7 @@ impl<C> ApiKeys<C> {
     pub fn authenticate(
         &self,
         key: &[u8],
-        now: Timestamp,
+        clock: &Clock,
         random: &dyn Fn() -> Option<[u8; 16]>,
     ) -> Result<&Rc<C>, Refused<'_, C>> {
         let found = self.find(key, random);
@@ -123,10 +123,10 @@ impl<C> ApiKeys<C> {
         match found {
             None => refused(Reason::ApiKeyUnknown),
             Some(entry) if entry.disabled => refused(Reason::ApiKeyDisabled),
-            Some(entry) if entry.not_before.is_some_and(|from| now < from) => {
+            Some(entry) if entry.not_before.is_some_and(|from| clock.now() < from) => {
                 refused(Reason::ApiKeyNotYetValid)
             }
-            Some(entry) if entry.expires_at.is_some_and(|until| now >= until) => {
+            Some(entry) if entry.expires_at.is_some_and(|until| clock.now() >= until) => {
                 refused(Reason::ApiKeyExpired)
             }
             Some(entry) => Ok(&entry.caller),
@@ -239,12 +239,13 @@ mod tests {
         ] {
             let ways: [&dyn Fn() -> Option<[u8; 16]>; 3] = [&random, &|| None, &random];
             for random in ways {
-                let got = keys.authenticate(text.as_bytes(), at(now), random);
+                let got = keys.authenticate(text.as_bytes(), &Clock::at(at(now)), random);
                 let got = got.map(|caller| &*caller.credential_id).map_err(|refused| refused.reason);
                 assert_eq!(got, expected, "{text} at {now}");
             }
         }
-        let caller = keys.authenticate(b"one", at(0), &random).map_err(|refused| refused.reason).unwrap();
+        let caller =
+            keys.authenticate(b"one", &Clock::at(at(0)), &random).map_err(|refused| refused.reason).unwrap();
         assert_eq!(*caller.subject, *"acme");
         assert_eq!(caller.permissions, [Box::from("orders:read")]);
     }

@@ -85,7 +85,7 @@ fn verify_key(
 ) -> Result<Rc<Caller>, Reason> {
     let keys = gate.policy().api_keys.as_ref().ok_or(Reason::ApiKeyUnknown)?;
     let key = key.text().map_err(|unreadable| unreadable.reason(Reason::ApiKeyUnknown))?;
-    let verified = keys.authenticate(key.as_bytes(), around.now, around.random);
+    let verified = keys.authenticate(key.as_bytes(), &around.clock, around.random);
     verified.cloned().map_err(|refused| {
         trace.principal = refused.caller.cloned();
         refused.reason

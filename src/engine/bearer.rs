@@ -77,9 +77,9 @@ fn verify_now(
             let otherwise = error.reason();
             trace.detail = Some(error.to_string());
             // Keys that were fetched since the request came do not change by waiting on.
-            let fetched_at = gate.keys_fetched_at(provider, around.now);
+            let fetched_at = gate.keys_fetched_at(provider, around.now());
             let final_word = fetched_at.is_some_and(|fetched_at| fetched_at >= exchange.began(around));
-            let until = gate.keys_may_come(provider, around.now).filter(|_| !final_word);
+            let until = gate.keys_may_come(provider, around.now()).filter(|_| !final_word);
             Err(until.map_or(otherwise.into(), |until| Unverified::Wait { until, otherwise }))
         }
     }
@@ -117,7 +117,7 @@ fn still_good(
     accepting(gate, access, location)
         .find(|(index, _)| *index == verified.provider)
         .ok_or(JwtError::Issuer)?;
-    verified.validity.check(around.now)?;
+    verified.validity.check(around.now())?;
     Ok(verified)
 }
 
@@ -164,10 +164,10 @@ fn verify_anew(
     }
     // Cheap checks first: a token that would be refused anyway costs no signature check.
     provider.check_header(&token)?;
-    let validity = provider.check_claims(token.claims().object(), around.now)?;
+    let validity = provider.check_claims(token.claims().object(), around.now())?;
     let verify = || {
         let keys = |keys: &KeySet| provider.verify_signature(&token, keys, around.crypto);
-        gate.with_keys(index, around.now, keys).unwrap_or(Err(JwtError::KeysUnavailable))
+        gate.with_keys(index, around.now(), keys).unwrap_or(Err(JwtError::KeysUnavailable))
     };
     let signature = match verify() {
         Err(JwtError::UnknownKey { kid }) if gate.note_unknown_key(index, &kid, around) => verify(),

@@ -85,11 +85,11 @@ fn prove(
     around: &Around<'_>,
     trace: &mut Trace,
 ) -> Result<(), DpopError> {
-    let proof = Proof::verify(Proof::find(head)?, spec, presented, around.crypto, around.now)?;
+    let proof = Proof::verify(Proof::find(head)?, spec, presented, around.crypto, around.now())?;
     let unavailable = DpopError::State(replay::ReplayError::Unavailable);
     let secret = gate.dpop_secret(around).map_err(|_| unavailable.clone())?;
     if let Some(lifetime) = spec.nonce_lifetime {
-        let nonces = Nonces::at(secret, lifetime, around.now).ok_or(unavailable)?;
+        let nonces = Nonces::at(secret, lifetime, around.now()).ok_or(unavailable)?;
         let freshness = proof.nonce.as_deref().map_or(Freshness::Unknown, |nonce| nonces.judge(nonce));
         if freshness != Freshness::Current {
             trace.dpop_nonce = Some(nonces.current().to_owned());
@@ -99,7 +99,7 @@ fn prove(
         }
     }
     // Last: only what is good in every other way takes up room.
-    match replay::claim(&proof, secret, around.store, gate.namespace(), around.now) {
+    match replay::claim(&proof, secret, around.store, gate.namespace(), around.now()) {
         Ok(true) => Ok(()),
         Ok(false) => Err(DpopError::Replayed),
         Err(error) => Err(DpopError::State(error)),

@@ -13,7 +13,7 @@ use crate::{
     problem::Reason,
     request::RequestHead,
     store::MemoryStore,
-    time::Timestamp,
+    time::{Clock, Timestamp},
 };
 
 fn gate(provider: &Value, certificates: &Value) -> Gate {
@@ -93,7 +93,7 @@ fn ask(
         peer_certificate: certificate,
     };
     let around = Around {
-        now: Timestamp::from_secs(now),
+        clock: Clock::at(Timestamp::from_secs(now)),
         store,
         crypto: &NoHostCrypto,
         may_wait: true,

@@ -22,7 +22,7 @@ use crate::{
     rate_limit::{Leases, SlotSecret},
     revocation::{Revocations, Revoked},
     store::{SharedStore, StoreError},
-    time::Timestamp,
+    time::{Clock, Timestamp},
 };
 
 /// How much of verified tokens one thread remembers: 1,000 in steady use with some room for others.
@@ -31,7 +31,7 @@ const TOKENS: Limits = Limits { entries: 2048, bytes: 4 << 20 };
 /// What the engine asks of its host, for the length of one call.
 pub struct Around<'a> {
     /// The time of the call.
-    pub now: Timestamp,
+    pub clock: Clock,
     /// State that all workers share.
     pub store: &'a dyn SharedStore,
     /// The host's crypto library.
@@ -42,6 +42,13 @@ pub struct Around<'a> {
     pub readers: Readers,
     /// Unpredictable bytes; `None` when there are none to be had.
     pub random: &'a dyn Fn() -> Option<[u8; 16]>,
+}
+
+impl Around<'_> {
+    /// The time of the call.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
 }
 
 /// Whether anybody reads decision records; without a reader none is written.
@@ -137,11 +144,11 @@ impl Gate {
         let jitter = (around.random)()
             .map_or(0, |bytes| bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)));
         let key_sets = self.remote.iter().enumerate().filter_map(|(provider, keys)| {
-            let call = keys.as_ref()?.borrow_mut().tick(around.now, around.store, jitter)?;
+            let call = keys.as_ref()?.borrow_mut().tick(around.now(), around.store, jitter)?;
             Some((Purpose::KeySet { provider }, call))
         });
         let revocations = self.revocations.iter().filter_map(|revocations| {
-            let call = revocations.borrow_mut().tick(around.now, around.store, jitter)?;
+            let call = revocations.borrow_mut().tick(around.now(), around.store, jitter)?;
             Some((Purpose::Revocations, call))
         });
         key_sets.chain(revocations).collect()
@@ -162,7 +169,7 @@ impl Gate {
             }
             Purpose::Revocations => {
                 let Some(revocations) = &self.revocations else { return Vec::new() };
-                let taken = revocations.borrow_mut().on_answer(outcome, around.now, around.store);
+                let taken = revocations.borrow_mut().on_answer(outcome, around.now(), around.store);
                 taken.err().map(|error| format!("revocation list: {error}")).into_iter().collect()
             }
         }
@@ -180,7 +187,7 @@ impl Gate {
             return Vec::new();
         };
         let name = provider.name();
-        match keys.borrow_mut().on_fetched(outcome, around.now, around.store) {
+        match keys.borrow_mut().on_fetched(outcome, around.now(), around.store) {
             Ok(unusable) => {
                 unusable.iter().map(|key| format!("key set of \"{name}\": not used: {key}")).collect()
             }
@@ -191,14 +198,14 @@ impl Gate {
     /// What came of verifying this very token with the keys that are in force now.
     pub(super) fn remembered(&self, text: &[u8], around: &Around<'_>) -> Option<Verified> {
         let is_current = |verified: &Verified, generation| {
-            self.key_generation(verified.provider(), around.now) == Some(generation)
+            self.key_generation(verified.provider(), around.now()) == Some(generation)
         };
         self.tokens.borrow_mut().as_mut()?.find(text, is_current)
     }
 
     /// Remembers a token that was verified with the keys in force now.
     pub(super) fn remember(&self, text: &[u8], verified: &Verified, around: &Around<'_>) {
-        let Some(generation) = self.key_generation(verified.provider(), around.now) else { return };
+        let Some(generation) = self.key_generation(verified.provider(), around.now()) else { return };
         let mut tokens = self.tokens.borrow_mut();
         if tokens.is_none() {
             let Some([a, b, c, d, e, f, g, h, ..]) = (around.random)() else { return };
@@ -238,12 +245,13 @@ impl Gate {
     /// Whether another set is in use now than before, picked up over it.
     pub(super) fn note_unknown_key(&self, provider: usize, kid: &str, around: &Around<'_>) -> bool {
         let Some(Some(keys)) = self.remote.get(provider) else { return false };
-        keys.borrow_mut().note_unknown_kid(kid, around.now, around.store)
+        keys.borrow_mut().note_unknown_kid(kid, around.now(), around.store)
     }
 
     /// Whether a verified principal was revoked meanwhile.
-    pub(super) fn check_revoked(&self, principal: &Principal, now: Timestamp) -> Result<(), Revoked> {
-        self.revocations.as_ref().map_or(Ok(()), |revocations| revocations.borrow().check(principal, now))
+    pub(super) fn check_revoked(&self, principal: &Principal, around: &Around<'_>) -> Result<(), Revoked> {
+        let Some(revocations) = &self.revocations else { return Ok(()) };
+        revocations.borrow().check(principal, around.now())
     }
 
     /// When the keys of a provider that are in use were fetched; `None` where there are none, or none are fetched.

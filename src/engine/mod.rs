@@ -33,7 +33,7 @@ use crate::{
     rate_limit::{self, Ledger, LimitId, Outcome, Status, Subject},
     request::{RequestHead, authority, path::CanonicalPath, preflight},
     route::{RouteMatch, RouteRequest},
-    time::Timestamp,
+    time::{Clock, Timestamp},
     transport::TransportDecision,
 };
 
@@ -162,7 +162,7 @@ impl Exchange {
                     caller.map_err(|unverified| self.stop(gate, rule, unverified, nonce.as_ref(), around))?;
                 self.dpop_nonce = nonce;
                 trace.principal = Some(Rc::clone(&caller));
-                authorize(policy, rule, &caller, &matched, around.now)?;
+                authorize(policy, rule, &caller, &matched, &around.clock)?;
                 Some(caller)
             }
         };
@@ -173,12 +173,12 @@ impl Exchange {
 
     /// When the request came, as far as waiting goes.
     fn began(&mut self, around: &Around<'_>) -> Timestamp {
-        *self.began.get_or_insert(around.now)
+        *self.began.get_or_insert(around.now())
     }
 
     /// Whether it may still be told to wait for something that is not under way yet.
     fn may_wait(&self, around: &Around<'_>) -> bool {
-        around.may_wait && self.waits_until.is_none_or(|until| around.now < until)
+        around.may_wait && self.waits_until.is_none_or(|until| around.now() < until)
     }
 
     /// A request waits once, until the first deadline it was given; then it is refused.
@@ -193,7 +193,7 @@ impl Exchange {
     ) -> Stop {
         match unverified {
             Unverified::Wait { until, .. }
-                if around.may_wait && around.now < *self.waits_until.get_or_insert(until) =>
+                if around.may_wait && around.now() < *self.waits_until.get_or_insert(until) =>
             {
                 Stop::Wait
             }
@@ -203,7 +203,7 @@ impl Exchange {
                     let headers = &mut Rc::make_mut(&mut refusal.reply).headers;
                     headers.push((dpop::NONCE_HEADER, nonce.clone()));
                 }
-                if let Some(wait) = keys_wait(gate, rule, reason, around.now) {
+                if let Some(wait) = keys_wait(gate, rule, reason, around) {
                     Rc::make_mut(&mut refusal.reply).set_retry_after(rate_limit::headers::retry_after(wait));
                 }
                 refusal.into()
@@ -254,7 +254,7 @@ impl Exchange {
         let leases = &mut gate.leases.borrow_mut();
         let tells = policy.rate_limit_headers_always;
         let mut ledger = Ledger { store: around.store, secret, leases, tells };
-        let outcome = policy.limiter.check(limits, subject, around.now, &mut ledger);
+        let outcome = policy.limiter.check(limits, subject, around.now(), &mut ledger);
         let outcome: Outcome = outcome.map_err(unavailable)?;
         trace.evicted = trace.evicted.saturating_add(outcome.evicted);
         match &outcome.denied {
@@ -330,12 +330,12 @@ fn authorize(
     rule: &Rule,
     caller: &Caller,
     matched: &RouteMatch<'_>,
-    now: Timestamp,
+    clock: &Clock,
 ) -> Result<(), Refusal> {
     let Action::Allow(access) = &rule.action else { return Err(Reason::RuleDenied.into()) };
     let Some(requirement) = &access.requirement else { return Ok(()) };
     requirement
-        .check(&caller.principal, &caller.grants, now, |name| matched.variable(name))
+        .check(&caller.principal, &caller.grants, clock, |name| matched.variable(name))
         .map_err(|denial| refuse(policy, rule, &denial))
 }
 
@@ -346,7 +346,7 @@ fn not_revoked(
     around: &Around<'_>,
     trace: &mut Trace,
 ) -> Result<Rc<Caller>, Unverified> {
-    match gate.check_revoked(&caller.principal, around.now) {
+    match gate.check_revoked(&caller.principal, around) {
         Ok(()) => Ok(caller),
         Err(revoked) => {
             trace.principal = Some(caller);

@@ -35,12 +35,12 @@ pub(super) fn ask(
             let introspector =
                 gate.introspectors.get(provider).and_then(Option::as_ref).ok_or(unavailable)?;
             let mut introspector = introspector.borrow_mut();
-            match introspector.lookup(token, around.now) {
+            match introspector.lookup(token, around.now()) {
                 Lookup::Known(verdict) => verdict,
                 Lookup::InFlight(ticket) => return Err(wait(gate, exchange, provider, ticket, around)),
                 // Nobody would send the call, or hear its answer.
                 Lookup::Unknown if !exchange.may_wait(around) => return Err(unavailable),
-                Lookup::Unknown => match introspector.start(token, around.now, (around.random)()) {
+                Lookup::Unknown => match introspector.start(token, around.now(), (around.random)()) {
                     Ok((ticket, call)) => {
                         gate.outbox.borrow_mut().push((Purpose::Introspection { provider, ticket }, call));
                         return Err(wait(gate, exchange, provider, ticket, around));
@@ -52,7 +52,7 @@ pub(super) fn ask(
     };
     match &verdict {
         Verdict::Active(token) => {
-            let valid = token.check_times(around.now);
+            let valid = token.check_times(around.now());
             valid.map_err(|error| trace.refused(&error, error.reason()))?;
             return Ok(Rc::clone(token));
         }
@@ -74,7 +74,7 @@ fn wait(
         gate.policy().providers.get(provider).and_then(|provider| provider.spec().introspection.as_ref());
     let timeout = spec.map(|spec| spec.timeout).unwrap_or_default();
     Unverified::Wait {
-        until: around.now.saturating_add(timeout).saturating_add(MARGIN),
+        until: around.now().saturating_add(timeout).saturating_add(MARGIN),
         otherwise: Reason::IntrospectionUnavailable,
     }
 }
@@ -96,7 +96,7 @@ impl Gate {
             let caller = Caller::of_token(token.principal, &self.policy().vocabulary, index, provider);
             Verified::new(Rc::new(caller), index, token.validity)
         };
-        let verdict = introspector.borrow_mut().on_answer(ticket, outcome, around.now, provider, make);
+        let verdict = introspector.borrow_mut().on_answer(ticket, outcome, around.now(), provider, make);
         let Some(verdict) = verdict else { return Vec::new() };
         let message = match &verdict {
             Verdict::Unavailable(error) => Some(format!("introspection of \"{}\": {error}", provider.name())),

@@ -1,7 +1,11 @@
 //! What passes or is answered without credentials, though nobody is let in: metadata and preflights.
 
 use super::*;
-use crate::{crypto::NoHostCrypto, store::MemoryStore, time::Timestamp};
+use crate::{
+    crypto::NoHostCrypto,
+    store::MemoryStore,
+    time::{Clock, Timestamp},
+};
 
 const POLICY: &str = r#"{
   "jwt": {"providers": [{
@@ -35,7 +39,7 @@ fn decide(requests: &[&Headers]) -> Vec<String> {
     let around = Around {
         may_wait: true,
         readers: Readers::OF_ALL,
-        now: Timestamp::from_secs(1_800_000_000),
+        clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
         store: &store,
         crypto: &NoHostCrypto,
         random: &|| Some([7; 16]),

@@ -2,14 +2,13 @@
 
 use std::{rc::Rc, time::Duration};
 
-use super::Gate;
+use super::{Around, Gate};
 use crate::{
     policy::{Action, Policy, Rule},
     problem::{Challenges, Reason, Reply},
     rbac::Denial,
     request::path::CanonicalPath,
     resource_metadata::ResourceMetadata,
-    time::Timestamp,
 };
 
 /// Why a request goes no further.
@@ -50,8 +49,9 @@ pub(super) fn redirect(authority: &str, path: &CanonicalPath<'_>) -> Refusal {
 }
 
 /// How long until the keys that a refused token needs are fetched next; `None`: that is not why it was refused.
-pub(super) fn keys_wait(gate: &Gate, rule: &Rule, reason: Reason, now: Timestamp) -> Option<Duration> {
+pub(super) fn keys_wait(gate: &Gate, rule: &Rule, reason: Reason, around: &Around<'_>) -> Option<Duration> {
     let (Reason::KeysUnavailable, Action::Allow(access)) = (reason, &rule.action) else { return None };
+    let now = around.now();
     access.offer.providers.iter().filter_map(|provider| gate.keys_retry_after(*provider, now)).min()
 }
 

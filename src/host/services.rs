@@ -7,7 +7,7 @@ use crate::{
     crypto::{self, HostCrypto, NoHostCrypto},
     engine::{Around, Readers},
     store::{Expected, SharedStore, StoreError, Versioned},
-    time::Timestamp,
+    time::{Clock, Timestamp},
 };
 
 /// Envoy's shared data.
@@ -77,7 +77,7 @@ pub(super) fn crypto() -> &'static dyn HostCrypto {
 
 /// Everything that the engine asks for, now.
 pub(super) fn around(crypto: &'static dyn HostCrypto, may_wait: bool, readers: Readers) -> Around<'static> {
-    Around { now: now(), store: &SharedData, crypto, may_wait, readers, random: &random }
+    Around { clock: Clock::new(now), store: &SharedData, crypto, may_wait, readers, random: &random }
 }
 
 /// Who reads decision records: whether the host keeps what is logged at their level.

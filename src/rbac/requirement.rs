@@ -9,7 +9,7 @@ use super::{
 use crate::{
     identity::{Principal, PrincipalKind, numeric_date},
     problem::{Reason, StepUp},
-    time::Timestamp,
+    time::{Clock, Timestamp},
 };
 
 /// A compiled requirement: one of the alternatives must hold.
@@ -68,7 +68,7 @@ impl Requirement {
         Self { any_of: spec.any_of.iter().map(|spec| Alternative::compile(spec, vocabulary)).collect() }
     }
 
-    /// Whether `principal`, holding `grants`, may at `now`. `variable` gives the values of path variables.
+    /// Whether `principal`, holding `grants`, may now. `variable` gives the values of path variables.
     ///
     /// When nothing holds, the first alternative that only wants another login says so, since the client can see to
     /// that; else the first alternative says what is missing: it is the one the policy names first.
@@ -76,12 +76,12 @@ impl Requirement {
         &self,
         principal: &Principal,
         grants: &Grants,
-        now: Timestamp,
+        clock: &Clock,
         variable: impl Fn(&str) -> Option<&'a str>,
     ) -> Result<(), Denial> {
         let (mut first, mut login) = (None, None);
         for alternative in &self.any_of {
-            match alternative.check(principal, grants, now, &variable) {
+            match alternative.check(principal, grants, clock, &variable) {
                 Ok(()) => return Ok(()),
                 Err(Reason::InsufficientUserAuthentication) => _ = login.get_or_insert(alternative),
                 Err(reason) => _ = first.get_or_insert((reason, alternative)),
@@ -128,7 +128,7 @@ impl Alternative {
         &self,
         principal: &Principal,
         grants: &Grants,
-        now: Timestamp,
+        clock: &Clock,
         variable: &impl Fn(&str) -> Option<&'a str>,
     ) -> Result<(), Reason> {
         let unmet = |need: &Option<Need>, held: &Bits| need.as_ref().is_some_and(|n| !n.is_met_by(held));
@@ -146,7 +146,7 @@ impl Alternative {
         }
         // Last: nobody is sent to log in for something that would be refused afterwards.
         match &self.step_up {
-            Some(step_up) if !step_up.is_met_by(principal, now) => {
+            Some(step_up) if !step_up.is_met_by(principal, clock.now()) => {
                 Err(Reason::InsufficientUserAuthentication)
             }
             _ => Ok(()),
@@ -215,7 +215,7 @@ mod tests {
         let vocabulary = Vocabulary::compile(&[role("admin"), role("editor")], [&spec]).unwrap();
         let grants = vocabulary.grants(principal);
         Requirement::compile(&spec, &vocabulary)
-            .check(principal, &grants, Timestamp::from_secs(NOW), |_| None)
+            .check(principal, &grants, &Clock::at(Timestamp::from_secs(NOW)), |_| None)
             .err()
     }
 

@@ -46,7 +46,8 @@ impl World {
         self.around(|around| fresh.on_tick(around));
         let head = ask.head();
         let reason = self.around(|around| {
-            let around = portcullis::engine::Around { may_wait: false, ..*around };
+            let around =
+                portcullis::engine::Around { may_wait: false, clock: around.clock.clone(), ..*around };
             portcullis::engine::Exchange::default().on_request(&fresh, &head, &around).reason
         });
         (first, reason)

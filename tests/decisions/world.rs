@@ -19,7 +19,7 @@ use portcullis::{
     problem::Reason,
     request::RequestHead,
     store::{MemoryStore, SharedStore},
-    time::Timestamp,
+    time::{Clock, Timestamp},
 };
 use ring::{
     rand::SystemRandom,
@@ -132,7 +132,7 @@ impl World {
     /// Runs `with` on what the host provides now.
     pub(crate) fn around<T>(&self, with: impl FnOnce(&Around<'_>) -> T) -> T {
         with(&Around {
-            now: Timestamp::from_secs(self.now.get()),
+            clock: Clock::at(Timestamp::from_secs(self.now.get())),
             store: &*self.store,
             crypto: &NoHostCrypto,
             may_wait: self.may_wait.get(),
