@@ -109,6 +109,20 @@ fn most_requests_of_a_large_limit_touch_nothing_shared() {
 }
 
 #[test]
+fn clients_spread_over_all_places_whatever_the_width_of_an_index() {
+    for (fingerprint, expected) in [
+        (0, 0),
+        (0xabc, 0xabc),
+        (0x1000, 0),
+        (0x1_0000_0abc, 0xabc),
+        (0xffff_ffff_0000_0001, 1),
+        (u64::MAX, usize::from(PLACES) - 1),
+    ] {
+        assert_eq!(index(Place { slot: 7, fingerprint }), expected, "{fingerprint:x}");
+    }
+}
+
+#[test]
 fn small_limits_are_charged_one_by_one() {
     for (burst, leases) in [(127, false), (128, true)] {
         let mut world = World::new(&[&[window(burst, 60, burst)]], 1);
