@@ -1,0 +1,128 @@
+//! What the built module asks of its host for a request: each call costs, so none may come in unnoticed.
+//!
+//! Counted by a host that stands in for Envoy, because Envoy does not count. That the calls do in Envoy what they are
+//! for is what `tests/e2e` shows. Run by `make test`, which builds the module and says where it is.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a step that fails is a test that fails"
+)]
+
+use std::{
+    collections::BTreeMap,
+    env,
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use portcullis::crypto::sha256;
+use serde_json::{Value, json};
+
+const TIMES: u64 = 100;
+
+fn api_key(client: usize) -> Value {
+    let hash: String = sha256(key(client).as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    json!({"id": format!("client-{client}"), "hash": format!("sha256:{hash}")})
+}
+
+fn key(client: usize) -> String {
+    format!("key-of-client-{client}-0123456789abcdef")
+}
+
+fn policy() -> Value {
+    let rule = |name: &str, access: Value| {
+        let path = json!({"type": "Exact", "value": format!("/{name}")});
+        json!({"name": name, "matches": [{"path": path}], "authenticate": access})
+    };
+    let limited = |name: &str| {
+        let mut rule = rule(name, json!({"anyOf": ["apiKey"]}));
+        rule["rateLimits"] = json!([name]);
+        rule
+    };
+    let limit = |name: &str, requests: u32| json!({"name": name, "key": ["principal"], "limits": [{"requests": requests, "unit": "Hour"}]});
+    json!({
+        "interlock": false,
+        "transport": {"requireTls": false},
+        "apiKeys": {"keys": (0..10).map(api_key).collect::<Value>()},
+        "identityHeaders": {"send": ["Subject"]},
+        // A lease of the first is 15,625 requests; the second is too small for any.
+        "rateLimits": [limit("large", 1_000_000), limit("small", 100)],
+        "rules": [
+            limited("large"),
+            limited("small"),
+            rule("unlimited", json!({"anyOf": ["apiKey"]})),
+            rule("open", json!({"anonymous": true})),
+        ],
+    })
+}
+
+fn request(path: &str, client: Option<usize>) -> Vec<(&'static str, String)> {
+    let mut headers = vec![
+        (":authority", "api.example.com".to_owned()),
+        (":path", path.to_owned()),
+        (":method", "GET".to_owned()),
+        (":scheme", "http".to_owned()),
+    ];
+    headers.extend(client.map(|client| ("x-api-key", key(client))));
+    headers
+}
+
+/// How often the module calls each function, for each round of `requests` on average, which must be a whole number.
+fn calls(requests: &[Vec<(&'static str, String)>], warm_up: u64, times: u64) -> BTreeMap<String, u64> {
+    let module =
+        env::var("PORTCULLIS_WASM").expect("PORTCULLIS_WASM names the built module; see `make test`");
+    let host = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/host_calls/host.mjs");
+    let mut child = Command::new("node")
+        .args([host, &module])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Node (node) runs the module");
+    let work = json!({"policy": policy(), "requests": requests, "warmUp": warm_up, "times": times});
+    child.stdin.take().unwrap().write_all(work.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "the host failed");
+    let counted: BTreeMap<String, u64> = serde_json::from_slice(&output.stdout).unwrap();
+    let each = |(name, count): (String, u64)| {
+        assert!(count.is_multiple_of(times), "{name}: {count} calls in {times} rounds");
+        (name, count.checked_div(times).unwrap())
+    };
+    counted.into_iter().map(each).collect()
+}
+
+fn expected<const N: usize>(calls: [(&str, u64); N]) -> BTreeMap<String, u64> {
+    calls.map(|(name, count)| (name.to_owned(), count)).into()
+}
+
+const HEADERS: &str = "proxy_get_header_map_pairs";
+const CLOCK: &str = "clock_time_get";
+const REMOVE: &str = "proxy_remove_header_map_value";
+const ADD: &str = "proxy_add_header_map_value";
+const READ: &str = "proxy_get_shared_data";
+const WRITE: &str = "proxy_set_shared_data";
+const ANSWER: &str = "proxy_send_local_response";
+const RECORD: &str = "proxy_log";
+
+#[test]
+fn a_request_costs_the_calls_that_its_decision_needs() {
+    let passing = [(HEADERS, 1), (REMOVE, 1), (ADD, 1)];
+    for (path, client, calls_of_each) in [
+        ("/open", None, expected([(HEADERS, 1)])),
+        ("/unlimited", Some(1), expected(passing)),
+        ("/large", None, expected([(HEADERS, 1), (RECORD, 1), (ANSWER, 1)])),
+        ("/no-rule", None, expected([(HEADERS, 1), (RECORD, 1), (ANSWER, 1)])),
+    ] {
+        assert_eq!(calls(&[request(path, client)], 1, TIMES), calls_of_each, "{path}");
+    }
+    let charged = expected([(HEADERS, 1), (CLOCK, 1), (READ, 1), (WRITE, 1), (REMOVE, 1), (ADD, 1)]);
+    assert_eq!(calls(&[request("/small", Some(1))], 1, 50), charged);
+}
+
+#[test]
+fn clients_in_turn_each_keep_what_was_charged_ahead_for_them() {
+    let requests: Vec<_> = (0..10).map(|client| request("/large", Some(client))).collect();
+    let each_once = expected([(HEADERS, 10), (CLOCK, 10), (REMOVE, 10), (ADD, 10)]);
+    assert_eq!(calls(&requests, 1, TIMES), each_once);
+}
