@@ -1,94 +1,117 @@
 //! Requests that one worker has charged ahead, so that most of a large limit's requests touch no shared state.
 //!
-//! Charging `n` requests of a client at once puts its instant (see [`gcra`](super::gcra)) `n` intervals further. Each
-//! of these intervals lies at a certain time, and each may be spent on one request that comes before it begins. That
-//! is just when GCRA would have charged the request with this interval or a later one. So every admitted request has
-//! an interval of its own that was charged in the shared state, begins no sooner than the request, and ends no later
-//! than a full debt after it: in no span of time are more admitted than the limit promises, however many workers
+//! A lease is a run of intervals (see [`gcra`](super::gcra)) that one worker took for one client at once. Each of them
+//! lies at a certain time, and each may be spent on one request that comes before it begins. So every admitted request
+//! has an interval of its own that was charged in the shared state, begins no sooner than the request, and ends no
+//! later than a full debt after it: in no span of time are more admitted than the limit promises, however many workers
 //! lease, and whenever they spend.
 //!
+//! The intervals that come next would soon be past: a lease of a limit of 1000 a second, all of 15 ms long, is of no
+//! use to a client that comes 20 times a second. So a lease lies up to [`HEADWAY`] further ahead, where other workers
+//! pass over it, and lasts as long. A client that uses up what may be taken there is fast, and gets the next ones.
+//!
 //! What is leased and not spent is lost as time passes it. Until then others can be refused early, by at most what
-//! one lease holds for each other worker: [`Quota::lease`] is a 64th of the burst, and is taken only while more than
-//! half of the burst is left.
+//! one lease holds for each other worker, a 64th of the burst, and one request more for the gap before what is passed
+//! over. None is taken but while more than half of the burst is left.
 
 use super::{
-    quota::Quota,
-    slots::{MAX_WINDOWS, Place, Tats},
+    gcra::{Debt, Span},
+    quota::{self, Quota},
+    slots::{Debts, Place, Tats},
 };
 use crate::time::Timestamp;
 
-/// How many clients one worker holds leases for. A power of two.
-const PLACES: u16 = 4096;
+/// How far ahead of the next interval a lease lies, in nanoseconds; at most three quarters of a full debt. Nothing
+/// where the lease is as long by itself.
+const HEADWAY: u64 = 1_000_000_000;
+
+/// The part of a full debt that may be taken out of turn at once, by all workers.
+const HELD: u64 = 16;
+
+/// One worker holds leases for up to this many times [`WAYS`] clients. A power of two.
+const SETS: u16 = 1024;
+
+/// Clients of one set, which is told by a hash.
+const WAYS: usize = 4;
 
 /// The leases of one worker: at most one for each client and limit, of whom some find no place and have none.
 #[derive(Debug)]
 pub struct Leases {
     /// Empty until the first one.
-    places: Vec<Option<Lease>>,
+    sets: Vec<[Lease; WAYS]>,
     most: usize,
 }
 
-/// What is held of one limit for one client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is held of one limit for one client; by default nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lease {
     pub(super) place: Place,
     /// Where the interval begins that is spent next.
     pub(super) next: Tats,
-    /// Where the last one ends; what the shared state said after charging.
+    /// Where the last one ends.
     pub(super) end: Tats,
+    /// How much sooner they would begin if all were taken in turn; wraps.
+    sooner: Tats,
 }
 
 impl Default for Leases {
     fn default() -> Self {
-        Self { places: Vec::new(), most: usize::from(PLACES) }
+        Self { sets: Vec::new(), most: usize::from(SETS) }
     }
 }
 
 impl Leases {
     /// Holds nothing, so that every request is charged to the shared state one by one.
     pub const fn none() -> Self {
-        Self { places: Vec::new(), most: 0 }
+        Self { sets: Vec::new(), most: 0 }
     }
 
     /// What is left for the client at `place` after one more request at `now`; `None` when nothing that could pay
     /// for it is held. Nothing is spent until [`Leases::keep`] is given the result.
     pub(super) fn after_one(&self, place: Place, quotas: &[Quota], now: Timestamp) -> Option<Lease> {
-        let held = self.places.get(index(place))?.as_ref().filter(|held| held.place == place)?;
-        Some(Lease { next: held.next_after_one(quotas, now)?, ..*held })
+        self.set(place)?.iter().find(|held| held.place == place)?.after_one(quotas, now)
     }
 
     /// Spends what one request at `now` costs, where the client at `place` holds it; whether it does.
     pub(super) fn spend(&mut self, place: Place, quotas: &[Quota], now: Timestamp) -> bool {
-        let held = self.places.get_mut(index(place)).and_then(Option::as_mut);
-        let Some(held) = held.filter(|held| held.place == place) else { return false };
+        let held = self.sets.get_mut(index(place)).into_iter().flatten().find(|held| held.place == place);
+        let Some(held) = held else { return false };
         let Some(next) = held.next_after_one(quotas, now) else { return false };
         held.next = next;
         true
     }
 
-    /// Whether the client at `place` could be given a lease: its place is free, its own, or holds what time has
-    /// passed. Nobody loses a lease to another, or many clients could use up the limit of one.
+    /// Whether the client at `place` could be given a lease: there is a place that is free, its own, or holds what
+    /// time has passed. Nobody loses a lease to another, or many clients could use up the limit of one.
     pub(super) fn has_room(&self, place: Place, now: Timestamp) -> bool {
-        let held = self.places.get(index(place)).copied().flatten();
-        self.most > 0
-            && held.is_none_or(|held| {
-                held.place == place || held.end.iter().any(|end| (1..=now.as_nanos()).contains(end))
-            })
+        let room = |held: &Lease| held.place == place || held.is_past(now);
+        self.most > 0 && self.set(place).is_none_or(|set| set.iter().any(room))
     }
 
-    /// Holds `lease` from now on, in place of what was held before.
-    pub(super) fn keep(&mut self, lease: Lease) {
-        if self.places.is_empty() {
-            self.places.resize(self.most, None);
+    /// Holds `lease` from now on, in place of what was held before. Without [`Leases::has_room`] it is lost.
+    pub(super) fn keep(&mut self, lease: Lease, now: Timestamp) {
+        if self.sets.is_empty() {
+            self.sets.resize(self.most, [Lease::default(); WAYS]);
         }
-        if let Some(place) = self.places.get_mut(index(lease.place)) {
-            *place = Some(lease);
+        let Some(set) = self.sets.get_mut(index(lease.place)) else { return };
+        let own = set.iter().position(|held| held.place == lease.place);
+        let way = own.or_else(|| set.iter().position(|held| held.is_past(now)));
+        if let Some(held) = way.and_then(|way| set.get_mut(way)) {
+            *held = lease;
         }
+    }
+
+    fn set(&self, place: Place) -> Option<&[Lease; WAYS]> {
+        self.sets.get(index(place))
     }
 }
 
 impl Lease {
-    /// Where the next interval begins after one more request at `now`; `None` when no interval is left for it.
+    /// What is left after one more request at `now`; `None` when no interval is left for it.
+    pub(super) fn after_one(&self, quotas: &[Quota], now: Timestamp) -> Option<Self> {
+        Some(Self { next: self.next_after_one(quotas, now)?, ..*self })
+    }
+
     fn next_after_one(&self, quotas: &[Quota], now: Timestamp) -> Option<Tats> {
         let mut nexts = self.next;
         for ((next, end), quota) in nexts.iter_mut().zip(self.end).zip(quotas) {
@@ -100,29 +123,83 @@ impl Lease {
         }
         Some(nexts)
     }
-}
 
-/// The fingerprint is the end of a keyed hash: clients spread evenly, and nobody can aim at a place.
-fn index(place: Place) -> usize {
-    // Cut first: the whole of it fits no `usize` of the module's, where it would be one place for all.
-    let [low, high, ..] = place.fingerprint.to_le_bytes();
-    usize::from(u16::from_le_bytes([low, high]) & (PLACES - 1))
-}
-
-/// Charges as many requests at `now` as a lease of these windows holds; `None` where they grant none, or too little
-/// of the burst is left. `tats` are the shared instants, before the first of these requests.
-pub(super) fn charge_ahead(place: Place, tats: &Tats, quotas: &[Quota], now: Timestamp) -> Option<Lease> {
-    let requests = quotas.iter().map(Quota::lease).min().filter(|requests| *requests > 1)?;
-    let mut lease = Lease { place, next: [0; MAX_WINDOWS], end: [0; MAX_WINDOWS] };
-    let ends = lease.next.iter_mut().zip(&mut lease.end);
-    for (((next, end), tat), quota) in ends.zip(tats).zip(quotas) {
-        *next = (*tat).max(now.as_nanos());
-        *end = next.checked_add(quota.interval().checked_mul(requests)?)?;
-        if *end > now.as_nanos().checked_add(quota.full_debt() / 2)? {
-            return None;
+    /// Where the client stands as far as this worker knows, as the `tat` of one that took all in turn.
+    pub(super) fn in_turn(&self) -> Tats {
+        let mut tats = self.next;
+        for (tat, sooner) in tats.iter_mut().zip(self.sooner) {
+            *tat = tat.wrapping_sub(sooner);
         }
+        tats
     }
-    Some(lease)
+
+    fn is_past(&self, now: Timestamp) -> bool {
+        let [first, others @ ..] = self.end;
+        let passed = |end: &u64| (1..=now.as_nanos()).contains(end);
+        // The first window is always there. Zero: nothing is held.
+        first <= now.as_nanos() || others.iter().any(passed)
+    }
+}
+
+/// The fingerprint is the end of a keyed hash: clients spread evenly, and nobody can aim at a set.
+fn index(place: Place) -> usize {
+    // Cut first: the whole of it fits no `usize` of the module's, where it would be one set for all.
+    let [low, high, ..] = place.fingerprint.to_le_bytes();
+    usize::from(u16::from_le_bytes([low, high]) & (SETS - 1))
+}
+
+/// Charges as many requests at `now` as a lease of these windows holds, to a client that owes `debts`: the lease, and
+/// what is owed with it. `None` where the windows grant none, or too little of the burst is left.
+pub(super) fn charge_ahead(
+    place: Place,
+    debts: &Debts,
+    quotas: &[Quota],
+    now: Timestamp,
+) -> Option<(Lease, Debts)> {
+    let requests = quota::lease(quotas)?;
+    let mut lease = Lease { place, ..Lease::default() };
+    let mut charged = *debts;
+    for (i, (quota, debt)) in quotas.iter().zip(charged.iter_mut()).enumerate() {
+        let (run, with_it) = take(quota, *debt, requests, now)?;
+        *lease.next.get_mut(i)? = run.from;
+        *lease.end.get_mut(i)? = run.to;
+        *lease.sooner.get_mut(i)? = run.from.wrapping_sub(debt.in_turn(now));
+        *debt = with_it;
+    }
+    Some((lease, charged))
+}
+
+/// Takes so many intervals side by side: where they lie, and what is owed with them.
+fn take(quota: &Quota, debt: Debt, requests: u64, now: Timestamp) -> Option<(Span, Debt)> {
+    let length = quota.interval().checked_mul(requests)?;
+    if debt.in_turn(now).checked_add(length)? > now.as_nanos().checked_add(quota.full_debt() / 2)? {
+        return None;
+    }
+    let start = debt.start(quota, now);
+    let held = (debt.held.to > start).then_some(debt.held);
+    let from = match held {
+        Some(held) => held.to,
+        None => start.checked_add(headway(quota, length))?,
+    };
+    let ahead = Span { from, to: from.checked_add(length)? };
+    let all = Span { from: held.map_or(from, |held| held.from), to: ahead.to };
+    let fits = all.to <= now.as_nanos().checked_add(quota.full_debt())?
+        && all.to.checked_sub(all.from)? <= quota.full_debt() / HELD;
+    if from > start && fits {
+        return Some((ahead, Debt { tat: start, held: all }));
+    }
+    let next = Span { from: start, to: start.checked_add(length)? };
+    let free = held.is_none_or(|held| next.to <= held.from);
+    free.then_some((next, debt.up_to(next.to)))
+}
+
+/// A whole number of intervals, so that what comes before can be used up.
+fn headway(quota: &Quota, length: u64) -> u64 {
+    if length >= HEADWAY {
+        return 0;
+    }
+    let most = HEADWAY.min(quota.full_debt().saturating_sub(quota.full_debt() / 4));
+    most.saturating_sub(most.checked_rem(quota.interval()).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     rate_limit::{
         KeyPart, Ledger, LimitId, LimitSpec, Limiter, Outcome, SlotSecret, Subject, WindowSpec,
+        gcra::{self, Decision},
         key::HeaderValues,
     },
     store::{Expected, MemoryStore, SharedStore, StoreError, Versioned},
@@ -112,11 +113,11 @@ fn most_requests_of_a_large_limit_touch_nothing_shared() {
 fn clients_spread_over_all_places_whatever_the_width_of_an_index() {
     for (fingerprint, expected) in [
         (0, 0),
-        (0xabc, 0xabc),
-        (0x1000, 0),
-        (0x1_0000_0abc, 0xabc),
+        (0x2bc, 0x2bc),
+        (0x400, 0),
+        (0x1_0000_02bc, 0x2bc),
         (0xffff_ffff_0000_0001, 1),
-        (u64::MAX, usize::from(PLACES) - 1),
+        (u64::MAX, usize::from(SETS) - 1),
     ] {
         assert_eq!(index(Place { slot: 7, fingerprint }), expected, "{fingerprint:x}");
     }
@@ -153,35 +154,84 @@ fn a_burst_over_several_workers_is_admitted_but_for_what_others_hold() {
 
 #[test]
 fn a_lease_is_void_when_its_time_has_passed_or_the_clock_steps_back() {
-    // 640 a minute: one every 93.75 ms, leases of ten.
-    let interval = 60 * SECOND / 640;
-    let held = |after: u64| {
-        let mut world = World::new(&[&[window(640, 60, 640)]], 1);
+    let held = |secs: u64, after: u64| {
+        let mut world = World::new(&[&[window(640, u32::try_from(secs).unwrap().into(), 640)]], 1);
         assert!(world.admits(0, START));
         world.admits(0, START.wrapping_add(after)) && world.store.calls.get() == 0
     };
-    for (after, expected) in
-        [(0, true), (9 * interval, true), (9 * interval + 1, false), (SECOND.wrapping_neg(), true)]
-    {
-        assert_eq!(held(after), expected, "{after}");
+    for (secs, last) in [
+        // One every 93.75 ms, leases of ten; ten lie in the second before.
+        (60, 19),
+        // One every 5.6 s, leases of ten.
+        (3600, 9),
+    ] {
+        let last = last * secs * SECOND / 640;
+        for (after, expected) in [(0, true), (last, true), (last + 1, false), (SECOND.wrapping_neg(), true)] {
+            assert_eq!(held(secs, after), expected, "{after} of {secs}");
+        }
+        let back = (2 * secs * SECOND).wrapping_neg();
+        assert!(!held(secs, back), "further ahead than a full debt");
     }
-    assert!(!held((3600 * SECOND).wrapping_neg()), "further ahead than a full debt");
+}
+
+#[test]
+fn a_client_that_comes_now_and_then_touches_what_is_shared_about_once_a_second() {
+    // (requests a second, at most so many of 60 touch what is shared); one comes each 50 ms.
+    for (requests, most) in [(127, 60), (1_000, 5), (100_000, 4), (1_000_000, 4)] {
+        let mut world = World::new(&[&[window(requests, 1, requests)]], 1);
+        let mut touched = 0;
+        for n in 0..60 {
+            assert!(world.admits(0, START + n * SECOND / 20));
+            touched += usize::from(world.store.calls.get() > 0);
+        }
+        assert!(touched <= most && touched >= most - 1, "{touched} of 60 at {requests}");
+    }
+}
+
+#[test]
+fn what_is_leased_further_ahead_is_missing_to_others_and_nothing_else_is() {
+    // Leases of 15, 750 ahead, of which at most 62 are taken out of turn.
+    let mut world = World::new(&[&[window(1_000, 1, 1_000)]], 8);
+    for worker in 1..8 {
+        assert!(world.admits(worker, START));
+    }
+    let statuses = world.check(0, "c", START).statuses;
+    // This worker leased fifteen, too, and cannot tell what the others have spent.
+    assert_eq!(statuses.first().unwrap().remaining, 1_000 - 7 * 15 - 1);
+    let admitted = 1 + (0..2_000).filter(|_| world.admits(0, START)).count();
+    assert_eq!(admitted, 1_000 - 7 * 15);
+    for worker in 1..8 {
+        assert_eq!((0..100).filter(|_| world.admits(worker, START)).count(), 14);
+    }
+    // A second later everything is as it was.
+    assert_eq!((0..2_000).filter(|_| world.admits(0, START + SECOND)).count(), 1_000);
 }
 
 #[test]
 fn nobody_loses_a_lease_to_another() {
     let mut leases = Leases::default();
-    let quota = Quota::compile(&window(640, 60, 640)).unwrap();
-    let place = |n: u64| Place { slot: 0, fingerprint: 5 + n * 4096 };
+    let quotas = [Quota::compile(&window(640, 60, 640)).unwrap()];
+    // All in one set.
+    let place = |n: u64| Place { slot: 0, fingerprint: 5 + n * 1024 };
     let now = Timestamp::from_nanos(START);
-    let lease = charge_ahead(place(0), &[0; MAX_WINDOWS], &[quota], now).unwrap();
-    assert!(leases.has_room(place(0), now) && leases.has_room(place(1), now));
-    leases.keep(lease);
-    assert!(leases.has_room(place(0), now) && !leases.has_room(place(1), now));
-    assert!(leases.after_one(place(0), &[quota], now).is_some());
-    assert!(leases.after_one(place(1), &[quota], now).is_none());
-    let passed = Timestamp::from_nanos(lease.end[0]);
-    assert!(leases.has_room(place(1), passed) && !Leases::none().has_room(place(0), passed));
+    let lease = |n| charge_ahead(place(n), &Debts::default(), &quotas, now).unwrap().0;
+    for n in 0..4 {
+        assert!(leases.has_room(place(n), now));
+        leases.keep(lease(n), now);
+    }
+    assert!(!leases.has_room(place(4), now));
+    leases.keep(lease(4), now);
+    for n in 0..5 {
+        assert_eq!(leases.after_one(place(n), &quotas, now).is_some(), n < 4, "{n}");
+        assert_eq!(leases.has_room(place(n), now), n < 4, "{n}");
+    }
+    let passed = Timestamp::from_nanos(lease(0).end[0]);
+    assert!(leases.has_room(place(4), passed) && !Leases::none().has_room(place(0), passed));
+    // One that has one keeps its place.
+    leases.keep(lease(3), passed);
+    leases.keep(lease(4), passed);
+    assert!(leases.after_one(place(3), &quotas, now).is_some());
+    assert!(leases.after_one(place(4), &quotas, now).is_some());
 }
 
 #[test]
@@ -200,16 +250,55 @@ fn what_another_limit_refuses_is_charged_to_none() {
 }
 
 proptest! {
+    /// What the promise rests on: no interval is taken twice, none begins before the request that it is taken for, or
+    /// ends later than a full debt after it.
+    #[test]
+    fn every_interval_is_taken_once(
+        requests in 1u32..2_000, secs in 1u64..100, burst in 100u32..1_000,
+        steps in prop::collection::vec((prop_oneof![
+            4 => Just(0u64), 2 => 0..SECOND / 100, 1 => 0..2 * SECOND, 1 => 0..100 * SECOND,
+        ], any::<bool>(), 1usize..60), 1..60),
+    ) {
+        let quota = Quota::compile(&window(requests, secs, burst)).unwrap();
+        let (mut nanos, mut debt, mut taken) = (START, Debt::default(), Vec::<Span>::new());
+        for (gap, leased, count) in steps {
+            nanos += gap;
+            let now = Timestamp::from_nanos(nanos);
+            for _ in 0..count {
+                let (run, charged) = match (leased, gcra::decide(&quota, debt, now)) {
+                    (true, _) => match take(&quota, debt, u64::from(burst / 64), now) {
+                        Some(taken) => taken,
+                        None => continue,
+                    },
+                    (false, Decision::Allowed(charged)) => {
+                        (Span { from: charged.tat - quota.interval(), to: charged.tat }, charged)
+                    }
+                    (false, Decision::Denied { .. }) => continue,
+                };
+                prop_assert!(run.from >= nanos && run.to <= nanos + quota.full_debt());
+                prop_assert!(taken.iter().all(|other| run.from >= other.to || run.to <= other.from));
+                prop_assert!(charged.end() >= run.to);
+                taken.retain(|other| other.to > nanos);
+                taken.push(run);
+                debt = charged;
+            }
+        }
+    }
+
     /// However requests come to however many workers, no span admits more than `burst + requests * span / per`.
     #[test]
     fn no_span_admits_more_than_promised(
         requests in 1u32..2_000, secs in 1u64..100, burst in 100u32..1_000, workers in 1usize..5,
+        second in prop::option::of((1u32..2_000, 1u64..100, 100u32..1_000)),
         steps in prop::collection::vec((0usize..4, prop_oneof![
             4 => Just(0u64), 2 => 0..SECOND / 100, 1 => 0..2 * SECOND, 1 => 0..100 * SECOND,
         ], 1usize..60), 1..60),
     ) {
-        let spec = window(requests, secs, burst);
-        let mut world = World::new(&[&[spec]], workers);
+        let mut windows = vec![window(requests, secs, burst)];
+        // Windows of the same length are refused.
+        let second = second.filter(|(_, other, _)| *other != secs);
+        windows.extend(second.map(|(requests, secs, burst)| window(requests, secs, burst)));
+        let mut world = World::new(&[&windows], workers);
         let (mut now, mut admitted) = (START, Vec::new());
         for (worker, gap, count) in steps {
             now += gap;
@@ -223,10 +312,10 @@ proptest! {
             for (j, last) in admitted.iter().enumerate().skip(i) {
                 let count = u128::try_from(j - i + 1).unwrap();
                 let span = u128::from(last - first);
-                prop_assert!(
-                    count.saturating_sub(burst.into()) * u128::from(secs) * u128::from(SECOND)
-                        <= span * u128::from(requests)
-                );
+                for WindowSpec { requests, per, burst } in &windows {
+                    let beyond = count.saturating_sub((*burst).into());
+                    prop_assert!(beyond * per.as_nanos() <= span * u128::from(*requests));
+                }
             }
         }
     }

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::{
     KeyPart,
-    gcra::{self, Decision},
+    gcra::{self, Debt, Decision},
     key::{self, Prefixes, Subject},
     leases::{Lease, Leases, charge_ahead},
     quota::Quota,
-    slots::{MAX_WINDOWS, Place, Slot, SlotKey, SlotSecret, Tats},
+    slots::{Debts, MAX_WINDOWS, Place, Slot, SlotKey, SlotSecret, Tats},
 };
 use crate::{
     store::{SharedStore, StoreError},
@@ -152,9 +152,9 @@ struct Shared {
     key: SlotKey,
     place: Place,
     slot: Slot,
-    before: Tats,
+    before: Debts,
     /// After this request alone. `Err`: denied for so long.
-    after: Result<Tats, Duration>,
+    after: Result<Debts, Duration>,
     /// What is charged with it for requests to come; still whole.
     ahead: Option<Lease>,
     /// Whether anything may be charged ahead.
@@ -283,7 +283,7 @@ fn settle(counted: &[Counted<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> R
         if admitted && !ledger.tells {
             continue;
         }
-        for (quota, tat) in pending.plan.quotas.iter().zip(pending.tats(admitted)) {
+        for (quota, tat) in pending.plan.quotas.iter().zip(pending.tats(admitted, now)) {
             let (remaining, reset_after) = gcra::standing(quota, tat, now);
             let only_window = pending.plan.quotas.len() == 1;
             let status = Status { limit: pending.limit, quota: *quota, only_window, remaining, reset_after };
@@ -316,19 +316,20 @@ fn charge(all: &mut [Pending<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> R
     };
     let whole = written == shared().count();
     for (pending, shared) in shared().take(written) {
-        match (shared.ahead, shared.after) {
+        match shared.ahead {
             // What is not spent on this request is held for the next.
-            (Some(ahead), Ok(after)) => {
-                ledger.leases.keep(Lease { next: if whole { after } else { ahead.next }, ..ahead });
+            Some(ahead) => {
+                let spent = whole.then(|| ahead.after_one(&pending.plan.quotas, now)).flatten();
+                ledger.leases.keep(spent.unwrap_or(ahead), now);
             }
-            _ if whole => {}
-            _ => shared.refund(&pending.plan.quotas, now, ledger.store),
+            None if whole => {}
+            None => shared.refund(&pending.plan.quotas, now, ledger.store),
         }
     }
     if whole {
         for pending in all.iter() {
             if let Source::Held(lease) = pending.source {
-                ledger.leases.keep(lease);
+                ledger.leases.keep(lease, now);
             }
         }
     }
@@ -352,13 +353,20 @@ impl<'l> Pending<'l> {
         }
     }
 
-    /// Where the client stands, as far as this worker knows.
-    fn tats(&self, admitted: bool) -> Tats {
+    /// Where the client stands, as far as this worker knows: as the `tat` of one that took all in turn.
+    fn tats(&self, admitted: bool, now: Timestamp) -> Tats {
         match &self.source {
-            Source::Held(lease) => lease.next,
+            Source::Held(lease) => {
+                let mut tats = lease.in_turn();
+                for (tat, quota) in tats.iter_mut().zip(&self.plan.quotas) {
+                    // What was charged before may have drained, but not this request.
+                    *tat = (*tat).max(now.as_nanos().saturating_add(quota.interval()));
+                }
+                tats
+            }
             Source::Shared(shared) => match shared.after {
-                Ok(after) if admitted => after,
-                _ => shared.before,
+                Ok(after) if admitted => after.map(|debt| debt.in_turn(now)),
+                _ => shared.before.map(|debt| debt.in_turn(now)),
             },
         }
     }
@@ -368,7 +376,7 @@ impl Shared {
     fn read(plan: &Plan, place: Place, now: Timestamp, ledger: &Ledger<'_>) -> Result<Self, StoreError> {
         let key = SlotKey::new(&plan.prefix, place.slot);
         let slot = Slot::read(ledger.store, key.as_str(), &plan.quotas, now)?;
-        let before = [0; MAX_WINDOWS];
+        let before = [Debt::default(); MAX_WINDOWS];
         let may_lease = ledger.leases.has_room(place, now);
         let mut shared =
             Self { key, place, slot, before, after: Ok(before), ahead: None, may_lease, evicts: false };
@@ -378,24 +386,24 @@ impl Shared {
 
     /// Judges every window, and puts the charge into our copy of the slot if all admit.
     fn judge(&mut self, quotas: &[Quota], now: Timestamp) {
-        self.before = self.slot.tats(self.place.fingerprint);
+        self.before = self.slot.debts(self.place.fingerprint);
         self.after = Ok(self.before);
-        for (i, (quota, tat)) in quotas.iter().zip(self.before).enumerate() {
-            match (gcra::decide(quota, tat, now), &mut self.after) {
-                (Decision::Allowed { new_tat, .. }, Ok(after)) => {
-                    if let Some(tat) = after.get_mut(i) {
-                        *tat = new_tat;
+        for (i, (quota, debt)) in quotas.iter().zip(self.before).enumerate() {
+            match (gcra::decide(quota, debt, now), &mut self.after) {
+                (Decision::Allowed(charged), Ok(after)) => {
+                    if let Some(debt) = after.get_mut(i) {
+                        *debt = charged;
                     }
                 }
-                (Decision::Allowed { .. }, Err(_)) => {}
-                (Decision::Denied { retry_after, .. }, Ok(_)) => self.after = Err(retry_after),
-                (Decision::Denied { retry_after, .. }, Err(longest)) => *longest = retry_after.max(*longest),
+                (Decision::Allowed(_), Err(_)) => {}
+                (Decision::Denied { retry_after }, Ok(_)) => self.after = Err(retry_after),
+                (Decision::Denied { retry_after }, Err(longest)) => *longest = retry_after.max(*longest),
             }
         }
         if let Ok(after) = self.after {
-            self.ahead =
-                if self.may_lease { charge_ahead(self.place, &self.before, quotas, now) } else { None };
-            let charged = self.ahead.map_or(after, |lease| lease.end);
+            let ahead = self.may_lease.then(|| charge_ahead(self.place, &self.before, quotas, now)).flatten();
+            let charged = ahead.map_or(after, |(_, charged)| charged);
+            self.ahead = ahead.map(|(lease, _)| lease);
             self.evicts = self.slot.charge(self.place.fingerprint, &charged, now);
         }
     }

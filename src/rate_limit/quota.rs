@@ -93,13 +93,6 @@ impl Quota {
         self.burst
     }
 
-    /// How many requests a worker may charge ahead for one client; below 2 it charges each by itself.
-    ///
-    /// Small against the burst: what workers hold unspent is missing to others.
-    pub fn lease(&self) -> u64 {
-        u64::from(self.burst / 64)
-    }
-
     /// Nanoseconds between two requests at the steady rate.
     pub const fn interval(&self) -> u64 {
         self.interval
@@ -109,6 +102,13 @@ impl Quota {
     pub const fn full_debt(&self) -> u64 {
         self.full_debt
     }
+}
+
+/// How many requests a worker may charge ahead for one client under all of these windows; `None`: each by itself.
+///
+/// Small against every burst: what workers hold unspent is missing to others.
+pub fn lease(windows: &[Quota]) -> Option<u64> {
+    windows.iter().map(|quota| u64::from(quota.burst / 64)).min().filter(|requests| *requests > 1)
 }
 
 #[cfg(test)]

@@ -18,14 +18,17 @@
 //!
 //! Memory: a slot with one window takes at most 268 bytes, with key and the host's own about 390. The 4096
 //! slots of a limit are made as they are needed, hold 65,536 clients and take at most 1.6 MB for one window,
-//! 3.2 MB for four. With 20,000 clients in debt at once one slot in 67,000
-//! overflows.
+//! 3.2 MB for four; of a limit that workers lease 2.7 MB and 7.4 MB. With 20,000 clients in debt at once one slot
+//! in 67,000 overflows.
 
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use super::{gcra, quota::Quota};
+use super::{
+    gcra::{self, Debt, Span},
+    quota::{self, Quota},
+};
 use crate::{
     store::{self, Expected, SharedStore, StoreError},
     time::Timestamp,
@@ -40,13 +43,64 @@ pub const ENTRIES: usize = 16;
 /// Windows that one limit can have.
 pub const MAX_WINDOWS: usize = 4;
 
-/// One instant per window (see [`gcra`]); those past the limit's windows are 0.
+/// One instant per window; those past the limit's windows are 0.
 pub type Tats = [u64; MAX_WINDOWS];
 
-/// Three letters that name the layout, then the number of windows. Change the letters with the layout.
-const MAGIC: &[u8; 3] = b"rl1";
+/// What is owed in each window; nothing in those past the limit's windows.
+pub type Debts = [Debt; MAX_WINDOWS];
+
 const HEADER: usize = 4;
 const WORD: usize = 8;
+
+/// Of the bytes of a slot: a header, one floor per window, then at most [`ENTRIES`] entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Layout {
+    // INVARIANT: 1 to MAX_WINDOWS.
+    windows: usize,
+    /// Whether an entry says of each window what is held, too: three words instead of one.
+    held: bool,
+}
+
+impl Layout {
+    /// Three letters that name the layout; the number of windows follows. Change the letters with the layout.
+    const fn magic(self) -> &'static [u8; 3] {
+        if self.held { b"rl2" } else { b"rl1" }
+    }
+
+    fn of(quotas: &[Quota]) -> Self {
+        Self { windows: quotas.len().min(MAX_WINDOWS), held: quota::lease(quotas).is_some() }
+    }
+
+    /// Of stored bytes; `None` when they are no slot.
+    fn stored(bytes: &[u8]) -> Option<Self> {
+        let (magic, rest) = bytes.split_first_chunk()?;
+        let windows = usize::from(*rest.first()?);
+        let layouts = [true, false].map(|held| Self { windows, held });
+        let layout = layouts.into_iter().find(|layout| layout.magic() == magic)?;
+        let entries = bytes.len().checked_sub(layout.entry_offset(0))?;
+        let size = layout.entry_size();
+        let whole = entries.checked_rem(size)? == 0 && entries.checked_div(size)? <= ENTRIES;
+        (whole && (1..=MAX_WINDOWS).contains(&windows)).then_some(layout)
+    }
+
+    const fn debt_size(self) -> usize {
+        if self.held { WORD.saturating_mul(3) } else { WORD }
+    }
+
+    const fn entry_size(self) -> usize {
+        WORD.saturating_add(self.debt_size().saturating_mul(self.windows))
+    }
+
+    const fn entry_offset(self, entry: usize) -> usize {
+        let entries = HEADER.saturating_add(WORD.saturating_mul(self.windows));
+        entries.saturating_add(entry.saturating_mul(self.entry_size()))
+    }
+
+    const fn debt_offset(self, entry: usize, window: usize) -> usize {
+        let debts = self.entry_offset(entry).saturating_add(WORD);
+        debts.saturating_add(window.saturating_mul(self.debt_size()))
+    }
+}
 
 /// The key of the hash that places clients in slots. All workers must use the same.
 #[derive(Clone, Copy)]
@@ -99,7 +153,7 @@ impl KeyHasher {
 }
 
 /// Where one client's counter is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// Less than [`SLOTS`].
     pub slot: u64,
@@ -110,35 +164,35 @@ pub struct Place {
 /// A slot as it was read, changed in place and written back if nobody else wrote meanwhile.
 #[derive(Debug)]
 pub struct Slot {
-    // INVARIANT: HEADER, then one floor per window, then entries of 1 + windows words, at most ENTRIES.
+    // INVARIANT: as `layout` says.
     bytes: Vec<u8>,
+    layout: Layout,
     expected: Expected,
-    windows: usize,
     healed: bool,
 }
 
 impl Slot {
     /// Reads the slot `key` of a limit with these windows; a missing one is empty.
     ///
-    /// Implausible instants are settled. Bytes of a policy with another number of windows keep what the two
-    /// have in common. Bytes that make no sense count as a floor of a full debt: a request is denied now, one
-    /// is admitted after an interval, and all is well after the time that a bucket takes to fill.
+    /// Implausible instants are settled. Bytes of a policy with other windows keep what the two have in common. Bytes
+    /// that make no sense count as a floor of a full debt: a request is denied now, one is admitted after an
+    /// interval, and all is well after the time that a bucket takes to fill.
     pub fn read(
         store: &dyn SharedStore,
         key: &str,
         quotas: &[Quota],
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let windows = quotas.len().min(MAX_WINDOWS);
+        let layout = Layout::of(quotas);
         let Some(stored) = store.get(key)? else {
-            let mut slot = Self { bytes: Vec::new(), expected: Expected::Absent, windows, healed: false };
+            let mut slot = Self { bytes: Vec::new(), expected: Expected::Absent, layout, healed: false };
             slot.clear(&[0; MAX_WINDOWS], 1);
             return Ok(slot);
         };
         let expected = Expected::Version(stored.version);
-        let mut slot = Self { bytes: stored.value, expected, windows, healed: false };
-        match stored_windows(&slot.bytes) {
-            Some(same) if same == windows => {}
+        let mut slot = Self { bytes: stored.value, expected, layout, healed: false };
+        match Layout::stored(&slot.bytes) {
+            Some(same) if same == layout => {}
             Some(other) => slot.adopt(other),
             None => {
                 let mut floor = [0; MAX_WINDOWS];
@@ -158,47 +212,44 @@ impl Slot {
         self.healed
     }
 
-    /// The client's state: its entry, or the floor when it has none.
-    pub fn tats(&self, fingerprint: u64) -> Tats {
+    /// What the client owes: its entry, or the floor when it has none.
+    pub fn debts(&self, fingerprint: u64) -> Debts {
         match self.position(fingerprint) {
-            Some(entry) => self.words_at(self.tats_offset(entry)),
-            None => self.words_at(HEADER),
+            Some(entry) => self.debts_at(entry),
+            None => self.floor().map(Debt::until),
         }
     }
 
-    /// Sets the client's state and returns whether another client's entry had to go for it.
-    pub fn charge(&mut self, fingerprint: u64, tats: &Tats, now: Timestamp) -> bool {
+    /// Sets what the client owes and returns whether another client's entry had to go for it.
+    pub fn charge(&mut self, fingerprint: u64, debts: &Debts, now: Timestamp) -> bool {
         if let Some(entry) = self.position(fingerprint) {
-            self.put_words(self.tats_offset(entry), tats);
+            self.put_debts(entry, debts);
             return false;
         }
         let mut nearest = None;
         for entry in 0..self.len() {
             // A bucket is full again when the last of its windows is.
-            let full_at = self.full_at(entry);
+            let full_at = self.debts_at(entry).iter().map(Debt::end).max().unwrap_or(0);
             if nearest.is_none_or(|(_, earliest)| full_at < earliest) {
                 nearest = Some((entry, full_at));
             }
         }
         match nearest {
             Some((entry, full_at)) if full_at <= now.as_nanos() => {
-                self.put_entry(entry, fingerprint, tats);
+                self.put_entry(entry, fingerprint, debts);
                 false
             }
             Some((entry, _)) if self.len() >= ENTRIES => {
-                let evicted = self.words_at(self.tats_offset(entry));
-                let mut floor = self.words_at(HEADER);
-                for (floor, evicted) in floor.iter_mut().zip(evicted) {
-                    *floor = (*floor).max(evicted);
+                let mut floor = self.floor();
+                for (floor, evicted) in floor.iter_mut().zip(self.debts_at(entry)) {
+                    *floor = (*floor).max(evicted.end());
                 }
-                self.put_words(HEADER, &floor);
-                self.put_entry(entry, fingerprint, tats);
+                self.put_floor(&floor);
+                self.put_entry(entry, fingerprint, debts);
                 true
             }
             _ => {
-                let entry = self.len();
-                self.bytes.resize(self.bytes.len().saturating_add(entry_size(self.windows)), 0);
-                self.put_entry(entry, fingerprint, tats);
+                self.push_entry(fingerprint, debts);
                 false
             }
         }
@@ -209,18 +260,17 @@ impl Slot {
     /// Others may have charged since. As long as they came while the bucket was not full, each added exactly
     /// one interval and so can be told; otherwise some of the charge has drained already, taking it back
     /// would give away a request, and it stays.
-    pub fn refund(&mut self, fingerprint: u64, charged: &Tats, quotas: &[Quota]) -> bool {
+    pub fn refund(&mut self, fingerprint: u64, charged: &Debts, quotas: &[Quota]) -> bool {
         let Some(entry) = self.position(fingerprint) else { return false };
-        let offset = self.tats_offset(entry);
-        let mut tats = self.words_at(offset);
-        for ((tat, charged), quota) in tats.iter_mut().zip(charged).zip(quotas) {
-            let since = tat.checked_sub(*charged).and_then(|more| more.checked_rem(quota.interval()));
+        let mut debts = self.debts_at(entry);
+        for ((debt, charged), quota) in debts.iter_mut().zip(charged).zip(quotas) {
+            let since = debt.tat.checked_sub(charged.tat).and_then(|more| more.checked_rem(quota.interval()));
             if since != Some(0) {
                 return false;
             }
-            *tat = tat.saturating_sub(quota.interval());
+            debt.tat = debt.tat.saturating_sub(quota.interval());
         }
-        self.put_words(offset, &tats);
+        self.put_debts(entry, &debts);
         true
     }
 
@@ -230,36 +280,17 @@ impl Slot {
     }
 
     fn len(&self) -> usize {
-        let entries = self.bytes.len().saturating_sub(self.entry_offset(0));
-        entries.checked_div(entry_size(self.windows)).unwrap_or(0)
+        let entries = self.bytes.len().saturating_sub(self.layout.entry_offset(0));
+        entries.checked_div(self.layout.entry_size()).unwrap_or(0)
     }
 
     fn position(&self, fingerprint: u64) -> Option<usize> {
-        (0..self.len()).find(|entry| self.word(self.entry_offset(*entry)) == fingerprint)
-    }
-
-    fn full_at(&self, entry: usize) -> u64 {
-        self.words_at(self.tats_offset(entry)).into_iter().max().unwrap_or(0)
-    }
-
-    fn entry_offset(&self, entry: usize) -> usize {
-        entries_offset(self.windows).saturating_add(entry.saturating_mul(entry_size(self.windows)))
-    }
-
-    fn tats_offset(&self, entry: usize) -> usize {
-        self.entry_offset(entry).saturating_add(WORD)
+        (0..self.len()).find(|entry| self.word(self.layout.entry_offset(*entry)) == fingerprint)
     }
 
     fn word(&self, offset: usize) -> u64 {
-        word_of(&self.bytes, offset)
-    }
-
-    fn words_at(&self, offset: usize) -> Tats {
-        let mut tats = [0; MAX_WINDOWS];
-        for (i, tat) in tats.iter_mut().take(self.windows).enumerate() {
-            *tat = self.word(offset.saturating_add(i.saturating_mul(WORD)));
-        }
-        tats
+        let word = self.bytes.get(offset..).and_then(<[u8]>::first_chunk);
+        word.map_or(0, |word| u64::from_le_bytes(*word))
     }
 
     fn put_word(&mut self, offset: usize, word: u64) {
@@ -268,83 +299,105 @@ impl Slot {
         }
     }
 
-    fn put_words(&mut self, offset: usize, tats: &Tats) {
-        for (i, tat) in tats.iter().take(self.windows).enumerate() {
-            self.put_word(offset.saturating_add(i.saturating_mul(WORD)), *tat);
+    fn floor(&self) -> Tats {
+        let mut floor = [0; MAX_WINDOWS];
+        for (window, tat) in floor.iter_mut().take(self.layout.windows).enumerate() {
+            *tat = self.word(floor_offset(window));
+        }
+        floor
+    }
+
+    fn put_floor(&mut self, floor: &Tats) {
+        for (window, tat) in floor.iter().take(self.layout.windows).enumerate() {
+            self.put_word(floor_offset(window), *tat);
         }
     }
 
-    fn put_entry(&mut self, entry: usize, fingerprint: u64, tats: &Tats) {
-        self.put_word(self.entry_offset(entry), fingerprint);
-        self.put_words(self.tats_offset(entry), tats);
+    fn debts_at(&self, entry: usize) -> Debts {
+        let mut debts = [Debt::default(); MAX_WINDOWS];
+        for (window, debt) in debts.iter_mut().take(self.layout.windows).enumerate() {
+            let offset = self.layout.debt_offset(entry, window);
+            debt.tat = self.word(offset);
+            if self.layout.held {
+                let from = self.word(offset.saturating_add(WORD));
+                debt.held = Span { from, to: self.word(offset.saturating_add(WORD.saturating_mul(2))) };
+            }
+        }
+        debts
+    }
+
+    fn put_debts(&mut self, entry: usize, debts: &Debts) {
+        for (window, debt) in debts.iter().take(self.layout.windows).enumerate() {
+            let offset = self.layout.debt_offset(entry, window);
+            if self.layout.held {
+                self.put_word(offset, debt.tat);
+                self.put_word(offset.saturating_add(WORD), debt.held.from);
+                self.put_word(offset.saturating_add(WORD.saturating_mul(2)), debt.held.to);
+            } else {
+                // Of a policy that had leases, whose intervals are passed over all together.
+                self.put_word(offset, debt.end());
+            }
+        }
+    }
+
+    fn put_entry(&mut self, entry: usize, fingerprint: u64, debts: &Debts) {
+        self.put_word(self.layout.entry_offset(entry), fingerprint);
+        self.put_debts(entry, debts);
+    }
+
+    fn push_entry(&mut self, fingerprint: u64, debts: &Debts) {
+        let entry = self.len();
+        self.bytes.resize(self.bytes.len().saturating_add(self.layout.entry_size()), 0);
+        self.put_entry(entry, fingerprint, debts);
     }
 
     /// Makes the slot an empty one with this floor and room for so many entries.
     fn clear(&mut self, floor: &Tats, room: usize) {
         self.bytes.clear();
-        self.bytes.reserve(self.entry_offset(room));
-        self.bytes.extend_from_slice(MAGIC);
+        self.bytes.reserve(self.layout.entry_offset(room));
+        self.bytes.extend_from_slice(self.layout.magic());
         // INVARIANT: windows <= MAX_WINDOWS.
-        self.bytes.push(u8::try_from(self.windows).unwrap_or(0));
-        for tat in floor.iter().take(self.windows) {
+        self.bytes.push(u8::try_from(self.layout.windows).unwrap_or(0));
+        for tat in floor.iter().take(self.layout.windows) {
             self.bytes.extend_from_slice(&tat.to_le_bytes());
         }
     }
 
-    /// Lays bytes with another number of windows out anew; windows that only we know owe nothing.
-    fn adopt(&mut self, theirs: usize) {
-        let before = Self { bytes: std::mem::take(&mut self.bytes), windows: theirs, healed: false, ..*self };
-        self.clear(&before.words_at(HEADER), before.len());
+    /// Lays bytes of another layout out anew; windows that only we know owe nothing.
+    fn adopt(&mut self, theirs: Layout) {
+        let before = Self { bytes: std::mem::take(&mut self.bytes), layout: theirs, healed: false, ..*self };
+        self.clear(&before.floor(), before.len());
         for entry in 0..before.len() {
-            self.bytes.resize(self.bytes.len().saturating_add(entry_size(self.windows)), 0);
-            self.put_entry(
-                entry,
-                before.word(before.entry_offset(entry)),
-                &before.words_at(before.tats_offset(entry)),
-            );
+            let fingerprint = before.word(theirs.entry_offset(entry));
+            self.push_entry(fingerprint, &before.debts_at(entry));
         }
     }
 
     fn settle(&mut self, quotas: &[Quota], now: Timestamp) {
-        self.settle_at(HEADER, quotas, now);
-        for entry in 0..self.len() {
-            self.settle_at(self.tats_offset(entry), quotas, now);
+        let mut floor = self.floor();
+        for (tat, quota) in floor.iter_mut().zip(quotas) {
+            *tat = gcra::settle(quota, Debt::until(*tat), now).tat;
         }
-    }
-
-    fn settle_at(&mut self, offset: usize, quotas: &[Quota], now: Timestamp) {
-        let stored = self.words_at(offset);
-        let mut settled = stored;
-        for (tat, quota) in settled.iter_mut().zip(quotas) {
-            *tat = gcra::settle(quota, *tat, now);
-        }
-        if settled != stored {
-            self.put_words(offset, &settled);
+        if floor != self.floor() {
+            self.put_floor(&floor);
             self.healed = true;
         }
+        for entry in 0..self.len() {
+            let stored = self.debts_at(entry);
+            let mut settled = stored;
+            for (debt, quota) in settled.iter_mut().zip(quotas) {
+                *debt = gcra::settle(quota, *debt, now);
+            }
+            if settled != stored {
+                self.put_debts(entry, &settled);
+                self.healed = true;
+            }
+        }
     }
 }
 
-const fn entry_size(windows: usize) -> usize {
-    WORD.saturating_mul(windows.saturating_add(1))
-}
-
-const fn entries_offset(windows: usize) -> usize {
-    HEADER.saturating_add(WORD.saturating_mul(windows))
-}
-
-fn word_of(bytes: &[u8], offset: usize) -> u64 {
-    bytes.get(offset..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word))
-}
-
-/// How many windows the bytes of a slot have; `None` when they are no slot.
-fn stored_windows(bytes: &[u8]) -> Option<usize> {
-    let rest = bytes.strip_prefix(MAGIC)?;
-    let windows = usize::from(*rest.first()?);
-    let entries = bytes.len().checked_sub(entries_offset(windows))?;
-    let size = entry_size(windows);
-    let whole = entries.checked_rem(size)? == 0 && entries.checked_div(size)? <= ENTRIES;
-    (whole && (1..=MAX_WINDOWS).contains(&windows)).then_some(windows)
+const fn floor_offset(window: usize) -> usize {
+    HEADER.saturating_add(WORD.saturating_mul(window))
 }
 
 /// A slot's key in the store, put together without the heap.

@@ -25,15 +25,15 @@ fn at(secs: u64) -> Timestamp {
 /// One request as the limiter makes it: whether it was admitted, and whether it evicted.
 fn offer(store: &MemoryStore, quotas: &[Quota], client: u64, now: Timestamp) -> (bool, bool) {
     let mut slot = Slot::read(store, KEY, quotas, now).unwrap();
-    let mut tats = slot.tats(client);
+    let mut debts = slot.debts(client);
     let mut admitted = true;
-    for (tat, quota) in tats.iter_mut().zip(quotas) {
-        match gcra::decide(quota, *tat, now) {
-            Decision::Allowed { new_tat, .. } => *tat = new_tat,
+    for (debt, quota) in debts.iter_mut().zip(quotas) {
+        match gcra::decide(quota, *debt, now) {
+            Decision::Allowed(charged) => *debt = charged,
             Decision::Denied { .. } => admitted = false,
         }
     }
-    let evicted = admitted && slot.charge(client, &tats, now);
+    let evicted = admitted && slot.charge(client, &debts, now);
     if admitted || slot.healed() {
         slot.write(store, KEY).unwrap();
     }
@@ -101,7 +101,9 @@ fn bytes_that_make_no_sense_deny_for_an_interval() {
         b"rl1".to_vec(),
         b"rl1\0".to_vec(),
         b"rl1\x05".iter().chain(&[0; 40]).copied().collect(),
-        b"rl2\x02".iter().chain(&[0; 16]).copied().collect(),
+        b"rl3\x02".iter().chain(&[0; 16]).copied().collect(),
+        // An entry of the other layout is longer.
+        b"rl2".iter().chain(&good[3..]).copied().collect(),
         b"rl1\xff".to_vec(),
         good[..good.len() - 1].to_vec(),
         good.iter().chain(b"x").copied().collect(),
@@ -142,6 +144,47 @@ fn another_number_of_windows_keeps_what_is_common() {
 }
 
 #[test]
+fn what_is_held_is_kept_where_leases_are_and_passed_over_where_not() {
+    // Leases of two, and none.
+    let (leased, plain) = ([quota(128, 128)], [quota(100, 128)]);
+    let instant = |secs| at(secs).as_nanos();
+    let debt = Debt { tat: instant(1), held: Span { from: instant(10), to: instant(14) } };
+    let store = MemoryStore::default();
+    let stored_with = |quotas: &[Quota]| {
+        let mut slot = Slot::read(&store, KEY, quotas, at(0)).unwrap();
+        let before = slot.debts(7)[0];
+        slot.charge(7, &[debt, Debt::default(), Debt::default(), Debt::default()], at(0));
+        slot.write(&store, KEY).unwrap();
+        (before, Slot::read(&store, KEY, quotas, at(0)).unwrap().debts(7)[0])
+    };
+    assert_eq!(stored_with(&leased), (Debt::default(), debt));
+    assert_eq!(stored(&store).len(), 4 + 8 + 8 + 24);
+    let passed_over = Debt::until(instant(14));
+    assert_eq!(stored_with(&plain), (passed_over, passed_over));
+    assert_eq!(stored(&store).len(), 4 + 8 + 8 + 8);
+    assert_eq!(stored_with(&leased), (passed_over, debt));
+
+    // Who is evicted comes back behind all that was taken ahead for it.
+    for client in 100..115 {
+        let mut slot = Slot::read(&store, KEY, &leased, at(0)).unwrap();
+        slot.charge(client, &[Debt::until(instant(60)); MAX_WINDOWS], at(0));
+        slot.write(&store, KEY).unwrap();
+    }
+    let mut slot = Slot::read(&store, KEY, &leased, at(0)).unwrap();
+    assert!(slot.charge(115, &[Debt::until(instant(60)); MAX_WINDOWS], at(0)));
+    assert_eq!(slot.debts(7)[0], passed_over);
+
+    // Further ahead than any lease: the clock stepped back.
+    let far = Debt { tat: 0, held: Span { from: instant(10), to: instant(130) } };
+    let mut slot = Slot::read(&store, KEY, &leased, at(0)).unwrap();
+    slot.charge(7, &[far; MAX_WINDOWS], at(0));
+    slot.write(&store, KEY).unwrap();
+    let slot = Slot::read(&store, KEY, &leased, at(0)).unwrap();
+    assert!(slot.healed());
+    assert_eq!(slot.debts(7)[0], Debt::until(instant(128)));
+}
+
+#[test]
 fn a_refund_takes_back_only_what_is_still_owed() {
     let (store, quotas) = (MemoryStore::default(), [quota(3, 30)]);
     let charged = |now: Timestamp| {
@@ -149,14 +192,14 @@ fn a_refund_takes_back_only_what_is_still_owed() {
         Slot::read(&store, KEY, &quotas, now).unwrap()
     };
     let mut slot = charged(at(0));
-    let first = slot.tats(1);
+    let first = slot.debts(1);
     assert!(slot.refund(1, &first, &quotas));
-    assert_eq!(slot.tats(1)[0], at(0).as_nanos());
+    assert_eq!(slot.debts(1)[0], Debt::until(at(0).as_nanos()));
     assert!(!slot.refund(2, &first, &quotas), "no entry");
     // Another charge on top of ours.
     let mut slot = charged(at(3));
     assert!(slot.refund(1, &first, &quotas));
-    assert_eq!(slot.tats(1), first);
+    assert_eq!(slot.debts(1), first);
     // Ours has drained before the other charge: nothing is left to take back.
     let mut slot = charged(at(25));
     assert!(!slot.refund(1, &first, &quotas));
@@ -214,26 +257,26 @@ proptest! {
     ) {
         let quotas: Vec<_> = windows.into_iter().map(|(n, secs)| quota(n, secs)).collect();
         let store = MemoryStore::default();
-        let mut owed = HashMap::<u64, Tats>::new();
+        let mut owed = HashMap::<u64, Debts>::new();
         let mut crowded = false;
         let mut now = at(0);
         for (client, gap) in requests {
             now = now.saturating_add(Duration::from_nanos(gap));
             let client = client % clients;
             let (admitted, evicted) = offer(&store, &quotas, client, now);
-            let tats = owed.entry(client).or_default();
-            let mut charged = *tats;
+            let debts = owed.entry(client).or_default();
+            let mut charged = *debts;
             let mut due = true;
-            for (tat, quota) in charged.iter_mut().zip(&quotas) {
-                match gcra::decide(quota, *tat, now) {
-                    Decision::Allowed { new_tat, .. } => *tat = new_tat,
+            for (debt, quota) in charged.iter_mut().zip(&quotas) {
+                match gcra::decide(quota, *debt, now) {
+                    Decision::Allowed(charged) => *debt = charged,
                     Decision::Denied { .. } => due = false,
                 }
             }
             prop_assert!(due || !admitted, "client {client} got more than its quota");
             prop_assert!(crowded || admitted == due, "client {client} was denied without need");
             if admitted {
-                *tats = charged;
+                *debts = charged;
             }
             crowded |= evicted;
             prop_assert!(stored(&store).len() <= 4 + 8 * quotas.len() + 16 * 8 * (1 + quotas.len()));
@@ -241,10 +284,13 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_without_panic_and_heal(bytes in prop::collection::vec(any::<u8>(), 0..700), magic in any::<bool>()) {
-        let quotas = [quota(10, 10), quota(100, 1_000)];
+    fn any_bytes_are_read_without_panic_and_heal(
+        bytes in prop::collection::vec(any::<u8>(), 0..1100),
+        magic in prop::sample::select(vec![&b"rl1\x02"[..], b"rl2\x02", b""]), leased in any::<bool>(),
+    ) {
+        let quotas = if leased { [quota(1000, 10), quota(1000, 1_000)] } else { [quota(10, 10), quota(100, 1_000)] };
         let store = MemoryStore::default();
-        overwrite(&store, &if magic { [&b"rl1\x02"[..], &bytes].concat() } else { bytes });
+        overwrite(&store, &[magic, &bytes].concat());
         offer(&store, &quotas, 1, at(0));
         offer(&store, &quotas, 1, at(1));
         prop_assert!(offer(&store, &quotas, 1, at(12)).0);
