@@ -95,8 +95,14 @@ fn an_admitted_request_allocates_its_copy_of_the_shared_state_and_nothing_where_
     let store = Flat::default();
     let secret = SlotSecret::load_or_create(&store, "portcullis", [7; 16]).unwrap();
     let address = "2001:db8::1".parse().ok();
-    let subject =
-        Subject { remote_address: address, principal: None, rule: "r", method: "GET", headers: &NoHeaders };
+    let subject = Subject {
+        remote_address: address,
+        principal: None,
+        known_place: None,
+        rule: "r",
+        method: "GET",
+        headers: &NoHeaders,
+    };
     let now = Timestamp::from_secs(1_000_000);
     let [one, four, large] = ["one", "four", "large"].map(|name| limiter.id(name).unwrap());
     let mut leases = Leases::default();

@@ -6,6 +6,7 @@ use crate::{
     confirmation::{BindingError, Confirmation},
     identity::{Principal, header_text, push_header_text},
     jwt::Provider,
+    rate_limit::KnownPlace,
     rbac::{Grants, Vocabulary},
 };
 
@@ -22,6 +23,8 @@ pub struct Caller {
     pub(super) provider: Option<usize>,
     /// Ready to send.
     pub(super) headers: HeaderTexts,
+    /// Where the gate's limiter counts it.
+    pub(super) place: KnownPlace,
 }
 
 /// Identity as header values.
@@ -77,6 +80,7 @@ impl Caller {
                 claims,
             },
             principal,
+            place: KnownPlace::default(),
         }
     }
 }

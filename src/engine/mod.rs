@@ -319,6 +319,7 @@ fn subject<'a>(
     Subject {
         remote_address: head.remote_address,
         principal: caller.map(|caller| &caller.principal),
+        known_place: caller.map(|caller| &caller.place),
         rule,
         method: line.method,
         headers: head,

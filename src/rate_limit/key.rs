@@ -1,8 +1,14 @@
 //! What a limit counts apart: the parts of its key as bytes that no two keys share.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    cell::OnceCell,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
-use super::{KeyPart, slots::KeyHasher};
+use super::{
+    KeyPart, LimitId,
+    slots::{KeyHasher, Place},
+};
 use crate::{
     identity::{Principal, PrincipalKind},
     request::RequestHead,
@@ -27,12 +33,29 @@ pub struct Subject<'a> {
     pub remote_address: Option<IpAddr>,
     /// Who is calling; `None` before authentication and for anonymous requests, which share one key.
     pub principal: Option<&'a Principal>,
+    /// What was found out before about this principal; `None`: nothing is to be remembered.
+    pub known_place: Option<&'a KnownPlace>,
     /// The name of the matched rule; empty before matching.
     pub rule: &'a str,
     /// The method, compared exactly (RFC 9110 section 9.1).
     pub method: &'a str,
     /// The headers.
     pub headers: &'a dyn HeaderValues,
+}
+
+/// Where a principal is counted by the first limit that counted it and whose key is the principal alone. To be used
+/// with one principal, one limiter and one secret; by default nothing is known.
+#[derive(Debug, Default)]
+pub struct KnownPlace(OnceCell<(LimitId, Place)>);
+
+impl KnownPlace {
+    pub(super) fn of(&self, limit: LimitId) -> Option<Place> {
+        self.0.get().filter(|(known, _)| *known == limit).map(|(_, place)| *place)
+    }
+
+    pub(super) fn keep(&self, limit: LimitId, place: Place) {
+        self.0.get_or_init(|| (limit, place));
+    }
 }
 
 /// The key could not be formed: the address is not known.

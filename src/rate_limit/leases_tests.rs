@@ -80,6 +80,7 @@ impl World {
         let subject = Subject {
             remote_address: None,
             principal: None,
+            known_place: None,
             rule: client,
             method: "GET",
             headers: &NoHeaders,

@@ -240,12 +240,34 @@ impl Limiter {
         let tier = subject.principal.and_then(|principal| principal.tier.as_deref());
         let tier = tier.and_then(|name| limit.tiers.iter().find(|(tier, _)| **tier == *name));
         let plan = tier.map_or(&limit.own, |(_, plan)| plan);
-        let mut hasher = ledger.secret.hasher();
-        hasher.sized(limit.name.as_bytes());
+        let place = match subject.known_place.and_then(|known| known.of(id)) {
+            Some(place) => place,
+            None => limit.place(id, plan, subject, ledger.secret)?,
+        };
+        Ok(Some(Counted { limit: id, plan, place }))
+    }
+}
+
+impl Limit {
+    /// Where the client's counter is; remembered where it depends on the principal alone.
+    #[inline(never)]
+    fn place(
+        &self,
+        id: LimitId,
+        plan: &Plan,
+        subject: &Subject<'_>,
+        secret: &SlotSecret,
+    ) -> Result<Place, StoreError> {
+        let mut hasher = secret.hasher();
+        hasher.sized(self.name.as_bytes());
         hasher.fixed(plan.tag.to_le_bytes());
-        key::hash_parts(&mut hasher, &limit.key, limit.prefixes, subject)
+        key::hash_parts(&mut hasher, &self.key, self.prefixes, subject)
             .map_err(|key::NoAddress| StoreError::Unavailable)?;
-        Ok(Some(Counted { limit: id, plan, place: hasher.finish() }))
+        let place = hasher.finish();
+        if let ([KeyPart::Principal], Some(known)) = (&*self.key, subject.known_place) {
+            known.keep(id, place);
+        }
+        Ok(place)
     }
 }
 

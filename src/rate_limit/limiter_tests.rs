@@ -9,7 +9,7 @@ use std::{
 use super::*;
 use crate::{
     identity::{Principal, PrincipalKind},
-    rate_limit::{LimitSpec, WindowSpec, headers, key::HeaderValues},
+    rate_limit::{LimitSpec, WindowSpec, headers, key::{HeaderValues, KnownPlace}},
     store::{Expected, MemoryStore, Versioned},
 };
 
@@ -61,7 +61,14 @@ fn principal(kind: PrincipalKind, authority: &str, subject: &str) -> Principal {
 }
 
 fn subject() -> Subject<'static> {
-    Subject { remote_address: None, principal: None, rule: "", method: "GET", headers: NO_HEADERS }
+    Subject {
+        remote_address: None,
+        principal: None,
+        known_place: None,
+        rule: "",
+        method: "GET",
+        headers: NO_HEADERS,
+    }
 }
 
 struct World {
@@ -229,6 +236,27 @@ fn principals_never_share_by_accident() {
     let known = Subject { principal: Some(&alice), ..subject() };
     assert!(!share(vec![KeyPart::Principal], &known, &subject()));
     assert!(share(vec![KeyPart::Principal], &subject(), &subject()));
+}
+
+#[test]
+fn what_is_known_of_a_principal_leads_where_it_is_counted_anyway() {
+    let world = World::new(&[
+        limit("first", vec![KeyPart::Principal], vec![window(10, 60)]),
+        limit("second", vec![KeyPart::Principal], vec![window(10, 60)]),
+        limit("both", vec![KeyPart::Principal, KeyPart::Route], vec![window(10, 60)]),
+    ]);
+    let alice = principal(PrincipalKind::Jwt, "corp", "alice");
+    let known_place = KnownPlace::default();
+    let remaining = |known: bool, rule| {
+        let known_place = known.then_some(&known_place);
+        let subject = Subject { principal: Some(&alice), known_place, rule, ..subject() };
+        world.remaining(&world.check(&subject, at(0))).into_iter().map(|(_, left)| left).collect::<Vec<_>>()
+    };
+    assert_eq!(remaining(true, "a"), [9, 9, 9]);
+    assert!(known_place.of(world.ids()[0]).is_some() && known_place.of(world.ids()[1]).is_none());
+    assert_eq!(remaining(true, "a"), [8, 8, 8]);
+    assert_eq!(remaining(false, "a"), [7, 7, 7]);
+    assert_eq!(remaining(true, "b"), [6, 6, 9]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub mod quota;
 pub mod slots;
 
 pub use compile::{MAX_NAME, MAX_TABLES};
-pub use key::{HeaderValues, Subject};
+pub use key::{HeaderValues, KnownPlace, Subject};
 pub use leases::Leases;
 pub use limiter::{Denial, Ledger, LimitId, Limiter, Outcome, Status};
 pub use slots::SlotSecret;
