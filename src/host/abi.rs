@@ -1,10 +1,12 @@
 //! The host calls of the proxy-wasm ABI (0.2.1), as far as the filter makes them.
 //!
 //! Every status comes back as a value: a panic would take the whole VM down with all its requests. Beside
-//! `callbacks` the only unsafe code of the project.
+//! `callbacks` and `memory` the only unsafe code of the project.
 #![expect(unsafe_code, reason = "calls across the wasm boundary")]
 
 use std::{ptr::null_mut, time::Duration};
+
+use super::memory::{self, Block};
 
 /// proxy-wasm's `proxy_status_t`, as far as we tell them apart.
 const OK: u32 = 0;
@@ -113,9 +115,9 @@ fn returning_bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result
     let (mut data, mut size): (*mut u8, usize) = (null_mut(), 0);
     match call(&mut data, &mut size) {
         OK if data.is_null() => Ok(None),
-        // SAFETY: on success the host has allocated `size` bytes through `proxy_on_memory_allocate`, which
-        // makes them a `Vec<u8>` of that capacity, has filled them, and leaves them to us.
-        OK => Ok(Some(unsafe { Vec::from_raw_parts(data, size, size) })),
+        // SAFETY: on success the host has allocated `size` bytes through `proxy_on_memory_allocate`, has filled them,
+        // and leaves them to us.
+        OK => Ok(Some(unsafe { memory::taken(data, size) })),
         NOT_FOUND => Ok(None),
         _ => Err(Failed),
     }
@@ -144,10 +146,17 @@ pub(super) fn wall_clock() -> Result<u64, Failed> {
 }
 
 /// All request headers, serialized; see `wire::parse_pairs`.
-pub(super) fn request_headers() -> Result<Vec<u8>, Failed> {
-    // SAFETY: both pointers are valid for the call.
-    returning_bytes(|data, size| unsafe { proxy_get_header_map_pairs(REQUEST_HEADERS, data, size) })?
-        .ok_or(Failed)
+pub(super) fn request_headers() -> Result<Block, Failed> {
+    let call = || {
+        let (mut data, mut size): (*mut u8, usize) = (null_mut(), 0);
+        // SAFETY: both pointers are valid for the call.
+        match unsafe { proxy_get_header_map_pairs(REQUEST_HEADERS, &mut data, &mut size) } {
+            OK if !data.is_null() => Ok((data, size)),
+            _ => Err(Failed),
+        }
+    };
+    // SAFETY: as in `returning_bytes`.
+    unsafe { memory::in_kept(call) }
 }
 
 /// All headers of the answer to a call, serialized; see `wire::parse_pairs`.

@@ -10,7 +10,7 @@ use std::{
     rc::Rc,
 };
 
-use super::{logging, root, serving::Serving};
+use super::{logging, memory, root, serving::Serving};
 use crate::problem::{Challenges, Reason, Reply};
 
 /// What `proxy_on_request_headers` and `proxy_on_response_headers` answer.
@@ -76,11 +76,10 @@ extern "C" fn _initialize() {
     logging::start();
 }
 
-/// Memory for what the host hands over; `abi` makes it a `Vec` again.
+/// Memory for what the host hands over.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
-    let mut bytes = std::mem::ManuallyDrop::new(Vec::<u8>::with_capacity(size));
-    bytes.as_mut_ptr()
+    memory::lend(size)
 }
 
 #[unsafe(no_mangle)]

@@ -19,6 +19,8 @@ mod faults;
 #[cfg(target_family = "wasm")]
 mod logging;
 #[cfg(target_family = "wasm")]
+mod memory;
+#[cfg(target_family = "wasm")]
 mod root;
 #[cfg(target_family = "wasm")]
 mod services;

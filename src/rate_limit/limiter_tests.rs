@@ -9,7 +9,10 @@ use std::{
 use super::*;
 use crate::{
     identity::{Principal, PrincipalKind},
-    rate_limit::{LimitSpec, WindowSpec, headers, key::{HeaderValues, KnownPlace}},
+    rate_limit::{
+        LimitSpec, WindowSpec, headers,
+        key::{HeaderValues, KnownPlace},
+    },
     store::{Expected, MemoryStore, Versioned},
 };
 
