@@ -29,7 +29,7 @@ const HEADWAY: u64 = 1_000_000_000;
 const HELD: u64 = 16;
 
 /// One worker holds leases for up to this many times [`WAYS`] clients. A power of two.
-const SETS: u16 = 1024;
+const SETS: u16 = 2048;
 
 /// Clients of one set, which is told by a hash.
 const WAYS: usize = 4;

@@ -115,7 +115,7 @@ fn clients_spread_over_all_places_whatever_the_width_of_an_index() {
     for (fingerprint, expected) in [
         (0, 0),
         (0x2bc, 0x2bc),
-        (0x400, 0),
+        (0x800, 0),
         (0x1_0000_02bc, 0x2bc),
         (0xffff_ffff_0000_0001, 1),
         (u64::MAX, usize::from(SETS) - 1),
@@ -213,7 +213,7 @@ fn nobody_loses_a_lease_to_another() {
     let mut leases = Leases::default();
     let quotas = [Quota::compile(&window(640, 60, 640)).unwrap()];
     // All in one set.
-    let place = |n: u64| Place { slot: 0, fingerprint: 5 + n * 1024 };
+    let place = |n: u64| Place { slot: 0, fingerprint: 5 + n * 2048 };
     let now = Timestamp::from_nanos(START);
     let lease = |n| charge_ahead(place(n), &Debts::default(), &quotas, now).unwrap().0;
     for n in 0..4 {
