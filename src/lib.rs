@@ -21,6 +21,7 @@ pub mod engine;
 pub mod fault;
 pub mod host;
 pub mod identity;
+mod interned;
 pub mod introspection;
 pub mod json;
 pub mod jwt;

@@ -13,6 +13,7 @@ use crate::{
     engine::Caller,
     fault::Fault,
     identity::header_text,
+    interned::Interned,
     jwt::{Provider, ProviderSpec},
     offer::Offer,
     rate_limit::{LimitId, Limiter},
@@ -66,7 +67,8 @@ pub(crate) struct Rule {
     pub(crate) action: Action,
     /// CORS preflights of its requests pass without credentials.
     pub(crate) cors_preflight: bool,
-    pub(crate) limits: Vec<LimitId>,
+    /// One list for all rules that have the same.
+    pub(crate) limits: Rc<Vec<LimitId>>,
 }
 
 /// What a rule does.
@@ -80,8 +82,16 @@ pub(crate) enum Action {
 pub(crate) struct Access {
     /// One for all rules that take the same.
     pub(crate) offer: Rc<Offer>,
-    /// `None`: every authenticated principal may.
-    pub(crate) requirement: Option<Requirement>,
+    /// `None`: every authenticated principal may. One for all rules that ask the same.
+    pub(crate) requirement: Option<Rc<Requirement>>,
+}
+
+/// What rules have in common.
+#[derive(Default)]
+struct Common {
+    offers: Vec<Rc<Offer>>,
+    requirements: Interned<Requirement>,
+    limits: Interned<Vec<LimitId>>,
 }
 
 /// What the features made of their sections.
@@ -143,13 +153,13 @@ impl Policy {
 
     fn assemble(document: Document, parts: Parts) -> Result<Self, Vec<Fault>> {
         let Parts { router, providers, limiter, vocabulary, metadata } = parts;
-        let mut offers = Vec::new();
+        let mut common = Common::default();
         let rules: Result<Vec<_>, _> = document
             .rules
             .iter()
             .enumerate()
             .map(|(i, rule)| {
-                rule.compile(&document, &limiter, &vocabulary, &mut offers)
+                rule.compile(&document, &limiter, &vocabulary, &mut common)
                     .ok_or_else(|| vec![Fault::new(format!("rules[{i}]"), "names something unknown")])
             })
             .collect();
@@ -249,7 +259,7 @@ impl RuleSpec {
         document: &Document,
         limiter: &Limiter,
         vocabulary: &Vocabulary,
-        offers: &mut Vec<Rc<Offer>>,
+        common: &mut Common,
     ) -> Option<Rule> {
         let action = match &self.action {
             ActionSpec::Deny => Action::Deny,
@@ -274,9 +284,10 @@ impl RuleSpec {
                         }
                     }
                 }
+                let requirement = authorize.as_ref().map(|spec| Requirement::compile(spec, vocabulary));
                 Action::Allow(Access {
-                    offer: offer.shared(offers),
-                    requirement: authorize.as_ref().map(|spec| Requirement::compile(spec, vocabulary)),
+                    offer: offer.shared(&mut common.offers),
+                    requirement: requirement.map(|requirement| common.requirements.one(requirement)),
                 })
             }
         };
@@ -286,7 +297,7 @@ impl RuleSpec {
             header: header_text(&self.name, b""),
             action,
             cors_preflight: self.cors_preflight,
-            limits,
+            limits: common.limits.one(limits),
         })
     }
 }

@@ -53,7 +53,7 @@ pub enum Names {
 }
 
 /// A path variable must equal a claim.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnerSpec {
     /// A variable of every path template of the rule.
     pub path_variable: String,

@@ -13,13 +13,13 @@ use crate::{
 };
 
 /// A compiled requirement: one of the alternatives must hold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
     // INVARIANT: never empty; an empty list would deny everyone, never allow.
     any_of: Vec<Alternative>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Alternative {
     scopes: Option<Need>,
     /// The names behind `scopes`, for the `insufficient_scope` challenge.
@@ -30,7 +30,7 @@ struct Alternative {
     step_up: Option<StepUp>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Need {
     All(Bits),
     Any(Bits),
