@@ -6,6 +6,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     reason = "a step that fails is a test that fails"
 )]
 
@@ -117,6 +118,21 @@ fn a_request_costs_the_calls_that_its_decision_needs() {
     }
     let charged = expected([(HEADERS, 1), (CLOCK, 1), (READ, 1), (WRITE, 1), (REMOVE, 1), (ADD, 1)]);
     assert_eq!(calls(&[request("/small", Some(1))], 1, 50), charged);
+}
+
+/// Their headers come in memory that is kept from one to the next, where they fit.
+#[test]
+fn requests_of_any_size_in_turn_are_read_alike() {
+    let with_head_of = |size: usize| {
+        let mut request = request("/unlimited", Some(1));
+        // A count, then two sizes, two texts and their ends for each header.
+        let so_far: usize = request.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
+        request.push(("x-long", "a".repeat(size - 4 - so_far - "x-long".len() - 10)));
+        request
+    };
+    let sizes = [300, 4095, 4096, 4097, 300, 60_000, 4096, 300];
+    let requests = sizes.map(with_head_of);
+    assert_eq!(calls(&requests, 2, TIMES), expected([(HEADERS, 8), (REMOVE, 8), (ADD, 8)]));
 }
 
 #[test]

@@ -79,6 +79,15 @@ pub(crate) fn table() -> Vec<Pair> {
         )
         .lacks("x-api-key"),
         pair(
+            "a long head",
+            smuggling(as_alice().header("x-long", &"a".repeat(20_000))),
+            smuggling(get("/token").header("x-long", &"a".repeat(20_000))),
+            MISSING,
+        )
+        .sees("x-portcullis-subject", "alice")
+        .sees("x-long", &"a".repeat(20_000))
+        .lacks("authorization"),
+        pair(
             "a token that is kept",
             get("/kept").bearer(&kept_token),
             get("/token").bearer(&kept_token),

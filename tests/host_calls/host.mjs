@@ -2,7 +2,7 @@
 //
 // The work is {policy, warmUp, requests, times}: the requests, each a list of header pairs, are sent in turn, `times`
 // times over, after `warmUp` times that do not count. Answers how often each function of the host was called, those
-// never called left out. Time stands still, so that only the requests spend anything.
+// never called left out. Time stands still, so that only the requests spend anything. Memory must not grow any more.
 import { readFileSync } from 'node:fs';
 
 const OK = 0, NOT_FOUND = 1, CAS_MISMATCH = 8;
@@ -99,5 +99,7 @@ function send(times) {
   }
 }
 send(work.warmUp);
+const size = memory().length;
 send(work.times);
+if (memory().length !== size) throw new Error(`memory grew from ${size} to ${memory().length} bytes`);
 console.log(JSON.stringify(calls));
