@@ -54,6 +54,8 @@ pub(crate) struct Loads {
 /// What one round of one subject came to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Round {
+    /// Of Envoy, counted from 0.
+    pub(crate) start: usize,
     pub(crate) requests: u64,
     /// Of the Envoy process.
     pub(crate) cpu_us_per_request: f64,
@@ -197,6 +199,7 @@ impl Loads {
         self.next.borrow_mut().insert(subject, next % requests.len());
         let (requests, us) = (done as f64, us as f64);
         Ok(Round {
+            start: 0,
             requests: done,
             cpu_us_per_request: cpu * 1e6 / requests,
             requests_per_second: requests * 1e6 / us,
@@ -209,6 +212,7 @@ impl Loads {
 impl Round {
     pub(crate) fn to_json(self) -> Value {
         json!({
+            "start": self.start,
             "requests": self.requests,
             "usPerRequest": round(self.cpu_us_per_request),
             "requestsPerSecond": self.requests_per_second.round(),

@@ -2,10 +2,12 @@
 //!
 //! One Envoy with one worker has a listener for each chain of filters. wrk drives one after the other, in several
 //! rounds, each in the opposite order of the one before; what counts is the processor time of the Envoy process for
-//! each request. Results go to `target/bench`: `bench.json` and `bench.svg`.
+//! each request. Now and then Envoy is started anew, because the same module differs by several percent from one start
+//! to the next. Results go to `target/bench`: `bench.json` and `bench.svg`.
 //!
 //! `PORTCULLIS_OTHER_WASM` names another build of the module; then the two are compared, and nothing else.
-//! `BENCH_ROUNDS`, `BENCH_SECONDS` (of each round) and `BENCH_CASES` (names) make it shorter or longer.
+//! `BENCH_ROUNDS`, `BENCH_STARTS` (over which the rounds are dealt out), `BENCH_SECONDS` (of each round) and
+//! `BENCH_CASES` (names) make it shorter or longer.
 
 #![expect(
     clippy::expect_used,
@@ -39,7 +41,7 @@ use gateway::Gateway;
 use load::{Loads, Round};
 use settings::Settings;
 
-/// Seconds of load before anything counts, for each subject: the engine compiles hot code anew.
+/// Seconds of load before anything counts, for each subject and start: the engine compiles hot code anew.
 const WARM_UP: u32 = 1;
 
 fn main() -> ExitCode {
@@ -67,25 +69,28 @@ fn run() -> Result<(), String> {
     let mut listeners: Vec<&str> = subjects.iter().map(|(listener, _)| *listener).collect();
     listeners.sort_unstable();
     listeners.dedup();
-    let gateway = Gateway::start(&settings, &listeners::bootstrap(&settings, &credentials, &listeners))?;
-    for subject in &subjects {
-        loads.verify(&gateway, *subject)?;
-    }
-    // Native filters write nothing about what they refuse; here neither do we.
-    gateway.admin("POST", "/logging?wasm=error")?;
-    for subject in &subjects {
-        loads.run(&gateway, *subject, Some(WARM_UP))?;
-    }
+    let bootstrap = listeners::bootstrap(&settings, &credentials, &listeners);
     let mut rounds: HashMap<Subject, Vec<Round>> = HashMap::new();
-    for round in 0..settings.rounds {
-        eprintln!("round {} of {}", round + 1, settings.rounds);
-        let forwards = subjects.iter();
-        let order: Vec<_> = if round % 2 == 0 { forwards.collect() } else { forwards.rev().collect() };
-        for subject in order {
-            rounds.entry(*subject).or_default().push(loads.run(&gateway, *subject, None)?);
+    for start in 0..settings.starts {
+        let gateway = Gateway::start(&settings, &bootstrap)?;
+        for subject in &subjects {
+            loads.verify(&gateway, *subject)?;
+        }
+        // Native filters write nothing about what they refuse; here neither do we.
+        gateway.admin("POST", "/logging?wasm=error")?;
+        for subject in &subjects {
+            loads.run(&gateway, *subject, Some(WARM_UP))?;
+        }
+        for round in (0..settings.rounds).filter(|round| settings.start_of(*round) == start) {
+            eprintln!("round {} of {}, start {}", round + 1, settings.rounds, start + 1);
+            let forwards = subjects.iter();
+            let order: Vec<_> = if round % 2 == 0 { forwards.collect() } else { forwards.rev().collect() };
+            for subject in order {
+                let figures = Round { start, ..loads.run(&gateway, *subject, None)? };
+                rounds.entry(*subject).or_default().push(figures);
+            }
         }
     }
-    drop(gateway);
 
     let results = report::results(&cases, &rounds);
     print!("{}{}", report::table(&results, &subjects, &rounds), footprint.text());

@@ -11,6 +11,8 @@ pub(crate) struct Settings {
     /// Where results and what is made for them go.
     pub(crate) dir: PathBuf,
     pub(crate) rounds: usize,
+    /// How often Envoy is started for them.
+    pub(crate) starts: usize,
     /// Of load, in each round and for each subject.
     pub(crate) seconds: u32,
     /// Names of cases; empty: all of them.
@@ -27,6 +29,7 @@ impl Settings {
             other: env::var_os("PORTCULLIS_OTHER_WASM").map(|_| file("PORTCULLIS_OTHER_WASM")).transpose()?,
             dir: repository.join("target/bench"),
             rounds: number("BENCH_ROUNDS", 9)?,
+            starts: number("BENCH_STARTS", 3)?,
             seconds: number("BENCH_SECONDS", 2)?,
             cases: env::var("BENCH_CASES")
                 .unwrap_or_default()
@@ -35,10 +38,16 @@ impl Settings {
                 .map(str::to_owned)
                 .collect(),
         };
-        if settings.rounds == 0 || settings.seconds == 0 {
-            return Err("BENCH_ROUNDS and BENCH_SECONDS must be at least 1".to_owned());
+        if settings.rounds == 0 || settings.seconds == 0 || settings.starts == 0 {
+            return Err("BENCH_ROUNDS, BENCH_STARTS and BENCH_SECONDS must be at least 1".to_owned());
         }
-        Ok(settings)
+        // No start without a round.
+        Ok(Self { starts: settings.starts.min(settings.rounds), ..settings })
+    }
+
+    /// In which start a round is run, both counted from 0.
+    pub(crate) fn start_of(&self, round: usize) -> usize {
+        round * self.starts / self.rounds
     }
 }
 
