@@ -97,7 +97,7 @@ fn expected<const N: usize>(calls: [(&str, u64); N]) -> BTreeMap<String, u64> {
 }
 
 const HEADERS: &str = "proxy_get_header_map_pairs";
-const CLOCK: &str = "clock_time_get";
+const CLOCK: &str = "proxy_get_current_time_nanoseconds";
 const REMOVE: &str = "proxy_remove_header_map_value";
 const ADD: &str = "proxy_add_header_map_value";
 const READ: &str = "proxy_get_shared_data";

@@ -85,7 +85,7 @@ pub(super) fn readers() -> Readers {
     Readers { of_refused: abi::logs(LogLevel::Warn), of_allowed: abi::logs(LogLevel::Info) }
 }
 
-/// The time of the host's wall clock. The standard library goes a longer way to the same call.
+/// The time of the host's wall clock. The standard library asks for it by WASI, a longer way to the same.
 ///
 /// Without a clock nothing can be decided: the VM ends, as it does with the standard library, and lets nothing through.
 pub(super) fn now() -> Timestamp {

@@ -59,7 +59,7 @@ const does = {
     return OK;
   },
   proxy_log: (level, message, size) => { if (level >= ERROR) console.error(text(message, size)); return OK; },
-  clock_time_get: (_clock, _precision, at) => { memory().writeBigUInt64LE(NOW, at); return OK; },
+  proxy_get_current_time_nanoseconds: (at) => { memory().writeBigUInt64LE(NOW, at); return OK; },
   random_get: (at, size) => { memory().fill(7, at, at + size); return OK; },
   environ_sizes_get: (count, size) => {
     memory().writeUInt32LE(0, count);

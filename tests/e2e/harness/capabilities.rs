@@ -29,7 +29,7 @@ const NEEDED: &[&str] = &[
     "proxy_set_effective_context",
     "proxy_set_tick_period_milliseconds",
     "proxy_http_call",
-    "clock_time_get",
+    "proxy_get_current_time_nanoseconds",
     "random_get",
     "environ_get",
     "environ_sizes_get",
