@@ -259,13 +259,17 @@ impl Slot {
     ///
     /// Others may have charged since. As long as they came while the bucket was not full, each added exactly
     /// one interval and so can be told; otherwise some of the charge has drained already, taking it back
-    /// would give away a request, and it stays.
+    /// would give away a request, and it stays. So it does where as many were added as a lease has: the last of
+    /// its intervals would be taken once more, and may be spent long after this one is past.
     pub fn refund(&mut self, fingerprint: u64, charged: &Debts, quotas: &[Quota]) -> bool {
         let Some(entry) = self.position(fingerprint) else { return false };
         let mut debts = self.debts_at(entry);
+        let lease = quota::lease(quotas).unwrap_or(u64::MAX);
         for ((debt, charged), quota) in debts.iter_mut().zip(charged).zip(quotas) {
-            let since = debt.tat.checked_sub(charged.tat).and_then(|more| more.checked_rem(quota.interval()));
-            if since != Some(0) {
+            let Some(since) = debt.tat.checked_sub(charged.tat) else { return false };
+            if since.checked_rem(quota.interval()) != Some(0)
+                || since >= quota.interval().saturating_mul(lease)
+            {
                 return false;
             }
             debt.tat = debt.tat.saturating_sub(quota.interval());

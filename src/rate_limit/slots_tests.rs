@@ -203,6 +203,16 @@ fn a_refund_takes_back_only_what_is_still_owed() {
     // Ours has drained before the other charge: nothing is left to take back.
     let mut slot = charged(at(25));
     assert!(!slot.refund(1, &first, &quotas));
+
+    // Leases of two: one more may be a charge of its own, two may be a lease.
+    let (store, quotas) = (MemoryStore::default(), [quota(128, 128)]);
+    for (others, refunded) in [(0, true), (1, true), (2, false)] {
+        offer(&store, &quotas, others, at(0));
+        let first = Slot::read(&store, KEY, &quotas, at(0)).unwrap().debts(others);
+        (0..others).for_each(|_| _ = offer(&store, &quotas, others, at(0)));
+        let mut slot = Slot::read(&store, KEY, &quotas, at(0)).unwrap();
+        assert_eq!(slot.refund(others, &first, &quotas), refunded, "{others}");
+    }
 }
 
 #[test]
