@@ -1,6 +1,6 @@
 //! Rate limits over real workers and real time.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -13,6 +13,9 @@ use crate::harness::{
 };
 
 const ADMITTED: usize = 50;
+
+/// So many a second that workers charge four ahead for each client.
+const LEASED: usize = 256;
 
 fn limited(limits: &[&str], access: Value) -> Value {
     let mut members = access;
@@ -43,6 +46,7 @@ fn policy() -> Value {
         ]},
         "rateLimits": [
             {"name": "burst", "key": ["route"], "limits": hourly(ADMITTED)},
+            {"name": "leased", "key": ["route"], "limits": [{"requests": LEASED, "unit": "Second"}]},
             {"name": "caller", "key": ["principal"], "limits": hourly(3), "tiers": [{"name": "gold", "limits": hourly(6)}]},
             {"name": "writes", "key": ["principal"], "limits": hourly(2), "methods": ["POST", "PUT"]},
             {"name": "header", "key": ["route", {"header": "x-tenant"}], "limits": hourly(2)},
@@ -54,6 +58,7 @@ fn policy() -> Value {
         ],
         "rules": [
             rule("burst", "Exact", "/burst", limited(&["burst"], anyone())),
+            rule("leased", "Exact", "/leased", limited(&["leased"], anyone())),
             rule("caller", "Exact", "/caller", limited(&["caller"], either())),
             rule("reads-and-writes", "Exact", "/writes", limited(&["writes"], either())),
             rule("header", "Exact", "/header", limited(&["header"], anyone())),
@@ -76,29 +81,23 @@ fn times(request: Request, count: usize) -> Vec<Request> {
     vec![request; count]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_a_concurrent_burst_exactly_as_many_pass_as_the_limit_says() {
-    let gateway = gateway(&policy()).workers(2).start().await;
+/// How often each status was answered to so many requests over each of 16 connections.
+async fn burst(gateway: &Gateway, path: &'static str, each: usize) -> BTreeMap<u16, usize> {
     let mut tasks = JoinSet::new();
     for _ in 0..16 {
         let mut connection = gateway.http1();
         tasks.spawn(async move {
-            let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
-            for _ in 0..25 {
-                let answer = connection.send(&get("/burst")).await.unwrap();
-                *counts.entry(answer.status).or_default() += 1;
+            let mut statuses = Vec::new();
+            for _ in 0..each {
+                statuses.push(connection.send(&get(path)).await.unwrap().status);
             }
-            counts
+            statuses
         });
     }
-    let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
-    for task in tasks.join_all().await {
-        for (status, count) in task {
-            *counts.entry(status).or_default() += count;
-        }
+    let mut counts = BTreeMap::new();
+    for status in tasks.join_all().await.into_iter().flatten() {
+        *counts.entry(status).or_default() += 1;
     }
-    assert_eq!(counts, BTreeMap::from([(200, ADMITTED), (429, 16 * 25 - ADMITTED)]));
-    assert_eq!(gateway.upstream.count(), ADMITTED);
     // Both workers had a part in it.
     let stats = gateway.admin().stats().await;
     for worker in ["worker_0", "worker_1"] {
@@ -109,6 +108,29 @@ async fn of_a_concurrent_burst_exactly_as_many_pass_as_the_limit_says() {
         });
         assert!(served, "{worker} served nothing");
     }
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_concurrent_burst_exactly_as_many_pass_as_the_limit_says() {
+    let gateway = gateway(&policy()).workers(2).start().await;
+    let counts = burst(&gateway, "/burst", 25).await;
+    assert_eq!(counts, BTreeMap::from([(200, ADMITTED), (429, 16 * 25 - ADMITTED)]));
+    assert_eq!(gateway.upstream.count(), ADMITTED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_limit_that_is_charged_ahead_no_more_pass_than_it_promises() {
+    let gateway = gateway(&policy()).workers(2).start().await;
+    let began = Instant::now();
+    let counts = burst(&gateway, "/leased", 100).await;
+    let millis = usize::try_from(began.elapsed().as_millis()).unwrap() + 1;
+    let promised = LEASED + LEASED * millis / 1000;
+    let admitted = gateway.upstream.count();
+    assert_eq!(counts.get(&200), Some(&admitted));
+    assert!(counts.contains_key(&429) && counts.len() == 2, "{counts:?}");
+    // At least all of the burst, but for what the other worker held, and the gap before it.
+    assert!((LEASED - 4 - 1..=promised).contains(&admitted), "{admitted} of {promised}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
