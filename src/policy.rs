@@ -89,7 +89,7 @@ pub(crate) struct Access {
 /// What rules have in common.
 #[derive(Default)]
 struct Common {
-    offers: Vec<Rc<Offer>>,
+    offers: Interned<Offer>,
     requirements: Interned<Requirement>,
     limits: Interned<Vec<LimitId>>,
 }
@@ -286,7 +286,7 @@ impl RuleSpec {
                 }
                 let requirement = authorize.as_ref().map(|spec| Requirement::compile(spec, vocabulary));
                 Action::Allow(Access {
-                    offer: offer.shared(&mut common.offers),
+                    offer: common.offers.one(offer),
                     requirement: requirement.map(|requirement| common.requirements.one(requirement)),
                 })
             }
