@@ -158,6 +158,7 @@ impl Loads {
         &self,
         gateway: &Gateway,
         subject: Subject,
+        start: usize,
         seconds: Option<u32>,
     ) -> Result<Round, String> {
         let (listener, load) = subject;
@@ -199,7 +200,7 @@ impl Loads {
         self.next.borrow_mut().insert(subject, next % requests.len());
         let (requests, us) = (done as f64, us as f64);
         Ok(Round {
-            start: 0,
+            start,
             requests: done,
             cpu_us_per_request: cpu * 1e6 / requests,
             requests_per_second: requests * 1e6 / us,

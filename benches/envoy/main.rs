@@ -79,15 +79,14 @@ fn run() -> Result<(), String> {
         // Native filters write nothing about what they refuse; here neither do we.
         gateway.admin("POST", "/logging?wasm=error")?;
         for subject in &subjects {
-            loads.run(&gateway, *subject, Some(WARM_UP))?;
+            loads.run(&gateway, *subject, start, Some(WARM_UP))?;
         }
         for round in (0..settings.rounds).filter(|round| settings.start_of(*round) == start) {
             eprintln!("round {} of {}, start {}", round + 1, settings.rounds, start + 1);
             let forwards = subjects.iter();
             let order: Vec<_> = if round % 2 == 0 { forwards.collect() } else { forwards.rev().collect() };
             for subject in order {
-                let figures = Round { start, ..loads.run(&gateway, *subject, None)? };
-                rounds.entry(*subject).or_default().push(figures);
+                rounds.entry(*subject).or_default().push(loads.run(&gateway, *subject, start, None)?);
             }
         }
     }
