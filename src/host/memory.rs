@@ -68,10 +68,11 @@ pub(super) unsafe fn in_kept<E>(call: impl FnOnce() -> Result<(*mut u8, usize), 
     let spare = SPARE.take();
     OFFERED.set(if spare.capacity() == KEPT { spare } else { Vec::with_capacity(KEPT) });
     let answer = call();
-    let unused = OFFERED.take();
-    let capacity = if unused.capacity() == KEPT { None } else { Some(KEPT) };
-    SPARE.set(unused);
+    let left = OFFERED.take();
+    let is_kept = left.capacity() == 0;
+    SPARE.set(left);
     let (data, size) = answer?;
-    // SAFETY: it is the block, which is not on offer any more, or so much was allocated for it.
-    Ok(Block(unsafe { Vec::from_raw_parts(data, size, capacity.unwrap_or(size)) }))
+    let capacity = if is_kept { KEPT } else { size };
+    // SAFETY: it is the block, which is on offer no more, or so much was allocated for it.
+    Ok(Block(unsafe { Vec::from_raw_parts(data, size, capacity) }))
 }
