@@ -7,8 +7,9 @@ use super::{
     KeyPart, LimitSpec, WindowSpec,
     key::Prefixes,
     limiter::{Limit, LimitId, Limiter, Plan},
+    place::SlotKey,
     quota::Quota,
-    slots::{MAX_WINDOWS, SlotKey},
+    slots::MAX_WINDOWS,
 };
 use crate::fault::Fault;
 

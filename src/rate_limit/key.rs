@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     KeyPart, LimitId,
-    slots::{KeyHasher, Place},
+    place::{KeyHasher, Place},
 };
 use crate::{
     identity::{Principal, PrincipalKind},

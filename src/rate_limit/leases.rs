@@ -16,8 +16,9 @@
 
 use super::{
     gcra::{Debt, Span},
+    place::Place,
     quota::{self, Quota},
-    slots::{Debts, Place, Tats},
+    slots::{Debts, Tats},
 };
 use crate::time::Timestamp;
 

@@ -10,7 +10,9 @@ use super::*;
 use crate::{
     identity::{Principal, PrincipalKind},
     rate_limit::{
-        LimitSpec, WindowSpec, headers,
+        LimitSpec, WindowSpec,
+        charging::MAX_CONFLICTS,
+        headers,
         key::{HeaderValues, KnownPlace},
     },
     store::{Expected, MemoryStore, Versioned},

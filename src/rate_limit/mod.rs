@@ -2,16 +2,18 @@
 //!
 //! [`Limiter::compile`] turns the [`LimitSpec`]s of a policy into a [`Limiter`], whose [`Limiter::check`]
 //! admits a request under all of its limits or under none. [`quota`] and [`gcra`] hold the arithmetic,
-//! [`slots`] the table, [`headers`] what clients are told.
+//! [`place`] and [`slots`] the table, [`headers`] what clients are told.
 
 use std::time::Duration;
 
+mod charging;
 mod compile;
 pub mod gcra;
 pub mod headers;
 mod key;
 mod leases;
 mod limiter;
+pub mod place;
 pub mod quota;
 pub mod slots;
 
@@ -19,7 +21,7 @@ pub use compile::{MAX_NAME, MAX_TABLES};
 pub use key::{HeaderValues, KnownPlace, Subject};
 pub use leases::Leases;
 pub use limiter::{Denial, Ledger, LimitId, Limiter, Outcome, Status};
-pub use slots::SlotSecret;
+pub use place::SlotSecret;
 
 /// One limit, as configured.
 #[derive(Clone, Debug)]

@@ -21,21 +21,14 @@
 //! 3.2 MB for four; of a limit that workers lease 2.7 MB and 7.4 MB. With 20,000 clients in debt at once one slot
 //! in 67,000 overflows.
 
-use std::hash::Hasher;
-
-use siphasher::sip128::{Hasher128, SipHasher24};
-
 use super::{
     gcra::{self, Debt, Span},
     quota::{self, Quota},
 };
 use crate::{
-    store::{self, Expected, SharedStore, StoreError},
+    store::{Expected, SharedStore, StoreError},
     time::Timestamp,
 };
-
-/// Slots of one limit. A power of two.
-pub const SLOTS: u64 = 4096;
 
 /// Clients that one slot can tell apart.
 pub const ENTRIES: usize = 16;
@@ -100,65 +93,6 @@ impl Layout {
         let debts = self.entry_offset(entry).saturating_add(WORD);
         debts.saturating_add(window.saturating_mul(self.debt_size()))
     }
-}
-
-/// The key of the hash that places clients in slots. All workers must use the same.
-#[derive(Clone, Copy)]
-pub struct SlotSecret([u8; 16]);
-
-impl std::fmt::Debug for SlotSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SlotSecret(..)")
-    }
-}
-
-impl SlotSecret {
-    /// The secret that the store holds under `{namespace}/rl-secret`, or `random` after storing it there.
-    ///
-    /// See [`store::shared_secret`].
-    pub fn load_or_create(
-        store: &dyn SharedStore,
-        namespace: &str,
-        random: [u8; 16],
-    ) -> Result<Self, StoreError> {
-        store::shared_secret(store, &format!("{namespace}/rl-secret"), random).map(Self)
-    }
-
-    /// Starts the hash of what a limit counts.
-    pub fn hasher(&self) -> KeyHasher {
-        KeyHasher(SipHasher24::new_with_key(&self.0))
-    }
-}
-
-/// Hashes the parts of a key. Each part must say where it ends, so that no two keys give the same bytes.
-pub struct KeyHasher(SipHasher24);
-
-impl KeyHasher {
-    /// Bytes of a number that is known beforehand, such as a tag.
-    pub fn fixed<const N: usize>(&mut self, bytes: [u8; N]) {
-        self.0.write(&bytes);
-    }
-
-    /// Bytes of any number: their length goes first.
-    pub fn sized(&mut self, bytes: &[u8]) {
-        self.fixed(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
-        self.0.write(bytes);
-    }
-
-    /// Where the client's counter is.
-    pub fn finish(&self) -> Place {
-        let hash = self.0.finish128();
-        Place { slot: hash.h1 & SLOTS.wrapping_sub(1), fingerprint: hash.h2 }
-    }
-}
-
-/// Where one client's counter is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// Less than [`SLOTS`].
-    pub slot: u64,
-    /// Tells clients of one slot apart.
-    pub fingerprint: u64,
 }
 
 /// A slot as it was read, changed in place and written back if nobody else wrote meanwhile.
@@ -402,38 +336,6 @@ impl Slot {
 
 const fn floor_offset(window: usize) -> usize {
     HEADER.saturating_add(WORD.saturating_mul(window))
-}
-
-/// A slot's key in the store, put together without the heap.
-pub struct SlotKey {
-    bytes: [u8; SlotKey::MAX_PREFIX + SlotKey::DIGITS],
-    len: usize,
-}
-
-impl SlotKey {
-    /// The longest prefix that fits.
-    pub const MAX_PREFIX: usize = 160;
-    const DIGITS: usize = 3;
-
-    /// `{prefix}{slot}`, the slot in three hexadecimal digits.
-    pub fn new(prefix: &str, slot: u64) -> Self {
-        let digits = [8, 4, 0].map(|shift: u32| {
-            let digit = usize::try_from(slot.wrapping_shr(shift) & 0xf).unwrap_or(0);
-            b"0123456789abcdef".get(digit).copied().unwrap_or(b'0')
-        });
-        let mut key = Self { bytes: [0; Self::MAX_PREFIX + Self::DIGITS], len: 0 };
-        // INVARIANT: compiling a limit refuses a longer prefix; a cut one would merely share slots.
-        for (to, from) in key.bytes.iter_mut().zip(prefix.bytes().take(Self::MAX_PREFIX).chain(digits)) {
-            *to = from;
-            key.len = key.len.saturating_add(1);
-        }
-        key
-    }
-
-    /// The key.
-    pub fn as_str(&self) -> &str {
-        self.bytes.get(..self.len).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]

@@ -215,44 +215,6 @@ fn a_refund_takes_back_only_what_is_still_owed() {
     }
 }
 
-#[test]
-fn the_secret_is_the_one_stored_first() {
-    let store = MemoryStore::default();
-    let first = SlotSecret::load_or_create(&store, "p", [1; 16]).unwrap();
-    let second = SlotSecret::load_or_create(&store, "p", [2; 16]).unwrap();
-    assert_eq!((first.0, second.0), ([1; 16], [1; 16]));
-    assert_eq!(SlotSecret::load_or_create(&store, "q", [3; 16]).unwrap().0, [3; 16]);
-    assert_eq!(format!("{first:?}"), "SlotSecret(..)");
-    for foreign in [&b""[..], b"short", &[0; 17]] {
-        let version = store.get("p/rl-secret").unwrap().unwrap().version;
-        store.replace("p/rl-secret", foreign, Expected::Version(version)).unwrap();
-        assert_eq!(SlotSecret::load_or_create(&store, "p", [4; 16]).unwrap().0, [4; 16]);
-    }
-}
-
-#[test]
-fn places_depend_on_secret_and_key() {
-    let place = |secret: u8, parts: &[&[u8]]| {
-        let mut hasher = SlotSecret([secret; 16]).hasher();
-        parts.iter().for_each(|part| hasher.sized(part));
-        hasher.finish()
-    };
-    assert_eq!(place(1, &[b"ab", b"c"]), place(1, &[b"ab", b"c"]));
-    assert_ne!(place(1, &[b"ab", b"c"]), place(1, &[b"a", b"bc"]));
-    assert_ne!(place(1, &[b"ab", b"c"]), place(1, &[b"abc"]));
-    assert_ne!(place(1, &[b"ab"]), place(2, &[b"ab"]));
-    let used: std::collections::HashSet<u64> =
-        (0..40_000_u32).map(|n| place(1, &[&n.to_le_bytes()]).slot).collect();
-    assert!(used.len() > 4_080 && used.iter().all(|slot| *slot < SLOTS));
-}
-
-#[test]
-fn keys_are_put_together() {
-    assert_eq!(SlotKey::new("p/rl/reads/", 0).as_str(), "p/rl/reads/000");
-    assert_eq!(SlotKey::new("p/rl/reads/", 4095).as_str(), "p/rl/reads/fff");
-    assert_eq!(SlotKey::new(&"n".repeat(160), 0x1a2).as_str(), "n".repeat(160) + "1a2");
-}
-
 proptest! {
     /// No client ever gets more than its quota; and none less, as long as nobody was evicted.
     #[test]

@@ -1,0 +1,257 @@
+//! Charges a request to all limits that count it, or to none.
+//!
+//! A limit of the shared state costs one read and one compare-and-set; when another worker wrote in between, the limit
+//! is read and judged again, so of a concurrent burst exactly the quota is admitted. Only when a later limit of the
+//! same request then turns out used up is an earlier one refunded.
+
+use std::time::Duration;
+
+use super::{
+    gcra::{self, Debt, Decision},
+    leases::{Lease, charge_ahead},
+    limiter::{Denial, Ledger, LimitId, Outcome, Plan, Status},
+    place::{Place, SlotKey},
+    quota::Quota,
+    slots::{Debts, MAX_WINDOWS, Slot, Tats},
+};
+use crate::{
+    store::{SharedStore, StoreError},
+    time::Timestamp,
+};
+
+/// How often one limit is judged again because another worker wrote first. Each time somebody else got
+/// ahead; a worker that loses so often sees an overload and answers 503.
+pub(super) const MAX_CONFLICTS: usize = 16;
+
+/// The same for taking a charge back, where giving up only costs the client one request.
+const MAX_REFUND_CONFLICTS: usize = 4;
+
+/// One limit that applies to the request at hand.
+pub(super) struct Counted<'l> {
+    pub(super) limit: LimitId,
+    pub(super) plan: &'l Plan,
+    pub(super) place: Place,
+}
+
+/// The same while it is charged.
+struct Pending<'l> {
+    limit: LimitId,
+    plan: &'l Plan,
+    source: Source,
+}
+
+/// Where the request is charged.
+#[expect(clippy::large_enum_variant, reason = "in a list of very few, most often of one that is shared")]
+enum Source {
+    /// To what the worker holds; what is left of it then.
+    Held(Lease),
+    /// To the state that all workers share.
+    Shared(Shared),
+}
+
+/// The shared state of one limit, for the request at hand.
+struct Shared {
+    key: SlotKey,
+    place: Place,
+    slot: Slot,
+    before: Debts,
+    /// After this request alone. `Err`: denied for so long.
+    after: Result<Debts, Duration>,
+    /// What is charged with it for requests to come; still whole.
+    ahead: Option<Lease>,
+    /// Whether anything may be charged ahead.
+    may_lease: bool,
+    evicts: bool,
+}
+
+/// Judges all that apply, and charges all or none.
+#[inline(never)]
+pub(super) fn settle(
+    counted: &[Counted<'_>],
+    now: Timestamp,
+    ledger: &mut Ledger<'_>,
+) -> Result<Outcome, StoreError> {
+    let mut all = Vec::with_capacity(counted.len());
+    for counted in counted {
+        all.push(Pending::open(counted, now, ledger)?);
+    }
+    if all.iter().all(Pending::admits) {
+        charge(&mut all, now, ledger)?;
+    }
+    let mut outcome = Outcome::default();
+    for pending in all.iter() {
+        if let Source::Shared(shared) = &pending.source
+            && let Err(retry_after) = shared.after
+        {
+            if outcome.denied.is_none_or(|longest| longest.retry_after < retry_after) {
+                outcome.denied = Some(Denial { limit: pending.limit, retry_after });
+            }
+            if shared.slot.healed() {
+                // Best effort: whoever comes next tries again.
+                let _ = shared.slot.write(ledger.store, shared.key.as_str());
+            }
+        }
+    }
+    let admitted = outcome.admitted();
+    for pending in all.iter() {
+        if let (true, Source::Shared(shared)) = (admitted, &pending.source)
+            && shared.evicts
+        {
+            outcome.evicted = outcome.evicted.saturating_add(1);
+        }
+        if admitted && !ledger.tells {
+            continue;
+        }
+        for (quota, tat) in pending.plan.quotas.iter().zip(pending.tats(admitted, now)) {
+            let (remaining, reset_after) = gcra::standing(quota, tat, now);
+            let only_window = pending.plan.quotas.len() == 1;
+            let status = Status { limit: pending.limit, quota: *quota, only_window, remaining, reset_after };
+            outcome.statuses.push(status);
+        }
+    }
+    Ok(outcome)
+}
+
+/// Writes every charge, or none: what was written before a denial or an error is taken back.
+///
+/// Between the write and the refund other requests of the client see the charge and may be denied; none is
+/// ever admitted that should not be.
+fn charge(all: &mut [Pending<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> Result<(), StoreError> {
+    let mut written = 0_usize;
+    let mut result = Ok(());
+    for pending in all.iter_mut() {
+        let Source::Shared(shared) = &mut pending.source else { continue };
+        result = shared.write(&pending.plan.quotas, now, ledger.store);
+        if result.is_err() || shared.after.is_err() {
+            break;
+        }
+        written = written.saturating_add(1);
+    }
+    let shared = || {
+        all.iter().filter_map(|pending| match &pending.source {
+            Source::Shared(shared) => Some((pending, shared)),
+            Source::Held(_) => None,
+        })
+    };
+    let whole = written == shared().count();
+    for (pending, shared) in shared().take(written) {
+        match shared.ahead {
+            // What is not spent on this request is held for the next.
+            Some(ahead) => {
+                let spent = whole.then(|| ahead.after_one(&pending.plan.quotas, now)).flatten();
+                ledger.leases.keep(spent.unwrap_or(ahead), now);
+            }
+            None if whole => {}
+            None => shared.refund(&pending.plan.quotas, now, ledger.store),
+        }
+    }
+    if whole {
+        for pending in all.iter() {
+            if let Source::Held(lease) = pending.source {
+                ledger.leases.keep(lease, now);
+            }
+        }
+    }
+    result
+}
+
+impl<'l> Pending<'l> {
+    fn open(counted: &Counted<'l>, now: Timestamp, ledger: &Ledger<'_>) -> Result<Self, StoreError> {
+        let Counted { limit, plan, place } = *counted;
+        let source = match ledger.leases.after_one(place, &plan.quotas, now) {
+            Some(left) => Source::Held(left),
+            None => Source::Shared(Shared::read(plan, place, now, ledger)?),
+        };
+        Ok(Self { limit, plan, source })
+    }
+
+    fn admits(&self) -> bool {
+        match &self.source {
+            Source::Held(_) => true,
+            Source::Shared(shared) => shared.after.is_ok(),
+        }
+    }
+
+    /// Where the client stands, as far as this worker knows: as the `tat` of one that took all in turn.
+    fn tats(&self, admitted: bool, now: Timestamp) -> Tats {
+        match &self.source {
+            Source::Held(lease) => {
+                let mut tats = lease.in_turn();
+                for (tat, quota) in tats.iter_mut().zip(&self.plan.quotas) {
+                    // What was charged before may have drained, but not this request.
+                    *tat = (*tat).max(now.as_nanos().saturating_add(quota.interval()));
+                }
+                tats
+            }
+            Source::Shared(shared) => match shared.after {
+                Ok(after) if admitted => after.map(|debt| debt.in_turn(now)),
+                _ => shared.before.map(|debt| debt.in_turn(now)),
+            },
+        }
+    }
+}
+
+impl Shared {
+    fn read(plan: &Plan, place: Place, now: Timestamp, ledger: &Ledger<'_>) -> Result<Self, StoreError> {
+        let key = SlotKey::new(&plan.prefix, place.slot);
+        let slot = Slot::read(ledger.store, key.as_str(), &plan.quotas, now)?;
+        let before = [Debt::default(); MAX_WINDOWS];
+        let may_lease = ledger.leases.has_room(place, now);
+        let mut shared =
+            Self { key, place, slot, before, after: Ok(before), ahead: None, may_lease, evicts: false };
+        shared.judge(&plan.quotas, now);
+        Ok(shared)
+    }
+
+    /// Judges every window, and puts the charge into our copy of the slot if all admit.
+    fn judge(&mut self, quotas: &[Quota], now: Timestamp) {
+        self.before = self.slot.debts(self.place.fingerprint);
+        self.after = Ok(self.before);
+        for (i, (quota, debt)) in quotas.iter().zip(self.before).enumerate() {
+            match (gcra::decide(quota, debt, now), &mut self.after) {
+                (Decision::Allowed(charged), Ok(after)) => {
+                    if let Some(debt) = after.get_mut(i) {
+                        *debt = charged;
+                    }
+                }
+                (Decision::Allowed(_), Err(_)) => {}
+                (Decision::Denied { retry_after }, Ok(_)) => self.after = Err(retry_after),
+                (Decision::Denied { retry_after }, Err(longest)) => *longest = retry_after.max(*longest),
+            }
+        }
+        if let Ok(after) = self.after {
+            let ahead = self.may_lease.then(|| charge_ahead(self.place, &self.before, quotas, now)).flatten();
+            let charged = ahead.map_or(after, |(_, charged)| charged);
+            self.ahead = ahead.map(|(lease, _)| lease);
+            self.evicts = self.slot.charge(self.place.fingerprint, &charged, now);
+        }
+    }
+
+    /// Writes the charge, judging again as often as another worker wrote first; it may end in a denial.
+    fn write(&mut self, quotas: &[Quota], now: Timestamp, store: &dyn SharedStore) -> Result<(), StoreError> {
+        for _ in 0..MAX_CONFLICTS {
+            match self.slot.write(store, self.key.as_str()) {
+                Err(StoreError::Conflict) => {}
+                other => return other,
+            }
+            self.slot = Slot::read(store, self.key.as_str(), quotas, now)?;
+            self.judge(quotas, now);
+            if self.after.is_err() {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Unavailable)
+    }
+
+    fn refund(&self, quotas: &[Quota], now: Timestamp, store: &dyn SharedStore) {
+        let Ok(charged) = self.after else { return };
+        for _ in 0..MAX_REFUND_CONFLICTS {
+            let Ok(mut slot) = Slot::read(store, self.key.as_str(), quotas, now) else { return };
+            if !slot.refund(self.place.fingerprint, &charged, quotas)
+                || slot.write(store, self.key.as_str()) != Err(StoreError::Conflict)
+            {
+                return;
+            }
+        }
+    }
+}
