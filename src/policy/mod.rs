@@ -1,20 +1,20 @@
 //! The compiled policy: what a document comes to when every name is resolved and every number checked.
 
-use std::{rc::Rc, slice};
+mod coherence;
+
+use std::rc::Rc;
 
 use crate::{
     api_key::ApiKeys,
     certificate::ClientCertificatesSpec,
-    config::{
-        self, ActionSpec, Document, IdentityField, IdentityHeadersSpec, MethodSpec, Rejected, RuleSpec,
-    },
+    config::{self, ActionSpec, Document, IdentityField, IdentityHeadersSpec, MethodSpec, RuleSpec},
     confirmation::BindingMode,
     dpop::{self, DpopSpec},
     engine::Caller,
     fault::Fault,
     identity::header_text,
     interned::Interned,
-    jwt::{Provider, ProviderSpec},
+    jwt::Provider,
     offer::Offer,
     rate_limit::{LimitId, Limiter},
     rbac::{Names, Requirement, Vocabulary},
@@ -112,7 +112,7 @@ impl Policy {
     /// # Errors
     /// Every fault of the document, each with its path.
     pub fn compile(bytes: &[u8], namespace: &str) -> Result<Self, Vec<Fault>> {
-        let document = config::decode(bytes).map_err(every_fault)?;
+        let document = config::decode(bytes).map_err(coherence::every_fault)?;
         let mut faults = Vec::new();
         let mut keep = |prefix: &str, found: Vec<Fault>| {
             faults.extend(found.into_iter().map(|fault| fault.within(prefix)));
@@ -133,8 +133,8 @@ impl Policy {
         let requirements = document.rules.iter().filter_map(RuleSpec::requirement);
         let vocabulary =
             Vocabulary::compile(&document.roles, requirements).map_err(|found| keep("roles", found)).ok();
-        keep("rules", owner_variables(document.rules.iter().enumerate(), router.as_ref()));
-        keep("rules", opaque_tokens(&document));
+        keep("rules", coherence::owner_variables(document.rules.iter().enumerate(), router.as_ref()));
+        keep("rules", coherence::opaque_tokens(&document));
         let metadata = resource_metadata(&document).unwrap_or_else(|found| {
             keep("protectedResource", found);
             None
@@ -302,73 +302,6 @@ impl RuleSpec {
     }
 }
 
-/// All that is wrong with a document: to the faults of form and of names are added those that the features find
-/// in the parts that have none.
-fn every_fault(rejected: Rejected) -> Vec<Fault> {
-    let Rejected { mut faults, providers, rate_limits, rules } = rejected;
-    for (i, spec) in &providers {
-        let found = Provider::compile(spec).err().unwrap_or_default();
-        faults.extend(found.into_iter().map(|fault| fault.within(&format!("jwt.providers[{i}]"))));
-    }
-    for (i, spec) in &rate_limits {
-        // Alone: how many there are is not known while some of them cannot be read.
-        let found = Limiter::compile(slice::from_ref(spec), "").err().unwrap_or_default();
-        faults.extend(found.into_iter().map(|fault| renumbered(fault, &[*i]).within("rateLimits")));
-    }
-    let places: Vec<_> = rules.iter().map(|(i, _)| *i).collect();
-    let routes: Vec<_> = rules.iter().map(|(_, rule)| (rule.name.as_str(), &rule.route)).collect();
-    // A rule that cannot be reached among some of the rules cannot among all of them.
-    let found = Router::compile(&routes).err().unwrap_or_default();
-    faults.extend(found.into_iter().map(|fault| renumbered(fault, &places).within("rules")));
-    let found = owner_variables(rules.iter().map(|(i, rule)| (*i, rule)), None);
-    faults.extend(found.into_iter().map(|fault| fault.within("rules")));
-    faults
-}
-
-/// A fault of the `n`th of some items, `[n].name`, as one of the document's list, in which it has the `n`th of
-/// `places`.
-fn renumbered(mut fault: Fault, places: &[usize]) -> Fault {
-    let split = fault.path.strip_prefix('[').and_then(|path| path.split_once(']'));
-    if let Some((n, rest)) = split
-        && let Some(place) = n.parse().ok().and_then(|n: usize| places.get(n))
-    {
-        fault.path = format!("[{place}]{rest}");
-    }
-    fault
-}
-
-/// An owner's path variable must be there in every match of its rule, or the condition could never hold. `router`
-/// has all the rules; without it each is compiled alone.
-fn owner_variables<'a>(
-    rules: impl Iterator<Item = (usize, &'a RuleSpec)>,
-    router: Option<&Router>,
-) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for (i, rule) in rules {
-        let Some(requirement) = rule.requirement() else { continue };
-        for (k, alternative) in requirement.any_of.iter().enumerate() {
-            let Some(owner) = &alternative.owner else { continue };
-            let variable = owner.path_variable.as_str();
-            let known = match router {
-                Some(router) => router.variables_of(i).contains(&variable),
-                None => Router::compile(&[(&rule.name, &rule.route)])
-                    // What is wrong with the route itself is said elsewhere.
-                    .map_or(true, |router| router.variables_of(0).contains(&variable)),
-            };
-            if !known {
-                let listed = if requirement.listed { format!(".anyOf[{k}]") } else { String::new() };
-                faults.push(Fault::new(
-                    format!("[{i}].authorize{listed}.owner.pathVariable"),
-                    format!(
-                        "not every match of the rule has a path template with the variable \"{variable}\""
-                    ),
-                ));
-            }
-        }
-    }
-    faults
-}
-
 /// What the section leaves out is told as the rest of the policy has it.
 fn resource_metadata(document: &Document) -> Result<Option<ResourceMetadata>, Vec<Fault>> {
     let Some(spec) = &document.protected_resource else { return Ok(None) };
@@ -390,41 +323,6 @@ fn resource_metadata(document: &Document) -> Result<Option<ResourceMetadata>, Ve
         .collect();
     let derived = Derived { issuers: &issuers, scopes: &scopes, token_locations: &locations };
     ResourceMetadata::compile(spec, derived).map(Some)
-}
-
-/// An opaque token does not say whose it is, so at most one issuer may be asked about what stands in one place:
-/// the others would be told a token that is none of theirs.
-fn opaque_tokens(document: &Document) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for (i, rule) in document.rules.iter().enumerate() {
-        let ActionSpec::Allow { authenticate, .. } = &rule.action else { continue };
-        let asked: Vec<_> = authenticate
-            .iter()
-            .filter_map(|method| match method {
-                MethodSpec::Jwt(name) => document.providers.iter().find(|provider| provider.name == *name),
-                _ => None,
-            })
-            .filter(|provider| provider.introspection.is_some())
-            .collect();
-        for (n, provider) in asked.iter().enumerate() {
-            let shares = |other: &&&ProviderSpec| {
-                // Where there are proofs, `Authorization: DPoP` is such a place too.
-                (other.dpop.is_some() && provider.dpop.is_some())
-                    || other.locations.iter().any(|location| provider.locations.contains(location))
-            };
-            if let Some(other) = asked.iter().take(n).find(shares) {
-                faults.push(Fault::new(
-                    format!("[{i}].authenticate"),
-                    format!(
-                        "\"{}\" and \"{}\" both have introspection and look for tokens in the same place; \
-                         an opaque token does not say whose it is",
-                        other.name, provider.name
-                    ),
-                ));
-            }
-        }
-    }
-    faults
 }
 
 /// Adds what is not there yet.
