@@ -3,6 +3,7 @@
 //! Every reading here has one meaning or none: what two parties could read in two ways (a path with an
 //! encoded slash, a credential that is given twice) is refused or reported as such, never guessed.
 
+pub mod alike;
 pub mod authority;
 pub mod cookie;
 pub mod credential;
