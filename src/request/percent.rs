@@ -40,3 +40,30 @@ pub(super) fn decode(text: &str, plus: bool) -> Option<Cow<'_, str>> {
     }
     String::from_utf8(out).ok().map(Cow::Owned)
 }
+
+/// `text` as the most patient server decodes it: `+` is a space, `%u0061` is `a` as in IIS, and what is no escape stands
+/// for itself. Its bytes need not be UTF-8.
+pub(super) fn decode_whatever(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, tail)) = rest.split_first() {
+        rest = if let Some((byte, tail)) = escape(rest) {
+            out.push(byte);
+            tail
+        } else if let Some((wide, tail)) = wide_escape(rest) {
+            out.extend_from_slice(wide.encode_utf8(&mut [0; 4]).as_bytes());
+            tail
+        } else {
+            out.push(if first == b'+' { b' ' } else { first });
+            tail
+        };
+    }
+    out
+}
+
+/// `%u` and four digits.
+fn wide_escape(text: &[u8]) -> Option<(char, &[u8])> {
+    let ([b'%', b'u' | b'U', digits @ ..], rest) = text.split_at_checked(6)? else { return None };
+    let code = digits.iter().try_fold(0, |code: u32, byte| Some((code << 4) | u32::from(digit(*byte)?)))?;
+    Some((char::from_u32(code)?, rest))
+}

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{Lookup, percent};
+use super::{Lookup, alike, percent};
 
 /// One parameter, as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,19 @@ pub fn single<'a>(query: &'a str, name: &str) -> Lookup<Cow<'a, str>> {
     Lookup::only(
         parameters(query).filter(|parameter| parameter.is_named(name)).map(|parameter| parameter.value()),
     )
+}
+
+/// What some server takes for the parameters of `query`, as sent: to some `;` separates them too.
+pub fn pieces(query: &str) -> impl Iterator<Item = &str> {
+    query.split(['&', ';'])
+}
+
+/// Whether some server takes `piece`, one of [`pieces`], for the parameter `name` (decoded): in another case, with
+/// other signs for those that are neither letters nor digits, with blanks around it, or as a part of it, as in
+/// `name[]`, `name.x` and `name:int`.
+pub fn is_read_as(piece: &str, name: &str) -> bool {
+    let own = piece.split_once('=').map_or(piece, |(own, _)| own);
+    alike::is_read_as(own.as_bytes(), name.as_bytes(), b"[].:")
 }
 
 /// `query` without the parameters named in `names`, every other byte kept; `None` when it has none of
@@ -109,6 +122,29 @@ mod tests {
         ];
         for (query, name, expected) in rows {
             assert_eq!(single(query, name), expected, "{query} {name}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_told_in_every_spelling_of_its_name() {
+        let read = |query: &str| pieces(query).any(|piece| is_read_as(piece, "debug"));
+        for query in [
+            "debug",
+            "debug=1",
+            "a=1&DEBUG=",
+            "debug[]=1",
+            "debug[x]=1",
+            "+debug=1",
+            "debug.x",
+            "a=1;debug=2",
+            "debug:int=1",
+            "&amp;debug=1",
+            "de%62ug=1",
+        ] {
+            assert!(read(query), "{query}");
+        }
+        for query in ["", "a=debug", "a==debug", "debugs=1", "x.debug=1", "a=1%26debug=1", "a,debug=1"] {
+            assert!(!read(query), "{query}");
         }
     }
 
