@@ -28,6 +28,7 @@ mod introspection;
 mod key_rotation;
 mod key_server_faults;
 mod load;
+mod minimal_config;
 mod observed;
 mod paths;
 mod policy_updates;

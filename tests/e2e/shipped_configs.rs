@@ -4,7 +4,8 @@ use std::{fs, path::Path, process::Command};
 
 use crate::{
     browser_login, demo,
-    harness::{artifact, process::validate, repository, tls::IDENTITY},
+    harness::{artifact, process::validate, repository},
+    minimal_config,
 };
 
 /// Every YAML file under `envoy/`, so that none is forgotten below.
@@ -26,6 +27,7 @@ fn every_file_in_envoy_is_known_here() {
         "envoy/demo/policy.yaml",
         "envoy/demo/upstream.mjs",
         "envoy/docker-compose.yaml",
+        "envoy/minimal-filter.yaml",
         "envoy/minimal.yaml",
         "envoy/oauth2-login.yaml",
     ];
@@ -48,15 +50,31 @@ fn every_envoy_configuration_has_the_interlock_behind_the_filter() {
     }
 }
 
-/// Its policy is in it, so this compiles the policy, too.
+/// What Envoy's guide for edges asks for, and what is kept of the bodies of requests that wait.
+#[test]
+fn every_envoy_configuration_bounds_what_clients_can_make_it_hold() {
+    for file in ["envoy/demo/envoy.yaml", "envoy/minimal.yaml", "envoy/oauth2-login.yaml"] {
+        let text = fs::read_to_string(repository().join(file)).unwrap();
+        for setting in [
+            "headers_with_underscores_action: REJECT_REQUEST",
+            "per_connection_buffer_limit_bytes: 32768",
+            "max_concurrent_streams: 100",
+            "initial_stream_window_size: 65536",
+            "initial_connection_window_size: 1048576",
+            "request_headers_timeout: 10s",
+            "stream_idle_timeout: 30s",
+            "use_remote_address: true",
+        ] {
+            assert!(text.contains(setting), "{file} lacks `{setting}`");
+        }
+    }
+}
+
+/// Its filter is loaded by tests of its own.
 #[test]
 fn envoy_takes_minimal_yaml() {
     let dir = tempfile::tempdir().unwrap();
-    let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
-    put("server.pem", &IDENTITY.certificate);
-    put("server-key.pem", &IDENTITY.key);
-    put("idp-ca.pem", &IDENTITY.certificate);
-    fs::copy(artifact("PORTCULLIS_WASM"), dir.path().join("portcullis.wasm")).unwrap();
+    minimal_config::lay_out_material(dir.path());
     let (status, log) = validate(dir.path(), &repository().join("envoy/minimal.yaml"));
     assert!(status.success(), "{log}");
 }
