@@ -280,6 +280,8 @@ impl Reason {
 
 const RETRY_AFTER: &str = "retry-after";
 
+const ANY_ORIGIN: (&str, &str) = ("access-control-allow-origin", "*");
+
 /// A complete answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -367,11 +369,33 @@ impl Reply {
     pub fn document(json: &str) -> Self {
         Self {
             status: 200,
-            headers: vec![
-                ("content-type", "application/json".to_owned()),
-                ("cache-control", "public, max-age=3600".to_owned()),
-            ],
+            headers: [
+                ("content-type", "application/json"),
+                ("cache-control", "public, max-age=3600"),
+                // Nothing in it is for some readers alone, so pages of every origin may read it.
+                ANY_ORIGIN,
+            ]
+            .map(|(name, value)| (name, value.to_owned()))
+            .to_vec(),
             body: json.to_owned(),
+            details: "resource_metadata",
+            grpc_status: 0,
+        }
+    }
+
+    /// Lets pages of every origin ask for [`Reply::document`], whatever headers they ask with (Fetch standard,
+    /// section 3.3.3).
+    pub fn document_preflight() -> Self {
+        let headers = [
+            ANY_ORIGIN,
+            ("access-control-allow-methods", "GET, HEAD"),
+            ("access-control-allow-headers", "*"),
+            ("access-control-max-age", "3600"),
+        ];
+        Self {
+            status: 204,
+            headers: headers.map(|(name, value)| (name, value.to_owned())).to_vec(),
+            body: String::new(),
             details: "resource_metadata",
             grpc_status: 0,
         }

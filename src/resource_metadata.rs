@@ -109,9 +109,9 @@ impl ResourceMetadata {
         })
     }
 
-    /// Whether a request asks for the document. `host` and `path` are canonical.
-    pub fn answers(&self, method: &str, host: &str, path: &str) -> bool {
-        matches!(method, "GET" | "HEAD") && path == self.path && host == self.host
+    /// Whether the document is what a request to `host` and `path`, which are canonical, is about.
+    pub fn is_at(&self, host: &str, path: &str) -> bool {
+        path == self.path && host == self.host
     }
 
     /// Where clients find it, for `resource_metadata` in challenges (section 5.1).
@@ -191,18 +191,14 @@ mod tests {
         let metadata =
             ResourceMetadata::compile(&spec("https://API.example.com/v1"), Derived::default()).unwrap();
         let path = "/.well-known/oauth-protected-resource/v1";
-        for (method, host, path, expected) in [
-            ("GET", "api.example.com", path, true),
-            ("HEAD", "api.example.com", path, true),
-            ("POST", "api.example.com", path, false),
-            ("OPTIONS", "api.example.com", path, false),
-            ("get", "api.example.com", path, false),
-            ("GET", "other.example.com", path, false),
-            ("GET", "api.example.com", "/.well-known/oauth-protected-resource", false),
-            ("GET", "api.example.com", "/.well-known/oauth-protected-resource/v1/", false),
-            ("GET", "api.example.com", "/.well-known/oauth-protected-resource/v1/x", false),
+        for (host, path, expected) in [
+            ("api.example.com", path, true),
+            ("other.example.com", path, false),
+            ("api.example.com", "/.well-known/oauth-protected-resource", false),
+            ("api.example.com", "/.well-known/oauth-protected-resource/v1/", false),
+            ("api.example.com", "/.well-known/oauth-protected-resource/v1/x", false),
         ] {
-            assert_eq!(metadata.answers(method, host, path), expected, "{method} {host} {path}");
+            assert_eq!(metadata.is_at(host, path), expected, "{host} {path}");
         }
     }
 

@@ -131,7 +131,7 @@ impl Exchange {
             self.throttled = true;
         }
 
-        if let Some(document) = metadata(policy, &line) {
+        if let Some(document) = metadata(policy, head, &line) {
             trace.detail = Some("resource metadata".to_owned());
             return Ok(Step::Reply(Rc::new(document)));
         }
@@ -290,11 +290,19 @@ impl Exchange {
 }
 
 /// The API's metadata, where the request asks for it: whoever has no credentials yet looks there for where to get
-/// them.
-fn metadata(policy: &Policy, line: &RequestLine<'_>) -> Option<Reply> {
+/// them. Pages ask a preflight first where they send a header of their own with the question.
+fn metadata(policy: &Policy, head: &RequestHead<'_>, line: &RequestLine<'_>) -> Option<Reply> {
     let metadata = policy.resource_metadata.as_ref()?;
-    let asked = metadata.answers(line.method, &line.host, line.path.path());
-    asked.then(|| Reply::document(metadata.body()))
+    if !metadata.is_at(&line.host, line.path.path()) {
+        return None;
+    }
+    match line.method {
+        "GET" | "HEAD" => Some(Reply::document(metadata.body())),
+        preflight::METHOD => {
+            matches!(preflight::requested_method(head), Some("GET" | "HEAD")).then(Reply::document_preflight)
+        }
+        _ => None,
+    }
 }
 
 /// The place of the rule that lets a CORS preflight pass: the one that would decide the request which the browser asks

@@ -74,10 +74,26 @@ async fn a_client_finds_its_way_in() {
 
     let head = gateway.send(&asked("HEAD", METADATA)).await;
     assert_eq!((head.status, head.body.len()), (200, 0), "{head:?}");
+    // Pages read it, of whatever origin and with whatever headers they ask.
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{answer:?}");
+    let preflight = |method: &str| {
+        asked("OPTIONS", METADATA)
+            .header("origin", "https://app.example.com")
+            .header("access-control-request-method", method)
+            .header("access-control-request-headers", "mcp-protocol-version")
+    };
+    let allowed = gateway.send(&preflight("GET")).await;
+    assert_eq!(
+        (allowed.status, allowed.header("access-control-allow-headers")),
+        (204, Some("*")),
+        "{allowed:?}"
+    );
     // Only there, only so.
     let reached = gateway.upstream.count();
     for other in [
         asked("POST", METADATA),
+        asked("OPTIONS", METADATA),
+        preflight("POST"),
         asked("GET", METADATA).authority("elsewhere.test"),
         asked("GET", "/.well-known/oauth-protected-resource"),
         asked("GET", &format!("{METADATA}/")),
