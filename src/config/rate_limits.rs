@@ -8,7 +8,10 @@ use super::{
     reader::{Node, Object, Path, quoted},
     scalar::{choice, duration, integer, label, name},
 };
-use crate::rate_limit::{KeyPart, LimitSpec, WindowSpec};
+use crate::{
+    rate_limit::{KeyPart, LimitSpec, WindowSpec},
+    request::alike::is_alike,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -106,7 +109,11 @@ fn key(node: Node<'_>, before: bool, defs: &Definitions) -> Option<Vec<KeyPart>>
             faults.add(&path, "is not known before authentication; use remoteAddress or a header");
             return None;
         }
-        if seen.contains(&part) {
+        let is_same = |other: &KeyPart| match (other, &part) {
+            (KeyPart::Header(other), KeyPart::Header(name)) => is_alike(other.as_bytes(), name.as_bytes()),
+            _ => *other == part,
+        };
+        if seen.iter().any(is_same) {
             faults.add(&path, "is listed twice");
             return None;
         }

@@ -11,18 +11,28 @@ use super::{
 };
 use crate::{
     identity::{Principal, PrincipalKind},
-    request::RequestHead,
+    request::{RequestHead, alike::is_alike},
 };
 
 /// The headers of a request, as far as keys need them.
 pub trait HeaderValues {
-    /// Calls `visit` with every value of the header `name` (lower case), in order.
+    /// Calls `visit` with every value of the header `name` (lower case), in order; where there is none, with those of
+    /// the names that some server reads as the same.
+    ///
+    /// So a spelling of its own brings nobody another count. Beside the name itself it does not count at all: it may
+    /// be a client that adds it to what a proxy in front has set.
     fn visit(&self, name: &str, visit: &mut dyn FnMut(&[u8]));
 }
 
 impl HeaderValues for RequestHead<'_> {
     fn visit(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
-        self.values(name).for_each(visit);
+        let mut values = self.values(name).peekable();
+        if values.peek().is_some() {
+            values.for_each(visit);
+        } else {
+            let is_alike = |(own, _): &&(&[u8], _)| is_alike(own, name.as_bytes());
+            self.headers.iter().filter(is_alike).for_each(|(_, value)| visit(value));
+        }
     }
 }
 

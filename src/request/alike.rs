@@ -15,6 +15,11 @@ pub fn folded(byte: u8) -> u8 {
     if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'_' }
 }
 
+/// A name as the loosest reader sees it: the same text for names that are alike.
+pub fn folded_name(name: &str) -> String {
+    name.bytes().map(|byte| char::from(folded(byte))).collect()
+}
+
 /// Whether some server reads both names as the same.
 pub fn is_alike(name: &[u8], other: &[u8]) -> bool {
     name.len() == other.len() && name.iter().zip(other).all(|(a, b)| a == b || folded(*a) == folded(*b))
@@ -150,11 +155,13 @@ mod tests {
             ["x-portcullis-roles", "X_Portcullis_Roles", "x.portcullis~roles", "x-portcullis\u{7f}roles"]
         {
             assert!(is_alike(spelling.as_bytes(), name), "{spelling}");
+            assert_eq!(folded_name(spelling), "x_portcullis_roles", "{spelling}");
         }
         for other in
             ["x-portcullis-role", "xx-portcullis-role", "x-portcullisroles", "x-portcullis-roles-", ""]
         {
             assert!(!is_alike(other.as_bytes(), name), "{other}");
+            assert_ne!(folded_name(other), "x_portcullis_roles", "{other}");
         }
     }
 

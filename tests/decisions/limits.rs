@@ -109,6 +109,31 @@ fn all_limits_are_charged_or_none() {
 }
 
 #[test]
+fn a_header_in_another_spelling_is_counted_as_itself() {
+    let w = World::new();
+    let both = |n, headers: &[(&str, &str)]| {
+        let ask = from(n, w.bearer(Ask::get("/both"), |claims| claims["sub"] = format!("caller-{n}").into()));
+        headers.iter().fold(ask, |ask, (name, value)| ask.header(name, value))
+    };
+    assert_eq!(admitted(&w, |n| both(n, &[("x-tenant", "a")])), 2);
+    for (n, headers) in [
+        &[("x_tenant", "a")][..],
+        &[("X.Tenant", "a")],
+        // Nor does it make another count beside the name itself.
+        &[("x-tenant", "a"), ("x_tenant", "b")],
+        &[("x~tenant", "b"), ("x-tenant", "a")],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = w.ask(&both(40 + n, headers));
+        assert_eq!(answer.reason, Some(RateLimited), "{headers:?}");
+    }
+    assert_eq!(admitted(&w, |n| both(60 + n, &[("x_tenant", "b")])), 2);
+    assert_eq!(admitted(&w, |n| both(90 + n, &[("x-tenants", "a")])), 2);
+}
+
+#[test]
 fn allowed_answers_carry_the_state_of_every_limit_where_the_policy_says_so() {
     let w = World::with(|policy| policy["rateLimitHeaders"] = "Always".into());
     let answer = w.ask(&Ask::get("/limited").key(READER));
