@@ -86,6 +86,15 @@ fn check(rows: &[Row]) {
 #[test]
 fn each_kind_of_bad_policy_has_its_message() {
     check(&[
+        (
+            &[
+                ("/requestHeaders", r#"{"remove": ["X-Token", "authorization", "x_other"]}"#),
+                ("/jwt/providers/0/forward", "true"),
+            ],
+            &[
+                r#"requestHeaders.remove[1]: contradicts forward: true of provider "corp", whose tokens stand there"#,
+            ],
+        ),
         // Empty lists that security hangs on.
         (&[("/rules", "[]")], &["rules: no rules; every request would be refused"]),
         (

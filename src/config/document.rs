@@ -7,7 +7,7 @@ use super::{
     names::Definitions,
     protected_resource, rate_limits,
     reader::{Faults, Node, Object, Path, quoted},
-    revocation, roles, rules,
+    request_headers, revocation, roles, rules,
     scalar::{boolean, choice, text},
     transport,
 };
@@ -76,6 +76,7 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
     let api_keys = o.optional("apiKeys", |n| api_keys::api_keys(n, defs));
     let revocation = o.optional("revocation", |n| revocation::revocation(n, defs));
     defs.headers.check_read(o.faults);
+    let request_headers = o.optional("requestHeaders", |n| request_headers::request_headers(n, defs));
     let rate_limits = o.optional("rateLimits", |n| Some(rate_limits::rate_limits(n, defs)));
     lists.rate_limits = rate_limits.unwrap_or_default();
     lists.rules = o.required("rules", |n| Some(rules::rules(n, defs))).unwrap_or_default();
@@ -96,6 +97,7 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
         rate_limits: Vec::new(),
         rules: Vec::new(),
         identity_headers: identity_headers?,
+        request_headers: request_headers.unwrap_or_default(),
         interlock: interlock.unwrap_or(true),
         log_allowed: log_allowed.unwrap_or(false),
         rate_limit_headers_always: rate_limit_headers.unwrap_or(false),

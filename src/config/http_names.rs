@@ -6,6 +6,7 @@ use super::{
     reader::{Node, quoted},
     scalar::{MAX_NAME, text, unique},
 };
+use crate::request::alike::is_alike;
 
 /// RFC 9110 section 5.6.2.
 fn is_token(text: &str) -> bool {
@@ -92,9 +93,11 @@ pub(super) fn owned_header_name(node: Node<'_>) -> Option<String> {
     const TAKEN_PREFIXES: [&str; 5] = ["x-envoy-", "x-forwarded-", "proxy-", "sec-", "grpc-"];
     let (path, faults) = (node.path, node.faults);
     let name = header_name(node)?;
-    // Servers that turn names into variables read `_` and `-` alike.
-    let read_as = name.replace('_', "-");
-    if TAKEN.contains(&read_as.as_str()) || TAKEN_PREFIXES.iter().any(|p| read_as.starts_with(p)) {
+    let is_one = |taken: &&str| is_alike(name.as_bytes(), taken.as_bytes());
+    let begins = |prefix: &&str| {
+        name.as_bytes().get(..prefix.len()).is_some_and(|start| is_alike(start, prefix.as_bytes()))
+    };
+    if TAKEN.iter().any(is_one) || TAKEN_PREFIXES.iter().any(begins) {
         faults.add(
             &path,
             format!("{} has a meaning of its own and must not be set by the filter", quoted(&name)),

@@ -19,6 +19,7 @@ mod nearest;
 mod protected_resource;
 mod rate_limits;
 mod reader;
+mod request_headers;
 mod requirement;
 mod revocation;
 mod roles;
@@ -38,6 +39,7 @@ use crate::{
     jwt::ProviderSpec,
     rate_limit::LimitSpec,
     rbac::{RequirementSpec, RoleSpec},
+    request::alike::is_alike,
     resource_metadata::ResourceMetadataSpec,
     revocation::RevocationSpec,
     route::RouteSpec,
@@ -69,6 +71,8 @@ pub struct Document {
     pub rules: Vec<RuleSpec>,
     /// See [`IdentityHeadersSpec`].
     pub identity_headers: IdentityHeadersSpec,
+    /// See [`RequestHeadersSpec`].
+    pub request_headers: RequestHeadersSpec,
     /// Whether allowed requests are marked for Envoy's rbac filter behind this one. Default true.
     pub interlock: bool,
     /// Whether allowed requests get a decision record too. Default false.
@@ -148,6 +152,22 @@ pub struct IdentityHeadersSpec {
     pub rule: String,
     /// Which are sent. Default: all five.
     pub send: Vec<IdentityField>,
+}
+
+/// Which headers of requests do not reach the upstream, beside those that the filter sets itself and credentials.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHeadersSpec {
+    /// Beside [`crate::request::overriding::NAMES`]; lower case, each in any spelling.
+    pub remove: Vec<String>,
+    /// Those of [`crate::request::overriding::NAMES`] that reach it, lower case: each in the spelling that stands here, and in no other.
+    pub keep: Vec<String>,
+}
+
+impl RequestHeadersSpec {
+    /// Whether the header `name` is kept, in whatever spelling.
+    pub fn keeps(&self, name: &str) -> bool {
+        self.keep.iter().any(|kept| is_alike(kept.as_bytes(), name.as_bytes()))
+    }
 }
 
 /// One of the identity headers.

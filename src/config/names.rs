@@ -5,6 +5,8 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::reader::{Faults, Path, quoted};
+use crate::request::alike::folded_name;
+
 /// The names of one kind, with what must be known of each to check a reference.
 #[derive(Debug)]
 pub(super) struct Names<T = ()> {
@@ -106,7 +108,7 @@ impl Default for Definitions {
 /// Headers that the filter sets, so that it removes them from every request.
 #[derive(Debug, Default)]
 pub(super) struct OwnHeaders {
-    /// By how servers read them (`_` as `-`): who sets it first.
+    /// By how the loosest server reads them: who sets it first.
     taken: HashMap<String, String>,
     /// Those that come from claims, by provider.
     claimed: HashSet<(usize, String)>,
@@ -117,17 +119,17 @@ pub(super) struct OwnHeaders {
 impl OwnHeaders {
     /// Takes `name` for an identity header; a fault at `path` if it is taken.
     pub(super) fn take(&mut self, name: &str, path: &Path<'_>, faults: &Faults) {
-        if let Some(by) = self.taken.get(&name.replace('_', "-")) {
+        if let Some(by) = self.taken.get(&folded_name(name)) {
             faults.add(path, format!("header {} is set by {by} already", quoted(name)));
         } else {
-            self.taken.insert(name.replace('_', "-"), path.to_string());
+            self.taken.insert(folded_name(name), path.to_string());
         }
     }
 
     /// Takes `name` for a claim of the `provider`th provider. Providers may share a header: a request has one
     /// token.
     pub(super) fn take_for_claim(&mut self, name: &str, provider: usize, path: &Path<'_>, faults: &Faults) {
-        let read_as = name.replace('_', "-");
+        let read_as = folded_name(name);
         let repeated = !self.claimed.insert((provider, read_as.clone()));
         match self.taken.get(&read_as) {
             Some(by) if repeated || !by.starts_with("jwt.") => {
@@ -142,7 +144,7 @@ impl OwnHeaders {
 
     /// A fault if a request can never have the header at `path`, because it is removed as one of our own.
     pub(super) fn refuse(&self, name: &str, path: &Path<'_>, faults: &Faults) {
-        if let Some(by) = self.taken.get(&name.replace('_', "-")) {
+        if let Some(by) = self.taken.get(&folded_name(name)) {
             faults.add(path, removed(name, by));
         }
     }
@@ -155,7 +157,7 @@ impl OwnHeaders {
     /// To be called when all claims are known.
     pub(super) fn check_read(&self, faults: &Faults) {
         for (name, path) in &self.read {
-            if let Some(by) = self.taken.get(&name.replace('_', "-")) {
+            if let Some(by) = self.taken.get(&folded_name(name)) {
                 faults.add_at(path.clone(), removed(name, by));
             }
         }

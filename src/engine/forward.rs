@@ -49,7 +49,7 @@ fn cleaned<'a>(
         |location: &Location| forwarded.is_some_and(|provider| provider.spec().locations.contains(location));
     for (name, value) in &head.headers {
         let goes = |guard| match guard {
-            Guard::Owned => true,
+            Guard::Every | Guard::OtherSpellings => true,
             Guard::Credential(place) => match policy.credential_locations.get(place) {
                 Some(location @ Location::Header { name: own, prefix }) => {
                     may_hold(value, prefix)

@@ -7,6 +7,7 @@ use crate::{
     fault::Fault,
     jwt::{Provider, ProviderSpec},
     rate_limit::Limiter,
+    request::{Location, alike::is_alike},
     route::Router,
 };
 
@@ -110,4 +111,22 @@ pub(super) fn opaque_tokens(document: &Document) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// A token that a provider forwards stands in a header that must be let through.
+pub(super) fn removed_headers(document: &Document) -> Vec<Fault> {
+    let forwarding = || document.providers.iter().filter(|provider| provider.forward);
+    let stands_in = |provider: &&ProviderSpec, removed: &str| {
+        provider.locations.iter().any(|location| match location {
+            Location::Header { name, .. } => is_alike(name.as_bytes(), removed.as_bytes()),
+            Location::Cookie(_) | Location::Query(_) => false,
+        })
+    };
+    let faults = document.request_headers.remove.iter().enumerate().filter_map(|(i, removed)| {
+        let provider = forwarding().find(|provider| stands_in(provider, removed))?;
+        let message =
+            format!("contradicts forward: true of provider \"{}\", whose tokens stand there", provider.name);
+        Some(Fault::new(format!("remove[{i}]"), message))
+    });
+    faults.collect()
 }

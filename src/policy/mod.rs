@@ -1,6 +1,7 @@
 //! The compiled policy: what a document comes to when every name is resolved and every number checked.
 
 mod coherence;
+mod guards;
 
 use std::rc::Rc;
 
@@ -135,6 +136,7 @@ impl Policy {
             Vocabulary::compile(&document.roles, requirements).map_err(|found| keep("roles", found)).ok();
         keep("rules", coherence::owner_variables(document.rules.iter().enumerate(), router.as_ref()));
         keep("rules", coherence::opaque_tokens(&document));
+        keep("requestHeaders", coherence::removed_headers(&document));
         let metadata = resource_metadata(&document).unwrap_or_else(|found| {
             keep("protectedResource", found);
             None
@@ -163,14 +165,10 @@ impl Policy {
                     .ok_or_else(|| vec![Fault::new(format!("rules[{i}]"), "names something unknown")])
             })
             .collect();
-        let identity = &document.identity_headers;
         let api_keys = document
             .api_keys
             .as_ref()
             .map(|spec| ApiKeys::compile(spec, |principal| Caller::of_key(principal, &vocabulary)));
-        let claim_headers = document.providers.iter().flat_map(|provider| &provider.claim_to_headers);
-        let owned = [&identity.subject, &identity.kind, &identity.scopes, &identity.roles, &identity.rule];
-        let owned = owned.into_iter().chain(claim_headers.map(|(_, header)| header)).map(String::as_str);
         let mut credential_locations = Vec::new();
         for provider in &document.providers {
             add_new(&mut credential_locations, &provider.locations);
@@ -182,7 +180,7 @@ impl Policy {
             let proof = Location::Header { name: dpop::HEADER.to_owned(), prefix: String::new() };
             add_new(&mut credential_locations, &[proof]);
         }
-        let guarded_headers = GuardedHeaders::new(owned, &credential_locations);
+        let guarded_headers = guards::guarded_headers(&document, &credential_locations);
         let transport = Transport::compile(&document.transport);
         let certificates = document.client_certificates.as_ref();
         let needs = Needs {

@@ -1,63 +1,76 @@
 //! The headers that a request's own values of must not reach the upstream: identities, which only the filter may set,
-//! and credentials. One look at each header of a request tells whether it is one of them.
+//! credentials, and what makes some server act on another request. One look at each header of a request tells whether
+//! it is one of them.
 
-use super::Location;
+use super::alike::is_alike;
 
-/// Headers to look out for, by the names that some server takes for theirs.
-#[derive(Debug, Default)]
+/// Headers to look out for, by every name that some server takes for theirs.
+#[derive(Debug)]
 pub struct GuardedHeaders {
+    /// By the length of their names; those that are longer than any other place stand in the last.
+    by_length: [OfLength; LENGTHS],
+}
+
+const LENGTHS: usize = 64;
+
+/// The names of one length. Most headers of a request are told by the length and the last letter of theirs alone.
+#[derive(Debug, Default)]
+struct OfLength {
+    /// A bit for each last letter of a name, and one for whatever is no letter.
+    last_letters: u32,
     names: Vec<(Box<[u8]>, Guard)>,
-    /// A bit for each length of a name; that of 63 for all longer ones. Most headers of a request are told by it alone.
-    lengths: u64,
 }
 
 /// Why a header is guarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// Only the filter may set it.
-    Owned,
+    /// Nothing that a client sends under this name goes on.
+    Every,
+    /// Only what is sent under this very name does: of all that are alike, it alone is vouched for.
+    OtherSpellings,
     /// It may hold a credential: the place of its location in the list that was given.
     Credential(usize),
 }
 
 impl GuardedHeaders {
-    /// `owned` are names that only the filter may set; locations other than headers are passed over.
-    pub fn new<'a>(owned: impl IntoIterator<Item = &'a str>, credentials: &[Location]) -> Self {
-        let mut guarded = Self::default();
-        for name in owned {
-            guarded.add(name, Guard::Owned);
-        }
-        for (place, location) in credentials.iter().enumerate() {
-            if let Location::Header { name, .. } = location {
-                guarded.add(name, Guard::Credential(place));
+    /// The same name may be guarded for several reasons.
+    pub fn new<'a>(names: impl IntoIterator<Item = (&'a str, Guard)>) -> Self {
+        let mut by_length = [const { OfLength { last_letters: 0, names: Vec::new() } }; LENGTHS];
+        for (name, guard) in names {
+            let name = name.as_bytes();
+            if let Some(of_length) = by_length.get_mut(place(name)) {
+                of_length.last_letters |= last_letter(name);
+                of_length.names.push((name.into(), guard));
             }
         }
-        guarded
-    }
-
-    fn add(&mut self, name: &str, guard: Guard) {
-        self.lengths |= length_bit(name.as_bytes());
-        self.names.push((name.bytes().map(as_read).collect(), guard));
+        Self { by_length }
     }
 
     /// Why a header of this name is guarded; in the order given, and several times where several reasons are.
     pub fn guards(&self, name: &[u8]) -> impl Iterator<Item = Guard> {
-        let names = if self.lengths & length_bit(name) == 0 { &[][..] } else { &self.names };
-        names.iter().filter(|(own, _)| is_read_as(name, own)).map(|(_, guard)| *guard)
+        let of_length = self.by_length.get(place(name));
+        let of_length = of_length.filter(|of_length| of_length.last_letters & last_letter(name) != 0);
+        let names = of_length.map_or(&[][..], |of_length| &of_length.names);
+        names.iter().filter(|(own, guard)| guard.concerns(name, own)).map(|(_, guard)| *guard)
     }
 }
 
-fn length_bit(name: &[u8]) -> u64 {
-    u32::try_from(name.len()).ok().and_then(|length| 1_u64.checked_shl(length.min(63))).unwrap_or(1 << 63)
+impl Guard {
+    fn concerns(self, name: &[u8], own: &[u8]) -> bool {
+        (self != Self::OtherSpellings || name != own) && is_alike(name, own)
+    }
 }
 
-/// Some servers take names for the same in any case, and with `_` for `-`.
-fn as_read(byte: u8) -> u8 {
-    if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
+fn place(name: &[u8]) -> usize {
+    name.len().min(LENGTHS.saturating_sub(1))
 }
 
-fn is_read_as(name: &[u8], own: &[u8]) -> bool {
-    name.len() == own.len() && name.iter().zip(own).all(|(byte, own)| as_read(*byte) == *own)
+/// The same for names that are alike.
+fn last_letter(name: &[u8]) -> u32 {
+    match name.last() {
+        Some(byte) if byte.is_ascii_alphabetic() => 1_u32.wrapping_shl(u32::from(*byte & 31)),
+        _ => 1,
+    }
 }
 
 #[cfg(test)]
@@ -66,29 +79,44 @@ mod tests {
 
     #[test]
     fn a_header_is_told_by_every_name_that_some_server_reads() {
-        let header = |name: &str| Location::Header { name: name.to_owned(), prefix: String::new() };
-        let credentials = [
-            Location::Cookie("sid".to_owned()),
-            header("x-api-key"),
-            header("authorization"),
-            header("x_id"),
-        ];
         let long = "l".repeat(100);
-        let guarded = GuardedHeaders::new(["x-subject", "x-id", &long], &credentials);
+        let guarded = GuardedHeaders::new([
+            ("x-subject", Guard::Every),
+            ("x-id", Guard::Every),
+            (&long, Guard::Every),
+            ("x-api-key", Guard::Credential(1)),
+            ("authorization", Guard::Credential(2)),
+            ("x_id", Guard::Credential(3)),
+            ("x-forwarded-for", Guard::OtherSpellings),
+            ("x-key-1", Guard::Every),
+            ("x-key-", Guard::Every),
+        ]);
         let longer = "l".repeat(101);
         let rows: &[(&str, &[Guard])] = &[
-            ("x-subject", &[Guard::Owned]),
-            ("X_SUBJECT", &[Guard::Owned]),
+            ("x-subject", &[Guard::Every]),
+            ("X_SUBJECT", &[Guard::Every]),
+            ("x.subject", &[Guard::Every]),
+            ("x~subject", &[Guard::Every]),
             ("x-subjects", &[]),
             ("x-subjec", &[]),
+            ("xxsubject", &[]),
             ("y-subject", &[]),
             ("", &[]),
             ("sid", &[]),
             ("authorization", &[Guard::Credential(2)]),
             ("Authorization", &[Guard::Credential(2)]),
             ("x_api-key", &[Guard::Credential(1)]),
-            ("x-id", &[Guard::Owned, Guard::Credential(3)]),
-            (&long, &[Guard::Owned]),
+            ("x!api.key", &[Guard::Credential(1)]),
+            ("x-id", &[Guard::Every, Guard::Credential(3)]),
+            ("x-forwarded-for", &[]),
+            ("x_forwarded_for", &[Guard::OtherSpellings]),
+            ("x.forwarded-for", &[Guard::OtherSpellings]),
+            ("x-forwarded-foo", &[]),
+            ("x.key.1", &[Guard::Every]),
+            ("x-key-2", &[]),
+            ("x-key_", &[Guard::Every]),
+            ("x-key+", &[Guard::Every]),
+            (&long, &[Guard::Every]),
             (&longer, &[]),
         ];
         for (name, expected) in rows {

@@ -8,6 +8,7 @@ pub mod authority;
 pub mod cookie;
 pub mod credential;
 pub mod guarded;
+pub mod overriding;
 pub mod path;
 mod percent;
 pub mod preflight;

@@ -59,6 +59,7 @@ fn credentials_stay_here() {
         (get("/health").key("a").key("b"), ["", "", "", "/health"]),
         // What only a sloppier server would take for a credential.
         (get("/health").header("x_api_key", READER).header("X-Api-Key", READER), ["", "", "", "/health"]),
+        (get("/health").header("x.api.key", READER).header("x~api!key", READER), ["", "", "", "/health"]),
         (get("/health").header("authorization", "Bearer\tx"), ["", "", "", "/health"]),
         (get("/health").header("authorization", "Basic eA==,Bearer x"), ["", "", "", "/health"]),
         (get("/health").header("authorization", "Bearerx"), ["Bearerx", "", "", "/health"]),
@@ -68,7 +69,9 @@ fn credentials_stay_here() {
         assert_eq!(answer.reason, None, "{ask:?}");
         let left = ["authorization", "x-api-key", "cookie", ":path"].map(|name| answer.upstream(name));
         assert_eq!(left, expected, "{ask:?}");
-        assert_eq!((answer.upstream("x_api_key"), answer.upstream("X-Api-Key")), Default::default());
+        for name in ["x_api_key", "X-Api-Key", "x.api.key", "x~api!key"] {
+            assert_eq!(answer.upstream(name), "", "{name}: {ask:?}");
+        }
     }
 }
 
@@ -114,6 +117,10 @@ fn nobody_makes_up_an_identity() {
         "x-auth-email",
         "x_auth-email",
         "X-Auth-Groups",
+        "x.portcullis.roles",
+        "X~Portcullis!Subject",
+        "x.auth-email",
+        "x|auth^groups",
     ];
     let smuggle = |mut ask: Ask| {
         for name in names {
@@ -145,6 +152,75 @@ fn nobody_makes_up_an_identity() {
         let headers = answer.upstream.unwrap();
         assert!(headers.iter().all(|(_, value)| value != "evil"), "{headers:?}");
         assert_eq!(headers.iter().filter(|(_, value)| value == "mine").count(), 3);
+    }
+}
+
+#[test]
+fn nothing_overrides_what_was_decided_on() {
+    let all = [
+        "x-http-method-override",
+        "x-http-method",
+        "x-method-override",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-original-uri",
+        "path-info",
+        "script-name",
+        "proxy",
+    ];
+    let spellings = |name: &str| {
+        ["-", "_", ".", "~"].map(|byte| name.replace('-', byte)).into_iter().chain([name.to_uppercase()])
+    };
+    let w = World::new();
+    for (n, name) in all.into_iter().enumerate() {
+        let ask = Ask::get("/health").from(&format!("10.0.0.{n}"));
+        let ask = spellings(name).fold(ask, |ask, spelling| ask.header(&spelling, "evil"));
+        let answer = w.ask(&ask.header(&format!("{name}s"), "mine").header("x-forwarded-prefix", "/mine"));
+        assert_eq!(answer.upstream(&format!("{name}s")), "mine");
+        assert_eq!(answer.upstream("x-forwarded-prefix"), "/mine");
+        let headers = answer.upstream.unwrap();
+        assert!(headers.iter().all(|(_, value)| value != "evil"), "{headers:?}");
+    }
+}
+
+#[test]
+fn the_policy_says_what_else_stays_here_and_what_goes_on() {
+    let w = World::with(|policy| {
+        policy["requestHeaders"] = json!({"remove": ["X-Debug", "forwarded"], "keep": ["SCRIPT_NAME"]});
+    });
+    let sent = [
+        ("x-debug", ""),
+        ("x_debug", ""),
+        ("forwarded", ""),
+        ("x-debugs", "1"),
+        ("script_name", "1"),
+        // Whoever may set the name that is kept need not know the others.
+        ("script-name", ""),
+        ("script.name", ""),
+        ("path-info", ""),
+    ];
+    let answer = w.ask(&sent.iter().fold(Ask::get("/health"), |ask, (name, _)| ask.header(name, "1")));
+    for (name, expected) in sent {
+        assert_eq!(answer.upstream(name), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_a_proxy_vouches_for_has_one_name() {
+    let w = World::new();
+    let names = [
+        "content-length",
+        "transfer-encoding",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-client-cert",
+    ];
+    for (n, name) in names.into_iter().enumerate() {
+        let ask = Ask::get("/health").from(&format!("10.0.0.{n}")).header(name, "1");
+        let others = [name.replace('-', "_"), name.replace('-', ".")];
+        let answer = w.ask(&others.iter().fold(ask, |ask, other| ask.header(other, "2")));
+        assert_eq!(answer.upstream(name), "1");
+        assert_eq!(others.map(|other| answer.upstream(&other)), [""; 2]);
     }
 }
 

@@ -29,6 +29,19 @@ fn policy() -> Value {
     })
 }
 
+/// Headers that make some server act on another request, and spellings of each.
+const OVERRIDING: [(&str, [&str; 2]); 9] = [
+    ("x-http-method-override", ["x_http_method_override", "x.http.method-override"]),
+    ("x-http-method", ["x_http_method", "x~http!method"]),
+    ("x-method-override", ["x_method_override", "x.method.override"]),
+    ("x-original-url", ["x_original_url", "x.original-url"]),
+    ("x-rewrite-url", ["x_rewrite_url", "x-rewrite.url"]),
+    ("x-original-uri", ["x_original_uri", "x.original_uri"]),
+    ("path-info", ["path_info", "path.info"]),
+    ("script-name", ["script_name", "script~name"]),
+    ("proxy", ["x_script_name", "x.accel.mapping"]),
+];
+
 const MISSING: (u16, &str) = (401, "credentials_missing");
 
 /// A header that claims to be somebody.
@@ -146,6 +159,9 @@ pub(crate) fn table() -> Vec<Pair> {
         "x_portcullis_subject",
         "x-portcullis_subject",
         "X_Portcullis-SUBJECT",
+        "X.Portcullis.Subject",
+        "x~portcullis!subject",
+        "x|portcullis^subject",
     ] {
         rows.push(
             pair(
@@ -157,8 +173,36 @@ pub(crate) fn table() -> Vec<Pair> {
             .sees("x-portcullis-subject", "alice")
             .lacks("x_portcullis_subject")
             .lacks("x-portcullis_subject")
-            .lacks("x_portcullis-subject"),
+            .lacks("x_portcullis-subject")
+            .lacks("x.portcullis.subject")
+            .lacks("x~portcullis!subject")
+            .lacks("x|portcullis^subject"),
         );
+    }
+    for name in ["X_Api_Key", "x.api.key", "x~api-key"] {
+        let key = api_key("plain");
+        rows.push(
+            pair(
+                "a credential in a spelling of its own",
+                get("/open").header(name, &key),
+                get("/closed").header(name, &key),
+                (403, "no_rule"),
+            )
+            .lacks("x_api_key")
+            .lacks("x.api.key")
+            .lacks("x~api-key"),
+        );
+    }
+    for (name, others) in OVERRIDING {
+        let sent = |target: &str| {
+            others
+                .iter()
+                .fold(get(target).header(name, "/admin"), |asked, other| asked.header(other, "/admin"))
+        };
+        let row =
+            pair("another request", sent("/open").header("x-other", "1"), sent("/closed"), (403, "no_rule"));
+        let row = others.iter().fold(row.sees("x-other", "1").lacks(name), |row, other| row.lacks(other));
+        rows.push(row);
     }
     for name in ["x-portcullis-kind", "x-portcullis-scopes", "x-portcullis-roles", "x-portcullis-rule"] {
         rows.push(
@@ -193,6 +237,21 @@ async fn bodies_arrive_whole() {
     let refused = gateway.send(&post("/token").body("x".repeat(1000))).await;
     assert_eq!(refused.status, 401);
     assert_eq!(gateway.upstream.count(), 1);
+}
+
+/// What is removed by default is given back by name, and more is taken out.
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_can_be_kept_and_removed() {
+    let mut policy = policy();
+    policy["requestHeaders"] = json!({"remove": ["x-debug"], "keep": ["SCRIPT_NAME", "x-original-url"]});
+    let gateway = gateway(&policy).start().await;
+    let sent =
+        ["script_name", "script-name", "x-original-url", "x_original_url", "x_debug", "x-debugs", "proxy"];
+    let answer = gateway.send(&sent.iter().fold(get("/open"), |asked, name| asked.header(name, "1"))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let seen = answer.seen();
+    let arrived: Vec<_> = sent.into_iter().filter(|name| !seen.header(name).is_empty()).collect();
+    assert_eq!(arrived, ["script_name", "x-original-url", "x-debugs"]);
 }
 
 /// Names may be chosen; the ones that are not sent are still taken out.

@@ -1,6 +1,6 @@
-//! `transport`, `jwt`, `apiKeys`, `identityHeaders`.
+//! `transport`, `jwt`, `apiKeys`, `identityHeaders`, `requestHeaders`.
 
-use super::{Row, check};
+use super::{Row, check, faults, with};
 
 #[test]
 fn transport() {
@@ -555,6 +555,12 @@ fn headers_that_the_filter_sets() {
         ),
         Row(
             "/identityHeaders/kind",
+            "\"xuser\"",
+            "\"X.User\"",
+            &["identityHeaders.kind: header \"x.user\" is set by identityHeaders.subject already"],
+        ),
+        Row(
+            "/identityHeaders/kind",
             "\"x-kind\"",
             "\"x-portcullis-rule\"",
             &["identityHeaders.rule: header \"x-portcullis-rule\" is set by identityHeaders.kind already"],
@@ -573,6 +579,14 @@ fn headers_that_the_filter_sets() {
             "\"x_forwarded_for\"",
             &[
                 "identityHeaders.kind: \"x_forwarded_for\" has a meaning of its own and must not be set by the filter",
+            ],
+        ),
+        Row(
+            "/identityHeaders/kind",
+            "\"xenvoy.kind\"",
+            "\"x.envoy.kind\"",
+            &[
+                "identityHeaders.kind: \"x.envoy.kind\" has a meaning of its own and must not be set by the filter",
             ],
         ),
         Row(
@@ -606,9 +620,9 @@ fn headers_that_the_filter_sets() {
         Row(
             "/jwt/providers/0/claimToHeaders/1",
             "{\"claim\": \"a\", \"header\": \"x-a\"}",
-            "{\"claim\": \"a\", \"header\": \"x-auth-subject\"}",
+            "{\"claim\": \"a\", \"header\": \"x.auth_subject\"}",
             &[
-                "jwt.providers[0].claimToHeaders[1].header: header \"x-auth-subject\" is set by jwt.providers[0].claimToHeaders[0].header already",
+                "jwt.providers[0].claimToHeaders[1].header: header \"x.auth_subject\" is set by jwt.providers[0].claimToHeaders[0].header already",
             ],
         ),
         Row(
@@ -626,4 +640,72 @@ fn headers_that_the_filter_sets() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn headers_that_do_not_go_on() {
+    check(&[
+        Row("/requestHeaders", "{}", "[]", &["requestHeaders: expected an object, found a list"]),
+        Row(
+            "/requestHeaders",
+            "{\"remove\": [\"X-Debug\", \"authorization\", \"x-http-method\"], \"keep\": [\"X_Original_URL\"]}",
+            "{\"remove\": [], \"keep\": []}",
+            &[
+                "requestHeaders.remove: removes nothing more; leave the field out",
+                "requestHeaders.keep: keeps nothing; leave the field out",
+            ],
+        ),
+        Row(
+            "/requestHeaders",
+            "{\"remove\": [\"x-debug\", \"xdebug\"]}",
+            "{\"remove\": [\"x-debug\", \"X.Debug\"]}",
+            &["requestHeaders.remove[1]: \"x.debug\" is listed twice"],
+        ),
+        Row(
+            "/requestHeaders",
+            "{\"remove\": [\"x-content-length\"]}",
+            "{\"remove\": [\"host\", \":path\", \"content_length\", \"Cookie\", \"a b\"]}",
+            &[
+                "requestHeaders.remove[0]: the filter does not see host as a header; use hostnames",
+                "requestHeaders.remove[1]: \":path\" is a pseudo-header; match on path, methods or hostnames instead",
+                "requestHeaders.remove[2]: \"content_length\" is needed to read the request; it is never removed",
+                "requestHeaders.remove[3]: \"cookie\" is needed to read the request; it is never removed",
+                "requestHeaders.remove[4]: \"a b\" is not a header name (RFC 9110)",
+            ],
+        ),
+        Row(
+            "/requestHeaders",
+            "{\"remove\": [\"x-users\"]}",
+            "{\"remove\": [\"x.user\", \"x-auth-subject\"]}",
+            &[
+                "requestHeaders.remove[0]: header \"x.user\" is set by identityHeaders.subject, so it is removed from every request before it is read",
+                "requestHeaders.remove[1]: header \"x-auth-subject\" is set by jwt.providers[0].claimToHeaders[0].header, so it is removed from every request before it is read",
+            ],
+        ),
+        Row(
+            "/requestHeaders",
+            "{\"keep\": [\"x-script-name\", \"script_name\"]}",
+            "{\"keep\": [\"script-name\", \"script_name\", \"x-forwarded-prefix\"]}",
+            &[
+                "requestHeaders.keep[1]: \"script_name\" is listed twice",
+                "requestHeaders.keep[2]: \"x-forwarded-prefix\" is not removed by default; what is: x-http-method-override, x-http-method, x-method-override, x-original-method, x-forwarded-method, x-original-url, x-original-uri, x-rewrite-url, x-forwarded-uri, script-name, path-info, x-script-name, x-forwarded-script-name, proxy, x-sendfile-type, x-accel-mapping, x-middleware-subrequest",
+            ],
+        ),
+        Row(
+            "/requestHeaders",
+            "{\"remove\": [\"x-original-url\"], \"keep\": [\"x-original-uri\"]}",
+            "{\"remove\": [\"x-original-url\"], \"keep\": [\"x_original_url\"]}",
+            &["requestHeaders.keep[0]: \"x_original_url\" is listed under remove"],
+        ),
+    ]);
+}
+
+#[test]
+fn a_bounded_number_of_headers_is_removed() {
+    let removing = |number: usize| {
+        let names: Vec<_> = (0..number).map(|n| format!("\"x-{n}\"")).collect();
+        faults(&with("/requestHeaders", &format!("{{\"remove\": [{}]}}", names.join(", "))))
+    };
+    assert_eq!(removing(100), [""; 0]);
+    assert_eq!(removing(101), ["requestHeaders.remove: must be at most 100 names; there are 101"]);
 }

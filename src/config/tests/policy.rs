@@ -342,9 +342,9 @@ fn matches() {
         Row(
             "/rules/0/matches/0/headers/0/name",
             "\"X-Version\"",
-            "\"x-portcullis-roles\"",
+            "\"x.portcullis_roles\"",
             &[
-                "rules[0].matches[0].headers[0].name: header \"x-portcullis-roles\" is set by identityHeaders.roles, so it is removed from every request before it is read",
+                "rules[0].matches[0].headers[0].name: header \"x.portcullis_roles\" is set by identityHeaders.roles, so it is removed from every request before it is read",
             ],
         ),
         Row(

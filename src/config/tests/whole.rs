@@ -98,6 +98,10 @@ fn every_field_arrives() {
     assert_eq!(d.identity_headers.subject, "x-user");
     assert_eq!(d.identity_headers.kind, "x-portcullis-kind");
     assert_eq!(d.identity_headers.send, [IdentityField::Subject, IdentityField::Rule]);
+    assert_eq!(
+        (d.request_headers.remove, d.request_headers.keep),
+        (vec!["x-debug".into()], vec!["script_name".into()])
+    );
     assert!(d.log_allowed && d.rate_limit_headers_always && !d.interlock);
 }
 
@@ -111,6 +115,7 @@ fn the_least_document_has_the_defaults() {
     assert!(d.rules[0].route.hostnames.is_empty() && d.rules[0].route.matches.is_empty());
     assert_eq!(d.identity_headers.send.len(), 5);
     assert_eq!(d.identity_headers.roles, "x-portcullis-roles");
+    assert!(d.request_headers.remove.is_empty() && d.request_headers.keep.is_empty());
     assert!(!d.log_allowed && !d.rate_limit_headers_always && d.interlock);
 }
 

@@ -1,0 +1,30 @@
+//! Which headers of requests do not reach the upstream as the client sent them.
+
+use crate::{
+    config::Document,
+    request::{
+        Location,
+        guarded::{Guard, GuardedHeaders},
+        overriding,
+    },
+};
+
+/// `credentials` are all places of credentials; guards name those of headers by their index.
+pub(super) fn guarded_headers(document: &Document, credentials: &[Location]) -> GuardedHeaders {
+    let every = |name| (name, Guard::Every);
+    let identity = &document.identity_headers;
+    let owned = [&identity.subject, &identity.kind, &identity.scopes, &identity.roles, &identity.rule];
+    let claims = document.providers.iter().flat_map(|provider| &provider.claim_to_headers);
+    let owned = owned.into_iter().chain(claims.map(|(_, header)| header)).map(String::as_str).map(every);
+    let credentials = credentials.iter().enumerate().filter_map(|(place, location)| match location {
+        Location::Header { name, .. } => Some((name.as_str(), Guard::Credential(place))),
+        Location::Cookie(_) | Location::Query(_) => None,
+    });
+    let spec = &document.request_headers;
+    let removed = spec.remove.iter().map(String::as_str);
+    let overriding = overriding::NAMES.into_iter().filter(|name| !spec.keeps(name));
+    let vouched_for = spec.keep.iter().map(String::as_str).chain(overriding::VOUCHED_FOR);
+    let vouched_for = vouched_for.map(|name| (name, Guard::OtherSpellings));
+    let removed = removed.chain(overriding).map(every);
+    GuardedHeaders::new(owned.chain(credentials).chain(removed).chain(vouched_for))
+}
