@@ -6,6 +6,8 @@
 
 mod algorithm;
 mod ecdsa_der;
+#[cfg(test)]
+mod ed25519_edge_tests;
 mod known_answer;
 mod public_key;
 mod roca;

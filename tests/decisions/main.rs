@@ -22,5 +22,6 @@ mod remote_keys;
 mod revocation;
 mod secrets;
 mod token_cache;
+mod token_limits;
 mod waiting;
 mod world;
