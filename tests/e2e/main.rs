@@ -39,6 +39,7 @@ mod resource_metadata;
 mod revocation;
 mod secrets;
 mod shipped_configs;
+mod spellings;
 mod step_up;
 mod tables;
 mod tokens;

@@ -32,21 +32,25 @@ pub(crate) async fn http1(
     request: &Request,
 ) -> io::Result<Answer> {
     let exchange = async {
-        stream.write_all(&http1_bytes(request)).await?;
+        stream.write_all(&http1_bytes(request, true)).await?;
         stream.flush().await?;
-        let mut answer = Vec::new();
-        // Not until the end of the connection: Envoy lingers for a second before it closes.
-        loop {
-            if let Some(answer) = parse_http1(&answer, request.method == "HEAD") {
-                return Ok(answer);
-            }
-            if stream.read_buf(&mut answer).await? == 0 {
-                let text = String::from_utf8_lossy(&answer).into_owned();
-                return Err(io::Error::other(format!("not a whole HTTP answer: {text:?}")));
-            }
-        }
+        read_http1(&mut stream, request.method == "HEAD").await
     };
     timeout(ANSWER_WITHIN, exchange).await?
+}
+
+/// Not until the end of the connection: Envoy lingers for a second before it closes.
+async fn read_http1(stream: &mut (impl AsyncRead + Unpin), head_only: bool) -> io::Result<Answer> {
+    let mut answer = Vec::new();
+    loop {
+        if let Some(answer) = parse_http1(&answer, head_only) {
+            return Ok(answer);
+        }
+        if stream.read_buf(&mut answer).await? == 0 {
+            let text = String::from_utf8_lossy(&answer).into_owned();
+            return Err(io::Error::other(format!("not a whole HTTP answer: {text:?}")));
+        }
+    }
 }
 
 /// Writes `bytes` and reads until the other side closes.
@@ -71,7 +75,8 @@ pub(crate) async fn raw(
     timeout(ANSWER_WITHIN, exchange).await?
 }
 
-fn http1_bytes(request: &Request) -> Vec<u8> {
+/// As it goes over the wire. `closes`: it is the last one of its connection.
+pub(crate) fn http1_bytes(request: &Request, closes: bool) -> Vec<u8> {
     let mut bytes = format!("{} {} HTTP/1.1\r\n", request.method, request.target).into_bytes();
     let mut line = |name: &str, value: &[u8]| {
         bytes.extend_from_slice(name.as_bytes());
@@ -83,7 +88,9 @@ fn http1_bytes(request: &Request) -> Vec<u8> {
     for (name, value) in &request.headers {
         line(name, value);
     }
-    line("connection", b"close");
+    if closes {
+        line("connection", b"close");
+    }
     if !request.body.is_empty() {
         line("content-length", request.body.len().to_string().as_bytes());
     }
@@ -127,6 +134,43 @@ fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
         }
         body.extend_from_slice(rest.get(end + 2..end + 2 + size)?);
         rest = rest.get(end + 2 + size + 2..)?;
+    }
+}
+
+/// A connection without TLS that carries one request after the other, each written by hand; made anew when Envoy ends
+/// it.
+pub(crate) struct Plain {
+    address: SocketAddr,
+    stream: Option<TcpStream>,
+}
+
+impl Plain {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { address, stream: None }
+    }
+
+    pub(crate) async fn send(&mut self, request: &Request) -> io::Result<Answer> {
+        // Envoy may have ended the connection after the last answer: then once more on a new one.
+        if let Some(stream) = self.stream.take()
+            && let Ok(answer) = self.send_on(stream, request).await
+        {
+            return Ok(answer);
+        }
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        self.send_on(stream, request).await
+    }
+
+    async fn send_on(&mut self, mut stream: TcpStream, request: &Request) -> io::Result<Answer> {
+        let exchange = async {
+            stream.write_all(&http1_bytes(request, false)).await?;
+            read_http1(&mut stream, request.method == "HEAD").await
+        };
+        let answer = timeout(ANSWER_WITHIN, exchange).await??;
+        if answer.header("connection") != Some("close") {
+            self.stream = Some(stream);
+        }
+        Ok(answer)
     }
 }
 

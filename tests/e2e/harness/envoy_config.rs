@@ -69,6 +69,8 @@ pub(crate) struct Options {
     pub(crate) revocations: Option<SocketAddr>,
     /// What the listener `https` asks clients for.
     pub(crate) client_certificates: ClientCertificates,
+    /// Hosts with an upstream of their own.
+    pub(crate) hosts: Vec<(&'static str, SocketAddr)>,
 }
 
 /// What a listener asks clients for.
@@ -91,6 +93,7 @@ pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
         cluster
     }));
     clusters.extend(options.revocations.map(|address| cluster("revocations", address)));
+    clusters.extend(options.hosts.iter().map(|(host, address)| cluster(host, *address)));
     let mut tls = json!({
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
@@ -142,13 +145,20 @@ fn listener(name: &str, options: &Options, transport: Option<Value>) -> Value {
     })
 }
 
-fn connection_manager(options: &Options) -> Value {
-    let mut route = json!({"match": {"prefix": "/"}, "route": {"cluster": "upstream"}});
+/// Everything under `domain` goes to `cluster`.
+fn virtual_host(options: &Options, domain: &str, cluster: &str) -> Value {
+    let mut route = json!({"match": {"prefix": "/"}, "route": {"cluster": cluster}});
     if options.disabled_by_route {
         let off =
             json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true});
         route["typed_per_filter_config"] = json!({"portcullis": off});
     }
+    json!({"name": cluster, "domains": [domain], "routes": [route]})
+}
+
+fn connection_manager(options: &Options) -> Value {
+    let mut hosts = vec![virtual_host(options, "*", "upstream")];
+    hosts.extend(options.hosts.iter().map(|(host, _)| virtual_host(options, host, host)));
     let filter = if options.watched {
         json!({"name": "portcullis", "config_discovery": {
             "config_source": {
@@ -168,7 +178,7 @@ fn connection_manager(options: &Options) -> Value {
         "normalize_path": options.normalize,
         "merge_slashes": options.normalize,
         "stream_idle_timeout": "20s",
-        "route_config": {"name": "test", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "route_config": {"name": "test", "virtual_hosts": hosts},
         "http_filters": [filter, interlock(), {
             "name": "envoy.filters.http.router",
             "typed_config": {"@type": format!("{TYPE}.filters.http.router.v3.Router")},

@@ -63,6 +63,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         secure_jwks: false,
         revocations: None,
         client_certificates: ClientCertificates::Ignored,
+        hosts: Vec::new(),
     };
     Builder { options, workers: 1 }
 }
@@ -157,6 +158,12 @@ impl Builder {
         self
     }
 
+    /// What is asked of `host` goes to `address`.
+    pub(crate) fn host(mut self, host: &'static str, address: SocketAddr) -> Self {
+        self.options.hosts.push((host, address));
+        self
+    }
+
     pub(crate) async fn start(self) -> Gateway {
         match self.try_start().await {
             Ok(gateway) => gateway,
@@ -237,6 +244,11 @@ impl Gateway {
         let stream =
             client::tls(self.https, tls::client(&tls::IDENTITY.certificate, "http/1.1")).await.unwrap();
         client::raw(stream, bytes).await.unwrap()
+    }
+
+    /// Without TLS.
+    pub(crate) fn plain(&self) -> client::Plain {
+        client::Plain::new(self.http.expect("a listener for plain HTTP"))
     }
 
     pub(crate) fn http1(&self) -> client::Http1 {

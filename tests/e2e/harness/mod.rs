@@ -8,6 +8,7 @@ pub(crate) mod gateway;
 pub(crate) mod idp;
 pub(crate) mod issuer;
 pub(crate) mod key_server;
+pub(crate) mod loose;
 pub(crate) mod policy;
 pub(crate) mod process;
 pub(crate) mod proof;

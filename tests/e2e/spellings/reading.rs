@@ -1,0 +1,106 @@
+//! What an upstream took a request for, held against what was decided on.
+
+use serde_json::Value;
+
+use super::bases::{Base, EACH, FORGED, OVERRIDING, PLACES, Place};
+use crate::harness::request::Answer;
+
+/// As `tests/e2e/upstreams` say it.
+struct Reading(Value);
+
+/// Whether the loosest server has both for the same.
+pub(crate) fn is_alike(name: &str, other: &str) -> bool {
+    let folded = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    name.chars().map(folded).eq(other.chars().map(folded))
+}
+
+impl Reading {
+    /// Every value that is found under `name`, in some spelling.
+    fn values(&self, kind: &str, name: &str) -> Vec<&str> {
+        let pairs = self.0[kind].as_array().expect("pairs");
+        let named = pairs.iter().filter(|pair| is_alike(pair[0].as_str().unwrap(), name));
+        named.map(|pair| pair[1].as_str().unwrap()).collect()
+    }
+
+    fn at(&self, place: Place) -> Vec<&str> {
+        match place {
+            Place::Header(name) => self.values("headers", name),
+            Place::Cookie(name) => self.values("cookies", name),
+            Place::Query(name) => self.values("query", name),
+        }
+    }
+}
+
+/// Items of a header, be they lines of their own or not.
+fn items<'a>(values: &[&'a str]) -> Vec<&'a str> {
+    values.iter().flat_map(|value| value.split(',')).map(str::trim).collect()
+}
+
+/// What of the answer was not decided on. Nothing, where the request did not reach the upstream.
+pub(crate) fn faults(base: &Base, client: Option<&str>, answer: &Answer) -> Vec<String> {
+    let is_json = answer.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
+    if answer.status != 200 || !is_json {
+        return Vec::new();
+    }
+    let seen = Reading(serde_json::from_slice(&answer.body).unwrap());
+    let mut faults = Vec::new();
+    let mut all = |what: &str, values: Vec<&str>, expected: Option<&str>| {
+        if values.iter().any(|value| Some(*value) != expected) || (values.is_empty() && expected.is_some()) {
+            faults.push(format!("{what} is {values:?}, not {expected:?}"));
+        }
+    };
+    all("the method", vec![seen.0["method"].as_str().unwrap()], Some("GET"));
+    all("the path", vec![seen.0["path"].as_str().unwrap()], Some(base.path));
+    for (name, expected) in [
+        ("x-portcullis-subject", base.subject),
+        ("x-portcullis-kind", base.kind),
+        ("x-portcullis-rule", Some(base.rule)),
+        ("x-portcullis-scopes", None),
+        ("x-portcullis-roles", None),
+        ("x-tenant", base.tenant),
+    ] {
+        all(name, seen.values("headers", name), expected);
+    }
+    for place in PLACES {
+        let expected = base.kept.as_ref().filter(|(kept, _)| *kept == place).map(|(_, text)| text.as_str());
+        let mut values = seen.at(place);
+        values.retain(|value| !value.is_empty());
+        // Whatever else it holds is no credential of this policy.
+        if place == Place::Header("authorization") && expected.is_none() {
+            values.retain(|value| value.contains(FORGED) || value.to_ascii_lowercase().contains("bearer"));
+        }
+        all(&format!("{place:?}"), values, expected);
+    }
+    for name in OVERRIDING {
+        all(name, seen.values("headers", name), None);
+    }
+    for (name, value) in [("x-debug", Some("1")), ("x-trace", None)] {
+        let mut found = items(&seen.values("headers", name));
+        found.retain(|found| value.is_none_or(|value| *found == value));
+        all(&format!("the header {name} that is denied"), found, None);
+    }
+    for (name, value) in [("debug", Some("1")), ("deep-link", Some("1")), ("trace", None)] {
+        let mut found = seen.values("query", name);
+        found.retain(|found| value.is_none_or(|value| *found == value));
+        all(&format!("the parameter {name} that is denied"), found, None);
+    }
+    if base.safe {
+        all("x-mode", items(&seen.values("headers", "x-mode")), Some("safe"));
+        all("mode", seen.values("query", "mode"), Some("safe"));
+    }
+    if base.limited {
+        let values = seen.values("headers", "x-client-id");
+        if client.is_some() {
+            all("x-client-id", values, client);
+        } else if !values.is_empty() {
+            let fresh = format!("r={}", EACH - 1);
+            let told = answer.header("ratelimit").unwrap_or_default();
+            if !told.split(';').any(|part| part == fresh) {
+                faults.push(format!(
+                    "x-client-id is {values:?}, but that is not whom it was counted for: {told}"
+                ));
+            }
+        }
+    }
+    faults
+}
