@@ -70,6 +70,13 @@ struct Fetching {
     sent: bool,
 }
 
+impl Fetching {
+    /// Whether the lease in `schedule` is still this one: run out or not, nobody took over.
+    fn holds(&self, schedule: Schedule) -> bool {
+        schedule.lease_until == self.lease_until
+    }
+}
+
 /// Which call of a fetch.
 #[derive(Clone, Debug)]
 enum Stage {
@@ -217,6 +224,12 @@ impl RemoteKeys {
         let Some(mut fetching) = self.fetching.take_if(|fetching| fetching.sent) else {
             return Ok(Vec::new());
         };
+        // An answer that took longer than its lease may be older than what the next holder published.
+        let is_over = |stored: &Versioned| !fetching.holds(self.plausible(Some(stored), now));
+        if store.get(&self.schedule_key).is_ok_and(|stored| stored.as_ref().is_some_and(is_over)) {
+            self.events.failed = self.events.failed.saturating_add(1);
+            return Ok(Vec::new());
+        }
         let taken = match (&fetching.stage, &self.source) {
             (Stage::Document(index), Source::Discovery(discovery)) => match discovery.read(outcome, *index) {
                 Ok(found) => {
@@ -356,7 +369,7 @@ impl RemoteKeys {
             let Ok(stored) = store.get(&self.schedule_key) else { break };
             let mut schedule = self.plausible(stored.as_ref(), now);
             // The lease ran out and somebody else fetches: the schedule is theirs.
-            if schedule.lease_until != fetching.lease_until {
+            if !fetching.holds(schedule) {
                 break;
             }
             schedule.lease_until = Timestamp::default();
@@ -421,7 +434,7 @@ impl RemoteKeys {
                 SetRecord::decode(&stored.value)
                     .is_some_and(|other| other.fetched_at > now && self.is_recent(other, now))
             };
-            // A slow answer whose lease ran out must not undo what the next holder published.
+            // Whoever took over since the look at the lease.
             if stored.as_ref().is_some_and(newer) {
                 break;
             }

@@ -264,21 +264,55 @@ fn a_dead_holder_blocks_nobody_for_long() {
 
 #[test]
 fn an_answer_after_the_lease_ran_out() {
+    // When the one comes whose lease ran out, and when that of the next holder.
+    for (slow_at, quick_at) in [(11, 12), (13, 12)] {
+        let store = MemoryStore::default();
+        let (mut slow, mut quick) = (worker(), worker());
+        assert!(slow.tick(at(0), &store, 0).is_some());
+        assert_eq!(next_fetch(&mut quick, &store, 1, 100), Some(10));
+        for secs in 11..=13 {
+            if secs == slow_at {
+                assert_eq!(slow.on_fetched(ok(&first_set()), at(secs), &store), Ok(vec![]));
+            }
+            if secs == quick_at {
+                assert!(quick.on_fetched(ok(&second_set()), at(secs), &store).is_ok());
+            }
+        }
+        // It may be the older one: what came after stays published, and in use.
+        for secs in 14..20 {
+            for worker in [&mut slow, &mut quick, &mut worker()] {
+                assert_eq!(worker.tick(at(secs), &store, 0), None, "{slow_at}");
+                assert_eq!(usable(worker, at(secs)), 2, "{slow_at}");
+            }
+        }
+        assert_eq!(slow.take_events(), FetchEvents { started: 1, succeeded: 0, failed: 1 });
+        // An outcome that was not asked for does nothing.
+        assert_eq!(slow.on_fetched(ok(&first_set()), at(20), &store), Ok(vec![]));
+        assert_eq!(usable(&slow, at(20)), 2);
+    }
+    // Where nobody took over, it is as good as any.
     let store = MemoryStore::default();
+    let mut slow = worker();
+    assert!(slow.tick(at(0), &store, 0).is_some());
+    assert_eq!(slow.on_fetched(ok(&first_set()), at(13), &store), Ok(vec![]));
+    assert_eq!(usable(&slow, at(13)), 1);
+}
+
+/// A document that comes too late asks for no keys, which the next holder asks for.
+#[test]
+fn a_document_after_the_lease_ran_out() {
+    let store = MemoryStore::default();
+    let spec = remote_at(JwksLocation::Discovery(DiscoverySpec::default()));
+    let worker = || RemoteKeys::new(&spec, ISSUER, "corp", "test").unwrap();
+    let document = br#"{"issuer":"https://idp.example","jwks_uri":"https://idp.example/keys"}"#;
     let (mut slow, mut quick) = (worker(), worker());
     assert!(slow.tick(at(0), &store, 0).is_some());
-    assert_eq!(next_fetch(&mut quick, &store, 1, 100), Some(10));
-    assert!(quick.on_fetched(ok(&second_set()), at(12), &store).is_ok());
-    // It was fetched before, so what came after stays published.
-    assert!(slow.on_fetched(ok(&first_set()), at(11), &store).is_ok());
-    let mut late = worker();
-    late.tick(at(13), &store, 0);
-    assert_eq!(usable(&late, at(13)), 2);
-    slow.tick(at(13), &store, 0);
-    assert_eq!(usable(&slow, at(13)), 2);
-    // An outcome that was not asked for does nothing.
-    assert_eq!(slow.on_fetched(ok(&first_set()), at(14), &store), Ok(vec![]));
-    assert_eq!(usable(&slow, at(14)), 2);
+    let taken_over = next_fetch(&mut quick, &store, 1, 100).unwrap();
+    assert_eq!(slow.on_fetched(ok(document), at(taken_over + 1), &store), Ok(vec![]));
+    assert_eq!(slow.tick(at(taken_over + 1), &store, 0), None);
+    assert_eq!(quick.on_fetched(ok(document), at(taken_over + 1), &store), Ok(vec![]));
+    assert!(quick.tick(at(taken_over + 1), &store, 0).is_some());
+    assert_eq!(slow.take_events(), FetchEvents { started: 1, succeeded: 0, failed: 1 });
 }
 
 /// How far the second fetch is from the first when the answer's headers say this.
