@@ -10,6 +10,7 @@ mod discovery;
 mod error;
 mod freshness;
 mod introspection_spec;
+mod jwk;
 mod jwks;
 mod pacing;
 mod provider;
@@ -32,7 +33,8 @@ pub use self::{
     discovery::{DocumentError, MAX_DOCUMENT_SIZE},
     error::{ClaimFault, JwtError, Malformed},
     introspection_spec::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
-    jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, Unusable, UnusableKey, lone_key},
+    jwk::{Unusable, lone_key},
+    jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, UnusableKey},
     provider::{MAX_NAME_LEN, Provider, VerifiedToken},
     remote::{FetchError, FetchEvents, RemoteKeys},
     token::{CompactToken, MAX_KID_LEN},

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ct_codecs::{Base64UrlSafeNoPadding, Decoder};
 use serde_json::{Value, json};
 
-use super::super::{jwks::Signed, *};
+use super::super::{jwk::Signed, *};
 use crate::{
     crypto::{NoHostCrypto, test_host::RingHost},
     json::{self, Json},

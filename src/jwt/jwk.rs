@@ -1,0 +1,176 @@
+//! One key of a JWK set (RFC 7517 section 4): whether it is usable, and for what.
+
+use std::fmt;
+
+use ct_codecs::{Base64UrlSafeNoPadding, Decoder};
+use serde_json::{Map, Value};
+
+use super::{Algorithm, jwks::MAX_KEYS, token::MAX_KID_LEN};
+use crate::crypto::{HostCrypto, KeyFault, KeyType, PublicKey, SecretKey};
+
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    /// `None`: tried whatever `kid` a token names.
+    pub(super) kid: Option<Box<str>>,
+    /// `None`: any algorithm that fits the key's type.
+    pub(super) algorithm: Option<Algorithm>,
+    pub(super) material: Material,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Material {
+    Public(PublicKey),
+    Secret(SecretKey),
+}
+
+/// Why one key is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// `alg` is no known signature algorithm, or does not fit the key's type.
+    Algorithm,
+    /// The key material itself.
+    Key(KeyFault),
+    /// A member that is missing or of a wrong form.
+    Member(&'static str),
+    /// Not an object.
+    NotAnObject,
+    /// `key_ops` without `verify`.
+    Operations,
+    /// Private members: whoever publishes them has lost the key.
+    Private,
+    /// `kty` `oct`: a secret has no place in a public set.
+    Symmetric,
+    /// Behind the first [`MAX_KEYS`].
+    TooMany,
+    /// A `kty` or `crv` that no supported algorithm uses.
+    Type,
+    /// `use` is not `sig`.
+    Use,
+}
+
+/// A signature with what it is said to be over.
+#[derive(Clone, Copy)]
+pub(super) struct Signed<'a> {
+    pub(super) algorithm: Algorithm,
+    pub(super) message: &'a [u8],
+    pub(super) signature: &'a [u8],
+}
+
+impl Key {
+    pub(super) fn takes(&self, algorithm: Algorithm) -> bool {
+        self.algorithm.is_none_or(|only| only == algorithm)
+            && match &self.material {
+                Material::Public(key) => key.key_type() == algorithm.key_type(),
+                Material::Secret(key) => key.fits(algorithm),
+            }
+    }
+
+    pub(super) fn verify(&self, signed: Signed<'_>, host: &dyn HostCrypto) -> bool {
+        let Signed { algorithm, message, signature } = signed;
+        match &self.material {
+            Material::Public(key) => key.verify(algorithm, message, signature, host),
+            Material::Secret(key) => key.verify(algorithm, message, signature),
+        }
+    }
+
+    pub(super) fn from_jwk(jwk: &Value) -> Result<Self, Unusable> {
+        let jwk = jwk.as_object().ok_or(Unusable::NotAnObject)?;
+        let kty = text(jwk, "kty")?;
+        if kty == "oct" {
+            return Err(Unusable::Symmetric);
+        }
+        if PRIVATE_MEMBERS.into_iter().any(|name| jwk.contains_key(name)) {
+            return Err(Unusable::Private);
+        }
+        // RFC 7517 sections 4.2 and 4.3.
+        if jwk.get("use").is_some_and(|usage| usage != "sig") {
+            return Err(Unusable::Use);
+        }
+        if let Some(operations) = jwk.get("key_ops") {
+            let operations = operations.as_array().ok_or(Unusable::Member("key_ops"))?;
+            if !operations.iter().any(|operation| operation == "verify") {
+                return Err(Unusable::Operations);
+            }
+        }
+        let kid = match jwk.get("kid") {
+            None => None,
+            Some(Value::String(kid)) if kid.len() <= MAX_KID_LEN => Some(kid.as_str().into()),
+            Some(_) => return Err(Unusable::Member("kid")),
+        };
+        let key = public_key(jwk, kty)?;
+        let algorithm = match jwk.get("alg") {
+            None => None,
+            Some(name) => {
+                let algorithm = name.as_str().and_then(Algorithm::from_name).ok_or(Unusable::Algorithm)?;
+                if algorithm.key_type() != key.key_type() {
+                    return Err(Unusable::Algorithm);
+                }
+                Some(algorithm)
+            }
+        };
+        Ok(Self { kid, algorithm, material: Material::Public(key) })
+    }
+}
+
+/// The key of a JWK that stands alone, if it is a public one that takes `algorithm`. Whether to believe it is
+/// for the caller to know.
+pub fn lone_key(jwk: &Value, algorithm: Algorithm) -> Result<PublicKey, Unusable> {
+    let key = Key::from_jwk(jwk)?;
+    match key.material {
+        Material::Public(ref public) if key.takes(algorithm) => Ok(public.clone()),
+        _ => Err(Unusable::Algorithm),
+    }
+}
+
+/// RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037 section 2, and `k` of a symmetric key.
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+fn public_key(jwk: &Map<String, Value>, kty: &str) -> Result<PublicKey, Unusable> {
+    let key = match kty {
+        "RSA" => PublicKey::rsa(&octets(jwk, "n")?, &octets(jwk, "e")?),
+        "EC" => {
+            let key_type = match text(jwk, "crv")? {
+                "P-256" => KeyType::P256,
+                "P-384" => KeyType::P384,
+                "secp256k1" => KeyType::Secp256k1,
+                _ => return Err(Unusable::Type),
+            };
+            PublicKey::ec(key_type, &octets(jwk, "x")?, &octets(jwk, "y")?)
+        }
+        "OKP" => match text(jwk, "crv")? {
+            "Ed25519" => PublicKey::ed25519(&octets(jwk, "x")?),
+            _ => return Err(Unusable::Type),
+        },
+        _ => return Err(Unusable::Type),
+    };
+    key.map_err(Unusable::Key)
+}
+
+fn text<'a>(jwk: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, Unusable> {
+    jwk.get(name).and_then(Value::as_str).ok_or(Unusable::Member(name))
+}
+
+fn octets(jwk: &Map<String, Value>, name: &'static str) -> Result<Vec<u8>, Unusable> {
+    Base64UrlSafeNoPadding::decode_to_vec(text(jwk, name)?, None).map_err(|_| Unusable::Member(name))
+}
+
+pub(super) fn readable_kid(jwk: &Value) -> Option<Box<str>> {
+    jwk.get("kid")?.as_str().filter(|kid| kid.len() <= MAX_KID_LEN).map(Into::into)
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Algorithm => f.write_str("an `alg` that is unknown or does not fit the key"),
+            Self::Key(fault) => fault.fmt(f),
+            Self::Member(name) => write!(f, "`{name}` is missing or has a wrong form"),
+            Self::NotAnObject => f.write_str("not a JSON object"),
+            Self::Operations => f.write_str("`key_ops` without `verify`"),
+            Self::Private => f.write_str("a private key in a public set"),
+            Self::Symmetric => f.write_str("a symmetric key in a public set"),
+            Self::TooMany => write!(f, "more than {MAX_KEYS} keys"),
+            Self::Type => f.write_str("a `kty` or `crv` that no supported algorithm uses"),
+            Self::Use => f.write_str("`use` is not `sig`"),
+        }
+    }
+}
