@@ -28,6 +28,9 @@ use crate::{
 /// How much of verified tokens one thread remembers: 1,000 in steady use with some room for others.
 const TOKENS: Limits = Limits { entries: 2048, bytes: 4 << 20 };
 
+/// How many unusable keys of one set are reported each.
+const REPORTED_KEYS: usize = 10;
+
 /// What the engine asks of its host, for the length of one call.
 pub struct Around<'a> {
     /// The time of the call.
@@ -186,13 +189,18 @@ impl Gate {
         else {
             return Vec::new();
         };
-        let name = provider.name();
-        match keys.borrow_mut().on_fetched(outcome, around.now(), around.store) {
-            Ok(unusable) => {
-                unusable.iter().map(|key| format!("key set of \"{name}\": not used: {key}")).collect()
-            }
-            Err(error) => vec![format!("key set of \"{name}\": {error}")],
+        let (mut messages, unusable) = match keys.borrow_mut().on_fetched(outcome, around.now(), around.store)
+        {
+            Ok(unusable) => (Vec::new(), unusable),
+            Err(error) => (vec![error.to_string()], error.into_unusable()),
+        };
+        messages.extend(unusable.iter().take(REPORTED_KEYS).map(|key| format!("not used: {key}")));
+        let more = unusable.len().saturating_sub(REPORTED_KEYS);
+        if more > 0 {
+            messages.push(format!("not used: {more} more"));
         }
+        let name = provider.name();
+        messages.into_iter().map(|message| format!("key set of \"{name}\": {message}")).collect()
     }
 
     /// What came of verifying this very token with the keys that are in force now.

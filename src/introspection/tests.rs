@@ -279,6 +279,15 @@ fn an_active_token_is_a_principal() {
 }
 
 #[test]
+fn a_byte_order_mark_is_passed_over() {
+    let provider = Provider::compile(&spec()).unwrap();
+    for (marks, expected) in [("", true), ("\u{feff}", true), ("\u{feff}\u{feff}", false)] {
+        let answer = format!("{marks}{}", active());
+        assert_eq!(answer::judge(ok(&answer), &provider, at(0)).is_ok(), expected, "{marks:?}");
+    }
+}
+
+#[test]
 fn answers_that_say_nothing() {
     let large = format!("{{\"active\":true,\"x\":\"{}\"}}", "x".repeat(64 * 1024));
     for (outcome, expected) in [

@@ -9,7 +9,7 @@ mod read;
 use serde_json::{Map, Number, Value};
 
 pub use self::read::JsonFault;
-pub(crate) use self::read::{parse, parse_object};
+pub(crate) use self::read::{parse_loosely, parse_object, without_byte_order_mark};
 
 /// One value with all that is in it.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +70,7 @@ pub enum Json<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct List<'a>(Nodes<'a>);
 
-/// The members of an object, whose names all differ.
+/// The members of an object. Their names all differ, unless it was read by [`parse_loosely`].
 #[derive(Clone, Copy, Debug)]
 pub struct Object<'a>(Nodes<'a>);
 
@@ -278,7 +278,7 @@ pub(crate) fn members(object: &Value) -> Members {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{read::parse, *};
     use proptest::prelude::*;
     use serde_json::json;
 

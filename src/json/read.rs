@@ -5,10 +5,10 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
-use super::{Document, Json, Members, Node, Object, Piece};
+use super::{Document, Json, Members, Node, Nodes, Object, Piece};
 
 /// Up to so many members, each name is compared with each other; the work is bounded either way, whoever wrote them.
 const FEW: usize = 16;
@@ -35,17 +35,26 @@ impl fmt::Display for JsonFault {
 }
 
 /// The one value that `bytes` hold.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Document, JsonFault> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Document, JsonFault> {
+    let document = parse_loosely(bytes)?;
+    if document.root().repeats_a_member() { Err(JsonFault::DuplicateMember) } else { Ok(document) }
+}
+
+/// The same, but objects may name a member twice: for lists of which each value is judged by itself. Whoever looks
+/// into an object asks before whether it repeats one.
+pub(crate) fn parse_loosely(bytes: &[u8]) -> Result<Document, JsonFault> {
     let text = str::from_utf8(bytes).map_err(|_| JsonFault::Syntax)?;
     let mut document =
         Document { text: String::with_capacity(text.len()), nodes: Vec::with_capacity(text.len() / 8) };
     let mut source = serde_json::Deserializer::from_str(text);
-    match Into(&mut document).deserialize(&mut source).and_then(|()| source.end()) {
-        Ok(()) => Ok(document),
-        // The visitor below takes every type, so a fault in the data is one that it raised itself.
-        Err(error) if error.is_data() => Err(JsonFault::DuplicateMember),
-        Err(_) => Err(JsonFault::Syntax),
-    }
+    let read = Into(&mut document).deserialize(&mut source).and_then(|()| source.end());
+    read.map(|()| document).map_err(|_| JsonFault::Syntax)
+}
+
+/// RFC 8259 section 8.1: whoever sends JSON leaves out the byte order mark, whoever reads it may pass over one. For
+/// documents that are fetched; a token has one form.
+pub(crate) fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 /// The one object that `bytes` hold.
@@ -150,21 +159,49 @@ impl<'de> Visitor<'de> for Into<'_> {
         }
         let nodes = self.since(place);
         self.close(place, Node::Object { nodes, len });
-        match self.0.value_at(place) {
-            Some(Json::Object(object)) if !has_duplicates(object) => Ok(()),
-            _ => Err(A::Error::custom("duplicate member")),
+        Ok(())
+    }
+}
+
+impl Json<'_> {
+    /// Whether an object names a member twice, at any depth.
+    pub(crate) fn repeats_a_member(self) -> bool {
+        match self {
+            Self::Object(object) => object.repeats_its_own() || object.0.repeat_a_member(),
+            Self::List(list) => list.0.repeat_a_member(),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) => false,
         }
     }
 }
 
-fn has_duplicates(object: Object<'_>) -> bool {
-    if object.len() <= FEW {
-        let is_earlier = |(place, name)| object.names().take(place).any(|other| other == name);
-        return object.names().enumerate().any(is_earlier);
+impl Nodes<'_> {
+    fn repeat_a_member(self) -> bool {
+        let mut rest = self.nodes;
+        while let Some((first, after)) = rest.split_first() {
+            if let Node::Object { nodes, len } = first
+                && after
+                    .get(..*nodes)
+                    .is_none_or(|nodes| Object(Nodes { text: self.text, nodes, len: *len }).repeats_its_own())
+            {
+                return true;
+            }
+            rest = after;
+        }
+        false
     }
-    let mut sorted: Vec<&str> = object.names().collect();
-    sorted.sort_unstable();
-    sorted.array_windows().any(|[a, b]| a == b)
+}
+
+impl Object<'_> {
+    /// Whether it names a member of its own twice.
+    pub(crate) fn repeats_its_own(self) -> bool {
+        if self.len() <= FEW {
+            let is_earlier = |(place, name)| self.names().take(place).any(|other| other == name);
+            return self.names().enumerate().any(is_earlier);
+        }
+        let mut sorted: Vec<&str> = self.names().collect();
+        sorted.sort_unstable();
+        sorted.array_windows().any(|[a, b]| a == b)
+    }
 }
 
 #[cfg(test)]
@@ -218,6 +255,34 @@ mod tests {
                 let text = object(&mut (0..count).chain([twice]));
                 assert_eq!(tree(text.as_bytes()), Err(JsonFault::DuplicateMember), "{twice} of {count}");
             }
+        }
+    }
+
+    #[test]
+    fn each_value_judged_by_itself() {
+        let text = r#"{"a":{"x":1,"x":2},"b":[{"c":{"x":1,"x":2}}],"c":[{"x":1},{"x":1}],"d":{"x":{"x":{}}},"e":"x"}"#;
+        let document = parse_loosely(text.as_bytes()).unwrap();
+        let object = document.root().as_object().unwrap();
+        assert!(!object.repeats_its_own() && document.root().repeats_a_member());
+        let repeating = object.iter().filter(|(_, value)| value.repeats_a_member()).map(|(name, _)| name);
+        assert_eq!(repeating.collect::<Vec<_>>(), ["a", "b"]);
+        let own = |name| object.get(name).and_then(Json::as_object).map(Object::repeats_its_own);
+        assert_eq!((own("a"), own("d"), own("b")), (Some(true), Some(false), None));
+        assert_eq!(parse_loosely(b"{\"a\":1,}").err(), Some(JsonFault::Syntax));
+    }
+
+    #[test]
+    fn a_byte_order_mark() {
+        for (bytes, rest) in [
+            (&b"\xef\xbb\xbf{}"[..], &b"{}"[..]),
+            (b"{}", b"{}"),
+            (b"", b""),
+            // One, in front, in UTF-8.
+            (b"\xef\xbb\xbf\xef\xbb\xbf{}", b"\xef\xbb\xbf{}"),
+            (b" \xef\xbb\xbf{}", b" \xef\xbb\xbf{}"),
+            (b"\xfe\xff{}", b"\xfe\xff{}"),
+        ] {
+            assert_eq!(without_byte_order_mark(bytes), rest, "{}", bytes.escape_ascii());
         }
     }
 

@@ -111,7 +111,7 @@ impl Discovery {
         if body.len() > MAX_DOCUMENT_SIZE {
             return Err(DocumentError::TooLarge);
         }
-        let members = json::parse_object(body).map_err(DocumentError::Json)?;
+        let members = json::parse_object(json::without_byte_order_mark(body)).map_err(DocumentError::Json)?;
         // RFC 8414 section 3.3: identical, or a server could speak for another one.
         match members.get("issuer").and_then(Json::as_str) {
             Some(issuer) if issuer == self.issuer => {}
@@ -330,6 +330,12 @@ mod tests {
                 None,
                 r#"{"issuer":"https://idp.example","issuer":"x","jwks_uri":"https://idp.example/k"}"#,
                 Err(DocumentError::Json(JsonFault::DuplicateMember)),
+            ),
+            (
+                https,
+                None,
+                "\u{feff}{\"issuer\":\"https://idp.example\",\"jwks_uri\":\"https://idp.example/k\"}",
+                Ok("idp"),
             ),
             (https, None, "<html>", Err(DocumentError::Json(JsonFault::Syntax))),
             (https, None, "[]", Err(DocumentError::Json(JsonFault::NotAnObject))),

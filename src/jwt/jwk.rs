@@ -28,16 +28,22 @@ pub(super) enum Material {
 pub enum Unusable {
     /// `alg` is no known signature algorithm, or does not fit the key's type.
     Algorithm,
+    /// A member that is not base64url without padding.
+    Base64(&'static str),
     /// The key material itself.
     Key(KeyFault),
-    /// A member that is missing or of a wrong form.
+    /// A member of a wrong form.
     Member(&'static str),
+    /// A member that is not there, or says nothing.
+    Missing(&'static str),
     /// Not an object.
     NotAnObject,
     /// `key_ops` without `verify`.
     Operations,
     /// Private members: whoever publishes them has lost the key.
     Private,
+    /// An object with a member twice, which could be read in two ways (RFC 7517 section 4).
+    Repeated,
     /// `kty` `oct`: a secret has no place in a public set.
     Symmetric,
     /// Behind the first [`MAX_KEYS`].
@@ -79,26 +85,26 @@ impl Key {
         if kty == "oct" {
             return Err(Unusable::Symmetric);
         }
-        if PRIVATE_MEMBERS.into_iter().any(|name| jwk.contains_key(name)) {
+        if PRIVATE_MEMBERS.into_iter().any(|name| member(jwk, name).is_some()) {
             return Err(Unusable::Private);
         }
         // RFC 7517 sections 4.2 and 4.3.
-        if jwk.get("use").is_some_and(|usage| usage != "sig") {
+        if member(jwk, "use").is_some_and(|usage| usage != "sig") {
             return Err(Unusable::Use);
         }
-        if let Some(operations) = jwk.get("key_ops") {
+        if let Some(operations) = member(jwk, "key_ops") {
             let operations = operations.as_array().ok_or(Unusable::Member("key_ops"))?;
             if !operations.iter().any(|operation| operation == "verify") {
                 return Err(Unusable::Operations);
             }
         }
-        let kid = match jwk.get("kid") {
+        let kid = match member(jwk, "kid") {
             None => None,
             Some(Value::String(kid)) if kid.len() <= MAX_KID_LEN => Some(kid.as_str().into()),
             Some(_) => return Err(Unusable::Member("kid")),
         };
         let key = public_key(jwk, kty)?;
-        let algorithm = match jwk.get("alg") {
+        let algorithm = match member(jwk, "alg") {
             None => None,
             Some(name) => {
                 let algorithm = name.as_str().and_then(Algorithm::from_name).ok_or(Unusable::Algorithm)?;
@@ -146,27 +152,72 @@ fn public_key(jwk: &Map<String, Value>, kty: &str) -> Result<PublicKey, Unusable
     key.map_err(Unusable::Key)
 }
 
-fn text<'a>(jwk: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, Unusable> {
-    jwk.get(name).and_then(Value::as_str).ok_or(Unusable::Member(name))
+/// A member that says something. Libraries that write down all that a key could have (.NET's above all) leave what it
+/// has not `null` or empty: the same as absent.
+fn member<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    jwk.get(name).filter(|value| match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        Value::Bool(_) | Value::Number(_) => true,
+    })
 }
 
+fn text<'a>(jwk: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, Unusable> {
+    member(jwk, name).ok_or(Unusable::Missing(name))?.as_str().ok_or(Unusable::Member(name))
+}
+
+/// RFC 7518 section 2 asks for one form, and what is in another may be read in another way elsewhere.
 fn octets(jwk: &Map<String, Value>, name: &'static str) -> Result<Vec<u8>, Unusable> {
-    Base64UrlSafeNoPadding::decode_to_vec(text(jwk, name)?, None).map_err(|_| Unusable::Member(name))
+    Base64UrlSafeNoPadding::decode_to_vec(text(jwk, name)?, None).map_err(|_| Unusable::Base64(name))
 }
 
 pub(super) fn readable_kid(jwk: &Value) -> Option<Box<str>> {
-    jwk.get("kid")?.as_str().filter(|kid| kid.len() <= MAX_KID_LEN).map(Into::into)
+    member(jwk.as_object()?, "kid")?.as_str().filter(|kid| kid.len() <= MAX_KID_LEN).map(Into::into)
+}
+
+impl Unusable {
+    /// What to do about it, for whoever has to with the provider.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Algorithm => {
+                "right for keys that encrypt; one that signs names an algorithm of its own type, or none"
+            }
+            Self::Key(KeyFault::Length { .. }) => "leading zeros belong to it (RFC 7518 section 6.2.1.2)",
+            Self::Key(_) => "have the provider sign with another key",
+            Self::Missing("n" | "e" | "x" | "y") => "certificates (`x5c`) are not read instead",
+            Self::Base64(_) | Self::Member(_) | Self::Missing(_) | Self::NotAnObject | Self::Repeated => {
+                "have the provider mend it, or put the mended key into `jwks.inline`"
+            }
+            Self::Operations => {
+                "right for keys that verify nothing; have the provider add it, or leave `key_ops` out"
+            }
+            Self::Private => "have the provider replace it: anyone can sign with it now",
+            Self::Symmetric => {
+                "have the provider sign with a key pair, or give the secret as `symmetricKeys`"
+            }
+            Self::TooMany => "have the provider retire old ones",
+            Self::Type => {
+                "right for keys that sign no tokens of yours; have the provider sign with another algorithm"
+            }
+            Self::Use => "right for keys that encrypt; have the provider say `sig` of others, or nothing",
+        }
+    }
 }
 
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Algorithm => f.write_str("an `alg` that is unknown or does not fit the key"),
+            Self::Base64(name) => write!(f, "`{name}` is not base64url without padding (RFC 7518 section 2)"),
             Self::Key(fault) => fault.fmt(f),
-            Self::Member(name) => write!(f, "`{name}` is missing or has a wrong form"),
+            Self::Member(name) => write!(f, "`{name}` has a wrong form"),
+            Self::Missing(name) => write!(f, "`{name}` is missing"),
             Self::NotAnObject => f.write_str("not a JSON object"),
             Self::Operations => f.write_str("`key_ops` without `verify`"),
             Self::Private => f.write_str("a private key in a public set"),
+            Self::Repeated => f.write_str("an object with a member twice"),
             Self::Symmetric => f.write_str("a symmetric key in a public set"),
             Self::TooMany => write!(f, "more than {MAX_KEYS} keys"),
             Self::Type => f.write_str("a `kty` or `crv` that no supported algorithm uses"),

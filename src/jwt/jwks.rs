@@ -1,6 +1,6 @@
 //! Key sets (RFC 7517 section 5): their usable keys, and which of them a token may be tried with.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     crypto::{HostCrypto, SecretKey},
-    json::{self, JsonFault},
+    json::{self, Json, JsonFault},
 };
 
 /// The longest JWK set that is read, in bytes.
@@ -29,14 +29,16 @@ pub struct KeySet {
 }
 
 /// Why bytes are no key set at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySetError {
     /// Not an object with unique members.
     Json(JsonFault),
+    /// A discovery document: no set, but it says where one is.
+    Metadata,
     /// `keys` is missing or no list.
     NoKeys,
-    /// `keys` holds no usable key.
-    NoUsableKeys,
+    /// `keys` holds no usable key: it is empty, or holds these.
+    NoUsableKeys(Vec<UnusableKey>),
     /// Longer than [`MAX_JWKS_SIZE`].
     TooLarge,
 }
@@ -53,7 +55,7 @@ pub struct UnusableKey {
 }
 
 impl KeySet {
-    /// The usable keys of a JWK set, and what is wrong with the others.
+    /// The usable keys of a JWK set, and what is wrong with the others: each is judged by itself (RFC 7517 section 5).
     ///
     /// Two keys with one `kid` are both kept, and a token that names it is tried with each whose type and `alg`
     /// fit (RFC 7517 section 4.5 foresees that for different types; both are trusted either way).
@@ -61,25 +63,43 @@ impl KeySet {
         if bytes.len() > MAX_JWKS_SIZE {
             return Err(KeySetError::TooLarge);
         }
-        Self::from_json(&json::parse(bytes).map_err(KeySetError::Json)?.root().to_value())
+        let read = json::parse_loosely(json::without_byte_order_mark(bytes)).map_err(KeySetError::Json)?;
+        let set = read.root().as_object().ok_or(KeySetError::Json(JsonFault::NotAnObject))?;
+        if set.repeats_its_own() {
+            return Err(KeySetError::Json(JsonFault::DuplicateMember));
+        }
+        let jwks =
+            set.get("keys").and_then(Json::as_list).ok_or_else(|| no_keys(set.contains("jwks_uri")))?;
+        Self::of(jwks.iter().map(|jwk| {
+            if jwk.repeats_a_member() { Err(Unusable::Repeated) } else { Ok(Cow::Owned(jwk.to_value())) }
+        }))
     }
 
-    /// The same, from JSON that was read before.
+    /// The same, from JSON that was read strictly before.
     pub fn from_json(set: &Value) -> Result<(Self, Vec<UnusableKey>), KeySetError> {
         let set = set.as_object().ok_or(KeySetError::Json(JsonFault::NotAnObject))?;
-        let jwks = set.get("keys").and_then(Value::as_array).ok_or(KeySetError::NoKeys)?;
+        let jwks = set.get("keys").and_then(Value::as_array);
+        let jwks = jwks.ok_or_else(|| no_keys(set.contains_key("jwks_uri")))?;
+        Self::of(jwks.iter().map(|jwk| Ok(Cow::Borrowed(jwk))))
+    }
+
+    fn of<'a>(
+        mut jwks: impl Iterator<Item = Result<Cow<'a, Value>, Unusable>>,
+    ) -> Result<(Self, Vec<UnusableKey>), KeySetError> {
         let (mut keys, mut unusable) = (Vec::new(), Vec::new());
-        for (index, jwk) in jwks.iter().enumerate().take(MAX_KEYS) {
-            match Key::from_jwk(jwk) {
+        for (index, jwk) in jwks.by_ref().enumerate().take(MAX_KEYS) {
+            let kid = jwk.as_ref().ok().and_then(|jwk| readable_kid(jwk));
+            match jwk.and_then(|jwk| Key::from_jwk(&jwk)) {
                 Ok(key) => keys.push(key),
-                Err(reason) => unusable.push(UnusableKey { index, kid: readable_kid(jwk), reason }),
+                Err(reason) => unusable.push(UnusableKey { index, kid, reason }),
             }
         }
-        if let Some(jwk) = jwks.get(MAX_KEYS) {
-            unusable.push(UnusableKey { index: MAX_KEYS, kid: readable_kid(jwk), reason: Unusable::TooMany });
+        if let Some(jwk) = jwks.next() {
+            let kid = jwk.ok().and_then(|jwk| readable_kid(&jwk));
+            unusable.push(UnusableKey { index: MAX_KEYS, kid, reason: Unusable::TooMany });
         }
         if keys.is_empty() && unusable.is_empty() {
-            return Err(KeySetError::NoUsableKeys);
+            return Err(KeySetError::NoUsableKeys(unusable));
         }
         Ok((Self { keys }, unusable))
     }
@@ -151,12 +171,17 @@ impl KeySet {
     }
 }
 
+fn no_keys(is_metadata: bool) -> KeySetError {
+    if is_metadata { KeySetError::Metadata } else { KeySetError::NoKeys }
+}
+
 impl fmt::Display for KeySetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Json(fault) => fault.fmt(f),
-            Self::NoKeys => f.write_str("`keys` is missing or no list"),
-            Self::NoUsableKeys => f.write_str("no usable key"),
+            Self::Metadata => f.write_str("a discovery document; its `jwks_uri` leads to the keys"),
+            Self::NoKeys => f.write_str("not a JWK set: `keys` is missing or no list"),
+            Self::NoUsableKeys(_) => f.write_str("no usable key"),
             Self::TooLarge => write!(f, "longer than {MAX_JWKS_SIZE} bytes"),
         }
     }
@@ -169,6 +194,6 @@ impl fmt::Display for UnusableKey {
             // From the provider: escaped.
             write!(f, " (kid {kid:?})")?;
         }
-        write!(f, ": {}", self.reason)
+        write!(f, ": {}; {}", self.reason, self.reason.advice())
     }
 }

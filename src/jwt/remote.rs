@@ -48,6 +48,8 @@ pub struct RemoteKeys {
     fetching: Option<Fetching>,
     quiet_until: Timestamp,
     unknown_kids: UnknownKids,
+    /// The digest of the set without a usable key that was reported last: a server says the same again and again.
+    reported: Option<[u8; 32]>,
     events: FetchEvents,
 }
 
@@ -153,6 +155,7 @@ impl RemoteKeys {
             fetching: None,
             quiet_until: Timestamp::default(),
             unknown_kids: UnknownKids::new(spec.min_refetch_interval, spec.cache_duration),
+            reported: None,
             events: FetchEvents::default(),
         })
     }
@@ -214,7 +217,8 @@ impl RemoteKeys {
     /// ignored. After one that is not the fetch's last, the next tick has another call to send.
     ///
     /// Returns the keys of a new set that are not used, for one report: workers that pick the set up later do not
-    /// return them again. On an error the last good set stays.
+    /// return them again. On an error the last good set stays; where there is no usable key, the error has them all
+    /// the first time.
     pub fn on_fetched(
         &mut self,
         outcome: Outcome<'_>,
@@ -404,9 +408,21 @@ impl RemoteKeys {
             Outcome::Answer { status, .. } => return Err(FetchError::Status(status)),
             Outcome::Failed => return Err(FetchError::Failed),
         };
-        let unusable = self.adopt(body, now).map_err(FetchError::KeySet)?;
+        let unusable =
+            self.adopt(body, now).map_err(|error| FetchError::KeySet(self.reported(body, error)))?;
         self.publish(body, now, store);
         Ok(unusable)
+    }
+
+    /// The error without what was reported before.
+    fn reported(&mut self, body: &[u8], error: KeySetError) -> KeySetError {
+        match error {
+            KeySetError::NoUsableKeys(unusable) => {
+                let is_known = self.reported.replace(sha256(body)) == Some(sha256(body));
+                KeySetError::NoUsableKeys(if is_known { Vec::new() } else { unusable })
+            }
+            error => error,
+        }
     }
 
     /// Makes `body` the current set. The same bytes as before only become fresh again.
@@ -419,7 +435,7 @@ impl RemoteKeys {
         let (keys, unusable) = KeySet::parse(body)?;
         // Nobody retires all keys at once; a provider that starts up may say so. The last good set has its bound.
         if keys.is_empty() {
-            return Err(KeySetError::NoUsableKeys);
+            return Err(KeySetError::NoUsableKeys(unusable));
         }
         self.current = Some(Current { keys: Arc::new(keys), digest, fetched_at });
         self.generation = self.generation.wrapping_add(1);
@@ -477,6 +493,13 @@ impl RemoteKeys {
         } else {
             schedule.due_at
         }
+    }
+}
+
+impl FetchError {
+    /// The keys that are not used, where there is none that is.
+    pub fn into_unusable(self) -> Vec<UnusableKey> {
+        if let Self::KeySet(KeySetError::NoUsableKeys(unusable)) = self { unusable } else { Vec::new() }
     }
 }
 

@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashSet};
 use super::Revoked;
 use crate::{
     identity::{Principal, PrincipalKind, numeric_date},
-    json::{Json, JsonFault, Object, parse_object},
+    json::{Json, JsonFault, Object, parse_object, without_byte_order_mark},
     jwt::MAX_NAME_LEN,
     time::Timestamp,
 };
@@ -61,7 +61,7 @@ impl RevocationList {
     ///
     /// All or nothing: a list with one entry left out would let through what it should stop.
     pub fn parse(bytes: &[u8]) -> Result<Self, ListError> {
-        let members = parse_object(bytes).map_err(ListError::Json)?;
+        let members = parse_object(without_byte_order_mark(bytes)).map_err(ListError::Json)?;
         let mut list = Self::default();
         let mut entries = 0_usize;
         for (name, value) in members.object().iter() {

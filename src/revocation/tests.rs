@@ -163,6 +163,7 @@ fn documents() {
     ] {
         assert_eq!(RevocationList::parse(text.as_bytes()), Err(ListError::Json(fault)), "{text}");
     }
+    assert_eq!(RevocationList::parse("\u{feff}{\"jti\":[\"a\"]}".as_bytes()).map(|list| list.len()), Ok(1));
     let many = |n: usize| json!({"jti": vec!["a"; n / 2], "sid": vec!["a"; n - n / 2]}).to_string();
     assert!(RevocationList::parse(many(MAX_ENTRIES).as_bytes()).is_ok());
     assert_eq!(RevocationList::parse(many(MAX_ENTRIES + 1).as_bytes()), Err(ListError::TooMany));

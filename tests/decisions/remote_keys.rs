@@ -6,6 +6,8 @@ use portcullis::{
     problem::Reason::{KeysUnavailable, TokenKey},
 };
 
+use serde_json::json;
+
 use crate::world::{Ask, Issuer, World, claims, ok};
 
 impl World {
@@ -71,4 +73,38 @@ fn keys_are_fetched_and_fetched_again_for_an_unknown_kid() {
         }
     }
     assert!((1..=2).contains(&fetches), "{fetches}");
+}
+
+/// Why each key is not used and what to do about it, also where none is, and not without end.
+#[test]
+fn what_is_said_of_keys_that_are_not_used() {
+    let w = World::new();
+    let mut padded = w.remote.jwk.clone();
+    padded["x"] = format!("{}=", padded["x"].as_str().unwrap()).into();
+    let bad = json!({"keys": [padded, {"kty": "RSA", "n": "AQ", "e": "AQAB", "use": "enc"}]});
+    let purpose = w.calls()[0];
+    let mut said = vec![
+        "key set of \"remote\": no usable key set: no usable key".to_owned(),
+        "key set of \"remote\": not used: keys[0] (kid \"r1\"): `x` is not base64url without padding (RFC 7518 \
+         section 2); have the provider mend it, or put the mended key into `jwks.inline`"
+            .to_owned(),
+        "key set of \"remote\": not used: keys[1]: `use` is not `sig`; right for keys that encrypt; have the provider \
+         say `sig` of others, or nothing"
+            .to_owned(),
+    ];
+    assert_eq!(w.deliver(purpose, ok(bad.to_string().as_bytes())), said);
+    // The same again: once is enough.
+    let purpose = w.call_within(5).unwrap();
+    said.truncate(1);
+    assert_eq!(w.deliver(purpose, ok(bad.to_string().as_bytes())), said);
+    // Beside a good one, and more than anyone would read.
+    let purpose = w.call_within(10).unwrap();
+    let mut many = vec![json!({"kty": "oct"}); 13];
+    many.push(w.remote.jwk.clone());
+    let said = w.deliver(purpose, ok(json!({"keys": many}).to_string().as_bytes()));
+    assert_eq!(said.len(), 11);
+    assert!(
+        said[9].starts_with("key set of \"remote\": not used: keys[9]: a symmetric key in a public set; ")
+    );
+    assert_eq!(said[10], "key set of \"remote\": not used: 3 more");
 }

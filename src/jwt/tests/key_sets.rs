@@ -1,3 +1,4 @@
+use ct_codecs::{Base64UrlSafeNoPadding, Decoder as _};
 use serde_json::{Value, json};
 
 use super::{
@@ -26,7 +27,8 @@ fn each_key_with_its_nearest_unusable_ones() {
         encode(n)
     };
     let x_of = |kid: &str| keys().only(&[kid])["keys"][0]["x"].as_str().unwrap().to_owned();
-    let member = Unusable::Member;
+    let n = keys().only(&["rsa"])["keys"][0]["n"].as_str().unwrap().to_owned();
+    let (member, missing) = (Unusable::Member, Unusable::Missing);
     for (kid, changes, expected) in [
         ("rsa", json!({}), None),
         ("rsa", json!({"use": "sig"}), None),
@@ -36,7 +38,7 @@ fn each_key_with_its_nearest_unusable_ones() {
         ("rsa", json!({"key_ops": ["verify"]}), None),
         ("rsa", json!({"key_ops": ["encrypt", "verify"]}), None),
         ("rsa", json!({"key_ops": ["encrypt"]}), Some(Unusable::Operations)),
-        ("rsa", json!({"key_ops": []}), Some(Unusable::Operations)),
+        ("rsa", json!({"key_ops": [""]}), Some(Unusable::Operations)),
         ("rsa", json!({"key_ops": "verify"}), Some(member("key_ops"))),
         ("rsa", json!({"alg": "RS256"}), None),
         ("rsa", json!({"alg": "PS512"}), None),
@@ -49,7 +51,10 @@ fn each_key_with_its_nearest_unusable_ones() {
         ("rsa", json!({"kid": 7}), Some(member("kid"))),
         ("rsa", json!({"kid": "k".repeat(MAX_KID_LEN)}), None),
         ("rsa", json!({"kid": "k".repeat(MAX_KID_LEN + 1)}), Some(member("kid"))),
-        ("rsa", json!({"kty": null}), Some(member("kty"))),
+        ("rsa", json!({"kty": null}), Some(missing("kty"))),
+        ("rsa", json!({"kty": 7}), Some(member("kty"))),
+        // Of Post-Quantum signatures (RFC 9964).
+        ("rsa", json!({"kty": "AKP", "alg": "ML-DSA-44"}), Some(Unusable::Type)),
         ("rsa", json!({"kty": "rsa"}), Some(Unusable::Type)),
         ("rsa", json!({"kty": "oct", "k": "c2VjcmV0"}), Some(Unusable::Symmetric)),
         ("rsa", json!({"d": "AQAB"}), Some(Unusable::Private)),
@@ -57,8 +62,17 @@ fn each_key_with_its_nearest_unusable_ones() {
         ("rsa", json!({"n": rsa(2048)}), None),
         ("rsa", json!({"n": rsa(1024)}), Some(Unusable::Key(KeyFault::RsaSize { bits: 1024 }))),
         ("rsa", json!({"n": rsa(16384)}), Some(Unusable::Key(KeyFault::RsaSize { bits: 16384 }))),
-        ("rsa", json!({"n": null}), Some(member("n"))),
-        ("rsa", json!({"n": "AQ=="}), Some(member("n"))),
+        // As Java's BigInteger writes it; RFC 7518 section 6.3.1.1 speaks of libraries that do.
+        (
+            "rsa",
+            json!({"n": encode([vec![0], Base64UrlSafeNoPadding::decode_to_vec(&n, None).unwrap()].concat())}),
+            None,
+        ),
+        ("rsa", json!({"n": null}), Some(missing("n"))),
+        ("rsa", json!({"n": null, "e": null, "x5c": ["MIIB"]}), Some(missing("n"))),
+        ("rsa", json!({"n": format!("{n}==")}), Some(Unusable::Base64("n"))),
+        ("rsa", json!({"n": format!("{n}\n")}), Some(Unusable::Base64("n"))),
+        ("rsa", json!({"n": n.replace(['-', '_'], "+")}), Some(Unusable::Base64("n"))),
         ("rsa", json!({"e": "AQ"}), Some(Unusable::Key(KeyFault::RsaExponent))),
         ("rsa", json!({"e": "AQAA"}), Some(Unusable::Key(KeyFault::RsaExponent))),
         ("rsa", json!({"e": 65537}), Some(member("e"))),
@@ -69,9 +83,11 @@ fn each_key_with_its_nearest_unusable_ones() {
         ("es256", json!({"crv": "P-384"}), Some(Unusable::Key(KeyFault::Length { expected: 48 }))),
         ("es256", json!({"crv": "secp256k1"}), Some(Unusable::Key(KeyFault::Point))),
         ("es256", json!({"crv": "P-521"}), Some(Unusable::Type)),
-        ("es256", json!({"crv": null}), Some(member("crv"))),
+        ("es256", json!({"crv": null}), Some(missing("crv"))),
         ("es256", json!({"y": x_of("es256")}), Some(Unusable::Key(KeyFault::Point))),
-        ("es256", json!({"y": null}), Some(member("y"))),
+        ("es256", json!({"y": null}), Some(missing("y"))),
+        // A coordinate with its leading zeros cut off.
+        ("es256", json!({"y": encode([1; 31])}), Some(Unusable::Key(KeyFault::Length { expected: 32 }))),
         ("es256", json!({"d": "AQAB"}), Some(Unusable::Private)),
         ("es384", json!({}), None),
         ("es256k", json!({"alg": "ES256K"}), None),
@@ -102,7 +118,89 @@ fn the_usable_are_kept_and_the_others_named() {
             UnusableKey { index: 2, kid: Some("es256".into()), reason: Unusable::Use },
         ]
     );
-    assert_eq!(unusable[1].to_string(), "keys[2] (kid \"es256\"): `use` is not `sig`");
+    assert_eq!(
+        unusable[1].to_string(),
+        "keys[2] (kid \"es256\"): `use` is not `sig`; right for keys that encrypt; have the provider say `sig` of \
+         others, or nothing"
+    );
+}
+
+/// What a library writes that knows all members of all keys.
+#[test]
+fn what_says_nothing_counts_as_absent() {
+    const NAMES: [&str; 14] =
+        ["use", "key_ops", "alg", "kid", "d", "p", "q", "dp", "dq", "qi", "oth", "k", "x5c", "x5t"];
+    for nothing in [Value::Null, json!(""), json!([]), json!({})] {
+        for kid in ["rsa", "es256", "ed25519"] {
+            let mut key = keys().only(&[kid])["keys"][0].clone();
+            for name in NAMES {
+                key[name] = nothing.clone();
+            }
+            let set = json!({ "keys": [key] }).to_string();
+            let (set, unusable) = KeySet::parse(set.as_bytes()).unwrap();
+            assert_eq!((set.len(), unusable), (1, vec![]), "{kid} {nothing}");
+        }
+        // Material is never nothing.
+        for (kid, name) in [("rsa", "n"), ("rsa", "e"), ("es256", "x"), ("ed25519", "x"), ("rsa", "kty")] {
+            let mut key = keys().only(&[kid])["keys"][0].clone();
+            key[name] = nothing.clone();
+            let (_, unusable) = KeySet::from_json(&json!({ "keys": [key] })).unwrap();
+            assert_eq!(unusable[0].reason, Unusable::Missing(name), "{kid} {nothing}");
+        }
+    }
+    // What says something counts, however little.
+    for (name, something, reason) in [
+        ("d", json!(" "), Unusable::Private),
+        ("d", json!(0), Unusable::Private),
+        ("oth", json!([null]), Unusable::Private),
+        ("k", json!(false), Unusable::Private),
+        ("use", json!(" "), Unusable::Use),
+        ("key_ops", json!([null]), Unusable::Operations),
+        ("alg", json!(" "), Unusable::Algorithm),
+        ("kid", json!(false), Unusable::Member("kid")),
+    ] {
+        let (_, unusable) =
+            KeySet::from_json(&json!({"keys": [changed("rsa", json!({name: something}))]})).unwrap();
+        assert_eq!(unusable[0].reason, reason, "{name} {something}");
+    }
+}
+
+/// Each key is judged by itself, its form too; what is said twice of the set is not.
+#[test]
+fn a_member_twice_loses_its_key_alone() {
+    let good = keys().only(&["es256"])["keys"][0].to_string();
+    let twice = |more: &str| good.replacen('{', &format!("{{{more},"), 1);
+    let set = |key: &str, more: &str| format!("{{\"keys\":[{key},{good}]{more}}}");
+    for (key, reason) in [
+        (twice(r#""kid":"other""#), Some(Unusable::Repeated)),
+        (twice(r#""kty":"EC""#), Some(Unusable::Repeated)),
+        (twice(r#""\u0078":"AQAB""#), Some(Unusable::Repeated)),
+        (twice(r#""x5c":[{"a":1,"a":1}]"#), Some(Unusable::Repeated)),
+        (twice(r#""d":null,"d":"AQAB""#), Some(Unusable::Repeated)),
+        (twice(r#""Kid":"other""#), None),
+    ] {
+        let (keys, unusable) = KeySet::parse(set(&key, "").as_bytes()).unwrap();
+        let reasons: Vec<_> =
+            unusable.iter().map(|key| (key.index, key.kid.as_deref(), key.reason)).collect();
+        assert_eq!(reasons, reason.map(|reason| (0, None, reason)).into_iter().collect::<Vec<_>>(), "{key}");
+        assert_eq!(keys.len(), if reason.is_some() { 1 } else { 2 }, "{key}");
+    }
+    for (more, fine) in [
+        ("", true),
+        (r#","x":{"a":1,"a":2}"#, true),
+        (r#","x":1,"x":1"#, false),
+        (r#","keys":[]"#, false),
+        (r#","\u006beys":[]"#, false),
+        (r#","Keys":[]"#, true),
+    ] {
+        let outcome = KeySet::parse(set(&good, more).as_bytes());
+        let twice = KeySetError::Json(crate::json::JsonFault::DuplicateMember);
+        assert_eq!(outcome.map(|(keys, _)| keys.len()), if fine { Ok(2) } else { Err(twice) }, "{more}");
+    }
+    assert_eq!(
+        KeySet::parse(format!("\u{feff}{}", set(&good, "")).as_bytes()).map(|(keys, _)| keys.len()),
+        Ok(2)
+    );
 }
 
 #[test]
@@ -114,7 +212,12 @@ fn no_key_set() {
         (r#"{"keys":[],"keys":[]}"#, KeySetError::Json(crate::json::JsonFault::DuplicateMember)),
         ("{}", KeySetError::NoKeys),
         (r#"{"keys":{}}"#, KeySetError::NoKeys),
-        (r#"{"keys":[]}"#, KeySetError::NoUsableKeys),
+        (r#"{"keys":null}"#, KeySetError::NoKeys),
+        (r#"{"keys":[]}"#, KeySetError::NoUsableKeys(vec![])),
+        // Of Google's, and Firebase's, older endpoints.
+        (r#"{"1f2e":"-----BEGIN CERTIFICATE-----"}"#, KeySetError::NoKeys),
+        (r#"{"issuer":"https://a","jwks_uri":"https://a/keys"}"#, KeySetError::Metadata),
+        ("\u{feff}\u{feff}{\"keys\":[]}", KeySetError::Json(crate::json::JsonFault::Syntax)),
         (&format!("{{\"keys\":[]{}}}", " ".repeat(MAX_JWKS_SIZE)), KeySetError::TooLarge),
     ] {
         assert_eq!(KeySet::parse(text.as_bytes()).err(), Some(expected), "{}", &text[..text.len().min(40)]);

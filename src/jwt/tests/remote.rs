@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     call::{Call, Endpoint, Outcome},
+    crypto::KeyFault,
     store::{Expected, MemoryStore, SharedStore, StoreError, Versioned},
     time::Timestamp,
 };
@@ -206,6 +207,8 @@ fn answers_that_are_no_key_set() {
     let large = vec![b' '; MAX_JWKS_SIZE + 1];
     let html: &[u8] = b"<html>404</html>";
     let weak = br#"{"keys":[{"kty":"RSA","n":"AQ","e":"AQAB"}]}"#;
+    let reason = Unusable::Key(KeyFault::RsaSize { bits: 1 });
+    let too_small = UnusableKey { index: 0, kid: None, reason };
     for (outcome, expected) in [
         (Outcome::Failed, FetchError::Failed),
         (Outcome::Answer { status: 404, headers: &[], body: html }, FetchError::Status(404)),
@@ -216,8 +219,8 @@ fn answers_that_are_no_key_set() {
         (ok(b""), FetchError::KeySet(KeySetError::Json(crate::json::JsonFault::Syntax))),
         (ok(html), FetchError::KeySet(KeySetError::Json(crate::json::JsonFault::Syntax))),
         (ok(b"{}"), FetchError::KeySet(KeySetError::NoKeys)),
-        (ok(br#"{"keys":[]}"#), FetchError::KeySet(KeySetError::NoUsableKeys)),
-        (ok(weak), FetchError::KeySet(KeySetError::NoUsableKeys)),
+        (ok(br#"{"keys":[]}"#), FetchError::KeySet(KeySetError::NoUsableKeys(vec![]))),
+        (ok(weak), FetchError::KeySet(KeySetError::NoUsableKeys(vec![too_small]))),
         (ok(&large), FetchError::KeySet(KeySetError::TooLarge)),
     ] {
         let store = MemoryStore::default();
@@ -247,6 +250,21 @@ fn unusable_keys_are_reported_once() {
     assert_eq!(usable(&a, at(0)), 1);
     let due = next_fetch(&mut a, &store, 1, 600).unwrap();
     assert_eq!(a.on_fetched(ok(body.as_bytes()), at(due), &store), Ok(vec![]));
+}
+
+/// However often it is fetched; and again when something else is wrong.
+#[test]
+fn a_set_without_a_usable_key_is_reported_once() {
+    let store = MemoryStore::default();
+    let (first, second) = (r#"{"keys":[{"kty":"oct"},{"kty":"RSA"}]}"#, r#"{"keys":[{"kty":"EC"}]}"#);
+    let (mut a, mut reported) = (worker(), Vec::new());
+    for (secs, body) in [(0, first), (10, first), (20, second), (30, second), (100, first)] {
+        assert!(a.tick(at(secs), &store, 0).is_some());
+        let error = a.on_fetched(ok(body.as_bytes()), at(secs), &store).unwrap_err();
+        assert_eq!(error.to_string(), "no usable key set: no usable key");
+        reported.push(error.into_unusable().len());
+    }
+    assert_eq!(reported, [2, 0, 1, 0, 2]);
 }
 
 #[test]
