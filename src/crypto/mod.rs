@@ -54,9 +54,16 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// 16 hex digits of the SHA-256 of `bytes`: a short name for something configured, in keys of the shared store.
-pub fn short_digest(bytes: &[u8]) -> String {
-    sha256(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+/// 16 hex digits of a SHA-256 of `parts`: a short name for something configured, in keys of the shared store.
+///
+/// The length of each part goes first, so that no two lists of parts give the same bytes.
+pub fn short_digest(parts: &[&[u8]]) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        digest.update(part);
+    }
+    digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether `a` equals `b`, in a time that depends on their lengths only.
@@ -77,6 +84,23 @@ mod tests {
         ] {
             assert_eq!(Hex::encode_to_string(sha256(text.as_bytes())).unwrap(), digest);
         }
+    }
+
+    #[test]
+    fn no_two_lists_of_parts_have_one_name() {
+        let lists: [&[&[u8]]; 8] = [
+            &[],
+            &[b""],
+            &[b"", b""],
+            &[b"ab"],
+            &[b"a", b"b"],
+            &[b"ab", b""],
+            &[b"", b"ab"],
+            &[b"a", b"", b"b"],
+        ];
+        let names: std::collections::HashSet<_> = lists.iter().map(|parts| short_digest(parts)).collect();
+        assert_eq!(names.len(), lists.len());
+        assert!(names.iter().all(|name| name.len() == 16), "{names:?}");
     }
 
     #[test]

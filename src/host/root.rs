@@ -22,9 +22,11 @@ pub(super) fn configure() -> Option<Serving> {
     }
     let began = services::now();
     let bytes = abi::plugin_configuration().unwrap_or_default();
-    // The plugin's name is part of its configuration. Its digest is always a short key, whatever the name.
-    let name = crypto::short_digest(&abi::property("plugin_name").unwrap_or_default());
-    let namespace = format!("portcullis/{name}");
+    // Both are part of the configuration, and what Envoy's users tell filters apart by. Their digest is always a short
+    // key, whatever the names.
+    let [name, root_id] =
+        ["plugin_name", "plugin_root_id"].map(|path| abi::property(path).unwrap_or_default());
+    let namespace = format!("portcullis/{}", crypto::short_digest(&[&name, &root_id]));
     match Policy::compile(&bytes, &namespace) {
         Ok(policy) => {
             let gate = Gate::new(policy, &namespace);

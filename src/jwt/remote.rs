@@ -7,7 +7,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    JwksLocation, RemoteJwks,
+    DiscoverySpec, JwksLocation, RemoteJwks,
     discovery::{Discovery, DocumentError, Found, MAX_DOCUMENT_SIZE},
     freshness::lifetime,
     jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, UnusableKey},
@@ -131,16 +131,20 @@ impl RemoteKeys {
         namespace: &str,
     ) -> Result<Self, &'static str> {
         let (source, calls, place) = match &spec.location {
-            JwksLocation::Uri(uri) => (Source::Uri(Endpoint::parse(uri)?), 1, uri.clone()),
-            JwksLocation::Discovery(discovery) => {
-                let place = format!("{issuer} {}", discovery.uri.as_deref().unwrap_or_default());
-                let discovery = Discovery::new(discovery, issuer, &spec.cluster)?;
+            JwksLocation::Uri(uri) => (Source::Uri(Endpoint::parse(uri)?), 1, [uri.as_str(), "", ""]),
+            JwksLocation::Discovery(of_issuer) => {
+                let discovery = Discovery::new(of_issuer, issuer, &spec.cluster)?;
                 let calls = discovery.calls();
-                (Source::Discovery(discovery), calls, place)
+                let DiscoverySpec { uri, jwks_cluster } = of_issuer;
+                // Neither is empty where it is given.
+                let [uri, jwks_cluster] = [uri, jwks_cluster].map(|text| text.as_deref().unwrap_or_default());
+                (Source::Discovery(discovery), calls, ["", uri, jwks_cluster])
             }
         };
-        // The store forgets nothing, so its keys come from the policy alone: two for each provider.
-        let place = short_digest(place.as_bytes());
+        // The store forgets nothing, so its keys come from the policy alone: two for each provider. All that decides
+        // what is fetched is in them: the same URI over another cluster may be another issuer's.
+        let [keys, document, keys_cluster] = place;
+        let place = short_digest(&[issuer, &spec.cluster, keys, document, keys_cluster].map(str::as_bytes));
         let key = |what: &str| format!("{namespace}/jwks/{provider_name}/{place}/{what}");
         Ok(Self {
             source,

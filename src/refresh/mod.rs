@@ -99,8 +99,10 @@ impl Refresh {
     /// `topic` is unique within `namespace`, which tells policies apart that share one store.
     pub fn new(spec: RefreshSpec, topic: &str, namespace: &str) -> Self {
         let Endpoint { scheme, authority, path } = &spec.endpoint;
-        // The store forgets nothing, so its keys come from the policy alone: two for each document.
-        let place = short_digest(format!("{scheme}://{authority}{path}").as_bytes());
+        // The store forgets nothing, so its keys come from the policy alone: two for each document. All that decides
+        // what is fetched is in them: the same URL over another cluster may be somebody else's.
+        let place = [spec.cluster.as_str(), scheme, authority, path].map(str::as_bytes);
+        let place = short_digest(&place);
         let key = |what: &str| format!("{namespace}/{topic}/{place}/{what}");
         Self {
             document_key: key("document"),

@@ -5,16 +5,19 @@ use crate::store::{Expected, MemoryStore};
 
 const URL: &str = "https://lists.example/revoked?x=1";
 
-fn worker() -> Refresh {
-    let spec = RefreshSpec {
-        endpoint: Endpoint::parse(URL).unwrap(),
-        cluster: "lists".into(),
+fn spec(url: &str, cluster: &str) -> RefreshSpec {
+    RefreshSpec {
+        endpoint: Endpoint::parse(url).unwrap(),
+        cluster: cluster.into(),
         accept: "application/json",
         interval: Duration::from_secs(32),
         timeout: Duration::from_secs(5),
         max_size: 1000,
-    };
-    Refresh::new(spec, "topic", "test")
+    }
+}
+
+fn worker() -> Refresh {
+    Refresh::new(spec(URL, "lists"), "topic", "test")
 }
 
 fn at(secs: u64) -> Timestamp {
@@ -238,6 +241,35 @@ fn foreign_bytes_in_the_store() {
         assert_eq!(pick_up(&mut a, due, &store), Some(b"two".to_vec()));
         assert_eq!(next_fetch(&mut a, &store, due + 1, due + 23), None);
     }
+}
+
+#[test]
+fn what_is_fetched_elsewhere_is_kept_elsewhere() {
+    let keys = |url: &str, cluster: &str, topic: &str, namespace: &str| {
+        Refresh::new(spec(url, cluster), topic, namespace).store_keys().map(str::to_owned)
+    };
+    let places = [
+        keys(URL, "lists", "topic", "test"),
+        keys(URL, "lists-staging", "topic", "test"),
+        keys(URL, "lists", "topics", "test"),
+        keys(URL, "lists", "topic", "other"),
+        keys("http://lists.example/revoked?x=1", "lists", "topic", "test"),
+        keys("https://lists.example/revoked?x=2", "lists", "topic", "test"),
+        keys("https://lists.example:443/revoked?x=1", "lists", "topic", "test"),
+        // The same text, cut elsewhere.
+        keys("https://b/c", "a", "topic", "test"),
+        keys("https://c", "ab", "topic", "test"),
+    ];
+    let mut flat: Vec<String> = places.concat();
+    flat.sort();
+    flat.dedup();
+    assert_eq!(flat.len(), places.len() * 2);
+
+    let store = MemoryStore::default();
+    fetched(&store);
+    let mut other = Refresh::new(spec(URL, "lists-staging"), "topic", "test");
+    assert_eq!(pick_up(&mut other, 1, &store), None);
+    assert_eq!(other.due(at(1), &store, 0).map(|call| call.cluster), Some("lists-staging".into()));
 }
 
 #[test]

@@ -38,6 +38,7 @@ mod remote_keys;
 mod resource_metadata;
 mod revocation;
 mod secrets;
+mod shared_state;
 mod shipped_configs;
 mod spellings;
 mod step_up;

@@ -179,10 +179,3 @@ fn a_slow_server_holds_the_lease_no_longer_than_its_time_outs() {
     slow.tick(at(24), &store, 0);
     assert!(slow.keys(at(24)).is_some());
 }
-
-#[test]
-fn issuers_do_not_share_what_is_stored() {
-    let spec = |uri: Option<&str>| DiscoverySpec { uri: uri.map(Into::into), jwks_cluster: None };
-    let (a, b) = (worker_of(spec(None)), worker_of(spec(Some("https://idp.example/doc"))));
-    assert_ne!(a.store_keys(), b.store_keys());
-}

@@ -544,26 +544,73 @@ fn a_clock_set_back_keeps_the_keys() {
     assert_eq!(usable(&b, before), 1);
 }
 
+/// One that is shared by two places would make one accept what the other's issuer signs.
 #[test]
-fn providers_and_policies_do_not_mix() {
-    let names = |provider: &str, namespace: &str, uri: &str| {
-        let location = JwksLocation::Uri(uri.into());
-        let worker =
-            RemoteKeys::new(&RemoteJwks { location, ..spec() }, ISSUER, provider, namespace).unwrap();
-        worker.store_keys().map(str::to_owned)
+fn what_is_fetched_elsewhere_is_kept_elsewhere() {
+    let uri = |uri: &str| JwksLocation::Uri(uri.into());
+    let discovery = |uri: Option<&str>, jwks_cluster: Option<&str>| {
+        JwksLocation::Discovery(DiscoverySpec {
+            uri: uri.map(Into::into),
+            jwks_cluster: jwks_cluster.map(Into::into),
+        })
     };
-    let all = [
-        names("a", "n", "https://x/1"),
-        names("b", "n", "https://x/1"),
-        names("a", "m", "https://x/1"),
-        names("a", "n", "https://x/2"),
+    let keys = |location, cluster: &str, issuer: &str, provider: &str, namespace: &str| {
+        let spec = RemoteJwks { cluster: cluster.into(), ..remote_at(location) };
+        RemoteKeys::new(&spec, issuer, provider, namespace).unwrap().store_keys().map(str::to_owned)
+    };
+    let (x, y, xy) = ("https://x", "https://y", "https://xy");
+    let places = [
+        keys(uri("https://x/1"), "c", x, "a", "n"),
+        keys(uri("https://x/1"), "c", x, "b", "n"),
+        keys(uri("https://x/1"), "c", x, "a", "m"),
+        keys(uri("https://x/2"), "c", x, "a", "n"),
+        keys(uri("http://x/1"), "c", x, "a", "n"),
+        keys(uri("https://x/1"), "d", x, "a", "n"),
+        keys(uri("https://x/1"), "c", y, "a", "n"),
+        // The same text, cut elsewhere.
+        keys(uri("https://x/1"), "yc", x, "a", "n"),
+        keys(uri("https://x/1"), "c", xy, "a", "n"),
+        keys(discovery(None, None), "c", x, "a", "n"),
+        keys(discovery(None, None), "d", x, "a", "n"),
+        keys(discovery(None, None), "c", y, "a", "n"),
+        keys(discovery(None, Some("k")), "c", x, "a", "n"),
+        keys(discovery(None, Some("https://x/1")), "c", x, "a", "n"),
+        keys(discovery(Some("https://x/1"), None), "c", x, "a", "n"),
+        keys(discovery(Some("https://x/1"), Some("k")), "c", x, "a", "n"),
+        keys(discovery(Some("https://x/1"), Some("l")), "c", x, "a", "n"),
     ];
-    let mut flat: Vec<String> = all.concat();
+    let mut flat: Vec<String> = places.concat();
     flat.sort();
     flat.dedup();
-    assert_eq!(flat.len(), 8);
-    let location = JwksLocation::Uri("x".into());
-    assert!(RemoteKeys::new(&RemoteJwks { location, ..spec() }, ISSUER, "a", "n").is_err());
+    assert_eq!(flat.len(), places.len() * 2);
+    // What decides only when and for how long is no part of it: workers may then differ in it, and still agree.
+    let spec = RemoteJwks { cache_duration: Duration::from_secs(1), ..remote_at(uri("https://x/1")) };
+    let other = RemoteKeys::new(&spec, x, "a", "n").unwrap();
+    assert_eq!(other.store_keys().map(str::to_owned), keys(uri("https://x/1"), "idp", x, "a", "n"));
+    assert!(RemoteKeys::new(&remote_at(uri("x")), ISSUER, "a", "n").is_err());
+}
+
+/// Production and staging of one issuer, behind two clusters of one Envoy.
+#[test]
+fn keys_of_another_cluster_are_never_taken_over() {
+    let store = MemoryStore::default();
+    let worker_of = |cluster: &str| {
+        RemoteKeys::new(&RemoteJwks { cluster: cluster.into(), ..spec() }, ISSUER, "corp", "test").unwrap()
+    };
+    let mut staging = worker_of("idp-staging");
+    assert!(staging.tick(at(0), &store, 0).is_some());
+    assert_eq!(staging.on_fetched(ok(&first_set()), at(0), &store), Ok(vec![]));
+    // The other filter, or this one after an update: it has nothing until it has asked for itself.
+    let mut production = worker_of("idp-prod");
+    let call = production.tick(at(1), &store, 0).expect("a fetch of its own");
+    assert_eq!((call.cluster.as_str(), usable(&production, at(1))), ("idp-prod", 0));
+    assert_eq!(production.on_fetched(ok(&second_set()), at(1), &store), Ok(vec![]));
+    staging.tick(at(2), &store, 0);
+    assert_eq!((usable(&staging, at(2)), usable(&production, at(2))), (1, 2));
+    // Its neighbour, another worker of the same: there is nothing left to fetch.
+    let mut late = worker_of("idp-prod");
+    assert_eq!(late.tick(at(2), &store, 0), None);
+    assert_eq!(usable(&late, at(2)), 2);
 }
 
 /// A store that does not answer, or where every write loses.

@@ -43,6 +43,8 @@ impl FailurePolicy {
 pub(crate) struct Options {
     /// The policy as written; text need not even be JSON.
     pub(crate) policy: String,
+    /// What the listener `http` has instead, in a filter of the same name; `None`: the same policy.
+    pub(crate) plain_policy: Option<String>,
     pub(crate) form: Form,
     pub(crate) failure_policy: FailurePolicy,
     /// The module's file.
@@ -67,6 +69,8 @@ pub(crate) struct Options {
     pub(crate) secure_jwks: bool,
     /// Where the cluster `revocations` is.
     pub(crate) revocations: Option<SocketAddr>,
+    /// Further clusters, by name.
+    pub(crate) clusters: Vec<(String, SocketAddr)>,
     /// What the listener `https` asks clients for.
     pub(crate) client_certificates: ClientCertificates,
     /// Hosts with an upstream of their own.
@@ -94,6 +98,7 @@ pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
     }));
     clusters.extend(options.revocations.map(|address| cluster("revocations", address)));
     clusters.extend(options.hosts.iter().map(|(host, address)| cluster(host, *address)));
+    clusters.extend(options.clusters.iter().map(|(name, address)| cluster(name, *address)));
     let mut tls = json!({
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
@@ -115,8 +120,13 @@ pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
             json!({"trusted_ca": {"filename": "clients-ca.pem"}});
     }
     let mut listeners = vec![listener("https", options, Some(tls))];
-    if !options.https_only {
-        listeners.push(listener("http", options, None));
+    match &options.plain_policy {
+        _ if options.https_only => {}
+        None => listeners.push(listener("http", options, None)),
+        Some(policy) => {
+            let plain = Options { policy: policy.clone(), watched: false, ..options.clone() };
+            listeners.push(listener("http", &plain, None));
+        }
     }
     json!({
         "node": {"id": "test", "cluster": "test"},

@@ -49,6 +49,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
     let wasm = artifact("PORTCULLIS_WASM").display().to_string();
     let options = Options {
         policy: policy.to_string(),
+        plain_policy: None,
         form: Form::Json,
         failure_policy: FailurePolicy::Closed,
         wasm,
@@ -62,6 +63,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         jwks: None,
         secure_jwks: false,
         revocations: None,
+        clusters: Vec::new(),
         client_certificates: ClientCertificates::Ignored,
         hosts: Vec::new(),
     };
@@ -149,6 +151,18 @@ impl Builder {
 
     pub(crate) fn revocations(mut self, address: SocketAddr) -> Self {
         self.options.revocations = Some(address);
+        self
+    }
+
+    /// One cluster more.
+    pub(crate) fn cluster(mut self, name: &str, address: SocketAddr) -> Self {
+        self.options.clusters.push((name.to_owned(), address));
+        self
+    }
+
+    /// Another policy for the listener for plain HTTP, in a second filter of the same name and VM.
+    pub(crate) fn plain_policy(mut self, policy: &Value) -> Self {
+        self.options.plain_policy = Some(policy.to_string());
         self
     }
 
