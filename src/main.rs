@@ -9,7 +9,7 @@ use ct_codecs::{Base64UrlSafeNoPadding, Encoder, Hex};
 use portcullis::{crypto::sha256, policy::Policy};
 
 const USAGE: &str = "usage:
-  portcullis check FILE   compile a policy document (JSON; `-` reads standard input) and report every fault
+  portcullis check FILE   compile a policy document (JSON; `-` reads standard input); report every fault and warning
   portcullis key          make an API key and the hash that the policy stores of it";
 
 fn main() -> ExitCode {
@@ -42,7 +42,12 @@ fn check(file: &str) -> Result<String, String> {
     };
     read.map_err(|error| format!("{file}: {error}"))?;
     match Policy::compile(&bytes, "check") {
-        Ok(policy) => Ok(format!("{file}: good: {}", policy.summary())),
+        Ok(policy) => {
+            for warning in policy.warnings() {
+                let _ = writeln!(std::io::stderr(), "{file}: warning: {warning}");
+            }
+            Ok(format!("{file}: good: {}", policy.summary()))
+        }
         Err(faults) => {
             Err(faults.iter().map(|fault| format!("{file}: {fault}")).collect::<Vec<_>>().join("\n"))
         }

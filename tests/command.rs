@@ -23,7 +23,13 @@ fn a_policy_is_checked_as_the_module_would() {
     let rule = r#"{"name": "health", "matches": [{"path": {"type": "Exact", "value": "/health"}}],
                    "authenticate": {"anonymous": true}"#;
     let good = run(&["check", "-"], &format!("{{\"rules\": [{rule}}}]}}"));
-    assert!(good.status.success(), "{good:?}");
+    assert!(good.status.success() && good.stderr.is_empty(), "{good:?}");
+
+    let odd =
+        run(&["check", "-"], &format!("{{\"roles\": [{{\"name\": \"idle\"}}], \"rules\": [{rule}}}]}}"));
+    assert!(odd.status.success(), "{odd:?}");
+    let said = String::from_utf8(odd.stderr).unwrap();
+    assert_eq!(said, "-: warning: roles[0]: gives nothing that a rule asks for\n");
 
     let bad =
         run(&["check", "-"], &format!("{{\"rules\": [{rule}, \"rateLimits\": [\"reads\"], \"nam\": 1}}]}}"));

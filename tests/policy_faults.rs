@@ -21,6 +21,7 @@ fn good() -> Value {
             "audiences": ["api"],
             "algorithms": ["ES256"],
             "jwks": {"inline": {"keys": [p256()]}},
+            "claims": {"roles": "roles"},
         }]},
         "apiKeys": {
             "levels": {"Read": {"permissions": ["orders:read"]}},

@@ -107,6 +107,11 @@ impl<C> ApiKeys<C> {
         &self.locations
     }
 
+    /// The callers of all keys, whether they are valid now or not.
+    pub(crate) fn callers(&self) -> impl Iterator<Item = &C> {
+        self.entries.iter().map(|entry| &*entry.caller)
+    }
+
     /// The caller that presents `key`, if it is valid now.
     ///
     /// The digest decides where to look, so the look-up tells an attacker nothing about stored keys; the

@@ -24,6 +24,7 @@ fn gate(provider: &Value, certificates: &Value) -> Gate {
         "algorithms": ["ES256"],
         "jwks": {"inline": keys().only(&["es256"])},
         "mtls": {"mode": "Accepted"},
+        "claims": {"roles": "roles"},
     });
     corp.as_object_mut().unwrap().extend(provider.as_object().unwrap().clone());
     let policy = json!({

@@ -3,9 +3,21 @@
 use std::time::Duration;
 
 use log::{error, info, warn};
+use siphasher::sip::SipHasher24;
 
-use super::{abi, services, serving::Serving, stats::Stats};
-use crate::{crypto, engine::Gate, policy::Policy};
+use super::{
+    abi,
+    services::{self, SharedData},
+    serving::Serving,
+    stats::Stats,
+};
+use crate::{
+    crypto,
+    engine::Gate,
+    fault::Fault,
+    policy::Policy,
+    store::{Expected, SharedStore, StoreError},
+};
 
 /// How often key sets are looked after and counters handed on. Fetches are decided there, so this bounds how late they
 /// start.
@@ -33,6 +45,7 @@ pub(super) fn configure() -> Option<Serving> {
             if abi::set_tick_period(TICK).is_err() {
                 warn!("the host gives no ticks: nothing is fetched, and nothing counted");
             }
+            warn_of(gate.policy().warnings(), &namespace, &bytes);
             let summary = gate.policy().summary();
             let serving = Serving::new(gate, Stats::define());
             info!("policy loaded in {} ms: {summary}", services::now().since(began).as_millis());
@@ -45,5 +58,31 @@ pub(super) fn configure() -> Option<Serving> {
             }
             None
         }
+    }
+}
+
+/// Logs the warnings of a policy once for all threads: who is the first to note in the shared data that it does.
+/// Configuring itself does not depend on it.
+fn warn_of(warnings: &[Fault], namespace: &str, policy: &[u8]) {
+    /// The command `portcullis check` shows them all.
+    const SHOWN: usize = 20;
+    if warnings.is_empty() {
+        return;
+    }
+    let (key, digest) = (format!("{namespace}/warned"), SipHasher24::new().hash(policy).to_le_bytes());
+    if let Ok(stored) = SharedData.get(&key) {
+        if stored.as_ref().is_some_and(|stored| stored.value == digest) {
+            return;
+        }
+        let expected = stored.map_or(Expected::Absent, |stored| Expected::Version(stored.version));
+        if SharedData.replace(&key, &digest, expected) == Err(StoreError::Conflict) {
+            return;
+        }
+    }
+    for warning in warnings.iter().take(SHOWN) {
+        warn!("policy: {warning}");
+    }
+    if let Some(more @ 1..) = warnings.len().checked_sub(SHOWN) {
+        warn!("policy: and {more} more warnings");
     }
 }

@@ -2,6 +2,8 @@
 
 mod coherence;
 mod guards;
+mod reach;
+mod unused;
 
 use std::rc::Rc;
 
@@ -50,7 +52,11 @@ pub struct Policy {
     interlock: bool,
     pub(crate) log_allowed: bool,
     pub(crate) rate_limit_headers_always: bool,
+    warnings: Vec<Fault>,
 }
+
+/// Warnings beyond so many say nothing new.
+const MAX_WARNINGS: usize = 1000;
 
 /// What deciding asks of the connection; worked out once, for it is asked of every request.
 #[derive(Clone, Copy)]
@@ -141,16 +147,24 @@ impl Policy {
             keep("protectedResource", found);
             None
         });
+        let assembled = match (router, limiter, vocabulary) {
+            (Some(router), Some(limiter), Some(vocabulary)) => {
+                // Also where it is refused anyway, for the faults that only show in the whole.
+                Self::assemble(document, Parts { router, providers, limiter, vocabulary, metadata })
+            }
+            _ => Err(Vec::new()),
+        };
+        match assembled {
+            Ok(policy) if faults.is_empty() => return Ok(policy),
+            Ok(_) => {}
+            Err(found) => faults.extend(found),
+        }
+        if faults.is_empty() {
+            faults.push(Fault::new("", "the policy cannot be compiled"));
+        }
         faults.sort();
         faults.dedup();
-        match (router, limiter, vocabulary) {
-            (Some(router), Some(limiter), Some(vocabulary)) if faults.is_empty() => {
-                let parts = Parts { router, providers, limiter, vocabulary, metadata };
-                Self::assemble(document, parts)
-            }
-            _ if faults.is_empty() => Err(vec![Fault::new("", "the policy cannot be compiled")]),
-            _ => Err(faults),
-        }
+        Err(faults)
     }
 
     fn assemble(document: Document, parts: Parts) -> Result<Self, Vec<Fault>> {
@@ -165,10 +179,19 @@ impl Policy {
                     .ok_or_else(|| vec![Fault::new(format!("rules[{i}]"), "names something unknown")])
             })
             .collect();
+        let rules = rules?;
         let api_keys = document
             .api_keys
             .as_ref()
             .map(|spec| ApiKeys::compile(spec, |principal| Caller::of_key(principal, &vocabulary)));
+        let reach::Found { faults, mut warnings } =
+            reach::judge(&document, &rules, &vocabulary, api_keys.as_ref());
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        warnings.extend(unused::unused(&document, &vocabulary));
+        warnings.sort();
+        warnings.truncate(MAX_WARNINGS);
         let mut credential_locations = Vec::new();
         for provider in &document.providers {
             add_new(&mut credential_locations, &provider.locations);
@@ -191,7 +214,7 @@ impl Policy {
             remote_address: limiter.needs_remote_address(),
         };
         Ok(Self {
-            rules: rules?,
+            rules,
             realm: document.realm,
             transport,
             router,
@@ -209,7 +232,14 @@ impl Policy {
             interlock: document.interlock,
             log_allowed: document.log_allowed,
             rate_limit_headers_always: document.rate_limit_headers_always,
+            warnings,
         })
+    }
+
+    /// What is odd about the policy and makes no decision wrong: parts that let nobody pass, or that nothing uses. By
+    /// place, the first 1000.
+    pub fn warnings(&self) -> &[Fault] {
+        &self.warnings
     }
 
     /// What is revoked before its time; `None`: nothing.

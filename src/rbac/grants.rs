@@ -9,7 +9,7 @@ use super::{AlternativeSpec, Names, RequirementSpec, RoleSpec};
 use crate::{fault::Fault, identity::Principal};
 
 /// A set of small numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Bits {
     /// Up to 63: all that most policies need, and no further memory to look at.
     first: u64,
@@ -109,7 +109,7 @@ struct RoleGrants {
 }
 
 /// What one principal holds of the [`Vocabulary`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Grants {
     pub(super) scopes: Bits,
     pub(super) permissions: Bits,
@@ -167,16 +167,43 @@ impl Vocabulary {
     /// Unknown roles grant nothing. Scopes never grant permissions: they bound what a client was
     /// delegated, roles say what the principal may do.
     pub fn grants(&self, principal: &Principal) -> Grants {
-        let mut grants = Grants {
-            scopes: self.scopes.bits(principal.scopes.iter().map(AsRef::as_ref)),
-            ..Grants::default()
-        };
-        for held in principal.roles.iter().filter_map(|role| self.by_role.get(role)) {
-            grants.roles.extend(&held.roles);
-            grants.permissions.extend(&held.permissions);
-        }
+        let mut grants = self.held(
+            principal.scopes.iter().map(AsRef::as_ref),
+            principal.roles.iter().filter_map(|role| self.by_role.get(role)),
+        );
         for pattern in &principal.permissions {
             grants.permissions.extend(&self.permissions.matching(pattern));
+        }
+        grants
+    }
+
+    /// What the holder of a certificate gets that the policy gives these scopes and roles.
+    pub(crate) fn granted(&self, scopes: &[String], roles: &[String]) -> Grants {
+        let roles = roles.iter().filter_map(|role| self.by_role.get(role.as_str()));
+        self.held(scopes.iter().map(String::as_str), roles)
+    }
+
+    /// The most that a token can hold: what it says is its issuer's to choose.
+    pub(crate) fn most_of_a_token(&self, has_roles: bool) -> Grants {
+        let roles = self.by_role.values().filter(|_| has_roles);
+        self.held(self.scopes.0.keys().map(String::as_str), roles)
+    }
+
+    /// Whether the role gives anything that a rule asks for, itself or by what it inherits.
+    pub(crate) fn is_asked_for(&self, role: &str) -> bool {
+        let nothing = Bits::default();
+        self.by_role.get(role).is_some_and(|gives| gives.roles != nothing || gives.permissions != nothing)
+    }
+
+    fn held<'a>(
+        &'a self,
+        scopes: impl Iterator<Item = &'a str>,
+        roles: impl Iterator<Item = &'a RoleGrants>,
+    ) -> Grants {
+        let mut grants = Grants { scopes: self.scopes.bits(scopes), ..Grants::default() };
+        for held in roles {
+            grants.roles.extend(&held.roles);
+            grants.permissions.extend(&held.permissions);
         }
         grants
     }

@@ -1,9 +1,11 @@
 //! Roles, permissions, scopes and ownership.
 
 mod grants;
+mod reach;
 mod requirement;
 
 pub use grants::{Grants, Vocabulary};
+pub(crate) use reach::{Holders, Lack};
 pub use requirement::{Denial, Requirement};
 
 use crate::{identity::ClaimPath, problem::StepUp};

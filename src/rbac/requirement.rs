@@ -16,28 +16,28 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
     // INVARIANT: never empty; an empty list would deny everyone, never allow.
-    any_of: Vec<Alternative>,
+    pub(super) any_of: Vec<Alternative>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Alternative {
-    scopes: Option<Need>,
+pub(super) struct Alternative {
+    pub(super) scopes: Option<Need>,
     /// The names behind `scopes`, for the `insufficient_scope` challenge.
     scope_names: Vec<String>,
-    permissions: Option<Need>,
-    roles: Option<Need>,
-    owner: Option<OwnerSpec>,
-    step_up: Option<StepUp>,
+    pub(super) permissions: Option<Need>,
+    pub(super) roles: Option<Need>,
+    pub(super) owner: Option<OwnerSpec>,
+    pub(super) step_up: Option<StepUp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Need {
+pub(super) enum Need {
     All(Bits),
     Any(Bits),
 }
 
 impl Need {
-    fn is_met_by(&self, held: &Bits) -> bool {
+    pub(super) fn is_met_by(&self, held: &Bits) -> bool {
         match self {
             Self::All(needed) => held.covers(needed),
             Self::Any(needed) => held.meets(needed),
@@ -176,6 +176,11 @@ impl StepUp {
 }
 
 impl OwnerSpec {
+    /// Whether everybody has the claim, whatever they come with.
+    pub(super) fn is_of_subject(&self) -> bool {
+        self.claim.0 == ["sub"]
+    }
+
     fn owns<'a>(&self, principal: &Principal, variable: &impl Fn(&str) -> Option<&'a str>) -> bool {
         match (variable(&self.path_variable), principal.claim_text(&self.claim)) {
             (Some(wanted), Some(held)) => !held.is_empty() && wanted == held,

@@ -262,3 +262,19 @@ async fn a_short_shared_secret_is_refused_and_not_shown() {
     assert!(!status.success() && log.contains("jwt.providers[0].symmetricKeys[0]"), "{log}");
     assert!(!log.contains(&secret), "{log}");
 }
+
+/// By one thread for all, and again for another policy.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_odd_about_a_policy_is_logged_once() {
+    let warning = "policy: roles[2]: gives nothing that a rule asks for";
+    let odd = with("/roles/-", json!({"name": "idle"}));
+    let gateway = gateway(&odd).watched().workers(2).start().await;
+    let count = || gateway.log().matches(warning).count();
+    assert_eq!(count(), 1, "{}", gateway.log());
+    let mut other = odd;
+    other["realm"] = json!("other");
+    assert!(gateway.change_policy(&other.to_string()).await);
+    assert_eq!(count(), 2, "{}", gateway.log());
+    assert!(gateway.change_policy(&good().to_string()).await);
+    assert_eq!(count(), 2, "{}", gateway.log());
+}

@@ -1,0 +1,110 @@
+//! What a document defines and no rule has a use for: harmless, and most often a slip.
+
+use hashbrown::HashSet;
+
+use crate::{
+    api_key::Level,
+    config::{ActionSpec, Document, MethodSpec, RuleSpec},
+    fault::Fault,
+    rate_limit::{KeyPart, LimitSpec},
+    rbac::Vocabulary,
+};
+
+/// A warning for each.
+pub(super) fn unused(document: &Document, vocabulary: &Vocabulary) -> Vec<Fault> {
+    let mut warnings = Vec::new();
+    credentials(document, &mut warnings);
+    roles(document, vocabulary, &mut warnings);
+    limits(document, &mut warnings);
+    warnings
+}
+
+fn methods(rule: &RuleSpec) -> &[MethodSpec] {
+    match &rule.action {
+        ActionSpec::Allow { authenticate, .. } => authenticate,
+        ActionSpec::Deny | ActionSpec::AllowAnyone => &[],
+    }
+}
+
+fn credentials(document: &Document, warnings: &mut Vec<Fault>) {
+    let taken: HashSet<&MethodSpec> = document.rules.iter().flat_map(methods).collect();
+    for (i, provider) in document.providers.iter().enumerate() {
+        if !taken.contains(&MethodSpec::Jwt(provider.name.clone())) {
+            let message = format!("no rule takes tokens of \"{}\"", provider.name);
+            warnings.push(Fault::new(format!("jwt.providers[{i}]"), message));
+        }
+    }
+    if let Some(spec) = &document.api_keys {
+        if !taken.contains(&MethodSpec::ApiKey) {
+            warnings.push(Fault::new("apiKeys", "no rule takes API keys"));
+        }
+        let held: HashSet<Level> = spec.keys.iter().filter_map(|key| key.level).collect();
+        for (level, _) in spec.levels.iter().filter(|(level, _)| !held.contains(level)) {
+            warnings.push(Fault::new(format!("apiKeys.levels.{level:?}"), "no key has this level"));
+        }
+    }
+    if let Some(spec) = &document.client_certificates {
+        let taken = taken.contains(&MethodSpec::ClientCertificate);
+        if spec.principals.is_some() && !taken {
+            warnings.push(Fault::new("clientCertificates.principals", "no rule takes clientCertificate"));
+        } else if !taken && document.providers.is_empty() {
+            let message = "no rule takes clientCertificate, and no token can be bound to one";
+            warnings.push(Fault::new("clientCertificates", message));
+        }
+    }
+}
+
+/// Upstreams are told of roles too: one that a key or a certificate holds is of use even where no rule asks for it.
+fn roles(document: &Document, vocabulary: &Vocabulary, warnings: &mut Vec<Fault>) {
+    let keys = document.api_keys.iter().flat_map(|spec| &spec.keys).flat_map(|key| &key.roles);
+    let principals =
+        document.client_certificates.iter().filter_map(|spec| spec.principals.as_ref()).flatten();
+    let held: HashSet<&str> =
+        keys.chain(principals.flat_map(|principal| &principal.roles)).map(String::as_str).collect();
+    for (i, role) in document.roles.iter().enumerate() {
+        if !vocabulary.is_asked_for(&role.name) && !held.contains(role.name.as_str()) {
+            warnings.push(Fault::new(format!("roles[{i}]"), "gives nothing that a rule asks for"));
+        }
+    }
+}
+
+fn limits(document: &Document, warnings: &mut Vec<Fault>) {
+    let named: HashSet<&str> =
+        document.rules.iter().flat_map(|rule| &rule.rate_limits).map(String::as_str).collect();
+    let keys = document.api_keys.iter().flat_map(|spec| &spec.keys).filter_map(|key| key.tier.as_deref());
+    let principals =
+        document.client_certificates.iter().filter_map(|spec| spec.principals.as_ref()).flatten();
+    let tiers: HashSet<&str> =
+        keys.chain(principals.filter_map(|principal| principal.tier.as_deref())).collect();
+    let any_tier = document.providers.iter().any(|provider| provider.tier_claim.is_some());
+    for (i, limit) in document.rate_limits.iter().enumerate() {
+        if !limit.before_authentication && !named.contains(limit.name.as_str()) {
+            warnings.push(Fault::new(format!("rateLimits[{i}]"), "limits nothing: no rule names it"));
+        }
+        for (k, (tier, _)) in limit.tiers.iter().enumerate() {
+            if !any_tier && !tiers.contains(tier.as_str()) {
+                let message = format!("nobody has the tier {tier:?}, and no provider has claims.tier");
+                warnings.push(Fault::new(format!("rateLimits[{i}].tiers[{k}]"), message));
+            }
+        }
+    }
+    let by_key: HashSet<&str> = document
+        .rate_limits
+        .iter()
+        .filter(|limit| counts_by_key_alone(limit))
+        .map(|limit| limit.name.as_str())
+        .collect();
+    for (i, rule) in document.rules.iter().enumerate().filter(|_| !by_key.is_empty()) {
+        let takes_keys = methods(rule).contains(&MethodSpec::ApiKey);
+        for (k, name) in rule.rate_limits.iter().enumerate() {
+            if !takes_keys && by_key.contains(name.as_str()) {
+                let message = "counts by apiKey, which no request of the rule has: they all share one count";
+                warnings.push(Fault::new(format!("rules[{i}].rateLimits[{k}]"), message));
+            }
+        }
+    }
+}
+
+fn counts_by_key_alone(limit: &LimitSpec) -> bool {
+    limit.key.as_slice() == [KeyPart::ApiKey]
+}

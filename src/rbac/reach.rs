@@ -1,0 +1,167 @@
+//! Whether anybody at all can ever have what a rule asks for.
+//!
+//! To be asked once, of a policy: of what nobody can have it says why.
+
+use hashbrown::HashSet;
+
+use super::{Grants, Requirement, requirement::Alternative};
+use crate::identity::PrincipalKind;
+
+/// Everybody who comes with one kind of credential.
+pub(crate) struct Holders {
+    kind: PrincipalKind,
+    /// What each of them holds at most, each once.
+    grants: HashSet<Grants>,
+}
+
+/// What of an alternative none of the holders can ever have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lack {
+    Scopes,
+    Permissions,
+    Roles,
+    /// The claim that must equal the path's variable.
+    Owner,
+    /// Word of how the user logged in.
+    StepUp,
+    /// There is somebody for each condition, and nobody for all of them.
+    AllAtOnce,
+}
+
+/// Those that are about names, in the order in which a request is asked for them.
+const NAMED: [Lack; 3] = [Lack::Scopes, Lack::Permissions, Lack::Roles];
+
+impl Holders {
+    pub(crate) fn new(kind: PrincipalKind, grants: impl IntoIterator<Item = Grants>) -> Self {
+        Self { kind, grants: grants.into_iter().collect() }
+    }
+
+    fn are_tokens(&self) -> bool {
+        self.kind == PrincipalKind::Jwt
+    }
+}
+
+impl Requirement {
+    /// For each alternative what of it none of `holders` can ever have; `None`: somebody may have it all.
+    ///
+    /// `tries` bounds how many of them are looked at, over all calls. When they are used up, everything is taken for
+    /// possible.
+    pub(crate) fn out_of_reach(&self, holders: &Holders, tries: &mut usize) -> Vec<Option<Lack>> {
+        self.any_of.iter().map(|alternative| alternative.lack(holders, tries)).collect()
+    }
+}
+
+impl Alternative {
+    fn lack(&self, holders: &Holders, tries: &mut usize) -> Option<Lack> {
+        if self.step_up.is_some() && !holders.are_tokens() {
+            return Some(Lack::StepUp);
+        }
+        // API keys and certificates have one claim.
+        if self.owner.as_ref().is_some_and(|owner| !holders.are_tokens() && !owner.is_of_subject()) {
+            return Some(Lack::Owner);
+        }
+        *tries = tries.checked_sub(holders.grants.len())?;
+        let has = |grants: &Grants, lack: &Lack| self.is_met_in(*lack, grants);
+        if holders.grants.iter().any(|grants| NAMED.iter().all(|lack| has(grants, lack))) {
+            return None;
+        }
+        let lacking = NAMED.iter().find(|lack| !holders.grants.iter().any(|grants| has(grants, lack)));
+        Some(lacking.copied().unwrap_or(Lack::AllAtOnce))
+    }
+
+    /// Whether `grants` meet the condition that the lack is of, where it is asked.
+    fn is_met_in(&self, lack: Lack, grants: &Grants) -> bool {
+        let (need, held) = match lack {
+            Lack::Scopes => (&self.scopes, &grants.scopes),
+            Lack::Permissions => (&self.permissions, &grants.permissions),
+            Lack::Roles => (&self.roles, &grants.roles),
+            Lack::Owner | Lack::StepUp | Lack::AllAtOnce => return true,
+        };
+        need.as_ref().is_none_or(|need| need.is_met_by(held))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        identity::ClaimPath,
+        problem::StepUp,
+        rbac::{AlternativeSpec, Names, OwnerSpec, RequirementSpec, RoleSpec, Vocabulary},
+    };
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn all(of: &[&str]) -> Option<Names> {
+        Some(Names::All(names(of)))
+    }
+
+    fn any(of: &[&str]) -> Option<Names> {
+        Some(Names::Any(names(of)))
+    }
+
+    #[test]
+    fn what_nobody_can_have_and_its_neighbour() {
+        let none = AlternativeSpec::default;
+        let owner =
+            |claim: &str| Some(OwnerSpec { path_variable: "user".into(), claim: ClaimPath::dotted(claim) });
+        let step_up = || Some(StepUp { acr_values: names(&["phr"]), max_age: None });
+        let role = |name: &str, permissions: &[&str]| RoleSpec {
+            name: name.into(),
+            inherits: vec![],
+            permissions: names(permissions),
+        };
+        let roles = [role("viewer", &["orders:read"]), role("editor", &["orders:*"])];
+        // Tokens with roles, tokens without, and the holders of two keys or certificates: one has the scope `a`, the
+        // other the role `viewer` and the scope `b`.
+        let rows: [(AlternativeSpec, [Option<Lack>; 3]); 14] = [
+            (AlternativeSpec { scopes: all(&["a"]), ..none() }, [None, None, None]),
+            (AlternativeSpec { scopes: all(&["a", "b"]), ..none() }, [None, None, Some(Lack::Scopes)]),
+            (AlternativeSpec { scopes: any(&["a", "c"]), ..none() }, [None, None, None]),
+            (AlternativeSpec { scopes: all(&["c"]), ..none() }, [None, None, Some(Lack::Scopes)]),
+            (AlternativeSpec { scopes: any(&["c", "d"]), ..none() }, [None, None, Some(Lack::Scopes)]),
+            (AlternativeSpec { roles: all(&["viewer"]), ..none() }, [None, Some(Lack::Roles), None]),
+            (
+                AlternativeSpec { roles: all(&["viewer", "editor"]), ..none() },
+                [None, Some(Lack::Roles), Some(Lack::Roles)],
+            ),
+            (
+                AlternativeSpec { permissions: all(&["orders:read"]), ..none() },
+                [None, Some(Lack::Permissions), None],
+            ),
+            (
+                AlternativeSpec { permissions: all(&["orders:write"]), ..none() },
+                [None, Some(Lack::Permissions), Some(Lack::Permissions)],
+            ),
+            // A level alone grants it.
+            (AlternativeSpec { permissions: all(&["level:only"]), ..none() }, [Some(Lack::Permissions); 3]),
+            (
+                AlternativeSpec { scopes: all(&["a"]), roles: all(&["viewer"]), ..none() },
+                [None, Some(Lack::Roles), Some(Lack::AllAtOnce)],
+            ),
+            (AlternativeSpec { owner: owner("sub"), ..none() }, [None, None, None]),
+            (AlternativeSpec { owner: owner("tenant"), ..none() }, [None, None, Some(Lack::Owner)]),
+            (AlternativeSpec { step_up: step_up(), ..none() }, [None, None, Some(Lack::StepUp)]),
+        ];
+        for (alternative, expected) in rows {
+            let shown = format!("{alternative:?}");
+            let spec = RequirementSpec { any_of: vec![alternative], listed: false };
+            let vocabulary = Vocabulary::compile(&roles, [&spec]).unwrap();
+            let requirement = Requirement::compile(&spec, &vocabulary);
+            let granted = |scopes: &[&str], roles: &[&str]| vocabulary.granted(&names(scopes), &names(roles));
+            let held = [granted(&["a"], &[]), granted(&["b"], &["viewer"])];
+            let token = |has_roles| Holders::new(PrincipalKind::Jwt, [vocabulary.most_of_a_token(has_roles)]);
+            for kind in [PrincipalKind::ApiKey, PrincipalKind::ClientCertificate] {
+                let holders = [token(true), token(false), Holders::new(kind, held.clone())];
+                let lacks = holders.map(|holders| requirement.out_of_reach(&holders, &mut 100));
+                assert_eq!(lacks, expected.map(|lack| vec![lack]), "{shown}");
+            }
+            // Nothing is said of what was not looked at.
+            let keys = Holders::new(PrincipalKind::ApiKey, held.clone());
+            let unsure = requirement.out_of_reach(&keys, &mut 0);
+            assert!(matches!(unsure[..], [None | Some(Lack::Owner | Lack::StepUp)]), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Policies in which somebody is meant to pass who never can, and what else is odd about a policy: whole documents and all
+//! that is said of them.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "test code may panic")]
+
+use portcullis::policy::Policy;
+use serde_json::{Value, json};
+
+/// RFC 7517 appendix A.1.
+fn p256() -> Value {
+    json!({"kty": "EC", "crv": "P-256", "kid": "k",
+        "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+        "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"})
+}
+
+/// Nothing is odd about it. `corp` sends roles, `partner` does not.
+fn good() -> Value {
+    let provider = |name: &str, more: Value| {
+        let mut provider = json!({"name": name, "issuer": format!("https://{name}.example"), "anyAudience": true,
+            "algorithms": ["ES256"], "jwks": {"inline": {"keys": [p256()]}}});
+        provider.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        provider
+    };
+    let rule = |name: &str, methods: Value, authorize: Value| {
+        json!({"name": name, "matches": [{"path": {"type": "PathTemplate", "value": format!("/{name}/{{user}}")}}],
+            "authenticate": {"anyOf": methods}, "authorize": authorize})
+    };
+    json!({
+        "jwt": {"providers": [provider("corp", json!({"claims": {"roles": "roles"}})), provider("partner", json!({}))]},
+        "clientCertificates": {"principals": [{"uri": "spiffe://td/a", "scopes": ["s"], "roles": ["viewer"]}]},
+        "apiKeys": {
+            "levels": {"Read": {"permissions": ["orders:read"]}, "Write": {"permissions": ["orders:write"]}},
+            "keys": [
+                {"id": "reader", "hash": format!("sha256:{}", "1".repeat(64)), "level": "Read", "scopes": ["s"], "tier": "gold"},
+                {"id": "writer", "hash": format!("sha256:{}", "2".repeat(64)), "level": "Write", "disabled": true},
+                {"id": "over", "hash": format!("sha256:{}", "3".repeat(64)), "scopes": ["over"], "expiresAt": "2000-01-01T00:00:00Z"},
+            ],
+        },
+        "roles": [{"name": "viewer", "permissions": ["orders:read"]}, {"name": "admin", "inherits": ["viewer"]}],
+        "rateLimits": [
+            {"name": "few", "key": ["principal"], "limits": [{"requests": 10, "unit": "Minute"}],
+             "tiers": [{"name": "gold", "limits": [{"requests": 20, "unit": "Minute"}]}]},
+            {"name": "keys", "key": ["apiKey"], "limits": [{"requests": 10, "unit": "Minute"}]},
+            {"name": "all", "key": ["remoteAddress"], "limits": [{"requests": 9, "window": "10s"}], "before": "Authentication"},
+        ],
+        "rules": [
+            rule("tokens", json!([{"jwt": "corp"}]), json!({"permissions": ["orders:read"]})),
+            rule("partners", json!([{"jwt": "partner"}]), json!({"scopes": ["s"]})),
+            // A key that is switched off, and one whose time is over, may be good again.
+            rule("keys", json!(["apiKey"]), json!({"permissions": ["orders:write"]})),
+            rule("machines", json!(["clientCertificate"]), json!({"roles": ["viewer"]})),
+            rule("either", json!([{"jwt": "corp"}, {"jwt": "partner"}, "apiKey"]), json!({"anyOf": [{"roles": ["admin"]}, {"scopes": ["s"]}, {"scopes": ["over"]}]})),
+            {"name": "limited", "authenticate": {"anyOf": ["apiKey", {"jwt": "corp"}]}, "rateLimits": ["few", "keys"]},
+        ],
+    })
+}
+
+fn said(document: &Value) -> (Vec<String>, Vec<String>) {
+    let lines = |faults: &[portcullis::fault::Fault]| faults.iter().map(ToString::to_string).collect();
+    match Policy::compile(document.to_string().as_bytes(), "test") {
+        Ok(policy) => (Vec::new(), lines(policy.warnings())),
+        Err(faults) => (lines(&faults), Vec::new()),
+    }
+}
+
+/// [`good`] with what stands at each JSON pointer replaced, or taken out for `null`.
+fn with(changes: &[(&str, &str)]) -> Value {
+    let mut document = good();
+    for (pointer, text) in changes {
+        let value: Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        let (parent, last) = pointer.rsplit_once('/').expect("a pointer begins with /");
+        match document.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer} has no parent")) {
+            Value::Object(members) if value.is_null() => drop(members.shift_remove(last)),
+            Value::Object(members) => drop(members.insert(last.to_owned(), value)),
+            Value::Array(items) => match items.get_mut(last.parse::<usize>().expect("an index")) {
+                Some(item) => *item = value,
+                None => items.push(value),
+            },
+            _ => panic!("{pointer} leads through a scalar"),
+        }
+    }
+    document
+}
+
+type Row = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+
+#[test]
+fn rules_that_nobody_can_ever_pass_are_faults() {
+    let rows: &[Row] = &[
+        (
+            &[("/rules/0/authenticate/anyOf/0/jwt", r#""partner""#)],
+            &[
+                r#"rules[0].authorize: nobody can ever have this: tokens of "partner" carry no roles, which give permissions: it has no claims.roles"#,
+            ],
+        ),
+        (
+            &[("/rules/1/authorize", r#"{"scopes": ["s"], "roles": ["admin"]}"#)],
+            &[
+                r#"rules[1].authorize: nobody can ever have this: tokens of "partner" carry no roles: it has no claims.roles"#,
+            ],
+        ),
+        // What only levels give no token has.
+        (
+            &[("/rules/0/authorize/permissions", r#"["orders:write"]"#)],
+            &[
+                r#"rules[0].authorize: nobody can ever have this: no role gives the permission "orders:write""#,
+            ],
+        ),
+        (
+            &[("/rules/2/authorize", r#"{"scopes": ["s", "t"]}"#)],
+            &[r#"rules[2].authorize: nobody can ever have this: no API key has the scopes "s", "t""#],
+        ),
+        (
+            &[("/rules/2/authorize", r#"{"roles": {"anyOf": ["viewer", "admin"]}}"#)],
+            &[
+                r#"rules[2].authorize: nobody can ever have this: no API key has any of the roles "viewer", "admin""#,
+            ],
+        ),
+        (
+            &[("/rules/2/authorize", r#"{"scopes": ["s"], "permissions": ["orders:write"]}"#)],
+            &["rules[2].authorize: nobody can ever have this: no API key has all of it at once"],
+        ),
+        (
+            &[("/rules/2/authorize", r#"{"owner": {"pathVariable": "user", "claim": "tenant"}}"#)],
+            &["rules[2].authorize: nobody can ever have this: no API key has a claim but sub"],
+        ),
+        (
+            &[("/rules/3/authorize", r#"{"scopes": ["over"]}"#)],
+            &[r#"rules[3].authorize: nobody can ever have this: no certificate has the scope "over""#],
+        ),
+        (
+            &[("/clientCertificates", "{}")],
+            &[
+                r#"rules[3].authorize: nobody can ever have this: no certificate has the role "viewer": clientCertificates has no principals"#,
+            ],
+        ),
+        // Each way for its own reason.
+        (
+            &[
+                ("/rules/2/authenticate/anyOf", r#"["apiKey", "clientCertificate", {"jwt": "partner"}]"#),
+                (
+                    "/rules/2/authorize",
+                    r#"{"anyOf": [{"roles": ["admin"]}, {"permissions": ["orders:write"], "owner": {"pathVariable": "user", "claim": "x"}}]}"#,
+                ),
+            ],
+            &[
+                r#"rules[2].authorize.anyOf[0]: nobody can ever have this: no API key has the role "admin"; no certificate has the role "admin"; tokens of "partner" carry no roles: it has no claims.roles"#,
+                r#"rules[2].authorize.anyOf[1]: nobody can ever have this: no API key has a claim but sub; no certificate has a claim but sub; tokens of "partner" carry no roles, which give permissions: it has no claims.roles"#,
+            ],
+        ),
+        // Said with whatever else is wrong.
+        (
+            &[
+                ("/rules/0/authenticate/anyOf/0/jwt", r#""partner""#),
+                ("/jwt/providers/0/algorithms/1", r#""RS256""#),
+                ("/rateLimits/2/limits/0/window", r#""1500ms""#),
+            ],
+            &[
+                "jwt.providers[0].algorithms[1]: no key of the set can satisfy RS256",
+                "rateLimits[2].limits[0].window: a window must be a whole number of seconds",
+            ],
+        ),
+        (
+            &[
+                ("/rules/0/authenticate/anyOf/0/jwt", r#""partner""#),
+                ("/jwt/providers/0/algorithms/1", r#""RS256""#),
+            ],
+            &[
+                "jwt.providers[0].algorithms[1]: no key of the set can satisfy RS256",
+                r#"rules[0].authorize: nobody can ever have this: tokens of "partner" carry no roles, which give permissions: it has no claims.roles"#,
+            ],
+        ),
+    ];
+    assert_eq!(said(&good()), (Vec::new(), Vec::new()));
+    for (changes, expected) in rows {
+        assert_eq!(said(&with(changes)).0, *expected, "{changes:?}");
+    }
+}
+
+#[test]
+fn parts_that_nobody_can_use_and_that_nothing_uses_are_warnings() {
+    let rows: &[Row] = &[
+        (
+            &[("/rules/0/authenticate/anyOf/1", r#"{"jwt": "partner"}"#)],
+            &[
+                r#"rules[0].authenticate.anyOf[1]: lets nobody pass: tokens of "partner" carry no roles, which give permissions: it has no claims.roles"#,
+            ],
+        ),
+        (
+            &[("/rules/1/authorize", r#"{"anyOf": [{"roles": ["admin"]}, {"scopes": ["s"]}]}"#)],
+            &[
+                r#"rules[1].authorize.anyOf[0]: nobody can ever have this: tokens of "partner" carry no roles: it has no claims.roles"#,
+            ],
+        ),
+        (
+            &[
+                ("/rules/1/authenticate/anyOf/0/jwt", r#""corp""#),
+                ("/rules/4/authenticate/anyOf", r#"["apiKey", {"jwt": "corp"}]"#),
+            ],
+            &[r#"jwt.providers[1]: no rule takes tokens of "partner""#],
+        ),
+        (
+            &[("/rules/5", r#"{"name": "rest", "action": "Deny"}"#)],
+            &[
+                "rateLimits[0]: limits nothing: no rule names it",
+                "rateLimits[1]: limits nothing: no rule names it",
+            ],
+        ),
+        (
+            &[("/rules/5/authenticate/anyOf", r#"[{"jwt": "corp"}]"#)],
+            &[
+                "rules[5].rateLimits[1]: counts by apiKey, which no request of the rule has: they all share one count",
+            ],
+        ),
+        (
+            &[("/apiKeys/keys/0/tier", "null"), ("/apiKeys/levels/Admin", r#"{"permissions": ["*"]}"#)],
+            &[
+                "apiKeys.levels.Admin: no key has this level",
+                r#"rateLimits[0].tiers[0]: nobody has the tier "gold", and no provider has claims.tier"#,
+            ],
+        ),
+        (&[("/apiKeys/keys/0/tier", "null"), ("/jwt/providers/1/claims", r#"{"tier": "plan"}"#)], &[]),
+        (
+            &[("/roles/2", r#"{"name": "idle", "permissions": ["invoices:read"]}"#)],
+            &["roles[2]: gives nothing that a rule asks for"],
+        ),
+        // Upstreams hear of it.
+        (
+            &[
+                ("/roles/2", r#"{"name": "idle", "permissions": ["invoices:read"]}"#),
+                ("/apiKeys/keys/0/roles", r#"["idle"]"#),
+            ],
+            &[],
+        ),
+        (
+            &[
+                ("/rules/3/authenticate/anyOf", r#"["apiKey"]"#),
+                ("/rules/3/authorize", r#"{"scopes": ["s"]}"#),
+            ],
+            &["clientCertificates.principals: no rule takes clientCertificate"],
+        ),
+    ];
+    for (changes, expected) in rows {
+        let (faults, warnings) = said(&with(changes));
+        assert_eq!(
+            (&faults[..], &warnings[..]),
+            (&[][..], &expected.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>()[..]),
+            "{changes:?}"
+        );
+    }
+}
+
+/// Each of 1,000 rules asks for another scope, and each of 10,000 keys has another: slow only if all are held against
+/// all.
+#[test]
+fn looking_ends() {
+    let mut document = good();
+    document["apiKeys"]["keys"] = (0..10_000)
+        .map(|n| json!({"id": format!("key-{n}"), "hash": format!("sha256:{n:064x}"), "level": "Read", "scopes": [format!("s{n}")]}))
+        .collect();
+    document["rules"] = (0..1000)
+        .map(|n| {
+            json!({"name": format!("rule-{n}"), "matches": [{"path": {"type": "Exact", "value": format!("/r{n}")}}],
+                "authenticate": {"anyOf": ["apiKey"]}, "authorize": {"scopes": [format!("s{}", n + 9500)]}})
+        })
+        .collect();
+    let started = std::time::Instant::now();
+    // Some rules ask for what nobody has; which of them were looked at is not said.
+    let (faults, _) = said(&document);
+    eprintln!("{} faults in {:?}", faults.len(), started.elapsed());
+    assert!(started.elapsed() < std::time::Duration::from_secs(20));
+}
+
+/// What the reference shows is as it should be.
+#[test]
+fn nothing_is_odd_about_the_example_of_the_reference() {
+    let reference = include_str!("../docs/policy.md");
+    let example = reference.split("```json\n").nth(1).and_then(|rest| rest.split("```").next());
+    let example: Value = serde_json::from_str(example.expect("an example")).expect("JSON");
+    assert_eq!(said(&example), (Vec::new(), Vec::new()));
+}
