@@ -3,12 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Document, Rejected, RuleSpec, api_keys, client_certificates, identity_headers, input, jwt,
+    Document, Interlock, Rejected, RuleSpec, api_keys, client_certificates, identity_headers, input, jwt,
     names::Definitions,
     protected_resource, rate_limits,
     reader::{Faults, Node, Object, Path, quoted},
     request_headers, revocation, roles, rules,
-    scalar::{boolean, choice, text},
+    scalar::{boolean, choice, label, text},
     transport,
 };
 use crate::{jwt::ProviderSpec, rate_limit::LimitSpec};
@@ -82,7 +82,7 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
     lists.rules = o.required("rules", |n| Some(rules::rules(n, defs))).unwrap_or_default();
     o.optional("defaultAction", default_action);
     let log_allowed = o.optional("decisionLog", |n| n.object(|o| o.required("allowed", boolean)));
-    let interlock = o.optional("interlock", boolean);
+    let interlock = o.optional("interlock", interlock);
     let always = [("Denied", false), ("Always", true)];
     let rate_limit_headers = o.optional("rateLimitHeaders", choice("a choice", &always));
     Some(Document {
@@ -98,7 +98,7 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
         rules: Vec::new(),
         identity_headers: identity_headers?,
         request_headers: request_headers.unwrap_or_default(),
-        interlock: interlock.unwrap_or(true),
+        interlock: interlock.unwrap_or_default(),
         log_allowed: log_allowed.unwrap_or(false),
         rate_limit_headers_always: rate_limit_headers.unwrap_or(false),
     })
@@ -124,6 +124,16 @@ fn realm(node: Node<'_>) -> Option<String> {
     }
     faults.add(&path, "must be at most 128 characters of printable ASCII without \" and \\");
     None
+}
+
+/// Whether there is a mark, or what its name is.
+fn interlock(node: Node<'_>) -> Option<Interlock> {
+    match node.value {
+        Value::Bool(false) => Some(Interlock::Off),
+        Value::Bool(true) => Some(Interlock::Named),
+        Value::Object(_) => node.object(|o| o.required("mark", label).map(Interlock::Marked)),
+        _ => node.mismatch("true, false or an object"),
+    }
 }
 
 /// Written for the reader's sake: there is no other choice.

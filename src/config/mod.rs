@@ -73,8 +73,8 @@ pub struct Document {
     pub identity_headers: IdentityHeadersSpec,
     /// See [`RequestHeadersSpec`].
     pub request_headers: RequestHeadersSpec,
-    /// Whether allowed requests are marked for Envoy's rbac filter behind this one. Default true.
-    pub interlock: bool,
+    /// How allowed requests are marked for Envoy's rbac filter behind this one.
+    pub interlock: Interlock,
     /// Whether allowed requests get a decision record too. Default false.
     pub log_allowed: bool,
     /// Whether allowed answers carry `RateLimit` and `RateLimit-Policy` too, not only 429. Default false.
@@ -152,6 +152,18 @@ pub struct IdentityHeadersSpec {
     pub rule: String,
     /// Which are sent. Default: all five.
     pub send: Vec<IdentityField>,
+}
+
+/// The mark of allowed requests, without which Envoy's rbac filter behind this one refuses them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Interlock {
+    /// There is none.
+    Off,
+    /// It has the name that the filter has in Envoy's configuration.
+    #[default]
+    Named,
+    /// It has this name.
+    Marked(String),
 }
 
 /// Which headers of requests do not reach the upstream, beside those that the filter sets itself and credentials.

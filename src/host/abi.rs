@@ -207,8 +207,8 @@ pub(super) fn property(path: &str) -> Option<Vec<u8>> {
         .flatten()
 }
 
-/// Sets filter state that other filters see under `wasm.{name}`.
-pub(super) fn set_filter_state(name: &str, value: &str) -> Result<(), Failed> {
+/// Sets filter state that other filters see under `wasm.{name}`, whatever bytes the name has.
+pub(super) fn set_filter_state(name: &[u8], value: &[u8]) -> Result<(), Failed> {
     // SAFETY: the host reads both slices during the call only.
     done(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }

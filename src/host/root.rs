@@ -46,9 +46,12 @@ pub(super) fn configure() -> Option<Serving> {
                 warn!("the host gives no ticks: nothing is fetched, and nothing counted");
             }
             warn_of(gate.policy().warnings(), &namespace, &bytes);
-            let summary = gate.policy().summary();
-            let serving = Serving::new(gate, Stats::define());
-            info!("policy loaded in {} ms: {summary}", services::now().since(began).as_millis());
+            let (summary, mark) = (gate.policy().summary(), gate.policy().mark(&name));
+            let shown = mark
+                .as_ref()
+                .map_or("no mark".into(), |mark| format!("mark \"wasm.{}\"", mark.escape_ascii()));
+            let serving = Serving::new(gate, mark, Stats::define());
+            info!("policy loaded in {} ms: {summary}, {shown}", services::now().since(began).as_millis());
             Some(serving)
         }
         Err(faults) => {

@@ -18,9 +18,9 @@ use crate::{
     request::RequestHead,
 };
 
-/// The filter state, seen by other filters as `wasm.portcullis`, that says that this module allowed the request.
-/// Only a module can set it, so Envoy's own rbac filter behind this one can refuse whatever lacks it.
-const INTERLOCK: (&str, &str) = ("portcullis", "allowed");
+/// What the filter state says that marks a request which this filter allowed; other filters see it as `wasm.` and the
+/// mark's name. Only a module can set it, so Envoy's own rbac filter behind this one can refuse whatever lacks it.
+const ALLOWED: &[u8] = b"allowed";
 
 /// Most requests that wait at once on one thread; beyond that they are refused instead. All of them meet their
 /// deadline within two seconds, see [`MAX_WOKEN`].
@@ -36,6 +36,8 @@ const SWEEP_EVERY: u32 = 8;
 /// One configuration of the filter on one thread.
 pub(super) struct Serving {
     gate: Gate,
+    /// The name of the mark; `None`: there is none.
+    mark: Option<Box<[u8]>>,
     pub(super) stats: Stats,
     crypto: &'static dyn HostCrypto,
     /// As of the last tick: an operator may change the host's log level while we run.
@@ -59,9 +61,10 @@ enum Decided {
 }
 
 impl Serving {
-    pub(super) fn new(gate: Gate, stats: Stats) -> Self {
+    pub(super) fn new(gate: Gate, mark: Option<Box<[u8]>>, stats: Stats) -> Self {
         Self {
             gate,
+            mark,
             stats,
             crypto: services::crypto(),
             readers: Cell::new(services::readers()),
@@ -161,7 +164,7 @@ impl Serving {
         }
         match verdict.step {
             Step::Forward(changes) => {
-                apply(&changes, policy.has_interlock()).map_err(|_| Reason::StateUnavailable)?;
+                apply(&changes, self.mark.as_deref()).map_err(|_| Reason::StateUnavailable)?;
                 self.stats.count(None, verdict.evicted);
                 Ok(Decided::Forward)
             }
@@ -265,7 +268,7 @@ fn write_down(record: &str, refused: Option<Reason>) {
 }
 
 /// Carries out every change and sets the interlock last: if anything fails before, nothing opens it.
-fn apply(changes: &Changes<'_>, has_interlock: bool) -> Result<(), abi::Failed> {
+fn apply(changes: &Changes<'_>, mark: Option<&[u8]>) -> Result<(), abi::Failed> {
     for name in &changes.remove {
         abi::remove_request_header(name)?;
     }
@@ -275,7 +278,7 @@ fn apply(changes: &Changes<'_>, has_interlock: bool) -> Result<(), abi::Failed> 
     for (name, value) in &changes.add {
         abi::add_request_header(name, value.as_str().as_bytes())?;
     }
-    if has_interlock { abi::set_filter_state(INTERLOCK.0, INTERLOCK.1) } else { Ok(()) }
+    mark.map_or(Ok(()), |name| abi::set_filter_state(name, ALLOWED))
 }
 
 /// Refuses a request for what the host did not give.

@@ -10,7 +10,9 @@ use std::rc::Rc;
 use crate::{
     api_key::ApiKeys,
     certificate::ClientCertificatesSpec,
-    config::{self, ActionSpec, Document, IdentityField, IdentityHeadersSpec, MethodSpec, RuleSpec},
+    config::{
+        self, ActionSpec, Document, IdentityField, IdentityHeadersSpec, Interlock, MethodSpec, RuleSpec,
+    },
     confirmation::BindingMode,
     dpop::{self, DpopSpec},
     engine::Caller,
@@ -27,6 +29,9 @@ use crate::{
     route::Router,
     transport::Transport,
 };
+
+/// The mark of a filter that has no name.
+const UNNAMED: &[u8] = b"portcullis";
 
 /// A policy that can decide. There is no partly valid one.
 pub struct Policy {
@@ -49,7 +54,7 @@ pub struct Policy {
     /// What clients are told of the API; `None`: nothing.
     pub(crate) resource_metadata: Option<ResourceMetadata>,
     needs: Needs,
-    interlock: bool,
+    interlock: Interlock,
     pub(crate) log_allowed: bool,
     pub(crate) rate_limit_headers_always: bool,
     warnings: Vec<Fault>,
@@ -262,9 +267,18 @@ impl Policy {
         self.needs.peer_certificate
     }
 
-    /// Whether allowed requests are to be marked, so that another filter can refuse what lacks the mark.
-    pub fn has_interlock(&self) -> bool {
-        self.interlock
+    /// The name of the filter state that marks allowed requests, so that another filter can refuse what lacks it;
+    /// `None`: they are not marked. `filter` is the name of ours in Envoy's configuration, any bytes or none.
+    ///
+    /// Each filter of a chain has a mark of its own: the first one's says nothing of what a second would have decided
+    /// that is switched off or could not start.
+    pub fn mark(&self, filter: &[u8]) -> Option<Box<[u8]>> {
+        match (&self.interlock, filter) {
+            (Interlock::Off, _) => None,
+            (Interlock::Named, []) => Some(UNNAMED.into()),
+            (Interlock::Named, name) => Some(name.into()),
+            (Interlock::Marked(name), _) => Some(name.as_bytes().into()),
+        }
     }
 
     /// Whether deciding needs the client's address.

@@ -1,6 +1,6 @@
 //! What the upstream gets: no credential, no identity that a client made up, and the path that was decided on.
 
-use portcullis::problem::Reason;
+use portcullis::{policy::Policy, problem::Reason};
 use serde_json::json;
 
 use crate::world::{Ask, World, changed, claims};
@@ -278,4 +278,31 @@ fn the_upstream_sees_the_path_that_was_decided_on() {
         let answer = w.ask(&Ask::get(sent).key(READER).from(&format!("10.0.0.{n}")));
         assert_eq!(answer.upstream(":path"), seen, "{sent}");
     }
+}
+
+/// Two filters of a chain that share a mark share one interlock, and the second is not missed.
+#[test]
+fn the_mark_has_the_name_of_the_filter_or_of_the_policy() {
+    for (interlock, filter, expected) in [
+        (json!(true), &b"portcullis"[..], Some(&b"portcullis"[..])),
+        (json!(true), b"edge", Some(b"edge")),
+        (json!(true), b"", Some(b"portcullis")),
+        // Whatever Envoy takes for a name: no two names have one mark.
+        (json!(true), b"team-a.edge", Some(b"team-a.edge")),
+        (json!(true), b"edge\0", Some(b"edge\0")),
+        (json!(true), &[b'n'; 5000], Some(&[b'n'; 5000])),
+        (json!({"mark": "tenants"}), b"edge", Some(b"tenants")),
+        (json!({"mark": "tenants"}), b"", Some(b"tenants")),
+        (json!(false), b"edge", None),
+        (json!(false), b"", None),
+    ] {
+        let policy = json!({
+            "interlock": interlock,
+            "rules": [{"name": "open", "authenticate": {"anonymous": true}}],
+        });
+        let policy = Policy::compile(policy.to_string().as_bytes(), "n").unwrap();
+        assert_eq!(policy.mark(filter).as_deref(), expected, "{interlock} {filter:?}");
+    }
+    let policy = br#"{"rules": [{"name": "open", "authenticate": {"anonymous": true}}]}"#;
+    assert_eq!(Policy::compile(policy, "n").unwrap().mark(b"edge").as_deref(), Some(&b"edge"[..]));
 }

@@ -661,7 +661,19 @@ fn single_fields() {
                 "decisionLog.alowed: unknown field; did you mean \"allowed\"?",
             ],
         ),
-        Row("/interlock", "true", "\"on\"", &["interlock: expected true or false, found a string"]),
+        Row(
+            "/interlock",
+            "true",
+            "\"on\"",
+            &["interlock: expected true, false or an object, found a string"],
+        ),
+        Row(
+            "/interlock",
+            "{\"mark\": \"edge\"}",
+            "{\"name\": \"edge\"}",
+            &["interlock.mark: required", "interlock.name: unknown field"],
+        ),
+        Row("/interlock", "{\"mark\": \"a b\"}", "{\"mark\": \"\"}", &["interlock.mark: must not be empty"]),
         Row(
             "/rateLimitHeaders",
             "\"Denied\"",

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{base, decode, faults, with};
 use crate::{
     api_key::Level,
-    config::{ActionSpec, IdentityField, MethodSpec},
+    config::{ActionSpec, IdentityField, Interlock, MethodSpec},
     identity::ClaimPath,
     jwt::{Algorithm, KeySource},
     rate_limit::{KeyPart, WindowSpec},
@@ -102,7 +102,7 @@ fn every_field_arrives() {
         (d.request_headers.remove, d.request_headers.keep),
         (vec!["x-debug".into()], vec!["script_name".into()])
     );
-    assert!(d.log_allowed && d.rate_limit_headers_always && !d.interlock);
+    assert!(d.log_allowed && d.rate_limit_headers_always && d.interlock == Interlock::Off);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn the_least_document_has_the_defaults() {
     assert_eq!(d.identity_headers.send.len(), 5);
     assert_eq!(d.identity_headers.roles, "x-portcullis-roles");
     assert!(d.request_headers.remove.is_empty() && d.request_headers.keep.is_empty());
-    assert!(!d.log_allowed && !d.rate_limit_headers_always && d.interlock);
+    assert!(!d.log_allowed && !d.rate_limit_headers_always && d.interlock == Interlock::Named);
 }
 
 #[test]

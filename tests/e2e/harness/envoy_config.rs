@@ -41,6 +41,12 @@ impl FailurePolicy {
 /// What differs between tests.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
+    /// The filter's name in its own configuration; Envoy's chain calls it `portcullis` in any case.
+    pub(crate) name: String,
+    /// The marks that the interlock asks for.
+    pub(crate) marks: Vec<String>,
+    /// A second filter behind the first, by its name, with its policy. It is off for paths that begin with `/off`.
+    pub(crate) behind: Option<(String, String)>,
     /// The policy as written; text need not even be JSON.
     pub(crate) policy: String,
     /// What the listener `http` has instead, in a filter of the same name; `None`: the same policy.
@@ -155,15 +161,25 @@ fn listener(name: &str, options: &Options, transport: Option<Value>) -> Value {
     })
 }
 
+/// A filter is off for a route.
+fn off() -> Value {
+    json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true})
+}
+
 /// Everything under `domain` goes to `cluster`.
 fn virtual_host(options: &Options, domain: &str, cluster: &str) -> Value {
     let mut route = json!({"match": {"prefix": "/"}, "route": {"cluster": cluster}});
     if options.disabled_by_route {
-        let off =
-            json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true});
-        route["typed_per_filter_config"] = json!({"portcullis": off});
+        route["typed_per_filter_config"] = json!({"portcullis": off()});
     }
-    json!({"name": cluster, "domains": [domain], "routes": [route]})
+    let off_behind = options.behind.as_ref().map(|_| {
+        let mut off_behind = route.clone();
+        off_behind["match"] = json!({"prefix": "/off"});
+        off_behind["typed_per_filter_config"]["behind"] = off();
+        off_behind
+    });
+    let routes: Vec<Value> = off_behind.into_iter().chain([route]).collect();
+    json!({"name": cluster, "domains": [domain], "routes": routes})
 }
 
 fn connection_manager(options: &Options) -> Value {
@@ -180,6 +196,16 @@ fn connection_manager(options: &Options) -> Value {
     } else {
         json!({"name": "portcullis", "typed_config": wasm(options)})
     };
+    let behind = options.behind.as_ref().map(|(name, policy)| {
+        let options = Options { name: name.clone(), policy: policy.clone(), ..options.clone() };
+        json!({"name": "behind", "typed_config": wasm(&options)})
+    });
+    let router = json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": format!("{TYPE}.filters.http.router.v3.Router")},
+    });
+    let filters: Vec<Value> =
+        [filter].into_iter().chain(behind).chain([interlock(&options.marks), router]).collect();
     json!({
         "@type": format!("{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": "test",
@@ -189,19 +215,18 @@ fn connection_manager(options: &Options) -> Value {
         "merge_slashes": options.normalize,
         "stream_idle_timeout": "20s",
         "route_config": {"name": "test", "virtual_hosts": hosts},
-        "http_filters": [filter, interlock(), {
-            "name": "envoy.filters.http.router",
-            "typed_config": {"@type": format!("{TYPE}.filters.http.router.v3.Router")},
-        }],
+        "http_filters": filters,
     })
 }
 
-/// The same as in every configuration in `envoy/`.
-fn interlock() -> Value {
-    let decided = json!({
-        "permissions": [{"any": true}],
-        "principals": [{"filter_state": {"key": "wasm.portcullis", "string_match": {"exact": "allowed"}}}],
-    });
+/// The same as in every configuration in `envoy/`, where there is one mark.
+fn interlock(marks: &[String]) -> Value {
+    let marked = |mark: &String| json!({"filter_state": {"key": format!("wasm.{mark}"), "string_match": {"exact": "allowed"}}});
+    let principal = match marks {
+        [mark] => marked(mark),
+        marks => json!({"and_ids": {"ids": marks.iter().map(marked).collect::<Value>()}}),
+    };
+    let decided = json!({"permissions": [{"any": true}], "principals": [principal]});
     json!({"name": "interlock", "typed_config": {
         "@type": format!("{TYPE}.filters.http.rbac.v3.RBAC"),
         "rules": {"action": "ALLOW", "policies": {"decided": decided}},
@@ -231,7 +256,7 @@ fn wasm(options: &Options) -> Value {
     json!({
         "@type": format!("{TYPE}.{WASM}"),
         "config": {
-            "name": "portcullis",
+            "name": options.name,
             "failure_policy": options.failure_policy.name(),
             "vm_config": vm,
             "configuration": configuration,

@@ -48,6 +48,9 @@ pub(crate) struct Gateway {
 pub(crate) fn gateway(policy: &Value) -> Builder {
     let wasm = artifact("PORTCULLIS_WASM").display().to_string();
     let options = Options {
+        name: "portcullis".to_owned(),
+        marks: vec!["portcullis".to_owned()],
+        behind: None,
         policy: policy.to_string(),
         plain_policy: None,
         form: Form::Json,
@@ -157,6 +160,24 @@ impl Builder {
     /// One cluster more.
     pub(crate) fn cluster(mut self, name: &str, address: SocketAddr) -> Self {
         self.options.clusters.push((name.to_owned(), address));
+        self
+    }
+
+    /// What the filter is called in its own configuration.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.options.name);
+        self
+    }
+
+    /// The marks that the interlock asks for.
+    pub(crate) fn marks(mut self, marks: &[&str]) -> Self {
+        self.options.marks = marks.iter().map(|mark| (*mark).to_owned()).collect();
+        self
+    }
+
+    /// A second filter behind the first. It is off for paths that begin with `/off`.
+    pub(crate) fn behind(mut self, name: &str, policy: &Value) -> Self {
+        self.options.behind = Some((name.to_owned(), policy.to_string()));
         self
     }
 
