@@ -12,7 +12,8 @@ pub struct Call {
     pub method: &'static str,
     /// `:scheme`, `:authority` and `:path`.
     pub endpoint: Endpoint,
-    /// Other headers, lower case; may hold secrets.
+    /// Other headers, lower case; may hold secrets. Bodies are read as they come, so every call also asks for
+    /// `accept-encoding: identity`: without it a server may choose a coding (RFC 9110 section 12.5.3).
     pub headers: Vec<(&'static str, String)>,
     /// Empty for none; may hold secrets.
     pub body: Vec<u8>,
@@ -48,6 +49,22 @@ pub enum Outcome<'a> {
         /// The whole body, or one byte more than was asked for at most.
         body: &'a [u8],
     },
+}
+
+/// Codings that are called by their name (RFC 9110 section 18.6, RFC 7932, RFC 8878).
+const CODINGS: [&str; 6] = ["gzip", "x-gzip", "deflate", "br", "zstd", "compress"];
+
+impl Outcome<'_> {
+    /// The coding that an answer says its body is in, although none was asked for.
+    pub fn coding(&self) -> Option<&'static str> {
+        let Self::Answer { headers, .. } = self else { return None };
+        let lines = headers.iter().filter(|(name, _)| *name == b"content-encoding").map(|(_, value)| *value);
+        let mut codings = lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+        let coding =
+            codings.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))?;
+        let known = CODINGS.into_iter().find(|known| coding.eq_ignore_ascii_case(known.as_bytes()));
+        Some(known.unwrap_or("unknown"))
+    }
 }
 
 /// An absolute `http` or `https` URL.
@@ -91,6 +108,28 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codings() {
+        for (headers, expected) in [
+            (&[][..], None),
+            (&[("content-encoding", "gzip")], Some("gzip")),
+            (&[("content-encoding", " GZip ")], Some("gzip")),
+            (&[("content-encoding", "br"), ("content-encoding", "gzip")], Some("br")),
+            (&[("content-encoding", "identity, zstd")], Some("zstd")),
+            (&[("content-encoding", "identity")], None),
+            (&[("content-encoding", "")], None),
+            (&[("content-encoding", "utf-8")], Some("unknown")),
+            (&[("content-encoding", "gzip\r\nx")], Some("unknown")),
+            (&[("transfer-encoding", "gzip")], None),
+        ] {
+            let headers: Vec<(&[u8], &[u8])> =
+                headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+            let answer = Outcome::Answer { status: 200, headers: &headers, body: b"" };
+            assert_eq!(answer.coding(), expected, "{headers:?}");
+        }
+        assert_eq!(Outcome::Failed.coding(), None);
+    }
 
     #[test]
     fn urls() {

@@ -30,6 +30,7 @@ impl Calls {
             (":scheme", endpoint.scheme),
             (":authority", &endpoint.authority),
             (":path", &endpoint.path),
+            ("accept-encoding", "identity"),
         ];
         headers.extend(call.headers.iter().map(|(name, value)| (*name, value.as_str())));
         let sent = wire::write_pairs(headers.into_iter())

@@ -94,7 +94,8 @@ pub(super) fn judge(
     if body.len() > MAX_ANSWER_SIZE {
         return Err(IntrospectionError::TooLarge);
     }
-    let claims = json::parse_object(json::without_byte_order_mark(body)).map_err(IntrospectionError::Json)?;
+    let claims = json::parse_object(json::without_byte_order_mark(body))
+        .map_err(|fault| IntrospectionError::Json(fault.of_body_in(outcome.coding())))?;
     match claims.get("active") {
         Some(Json::Bool(true)) => {}
         Some(Json::Bool(false)) => return Ok(Err(Refusal::Inactive)),

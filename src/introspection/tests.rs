@@ -290,6 +290,8 @@ fn a_byte_order_mark_is_passed_over() {
 #[test]
 fn answers_that_say_nothing() {
     let large = format!("{{\"active\":true,\"x\":\"{}\"}}", "x".repeat(64 * 1024));
+    let coded =
+        Outcome::Answer { status: 200, headers: &[(b"content-encoding", b"gzip")], body: b"\x1f\x8b\x08" };
     for (outcome, expected) in [
         (Outcome::Failed, IntrospectionError::Failed),
         (status(401), IntrospectionError::Status(401)),
@@ -298,6 +300,7 @@ fn answers_that_say_nothing() {
         (status(201), IntrospectionError::Status(201)),
         (ok(""), IntrospectionError::Json(crate::json::JsonFault::Syntax)),
         (ok("<html>"), IntrospectionError::Json(crate::json::JsonFault::Syntax)),
+        (coded, IntrospectionError::Json(crate::json::JsonFault::Coded("gzip"))),
         (ok("[true]"), IntrospectionError::Json(crate::json::JsonFault::NotAnObject)),
         (
             ok("{\"active\":true,\"active\":false}"),

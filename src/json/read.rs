@@ -16,6 +16,8 @@ const FEW: usize = 16;
 /// Why bytes are not taken as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonFault {
+    /// Not JSON, and no wonder: the answer that brought it says that it is in this coding.
+    Coded(&'static str),
     /// An object with a member twice.
     DuplicateMember,
     /// Something other than an object.
@@ -24,9 +26,22 @@ pub enum JsonFault {
     Syntax,
 }
 
+impl JsonFault {
+    /// The fault of a body in `coding`. Some servers call a coding what is none, so what can be read is read.
+    pub(crate) fn of_body_in(self, coding: Option<&'static str>) -> Self {
+        match (self, coding) {
+            (Self::Syntax, Some(coding)) => Self::Coded(coding),
+            _ => self,
+        }
+    }
+}
+
 impl fmt::Display for JsonFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Coded(coding) => {
+                return write!(f, "not JSON but in a coding ({coding}), although identity was asked for");
+            }
             Self::DuplicateMember => "an object with a member twice",
             Self::NotAnObject => "not a JSON object",
             Self::Syntax => "not JSON",

@@ -111,7 +111,8 @@ impl Discovery {
         if body.len() > MAX_DOCUMENT_SIZE {
             return Err(DocumentError::TooLarge);
         }
-        let members = json::parse_object(json::without_byte_order_mark(body)).map_err(DocumentError::Json)?;
+        let members = json::parse_object(json::without_byte_order_mark(body))
+            .map_err(|fault| DocumentError::Json(fault.of_body_in(outcome.coding())))?;
         // RFC 8414 section 3.3: identical, or a server could speak for another one.
         match members.get("issuer").and_then(Json::as_str) {
             Some(issuer) if issuer == self.issuer => {}
@@ -368,5 +369,8 @@ mod tests {
             assert_eq!(one.read(answer(status), 0), Err(DocumentError::Status(status)), "{status}");
         }
         assert_eq!(two.read(Outcome::Failed, 0), Err(DocumentError::Failed));
+        let coded =
+            Outcome::Answer { status: 200, headers: &[(b"content-encoding", b"br")], body: b"\x0b\x02\x80" };
+        assert_eq!(two.read(coded, 0), Err(DocumentError::Json(JsonFault::Coded("br"))));
     }
 }

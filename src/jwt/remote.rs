@@ -48,7 +48,7 @@ pub struct RemoteKeys {
     fetching: Option<Fetching>,
     quiet_until: Timestamp,
     unknown_kids: UnknownKids,
-    /// The digest of the set without a usable key that was reported last: a server says the same again and again.
+    /// The digest of the set without a usable key that was reported last.
     reported: Option<[u8; 32]>,
     events: FetchEvents,
 }
@@ -412,21 +412,25 @@ impl RemoteKeys {
             Outcome::Answer { status, .. } => return Err(FetchError::Status(status)),
             Outcome::Failed => return Err(FetchError::Failed),
         };
-        let unusable =
-            self.adopt(body, now).map_err(|error| FetchError::KeySet(self.reported(body, error)))?;
+        let unusable = self.adopt(body, now).map_err(|error| {
+            FetchError::KeySet(match error {
+                KeySetError::Json(fault) => KeySetError::Json(fault.of_body_in(outcome.coding())),
+                KeySetError::NoUsableKeys(unusable) => {
+                    KeySetError::NoUsableKeys(self.unless_reported(body, unusable))
+                }
+                error => error,
+            })
+        })?;
         self.publish(body, now, store);
         Ok(unusable)
     }
 
-    /// The error without what was reported before.
-    fn reported(&mut self, body: &[u8], error: KeySetError) -> KeySetError {
-        match error {
-            KeySetError::NoUsableKeys(unusable) => {
-                let is_known = self.reported.replace(sha256(body)) == Some(sha256(body));
-                KeySetError::NoUsableKeys(if is_known { Vec::new() } else { unusable })
-            }
-            error => error,
-        }
+    /// A server says the same again and again.
+    fn unless_reported(&mut self, body: &[u8], unusable: Vec<UnusableKey>) -> Vec<UnusableKey> {
+        let digest = Some(sha256(body));
+        let is_known = self.reported == digest;
+        self.reported = digest;
+        if is_known { Vec::new() } else { unusable }
     }
 
     /// Makes `body` the current set. The same bytes as before only become fresh again.

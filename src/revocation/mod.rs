@@ -133,7 +133,13 @@ impl Revocations {
         store: &dyn SharedStore,
     ) -> Result<(), RefreshError<ListError>> {
         let Some(remote) = &mut self.remote else { return Ok(()) };
-        if let Some(list) = remote.refresh.on_answer(outcome, now, store, RevocationList::parse)? {
+        let parse = |body: &[u8]| {
+            RevocationList::parse(body).map_err(|error| match error {
+                ListError::Json(fault) => ListError::Json(fault.of_body_in(outcome.coding())),
+                error => error,
+            })
+        };
+        if let Some(list) = remote.refresh.on_answer(outcome, now, store, parse)? {
             remote.adopt(list);
         }
         Ok(())

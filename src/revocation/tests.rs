@@ -263,6 +263,17 @@ fn both_lists_count() {
 }
 
 #[test]
+fn a_list_in_a_coding_is_named_as_such() {
+    let store = MemoryStore::default();
+    let (mut a, headers) = (worker(), [(&b"content-encoding"[..], &b"gzip"[..])]);
+    assert!(a.tick(at(0), &store, 0).is_some());
+    let coded = Outcome::Answer { status: 200, headers: &headers, body: b"\x1f\x8b\x08" };
+    let refused = a.on_answer(coded, at(0), &store).unwrap_err();
+    assert_eq!(refused, RefreshError::Refused(ListError::Json(JsonFault::Coded("gzip"))));
+    assert_eq!(refused.to_string(), "not JSON but in a coding (gzip), although identity was asked for");
+}
+
+#[test]
 fn clients_learn_that_it_is_revoked_and_no_more() {
     for (revoked, reason, status) in [
         (Revoked::Token, Reason::TokenRevoked, 401),

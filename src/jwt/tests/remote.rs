@@ -9,6 +9,7 @@ use super::{
 use crate::{
     call::{Call, Endpoint, Outcome},
     crypto::KeyFault,
+    json::JsonFault,
     store::{Expected, MemoryStore, SharedStore, StoreError, Versioned},
     time::Timestamp,
 };
@@ -42,6 +43,11 @@ fn at(secs: u64) -> Timestamp {
 
 fn ok(body: &[u8]) -> Outcome<'_> {
     Outcome::Answer { status: 200, headers: &[], body }
+}
+
+/// An answer that says that it is compressed.
+fn coded(body: &[u8]) -> Outcome<'_> {
+    Outcome::Answer { status: 200, headers: &[(b"content-encoding", b"gzip")], body }
 }
 
 fn first_set() -> Vec<u8> {
@@ -216,8 +222,12 @@ fn answers_that_are_no_key_set() {
         (Outcome::Answer { status: 503, headers: &[], body: b"" }, FetchError::Status(503)),
         (Outcome::Answer { status: 0, headers: &[], body: b"" }, FetchError::Status(0)),
         (Outcome::Answer { status: 201, headers: &[], body: &first_set() }, FetchError::Status(201)),
-        (ok(b""), FetchError::KeySet(KeySetError::Json(crate::json::JsonFault::Syntax))),
-        (ok(html), FetchError::KeySet(KeySetError::Json(crate::json::JsonFault::Syntax))),
+        (ok(b""), FetchError::KeySet(KeySetError::Json(JsonFault::Syntax))),
+        (ok(html), FetchError::KeySet(KeySetError::Json(JsonFault::Syntax))),
+        (coded(b"\x1f\x8b\x08"), FetchError::KeySet(KeySetError::Json(JsonFault::Coded("gzip")))),
+        (ok(b"\x1f\x8b\x08"), FetchError::KeySet(KeySetError::Json(JsonFault::Syntax))),
+        // It says so and is not: what can be read is read.
+        (coded(b"{}"), FetchError::KeySet(KeySetError::NoKeys)),
         (ok(b"{}"), FetchError::KeySet(KeySetError::NoKeys)),
         (ok(br#"{"keys":[]}"#), FetchError::KeySet(KeySetError::NoUsableKeys(vec![]))),
         (ok(weak), FetchError::KeySet(KeySetError::NoUsableKeys(vec![too_small]))),

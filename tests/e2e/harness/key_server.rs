@@ -52,8 +52,11 @@ impl KeyServer {
 fn answer(state: &State, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     state.fetches.fetch_add(1, Ordering::SeqCst);
     let host = request.headers().get("host").and_then(|host| host.to_str().ok());
-    let asked_rightly =
-        request.method() == "GET" && request.uri() == "/keys?v=1" && host == Some("keys.test");
+    let coding = request.headers().get("accept-encoding");
+    let asked_rightly = request.method() == "GET"
+        && request.uri() == "/keys?v=1"
+        && host == Some("keys.test")
+        && coding.is_some_and(|coding| coding == "identity");
     let keys = state.keys.lock().unwrap().clone().filter(|_| asked_rightly);
     let status = if keys.is_some() { 200 } else { 500 };
     Response::builder().status(status).body(Full::new(Bytes::from(keys.unwrap_or_default()))).unwrap()

@@ -73,6 +73,9 @@ fn answer(state: &State, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let known = request.headers().get("if-none-match").is_some_and(|known| known == etag.as_str());
     let (status, body) = match list {
         _ if request.uri() != "/list" => (404, String::new()),
+        _ if request.headers().get("accept-encoding").is_none_or(|coding| coding != "identity") => {
+            (406, String::new())
+        }
         None => (500, String::new()),
         Some(_) if known => (304, String::new()),
         Some(list) => (200, list),

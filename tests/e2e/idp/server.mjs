@@ -175,6 +175,8 @@ async function serve(request, response) {
   }
   const what = counted[pathname];
   if (what) {
+    // Bodies are read as they come.
+    if (request.headers['accept-encoding'] !== 'identity') return response.writeHead(406).end();
     count[what] += 1;
     // Not from the followed redirect, which must not happen: a good answer there would hide that it did.
     const instead = searchParams.has('elsewhere') ? undefined : MODES[mode[what]];
