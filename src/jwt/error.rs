@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Algorithm;
+use super::{Algorithm, jwks::MAX_TRIES};
 use crate::json::JsonFault;
 use crate::{problem::Reason, time::Timestamp};
 
@@ -50,6 +50,11 @@ pub enum JwtError {
     },
     /// The signature does not verify.
     Signature,
+    /// None of the first [`MAX_TRIES`] keys that fit made the signature, and there are more.
+    TooManyKeys {
+        /// What the token asks for.
+        algorithm: Algorithm,
+    },
     /// Longer than the provider reads.
     TooLong {
         /// The most bytes it reads.
@@ -104,7 +109,7 @@ impl JwtError {
             Self::Issuer => Reason::TokenIssuer,
             Self::KeysUnavailable => Reason::KeysUnavailable,
             Self::Malformed(_) | Self::TooLong { .. } | Self::Type => Reason::TokenMalformed,
-            Self::NoKey { .. } | Self::UnknownKey { .. } => Reason::TokenKey,
+            Self::NoKey { .. } | Self::TooManyKeys { .. } | Self::UnknownKey { .. } => Reason::TokenKey,
             Self::NotYetValid { .. } => Reason::TokenNotYetValid,
             Self::Signature => Reason::TokenSignature,
         }
@@ -139,6 +144,11 @@ impl fmt::Display for JwtError {
             Self::NoKey { algorithm } => write!(f, "no key of the set takes {algorithm}"),
             Self::NotYetValid { not_before } => write!(f, "not valid before {} s", not_before.as_secs()),
             Self::Signature => f.write_str("the signature does not verify"),
+            Self::TooManyKeys { algorithm } => write!(
+                f,
+                "none of the first {MAX_TRIES} keys for {algorithm} made the signature, and a token is tried with no \
+                 more: keys and tokens should have a `kid`"
+            ),
             Self::TooLong { max } => write!(f, "longer than {max} bytes"),
             Self::Type => f.write_str("not an accepted `typ`"),
             // From the token: escaped, and bounded when it was read.

@@ -132,7 +132,8 @@ impl KeySet {
     /// Verifies the signature of `token`, and nothing else about it.
     ///
     /// Tried are the keys that take its algorithm: with a `kid`, those of that name, then those without a name;
-    /// without one, all; in the order of the set and at most [`MAX_TRIES`].
+    /// without one, all; in the order of the set and at most [`MAX_TRIES`]: whoever sends a bad token must not
+    /// choose how much work it is.
     pub fn verify(&self, token: &CompactToken<'_>, host: &dyn HostCrypto) -> Result<(), JwtError> {
         let signed = Signed {
             algorithm: token.algorithm(),
@@ -153,7 +154,8 @@ impl KeySet {
         let named = fitting().filter(|key| kid.is_some() && key.kid.as_deref() == kid);
         let others = fitting().filter(|key| kid.is_none() || key.kid.is_none());
         let (mut tried, mut tried_secret) = (false, false);
-        for key in named.chain(others).take(MAX_TRIES) {
+        let mut candidates = named.chain(others);
+        for key in candidates.by_ref().take(MAX_TRIES) {
             if key.verify(signed, host) {
                 return Ok(());
             }
@@ -165,6 +167,7 @@ impl KeySet {
             Some(kid) if !tried_secret && !self.keys.iter().any(|key| key.kid.as_deref() == Some(kid)) => {
                 Err(JwtError::UnknownKey { kid: kid.into() })
             }
+            _ if candidates.next().is_some() => Err(JwtError::TooManyKeys { algorithm }),
             _ if tried => Err(JwtError::Signature),
             _ => Err(JwtError::NoKey { algorithm }),
         }

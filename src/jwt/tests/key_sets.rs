@@ -262,6 +262,8 @@ fn kid_selects() {
     use super::tokens;
     let unknown = |kid: &str| Err(JwtError::UnknownKey { kid: kid.into() });
     let others = |count: usize| vec![foreign(Value::Null); count];
+    let too_many = Err(JwtError::TooManyKeys { algorithm: Algorithm::Es256 });
+    let rsa = keys().only(&["rsa"])["keys"][0].clone();
     for (set, kid, expected) in [
         (vec![right("a".into())], Some("a"), Ok(())),
         (vec![right("a".into())], Some("A"), unknown("A")),
@@ -293,7 +295,13 @@ fn kid_selects() {
         ),
         // Not more than so many keys are tried.
         ([others(MAX_TRIES - 1), vec![right(Value::Null)]].concat(), None, Ok(())),
-        ([others(MAX_TRIES), vec![right(Value::Null)]].concat(), None, Err(JwtError::Signature)),
+        (others(MAX_TRIES), None, Err(JwtError::Signature)),
+        ([others(MAX_TRIES), vec![right(Value::Null)]].concat(), None, too_many.clone()),
+        ([others(MAX_TRIES), vec![right("a".into())]].concat(), None, too_many.clone()),
+        ([vec![foreign("a".into()); MAX_TRIES], vec![right("a".into())]].concat(), Some("a"), too_many),
+        // Of those that do not fit any number.
+        ([vec![rsa.clone(); MAX_TRIES + 1], others(1)].concat(), None, Err(JwtError::Signature)),
+        ([others(MAX_TRIES + 1), vec![rsa]].concat(), Some("b"), unknown("b")),
         ([others(MAX_TRIES), vec![right("a".into())]].concat(), Some("a"), Ok(())),
     ] {
         assert_eq!(verified(&set, kid), expected, "{kid:?} of {}", Value::from(set));
