@@ -63,7 +63,7 @@ fn verify_now(
     around: &Around<'_>,
     trace: &mut Trace,
 ) -> Result<Now, Unverified> {
-    match verify_anew(gate, access, text(token)?, token.location, around) {
+    match verify_anew(gate, exchange, access, text(token)?, token.location, around) {
         Ok(verified) => {
             gate.remember(token.bytes(), &verified, around);
             Ok(Now::Verified(verified))
@@ -73,13 +73,13 @@ fn verify_now(
                 .map(|verified| Now::Vouched(verified.caller()))
         }
         Err(Failure::Token(error)) => Err(trace.refused(&error, error.reason())),
-        Err(Failure::Keys { error, provider }) => {
+        Err(Failure::Keys { error, provider, until }) => {
             let otherwise = error.reason();
             trace.detail = Some(error.to_string());
             // Keys that were fetched since the request came do not change by waiting on.
             let fetched_at = gate.keys_fetched_at(provider, around.now());
             let final_word = fetched_at.is_some_and(|fetched_at| fetched_at >= exchange.began(around));
-            let until = gate.keys_may_come(provider, around.now()).filter(|_| !final_word);
+            let until = until.filter(|_| !final_word);
             Err(until.map_or(otherwise.into(), |until| Unverified::Wait { until, otherwise }))
         }
     }
@@ -95,8 +95,8 @@ enum Failure {
     Token(JwtError),
     /// Only its issuer can tell what it is worth.
     NotVerifiable { provider: usize },
-    /// The keys for it are not there; they may come.
-    Keys { error: JwtError, provider: usize },
+    /// The keys for it are not there; they may come until then.
+    Keys { error: JwtError, provider: usize, until: Option<Timestamp> },
 }
 
 impl From<JwtError> for Failure {
@@ -134,6 +134,7 @@ fn accepting<'a>(
 
 fn verify_anew(
     gate: &Gate,
+    exchange: &mut Exchange,
     access: &Access,
     text: &str,
     location: &Location,
@@ -165,24 +166,57 @@ fn verify_anew(
     // Cheap checks first: a token that would be refused anyway costs no signature check.
     provider.check_header(&token)?;
     let validity = provider.check_claims(token.claims().object(), around.now())?;
-    let verify = || {
-        let keys = |keys: &KeySet| provider.verify_signature(&token, keys, around.crypto);
-        gate.with_keys(index, around.now(), keys).unwrap_or(Err(JwtError::KeysUnavailable))
-    };
-    let signature = match verify() {
-        Err(JwtError::UnknownKey { kid }) if gate.note_unknown_key(index, &kid, around) => verify(),
-        signature => signature,
-    };
-    match signature {
-        // A key that was published since the last fetch is as good as any other: its first token waits for it.
-        Err(error @ (JwtError::UnknownKey { .. } | JwtError::KeysUnavailable)) => {
-            return Err(Failure::Keys { error, provider: index });
-        }
-        signature => signature?,
-    }
+    verify_signature(gate, exchange, index, provider, &token, around)?;
     let principal = provider.principal(token.into_claims())?;
     let caller = Rc::new(Caller::of_token(principal, &gate.policy().vocabulary, index, provider));
     Ok(Verified::new(caller, index, validity))
+}
+
+/// Whether a key of the provider at `index` made the signature of `token`.
+fn verify_signature(
+    gate: &Gate,
+    exchange: &mut Exchange,
+    index: usize,
+    provider: &Provider,
+    token: &CompactToken<'_>,
+    around: &Around<'_>,
+) -> Result<(), Failure> {
+    let verify = || {
+        let keys = |keys: &KeySet| provider.verify_signature(token, keys, around.crypto);
+        gate.with_keys(index, around.now(), keys).unwrap_or(Err(JwtError::KeysUnavailable))
+    };
+    let verified = match exchange.unsigned_by {
+        // It was held against these very keys before it waited for others.
+        Some(_) if exchange.unsigned_by == gate.key_generation(index, around.now()) => {
+            Err(JwtError::Signature)
+        }
+        _ => verify(),
+    };
+    let verified = match verified {
+        Err(JwtError::UnknownKey { kid }) if gate.note_unknown_key(index, &kid, around) => verify(),
+        Err(error) if error.is_of_keys() && gate.note_wrong_signature(index, token.kid(), around) => verify(),
+        verified => verified,
+    };
+    match verified {
+        // A key that was published since the last fetch is as good as any other: its first token waits for it.
+        Err(error @ (JwtError::UnknownKey { .. } | JwtError::KeysUnavailable)) => {
+            let until = gate.keys_may_come(index, around.now());
+            Err(Failure::Keys { error, provider: index, until })
+        }
+        // As is one that replaced another under its name. What was held against as many keys as may be does not wait
+        // for more work.
+        Err(error @ (JwtError::Signature | JwtError::NoKey { .. })) => {
+            let until = gate.key_may_be_replaced(index, token.kid(), around.now());
+            if until.is_none() {
+                return Err(error.into());
+            }
+            if error == JwtError::Signature {
+                exchange.unsigned_by = gate.key_generation(index, around.now());
+            }
+            Err(Failure::Keys { error, provider: index, until })
+        }
+        verified => Ok(verified?),
+    }
 }
 
 impl Verified {

@@ -225,7 +225,7 @@ impl Gate {
     }
 
     /// Counts the key sets of a provider; `None` while it has none that may be used, whatever was verified before.
-    fn key_generation(&self, provider: usize, now: Timestamp) -> Option<u64> {
+    pub(super) fn key_generation(&self, provider: usize, now: Timestamp) -> Option<u64> {
         match self.remote.get(provider)? {
             None => Some(0),
             Some(remote) => {
@@ -254,6 +254,30 @@ impl Gate {
     pub(super) fn note_unknown_key(&self, provider: usize, kid: &str, around: &Around<'_>) -> bool {
         let Some(Some(keys)) = self.remote.get(provider) else { return false };
         keys.borrow_mut().note_unknown_kid(kid, around.now(), around.store)
+    }
+
+    /// No key of its provider's set made a token that names `kid`: worth a fetch, within bounds, for its key may have
+    /// been replaced.
+    ///
+    /// Whether another set is in use now than before, picked up over it.
+    pub(super) fn note_wrong_signature(
+        &self,
+        provider: usize,
+        kid: Option<&str>,
+        around: &Around<'_>,
+    ) -> bool {
+        let Some(Some(keys)) = self.remote.get(provider) else { return false };
+        keys.borrow_mut().note_wrong_signature(kid, around.now(), around.store)
+    }
+
+    /// Until when a request with such a token may wait; `None` where another key will not come now.
+    pub(super) fn key_may_be_replaced(
+        &self,
+        provider: usize,
+        kid: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        self.remote.get(provider)?.as_ref()?.borrow().may_be_replaced(kid, now)
     }
 
     /// Whether a verified principal was revoked meanwhile.

@@ -50,6 +50,8 @@ pub struct Exchange {
     waits_until: Option<Timestamp>,
     /// When it first wanted for keys.
     began: Option<Timestamp>,
+    /// Which of its provider's key sets did not make its token's signature, while it waits for another.
+    unsigned_by: Option<u64>,
     /// Where the client stands with every limit that applied; empty where the answer does not say.
     rate_limits: Vec<Status>,
     /// The nonce for the client's next DPoP proof; `None`: it has a good one, or needs none.

@@ -115,6 +115,11 @@ impl JwtError {
         }
     }
 
+    /// Whether other keys under the same names could make the token good.
+    pub(crate) fn is_of_keys(&self) -> bool {
+        matches!(self, Self::NoKey { .. } | Self::Signature | Self::TooManyKeys { .. })
+    }
+
     /// The claim `name` is not there.
     pub(crate) fn missing(name: &str) -> Self {
         Self::Claim { name: name.into(), fault: ClaimFault::Missing }

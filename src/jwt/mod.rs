@@ -20,7 +20,7 @@ mod remote_record;
 #[expect(clippy::arithmetic_side_effects, clippy::string_slice, reason = "test code may panic")]
 pub(crate) mod tests;
 mod token;
-mod unknown_kids;
+mod wanted_kids;
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use super::{
     jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, UnusableKey},
     pacing::Pacing,
     remote_record::{Schedule, SetRecord},
-    unknown_kids::UnknownKids,
+    wanted_kids::WantedKids,
 };
 use crate::{
     call::{Call, Endpoint, Outcome},
@@ -23,8 +23,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// How often one worker looks into the store for the sake of unknown `kid`s, at most.
-const UNKNOWN_KID_PAUSE: Duration = Duration::from_secs(1);
+/// How often one worker brings a fetch forward, at most.
+const WANTED_PAUSE: Duration = Duration::from_secs(1);
 /// How often a lost race for the store is run again. Losing all of them costs one late fetch.
 const STORE_TRIES: usize = 4;
 /// What a client is told at least when it is told to come back.
@@ -47,7 +47,7 @@ pub struct RemoteKeys {
     /// `None`: this worker fetches nothing.
     fetching: Option<Fetching>,
     quiet_until: Timestamp,
-    unknown_kids: UnknownKids,
+    wanted: WantedKids,
     /// The digest of the set without a usable key that was reported last.
     reported: Option<[u8; 32]>,
     events: FetchEvents,
@@ -158,7 +158,7 @@ impl RemoteKeys {
             schedule: Schedule::default(),
             fetching: None,
             quiet_until: Timestamp::default(),
-            unknown_kids: UnknownKids::new(spec.min_refetch_interval, spec.cache_duration),
+            wanted: WantedKids::new(spec.min_refetch_interval, spec.cache_duration),
             reported: None,
             events: FetchEvents::default(),
         })
@@ -269,18 +269,65 @@ impl RemoteKeys {
     /// Whether there is another set now than before, which may have the key: what others published since the last
     /// tick is picked up here, so that a key that one worker has found is known to all.
     pub fn note_unknown_kid(&mut self, kid: &str, now: Timestamp, store: &dyn SharedStore) -> bool {
-        let Ok(stored) = store.get(&self.schedule_key) else { return false };
+        let Ok((stored, is_another)) = self.look(now, store) else { return false };
+        if !self.is_quiet(kid, now) {
+            self.bring_forward(kid, now, stored.as_ref(), store);
+        }
+        is_another
+    }
+
+    /// A token with the provider's `iss` and otherwise good claims was made by none of the keys that may be its own,
+    /// under a `kid` that one of them has or under none: the key may have been replaced under its name. As an unknown
+    /// `kid` this brings the next fetch forward, within the same bounds, and the answer is the same.
+    ///
+    /// Anyone can make such tokens of any that they have seen. Nearly always nothing is done about one, without a look
+    /// into the store.
+    pub fn note_wrong_signature(
+        &mut self,
+        kid: Option<&str>,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) -> bool {
+        let kid = kid.unwrap_or_default();
+        if self.is_quiet(kid, now) {
+            return false;
+        }
+        match self.look(now, store) {
+            // It is to be held against the other set first.
+            Ok((_, true)) => true,
+            Ok((stored, false)) => {
+                self.bring_forward(kid, now, stored.as_ref(), store);
+                false
+            }
+            Err(_) => {
+                self.quiet_until = now.saturating_add(WANTED_PAUSE);
+                false
+            }
+        }
+    }
+
+    /// The schedule as it stands in the store, and whether there is another set now than before.
+    ///
+    /// The schedule is small; the set, which can be large, is read only when something has happened to it.
+    fn look(
+        &mut self,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) -> Result<(Option<Versioned>, bool), StoreError> {
+        let stored = store.get(&self.schedule_key)?;
         let (schedule, generation) = (self.plausible(stored.as_ref(), now), self.generation);
-        // Small and read for each such token; the set, which can be large, only when something has happened to it.
         if schedule != self.schedule {
             self.schedule = schedule;
             self.pick_up(now, store);
         }
-        if now >= self.quiet_until && !self.unknown_kids.is_quiet(kid, now) {
-            self.quiet_until = now.saturating_add(UNKNOWN_KID_PAUSE);
-            self.bring_forward(kid, now, stored.as_ref(), store);
-        }
-        self.generation != generation
+        Ok((stored, self.generation != generation))
+    }
+
+    /// Whether nothing is to be brought forward for the sake of `kid` now.
+    fn is_quiet(&self, kid: &str, now: Timestamp) -> bool {
+        // One that lies further ahead is from before the clock was set back.
+        let paused = now < self.quiet_until && self.quiet_until <= now.saturating_add(WANTED_PAUSE);
+        paused || self.wanted.is_quiet(kid, now)
     }
 
     /// When the set in use was fetched; `None` where there is none to use.
@@ -299,6 +346,18 @@ impl RemoteKeys {
         let due_at = self.due_at(self.schedule, now);
         let due = if self.schedule.failures == 0 { due_at < until } else { due_at <= now };
         (under_way || due).then_some(until)
+    }
+
+    /// The same for a request of which [`RemoteKeys::note_wrong_signature`] was told: only for a fetch that is due now
+    /// or under way, while none fails, and not any more when one for the sake of its `kid` came in vain. So forged
+    /// tokens wait now and then for a moment, and the first of a new key finds it.
+    pub fn may_be_replaced(&self, kid: Option<&str>, now: Timestamp) -> Option<Timestamp> {
+        let under_way = now < self.schedule.lease_until;
+        // The one that is under way is counted among them.
+        let failures = self.schedule.failures.saturating_sub(u32::from(under_way));
+        let is_due = under_way || self.due_at(self.schedule, now) <= now;
+        let in_vain = self.wanted.is_in_vain(kid.unwrap_or_default(), self.fetched_at(now)?, now);
+        (is_due && failures == 0 && !in_vain).then(|| now.saturating_add(self.spec.wait_timeout))
     }
 
     /// When to come back for a request that found no keys: until the next fetch, at least a second.
@@ -320,13 +379,14 @@ impl RemoteKeys {
         stored: Option<&Versioned>,
         store: &dyn SharedStore,
     ) {
+        self.quiet_until = now.saturating_add(WANTED_PAUSE);
         let mut schedule = self.schedule;
         let wanted = now.max(schedule.not_before);
         if schedule.failures == 0 && wanted < schedule.due_at {
             schedule.due_at = wanted;
             // Whoever wrote in between either fetches or wants the same.
             let _ = store.replace(&self.schedule_key, &schedule.encode(), expected(stored));
-            self.unknown_kids.note(kid, wanted);
+            self.wanted.note(kid, wanted);
         }
         self.schedule = schedule;
     }
@@ -446,6 +506,7 @@ impl RemoteKeys {
             return Err(KeySetError::NoUsableKeys(unusable));
         }
         self.current = Some(Current { keys: Arc::new(keys), digest, fetched_at });
+        self.wanted.forget();
         self.generation = self.generation.wrapping_add(1);
         Ok(unusable)
     }

@@ -440,6 +440,105 @@ fn one_bogus_kid_fetches_ever_more_rarely() {
     assert_eq!(fetches, [30, 60, 120, 240]);
 }
 
+/// Counts every look into the store, too.
+struct Touched(MemoryStore, Cell<u32>);
+
+impl SharedStore for Touched {
+    fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
+        self.1.set(self.1.get() + 1);
+        self.0.get(key)
+    }
+
+    fn replace(&self, key: &str, value: &[u8], expected: Expected) -> Result<(), StoreError> {
+        self.1.set(self.1.get() + 1);
+        self.0.replace(key, value, expected)
+    }
+}
+
+#[test]
+fn wrong_signatures_fetch_as_rarely_as_unknown_kids_and_touch_nothing() {
+    for kid in [Some("es256"), None] {
+        let store = Touched(MemoryStore::default(), Cell::new(0));
+        let mut a = fetched(&store);
+        let (mut fetches, mut touched) = (Vec::new(), 0);
+        for secs in 1..=400 {
+            store.1.set(0);
+            for _ in 0..100 {
+                assert!(!a.note_wrong_signature(kid, at(secs), &store));
+            }
+            touched += store.1.get();
+            if a.tick(at(secs), &store, 0).is_some() {
+                fetches.push(secs);
+                a.on_fetched(ok(&first_set()), at(secs), &store).unwrap();
+            }
+        }
+        // After 30 s, 60 s, 120 s, each from the fetch before.
+        assert_eq!((fetches, touched), (vec![30, 60, 120, 240], 8), "{kid:?}");
+    }
+    // However many names there are, and whether or not a fetch can be brought forward.
+    for failing in [false, true] {
+        let store = Touched(MemoryStore::default(), Cell::new(0));
+        let mut a = fetched(&store);
+        if failing {
+            let due = next_fetch(&mut a, &store, 1, 600).unwrap();
+            assert!(a.on_fetched(Outcome::Failed, at(due), &store).is_err());
+        }
+        store.1.set(0);
+        for n in 0..1000 {
+            a.note_wrong_signature(Some(&n.to_string()), at(600), &store);
+        }
+        assert!(store.1.get() <= 2, "{}", store.1.get());
+    }
+}
+
+/// The set changes under the names that it has: each time at its first use, once the pause between fetches is over.
+#[test]
+fn a_key_that_is_replaced_under_its_name_is_found() {
+    let store = MemoryStore::default();
+    let (mut a, mut b) = (fetched(&store), worker());
+    b.tick(at(1), &store, 0);
+    for (secs, set) in [(100, second_set()), (130, first_set()), (160, second_set())] {
+        assert!(!a.note_wrong_signature(Some("es256"), at(secs), &store));
+        assert!(a.tick(at(secs), &store, 0).is_some(), "{secs}");
+        assert_eq!(a.on_fetched(ok(&set), at(secs), &store), Ok(vec![]));
+        // The other worker hears of it before its next tick.
+        assert!(b.note_wrong_signature(Some("es256"), at(secs), &store), "{secs}");
+        assert_eq!(usable(&b, at(secs)), usable(&a, at(secs)));
+    }
+    assert!(!b.note_wrong_signature(Some("es256"), at(160), &store));
+}
+
+#[test]
+fn a_wrong_signature_waits_for_a_fetch_that_is_due_and_once() {
+    let store = MemoryStore::default();
+    let mut a = fetched(&store);
+    let waits = |worker: &mut RemoteKeys, kid, secs| {
+        worker.note_wrong_signature(Some(kid), at(secs), &store);
+        worker.may_be_replaced(Some(kid), at(secs))
+    };
+    // The next fetch may not begin before: no request waits for that.
+    for secs in [1, 28, 29] {
+        assert_eq!(waits(&mut a, "k", secs), None, "{secs}");
+    }
+    assert_eq!(waits(&mut a, "k", 30), Some(at(32)));
+    // Others do as well, while it is due or under way.
+    assert_eq!(waits(&mut a, "other", 30), Some(at(32)));
+    assert!(a.tick(at(30), &store, 0).is_some());
+    assert_eq!((waits(&mut a, "k", 31), waits(&mut a, "other", 31)), (Some(at(33)), Some(at(33))));
+    // It brought nothing: no more for this one until the next that it may cause.
+    assert!(a.on_fetched(ok(&first_set()), at(32), &store).is_ok());
+    for secs in 32..60 {
+        assert_eq!(waits(&mut a, "k", secs), None, "{secs}");
+    }
+    assert_eq!(waits(&mut a, "k", 62), Some(at(64)));
+    // It fails: nobody waits while it does, nor for the next one.
+    assert!(a.tick(at(62), &store, 0).is_some());
+    assert!(a.on_fetched(Outcome::Failed, at(62), &store).is_err());
+    let due = next_fetch(&mut a, &store, 63, 100).unwrap();
+    assert_eq!((waits(&mut a, "k", due), waits(&mut a, "new", due)), (None, None));
+    assert!(a.may_come(at(due)).is_some(), "who lacks its key altogether waits");
+}
+
 #[test]
 fn waiting_is_worth_it_while_a_fetch_is_due_or_under_way() {
     let store = MemoryStore::default();
@@ -548,7 +647,9 @@ fn a_clock_set_back_keeps_the_keys() {
     let mut a = fetched(&store);
     let before = Timestamp::from_secs(1_700_000_000);
     assert_eq!(usable(&a, before), 1);
+    a.note_unknown_kid("new", at(1), &store);
     a.note_unknown_kid("new", before, &store);
+    assert!(a.tick(before, &store, 0).is_some());
     let mut b = worker();
     b.tick(before, &store, 0);
     assert_eq!(usable(&b, before), 1);
@@ -651,6 +752,9 @@ fn a_store_that_fails() {
         assert!(a.tick(at(0), &good, 0).is_some());
         assert!(a.on_fetched(ok(&first_set()), at(1), &bad).is_ok());
         a.note_unknown_kid("new", at(2), &bad);
+        for _ in 0..100 {
+            a.note_wrong_signature(Some("es256"), at(2), &bad);
+        }
         assert_eq!(usable(&a, at(2)), 1);
         assert!(bad.writes.get() < 20, "no endless retries");
     }
@@ -680,8 +784,11 @@ mod properties {
                         in_flight[index] = Some(secs);
                     }
                 }
-                2 => {
+                2 if random % 2 == 0 => {
                     workers[index].note_unknown_kid("new", now, &store);
+                }
+                2 => {
+                    workers[index].note_wrong_signature(Some("es256"), now, &store);
                 }
                 _ => {
                     let body = if random % 2 == 0 { first_set() } else { second_set() };

@@ -1,4 +1,4 @@
-//! `kid`s that were asked for and that no key set had: each may cause a fetch now and then, not again and again.
+//! `kid`s that a fetch was brought forward for: each may cause one now and then, not again and again.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -8,9 +8,9 @@ use crate::time::Timestamp;
 /// fetches alone.
 const MAX_KIDS: usize = 64;
 
-/// Which `kid`s one worker asked its provider for lately.
+/// For which `kid`s one worker asked its provider lately.
 #[derive(Debug)]
-pub(super) struct UnknownKids {
+pub(super) struct WantedKids {
     first_pause: Duration,
     longest_pause: Duration,
     /// In the order of the last fetch they caused.
@@ -20,25 +20,40 @@ pub(super) struct UnknownKids {
 #[derive(Debug)]
 struct Asked {
     kid: Box<str>,
+    due_at: Timestamp,
     quiet_until: Timestamp,
     times: u32,
 }
 
-impl UnknownKids {
+impl WantedKids {
     /// A `kid` that caused a fetch causes no other for `first_pause`, and for twice as long each further time up
     /// to `longest_pause`.
     pub(super) fn new(first_pause: Duration, longest_pause: Duration) -> Self {
         Self { first_pause, longest_pause: longest_pause.max(first_pause), asked: VecDeque::new() }
     }
 
-    /// Whether a fetch for `kid` would only be told again that there is no such key.
+    /// Whether a fetch for `kid` would only bring again what is there.
     pub(super) fn is_quiet(&self, kid: &str, now: Timestamp) -> bool {
+        self.quiet(kid, now).is_some()
+    }
+
+    /// Whether the fetch for `kid` has come, at `fetched_at`, and brought nothing that helps.
+    pub(super) fn is_in_vain(&self, kid: &str, fetched_at: Timestamp, now: Timestamp) -> bool {
+        self.quiet(kid, now).is_some_and(|asked| asked.due_at <= fetched_at)
+    }
+
+    fn quiet(&self, kid: &str, now: Timestamp) -> Option<&Asked> {
         let asked = self.asked.iter().find(|asked| *asked.kid == *kid);
         // Nothing lies further ahead unless the clock was set back, and then it is not to be silenced by that.
-        asked.is_some_and(|asked| {
+        asked.filter(|asked| {
             let furthest = self.pause(asked.times).saturating_add(self.first_pause);
             now < asked.quiet_until && asked.quiet_until <= now.saturating_add(furthest)
         })
+    }
+
+    /// There are other keys now: what was asked for before says nothing about them.
+    pub(super) fn forget(&mut self) {
+        self.asked.clear();
     }
 
     /// A fetch is due for the sake of `kid` at `due_at`, no more than the first pause from now.
@@ -50,7 +65,7 @@ impl UnknownKids {
             self.asked.pop_front();
         }
         let quiet_until = due_at.saturating_add(self.pause(times));
-        self.asked.push_back(Asked { kid: kid.into(), quiet_until, times });
+        self.asked.push_back(Asked { kid: kid.into(), due_at, quiet_until, times });
     }
 
     fn pause(&self, times: u32) -> Duration {
@@ -68,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_bogus_kid_is_asked_for_ever_more_rarely() {
-        let mut kids = UnknownKids::new(Duration::from_secs(30), Duration::from_secs(100));
+        let mut kids = WantedKids::new(Duration::from_secs(30), Duration::from_secs(100));
         let mut asked = Vec::new();
         for secs in 0..500 {
             if !kids.is_quiet("bogus", at(secs)) {
@@ -83,8 +98,25 @@ mod tests {
     }
 
     #[test]
+    fn in_vain_once_its_fetch_has_come_until_the_next_may_be_caused() {
+        let mut kids = WantedKids::new(Duration::from_secs(30), Duration::from_secs(100));
+        kids.note("k", at(10));
+        for (kid, fetched, now, expected) in [
+            ("k", 9, 10, false),
+            ("k", 10, 10, true),
+            ("k", 12, 39, true),
+            ("k", 12, 40, false),
+            ("other", 12, 12, false),
+        ] {
+            assert_eq!(kids.is_in_vain(kid, at(fetched), at(now)), expected, "{kid} {fetched} {now}");
+        }
+        kids.forget();
+        assert!(!kids.is_in_vain("k", at(10), at(10)) && !kids.is_quiet("k", at(10)));
+    }
+
+    #[test]
     fn what_is_remembered_is_bounded() {
-        let mut kids = UnknownKids::new(Duration::from_secs(30), Duration::from_secs(600));
+        let mut kids = WantedKids::new(Duration::from_secs(30), Duration::from_secs(600));
         for kid in 0..10_000 {
             kids.note(&kid.to_string(), at(0));
         }
