@@ -2,7 +2,9 @@
 
 use portcullis::{
     call::Outcome,
-    problem::Reason::{IntrospectionUnavailable, KeysUnavailable, RateLimited, TokenInactive, TokenKey},
+    problem::Reason::{
+        IntrospectionUnavailable, KeysUnavailable, RateLimited, TokenInactive, TokenKey, TokenSignature,
+    },
 };
 use serde_json::{Value, json};
 
@@ -42,7 +44,7 @@ fn the_first_requests_wait_for_the_keys() {
     assert!(early.waits_for(purpose) && late.waits_for(purpose));
     assert_eq!(w.deliver(purpose, ok(w.remote.set().to_string().as_bytes())), [""; 0]);
     assert_eq!((early.reason(&w), late.reason(&w)), (None, None));
-    assert_eq!(forged.reason(&w), Some(portcullis::problem::Reason::TokenSignature));
+    assert_eq!(forged.reason(&w), Some(TokenSignature));
 }
 
 #[test]
@@ -96,6 +98,76 @@ fn the_first_token_of_a_new_key_waits_for_it() {
     assert_eq!(made_up.reason(&w), Some(TokenKey));
     assert_eq!(Pending::new(&remote(&Issuer::new("r4"))).reason(&w), Some(TokenKey));
     assert!(w.tick().is_empty());
+}
+
+/// The same name, another key: its first tokens wait for it. A forged one of the old name waits once, and costs one
+/// check of its signature for each set.
+#[test]
+fn the_first_token_of_a_replaced_key_waits_for_it() {
+    let w = world(|_| {});
+    w.tick().into_iter().for_each(|(purpose, _)| {
+        w.deliver(purpose, ok(w.remote.set().to_string().as_bytes()));
+    });
+    let (new, forger) = (Issuer::new("r1"), Issuer::new("r1"));
+    // Too soon after the last fetch to wait for the next one.
+    assert_eq!(Pending::new(&remote(&new)).reason(&w), Some(TokenSignature));
+    w.later(60);
+    let mut request = waiting(&w, &remote(&new));
+    let mut forged = waiting(&w, &remote(&forger));
+    let checked = w.checked.get();
+    let (purpose, _) = w.tick().pop().unwrap();
+    for _ in 0..5 {
+        assert!(request.waits(&w) && forged.waits(&w));
+    }
+    assert_eq!(w.checked.get(), checked, "with the same keys the outcome is the same");
+    assert_eq!(w.deliver(purpose, ok(new.set().to_string().as_bytes())), [""; 0]);
+    assert_eq!((request.reason(&w), forged.reason(&w)), (None, Some(TokenSignature)));
+    assert_eq!(w.checked.get(), checked + 2);
+    assert_eq!(w.reason(&remote(&w.remote)), Some(TokenSignature), "the old key is no longer published");
+}
+
+/// Forged tokens under a published name, day and night: they are refused at once but for the moments in which a fetch
+/// is under way that they caused, and those come ever more rarely.
+#[test]
+fn forged_tokens_rarely_wait() {
+    let w = world(|policy| policy["rateLimits"][0]["limits"][0]["requests"] = 1_000_000.into());
+    let set = w.remote.set().to_string();
+    let (forged, good) = (remote(&Issuer::new("r1")), remote(&w.remote));
+    w.tick().into_iter().for_each(|(purpose, _)| {
+        w.deliver(purpose, ok(set.as_bytes()));
+    });
+    let (mut waited, mut fetched) = (Vec::new(), Vec::new());
+    for secs in 1..=400 {
+        w.later(1);
+        let mut request = Pending::new(&forged);
+        if request.waits(&w) {
+            waited.push(secs);
+        }
+        for (purpose, _) in w.tick() {
+            fetched.push(secs);
+            assert_eq!(w.deliver(purpose, ok(set.as_bytes())), [""; 0]);
+        }
+        assert_eq!(request.reason(&w), Some(TokenSignature));
+        assert_eq!(Pending::new(&good).reason(&w), None);
+    }
+    assert_eq!((waited, fetched), (vec![30, 60, 120, 240], vec![30, 60, 120, 240]));
+}
+
+/// Where the old key was of another type, too.
+#[test]
+fn a_key_replaced_by_one_of_another_type() {
+    let w = world(|_| {});
+    w.tick().into_iter().for_each(|(purpose, _)| {
+        let mut other =
+            json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+        other["kid"] = "r1".into();
+        w.deliver(purpose, ok(json!({"keys": [other]}).to_string().as_bytes()));
+    });
+    w.later(60);
+    let mut request = waiting(&w, &remote(&w.remote));
+    let (purpose, _) = w.tick().pop().unwrap();
+    assert_eq!(w.deliver(purpose, ok(w.remote.set().to_string().as_bytes())), [""; 0]);
+    assert_eq!(request.reason(&w), None);
 }
 
 #[test]
