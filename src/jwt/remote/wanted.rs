@@ -1,0 +1,134 @@
+//! Tokens for which there is no key: whether to fetch for their sake, and whether to wait for it.
+
+use std::time::Duration;
+
+use super::RemoteKeys;
+use crate::{
+    refresh::pace::expected,
+    store::{SharedStore, StoreError, Versioned},
+    time::Timestamp,
+};
+
+/// How often one worker brings a fetch forward, at most.
+const WANTED_PAUSE: Duration = Duration::from_secs(1);
+/// What a client is told at least when it is told to come back.
+const LEAST_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl RemoteKeys {
+    /// A token with the provider's `iss` and otherwise good claims names a `kid` that no key has: brings the next
+    /// fetch forward, to once in `min_refetch_interval` over all workers. While fetches fail, it changes nothing.
+    ///
+    /// Whether there is another set now than before, which may have the key: what others published since the last
+    /// tick is picked up here, so that a key that one worker has found is known to all.
+    pub fn note_unknown_kid(&mut self, kid: &str, now: Timestamp, store: &dyn SharedStore) -> bool {
+        let Ok((stored, is_another)) = self.look(now, store) else { return false };
+        if !self.is_quiet(kid, now) {
+            self.bring_forward(kid, now, stored.as_ref(), store);
+        }
+        is_another
+    }
+
+    /// A token with the provider's `iss` and otherwise good claims was made by none of the keys that may be its own,
+    /// under a `kid` that one of them has or under none: the key may have been replaced under its name. As an unknown
+    /// `kid` this brings the next fetch forward, within the same bounds, and the answer is the same.
+    ///
+    /// Anyone can make such tokens of any that they have seen. Nearly always nothing is done about one, without a look
+    /// into the store.
+    pub fn note_wrong_signature(
+        &mut self,
+        kid: Option<&str>,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) -> bool {
+        let kid = kid.unwrap_or_default();
+        if self.is_quiet(kid, now) {
+            return false;
+        }
+        match self.look(now, store) {
+            // It is to be held against the other set first.
+            Ok((_, true)) => true,
+            Ok((stored, false)) => {
+                self.bring_forward(kid, now, stored.as_ref(), store);
+                false
+            }
+            Err(_) => {
+                self.quiet_until = now.saturating_add(WANTED_PAUSE);
+                false
+            }
+        }
+    }
+
+    /// Until when a request that comes at `now` may wait for keys: `wait_timeout`, while a fetch is due or under
+    /// way. `None` where waiting is pointless: the last fetch failed, and the next one is not due.
+    ///
+    /// Knows what the last tick saw. A request that waits has one deadline, from when it came.
+    pub fn may_come(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = now.saturating_add(self.spec.wait_timeout);
+        let under_way = now < self.schedule.lease_until;
+        let due_at = self.due_at(self.schedule, now);
+        let due = if self.schedule.failures == 0 { due_at < until } else { due_at <= now };
+        (under_way || due).then_some(until)
+    }
+
+    /// The same for a request of which [`RemoteKeys::note_wrong_signature`] was told: only for a fetch that is due now
+    /// or under way, while none fails, and not any more when one for the sake of its `kid` came in vain. So forged
+    /// tokens wait now and then for a moment, and the first of a new key finds it.
+    pub fn may_be_replaced(&self, kid: Option<&str>, now: Timestamp) -> Option<Timestamp> {
+        let under_way = now < self.schedule.lease_until;
+        // The one that is under way is counted among them.
+        let failures = self.schedule.failures.saturating_sub(u32::from(under_way));
+        let is_due = under_way || self.due_at(self.schedule, now) <= now;
+        let in_vain = self.wanted.is_in_vain(kid.unwrap_or_default(), self.fetched_at(now)?, now);
+        (is_due && failures == 0 && !in_vain).then(|| now.saturating_add(self.spec.wait_timeout))
+    }
+
+    /// When to come back for a request that found no keys: until the next fetch, at least a second.
+    pub fn retry_after(&self, now: Timestamp) -> Duration {
+        let next = if now < self.schedule.lease_until { now } else { self.due_at(self.schedule, now) };
+        next.since(now).max(LEAST_RETRY_AFTER)
+    }
+
+    /// The schedule as it stands in the store, and whether there is another set now than before.
+    ///
+    /// The schedule is small; the set, which can be large, is read only when something has happened to it.
+    fn look(
+        &mut self,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) -> Result<(Option<Versioned>, bool), StoreError> {
+        let stored = store.get(&self.schedule_key)?;
+        let (schedule, generation) = (self.plausible(stored.as_ref(), now), self.generation);
+        if schedule != self.schedule {
+            self.schedule = schedule;
+            self.pick_up(now, store);
+        }
+        Ok((stored, self.generation != generation))
+    }
+
+    /// Whether nothing is to be brought forward for the sake of `kid` now.
+    fn is_quiet(&self, kid: &str, now: Timestamp) -> bool {
+        // One that lies further ahead is from before the clock was set back.
+        let paused = now < self.quiet_until && self.quiet_until <= now.saturating_add(WANTED_PAUSE);
+        paused || self.wanted.is_quiet(kid, now)
+    }
+
+    /// `stored` is the schedule as it was just read.
+    fn bring_forward(
+        &mut self,
+        kid: &str,
+        now: Timestamp,
+        stored: Option<&Versioned>,
+        store: &dyn SharedStore,
+    ) {
+        self.quiet_until = now.saturating_add(WANTED_PAUSE);
+        let mut schedule = self.schedule;
+        let wanted = now.max(schedule.not_before);
+        if schedule.failures == 0 && wanted < schedule.due_at {
+            schedule.due_at = wanted;
+            // Whoever wrote in between either fetches or wants the same.
+            let _ = store.replace(&self.schedule_key, &schedule.encode(), expected(stored));
+            self.wanted.note(kid, wanted);
+        }
+        self.schedule = schedule;
+    }
+}
