@@ -9,6 +9,7 @@ mod providers;
 mod remote;
 pub(crate) mod tokens;
 mod vectors;
+mod wanted;
 
 use super::{CompactToken, JwtError, KeySet, Provider, ProviderSpec, VerifiedToken};
 use crate::{
