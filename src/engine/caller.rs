@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::{
     confirmation::{BindingError, Confirmation},
     identity::{Principal, header_text, push_header_text},
-    jwt::Provider,
+    jwt::{ClaimHeaders, Provider, Unsendable},
     rate_limit::KnownPlace,
     rbac::{Grants, Vocabulary},
 };
@@ -35,12 +35,14 @@ pub(super) struct HeaderTexts {
     pub(super) roles: Rc<str>,
     /// The place of an entry in the provider's `claimToHeaders`, and the claim's value.
     pub(super) claims: Vec<(usize, Rc<str>)>,
+    /// Claims of `claimToHeaders` that cannot be sent, and why.
+    pub(super) unsent: Vec<(usize, Unsendable)>,
 }
 
 impl Caller {
     /// The holder of an API key.
     pub(crate) fn of_key(principal: Principal, vocabulary: &Vocabulary) -> Self {
-        Self::new(principal, vocabulary, None, Vec::new())
+        Self::new(principal, vocabulary, None, ClaimHeaders::default())
     }
 
     /// The bearer of a token that the provider at `index` has verified.
@@ -51,7 +53,6 @@ impl Caller {
         provider: &Provider,
     ) -> Self {
         let claims = provider.claim_headers(principal.claims.object());
-        let claims = claims.into_iter().map(|(place, value)| (place, value.into())).collect();
         Self::new(principal, vocabulary, Some(index), claims)
     }
 
@@ -59,7 +60,7 @@ impl Caller {
         principal: Principal,
         vocabulary: &Vocabulary,
         provider: Option<usize>,
-        claims: Vec<(usize, Rc<str>)>,
+        claims: ClaimHeaders,
     ) -> Self {
         let join = |names: &[Box<str>], separator: &str, also: &[u8]| {
             let mut text = String::new();
@@ -77,7 +78,8 @@ impl Caller {
                 subject: header_text(&principal.subject, b"").into(),
                 scopes: join(&principal.scopes, " ", b" "),
                 roles: join(&principal.roles, ",", b","),
-                claims,
+                claims: claims.sent.into_iter().map(|(place, value)| (place, value.into())).collect(),
+                unsent: claims.unsent,
             },
             principal,
             place: KnownPlace::default(),

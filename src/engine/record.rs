@@ -66,9 +66,23 @@ impl Trace {
             add("authority", named(&principal.authority));
             add("credential", named(&principal.credential_id));
         }
+        if reason.is_none() {
+            add("unsent", self.unsent(policy));
+        }
         add("limit", self.limit.as_deref().map(text));
         add("address", head.remote_address.map(|address| address.to_string().into()));
         add("requestId", header("x-request-id").map(text));
         Value::Object(record).to_string()
+    }
+
+    /// Headers of `claimToHeaders` that the upstream misses although their claims say something, and why.
+    fn unsent(&self, policy: &Policy) -> Option<Value> {
+        let caller = self.principal.as_ref().filter(|caller| !caller.headers.unsent.is_empty())?;
+        let headers = &policy.providers.get(caller.provider?)?.spec().claim_to_headers;
+        let named = caller.headers.unsent.iter().filter_map(|(place, why)| {
+            let (_, header) = headers.get(*place)?;
+            Some(format!("{header}: {why}").into())
+        });
+        Some(Value::Array(named.collect()))
     }
 }

@@ -1,41 +1,77 @@
 //! Claims as header text for the upstream.
 
+use std::fmt;
+
 use crate::{
-    identity::ClaimPath,
+    identity::{ClaimPath, push_header_text},
     json::{Json, Object},
 };
 
 /// The longest header value made of a claim, in bytes.
 pub const MAX_HEADER_LEN: usize = 4096;
 
-/// The claim at `path` as header text: a string as it is, a number or boolean as JSON, a list of these joined by
-/// commas.
-///
-/// `None`, so that no header is sent, for what a header cannot carry unchanged and in one reading: a claim that
-/// is missing, null, empty or an object; text with other than visible ASCII and inner spaces; a list with an
-/// element that holds a comma, or is itself no text, number or boolean; more than [`MAX_HEADER_LEN`] bytes.
-pub fn header_value(claims: Object<'_>, path: &ClaimPath) -> Option<String> {
-    let value = match path.find(claims)? {
-        Json::List(list) => {
-            let elements: Option<Vec<String>> =
-                list.iter().map(|element| scalar(element).filter(|text| !text.contains(','))).collect();
-            elements?.join(",")
-        }
-        value => scalar(value)?,
-    };
-    (!value.is_empty() && value.len() <= MAX_HEADER_LEN).then_some(value)
+/// Why a claim that says something is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsendable {
+    /// Text with control characters, which somebody behind could take for the end of a line.
+    Control,
+    /// A list with an element that is empty, or no text, number or boolean.
+    Element,
+    /// An object.
+    Object,
+    /// More than [`MAX_HEADER_LEN`] bytes.
+    TooLong,
 }
 
-fn scalar(value: Json<'_>) -> Option<String> {
-    let text = match value {
-        Json::String(text) => text.to_owned(),
-        Json::Number(number) => number.to_string(),
-        Json::Bool(flag) => flag.to_string(),
-        Json::Null | Json::List(_) | Json::Object(_) => return None,
-    };
-    // Spaces at the ends are lost on the way (RFC 9110 section 5.5).
-    let carried = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    (carried && !text.is_empty() && !text.starts_with(' ') && !text.ends_with(' ')).then_some(text)
+/// The claim at `path` as header text: a string, a number or boolean as JSON, a list of these joined by commas.
+///
+/// What is not visible ASCII or an inner space is percent-encoded UTF-8, and so are `%` and the commas within elements
+/// of a list: so the value is safe to send and can be read back in one way. `None`: there is nothing to say, for the
+/// claim is missing, null or empty.
+pub fn header_value(claims: Object<'_>, path: &ClaimPath) -> Result<Option<String>, Unsendable> {
+    let mut out = String::new();
+    match path.find(claims) {
+        None | Some(Json::Null) => return Ok(None),
+        Some(Json::Object(_)) => return Err(Unsendable::Object),
+        Some(Json::List(list)) => {
+            for (place, element) in list.iter().enumerate() {
+                out.push_str(if place == 0 { "" } else { "," });
+                let before = out.len();
+                push(&mut out, element, b",")?;
+                if out.len() == before {
+                    return Err(Unsendable::Element);
+                }
+            }
+        }
+        Some(value) => push(&mut out, value, b"")?,
+    }
+    match out.len() {
+        0 => Ok(None),
+        1..=MAX_HEADER_LEN => Ok(Some(out)),
+        _ => Err(Unsendable::TooLong),
+    }
+}
+
+fn push(out: &mut String, value: Json<'_>, also: &[u8]) -> Result<(), Unsendable> {
+    match value {
+        Json::String(text) if text.chars().any(char::is_control) => return Err(Unsendable::Control),
+        Json::String(text) => push_header_text(out, text, also),
+        Json::Number(number) => out.push_str(&number.to_string()),
+        Json::Bool(flag) => out.push_str(if flag { "true" } else { "false" }),
+        Json::Null | Json::List(_) | Json::Object(_) => return Err(Unsendable::Element),
+    }
+    Ok(())
+}
+
+impl fmt::Display for Unsendable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Control => f.write_str("the claim holds control characters"),
+            Self::Element => f.write_str("the claim is a list of more than texts, numbers and booleans"),
+            Self::Object => f.write_str("the claim is an object"),
+            Self::TooLong => write!(f, "the claim is longer than {MAX_HEADER_LEN} bytes"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -46,47 +82,64 @@ mod tests {
 
     #[test]
     fn values() {
+        let (control, element) = (Err(Unsendable::Control), Err(Unsendable::Element));
         for (claim, expected) in [
-            (json!("alice"), Some("alice")),
-            (json!("Alice Smith, Ltd."), Some("Alice Smith, Ltd.")),
-            (json!("al\u{00ec}ce"), None),
-            (json!("alice\r\nx-admin: 1"), None),
-            (json!("alice\0"), None),
-            (json!("alice\u{7f}"), None),
-            (json!("alice\t"), None),
-            (json!(" alice"), None),
-            (json!("alice "), None),
-            (json!(""), None),
-            (json!(" "), None),
-            (json!(7), Some("7")),
-            (json!(1.5), Some("1.5")),
-            (json!(-3), Some("-3")),
-            (json!(true), Some("true")),
-            (json!(null), None),
-            (json!({"a": 1}), None),
-            (json!(["a", "b c", 3, false]), Some("a,b c,3,false")),
-            (json!(["a,b", "c"]), None),
-            (json!(["a", ""]), None),
-            (json!(["a", null]), None),
-            (json!(["a", ["b"]]), None),
-            (json!(["a", "b\n"]), None),
-            (json!([]), None),
+            (json!("alice"), Ok(Some("alice"))),
+            (json!("Alice Smith, Ltd."), Ok(Some("Alice Smith, Ltd."))),
+            (json!("Jos\u{e9} M\u{fc}ller"), Ok(Some("Jos%C3%A9 M%C3%BCller"))),
+            (json!("50%"), Ok(Some("50%25"))),
+            (json!("%C3%A9"), Ok(Some("%25C3%25A9"))),
+            (json!(" alice"), Ok(Some("%20alice"))),
+            (json!("alice "), Ok(Some("alice%20"))),
+            (json!(" "), Ok(Some("%20"))),
+            (json!("\u{3000}"), Ok(Some("%E3%80%80"))),
+            (json!("alice\r\nx-admin: 1"), control),
+            (json!("alice\0"), control),
+            (json!("alice\u{7f}"), control),
+            (json!("alice\u{85}"), control),
+            (json!("alice\t"), control),
+            (json!(""), Ok(None)),
+            (json!(null), Ok(None)),
+            (json!([]), Ok(None)),
+            (json!(7), Ok(Some("7"))),
+            (json!(1.5), Ok(Some("1.5"))),
+            (json!(-3), Ok(Some("-3"))),
+            (json!(true), Ok(Some("true"))),
+            (json!({"a": 1}), Err(Unsendable::Object)),
+            (json!({}), Err(Unsendable::Object)),
+            (json!(["a", "b c", 3, false]), Ok(Some("a,b c,3,false"))),
+            (json!(["a", "b,c"]), Ok(Some("a,b%2Cc"))),
+            (json!(["a", "b%2Cc"]), Ok(Some("a,b%252Cc"))),
+            (json!(["\u{e9}", " b"]), Ok(Some("%C3%A9,%20b"))),
+            (json!(["a", ""]), element),
+            (json!([""]), element),
+            (json!(["a", null]), element),
+            (json!(["a", ["b"]]), element),
+            (json!(["a", {"b": 1}]), element),
+            (json!(["a", "b\n"]), control),
         ] {
             let claims = json!({"deep": {"claim": claim}});
             let path = ClaimPath::dotted("deep.claim");
-            assert_eq!(header_value(members(&claims).object(), &path).as_deref(), expected, "{claims}");
+            let value = header_value(members(&claims).object(), &path);
+            assert_eq!(value.as_ref().map(Option::as_deref).map_err(|why| *why), expected, "{claims}");
         }
-        assert_eq!(header_value(Members::default().object(), &ClaimPath::dotted("sub")), None);
+        assert_eq!(header_value(Members::default().object(), &ClaimPath::dotted("sub")), Ok(None));
     }
 
     #[test]
     fn length() {
-        for (len, sent) in [(MAX_HEADER_LEN, true), (MAX_HEADER_LEN + 1, false)] {
-            let claims =
-                json!({"a": "x".repeat(len), "l": ["x".repeat(len / 2), "x".repeat(len - len / 2 - 1)]});
+        for (len, expected) in [(MAX_HEADER_LEN, Ok(())), (MAX_HEADER_LEN + 1, Err(Unsendable::TooLong))] {
+            let claims = json!({
+                "a": "x".repeat(len),
+                "l": ["x".repeat(len / 2), "x".repeat(len - len / 2 - 1)],
+                // As sent.
+                "e": format!("{}\u{e9}", "x".repeat(len - 6)),
+            });
             let claims = members(&claims);
-            assert_eq!(header_value(claims.object(), &ClaimPath::dotted("a")).is_some(), sent);
-            assert_eq!(header_value(claims.object(), &ClaimPath::dotted("l")).is_some(), sent);
+            for name in ["a", "l", "e"] {
+                let sent = header_value(claims.object(), &ClaimPath::dotted(name));
+                assert_eq!(sent.map(|value| assert_eq!(value.unwrap().len(), len)), expected, "{name}");
+            }
         }
     }
 }

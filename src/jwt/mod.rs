@@ -28,14 +28,14 @@ use crate::{confirmation::BindingMode, dpop::DpopSpec, identity::ClaimPath, requ
 
 pub(crate) use self::claims::{check_audience, date};
 pub use self::{
-    claim_headers::{MAX_HEADER_LEN, header_value},
+    claim_headers::{MAX_HEADER_LEN, Unsendable, header_value},
     claims::{Validity, validate},
     discovery::{DocumentError, MAX_DOCUMENT_SIZE},
     error::{ClaimFault, JwtError, Malformed},
     introspection_spec::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
     jwk::{Unusable, lone_key},
     jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, UnusableKey},
-    provider::{MAX_NAME_LEN, Provider, VerifiedToken},
+    provider::{ClaimHeaders, MAX_NAME_LEN, Provider, VerifiedToken},
     remote::{FetchError, FetchEvents, RemoteKeys},
     token::{CompactToken, MAX_KID_LEN},
 };

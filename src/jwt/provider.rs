@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     IntrospectionMode, KeySource, ProviderSpec, RemoteJwks,
-    claim_headers::header_value,
+    claim_headers::{Unsendable, header_value},
     claims::{Validity, validate},
     compile,
     error::JwtError,
@@ -35,6 +35,15 @@ pub struct Provider {
 pub struct VerifiedToken {
     principal: Principal,
     validity: Validity,
+}
+
+/// Headers made of claims, each with the place of its entry in `claim_to_headers`.
+#[derive(Clone, Debug, Default)]
+pub struct ClaimHeaders {
+    /// Their values.
+    pub sent: Vec<(usize, String)>,
+    /// Those that are not sent although their claim says something.
+    pub unsent: Vec<(usize, Unsendable)>,
 }
 
 impl Provider {
@@ -133,12 +142,17 @@ impl Provider {
         Ok(VerifiedToken { principal, validity })
     }
 
-    /// Headers for the upstream, made of verified claims; what a header cannot carry is left out.
-    ///
-    /// Each value comes with the place of its entry in `claim_to_headers`.
-    pub fn claim_headers(&self, claims: Object<'_>) -> Vec<(usize, String)> {
-        let entries = self.spec.claim_to_headers.iter().enumerate();
-        entries.filter_map(|(place, (path, _))| Some((place, header_value(claims, path)?))).collect()
+    /// Headers for the upstream, made of verified claims.
+    pub fn claim_headers(&self, claims: Object<'_>) -> ClaimHeaders {
+        let mut headers = ClaimHeaders::default();
+        for (place, (path, _)) in self.spec.claim_to_headers.iter().enumerate() {
+            match header_value(claims, path) {
+                Ok(Some(value)) => headers.sent.push((place, value)),
+                Ok(None) => {}
+                Err(why) => headers.unsent.push((place, why)),
+            }
+        }
+        headers
     }
 
     /// Whom verified `claims` speak of.
