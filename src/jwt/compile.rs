@@ -41,6 +41,12 @@ fn check_limits(spec: &ProviderSpec, faults: &mut Vec<Fault>) {
     if spec.issuer.is_empty() {
         faults.push(Fault::new("issuer", "empty"));
     }
+    // As documents for all tenants of a provider write it; no token ever says that.
+    if spec.issuer.contains(['{', '}']) {
+        let message = "holds a place holder in braces, but is compared exactly, and tokens name the tenant that they are \
+                       from: write one provider for each tenant";
+        faults.push(Fault::new("issuer", message));
+    }
     match spec.audiences.as_deref() {
         None => {}
         Some([]) => faults.push(Fault::new("audiences", "empty: no token could pass")),

@@ -169,6 +169,12 @@ impl fmt::Display for DocumentError {
                     "jwks_uri is on another host, {host:?}, and no jwksCluster is configured to reach it"
                 )
             }
+            Self::Issuer { found: Some(found) } if found.contains('{') => {
+                write!(
+                    f,
+                    "its issuer is {found:?}: it is for all tenants; name the document of one, in discovery.uri"
+                )
+            }
             Self::Issuer { found: Some(found) } => {
                 write!(f, "its issuer is {found:?}, not the configured one")
             }
@@ -350,6 +356,29 @@ mod tests {
             });
             assert_eq!(cluster.as_deref().map_err(Clone::clone), expected, "{body}");
         }
+    }
+
+    /// The document of `common` beside that of a tenant.
+    #[test]
+    fn a_document_for_all_tenants() {
+        let own = "https://login.example/1111/v2.0";
+        let one =
+            discovery(own, Some("https://login.example/common/v2.0/.well-known/openid-configuration"), None);
+        let read = |issuer: &str| {
+            let body = format!(r#"{{"issuer":"{issuer}","jwks_uri":"https://login.example/keys"}}"#);
+            one.read(Outcome::Answer { status: 200, headers: &[], body: body.as_bytes() }, 0)
+        };
+        assert!(read(own).is_ok());
+        let message = |issuer: &str| read(issuer).unwrap_err().to_string();
+        assert_eq!(
+            message("https://login.example/{tenantid}/v2.0"),
+            "discovery document: its issuer is \"https://login.example/{tenantid}/v2.0\": it is for all tenants; name \
+             the document of one, in discovery.uri"
+        );
+        assert_eq!(
+            message("https://login.example/2222/v2.0"),
+            "discovery document: its issuer is \"https://login.example/2222/v2.0\", not the configured one"
+        );
     }
 
     #[test]

@@ -29,7 +29,7 @@ type Change = fn(&mut ProviderSpec);
 
 #[test]
 fn good_ones() {
-    let changes: [Change; 8] = [
+    let changes: [Change; 9] = [
         |_| {},
         |spec| spec.audiences = None,
         |spec| spec.clock_skew = Duration::from_secs(300),
@@ -44,6 +44,7 @@ fn good_ones() {
                 Algorithm::ALL.into_iter().filter(|algorithm| !algorithm.is_symmetric()).collect();
         },
         |spec| spec.max_token_size = 1,
+        |spec| spec.audiences = Some(vec!["https://login.example/{tenantid}".into()]),
     ];
     for (index, change) in changes.into_iter().enumerate() {
         let mut spec = good();
@@ -54,11 +55,17 @@ fn good_ones() {
     }
 }
 
+const TENANTS: &str = "issuer: holds a place holder in braces, but is compared exactly, and tokens name the tenant that \
+                       they are from: write one provider for each tenant";
+
 #[test]
 fn each_fault_with_its_path() {
     let table: Vec<(Change, &[&str])> = vec![
         (|spec| spec.name.clear(), &["name: empty"]),
         (|spec| spec.issuer.clear(), &["issuer: empty"]),
+        (|spec| spec.issuer = "https://login.example/{tenantid}/v2.0".into(), &[TENANTS]),
+        (|spec| spec.issuer = "${ISSUER}".into(), &[TENANTS]),
+        (|spec| spec.issuer = "https://login.example/}".into(), &[TENANTS]),
         (|spec| spec.audiences = Some(vec![]), &["audiences: empty: no token could pass"]),
         (|spec| spec.audiences = Some(vec!["a".into(), String::new()]), &["audiences[1]: empty"]),
         (|spec| spec.types = vec![String::new()], &["types[0]: empty"]),
