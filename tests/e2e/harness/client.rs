@@ -1,9 +1,13 @@
 //! Sends a request over a connection of its own and reads the answer.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
+use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+use hyper::{
+    HeaderMap,
+    body::Bytes,
+    header::{HeaderName, HeaderValue},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -176,7 +180,7 @@ impl Plain {
 
 /// A connection that carries many HTTP/2 requests.
 #[derive(Clone)]
-pub(crate) struct Http2(hyper::client::conn::http2::SendRequest<Full<Bytes>>);
+pub(crate) struct Http2(hyper::client::conn::http2::SendRequest<Body>);
 
 impl Http2 {
     pub(crate) async fn connect(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
@@ -201,7 +205,7 @@ impl Http2 {
 pub(crate) struct Http1 {
     address: SocketAddr,
     config: Arc<ClientConfig>,
-    sender: Option<hyper::client::conn::http1::SendRequest<Full<Bytes>>>,
+    sender: Option<hyper::client::conn::http1::SendRequest<Body>>,
 }
 
 impl Http1 {
@@ -235,7 +239,17 @@ impl Http1 {
     }
 }
 
-fn hyper_request(request: &Request, absolute: bool) -> hyper::Request<Full<Bytes>> {
+type Body = BoxBody<Bytes, Infallible>;
+
+fn trailers(request: &Request) -> HeaderMap {
+    let trailer = |(name, value): &(String, Vec<u8>)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+        (name, HeaderValue::from_bytes(value).expect("a value"))
+    };
+    request.trailers.iter().map(trailer).collect()
+}
+
+fn hyper_request(request: &Request, absolute: bool) -> hyper::Request<Body> {
     let uri = if absolute {
         format!("https://{}{}", request.authority, request.target)
     } else {
@@ -248,7 +262,12 @@ fn hyper_request(request: &Request, absolute: bool) -> hyper::Request<Full<Bytes
     for (name, value) in &request.headers {
         built = built.header(name.as_str(), value.as_slice());
     }
-    built.body(Full::new(Bytes::from(request.body.clone()))).expect("a request that HTTP/2 can carry")
+    let body = Full::new(Bytes::from(request.body.clone()));
+    let body = match trailers(request) {
+        trailers if trailers.is_empty() => body.boxed(),
+        trailers => body.with_trailers(std::future::ready(Some(Ok(trailers)))).boxed(),
+    };
+    built.body(body).expect("a request that HTTP/2 can carry")
 }
 
 async fn collected(answer: hyper::Response<hyper::body::Incoming>) -> io::Result<Answer> {

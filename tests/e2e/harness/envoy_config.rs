@@ -79,6 +79,12 @@ pub(crate) struct Options {
     pub(crate) clusters: Vec<(String, SocketAddr)>,
     /// What the listener `https` asks clients for.
     pub(crate) client_certificates: ClientCertificates,
+    /// What a line of `access.log` says of each request, as Envoy's format; `None`: there is no such log.
+    pub(crate) access_log: Option<&'static str>,
+    /// Connections may become WebSockets.
+    pub(crate) upgrades: bool,
+    /// The upstream speaks HTTP/2.
+    pub(crate) http2_upstream: bool,
     /// Hosts with an upstream of their own.
     pub(crate) hosts: Vec<(&'static str, SocketAddr)>,
 }
@@ -95,6 +101,9 @@ pub(crate) enum ClientCertificates {
 /// The whole of `envoy.json`.
 pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
     let mut clusters = vec![cluster("upstream", upstream)];
+    if options.http2_upstream {
+        clusters[0]["typed_extension_protocol_options"] = http2_upstream();
+    }
     clusters.extend(options.jwks.map(|address| {
         let mut cluster = cluster("jwks", address);
         if options.secure_jwks {
@@ -214,9 +223,26 @@ fn connection_manager(options: &Options) -> Value {
         "normalize_path": options.normalize,
         "merge_slashes": options.normalize,
         "stream_idle_timeout": "20s",
+        "access_log": options.access_log.map(access_log).into_iter().collect::<Value>(),
+        "upgrade_configs": if options.upgrades { json!([{"upgrade_type": "websocket"}]) } else { json!([]) },
         "route_config": {"name": "test", "virtual_hosts": hosts},
         "http_filters": filters,
     })
+}
+
+fn access_log(format: &str) -> Value {
+    json!({"name": "envoy.access_loggers.file", "typed_config": {
+        "@type": format!("{TYPE}.access_loggers.file.v3.FileAccessLog"),
+        "path": "access.log",
+        "log_format": {"text_format_source": {"inline_string": format!("{format}\n")}},
+    }})
+}
+
+fn http2_upstream() -> Value {
+    json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": format!("{TYPE}.upstreams.http.v3.HttpProtocolOptions"),
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }})
 }
 
 /// The same as in every configuration in `envoy/`, where there is one mark.

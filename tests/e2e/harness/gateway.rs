@@ -68,6 +68,9 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         revocations: None,
         clusters: Vec::new(),
         client_certificates: ClientCertificates::Ignored,
+        access_log: None,
+        upgrades: false,
+        http2_upstream: false,
         hosts: Vec::new(),
     };
     Builder { options, workers: 1 }
@@ -193,6 +196,24 @@ impl Builder {
         self
     }
 
+    /// Envoy writes a line for each request, in its own format.
+    pub(crate) fn access_log(mut self, format: &'static str) -> Self {
+        self.options.access_log = Some(format);
+        self
+    }
+
+    /// Connections may become WebSockets.
+    pub(crate) fn upgrades(mut self) -> Self {
+        self.options.upgrades = true;
+        self
+    }
+
+    /// The upstream speaks HTTP/2, which has room for trailers.
+    pub(crate) fn http2_upstream(mut self) -> Self {
+        self.options.http2_upstream = true;
+        self
+    }
+
     /// What is asked of `host` goes to `address`.
     pub(crate) fn host(mut self, host: &'static str, address: SocketAddr) -> Self {
         self.options.hosts.push((host, address));
@@ -208,7 +229,7 @@ impl Builder {
 
     /// The log of an Envoy that refuses its configuration is the error.
     pub(crate) async fn try_start(self) -> Result<Gateway, String> {
-        let upstream = Upstream::start().await;
+        let upstream = Upstream::start_as(self.options.http2_upstream).await;
         let dir = self.lay_out(upstream.address);
         let envoy = Envoy::start(dir.path(), Path::new("envoy.json"), self.workers).await?;
         let listeners = envoy.admin().listeners().await;
@@ -281,6 +302,13 @@ impl Gateway {
         client::raw(stream, bytes).await.unwrap()
     }
 
+    /// The same, without TLS.
+    pub(crate) async fn send_raw_plain(&self, bytes: &[u8]) -> Vec<u8> {
+        let stream =
+            tokio::net::TcpStream::connect(self.http.expect("a listener for plain HTTP")).await.unwrap();
+        client::raw(stream, bytes).await.unwrap()
+    }
+
     /// Without TLS.
     pub(crate) fn plain(&self) -> client::Plain {
         client::Plain::new(self.http.expect("a listener for plain HTTP"))
@@ -300,6 +328,19 @@ impl Gateway {
 
     pub(crate) fn log(&self) -> String {
         self.envoy.log()
+    }
+
+    /// The lines of the access log, when there are `count` of them.
+    pub(crate) async fn access_log(&self, count: usize) -> Vec<String> {
+        for _ in 0..400 {
+            let log = fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();
+            let lines: Vec<_> = log.lines().map(str::to_owned).collect();
+            if lines.len() >= count && log.ends_with('\n') {
+                return lines;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("the access log has less than {count} lines");
     }
 
     pub(crate) fn has_plain_http(&self) -> bool {

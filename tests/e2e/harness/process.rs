@@ -90,6 +90,7 @@ fn command(dir: &Path, config: &Path, log: &Path) -> Command {
         .arg("--config-path")
         .arg(config)
         .arg("--disable-hot-restart")
+        .args(["--file-flush-interval-msec", "50"])
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log);

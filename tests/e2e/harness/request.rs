@@ -13,6 +13,8 @@ pub(crate) struct Request {
     /// In order; over HTTP/1.1 in the given case.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) body: Vec<u8>,
+    /// Sent over HTTP/2 alone.
+    pub(crate) trailers: Vec<(String, Vec<u8>)>,
 }
 
 pub(crate) fn request(method: &str, target: &str) -> Request {
@@ -22,6 +24,7 @@ pub(crate) fn request(method: &str, target: &str) -> Request {
         authority: "localhost".to_owned(),
         headers: Vec::new(),
         body: Vec::new(),
+        trailers: Vec::new(),
     }
 }
 
@@ -54,6 +57,11 @@ impl Request {
 
     pub(crate) fn body(mut self, body: impl AsRef<[u8]>) -> Self {
         self.body = body.as_ref().to_owned();
+        self
+    }
+
+    pub(crate) fn trailer(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.trailers.push((name.to_owned(), value.as_ref().to_owned()));
         self
     }
 }
@@ -107,6 +115,10 @@ impl Seen {
 
     pub(crate) fn body(&self) -> &str {
         self.0["body"].as_str().expect("a body")
+    }
+
+    pub(crate) fn trailer_names(&self) -> Vec<&str> {
+        self.0["trailers"].as_object().expect("trailers").keys().map(String::as_str).collect()
     }
 
     /// Every value of a header.

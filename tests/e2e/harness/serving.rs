@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::SocketAddr};
 
 use http_body_util::Full;
 use hyper::{Request, Response, body::Bytes, body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 /// Serves until it is dropped.
@@ -17,7 +17,16 @@ impl Serving {
     pub(crate) async fn start<F, A>(answer: F) -> Self
     where
         F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
-        A: Future<Output = Response<Full<Bytes>>> + Send,
+        A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
+        Self::start_as(false, answer).await
+    }
+
+    /// By HTTP/2 alone, if `http2`; else by HTTP/1.1.
+    pub(crate) async fn start_as<F, A>(http2: bool, answer: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -28,11 +37,15 @@ impl Serving {
                     let answer = answer(request);
                     async { Ok::<_, Infallible>(answer.await) }
                 });
+                let stream = TokioIo::new(stream);
                 // A connection that Envoy drops is no fault.
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service),
-                );
+                if http2 {
+                    let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                    tokio::spawn(builder.serve_connection(stream, service));
+                } else {
+                    let builder = hyper::server::conn::http1::Builder::new();
+                    tokio::spawn(builder.serve_connection(stream, service));
+                }
             }
         });
         Self { address, task }

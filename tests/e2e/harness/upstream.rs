@@ -10,7 +10,7 @@ use std::{
 };
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, Response, body::Bytes, body::Incoming};
+use hyper::{HeaderMap, Request, Response, body::Bytes, body::Incoming};
 use serde_json::json;
 
 use super::serving::Serving;
@@ -23,9 +23,14 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     pub(crate) async fn start() -> Self {
+        Self::start_as(false).await
+    }
+
+    /// Which speaks HTTP/2 alone, if `http2`; else HTTP/1.1.
+    pub(crate) async fn start_as(http2: bool) -> Self {
         let count = Arc::new(AtomicUsize::new(0));
         let reached = count.clone();
-        let serving = Serving::start(move |request| {
+        let serving = Serving::start_as(http2, move |request| {
             reached.fetch_add(1, Ordering::SeqCst);
             answer(request)
         })
@@ -41,18 +46,15 @@ impl Upstream {
 
 async fn answer(request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let mut headers: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (name, value) in &head.headers {
-        headers
-            .entry(name.as_str())
-            .or_default()
-            .push(String::from_utf8_lossy(value.as_bytes()).into_owned());
-    }
+    let (trailers, body) = match body.collect().await {
+        Ok(body) => (body.trailers().cloned().unwrap_or_default(), body.to_bytes()),
+        Err(_) => Default::default(),
+    };
     let seen = json!({
         "method": head.method.as_str(),
         "path": head.uri.to_string(),
-        "headers": headers,
+        "headers": values(&head.headers),
+        "trailers": values(&trailers),
         "body": String::from_utf8_lossy(&body),
     });
     let mut response = Response::new(Full::new(Bytes::from(seen.to_string())));
@@ -60,4 +62,14 @@ async fn answer(request: Request<Incoming>) -> Response<Full<Bytes>> {
         .headers_mut()
         .insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
     response
+}
+
+/// By name.
+fn values(headers: &HeaderMap) -> BTreeMap<&str, Vec<String>> {
+    let mut values: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        values.entry(name.as_str()).or_default().push(value);
+    }
+    values
 }
