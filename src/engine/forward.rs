@@ -7,7 +7,9 @@ use super::{Caller, Changes, step::Text};
 use crate::{
     config::IdentityField,
     policy::{Policy, Rule},
-    request::{Location, RequestHead, cookie, credential, guarded::Guard, path::CanonicalPath, query},
+    request::{
+        Location, RequestHead, connection, cookie, credential, guarded::Guard, path::CanonicalPath, query,
+    },
 };
 
 pub(super) fn changes<'a>(
@@ -47,8 +49,33 @@ fn cleaned<'a>(
     let forwarded = provider.filter(|provider| provider.spec().forward);
     let is_kept =
         |location: &Location| forwarded.is_some_and(|provider| provider.spec().locations.contains(location));
+    if remove_headers(policy, head, is_kept, &mut changes) {
+        keep_what_is_named(head, &mut changes);
+    }
+    let is_elsewhere = |location: &Location| !matches!(location, Location::Header { .. });
+    if path.rewritten() || policy.credential_locations.iter().any(is_elsewhere) {
+        let target = Target { path: path.path(), query: path.query(), is_rewritten: path.rewritten() };
+        clean_target_and_cookies(policy, head, target, is_kept, &mut changes);
+    }
+    changes
+}
+
+/// Headers that only the filter may set, that hold credentials or that override what was decided on. `is_kept` says which
+/// locations the upstream may see. Whether there are options of the connection, too.
+#[inline]
+fn remove_headers<'a>(
+    policy: &'a Policy,
+    head: &'a RequestHead<'a>,
+    is_kept: impl Fn(&Location) -> bool,
+    changes: &mut Changes<'a>,
+) -> bool {
+    let mut has_options = false;
     for (name, value) in &head.headers {
         let goes = |guard| match guard {
+            Guard::Options => {
+                has_options = true;
+                false
+            }
             Guard::Every | Guard::OtherSpellings => true,
             Guard::Credential(place) => match policy.credential_locations.get(place) {
                 Some(location @ Location::Header { name: own, prefix }) => {
@@ -64,11 +91,26 @@ fn cleaned<'a>(
             changes.remove.push(name);
         }
     }
-    let is_elsewhere = |location: &Location| !matches!(location, Location::Header { .. });
-    if path.rewritten() || policy.credential_locations.iter().any(is_elsewhere) {
-        clean_target_and_cookies(policy, head, path, is_kept, &mut changes);
+    has_options
+}
+
+/// A proxy behind us drops what the connection's options name (RFC 9110 section 7.6.1), be it who is calling.
+#[cold]
+#[inline(never)]
+fn keep_what_is_named(head: &RequestHead<'_>, changes: &mut Changes<'_>) {
+    match connection::without_names(head) {
+        None => {}
+        Some(rest) if rest.is_empty() => changes.remove.push(connection::HEADER.as_bytes()),
+        Some(rest) => changes.replace.push((connection::HEADER, Text::Made(rest))),
     }
-    changes
+}
+
+/// A request target, in parts.
+struct Target<'t> {
+    path: &'t str,
+    query: Option<&'t str>,
+    /// It is not as it was sent, so it is to be set.
+    is_rewritten: bool,
 }
 
 /// What no header of its own holds. `is_kept` says which locations the upstream may see.
@@ -76,7 +118,7 @@ fn cleaned<'a>(
 fn clean_target_and_cookies<'a>(
     policy: &'a Policy,
     head: &'a RequestHead<'a>,
-    path: &CanonicalPath<'a>,
+    target: Target<'_>,
     is_kept: impl Fn(&Location) -> bool,
     changes: &mut Changes<'a>,
 ) {
@@ -88,11 +130,11 @@ fn clean_target_and_cookies<'a>(
             _ => {}
         }
     }
-    let stripped = path.query().and_then(|query| query::without(query, &params));
-    if stripped.is_some() || path.rewritten() {
-        let query = stripped.as_deref().or(path.query()).unwrap_or_default();
+    let stripped = target.query.and_then(|query| query::without(query, &params));
+    if stripped.is_some() || target.is_rewritten {
+        let query = stripped.as_deref().or(target.query).unwrap_or_default();
         let separator = if query.is_empty() { "" } else { "?" };
-        changes.replace.push((":path", Text::Made(format!("{}{separator}{query}", path.path()))));
+        changes.replace.push((":path", Text::Made(format!("{}{separator}{query}", target.path))));
     }
     match cookie::without(head, &cookies) {
         None => {}

@@ -3,7 +3,7 @@
 use crate::{
     config::Document,
     request::{
-        Location,
+        Location, connection,
         guarded::{Guard, GuardedHeaders},
         overriding,
     },
@@ -26,5 +26,6 @@ pub(super) fn guarded_headers(document: &Document, credentials: &[Location]) -> 
     let vouched_for = spec.keep.iter().map(String::as_str).chain(overriding::VOUCHED_FOR);
     let vouched_for = vouched_for.map(|name| (name, Guard::OtherSpellings));
     let removed = removed.chain(overriding).map(every);
-    GuardedHeaders::new(owned.chain(credentials).chain(removed).chain(vouched_for))
+    let options = [(connection::HEADER, Guard::Options)];
+    GuardedHeaders::new(owned.chain(credentials).chain(removed).chain(vouched_for).chain(options))
 }

@@ -30,6 +30,8 @@ pub enum Guard {
     OtherSpellings,
     /// It may hold a credential: the place of its location in the list that was given.
     Credential(usize),
+    /// It may name headers that a proxy is to drop.
+    Options,
 }
 
 impl GuardedHeaders {
@@ -48,10 +50,16 @@ impl GuardedHeaders {
 
     /// Why a header of this name is guarded; in the order given, and several times where several reasons are.
     pub fn guards(&self, name: &[u8]) -> impl Iterator<Item = Guard> {
+        let names = self.of_length(name).iter();
+        names.filter(|(own, guard)| guard.concerns(name, own)).map(|(_, guard)| *guard)
+    }
+
+    /// None, for most names.
+    #[inline]
+    fn of_length(&self, name: &[u8]) -> &[(Box<[u8]>, Guard)] {
         let of_length = self.by_length.get(place(name));
         let of_length = of_length.filter(|of_length| of_length.last_letters & last_letter(name) != 0);
-        let names = of_length.map_or(&[][..], |of_length| &of_length.names);
-        names.iter().filter(|(own, guard)| guard.concerns(name, own)).map(|(_, guard)| *guard)
+        of_length.map_or(&[], |of_length| &of_length.names)
     }
 }
 
@@ -90,6 +98,7 @@ mod tests {
             ("x-forwarded-for", Guard::OtherSpellings),
             ("x-key-1", Guard::Every),
             ("x-key-", Guard::Every),
+            ("connection", Guard::Options),
         ]);
         let longer = "l".repeat(101);
         let rows: &[(&str, &[Guard])] = &[
@@ -116,6 +125,8 @@ mod tests {
             ("x-key-2", &[]),
             ("x-key_", &[Guard::Every]),
             ("x-key+", &[Guard::Every]),
+            ("connection", &[Guard::Options]),
+            ("connections", &[]),
             (&long, &[Guard::Every]),
             (&longer, &[]),
         ];

@@ -5,6 +5,7 @@
 
 pub mod alike;
 pub mod authority;
+pub mod connection;
 pub mod cookie;
 pub mod credential;
 pub mod guarded;

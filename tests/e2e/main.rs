@@ -46,3 +46,4 @@ mod step_up;
 mod tables;
 mod tokens;
 mod transport;
+mod upgrades;
