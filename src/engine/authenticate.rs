@@ -65,7 +65,10 @@ pub(super) fn authenticate(
         (Lookup::One(token), Lookup::Absent) => {
             let caller = bearer::verify(gate, exchange, access, token, around, trace)?;
             // Not part of what a token is worth: it may be good, and sent by somebody else.
-            binding::check(gate, &caller, token, head, line, around, trace)?;
+            if let Err(reason) = binding::check(gate, &caller, token, head, line, around, trace) {
+                trace.principal = Some(caller);
+                return Err(reason.into());
+            }
             Ok(caller)
         }
         (Lookup::Malformed, Lookup::Absent) => Err(Reason::TokenMalformed.into()),

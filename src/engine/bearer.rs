@@ -31,8 +31,13 @@ pub(super) fn verify(
     trace: &mut Trace,
 ) -> Result<Rc<Caller>, Unverified> {
     let verified = match gate.remembered(token.bytes(), around) {
-        Some(verified) => still_good(gate, access, token.location, verified, around)
-            .map_err(|error| trace.refused(&error, error.reason()))?,
+        Some(verified) => match still_good(gate, access, token.location, &verified, around) {
+            Ok(()) => verified,
+            Err(error) => {
+                trace.principal = Some(verified.caller);
+                return Err(trace.refused(&error, error.reason()));
+            }
+        },
         None => match verify_now(gate, exchange, access, token, around, trace)? {
             Now::Verified(verified) => verified,
             Now::Vouched(caller) => return Ok(caller),
@@ -41,7 +46,10 @@ pub(super) fn verify(
     let provider = gate.policy().providers.get(verified.provider);
     if provider.is_some_and(|provider| provider.introspects(true)) {
         // Good as it is, it may have been revoked since.
-        opaque::ask(gate, exchange, verified.provider, text(token)?, around, trace)?;
+        if let Err(unverified) = opaque::ask(gate, exchange, verified.provider, text(token)?, around, trace) {
+            trace.principal = Some(verified.caller);
+            return Err(unverified);
+        }
     }
     Ok(verified.caller)
 }
@@ -111,14 +119,13 @@ fn still_good(
     gate: &Gate,
     access: &Access,
     location: &Location,
-    verified: Verified,
+    verified: &Verified,
     around: &Around<'_>,
-) -> Result<Verified, JwtError> {
+) -> Result<(), JwtError> {
     accepting(gate, access, location)
         .find(|(index, _)| *index == verified.provider)
         .ok_or(JwtError::Issuer)?;
-    verified.validity.check(around.now())?;
-    Ok(verified)
+    verified.validity.check(around.now())
 }
 
 /// The providers whose tokens the rule takes at `location`.

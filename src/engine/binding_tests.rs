@@ -106,7 +106,7 @@ fn ask(
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     let mut answer = Answer { reason: verdict.reason, headers: vec![], removed: vec![], set: vec![] };
     match &verdict.step {
-        Step::Reply(reply) => {
+        Step::Reply(reply, _) => {
             answer.headers = reply.headers.iter().map(|(name, value)| owned((name, value))).collect();
         }
         Step::Forward(changes) => {
@@ -119,7 +119,7 @@ fn ask(
                 .map(|(name, value)| owned((name, value.as_str())))
                 .collect();
         }
-        Step::Wait => panic!("nothing to wait for"),
+        Step::Wait(_) => panic!("nothing to wait for"),
     }
     drop(verdict);
     answer.headers.extend(exchange.on_response(gate).map(|(name, value)| owned((name, &value))));

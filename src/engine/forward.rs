@@ -63,7 +63,7 @@ fn cleaned<'a>(
 /// Headers that only the filter may set, that hold credentials or that override what was decided on. `is_kept` says which
 /// locations the upstream may see. Whether there are options of the connection, too.
 #[inline]
-fn remove_headers<'a>(
+pub(super) fn remove_headers<'a>(
     policy: &'a Policy,
     head: &'a RequestHead<'a>,
     is_kept: impl Fn(&Location) -> bool,
@@ -106,16 +106,16 @@ fn keep_what_is_named(head: &RequestHead<'_>, changes: &mut Changes<'_>) {
 }
 
 /// A request target, in parts.
-struct Target<'t> {
-    path: &'t str,
-    query: Option<&'t str>,
+pub(super) struct Target<'t> {
+    pub(super) path: &'t str,
+    pub(super) query: Option<&'t str>,
     /// It is not as it was sent, so it is to be set.
-    is_rewritten: bool,
+    pub(super) is_rewritten: bool,
 }
 
 /// What no header of its own holds. `is_kept` says which locations the upstream may see.
 #[inline(never)]
-fn clean_target_and_cookies<'a>(
+pub(super) fn clean_target_and_cookies<'a>(
     policy: &'a Policy,
     head: &'a RequestHead<'a>,
     target: Target<'_>,

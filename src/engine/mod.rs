@@ -14,10 +14,12 @@ mod record;
 mod refusal;
 mod step;
 mod token_cache;
+mod withheld;
 
 pub use caller::Caller;
 pub use gate::{Around, Gate, Purpose, Readers};
 pub use step::{Changes, Step, Text, Verdict};
+pub use withheld::names_without_policy;
 
 use std::{borrow::Cow, rc::Rc};
 
@@ -52,6 +54,8 @@ pub struct Exchange {
     began: Option<Timestamp>,
     /// Which of its provider's key sets did not make its token's signature, while it waits for another.
     unsigned_by: Option<u64>,
+    /// What its headers must not show while it waits was taken out of them.
+    is_hidden: bool,
     /// Where the client stands with every limit that applied; empty where the answer does not say.
     rate_limits: Vec<Status>,
     /// The nonce for the client's next DPoP proof; `None`: it has a good one, or needs none.
@@ -84,9 +88,10 @@ impl Exchange {
         let mut trace = Trace { of_refused: around.readers.of_refused, ..Trace::default() };
         let (step, reason, is_read) = match self.decide(gate, head, around, &mut trace) {
             Ok(step) => (step, None, gate.policy().log_allowed && around.readers.of_allowed),
-            Err(Stop::Wait) => (Step::Wait, None, false),
+            Err(Stop::Wait) => (self.wait(gate.policy(), head), None, false),
             Err(Stop::Refuse(refusal)) => {
-                (Step::Reply(refusal.reply), Some(refusal.reason), around.readers.of_refused)
+                let step = Step::Reply(refusal.reply, withheld::from_answered(gate.policy(), head));
+                (step, Some(refusal.reason), around.readers.of_refused)
             }
         };
         let record = is_read.then(|| trace.record(gate.policy(), head, reason));
@@ -135,7 +140,7 @@ impl Exchange {
 
         if let Some(document) = metadata(policy, head, &line) {
             trace.detail = Some("resource metadata".to_owned());
-            return Ok(Step::Reply(Rc::new(document)));
+            return Ok(Step::Reply(Rc::new(document), withheld::from_answered(policy, head)));
         }
         let request = RouteRequest {
             host: &line.host,
@@ -171,6 +176,13 @@ impl Exchange {
         let subject = subject(head, &line, caller.as_deref(), &rule.name);
         self.limit(gate, &rule.limits, &subject, around, trace)?;
         Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, caller.as_deref())))
+    }
+
+    /// What it holds is hidden once: the host keeps the head.
+    #[cold]
+    fn wait<'a>(&mut self, policy: &'a Policy, head: &'a RequestHead<'a>) -> Step<'a> {
+        let is_hidden = std::mem::replace(&mut self.is_hidden, true);
+        Step::Wait(if is_hidden { Changes::default() } else { withheld::from_waiting(policy, head) })
     }
 
     /// When the request came, as far as waiting goes.

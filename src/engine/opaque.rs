@@ -52,9 +52,9 @@ pub(super) fn ask(
     };
     match &verdict {
         Verdict::Active(token) => {
-            let valid = token.check_times(around.now());
-            valid.map_err(|error| trace.refused(&error, error.reason()))?;
-            return Ok(Rc::clone(token));
+            let Err(error) = token.check_times(around.now()) else { return Ok(Rc::clone(token)) };
+            trace.principal = Some(token.caller());
+            return Err(trace.refused(&error, error.reason()));
         }
         Verdict::Refused(refusal) => trace.detail = Some(refusal.to_string()),
         Verdict::Unavailable(error) => trace.detail = Some(error.to_string()),

@@ -66,10 +66,10 @@ fn decide(requests: &[&Headers]) -> Vec<String> {
                     set.collect::<Vec<_>>().join(",")
                 )
             }
-            (Step::Reply(reply), None) => format!("{} {}", reply.status, reply.body),
-            (Step::Reply(_), Some(reason)) => reason.code().to_owned(),
+            (Step::Reply(reply, _), None) => format!("{} {}", reply.status, reply.body),
+            (Step::Reply(..), Some(reason)) => reason.code().to_owned(),
             (Step::Forward(_), Some(reason)) => format!("forward despite {}", reason.code()),
-            (Step::Wait, _) => "wait".to_owned(),
+            (Step::Wait(_), _) => "wait".to_owned(),
         }
     };
     requests.iter().map(decide).collect()

@@ -23,19 +23,20 @@ pub struct Verdict<'a> {
 pub enum Step<'a> {
     /// Let it go on, with these changes. Every one of them must succeed, or the request must be refused.
     Forward(Changes<'a>),
-    /// Answer it here.
-    Reply(Rc<Reply>),
-    /// Decide it again when something that was called for has arrived, and now and then until then. It is not
-    /// let go before.
-    Wait,
+    /// Answer it here. The changes come first, as far as they succeed: what no upstream may see stands in no access log
+    /// either.
+    Reply(Rc<Reply>, Changes<'a>),
+    /// Decide it again when something that was called for has arrived, and now and then until then; with the head as it
+    /// is now. It is not let go before. The changes are made meanwhile, for it may end without an answer of ours.
+    Wait(Changes<'a>),
 }
 
-/// Changes to the headers of a forwarded request, to be made in this order.
+/// Changes to the headers of a request, to be made in this order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes<'a> {
     /// Names to remove, as the request spells them; with every value they have.
     pub remove: Vec<&'a [u8]>,
-    /// Headers to set, replacing every value they have: `:path` and `cookie`.
+    /// Headers to set, replacing every value they have: `:path`, `cookie` and `connection`.
     pub replace: Vec<(&'a str, Text<'a>)>,
     /// Headers to add, of which no value is left.
     pub add: Vec<(&'a str, Text<'a>)>,

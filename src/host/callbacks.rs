@@ -11,9 +11,8 @@ use std::{
 };
 
 use super::{logging, memory, root, serving::Serving};
-use crate::problem::{Challenges, Reason, Reply};
 
-/// What `proxy_on_request_headers` and `proxy_on_response_headers` answer.
+/// What the callbacks for headers and trailers answer.
 const CONTINUE: u32 = 0;
 const PAUSE: u32 = 1;
 
@@ -138,7 +137,7 @@ extern "C" fn proxy_on_request_headers(stream: u32, _headers: usize, _end_of_str
         Some(serving) if serving.on_request(stream) => CONTINUE,
         Some(_) => PAUSE,
         None => {
-            super::serving::answer(&Reply::refusal(Reason::NoPolicy, Challenges::default()));
+            super::serving::answer_without_policy();
             PAUSE
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     net::IpAddr,
+    rc::Rc,
 };
 
 use hashbrown::HashMap;
@@ -13,7 +14,7 @@ use crate::{
     call::{Call, Outcome},
     certificate::{self, PeerCertificate},
     crypto::HostCrypto,
-    engine::{Around, Changes, Exchange, Gate, Purpose, Readers, Step},
+    engine::{self, Around, Changes, Exchange, Gate, Purpose, Readers, Step},
     problem::{Challenges, Reason, Reply},
     request::RequestHead,
 };
@@ -44,12 +45,19 @@ pub(super) struct Serving {
     readers: Cell<Readers>,
     calls: Calls,
     /// Requests that wait, by stream.
-    waiting: RefCell<HashMap<u32, Exchange>>,
+    waiting: RefCell<HashMap<u32, Waiting>>,
     /// Those of them that are still to be decided again since [`Serving::wake`] was called.
-    to_wake: RefCell<Vec<(u32, Exchange)>>,
+    to_wake: RefCell<Vec<(u32, Waiting)>>,
     answering: RefCell<Answering>,
     /// Ticks until the next look at [`Answering`].
     until_sweep: Cell<u32>,
+}
+
+/// A request that waits.
+struct Waiting {
+    exchange: Exchange,
+    /// Its headers as they came: what the host has of them lacks what none may see.
+    head: Rc<[u8]>,
 }
 
 /// What became of a request for now.
@@ -78,7 +86,11 @@ impl Serving {
 
     /// Decides the request of `stream`; whether it may go on now.
     pub(super) fn on_request(&self, stream: u32) -> bool {
-        self.decide(stream, Exchange::default()) == Decided::Forward
+        let decided = match abi::request_headers() {
+            Ok(head) => self.decide(stream, Exchange::default(), &head, || Rc::from(&*head)),
+            Err(abi::Failed) => self.answer_failure(Reason::StateUnavailable),
+        };
+        decided == Decided::Forward
     }
 
     /// Adds our headers to the answer; whether `stream` is one of ours that gets any.
@@ -129,11 +141,18 @@ impl Serving {
     }
 
     /// Decides the request of the host's effective context and carries the decision out, but for letting it go
-    /// on. Whatever the host does not give refuses the request.
-    fn decide(&self, stream: u32, mut exchange: Exchange) -> Decided {
-        let decided = self.try_decide(&mut exchange).unwrap_or_else(answer_failure);
+    /// on. Whatever the host does not give refuses the request. `kept` is `head`, for later.
+    fn decide(
+        &self,
+        stream: u32,
+        mut exchange: Exchange,
+        head: &[u8],
+        kept: impl FnOnce() -> Rc<[u8]>,
+    ) -> Decided {
+        let decided = self.try_decide(&mut exchange, head);
+        let decided = decided.unwrap_or_else(|reason| self.answer_failure(reason));
         if decided == Decided::Wait {
-            self.let_wait(stream, exchange);
+            self.let_wait(stream, Waiting { exchange, head: kept() });
         } else if exchange.has_response(&self.gate) {
             self.answering.borrow_mut().insert(stream, exchange);
         }
@@ -141,15 +160,14 @@ impl Serving {
     }
 
     #[inline(never)]
-    fn let_wait(&self, stream: u32, exchange: Exchange) {
-        self.waiting.borrow_mut().insert(stream, exchange);
+    fn let_wait(&self, stream: u32, waiting: Waiting) {
+        self.waiting.borrow_mut().insert(stream, waiting);
         self.send(self.gate.take_calls());
     }
 
-    fn try_decide(&self, exchange: &mut Exchange) -> Result<Decided, Reason> {
+    fn try_decide(&self, exchange: &mut Exchange, head: &[u8]) -> Result<Decided, Reason> {
         let policy = self.gate.policy();
-        let bytes = abi::request_headers().map_err(|_| Reason::StateUnavailable)?;
-        let headers = wire::parse_pairs(&bytes).ok_or(Reason::MalformedRequest)?;
+        let headers = wire::parse_pairs(head).ok_or(Reason::MalformedRequest)?;
         let head = RequestHead {
             headers,
             remote_address: policy.needs_remote_address().then(remote_address).flatten(),
@@ -168,13 +186,27 @@ impl Serving {
                 self.stats.count(None, verdict.evicted);
                 Ok(Decided::Forward)
             }
-            Step::Reply(reply) => {
+            Step::Reply(reply, changes) => {
                 self.stats.count(verdict.reason, verdict.evicted);
+                // An answer whose request could not be changed is still the right answer.
+                let _ = apply(&changes, None);
                 answer(&reply);
                 Ok(Decided::Answered)
             }
-            Step::Wait => Ok(Decided::Wait),
+            Step::Wait(changes) => {
+                apply(&changes, None).map_err(|_| Reason::StateUnavailable)?;
+                Ok(Decided::Wait)
+            }
         }
+    }
+
+    /// Refuses a request for what the host did not give. Of what it holds is removed what can be without a look at it.
+    #[cold]
+    fn answer_failure(&self, reason: Reason) -> Decided {
+        hide(self.gate.guarded_names());
+        self.stats.count(Some(reason), 0);
+        answer(&Reply::refusal(reason, Challenges::default()));
+        Decided::Answered
     }
 
     /// Decides those again that wait for the outcome of the call for `purpose`. Of all others nothing has changed:
@@ -183,7 +215,7 @@ impl Serving {
         let woken = self
             .waiting
             .borrow_mut()
-            .extract_if(|_, exchange| exchange.waits_for(purpose))
+            .extract_if(|_, waiting| waiting.exchange.waits_for(purpose))
             .collect::<Vec<_>>();
         self.to_wake.borrow_mut().extend(woken);
         self.wake();
@@ -202,7 +234,7 @@ impl Serving {
     fn wake(&self) {
         let mut woken = 0_usize;
         while woken < MAX_WOKEN {
-            let Some((stream, exchange)) = self.to_wake.borrow_mut().pop() else {
+            let Some((stream, Waiting { exchange, head })) = self.to_wake.borrow_mut().pop() else {
                 self.gate.settled();
                 return;
             };
@@ -210,7 +242,7 @@ impl Serving {
             if abi::set_effective_context(stream).is_err() {
                 continue;
             }
-            let decided = self.decide(stream, exchange);
+            let decided = self.decide(stream, exchange, &head, || Rc::clone(&head));
             if decided != Decided::Wait {
                 woken = woken.saturating_add(1);
             }
@@ -267,7 +299,8 @@ fn write_down(record: &str, refused: Option<Reason>) {
     }
 }
 
-/// Carries out every change and sets the interlock last: if anything fails before, nothing opens it.
+/// Carries out every change, up to the first that fails, and sets the interlock last: if anything fails before, nothing
+/// opens it.
 fn apply(changes: &Changes<'_>, mark: Option<&[u8]>) -> Result<(), abi::Failed> {
     for name in &changes.remove {
         abi::remove_request_header(name)?;
@@ -281,15 +314,25 @@ fn apply(changes: &Changes<'_>, mark: Option<&[u8]>) -> Result<(), abi::Failed> 
     mark.map_or(Ok(()), |name| abi::set_filter_state(name, ALLOWED))
 }
 
-/// Refuses a request for what the host did not give.
+/// Refuses a request that no policy is there for.
 #[cold]
-fn answer_failure(reason: Reason) -> Decided {
-    answer(&Reply::refusal(reason, Challenges::default()));
-    Decided::Answered
+pub(super) fn answer_without_policy() {
+    hide(engine::names_without_policy());
+    answer(&Reply::refusal(Reason::NoPolicy, Challenges::default()));
+}
+
+/// Takes headers and the whole query out of a request that was not looked at, as far as that succeeds.
+fn hide<'a>(names: impl Iterator<Item = &'a [u8]>) {
+    for name in names {
+        let _ = abi::remove_request_header(name);
+    }
+    if let Some(path) = abi::property("request\0url_path") {
+        let _ = abi::set_request_header(":path", &path);
+    }
 }
 
 /// Answers the request. If even that fails the request stays paused, and Envoy's time-outs end it.
-pub(super) fn answer(reply: &Reply) {
+fn answer(reply: &Reply) {
     let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str()));
     let sent = wire::write_pairs(headers).ok_or(abi::Failed).and_then(|headers| {
         abi::send_local_response(reply.status, reply.details, &reply.body, &headers, reply.grpc_status)

@@ -48,6 +48,13 @@ impl GuardedHeaders {
         Self { by_length }
     }
 
+    /// The names of which nothing goes on but where it is kept, as they were given.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let all = self.by_length.iter().flat_map(|of_length| &of_length.names);
+        let goes = |guard| matches!(guard, Guard::Every | Guard::Credential(_));
+        all.filter(move |(_, guard)| goes(*guard)).map(|(name, _)| &**name)
+    }
+
     /// Why a header of this name is guarded; in the order given, and several times where several reasons are.
     pub fn guards(&self, name: &[u8]) -> impl Iterator<Item = Guard> {
         let names = self.of_length(name).iter();

@@ -216,11 +216,13 @@ impl HostCrypto for Counting<'_> {
 pub(crate) struct Pending {
     ask: Ask,
     exchange: Exchange,
+    /// Its headers while it waits.
+    pub(crate) shown: Option<Headers>,
 }
 
 impl Pending {
     pub(crate) fn new(ask: &Ask) -> Self {
-        Self { ask: ask.clone(), exchange: Exchange::default() }
+        Self { ask: ask.clone(), exchange: Exchange::default(), shown: None }
     }
 
     /// `None`: it waits.
@@ -229,17 +231,20 @@ impl Pending {
         let mut answer = w.around(|around| {
             let verdict = self.exchange.on_request(&w.gate, &head, around);
             let debug = format!("{verdict:?} {head:?}");
-            let upstream = match &verdict.step {
-                Step::Forward(changes) => Ok(carried_out(&head, changes)),
-                Step::Reply(reply) => Err((**reply).clone()),
-                Step::Wait => {
+            let (upstream, changes) = match &verdict.step {
+                Step::Forward(changes) => (Ok(carried_out(&head, changes)), changes),
+                Step::Reply(reply, changes) => (Err((**reply).clone()), changes),
+                Step::Wait(changes) => {
                     assert!(verdict.record.is_none() && verdict.reason.is_none());
+                    self.shown.get_or_insert_with(|| carried_out(&head, changes));
                     return None;
                 }
             };
-            assert_eq!(upstream.is_ok(), verdict.reason.is_none());
+            let shown = carried_out(&head, changes);
+            // What is refused goes nowhere; a document that anyone may read is no refusal.
+            assert!(upstream.is_err() || verdict.reason.is_none());
             let (reason, record) = (verdict.reason, verdict.record);
-            Some(Answer { reason, record, upstream, debug, response: Vec::new() })
+            Some(Answer { reason, record, upstream, shown, debug, response: Vec::new() })
         })?;
         let response = self.exchange.on_response(&w.gate).map(|(name, value)| (name, value.into_owned()));
         answer.response = response.collect();
@@ -280,7 +285,7 @@ pub(crate) fn claims(issuer: &str) -> Value {
     json!({"iss": issuer, "sub": "alice", "aud": "api", "iat": NOW - 10, "exp": NOW + 600})
 }
 
-/// The request as the upstream gets it.
+/// The request as it is then.
 fn carried_out(head: &RequestHead<'_>, changes: &portcullis::engine::Changes<'_>) -> Headers {
     let kept = head.headers.iter().filter(|(name, _)| {
         !changes.remove.contains(name) && !changes.replace.iter().any(|(set, _)| set.as_bytes() == *name)
@@ -299,11 +304,18 @@ fn carried_out(head: &RequestHead<'_>, changes: &portcullis::engine::Changes<'_>
 
 pub(crate) type Headers = Vec<(String, String)>;
 
+fn values(headers: &Headers, name: &str) -> String {
+    let values = headers.iter().filter(|(own, _)| own == name);
+    values.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("|")
+}
+
 /// What became of a request.
 pub(crate) struct Answer {
     pub(crate) reason: Option<Reason>,
     pub(crate) record: Option<String>,
     pub(crate) upstream: Result<Headers, portcullis::problem::Reply>,
+    /// The request's headers as they stand in access logs.
+    pub(crate) shown: Headers,
     /// The verdict and the head, as a careless log line would show them.
     pub(crate) debug: String,
     /// Headers added on the way back.
@@ -314,8 +326,12 @@ impl Answer {
     /// All values of a header upstream, joined by `|`; empty for none.
     pub(crate) fn upstream(&self, name: &str) -> String {
         let Ok(headers) = &self.upstream else { panic!("refused: {:?}", self.reason) };
-        let values = headers.iter().filter(|(own, _)| own == name);
-        values.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("|")
+        values(headers, name)
+    }
+
+    /// All values of a header that stays in a request that is refused, joined by `|`; empty for none.
+    pub(crate) fn shown(&self, name: &str) -> String {
+        values(&self.shown, name)
     }
 
     /// A header of the refusal.

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     gateway::{Wire, gateway},
-    idp::{AUDIENCE, Idp},
-    issuer::{SECRET, token},
+    idp::{self, Idp},
+    issuer::{AUDIENCE, ISSUER, SECRET, token},
     now,
     policy::{anyone, api_key, api_key_entry, provider, rule, with_token},
     proof::Holder,
@@ -44,9 +44,82 @@ fn policy() -> Value {
     })
 }
 
+/// Of a request, all that may hold a secret or an identity.
+const EVERYTHING: &str = "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %RESPONSE_CODE% %REQ(AUTHORIZATION)% \
+    %REQ(X-TOKEN)% %REQ(X-API-KEY)% %REQ(X.API_KEY)% %REQ(COOKIE)% %REQ(DPOP)% sub=%REQ(X-PORTCULLIS-SUBJECT)% \
+    rule=%REQ(X_PORTCULLIS.RULE)%";
+
+/// What is removed from requests that go on is removed before an answer, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_refused_requests_hold_stands_in_no_access_log() {
+    let mut policy = policy();
+    policy["transport"] = json!({"redirectTo": "localhost"});
+    policy["rateLimits"] =
+        json!([{"name": "one", "key": ["principal"], "limits": [{"requests": 1, "unit": "Hour"}]}]);
+    policy["rules"][1]["rateLimits"] = json!(["one"]);
+    let gateway = gateway(&policy).access_log(EVERYTHING).start().await;
+    let key = api_key("good");
+    let with_key = |target: &str| get(&format!("{target}api_key={key}"));
+    let forged =
+        || get("/nowhere").header("x-portcullis-subject", "root").header("x_portcullis.rule", "root");
+    let all = [
+        (Wire::Http1, with_key("/closed/x?a=1&"), 200, "/closed/x?a=1"),
+        // In every reading a key that is good, and a limit that is used up.
+        (Wire::Http1, with_key("/closed/x?a=1&"), 429, "/closed/x?a=1"),
+        (Wire::Http2, with_key("/closed/x?"), 429, "/closed/x"),
+        (Wire::Http1, get("/nowhere").api_key(&key).header("x.api_key", &key), 403, "/nowhere"),
+        (Wire::Http1, with_key("/nowhere?"), 403, "/nowhere"),
+        (Wire::Http1, with_key("/closed%2fx?a=1&"), 400, "/closed%2fx"),
+        (Wire::Http1, with_key("/closed;x?a=1&"), 400, "/closed"),
+        (Wire::Plain, with_key("/open?a=1&"), 308, "/open?a=1"),
+        (Wire::Http1, forged(), 403, "/nowhere"),
+        (Wire::Http2, forged(), 403, "/nowhere"),
+    ];
+    for (wire, asked, status, _) in &all {
+        let answer = gateway.send_over(*wire, asked).await;
+        assert_eq!(answer.status, *status, "{asked:?}: {answer:?}");
+        if *status == 308 {
+            let location = format!("https://localhost{}", asked.target);
+            assert_eq!(answer.header("location"), Some(&*location));
+        }
+    }
+    let lines = gateway.access_log(all.len()).await;
+    for (line, (_, asked, status, path)) in lines.iter().zip(&all) {
+        let subject = if *status == 200 { "good" } else { "-" };
+        assert_eq!(*line, format!("GET {path} {status} - - - - - - sub={subject} rule=-"), "{asked:?}");
+    }
+}
+
+/// Nor what a request held that was never decided: Envoy writes a line also where the client has gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waiting_requests_hold_stands_in_no_access_log() {
+    // It never answers, so that requests wait until their time is over.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let places = json!({"headers": [{"name": "x-token"}], "params": ["access_token"]});
+    let provider = json!({
+        "name": "test", "issuer": ISSUER, "audiences": [AUDIENCE], "algorithms": ["ES256"],
+        "jwks": {"uri": "http://keys.test/keys", "cluster": "jwks", "timeout": "1m"},
+        "extractFrom": places,
+    });
+    let policy = json!({
+        "jwt": {"providers": [provider]},
+        "rules": [rule("closed", "PathPrefix", "/closed", with_token())],
+    });
+    let address = silent.local_addr().unwrap();
+    let gateway = gateway(&policy).jwks(address).https_only().access_log(EVERYTHING).start().await;
+    let token = token("alice").sign();
+    let asked = get(&format!("/closed?access_token={token}&a=1")).header("x-portcullis-subject", "root");
+    gateway.send_and_leave(&asked, std::time::Duration::from_millis(500)).await;
+    let answer = gateway.send(&asked).await;
+    assert_eq!((answer.status, answer.reason().as_deref()), (503, Some("keys_unavailable")), "{answer:?}");
+    let lines = gateway.access_log(2).await;
+    let line = |status: u16| format!("GET /closed?a=1 {status} - - - - - - sub=- rule=-");
+    assert_eq!(lines, [line(0), line(503)]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_shows_anywhere() {
-    let gateway = gateway(&policy()).start().await;
+    let gateway = gateway(&policy()).access_log(EVERYTHING).start().await;
     let hmac = token("carol").algorithm(jsonwebtoken::Algorithm::HS256).claim("iss", "https://hmac.test");
     let tokens = [
         token("alice").sign(),
@@ -89,6 +162,8 @@ async fn no_secret_shows_anywhere() {
         }
     }
     shown.push(("Envoy's log".to_owned(), gateway.log()));
+    let lines = gateway.access_log(shown.len() - 1).await;
+    shown.extend(lines.into_iter().map(|line| ("the access log".to_owned(), line)));
     for page in ["/stats", "/stats/prometheus", "/clusters", "/listeners"] {
         shown.push((page.to_owned(), gateway.admin().text(page).await));
     }
@@ -127,7 +202,7 @@ async fn no_secret_shows_where_the_issuer_is_asked() {
     let policy = |introspection: Value| {
         json!({
             "jwt": {"providers": [{
-                "name": "test", "issuer": idp.issuer, "audiences": [AUDIENCE], "clockSkew": "5s",
+                "name": "test", "issuer": idp.issuer, "audiences": [idp::AUDIENCE], "clockSkew": "5s",
                 "introspection": introspection, "dpop": {"mode": "Accepted", "nonce": {"lifetime": "1m"}},
             }]},
             "rules": [rule("closed", "Exact", "/closed", with_token())],
@@ -136,8 +211,9 @@ async fn no_secret_shows_where_the_issuer_is_asked() {
         })
     };
     let wrong = "not-the-password-of-the-gateway";
-    let right = gateway(&policy(introspection(json!({})))).jwks(idp.address).https_only().start().await;
-    let refused = gateway(&policy(introspection(json!({"clientSecret": wrong}))));
+    let right = gateway(&policy(introspection(json!({})))).access_log(EVERYTHING);
+    let right = right.jwks(idp.address).https_only().start().await;
+    let refused = gateway(&policy(introspection(json!({"clientSecret": wrong})))).access_log(EVERYTHING);
     let refused = refused.jwks(idp.address).https_only().start().await;
 
     let holder = Holder::generate();
@@ -176,6 +252,8 @@ async fn no_secret_shows_where_the_issuer_is_asked() {
     }
     for gateway in [&right, &refused] {
         shown.push(("Envoy's log".to_owned(), gateway.log()));
+        let lines = gateway.access_log(statuses.len() / 2).await;
+        shown.extend(lines.into_iter().map(|line| ("the access log".to_owned(), line)));
         for page in ["/stats", "/stats/prometheus", "/clusters", "/listeners"] {
             shown.push((page.to_owned(), gateway.admin().text(page).await));
         }

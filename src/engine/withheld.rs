@@ -1,0 +1,78 @@
+//! What is taken out of a request that does not reach the upstream, so that no access log shows what none may see.
+
+use super::{
+    Changes, Gate,
+    forward::{self, Target},
+    step::Text,
+};
+use crate::{
+    policy::Policy,
+    request::{Location, RequestHead, path::CanonicalPath},
+};
+
+/// Of a request that is answered here: no credential stays, whoever would have been given it.
+#[cold]
+#[inline(never)]
+pub(super) fn from_answered<'a>(policy: &'a Policy, head: &'a RequestHead<'a>) -> Changes<'a> {
+    changes(policy, head, |_| false)
+}
+
+/// Of one that is not decided yet: where a token stands that may be forwarded, it stays.
+#[cold]
+#[inline(never)]
+pub(super) fn from_waiting<'a>(policy: &'a Policy, head: &'a RequestHead<'a>) -> Changes<'a> {
+    let forwarding = || policy.providers.iter().map(|provider| provider.spec()).filter(|spec| spec.forward);
+    changes(policy, head, |location| forwarding().any(|spec| spec.locations.contains(location)))
+}
+
+fn changes<'a>(
+    policy: &'a Policy,
+    head: &'a RequestHead<'a>,
+    is_kept: impl Fn(&Location) -> bool,
+) -> Changes<'a> {
+    let mut changes = Changes::default();
+    forward::remove_headers(policy, head, &is_kept, &mut changes);
+    let sent = head.single(":path").one().unwrap_or_default();
+    let is_read = CanonicalPath::parse(sent).is_ok();
+    let sent = String::from_utf8_lossy(sent);
+    let (path, query) = split(&sent, is_read);
+    let target = Target { path, query, is_rewritten: false };
+    forward::clean_target_and_cookies(policy, head, target, is_kept, &mut changes);
+    if !is_read && let Some((_, left)) = changes.replace.iter_mut().find(|(name, _)| *name == ":path") {
+        // What stands there can be read in other ways, too: none of it stays.
+        *left = Text::Made(path.to_owned());
+    }
+    changes
+}
+
+/// Headers that most policies guard, for a request that none is there for.
+pub fn names_without_policy() -> impl Iterator<Item = &'static [u8]> {
+    const NAMES: [&str; 9] = [
+        "authorization",
+        "cookie",
+        "dpop",
+        "x-api-key",
+        "x-portcullis-kind",
+        "x-portcullis-roles",
+        "x-portcullis-rule",
+        "x-portcullis-scopes",
+        "x-portcullis-subject",
+    ];
+    NAMES.into_iter().map(str::as_bytes)
+}
+
+impl Gate {
+    /// Headers of which no request that goes no further should have any, each in the spelling that the policy names.
+    pub fn guarded_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.policy().guarded_headers.names()
+    }
+}
+
+/// Where a target that has more than one reading may have its parameters, one of them has.
+fn split(target: &str, is_read: bool) -> (&str, Option<&str>) {
+    let begins = if is_read { target.find('?') } else { target.find(['?', ';', '#']) };
+    match begins.and_then(|begins| target.split_at_checked(begins)) {
+        Some((path, rest)) => (path, rest.get(1..)),
+        None => (target, None),
+    }
+}
