@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::{Caller, Changes, step::Text};
+use super::{Caller, Changes, Gate, step::Text};
 use crate::{
     config::IdentityField,
     policy::{Policy, Rule},
@@ -111,6 +111,17 @@ pub(super) struct Target<'t> {
     pub(super) query: Option<&'t str>,
     /// It is not as it was sent, so it is to be set.
     pub(super) is_rewritten: bool,
+}
+
+impl Gate {
+    /// Whether a trailer of this name must not reach the upstream: some servers merge trailers into headers. Nobody
+    /// verified a credential there, and nobody vouches for anything.
+    pub fn guards_trailer(&self, name: &[u8]) -> bool {
+        let policy = self.policy();
+        let is_cookie = |location: &Location| matches!(location, Location::Cookie(_));
+        policy.guarded_headers.has_alike(name)
+            || (name == b"cookie" && policy.credential_locations.iter().any(is_cookie))
+    }
 }
 
 /// What no header of its own holds. `is_kept` says which locations the upstream may see.

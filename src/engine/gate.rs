@@ -337,7 +337,7 @@ impl Gate {
     }
 
     /// What keeps this policy's shared state apart from that of others.
-    pub(super) fn namespace(&self) -> &str {
+    pub fn namespace(&self) -> &str {
         &self.namespace
     }
 }

@@ -14,6 +14,7 @@ const NOT_FOUND: u32 = 1;
 const CAS_MISMATCH: u32 = 8;
 
 const REQUEST_HEADERS: u32 = 0;
+const REQUEST_TRAILERS: u32 = 1;
 const RESPONSE_HEADERS: u32 = 2;
 const CALL_RESPONSE_HEADERS: u32 = 6;
 const CALL_RESPONSE_BODY: u32 = 4;
@@ -154,11 +155,19 @@ pub(super) fn request_headers() -> Result<Block, Failed> {
     unsafe { memory::in_kept(call) }
 }
 
+fn pairs(map: u32) -> Result<Vec<u8>, Failed> {
+    // SAFETY: both pointers are valid for the call.
+    returning_bytes(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) })?.ok_or(Failed)
+}
+
+/// All request trailers, serialized; see `wire::parse_pairs`.
+pub(super) fn request_trailers() -> Result<Vec<u8>, Failed> {
+    pairs(REQUEST_TRAILERS)
+}
+
 /// All headers of the answer to a call, serialized; see `wire::parse_pairs`.
 pub(super) fn call_response_headers() -> Result<Vec<u8>, Failed> {
-    // SAFETY: both pointers are valid for the call.
-    returning_bytes(|data, size| unsafe { proxy_get_header_map_pairs(CALL_RESPONSE_HEADERS, data, size) })?
-        .ok_or(Failed)
+    pairs(CALL_RESPONSE_HEADERS)
 }
 
 /// The first `max` bytes of the answer to a call.
@@ -193,10 +202,19 @@ pub(super) fn set_response_header(name: &str, value: &[u8]) -> Result<(), Failed
     replace(RESPONSE_HEADERS, name, value)
 }
 
+fn remove(map: u32, name: &[u8]) -> Result<(), Failed> {
+    // SAFETY: the host reads the slice during the call only.
+    done(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
+}
+
 /// Removes every value of a request header.
 pub(super) fn remove_request_header(name: &[u8]) -> Result<(), Failed> {
-    // SAFETY: the host reads the slice during the call only.
-    done(unsafe { proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) })
+    remove(REQUEST_HEADERS, name)
+}
+
+/// Removes every value of a request trailer.
+pub(super) fn remove_request_trailer(name: &[u8]) -> Result<(), Failed> {
+    remove(REQUEST_TRAILERS, name)
 }
 
 /// A property; `path` has its parts joined by NUL. Absent, empty and unreadable are all `None`.

@@ -10,7 +10,7 @@ use std::{
     rc::Rc,
 };
 
-use super::{logging, memory, root, serving::Serving};
+use super::{logging, memory, root, serving::Serving, trailers};
 
 /// What the callbacks for headers and trailers answer.
 const CONTINUE: u32 = 0;
@@ -44,6 +44,10 @@ thread_local! {
 impl Module {
     fn serving(&self, id: u32) -> Option<Rc<Serving>> {
         self.roots.borrow().iter().find(|root| root.id == id).and_then(|root| root.serving.clone())
+    }
+
+    fn servings(&self) -> Vec<Rc<Serving>> {
+        self.roots.borrow().iter().filter_map(|root| root.serving.clone()).collect()
     }
 
     /// A root context that is gone ticks no more: Envoy deletes it when its last stream has ended.
@@ -141,6 +145,13 @@ extern "C" fn proxy_on_request_headers(stream: u32, _headers: usize, _end_of_str
             PAUSE
         }
     }
+}
+
+/// Called only for requests that have trailers.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_trailers(stream: u32, _trailers: usize) -> u32 {
+    let servings = MODULE.with(|module| module.servings());
+    if trailers::on_request_trailers(stream, &servings) { CONTINUE } else { PAUSE }
 }
 
 #[unsafe(no_mangle)]

@@ -28,3 +28,5 @@ mod services;
 mod serving;
 #[cfg(target_family = "wasm")]
 mod stats;
+#[cfg(target_family = "wasm")]
+mod trailers;

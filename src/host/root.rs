@@ -34,11 +34,7 @@ pub(super) fn configure() -> Option<Serving> {
     }
     let began = services::now();
     let bytes = abi::plugin_configuration().unwrap_or_default();
-    // Both are part of the configuration, and what Envoy's users tell filters apart by. Their digest is always a short
-    // key, whatever the names.
-    let [name, root_id] =
-        ["plugin_name", "plugin_root_id"].map(|path| abi::property(path).unwrap_or_default());
-    let namespace = format!("portcullis/{}", crypto::short_digest(&[&name, &root_id]));
+    let (name, namespace) = names();
     match Policy::compile(&bytes, &namespace) {
         Ok(policy) => {
             let gate = Gate::new(policy, &namespace);
@@ -88,4 +84,15 @@ fn warn_of(warnings: &[Fault], namespace: &str, policy: &[u8]) {
     if let Some(more @ 1..) = warnings.len().checked_sub(SHOWN) {
         warn!("policy: and {more} more warnings");
     }
+}
+
+/// The name of the filter that we are called for, and what keeps its state apart from that of others.
+///
+/// Name and id of the root are part of the configuration, and what Envoy's users tell filters apart by. Their digest is
+/// always a short key, whatever the names.
+pub(super) fn names() -> (Vec<u8>, String) {
+    let [name, root_id] =
+        ["plugin_name", "plugin_root_id"].map(|path| abi::property(path).unwrap_or_default());
+    let namespace = format!("portcullis/{}", crypto::short_digest(&[&name, &root_id]));
+    (name, namespace)
 }

@@ -93,6 +93,28 @@ impl Serving {
         decided == Decided::Forward
     }
 
+    /// Whether a trailer of this name stays here.
+    pub(super) fn guards_trailer(&self, name: &[u8]) -> bool {
+        self.gate.guards_trailer(name)
+    }
+
+    /// The same for all configurations of one filter.
+    pub(super) fn namespace(&self) -> &str {
+        self.gate.namespace()
+    }
+
+    /// Whether the request of `stream` waits to be decided again.
+    pub(super) fn has_waiting(&self, stream: u32) -> bool {
+        self.waiting.borrow().contains_key(&stream)
+            || self.to_wake.borrow().iter().any(|(waiting, _)| *waiting == stream)
+    }
+
+    /// The request of `stream` is not decided again.
+    pub(super) fn forget(&self, stream: u32) {
+        self.waiting.borrow_mut().remove(&stream);
+        self.to_wake.borrow_mut().retain(|(waiting, _)| *waiting != stream);
+    }
+
     /// Adds our headers to the answer; whether `stream` is one of ours that gets any.
     pub(super) fn on_response(&self, stream: u32) -> bool {
         if self.answering.borrow().is_empty() {
@@ -312,6 +334,12 @@ fn apply(changes: &Changes<'_>, mark: Option<&[u8]>) -> Result<(), abi::Failed> 
         abi::add_request_header(name, value.as_str().as_bytes())?;
     }
     mark.map_or(Ok(()), |name| abi::set_filter_state(name, ALLOWED))
+}
+
+/// Refuses a request whose headers were let go already.
+#[cold]
+pub(super) fn answer_in_between() {
+    answer(&Reply::refusal(Reason::StateUnavailable, Challenges::default()));
 }
 
 /// Refuses a request that no policy is there for.

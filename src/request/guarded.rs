@@ -55,6 +55,11 @@ impl GuardedHeaders {
         all.filter(move |(_, guard)| goes(*guard)).map(|(name, _)| &**name)
     }
 
+    /// Whether some server takes `name` for one of the names, whatever they are guarded for.
+    pub fn has_alike(&self, name: &[u8]) -> bool {
+        self.of_length(name).iter().any(|(own, _)| is_alike(name, own))
+    }
+
     /// Why a header of this name is guarded; in the order given, and several times where several reasons are.
     pub fn guards(&self, name: &[u8]) -> impl Iterator<Item = Guard> {
         let names = self.of_length(name).iter();
@@ -139,6 +144,8 @@ mod tests {
         ];
         for (name, expected) in rows {
             assert_eq!(guarded.guards(name.as_bytes()).collect::<Vec<_>>(), *expected, "{name}");
+            let is_vouched_for = *name == "x-forwarded-for";
+            assert_eq!(guarded.has_alike(name.as_bytes()), is_vouched_for || !expected.is_empty(), "{name}");
         }
     }
 }

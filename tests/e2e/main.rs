@@ -45,5 +45,6 @@ mod spellings;
 mod step_up;
 mod tables;
 mod tokens;
+mod trailers;
 mod transport;
 mod upgrades;
