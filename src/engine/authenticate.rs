@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use super::{Around, Caller, Exchange, Gate, RequestLine, bearer, binding, record::Trace};
 use crate::{
+    api_key::ApiKeys,
     policy::{Access, Policy},
     problem::Reason,
     request::{
         Lookup, RequestHead,
-        credential::{self, Credential, Unreadable},
+        credential::{Credential, Found, Places, Unreadable},
     },
     time::Timestamp,
 };
@@ -54,9 +55,12 @@ pub(super) fn authenticate(
 ) -> Result<Rc<Caller>, Unverified> {
     let policy = gate.policy();
     let query = line.path.query();
-    let token = credential::find(&access.offer.token_locations, head, query);
     let keys = policy.api_keys.as_ref().filter(|_| access.offer.api_key);
-    let key = keys.map_or(Lookup::Absent, |keys| credential::find(keys.locations(), head, query));
+    let places = Places {
+        tokens: &access.offer.token_locations,
+        keys: keys.map(ApiKeys::locations).unwrap_or_default(),
+    };
+    let Found { token, key } = places.find(head, query);
     match (&token, &key) {
         (Lookup::Absent, Lookup::Absent) if access.offer.client_certificate => {
             verify_certificate(policy, head, trace).map_err(Unverified::Refused)

@@ -79,7 +79,7 @@ pub(super) fn remove_headers<'a>(
             Guard::Every | Guard::OtherSpellings => true,
             Guard::Credential(place) => match policy.credential_locations.get(place) {
                 Some(location @ Location::Header { name: own, prefix }) => {
-                    may_hold(value, prefix)
+                    credential::may_hold(value, prefix)
                         && !(*name == own.as_bytes()
                             && credential::strip_prefix(value, prefix).is_some()
                             && is_kept(location))
@@ -133,38 +133,42 @@ pub(super) fn clean_target_and_cookies<'a>(
     is_kept: impl Fn(&Location) -> bool,
     changes: &mut Changes<'a>,
 ) {
-    let (mut cookies, mut params): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    let (mut cookies, mut params) = (Named::default(), Named::default());
     for location in &policy.credential_locations {
         match location {
-            Location::Cookie(name) if !is_kept(location) => cookies.push(name),
-            Location::Query(name) if !is_kept(location) => params.push(name),
-            _ => {}
+            Location::Cookie(name) => cookies.add(name, is_kept(location)),
+            Location::Query(name) => params.add(name, is_kept(location)),
+            Location::Header { .. } => {}
         }
     }
-    let stripped = target.query.and_then(|query| query::without(query, &params));
+    let stripped = target.query.and_then(|query| query::without(query, &params.all, &params.kept));
     if stripped.is_some() || target.is_rewritten {
         let query = stripped.as_deref().or(target.query).unwrap_or_default();
         let separator = if query.is_empty() { "" } else { "?" };
         changes.replace.push((":path", Text::Made(format!("{}{separator}{query}", target.path))));
     }
-    match cookie::without(head, &cookies) {
+    match cookie::without(head, &cookies.all, &cookies.kept) {
         None => {}
         Some(rest) if rest.is_empty() => changes.remove.push(b"cookie"),
         Some(rest) => changes.replace.push(("cookie", Text::Made(rest))),
     }
 }
 
-/// Whether some server may find a credential in `value` where we would not look for one: behind other white space,
-/// or in a later item of a list, which is what several lines become when they are joined.
-fn may_hold(value: &[u8], prefix: &str) -> bool {
-    let scheme = prefix.trim_ascii_end();
-    let ends = |byte: &u8| byte.is_ascii_whitespace() || *byte == b',';
-    let begins_with_one = |item: &[u8]| {
-        credential::strip_prefix(item.trim_ascii_start(), scheme)
-            .is_some_and(|rest| scheme.len() == prefix.len() || rest.first().is_none_or(ends))
-    };
-    // The front first: there it nearly always is, and values are long.
-    begins_with_one(value) || value.split(|byte| *byte == b',').skip(1).any(begins_with_one)
+/// Names under which credentials may stand.
+#[derive(Default)]
+struct Named<'a> {
+    all: Vec<&'a str>,
+    /// Those of them that hold what was verified, and go on.
+    kept: Vec<&'a str>,
+}
+
+impl<'a> Named<'a> {
+    fn add(&mut self, name: &'a str, is_kept: bool) {
+        self.all.push(name);
+        if is_kept {
+            self.kept.push(name);
+        }
+    }
 }
 
 /// INVARIANT: these names are guarded as the filter's own, so nothing that the client sent under them is left.

@@ -1,67 +1,147 @@
-//! Cookies of a request (RFC 6265 section 4.2).
+//! Cookies of a request (RFC 6265 section 4.2), and what looser servers take for some.
 
-use super::{Lookup, RequestHead};
+use std::borrow::Cow;
 
-/// The cookie `name` (compared with case) over all `cookie` headers, where it must not be given twice.
+use super::{RequestHead, alike, credential::Sighting};
+
+/// What the cookie `name` (compared with case) holds, over all `cookie` headers. An empty one holds nothing.
 ///
 /// One pair of double quotes around the value is dropped (RFC 6265 section 4.1.1). Pieces without `=`
-/// are no cookies. A value that is not UTF-8 is [`Lookup::Malformed`].
-pub fn single<'a>(head: &RequestHead<'a>, name: &str) -> Lookup<&'a str> {
-    let cookies = head.values("cookie").flat_map(|line| line.split(|byte| *byte == b';'));
-    Lookup::only(cookies.filter_map(|cookie| value(cookie, name)).map(|value| str::from_utf8(value).ok()))
+/// are no cookies. A value that is not UTF-8 cannot be decoded. `is_other` says which names stand for cookies of their
+/// own, whatever looser servers make of them.
+#[inline(never)]
+pub(super) fn find<'a>(
+    head: &RequestHead<'a>,
+    name: &str,
+    is_other: impl Fn(&[u8]) -> bool,
+) -> Sighting<Cow<'a, [u8]>> {
+    let mut seen = Sighting::default();
+    for line in head.values("cookie") {
+        each_name(line, |given| {
+            if given.is_cookie(name) {
+                let value = given.value();
+                if !value.is_empty() {
+                    seen.note(str::from_utf8(value).ok().map(|_| Cow::Borrowed(value)));
+                }
+            } else if given.is_read_as(name) && !given.is_void() && !is_other(given.text) {
+                seen.has_alike = true;
+            }
+        });
+    }
+    seen
 }
 
-/// The `cookie` header without the cookies in `names`, all lines joined (RFC 9113 section 8.2.3); `None` when it
-/// has none of them. Empty: nothing is left, so the header should go. Bytes that are not UTF-8 are dropped with
-/// their cookie.
-pub fn without(head: &RequestHead<'_>, names: &[&str]) -> Option<String> {
+/// The `cookie` header without whatever some server takes for a cookie of `names`, all lines joined (RFC 9113 section
+/// 8.2.3); `None` when it has nothing of them. Empty: nothing is left, so the header should go. Bytes that are not
+/// UTF-8 are dropped with their cookie.
+///
+/// Those of `kept`, which is a part of `names`, stay as [`find`] finds them.
+pub fn without(head: &RequestHead<'_>, names: &[&str], kept: &[&str]) -> Option<String> {
     let cookies = || head.values("cookie").flat_map(|line| line.split(|byte| *byte == b';'));
-    let removed = |cookie: &[u8]| {
-        names.iter().any(|name| value(cookie, name).is_some() || may_be_named(cookie, name.as_bytes()))
+    let goes = |cookie: &[u8]| {
+        let mut goes = false;
+        each_name(cookie, |given| {
+            let stays = kept.iter().any(|name| given.is_cookie(name)) && !given.value().is_empty();
+            goes |= !stays && names.iter().any(|name| given.is_read_as(name));
+        });
+        goes
     };
-    if names.is_empty() || !cookies().any(removed) {
+    if names.is_empty() || !cookies().any(goes) {
         return None;
     }
-    let kept = cookies().filter(|cookie| !removed(cookie)).map(<[u8]>::trim_ascii);
-    let kept = kept.filter_map(|cookie| str::from_utf8(cookie).ok()).filter(|cookie| !cookie.is_empty());
-    Some(kept.collect::<Vec<_>>().join("; "))
+    let left = cookies().filter(|cookie| !goes(cookie)).map(<[u8]>::trim_ascii);
+    let left = left.filter_map(|cookie| str::from_utf8(cookie).ok()).filter(|cookie| !cookie.is_empty());
+    Some(left.collect::<Vec<_>>().join("; "))
 }
 
-/// Whether some server takes `cookie` for the one named `name`: many trim more than ASCII's white space.
-fn may_be_named(cookie: &[u8], name: &[u8]) -> bool {
-    let Some(mut own) = cookie.iter().position(|byte| *byte == b'=').and_then(|at| cookie.get(..at)) else {
-        return false;
-    };
-    while let [byte, rest @ ..] = own
-        && !byte.is_ascii_graphic()
-    {
-        own = rest;
-    }
-    while let [rest @ .., byte] = own
-        && !byte.is_ascii_graphic()
-    {
-        own = rest;
-    }
-    own == name
+/// What some server takes for the name of a cookie.
+struct Name<'a> {
+    text: &'a [u8],
+    /// Whatever follows its `=`.
+    rest: &'a [u8],
+    /// It begins a cookie as RFC 6265 has them.
+    begins: bool,
 }
 
-/// The value of `cookie` when it is named `name`.
-fn value<'a>(cookie: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let at = cookie.iter().position(|byte| *byte == b'=')?;
-    let (own, rest) = cookie.split_at_checked(at)?;
-    if own.trim_ascii() != name.as_bytes() {
-        return None;
+impl<'a> Name<'a> {
+    /// Whether it is the cookie `name`.
+    fn is_cookie(&self, name: &str) -> bool {
+        self.begins && self.text == name.as_bytes()
     }
-    let value = rest.split_first().map_or(rest, |(_, value)| value).trim_ascii();
-    match value {
-        [b'"', inner @ .., b'"'] => Some(inner),
-        _ => Some(value),
+
+    fn is_read_as(&self, name: &str) -> bool {
+        alike::is_read_as(self.text, name.as_bytes(), b"[]")
+    }
+
+    fn value(&self) -> &'a [u8] {
+        let value = self.rest.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        match value {
+            [b'"', inner @ .., b'"'] => inner,
+            _ => value,
+        }
+    }
+
+    /// Whether nobody finds a value.
+    fn is_void(&self) -> bool {
+        self.value().iter().all(|byte| !byte.is_ascii_graphic() || *byte == b'"')
+    }
+}
+
+/// Finds what stands before each `=` of `line`: all of a cookie that does, and the last word of it, since some servers
+/// end cookies at blanks and commas too, and have quotes about them, which here hold nothing together.
+fn each_name<'a>(line: &'a [u8], mut each: impl FnMut(&Name<'a>)) {
+    // Where the cookie begins, until its name was found; its last word, likewise; whether a word may begin.
+    let (mut cookie, mut word, mut gap): (_, Option<(usize, usize)>, _) = (Some(0), None, true);
+    for (at, byte) in line.iter().enumerate() {
+        let next = at.saturating_add(1);
+        match byte {
+            b';' => (cookie, word, gap) = (Some(next), None, true),
+            b',' | b'"' => gap = true,
+            // A sign too many.
+            b'=' if gap && word.is_none() => {}
+            b'=' => {
+                let rest = line.get(next..).unwrap_or_default();
+                let whole = cookie.take().and_then(|from| line.get(from..at)).map(<[u8]>::trim_ascii);
+                let last = word.take().and_then(|(from, to)| line.get(from..to));
+                if let Some(text) = whole {
+                    each(&Name { text, rest, begins: true });
+                }
+                if let Some(text) = last.filter(|last| whole != Some(last)) {
+                    each(&Name { text, rest, begins: false });
+                }
+                gap = false;
+            }
+            _ if !byte.is_ascii_graphic() => gap = true,
+            _ => {
+                word = match word {
+                    Some((from, _)) if !gap => Some((from, next)),
+                    _ if gap => Some((at, next)),
+                    // In a value.
+                    _ => None,
+                };
+                gap = false;
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::request::Lookup;
+
+    fn head<'a>(lines: &[&'a [u8]]) -> RequestHead<'a> {
+        let mut headers: Vec<(&[u8], &[u8])> = vec![(b"x-cookie", b"sid=9")];
+        headers.extend(lines.iter().map(|line| (&b"cookie"[..], *line)));
+        RequestHead { headers, ..RequestHead::default() }
+    }
+
+    fn found<'a>(head: &RequestHead<'a>) -> (Lookup<Cow<'a, [u8]>>, bool) {
+        let seen = find(head, "sid", |other| other == b"SID");
+        (seen.found, seen.has_alike)
+    }
 
     #[test]
     fn a_cookie_is_found_once_or_not_at_all() {
@@ -72,10 +152,11 @@ mod tests {
             (&[b"a=0; sid=1; b=2"], Lookup::One("1")),
             (&[b"a=0;sid=1"], Lookup::One("1")),
             (&[b"a=0", b"sid=1"], Lookup::One("1")),
+            (&[b" sid = 1 "], Lookup::One("1")),
             (&[b"sid=\"1\""], Lookup::One("1")),
             (&[b"sid=\""], Lookup::One("\"")),
-            (&[b"sid="], Lookup::One("")),
             (&[b"sid=a=b"], Lookup::One("a=b")),
+            (&[b"sid=a==; b"], Lookup::One("a==")),
             (&[b"SID=1"], Lookup::Absent),
             (&[b"xsid=1; sidx=1; sid"], Lookup::Absent),
             (&[b"x=sid=1"], Lookup::Absent),
@@ -83,12 +164,62 @@ mod tests {
             (&[b"sid=1", b"sid=2"], Lookup::Many),
             (&[b"sid=1", b" sid =\xff"], Lookup::Many),
             (&[b"sid=\xff"], Lookup::Malformed),
+            // Empty ones are none.
+            (&[b"sid="], Lookup::Absent),
+            (&[b"sid=\"\"; sid= ; sid=1"], Lookup::One("1")),
         ];
         for (lines, expected) in rows {
-            let mut headers: Vec<(&[u8], &[u8])> = lines.iter().map(|line| (&b"cookie"[..], *line)).collect();
-            headers.push((b"x-cookie", b"sid=9"));
-            let head = RequestHead { headers, remote_address: None, tls: true, peer_certificate: None };
-            assert_eq!(single(&head, "sid"), *expected, "{lines:?}");
+            let expected = expected.clone().map(|value| Cow::Borrowed(value.as_bytes()));
+            assert_eq!(found(&head(lines)), (expected, false), "{lines:?}");
+        }
+    }
+
+    /// Each beside a cookie that is found, so that it counts for nobody that it is ambiguous.
+    #[test]
+    fn whatever_some_server_takes_for_the_cookie_is_told() {
+        let rows: &[(&[u8], bool)] = &[
+            (b"Sid=1", true),
+            (b"sid[]=1", true),
+            (b"%73id=1", true),
+            (b"x=1 sid=2", true),
+            (b"x=1\tsid=2", true),
+            (b"x=1,sid=2", true),
+            (b"x=1, sid =2", true),
+            (b"x=\"1 sid=2\"", true),
+            (b"x=1\xc2\xa0sid=2", true),
+            (b"\xc2\xa0sid=1", true),
+            (b"sid\x1f=1", true),
+            (b"=sid=1", true),
+            (b"==sid=1", true),
+            (b"$Version=1, sid=1", true),
+            // Empty, or somebody else's.
+            (b"Sid=", false),
+            (b"x=1 sid=", false),
+            (b"Sid=\" \"", false),
+            (b"SID=1", false),
+            (b"sid.sig=1", false),
+            (b"sids=1", false),
+            (b"x=1 xsid=2", false),
+            (b"x=a=sid=2", false),
+            (b"x=1&sid=2", false),
+            (b"x=1 sid", false),
+            (b"x sid", false),
+        ];
+        for (other, expected) in rows {
+            for lines in [[b"sid=0", *other], [other, b"sid=0"]] {
+                let one = Lookup::One(Cow::Borrowed(&b"0"[..]));
+                let line = [lines[0], b"; ", lines[1]].concat();
+                assert_eq!(found(&head(&[&line])), (one.clone(), *expected), "{}", line.escape_ascii());
+                assert_eq!(found(&head(&lines)), (one, *expected), "{lines:?}");
+            }
+        }
+        // Quotes hold nothing together.
+        assert_eq!(found(&head(&[b"x=\"1; sid=2\""])).0, Lookup::One(Cow::Borrowed(&b"2\""[..])));
+        // `_` is any sign.
+        for (line, expected) in
+            [("a_b=1", false), ("a.b=1", true), ("a b=1", true), ("a,b=1", true), ("b=1", false)]
+        {
+            assert_eq!(find(&head(&[line.as_bytes()]), "a_b", |_| false).has_alike, expected, "{line}");
         }
     }
 
@@ -98,18 +229,50 @@ mod tests {
             (&[], None),
             (&[b"a=1"], None),
             (&[b"sid=1"], Some("")),
+            (&[b"sid="], Some("")),
             (&[b"a=1; sid=1; b=2"], Some("a=1; b=2")),
             (&[b"a=1; sid=1", b"sid=2;b=2"], Some("a=1; b=2")),
             (&[b"a=1; sid=1; b=\xff"], Some("a=1")),
             // White space to some: U+00A0, and it as Latin-1, a vertical tab, a unit separator.
             (&[b"a=1; \xc2\xa0sid=1; \xa0sid=2; \x0bsid=3; sid\x1f=4; xsid=5"], Some("a=1; xsid=5")),
             (&[b"sid=0; \xc2\xa0a=1"], Some("\u{a0}a=1")),
+            (&[b"a=1 sid=2; b=2"], Some("b=2")),
+            (&[b"a=\"1; sid=2\"; b=2"], Some("a=\"1; b=2")),
+            (&[b"Sid=1; sid[x]=2; sid.sig=3"], Some("sid.sig=3")),
         ];
         for (lines, expected) in rows {
-            let headers = lines.iter().map(|line| (&b"cookie"[..], *line)).collect();
-            let head = RequestHead { headers, remote_address: None, tls: true, peer_certificate: None };
-            assert_eq!(without(&head, &["sid"]).as_deref(), *expected, "{lines:?}");
-            assert_eq!(without(&head, &[]), None);
+            let head = head(lines);
+            assert_eq!(without(&head, &["sid"], &[]).as_deref(), *expected, "{lines:?}");
+            assert_eq!(without(&head, &[], &[]), None);
+        }
+    }
+
+    #[test]
+    fn one_that_is_kept_stays_alone() {
+        let rows: &[(&str, Option<&str>)] = &[
+            ("a=1; sid=1", None),
+            ("sid=1; Sid=2; sid[]=3; b=2", Some("sid=1; b=2")),
+            ("sid=1; sid=", Some("sid=1")),
+            ("sid=1; x=1 sid=2", Some("sid=1")),
+            ("sid=1; k=2", Some("sid=1")),
+        ];
+        for (line, expected) in rows {
+            let left = without(&head(&[line.as_bytes()]), &["sid", "k"], &["sid"]);
+            assert_eq!(left.as_deref(), *expected, "{line}");
+        }
+        // The names are alike, and each its own.
+        let line = head(&[b"sid=1; Sid=2; SID=3"]);
+        assert_eq!(without(&line, &["sid", "Sid"], &["Sid"]).as_deref(), Some("Sid=2"));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_what_was_taken_out_is_left(line in "[sidSD=;, \"x\\[%]{0,24}") {
+            let left = without(&head(&[line.as_bytes()]), &["sid"], &[]);
+            let left = left.as_deref().unwrap_or(&line);
+            let head = head(&[left.as_bytes()]);
+            let seen = find(&head, "sid", |_| false);
+            prop_assert_eq!((seen.found, seen.has_alike), (Lookup::Absent, false));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Location, Lookup, RequestHead, cookie, query};
+use super::{Location, Lookup, RequestHead, alike::is_alike, cookie, query};
 
 /// What stands where a credential may, as it was sent; not read yet, since most were read before. Its parent's
 /// `Debug` does not show it: it is a secret.
@@ -38,47 +38,166 @@ impl Credential<'_, '_> {
     }
 }
 
-/// The only credential at any of `locations`.
-///
-/// Two of them are [`Lookup::Many`], also when they are equal: which one counts would be anybody's guess
-/// (RFC 6750 section 2 allows one method of sending a token in a request).
-pub fn find<'a, 'l>(
-    locations: impl IntoIterator<Item = &'l Location>,
-    head: &RequestHead<'a>,
-    query: Option<&'a str>,
-) -> Lookup<Credential<'a, 'l>> {
-    let mut found = Lookup::Absent;
-    for location in locations {
-        match location.find(head, query) {
-            Lookup::Absent => {}
-            _ if !matches!(found, Lookup::Absent) => return Lookup::Many,
-            Lookup::One(value) => found = Lookup::One(Credential { value, location }),
-            Lookup::Malformed => found = Lookup::Malformed,
-            Lookup::Many => return Lookup::Many,
-        }
-    }
-    found
+/// Where the rule at hand looks for credentials, by kind.
+#[derive(Clone, Copy)]
+pub struct Places<'l> {
+    /// Access tokens.
+    pub tokens: &'l [Location],
+    /// API keys.
+    pub keys: &'l [Location],
 }
 
-impl Location {
-    fn find<'a>(&self, head: &RequestHead<'a>, query: Option<&'a str>) -> Lookup<Cow<'a, [u8]>> {
-        match self {
-            Self::Header { name, prefix } => {
-                let values = head.values(name).filter_map(|value| strip_prefix(value, prefix));
-                Lookup::only(values.map(Some)).map(|value| Cow::Borrowed(without_blanks(value)))
+/// What stands there, by kind.
+pub struct Found<'a, 'l> {
+    /// The only access token.
+    pub token: Lookup<Credential<'a, 'l>>,
+    /// The only API key.
+    pub key: Lookup<Credential<'a, 'l>>,
+}
+
+/// What stands at one place.
+#[derive(Debug)]
+pub(super) struct Sighting<T> {
+    pub(super) found: Lookup<T>,
+    /// Looser servers find something there besides.
+    pub(super) has_alike: bool,
+}
+
+impl<T> Default for Sighting<T> {
+    fn default() -> Self {
+        Self { found: Lookup::Absent, has_alike: false }
+    }
+}
+
+impl<T> Sighting<T> {
+    /// Takes what was found; `None` stands for what cannot be decoded.
+    pub(super) fn note(&mut self, value: Option<T>) {
+        self.found = match (&self.found, value) {
+            (Lookup::Absent, Some(value)) => Lookup::One(value),
+            (Lookup::Absent, None) => Lookup::Malformed,
+            _ => Lookup::Many,
+        };
+    }
+}
+
+impl<'l> Places<'l> {
+    /// The only credential of each kind.
+    ///
+    /// Two are [`Lookup::Many`]: which one counts would be anybody's guess (RFC 6750 section 2 allows one method of
+    /// sending a token in a request). The same bytes at two places are one; empty is none. What only a looser server
+    /// would find is no credential, but beside one it is a second.
+    pub fn find<'a>(self, head: &RequestHead<'a>, query: Option<&'a str>) -> Found<'a, 'l> {
+        let mut has_alike = false;
+        let mut find = |locations: &'l [Location]| {
+            let mut found = Lookup::Absent;
+            for location in locations {
+                let seen = self.look(location, head, query);
+                has_alike |= seen.has_alike;
+                found = join(found, seen.found, location);
             }
-            Self::Cookie(name) => cookie::single(head, name).map(|value| Cow::Borrowed(value.as_bytes())),
-            Self::Query(name) => query.map_or(Lookup::Absent, |query| in_query(query, name)),
+            found
+        };
+        let found = Found { token: find(self.tokens), key: find(self.keys) };
+        if has_alike { found.beside_another() } else { found }
+    }
+
+    fn look<'a>(
+        self,
+        location: &Location,
+        head: &RequestHead<'a>,
+        query: Option<&'a str>,
+    ) -> Sighting<Cow<'a, [u8]>> {
+        match location {
+            Location::Header { name, prefix } => self.in_headers(head, name, prefix),
+            Location::Cookie(name) => cookie::find(head, name, |given| {
+                self.any(
+                    |other| matches!(other, Location::Cookie(own) if own != name && own.as_bytes() == given),
+                )
+            }),
+            Location::Query(name) => query.map_or_else(Sighting::default, |query| {
+                query::find(query, name, |given| {
+                    self.any(|other| matches!(other, Location::Query(own) if own != name && own == given))
+                })
+            }),
+        }
+    }
+
+    fn in_headers<'a>(self, head: &RequestHead<'a>, name: &str, prefix: &str) -> Sighting<Cow<'a, [u8]>> {
+        let mut seen = Sighting::default();
+        let mut others = false;
+        for (given, value) in &head.headers {
+            // Most names are told by their length.
+            if given.len() != name.len() {
+                continue;
+            }
+            if *given == name.as_bytes() {
+                match strip_prefix(value, prefix).map(without_blanks) {
+                    Some([]) => {}
+                    Some(value) => seen.note(Some(Cow::Borrowed(value))),
+                    None => others = true,
+                }
+            } else if is_alike(given, name.as_bytes()) {
+                let is = |other: &Location| matches!(other, Location::Header { name, .. } if name.as_bytes() == *given);
+                seen.has_alike |= holds_some(value, prefix) && !self.any(is);
+            }
+        }
+        if others && seen.found != Lookup::Absent {
+            // Other lines, which would go with this one where they are taken out.
+            let is_other = |value: &[u8]| strip_prefix(value, prefix).is_none() && holds_some(value, prefix);
+            seen.has_alike |= head.values(name).any(is_other);
+        }
+        seen
+    }
+
+    /// Whether any place is one that `test` says.
+    fn any(self, test: impl FnMut(&Location) -> bool) -> bool {
+        self.tokens.iter().chain(self.keys).any(test)
+    }
+}
+
+impl Found<'_, '_> {
+    /// The same, where there is something that only looser servers would find.
+    #[cold]
+    fn beside_another(self) -> Self {
+        match (&self.token, &self.key) {
+            (Lookup::Absent, Lookup::Absent) => self,
+            _ => Self { token: Lookup::Many, key: Lookup::Many },
         }
     }
 }
 
+/// What was found so far, and at `location`.
+fn join<'a, 'l>(
+    found: Lookup<Credential<'a, 'l>>,
+    here: Lookup<Cow<'a, [u8]>>,
+    location: &'l Location,
+) -> Lookup<Credential<'a, 'l>> {
+    match (found, here) {
+        (found, Lookup::Absent) => found,
+        (Lookup::Absent, here) => here.map(|value| Credential { value, location }),
+        (Lookup::One(first), Lookup::One(value)) if first.value == value => Lookup::One(first),
+        _ => Lookup::Many,
+    }
+}
+
+/// Whether some server may find a credential in `value` where we would not look for one: behind other white space, in a
+/// later item of a list, which is what several lines become when they are joined, or wherever else the scheme stands,
+/// for some only look for it.
+pub fn may_hold(value: &[u8], prefix: &str) -> bool {
+    let scheme = prefix.trim_ascii_end();
+    let ends = |byte: &u8| !byte.is_ascii_graphic() || *byte == b',';
+    let begins_with_one = |item: &[u8]| {
+        strip_prefix(item, scheme)
+            .is_some_and(|rest| scheme.len() == prefix.len() || rest.first().is_none_or(ends))
+    };
+    // The front first: there it nearly always is, and values are long.
+    begins_with_one(value) || (1..value.len()).filter_map(|at| value.get(at..)).any(begins_with_one)
+}
+
+/// Whether some server may, and it is not empty.
 #[inline(never)]
-fn in_query<'a>(query: &'a str, name: &str) -> Lookup<Cow<'a, [u8]>> {
-    query::single(query, name).map(|value| match value {
-        Cow::Borrowed(value) => Cow::Borrowed(value.as_bytes()),
-        Cow::Owned(value) => Cow::Owned(value.into_bytes()),
-    })
+fn holds_some(value: &[u8], prefix: &str) -> bool {
+    may_hold(value, prefix) && value.trim_ascii().len() > prefix.trim_ascii().len()
 }
 
 /// Without spaces and tabs at either end (RFC 9110 section 5.5).
@@ -104,6 +223,60 @@ mod tests {
         Location::Header { name: name.to_owned(), prefix: prefix.to_owned() }
     }
 
+    /// Of what looser servers find there is none, but it makes a second of any.
+    #[test]
+    fn what_only_looser_servers_find_counts_beside_a_credential() {
+        let tokens =
+            [header("authorization", "Bearer "), header("x-auth", "Token "), Location::Cookie("t".into())];
+        let keys = [header("x-api-key", ""), header("x_api.key", ""), Location::Query("k".into())];
+        type Headers<'a> = &'a [(&'a [u8], &'a [u8])];
+        // Headers and query; whether anything is found beside it.
+        let rows: &[(Headers<'_>, &str, bool)] = &[
+            (&[], "", true),
+            (&[(b"x_api_key", b"x")], "", false),
+            (&[(b"x.api.key", b" x")], "", false),
+            (&[(b"X-API-KEY", b"x")], "", false),
+            (&[(b"x_api_key", b" ")], "", true),
+            (&[(b"x-api-keys", b"x")], "", true),
+            (&[(b"x_auth", b"token	x")], "", false),
+            (&[(b"x_auth", b"Basic x, Token y")], "", false),
+            (&[(b"x_auth", b"Token ")], "", true),
+            (&[(b"x_auth", b"Basic x")], "", true),
+            // Other credentials, of which nothing is left upstream.
+            (&[(b"x-auth", b"Token	x")], "", true),
+            (&[(b"cookie", b"T=x")], "", false),
+            (&[(b"cookie", b"a=1 t=x")], "", false),
+            (&[(b"cookie", b"T=")], "", true),
+            (&[], "K=x", false),
+            (&[], "a=1;k=x", false),
+            (&[], "K=", true),
+        ];
+        let found = |headers: Headers<'_>, query: &str| {
+            let head = RequestHead { headers: headers.to_vec(), ..RequestHead::default() };
+            let found = Places { tokens: &tokens, keys: &keys }.find(&head, Some(query));
+            (found.token.map(|token| token.bytes().to_vec()), found.key.map(|key| key.bytes().to_vec()))
+        };
+        for (headers, query, passes) in rows {
+            assert_eq!(found(headers, query), (Lookup::Absent, Lookup::Absent), "{headers:?} {query}");
+            for beside in [(&b"authorization"[..], &b"Bearer a"[..]), (b"x-api-key", b"a")] {
+                let both = found(&[headers, &[beside][..]].concat(), query);
+                assert_eq!(both != (Lookup::Many, Lookup::Many), *passes, "{headers:?} {query}");
+            }
+        }
+        // The names of two places may be alike.
+        let both = found(&[(b"x-api-key", b"a"), (b"x_api.key", b"a")], "");
+        assert_eq!(both, (Lookup::Absent, Lookup::One(b"a".to_vec())));
+        // A line that goes takes all others along.
+        for (other, expected) in [
+            (&b"Token\tb"[..], Lookup::Many),
+            (b"Basic b, Token c", Lookup::Many),
+            (b"Basic b", Lookup::One(b"a".to_vec())),
+            (b"Token ", Lookup::One(b"a".to_vec())),
+        ] {
+            assert_eq!(found(&[(b"x-auth", b"Token a"), (b"x-auth", other)], "").0, expected);
+        }
+    }
+
     #[test]
     fn one_credential_or_none() {
         let locations =
@@ -114,7 +287,11 @@ mod tests {
             (&[(b"authorization", b"Bearer a.b.c")], None, Lookup::One("a.b.c")),
             (&[(b"authorization", b"bearer a.b.c")], None, Lookup::One("a.b.c")),
             (&[(b"authorization", b"Bearer  a ")], None, Lookup::One("a")),
-            (&[(b"authorization", b"Bearer ")], None, Lookup::One("")),
+            // Empty is none.
+            (&[(b"authorization", b"Bearer ")], None, Lookup::Absent),
+            (&[(b"authorization", b"Bearer  \t")], None, Lookup::Absent),
+            (&[(b"cookie", b"t="), (b"authorization", b"Bearer a")], Some("t=&t"), Lookup::One("a")),
+            (&[(b"cookie", b"t=x"), (b"authorization", b"Bearer ")], None, Lookup::One("x")),
             (&[(b"authorization", b"Bearer")], None, Lookup::Absent),
             (&[(b"authorization", b"Basic a")], None, Lookup::Absent),
             (&[(b"authorization", b"Bearer \xff")], None, Lookup::Malformed),
@@ -124,7 +301,11 @@ mod tests {
             (&[(b"cookie", b"t=x")], None, Lookup::One("x")),
             (&[], Some("t=x"), Lookup::One("x")),
             (&[], Some("t=x&t=x"), Lookup::Many),
-            (&[(b"cookie", b"t=x")], Some("t=x"), Lookup::Many),
+            // The same at two places is one; twice at one place is two.
+            (&[(b"cookie", b"t=x")], Some("t=x"), Lookup::One("x")),
+            (&[(b"cookie", b"t=x"), (b"authorization", b"Bearer x")], Some("t=x"), Lookup::One("x")),
+            (&[(b"cookie", b"t=x")], Some("t=X"), Lookup::Many),
+            (&[(b"cookie", b"t=x"), (b"cookie", b"t=x")], None, Lookup::Many),
             (&[(b"authorization", b"Bearer a")], Some("t=x"), Lookup::Many),
             (&[(b"authorization", b"Bearer a")], Some("t=%ff"), Lookup::Many),
         ];
@@ -135,7 +316,7 @@ mod tests {
                 tls: true,
                 peer_certificate: None,
             };
-            let found = match find(&locations, &head, *query) {
+            let found = match (Places { tokens: &locations, keys: &[] }).find(&head, *query).token {
                 Lookup::One(found) => match found.text() {
                     Ok(text) => Lookup::One(text.to_owned()),
                     Err(Unreadable::Several) => Lookup::Many,

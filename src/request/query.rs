@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{Lookup, alike, percent};
+use super::{Lookup, alike, credential::Sighting, percent};
 
 /// One parameter, as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,29 +61,69 @@ pub fn is_read_as(piece: &str, name: &str) -> bool {
     alike::is_read_as(own.as_bytes(), name.as_bytes(), b"[].:")
 }
 
-/// `query` without the parameters named in `names`, every other byte kept; `None` when it has none of
-/// them. `Some("")` means that nothing is left, so the `?` should go too.
+/// What the parameter `name` holds. An empty one holds nothing.
 ///
-/// Wider than [`single`]: what a sloppier server would read as one of the names goes too, such as a query begun anew
-/// by a later `?`, or a name with white space around it.
-pub fn without(query: &str, names: &[&str]) -> Option<String> {
-    let removed = |piece: &str| {
+/// `is_other` says which names, decoded, stand for parameters of their own, whatever looser servers make of them.
+#[inline(never)]
+pub(super) fn find<'a>(
+    query: &'a str,
+    name: &str,
+    is_other: impl Fn(&str) -> bool,
+) -> Sighting<Cow<'a, [u8]>> {
+    let mut seen = Sighting::default();
+    let is_alike = |piece: &str| {
         let parameter = Parameter::new(piece);
-        let own = parameter.name();
-        let trim = |own: &str| own.trim_matches(|c: char| c == '?' || !c.is_ascii_graphic()).to_owned();
-        let own = own.as_deref().map(trim);
-        let own = own.as_deref().map(|own| own.rsplit_once('?').map_or(own, |(_, last)| last));
-        !piece.is_empty() && own.is_some_and(|own| names.contains(&own))
+        !parameter.value.is_empty()
+            && is_read_as(piece, name)
+            && !parameter.name().is_some_and(|own| is_other(&own))
     };
-    if names.is_empty() || !query.split('&').any(removed) {
+    for piece in query.split('&') {
+        let parameter = Parameter::new(piece);
+        let mut read = pieces(piece);
+        if parameter.is_named(name) {
+            if !parameter.value.is_empty() {
+                seen.note(parameter.value().map(|value| match value {
+                    Cow::Borrowed(value) => Cow::Borrowed(value.as_bytes()),
+                    Cow::Owned(value) => Cow::Owned(value.into_bytes()),
+                }));
+            }
+            read.next();
+        }
+        seen.has_alike |= read.any(is_alike);
+    }
+    seen
+}
+
+/// `query` without whatever some server takes for a parameter of `names`, every other byte kept; `None` when it has
+/// nothing of them. `Some("")` means that nothing is left, so the `?` should go too.
+///
+/// Those of `kept`, which is a part of `names`, stay as [`find`] finds them.
+pub fn without(query: &str, names: &[&str], kept: &[&str]) -> Option<String> {
+    // How much of a piece stays. What follows in it belongs to the value, for those to whom `;` is no end.
+    let left = |piece: &str| -> usize {
+        let parameter = Parameter::new(piece);
+        let stays = !parameter.value.is_empty() && kept.iter().any(|name| parameter.is_named(name));
+        let mut begins: usize = 0;
+        for (place, part) in pieces(piece).enumerate() {
+            if (place > 0 || !stays) && names.iter().any(|name| is_read_as(part, name)) {
+                return begins.saturating_sub(1);
+            }
+            begins = begins.saturating_add(part.len()).saturating_add(1);
+        }
+        piece.len()
+    };
+    if names.is_empty() || query.split('&').all(|piece| left(piece) == piece.len()) {
         return None;
     }
     let mut kept = String::with_capacity(query.len());
-    for (at, piece) in query.split('&').filter(|piece| !removed(piece)).enumerate() {
-        if at > 0 {
-            kept.push('&');
-        }
-        kept.push_str(piece);
+    let mut begun = false;
+    for piece in query.split('&') {
+        let Some(left) = piece.get(..left(piece)).filter(|left| !left.is_empty() || piece.is_empty()) else {
+            continue;
+        };
+        kept.push_str(if begun { "&" } else { "" });
+        kept.push_str(left);
+        begun = true;
     }
     Some(kept)
 }
@@ -167,24 +207,80 @@ mod tests {
             ("a&k?k=1", &["k"], Some("a")),
             ("a&$?k=1&k?=2", &["k"], Some("a")),
             ("a&k?j=1", &["k"], None),
+            ("a&K=1&k[]=2&k.x=3&k:int=4&k%00=5&%256b=6", &["k"], Some("a")),
+            ("a=1;k=2;b=3&c", &["k"], Some("a=1&c")),
+            ("k;a=1&c", &["k"], Some("c")),
+            (";k=1&c", &["k"], Some("c")),
             ("a=1", &[], None),
         ];
         for (query, names, expected) in rows {
-            assert_eq!(without(query, names).as_deref(), *expected, "{query} {names:?}");
+            assert_eq!(without(query, names, &[]).as_deref(), *expected, "{query} {names:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_kept_stays_alone() {
+        let rows = [
+            ("k=1&a", None),
+            ("%6b=1&a", None),
+            ("k=1&K=2&k[]=3&k.x=4&a", Some("k=1&a")),
+            ("k=1&k=&k&a", Some("k=1&a")),
+            ("k=1;x=2&a", None),
+            ("a=1;k=2&k=1", Some("a=1&k=1")),
+            ("k=1;k=2", Some("k=1")),
+            ("k=1&j=2", Some("k=1")),
+        ];
+        for (query, expected) in rows {
+            assert_eq!(without(query, &["k", "j"], &["k"]).as_deref(), expected, "{query}");
+        }
+        // The names are alike, and each its own.
+        assert_eq!(without("k=1&K=2&a", &["k", "K"], &["K"]).as_deref(), Some("K=2&a"));
+    }
+
+    #[test]
+    fn what_a_parameter_holds() {
+        let one = |text: &str| Lookup::One(Cow::Owned(text.as_bytes().to_vec()));
+        let rows = [
+            ("", Lookup::Absent, false),
+            ("k=v", one("v"), false),
+            ("%6b=%76", one("v"), false),
+            ("k", Lookup::Absent, false),
+            ("k=&k&k=v", one("v"), false),
+            ("k=v&k=v", Lookup::Many, false),
+            ("k=%ff", Lookup::Malformed, false),
+            ("k=v;x", one("v;x"), false),
+            // What only some find.
+            ("K=w", Lookup::Absent, true),
+            ("k=v&K=w", one("v"), true),
+            ("k=v&k[]=w", one("v"), true),
+            ("k=v&+k=w", one("v"), true),
+            ("a=1;k=w&k=v", one("v"), true),
+            ("k=v;k=w", one("v;k=w"), true),
+            ("k=v&K=&k.x", one("v"), false),
+            ("k=v&kk=w", one("v"), false),
+            // Somebody else's.
+            ("k=v&k:=w&%6b:=w", one("v"), false),
+        ];
+        for (query, found, has_alike) in rows {
+            let seen = find(query, "k", |other| other == "k:");
+            assert_eq!((seen.found, seen.has_alike), (found, has_alike), "{query}");
         }
     }
 
     proptest! {
         #[test]
-        fn what_was_removed_is_gone_and_nothing_else(query in "[ak%61&=+]{0,24}") {
-            let left = without(&query, &["a"]);
+        fn what_was_removed_is_gone_and_nothing_else(query in "[akA%61&=+;.?\\[]{0,24}") {
+            let left = without(&query, &["a"], &[]);
             let left = left.as_deref().unwrap_or(&query);
-            prop_assert_eq!(single(left, "a"), Lookup::Absent);
+            prop_assert!(!pieces(left).any(|piece| is_read_as(piece, "a")), "{}", left);
             let others = |text: &str| {
-                let named: Vec<_> = parameters(text).filter(|p| p.name().is_none_or(|own| own.trim_matches(|c: char| !c.is_ascii_graphic()) != "a")).map(|p| (p.name.to_owned(), p.value.to_owned())).collect();
-                named
+                let of_others = |piece: &&str| !pieces(piece).any(|piece| is_read_as(piece, "a"));
+                text.split('&').filter(of_others).filter(|piece| !piece.is_empty()).map(str::to_owned).collect::<Vec<_>>()
             };
-            prop_assert_eq!(others(left), others(&query));
+            let kept = others(left);
+            let all = others(&query);
+            // Of a piece that holds more than one, the front may be left.
+            prop_assert!(all.iter().all(|piece| kept.contains(piece)), "{:?} {:?}", all, kept);
         }
     }
 }

@@ -99,7 +99,7 @@ fn every_reason_and_the_nearest_request_that_passes() {
             get("/keys?api_key=reader-secret"),
         ),
         (TokenMalformed, with("a.b"), good(get("/tokens"))),
-        (TokenMalformed, with(""), good(get("/tokens"))),
+        (CredentialsMissing, with(""), good(get("/tokens"))),
         (TokenAlgorithm, with(&hs256), good(get("/tokens"))),
         (TokenIssuer, w.bearer(get("/tokens"), set("iss", "https://idp.example/")), good(get("/tokens"))),
         (TokenIssuer, with(&w.partner.sign(&claims("https://partner.example"))), good(get("/tokens"))),

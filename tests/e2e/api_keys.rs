@@ -79,7 +79,7 @@ pub(crate) fn table() -> Vec<Pair> {
             INVALID,
         ),
         pair("another case", with("/k", "plain"), get("/k").api_key(&plain.to_uppercase()), INVALID),
-        pair("empty", with("/k", "plain"), get("/k").api_key(""), INVALID),
+        pair("empty", with("/k", "plain"), get("/k").api_key(""), MISSING),
         pair("not UTF-8", with("/k", "plain"), get("/k").header("x-api-key", b"\xff\xfe"), INVALID),
         pair("expired", with("/k", "old"), with("/k", "expired"), (401, "api_key_expired")),
         pair("not yet valid", with("/k", "begun"), with("/k", "future"), INVALID),
@@ -137,8 +137,8 @@ pub(crate) fn table() -> Vec<Pair> {
         ),
         pair(
             "in two places",
-            with("/k", "plain"),
             get(&format!("/k?api_key={plain}")).api_key(&plain),
+            get(&format!("/k?api_key={}", api_key("read"))).api_key(&plain),
             (400, "credentials_ambiguous"),
         ),
         pair(
