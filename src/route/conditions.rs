@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use regex_lite::Regex;
-
-use super::{MatchSpec, ValueSpec, pattern};
+use super::{MatchSpec, ValueSpec, expression::Expression};
 use crate::{
     fault::Fault,
     request::{Lookup, RequestHead, query},
@@ -23,7 +21,7 @@ pub(super) struct Conditions {
 #[derive(Debug)]
 enum Value {
     Exact(Box<str>),
-    Regex { text: Box<str>, regex: Regex },
+    Regex(Expression),
     Present,
 }
 
@@ -76,9 +74,7 @@ impl Value {
     fn compile(spec: &ValueSpec) -> Result<Self, String> {
         Ok(match spec {
             ValueSpec::Exact(text) => Self::Exact(text.as_str().into()),
-            ValueSpec::RegularExpression(text) => {
-                Self::Regex { text: text.as_str().into(), regex: pattern::regex(text)? }
-            }
+            ValueSpec::RegularExpression(text) => Self::Regex(Expression::compile(text)?),
             ValueSpec::Present => Self::Present,
         })
     }
@@ -87,8 +83,8 @@ impl Value {
     fn admits(&self, text: Option<&str>, bytes: &[u8]) -> bool {
         match self {
             Self::Exact(own) => own.as_bytes() == bytes,
-            Self::Regex { regex, .. } => {
-                text.is_some_and(|text| text.len() <= MAX_VALUE && regex.is_match(text))
+            Self::Regex(expression) => {
+                text.is_some_and(|text| text.len() <= MAX_VALUE && expression.is_match(text))
             }
             Self::Present => true,
         }
@@ -97,7 +93,7 @@ impl Value {
     fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Present, _) => true,
-            (Self::Regex { text: own, .. }, Self::Regex { text, .. }) => own == text,
+            (Self::Regex(own), Self::Regex(other)) => own.text() == other.text(),
             (_, Self::Exact(value)) => self.admits(Some(value), value.as_bytes()),
             _ => false,
         }

@@ -51,8 +51,10 @@ pub(super) fn covers(a: &Path, b: &Path) -> bool {
     match (a, b) {
         (Path::Exact(own), Path::Exact(text)) => return own == text,
         (Path::Exact(_), _) => return false,
-        (Path::Regex { regex, .. }, Path::Exact(text)) => return regex.is_match(text),
-        (Path::Regex { text: own, .. }, Path::Regex { text, .. }) => return own == text,
+        (Path::Regex { expression, .. }, Path::Exact(text)) => return expression.is_match(text),
+        (Path::Regex { expression: own, .. }, Path::Regex { expression, .. }) => {
+            return own.text() == expression.text();
+        }
         (Path::Regex { .. }, _) => return false,
         (Path::Prefix(_) | Path::Template { .. }, _) => {}
     }

@@ -378,7 +378,7 @@ impl Search<'_> {
 
     fn regex_matches(&self, id: u32) -> bool {
         match self.paths.get(at(id)) {
-            Some(Path::Regex { regex, .. }) => regex.is_match(self.path),
+            Some(Path::Regex { expression, .. }) => expression.is_match(self.path),
             _ => false,
         }
     }

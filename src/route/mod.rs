@@ -6,6 +6,7 @@
 
 mod conditions;
 mod coverage;
+mod expression;
 mod index;
 mod pattern;
 mod router;
