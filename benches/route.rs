@@ -128,7 +128,7 @@ fn decide(router: &Router, rules: &[(RouteSpec, Request)], order: &[usize]) -> (
             let path = CanonicalPath::parse(black_box(sent.target.as_bytes())).unwrap();
             let (path, query) = (path.path(), path.query());
             let request = RouteRequest { host: sent.host, method: sent.method, path, query, head: &head };
-            let found = router.find(&request).unwrap();
+            let found = router.find(&request).unwrap().unwrap();
             assert_eq!(found.rule, sent.rule);
             black_box(&found);
         }

@@ -5,8 +5,13 @@ use std::borrow::Cow;
 /// The reason of a refusal. The client sees [`Reason::code`]; detail goes to the decision record alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
-    /// The request target or a header that a decision depends on can be read in two ways.
+    /// The request target can be read in two ways.
     AmbiguousPath,
+    /// What some server reads as a header or query parameter that a rule asks for, and others do not.
+    AmbiguousName,
+    /// A header or query parameter that a rule asks for has a value that nobody can be sure of: given twice, not to be
+    /// decoded, or too long to be tried.
+    AmbiguousValue,
     /// The request target is longer than the filter reads.
     PathTooLong,
     /// A request without method, path or authority, or with more than one of them.
@@ -87,8 +92,10 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for defining counters.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::AmbiguousPath,
+        Self::AmbiguousName,
+        Self::AmbiguousValue,
         Self::PathTooLong,
         Self::MalformedRequest,
         Self::TlsRequired,
@@ -133,6 +140,8 @@ impl Reason {
     pub const fn code(self) -> &'static str {
         match self {
             Self::AmbiguousPath => "ambiguous_path",
+            Self::AmbiguousName => "ambiguous_name",
+            Self::AmbiguousValue => "ambiguous_value",
             Self::PathTooLong => "path_too_long",
             Self::MalformedRequest => "malformed_request",
             Self::TlsRequired => "tls_required",
@@ -191,6 +200,12 @@ impl Reason {
     const fn status_and_title(self) -> (u16, &'static str) {
         match self {
             Self::AmbiguousPath => (400, "The request target can be read in more than one way"),
+            Self::AmbiguousName => {
+                (400, "A header or query parameter has a name that can be read in more than one way")
+            }
+            Self::AmbiguousValue => {
+                (400, "A header or query parameter has a value that can be read in more than one way")
+            }
             Self::PathTooLong => (414, "The request target is too long"),
             Self::MalformedRequest => (400, "The request is malformed"),
             Self::TlsRequired => (403, "This API is served over HTTPS only"),

@@ -34,7 +34,7 @@ use crate::{
     problem::{Reason, Reply},
     rate_limit::{self, Ledger, LimitId, Outcome, Status, Subject},
     request::{RequestHead, authority, path::CanonicalPath, preflight},
-    route::{RouteMatch, RouteRequest},
+    route::{RouteMatch, RouteRequest, Unclear},
     time::{Clock, Timestamp},
     transport::TransportDecision,
 };
@@ -149,12 +149,13 @@ impl Exchange {
             query: line.path.query(),
             head,
         };
-        if let Some(rule) = preflighted(policy, &request) {
+        if let Some(rule) = preflighted(policy, &request).map_err(|unclear| trace.unclear(&unclear))? {
             trace.rule = Some(rule);
             trace.detail = Some("preflight".to_owned());
             return Ok(Step::Forward(forward::preflight(policy, head, &line.path)));
         }
-        let matched = policy.router.find(&request).ok_or(Reason::NoRule)?;
+        let found = policy.router.find(&request).map_err(|unclear| trace.unclear(&unclear))?;
+        let matched = found.ok_or(Reason::NoRule)?;
         let rule = policy.rules.get(matched.rule).ok_or(Reason::NoRule)?;
         trace.rule = Some(matched.rule);
 
@@ -321,15 +322,16 @@ fn metadata(policy: &Policy, head: &RequestHead<'_>, line: &RequestLine<'_>) -> 
 
 /// The place of the rule that lets a CORS preflight pass: the one that would decide the request which the browser asks
 /// about. What that rule asks of callers does not count, for browsers send preflights without credentials.
-fn preflighted(policy: &Policy, request: &RouteRequest<'_>) -> Option<usize> {
-    if request.method == preflight::METHOD { preflight_rule(policy, request) } else { None }
+fn preflighted<'a>(policy: &'a Policy, request: &RouteRequest<'a>) -> Result<Option<usize>, Unclear<'a>> {
+    if request.method == preflight::METHOD { preflight_rule(policy, request) } else { Ok(None) }
 }
 
 #[inline(never)]
-fn preflight_rule(policy: &Policy, request: &RouteRequest<'_>) -> Option<usize> {
-    let asked = RouteRequest { method: preflight::requested_method(request.head)?, ..*request };
-    let matched = policy.router.find(&asked)?;
-    policy.rules.get(matched.rule).filter(|rule| rule.cors_preflight).map(|_| matched.rule)
+fn preflight_rule<'a>(policy: &'a Policy, request: &RouteRequest<'a>) -> Result<Option<usize>, Unclear<'a>> {
+    let Some(method) = preflight::requested_method(request.head) else { return Ok(None) };
+    let found = policy.router.find(&RouteRequest { method, ..*request })?;
+    let rule = found.map(|matched| matched.rule);
+    Ok(rule.filter(|rule| policy.rules.get(*rule).is_some_and(|rule| rule.cors_preflight)))
 }
 
 fn subject<'a>(

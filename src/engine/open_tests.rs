@@ -21,6 +21,8 @@ const POLICY: &str = r#"{
     "limits": [{"requests": 3, "unit": "Minute"}]
   }],
   "rules": [
+    {"name": "debug", "matches": [{"path": {"type": "Exact", "value": "/orders/7"}, "queryParams": [{"name": "debug", "value": "1"}]}],
+     "action": "Deny"},
     {"name": "put", "matches": [{"path": {"type": "PathTemplate", "value": "/orders/{id}"}, "methods": ["PUT"]}],
      "authenticate": {"anyOf": [{"jwt": "corp"}]}, "authorize": {"scopes": ["orders:write"]},
      "corsPreflight": "Allow"},
@@ -115,13 +117,13 @@ fn metadata_comes_after_transport_and_throttle() {
 fn challenges_for_tokens_name_the_metadata() {
     let gate = Gate::new(Policy::compile(POLICY.as_bytes(), "test").expect("a good policy"), "test");
     let url = "https://api.example.com/.well-known/oauth-protected-resource/v1";
-    let rule = &gate.policy().rules[1];
+    let rule = &gate.policy().rules[2];
     for reason in [Reason::CredentialsMissing, Reason::TokenExpired, Reason::InsufficientScope] {
         let refusal = refuse(gate.policy(), rule, &reason.into());
         let told = |value: &String| value.starts_with("Bearer ") && value.contains(url);
         assert!(refusal.reply.headers.iter().any(|(_, value)| told(value)), "{reason:?}");
     }
-    let closed = refuse(gate.policy(), &gate.policy().rules[2], &Reason::RuleDenied.into());
+    let closed = refuse(gate.policy(), &gate.policy().rules[3], &Reason::RuleDenied.into());
     assert!(closed.reply.headers.iter().all(|(_, value)| !value.contains(url)));
 }
 
@@ -145,6 +147,11 @@ fn preflights_pass_where_the_rule_says_so() {
         ("OPTIONS", "/closed", "PUT", "rule_denied"),
         ("OPTIONS", "/other", "PUT", "no_rule"),
         ("OPTIONS", "/orders/%2e%2e/closed", "PUT", "rule_denied"),
+        ("OPTIONS", "/orders/7?debug=2", "PUT", "forward - +"),
+        ("OPTIONS", "/orders/7?debug=1", "PUT", "rule_denied"),
+        // Nobody can tell which rule decides.
+        ("OPTIONS", "/orders/7?debug[]=1", "PUT", "ambiguous_name"),
+        ("OPTIONS", "/orders/7?debug=1&debug=2", "PUT", "ambiguous_value"),
         // No preflights at all.
         ("PUT", "/orders/7", "PUT", "credentials_missing"),
         ("GET", "/orders/7", "PUT", "credentials_missing"),

@@ -8,7 +8,12 @@ use std::{fmt, rc::Rc};
 use serde_json::{Map, Value};
 
 use super::{Caller, authenticate::Unverified};
-use crate::{policy::Policy, problem::Reason, request::RequestHead};
+use crate::{
+    policy::Policy,
+    problem::Reason,
+    request::RequestHead,
+    route::{Doubt, Unclear},
+};
 
 /// What became known while deciding.
 #[derive(Debug, Default)]
@@ -39,6 +44,20 @@ impl Trace {
             self.detail = Some(detail.to_string());
         }
         Unverified::Refused(reason)
+    }
+
+    /// Notes why nobody can tell which rule it is.
+    #[cold]
+    pub(super) fn unclear(&mut self, unclear: &Unclear<'_>) -> Reason {
+        self.rule = Some(unclear.rule);
+        if self.of_refused {
+            self.detail = Some(unclear.to_string());
+        }
+        match unclear.doubt {
+            Doubt::Name => Reason::AmbiguousName,
+            Doubt::Value => Reason::AmbiguousValue,
+            Doubt::Path => Reason::PathTooLong,
+        }
     }
 
     /// `reason` is `None` for an allowed request.

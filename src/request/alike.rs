@@ -30,7 +30,6 @@ pub fn is_alike(name: &[u8], other: &[u8]) -> bool {
 ///
 /// Decoded twice: a server behind another one may.
 pub(super) fn is_read_as(name: &[u8], own: &[u8], ends: &[u8]) -> bool {
-    let is_encoded = |name: &[u8]| name.iter().any(|byte| matches!(byte, b'%' | b'+'));
     let mut name = Cow::Borrowed(name);
     for _ in 0..2 {
         if begins_as(&name, own, ends) {
@@ -44,6 +43,50 @@ pub(super) fn is_read_as(name: &[u8], own: &[u8], ends: &[u8]) -> bool {
     begins_as(&name, own, ends)
 }
 
+/// Visits every part of `name`, up to `longest` bytes, that [`is_read_as`] takes for a name: for those who have many
+/// names to look for. What that takes is taken from `left`, in bytes; `None`: there was not enough.
+pub(super) fn each_reading(
+    name: &[u8],
+    longest: usize,
+    ends: &[u8],
+    left: &mut usize,
+    visit: &mut dyn FnMut(&[u8]),
+) -> Option<()> {
+    let mut name = Cow::Borrowed(name);
+    for _ in 0..2 {
+        each_beginning(&name, longest, ends, left, visit)?;
+        if !is_encoded(&name) {
+            return Some(());
+        }
+        name = percent::decode_whatever(&name).into();
+    }
+    each_beginning(&name, longest, ends, left, visit)
+}
+
+fn each_beginning(
+    mut name: &[u8],
+    longest: usize,
+    ends: &[u8],
+    left: &mut usize,
+    visit: &mut dyn FnMut(&[u8]),
+) -> Option<()> {
+    let seen = name.iter().rposition(|byte| byte.is_ascii_graphic() && *byte != b'?');
+    // How much is left where nothing more is to be seen.
+    let unseen = seen.map_or(name.len(), |at| name.len().saturating_sub(at.saturating_add(1)));
+    loop {
+        let most = name.len().min(longest);
+        *left = left.checked_sub(most.saturating_add(1))?;
+        for length in 1..=most {
+            let Some((start, rest)) = name.split_at_checked(length) else { break };
+            if rest.len() <= unseen || rest.first().is_some_and(|byte| ends_at(*byte, ends)) {
+                visit(start);
+            }
+        }
+        let Some(rest) = without_front(name) else { return Some(()) };
+        name = rest;
+    }
+}
+
 /// Whether `name`, without what some leave out at its front, begins with `own` and ends there for some.
 fn begins_as(mut name: &[u8], own: &[u8], ends: &[u8]) -> bool {
     loop {
@@ -53,24 +96,55 @@ fn begins_as(mut name: &[u8], own: &[u8], ends: &[u8]) -> bool {
         {
             return true;
         }
-        // White space of any kind; a query that is begun anew, `a?name`; brackets, as in `[name]`; `=name=`.
-        let skipped = |byte: &u8| !byte.is_ascii_graphic() || b"?[]=".contains(byte);
-        let front = name.first().filter(|byte| skipped(byte)).map(|_| 1);
-        let anew = || name.iter().position(|byte| *byte == b'?');
-        let Some(rest) = front.or_else(anew).and_then(|at| name.get(at..)) else { return false };
+        let Some(rest) = without_front(name) else { return false };
         name = rest;
     }
 }
 
+/// `name` without the first of what some leave out at its front: white space of any kind; a query that is begun anew,
+/// `a?name`; brackets, as in `[name]`; `=name=`.
+fn without_front(name: &[u8]) -> Option<&[u8]> {
+    let skipped = |byte: &u8| !byte.is_ascii_graphic() || b"?[]=".contains(byte);
+    let front = name.first().filter(|byte| skipped(byte)).map(|_| 1);
+    let anew = || name.iter().position(|byte| *byte == b'?');
+    name.get(front.or_else(anew)?..)
+}
+
+fn is_encoded(name: &[u8]) -> bool {
+    name.iter().any(|byte| matches!(byte, b'%' | b'+'))
+}
+
 /// Whether a name is over for some server where `rest` follows.
 fn is_end(rest: &[u8], ends: &[u8]) -> bool {
-    rest.first().is_some_and(|byte| byte.is_ascii_control() || ends.contains(byte))
+    rest.first().is_some_and(|byte| ends_at(*byte, ends))
         || rest.iter().all(|byte| !byte.is_ascii_graphic() || *byte == b'?')
+}
+
+fn ends_at(byte: u8, ends: &[u8]) -> bool {
+    byte.is_ascii_control() || ends.contains(&byte)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn every_reading_is_one_that_a_name_is_told_by(name in "[ab_.%256+?=\\[\\] \u{1}-]{0,10}", own in "[ab_. ?\\[-]{1,4}") {
+            let mut is_found = false;
+            let ends = b"[].:";
+            let mut left = usize::MAX;
+            let read = each_reading(name.as_bytes(), 4, ends, &mut left, &mut |part| {
+                is_found |= is_alike(part, own.as_bytes());
+            });
+            prop_assert!(read.is_some());
+            prop_assert_eq!(is_found, is_read_as(name.as_bytes(), own.as_bytes(), ends), "{:?} {:?}", name, own);
+        }
+    }
 
     #[test]
     fn a_name_in_a_query_or_a_cookie_is_told_however_it_is_written() {

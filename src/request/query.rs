@@ -14,7 +14,8 @@ pub struct Parameter<'a> {
 }
 
 impl<'a> Parameter<'a> {
-    fn new(piece: &'a str) -> Self {
+    /// `piece` is one of [`pieces`].
+    pub fn new(piece: &'a str) -> Self {
         let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
         Self { name, value }
     }
@@ -29,10 +30,20 @@ impl<'a> Parameter<'a> {
         percent::decode(self.value, true)
     }
 
-    fn is_named(&self, name: &str) -> bool {
+    /// Whether its name is `name`, decoded.
+    pub fn is_named(&self, name: &str) -> bool {
         self.name().is_some_and(|own| own == name)
     }
+
+    /// Visits every name up to `longest` bytes that [`is_read_as`] takes it for, or one that is alike, some of them
+    /// more than once. What that takes is taken from `left`, in bytes; `None`: there was not enough.
+    pub fn each_reading(&self, longest: usize, left: &mut usize, visit: &mut dyn FnMut(&[u8])) -> Option<()> {
+        alike::each_reading(self.name.as_bytes(), longest, ENDS, left, visit)
+    }
 }
+
+/// Where some end a name.
+const ENDS: &[u8] = b"[].:";
 
 /// The parameters of `query` (without its `?`), in order; empty pieces are skipped.
 pub fn parameters(query: &str) -> impl Iterator<Item = Parameter<'_>> {
@@ -58,7 +69,7 @@ pub fn pieces(query: &str) -> impl Iterator<Item = &str> {
 /// `name[]`, `name.x` and `name:int`.
 pub fn is_read_as(piece: &str, name: &str) -> bool {
     let own = piece.split_once('=').map_or(piece, |(own, _)| own);
-    alike::is_read_as(own.as_bytes(), name.as_bytes(), b"[].:")
+    alike::is_read_as(own.as_bytes(), name.as_bytes(), ENDS)
 }
 
 /// What the parameter `name` holds. An empty one holds nothing.

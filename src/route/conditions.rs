@@ -1,34 +1,103 @@
-//! What a match asks of headers and query parameters.
+//! What matches ask of headers and query parameters: each name, value and expression kept once.
 
-use std::borrow::Cow;
+use std::{collections::BTreeMap, fmt, hash::BuildHasher};
 
-use super::{MatchSpec, ValueSpec, expression::Expression};
-use crate::{
-    fault::Fault,
-    request::{Lookup, RequestHead, query},
-};
+use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// Longest value that a regular expression is tried on, in bytes.
-const MAX_VALUE: usize = 8192;
+use super::{MatchSpec, ValueSpec, expression::Expression, index::at};
+use crate::{fault::Fault, request::alike};
 
-/// All must hold; none always do.
-#[derive(Debug, Default)]
-pub(super) struct Conditions {
-    headers: Box<[(Box<str>, Value)]>,
-    query: Box<[(Box<str>, Value)]>,
+/// No value of any condition.
+pub(super) const NO_VALUE: u32 = u32::MAX;
+
+/// Stands for every value of a name.
+pub(super) const ANY_VALUE: u32 = NO_VALUE - 1;
+
+/// Where a condition looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// A header.
+    Header,
+    /// A query parameter.
+    Query,
 }
 
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Header => "header",
+            Self::Query => "query parameter",
+        })
+    }
+}
+
+/// All conditions of a router. Names, values, expressions and lists of conditions are known by their places.
 #[derive(Debug)]
-enum Value {
-    Exact(Box<str>),
-    Regex(Expression),
+pub(super) struct Conditions {
+    hasher: DefaultHashBuilder,
+    names: Vec<Name>,
+    /// Names by what all that are alike have in common.
+    by_fold: HashTable<u32>,
+    values: Vec<(u32, Box<str>)>,
+    by_value: HashTable<u32>,
+    expressions: Vec<Expression>,
+    /// By name and text, for compiling alone.
+    known_expressions: BTreeMap<(u32, Box<str>), u32>,
+    conditions: Vec<Condition>,
+    /// Of every match: where its conditions lie. The first asks for nothing.
+    lists: Vec<std::ops::Range<usize>>,
+    /// A bit for each length of a header's name; all from 63 on share one.
+    header_lengths: u64,
+    longest_query_name: usize,
+}
+
+/// A header or parameter that is asked for.
+#[derive(Debug)]
+pub(super) struct Name {
+    pub(super) part: Part,
+    pub(super) text: Box<str>,
+    /// Length of the longest value that it is compared with.
+    longest_value: usize,
+}
+
+/// One condition: all of a match must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Condition {
+    pub(super) name: u32,
+    pub(super) wanted: Wanted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// This value.
+    Exact(u32),
+    /// Any.
     Present,
+    /// One that this expression matches.
+    Expression(u32),
 }
 
 impl Conditions {
-    /// Compiles the conditions of `spec`; faults are relative to it.
-    pub(super) fn compile(spec: &MatchSpec, faults: &mut Vec<Fault>) -> Self {
-        let headers = compile_list("headers", &spec.headers, faults, |name| {
+    pub(super) fn new() -> Self {
+        Self {
+            hasher: DefaultHashBuilder::default(),
+            names: Vec::new(),
+            by_fold: HashTable::new(),
+            values: Vec::new(),
+            by_value: HashTable::new(),
+            expressions: Vec::new(),
+            known_expressions: BTreeMap::new(),
+            conditions: Vec::new(),
+            lists: std::iter::once(0..0).collect(),
+            header_lengths: 0,
+            longest_query_name: 0,
+        }
+    }
+
+    /// Compiles what `spec` asks; its place, 0 for nothing. Faults are relative to it.
+    pub(super) fn add(&mut self, spec: &MatchSpec, faults: &mut Vec<Fault>) -> usize {
+        let from = self.conditions.len();
+        self.add_list("headers", &spec.headers, faults, |name| {
             if name.starts_with(':') {
                 return Err("a pseudo-header: use path, methods or hostnames");
             }
@@ -37,100 +106,187 @@ impl Conditions {
             }
             match name.to_ascii_lowercase() {
                 name if name == "host" => Err("use hostnames"),
-                name => Ok(name),
+                name => Ok((Part::Header, name)),
             }
         });
-        let query = compile_list("queryParams", &spec.query, faults, |name| match name {
+        self.add_list("queryParams", &spec.query, faults, |name| match name {
             "" => Err("must not be empty"),
-            name => Ok(name.to_owned()),
+            name => Ok((Part::Query, name.to_owned())),
         });
-        Self { headers, query }
+        // Expressions last, for they cost most and whatever fails before spares them.
+        if let Some(own) = self.conditions.get_mut(from..) {
+            own.sort_by_key(|condition| matches!(condition.wanted, Wanted::Expression(_)));
+        }
+        if from == self.conditions.len() {
+            return 0;
+        }
+        self.lists.push(from..self.conditions.len());
+        self.lists.len().saturating_sub(1)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.headers.is_empty() && self.query.is_empty()
-    }
-
-    pub(super) fn hold(&self, head: &RequestHead<'_>, query: Option<&str>) -> bool {
-        self.headers.iter().all(|(name, value)| {
-            header(head, name).is_some_and(|given| value.admits(str::from_utf8(&given).ok(), &given))
-        }) && self.query.iter().all(|(name, value)| match query::single(query.unwrap_or_default(), name) {
-            Lookup::Absent => false,
-            Lookup::One(given) => value.admits(Some(&given), given.as_bytes()),
-            Lookup::Many | Lookup::Malformed => matches!(value, Value::Present),
-        })
-    }
-
-    /// Whether these hold wherever `other` do. False when in doubt.
-    pub(super) fn cover(&self, other: &Self) -> bool {
-        let implied = |mine: &[(Box<str>, Value)], theirs: &[(Box<str>, Value)]| {
-            mine.iter().all(|(name, value)| theirs.iter().any(|(n, v)| n == name && value.covers(v)))
-        };
-        implied(&self.headers, &other.headers) && implied(&self.query, &other.query)
-    }
-}
-
-impl Value {
-    fn compile(spec: &ValueSpec) -> Result<Self, String> {
-        Ok(match spec {
-            ValueSpec::Exact(text) => Self::Exact(text.as_str().into()),
-            ValueSpec::RegularExpression(text) => Self::Regex(Expression::compile(text)?),
-            ValueSpec::Present => Self::Present,
-        })
-    }
-
-    /// `text` is `bytes` where they are UTF-8.
-    fn admits(&self, text: Option<&str>, bytes: &[u8]) -> bool {
-        match self {
-            Self::Exact(own) => own.as_bytes() == bytes,
-            Self::Regex(expression) => {
-                text.is_some_and(|text| text.len() <= MAX_VALUE && expression.is_match(text))
+    fn add_list(
+        &mut self,
+        list: &str,
+        specs: &[(String, ValueSpec)],
+        faults: &mut Vec<Fault>,
+        read_name: impl Fn(&str) -> Result<(Part, String), &'static str>,
+    ) {
+        for (at, (name, spec)) in specs.iter().enumerate() {
+            let name =
+                read_name(name).map_err(|error| faults.push(Fault::new(format!("{list}[{at}].name"), error)));
+            let expression = match spec {
+                ValueSpec::RegularExpression(text) => Expression::compile(text).map(Some),
+                ValueSpec::Exact(_) | ValueSpec::Present => Ok(None),
+            };
+            let expression =
+                expression.map_err(|error| faults.push(Fault::new(format!("{list}[{at}].value"), error)));
+            if let (Ok((part, name)), Ok(expression)) = (name, expression) {
+                let name = self.name(part, &name);
+                let wanted = match (spec, expression) {
+                    (ValueSpec::Exact(text), _) => Wanted::Exact(self.value(name, text)),
+                    (_, Some(expression)) => Wanted::Expression(self.expression(name, expression)),
+                    (_, None) => Wanted::Present,
+                };
+                self.conditions.push(Condition { name, wanted });
             }
-            Self::Present => true,
         }
     }
 
-    fn covers(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Present, _) => true,
-            (Self::Regex(own), Self::Regex(other)) => own.text() == other.text(),
-            (_, Self::Exact(value)) => self.admits(Some(value), value.as_bytes()),
-            _ => false,
+    /// The place of a name, added where it is new.
+    fn name(&mut self, part: Part, text: &str) -> u32 {
+        let hash = fold_hash(&self.hasher, part, text.as_bytes());
+        let is_same = |place: &u32| {
+            self.names.get(at(*place)).is_some_and(|name| name.part == part && *name.text == *text)
+        };
+        if let Some(place) = self.by_fold.find(hash, is_same) {
+            return *place;
         }
+        let place = place_after(&self.names);
+        self.names.push(Name { part, text: text.into(), longest_value: 0 });
+        let (names, hasher) = (&self.names, &self.hasher);
+        self.by_fold.insert_unique(hash, place, |place| {
+            names.get(at(*place)).map_or(0, |name| fold_hash(hasher, name.part, name.text.as_bytes()))
+        });
+        match part {
+            Part::Header => self.header_lengths |= length_bit(text.len()),
+            Part::Query => self.longest_query_name = self.longest_query_name.max(text.len()),
+        }
+        place
+    }
+
+    fn value(&mut self, name: u32, text: &str) -> u32 {
+        if let Some(own) = self.names.get_mut(at(name)) {
+            own.longest_value = own.longest_value.max(text.len());
+        }
+        match self.find_value(name, text.as_bytes()) {
+            NO_VALUE => {}
+            known => return known,
+        }
+        let place = place_after(&self.values);
+        self.values.push((name, text.into()));
+        let (values, hasher) = (&self.values, &self.hasher);
+        let hash = |name: u32, text: &str| hasher.hash_one((name, text.as_bytes()));
+        self.by_value.insert_unique(hash(name, text), place, |place| {
+            values.get(at(*place)).map_or(0, |(name, text)| hash(*name, text))
+        });
+        place
+    }
+
+    fn expression(&mut self, name: u32, expression: Expression) -> u32 {
+        let key = (name, Box::from(expression.text()));
+        *self.known_expressions.entry(key).or_insert_with(|| {
+            let place = place_after(&self.expressions);
+            self.expressions.push(expression);
+            place
+        })
+    }
+
+    /// The place of a value that some condition compares `name` with; [`NO_VALUE`] when none does.
+    pub(super) fn find_value(&self, name: u32, text: &[u8]) -> u32 {
+        if self.names.get(at(name)).is_none_or(|name| text.len() > name.longest_value) {
+            return NO_VALUE;
+        }
+        let is_same = |place: &u32| {
+            self.values.get(at(*place)).is_some_and(|(own, value)| *own == name && value.as_bytes() == text)
+        };
+        let hash = self.hasher.hash_one((name, text));
+        self.by_value.find(hash, is_same).copied().unwrap_or(NO_VALUE)
+    }
+
+    /// The places of all names of `part` that are alike to `text`, and whether it is spelt just so.
+    pub(super) fn find_names(&self, part: Part, text: &[u8]) -> impl Iterator<Item = (u32, bool)> {
+        let hash = fold_hash(&self.hasher, part, text);
+        self.by_fold.iter_hash(hash).filter_map(move |place| {
+            let name = self.names.get(at(*place)).filter(|name| name.part == part)?;
+            let own = name.text.as_bytes();
+            alike::is_alike(own, text).then_some((*place, own == text))
+        })
+    }
+
+    /// Whether some header that is asked for has a name of this length.
+    pub(super) fn may_name_header(&self, length: usize) -> bool {
+        self.header_lengths & length_bit(length) != 0
+    }
+
+    /// Length of the longest name of a parameter; 0 when none is asked for.
+    pub(super) fn longest_query_name(&self) -> usize {
+        self.longest_query_name
+    }
+
+    pub(super) fn name_at(&self, place: u32) -> Option<&Name> {
+        self.names.get(at(place))
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = (u32, &Name)> {
+        (0..).zip(&self.names)
+    }
+
+    pub(super) fn expression_at(&self, place: u32) -> Option<&Expression> {
+        self.expressions.get(at(place))
+    }
+
+    /// What the match at `place` asks.
+    pub(super) fn list(&self, place: u32) -> &[Condition] {
+        self.lists.get(at(place)).and_then(|list| self.conditions.get(list.clone())).unwrap_or_default()
+    }
+
+    /// Whether those at `own` hold wherever those at `other` do. False when in doubt.
+    pub(super) fn cover(&self, own: u32, other: u32) -> bool {
+        let other = self.list(other);
+        self.list(own).iter().all(|own| other.iter().any(|other| self.covers(own, other)))
+    }
+
+    fn covers(&self, own: &Condition, other: &Condition) -> bool {
+        own.name == other.name
+            && match (own.wanted, other.wanted) {
+                (Wanted::Present, _) => true,
+                (Wanted::Expression(own), Wanted::Exact(value)) => {
+                    let value = self.values.get(at(value));
+                    let expression = self.expression_at(own);
+                    value.zip(expression).is_some_and(|((_, value), expression)| expression.is_match(value))
+                }
+                (own, other) => own == other,
+            }
     }
 }
 
-/// The values of all lines of a header as one; `None` where it is absent.
-fn header<'a>(head: &RequestHead<'a>, name: &str) -> Option<Cow<'a, [u8]>> {
-    let mut values = head.values(name);
-    let mut joined = Cow::Borrowed(values.next()?);
-    // RFC 6265 section 5.4 for cookies, RFC 9110 section 5.3 for everything else.
-    let separator: &[u8] = if name == "cookie" { b"; " } else { b"," };
-    for value in values {
-        let joined = joined.to_mut();
-        joined.extend_from_slice(separator);
-        joined.extend_from_slice(value);
+/// One hash for all names that are alike.
+fn fold_hash(hasher: &DefaultHashBuilder, part: Part, name: &[u8]) -> u64 {
+    use std::hash::Hasher as _;
+    let mut hash = hasher.build_hasher();
+    for chunk in name.chunks(8) {
+        hash.write_u64(chunk.iter().fold(0, |word, byte| (word << 8) | u64::from(alike::folded(*byte))));
     }
-    Some(joined)
+    hash.write_u8(if part == Part::Header { 0 } else { 1 });
+    hash.finish()
 }
 
-fn compile_list(
-    list: &str,
-    specs: &[(String, ValueSpec)],
-    faults: &mut Vec<Fault>,
-    read_name: impl Fn(&str) -> Result<String, &'static str>,
-) -> Box<[(Box<str>, Value)]> {
-    let mut compiled = Vec::with_capacity(specs.len());
-    for (at, (name, spec)) in specs.iter().enumerate() {
-        let name =
-            read_name(name).map_err(|error| faults.push(Fault::new(format!("{list}[{at}].name"), error)));
-        let value = Value::compile(spec)
-            .map_err(|error| faults.push(Fault::new(format!("{list}[{at}].value"), error)));
-        if let (Ok(name), Ok(value)) = (name, value) {
-            compiled.push((name.into(), value));
-        }
-    }
-    compiled.into()
+fn length_bit(length: usize) -> u64 {
+    1 << length.min(63)
+}
+
+fn place_after<T>(list: &[T]) -> u32 {
+    u32::try_from(list.len()).unwrap_or(NO_VALUE)
 }
 
 /// RFC 9110 section 5.6.2.

@@ -8,11 +8,13 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::{
+    by_value::ByValue,
     conditions::Conditions,
     coverage::Step,
+    given::{Doubt, Given, Held},
     pattern::{Path, Segment, split_segment},
     router::RouteRequest,
 };
@@ -27,7 +29,7 @@ pub(super) struct Entry {
     pub(super) id: u32,
     /// Its rule.
     pub(super) rule: u32,
-    /// Its place among the router's conditions; 0 for none.
+    /// The place of its list of conditions; 0 for none.
     pub(super) conditions: u32,
     /// The next in the same list.
     next: u32,
@@ -70,6 +72,8 @@ pub(super) struct Index {
     edges: HashTable<Edge>,
     nodes: Vec<Node>,
     entries: Vec<Entry>,
+    /// Of long chains, by their first entry.
+    by_value: HashMap<u32, ByValue>,
     text: Vec<u8>,
 }
 
@@ -110,15 +114,20 @@ struct Node {
 pub(super) struct Search<'r> {
     /// By id.
     pub(super) paths: &'r [Path],
-    /// By place.
-    pub(super) conditions: &'r [Conditions],
+    pub(super) conditions: &'r Conditions,
     pub(super) request: &'r RouteRequest<'r>,
     /// Decoded.
     pub(super) path: &'r str,
     /// The bit of the request's method.
     pub(super) method: u64,
+    /// What the request says to conditions; read when the first asks.
+    pub(super) given: Option<Given<'r>>,
+    /// What trying expressions may still cost.
+    pub(super) left: usize,
     /// The match with the lowest id so far.
     pub(super) best: Option<Entry>,
+    /// Why nobody can tell whether that one holds, and the name of the condition.
+    pub(super) doubt: Option<(u32, Doubt)>,
 }
 
 /// A place as an index; past the end of every list for [`NONE`].
@@ -140,8 +149,22 @@ impl Index {
             edges: HashTable::new(),
             nodes: Vec::new(),
             entries: Vec::new(),
+            by_value: HashMap::new(),
             text: Vec::new(),
         }
+    }
+
+    /// To be called when everything is in: puts long chains in order of what their matches ask.
+    pub(super) fn finish(&mut self, conditions: &Conditions) {
+        let of_nodes =
+            self.nodes.iter().flat_map(|node| [node.prefixes, node.rests, node.ends, node.regexes]);
+        let chains = of_nodes.chain(self.exact.iter().map(|exact| exact.entries));
+        let by_value = chains.filter_map(|chain| {
+            let entries: Vec<_> =
+                self.places(chain.first).map(|(place, entry)| (place, entry.conditions)).collect();
+            Some((chain.first, ByValue::new(&entries, conditions)?))
+        });
+        self.by_value = by_value.collect();
     }
 
     /// A new trie whose first match will be `id`.
@@ -249,11 +272,17 @@ impl Index {
     }
 
     fn chain(&self, chain: Chain) -> impl Iterator<Item = &Entry> {
-        let mut next = chain.first;
+        self.places(chain.first).map(|(_, entry)| entry)
+    }
+
+    /// The entry at `first` and those behind it, with their places.
+    fn places(&self, first: u32) -> impl Iterator<Item = (u32, &Entry)> {
+        let mut next = first;
         std::iter::from_fn(move || {
-            let entry = self.entries.get(at(next))?;
+            let place = next;
+            let entry = self.entries.get(at(place))?;
             next = entry.next;
-            Some(entry)
+            Some((place, entry))
         })
     }
 
@@ -263,7 +292,7 @@ impl Index {
             return;
         }
         if let Some(chain) = self.find_exact(root.0, search.path) {
-            self.try_all(chain, false, search);
+            self.try_all(chain, search);
         }
         self.search_node(root.0, search.path.strip_prefix('/'), search);
     }
@@ -274,9 +303,9 @@ impl Index {
         let Some(found) = self.nodes.get(at(node)).filter(|found| search.may_improve(found.first)) else {
             return;
         };
-        self.try_all(found.prefixes, false, search);
+        self.try_all(found.prefixes, search);
         match rest {
-            None => self.try_all(found.ends, false, search),
+            None => self.try_all(found.ends, search),
             Some(text) => {
                 let (segment, rest) = split_segment(text);
                 if let Some(child) = self.find_literal(node, segment) {
@@ -284,7 +313,7 @@ impl Index {
                 }
                 // Canonical paths have empty segments at the end only.
                 if !segment.is_empty() {
-                    self.try_all(found.rests, false, search);
+                    self.try_all(found.rests, search);
                     if found.variable != NONE {
                         self.search_node(found.variable, rest, search);
                     }
@@ -292,23 +321,44 @@ impl Index {
             }
         }
         // Last, for they cost most and a better match spares them.
-        self.try_all(found.regexes, true, search);
+        if found.regexes.first != NONE {
+            self.try_asking(found.regexes.first, found.regexes.first, search);
+        }
     }
 
-    /// `regexes`: the path is not settled by the way through the index alone.
-    fn try_all(&self, chain: Chain, regexes: bool, search: &mut Search<'_>) {
-        for entry in self.chain(chain) {
+    /// Of entries whose path is settled by the way through the index.
+    fn try_all(&self, chain: Chain, search: &mut Search<'_>) {
+        for (place, entry) in self.places(chain.first) {
             if !search.may_improve(entry.id) {
                 return;
             }
-            if entry.methods & search.method != 0
-                && (!regexes || search.regex_matches(entry.id))
-                && search.conditions_hold(entry.conditions)
-            {
-                search.best = Some(*entry);
+            if entry.methods & search.method != 0 {
+                if entry.conditions == 0 {
+                    search.found(entry, None);
+                } else {
+                    self.try_asking(chain.first, place, search);
+                }
                 return;
             }
         }
+    }
+
+    /// The entries from the place `from` on in the chain that begins at `first`. Apart, since few ask for anything but
+    /// their path.
+    #[inline(never)]
+    fn try_asking(&self, first: u32, from: u32, search: &mut Search<'_>) {
+        let Some(by_value) = self.by_value.get(&first) else {
+            return search.try_each(self.places(from).map(|(_, entry)| entry));
+        };
+        let entry = |place: &u32| self.entries.get(at(*place));
+        for answer in 0..search.given().len() {
+            let mut nth = 0_usize;
+            while let Some((name, value)) = search.given().value(answer, nth) {
+                nth = nth.saturating_add(1);
+                search.try_each(by_value.asking(name, value).iter().filter_map(entry));
+            }
+        }
+        search.try_each(by_value.others().iter().filter_map(entry));
     }
 
     /// Visits the entries under `root` that may match all that `steps` (and what follows them) match, and
@@ -371,26 +421,58 @@ fn append(entries: &mut [Entry], chain: &mut Chain, place: u32) {
     chain.last = place;
 }
 
-impl Search<'_> {
+impl<'r> Search<'r> {
     fn may_improve(&self, id: u32) -> bool {
         self.best.is_none_or(|best| id < best.id)
     }
 
-    fn regex_matches(&self, id: u32) -> bool {
-        match self.paths.get(at(id)) {
-            Some(Path::Regex { expression, .. }) => expression.is_match(self.path),
-            _ => false,
+    fn found(&mut self, entry: &Entry, doubt: Option<(u32, Doubt)>) {
+        self.best = Some(*entry);
+        self.doubt = doubt;
+    }
+
+    fn given(&mut self) -> &mut Given<'r> {
+        let (conditions, request) = (self.conditions, self.request);
+        self.given.get_or_insert_with(|| Given::read(conditions, request.head, request.query))
+    }
+
+    /// Takes the first of `entries`, ascending in their ids, that holds or may hold.
+    fn try_each<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>) {
+        for entry in entries {
+            if !self.may_improve(entry.id) {
+                return;
+            }
+            if entry.methods & self.method == 0 {
+                continue;
+            }
+            match self.try_one(entry) {
+                Held::No => {}
+                Held::Yes => return self.found(entry, None),
+                Held::Doubt(name, doubt) => return self.found(entry, Some((name, doubt))),
+            }
         }
     }
 
-    fn conditions_hold(&self, place: u32) -> bool {
-        place == 0 || self.asked_conditions_hold(place)
-    }
-
-    /// Apart, since few matches ask for any.
-    #[inline(never)]
-    fn asked_conditions_hold(&self, place: u32) -> bool {
-        let conditions = self.conditions.get(at(place));
-        conditions.is_some_and(|own| own.hold(self.request.head, self.request.query))
+    fn try_one(&mut self, entry: &Entry) -> Held {
+        let held = match entry.conditions {
+            0 => Held::Yes,
+            list => {
+                let (conditions, mut left) = (self.conditions, self.left);
+                let held = self.given().hold(conditions, list, &mut left);
+                self.left = left;
+                held
+            }
+        };
+        // Last, for it costs most.
+        match self.paths.get(at(entry.id)) {
+            Some(Path::Regex { expression, .. }) if held != Held::No => {
+                match expression.matches(self.path, &mut self.left) {
+                    Some(true) => held,
+                    Some(false) => Held::No,
+                    None => Held::Doubt(NONE, Doubt::Path),
+                }
+            }
+            _ => held,
+        }
     }
 }

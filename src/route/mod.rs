@@ -4,16 +4,20 @@
 //! ([`crate::request::path`]) with the escapes that are left in it decoded, once: to a rule `/admin%3Adelete`
 //! and `/admin:delete` are the same path, as they are to the application behind us.
 
+mod by_value;
 mod conditions;
 mod coverage;
 mod expression;
+mod given;
 mod index;
 mod pattern;
 mod router;
 #[cfg(test)]
 mod tests;
 
-pub use router::{RouteMatch, RouteRequest, Router};
+pub use conditions::Part;
+pub use given::Doubt;
+pub use router::{RouteMatch, RouteRequest, Router, Unclear};
 
 /// When a rule applies, as configured.
 #[derive(Clone, Debug, Default)]
@@ -34,8 +38,8 @@ pub struct MatchSpec {
     /// All must match. Names are compared without case; the values of several lines are joined with `,`
     /// (RFC 9110 section 5.3), those of `cookie` with `; `.
     pub headers: Vec<(String, ValueSpec)>,
-    /// All must match. Names are compared with case, after decoding; a parameter that is given more than
-    /// once, or cannot be decoded, is only ever [`ValueSpec::Present`].
+    /// All must match. Names are compared with case, after decoding; to whom a parameter is given more than once,
+    /// or cannot be decoded, every condition but [`ValueSpec::Present`] is in doubt.
     pub query: Vec<(String, ValueSpec)>,
 }
 
@@ -59,7 +63,7 @@ pub enum PathSpec {
 pub enum ValueSpec {
     /// The whole value.
     Exact(String),
-    /// The whole value matches. Values that are not UTF-8 or longer than 8192 bytes never do.
+    /// The whole value matches. For values that are not UTF-8 or longer than 8192 bytes that is in doubt.
     RegularExpression(String),
     /// Any value, also an empty one.
     Present,

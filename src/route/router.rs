@@ -6,8 +6,9 @@ use hashbrown::HashMap;
 
 use super::{
     MatchSpec, RouteSpec,
-    conditions::{Conditions, is_token},
+    conditions::{Conditions, Part, is_token},
     coverage::{self, covers},
+    given::Doubt,
     index::{Entry, Index, Root, Search, at},
     pattern::Path,
 };
@@ -27,6 +28,10 @@ const MAX_METHODS: usize = 63;
 
 /// How many candidates are looked at to find what covers one match. Above that a rule passes as reachable.
 const MAX_SURVEY: usize = 1024;
+
+/// What trying expressions may cost one request, in bytes that are looked at, each time they are: about half a
+/// millisecond. 32 of them can be tried on 8 KiB, all that a policy may have on what headers commonly hold.
+const MAX_TRIED: usize = 1 << 18;
 
 /// What a rule is chosen by. Its `Debug` does not show the query: it may hold credentials.
 #[derive(Clone, Copy)]
@@ -62,6 +67,26 @@ pub struct RouteMatch<'a> {
     path: Cow<'a, str>,
 }
 
+/// A request whose rule nobody can tell: some server may see what a rule asks for, and others do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unclear<'a> {
+    /// The place of the rule that may apply.
+    pub rule: usize,
+    /// Why nobody can tell.
+    pub doubt: Doubt,
+    /// The header or parameter that the rule asks for; `None`: it is the path.
+    pub name: Option<(Part, &'a str)>,
+}
+
+impl fmt::Display for Unclear<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name {
+            Some((part, name)) => write!(f, "{part} \"{name}\""),
+            None => f.write_str("path"),
+        }
+    }
+}
+
 impl RouteMatch<'_> {
     /// The value of a path variable, decoded and never empty; `None` where the match has no such variable.
     pub fn variable(&self, name: &str) -> Option<&str> {
@@ -76,15 +101,13 @@ impl RouteMatch<'_> {
 
 /// Ordered rules in an index: the first rule that matches wins, whatever the kind of its path.
 ///
-/// What a look-up costs depends on the request and on how many rules share the very same path, not on
-/// how many rules there are. Two kinds of rule escape that and cost a trial each: regular expressions
-/// that do not begin with whole literal segments, and matches that differ in headers or query alone.
+/// What a look-up costs depends on the request, not on how many rules there are. Regular expressions cost a trial each,
+/// those of paths unless they begin with whole literal segments; what all trials of a request may cost is bounded.
 #[derive(Debug)]
 pub struct Router {
     /// Of every match: its path, by id.
     paths: Vec<Path>,
-    /// Place 0 asks for nothing.
-    conditions: Vec<Conditions>,
+    conditions: Conditions,
     /// At most [`MAX_METHODS`]; the place is the bit.
     methods: Vec<Box<str>>,
     index: Index,
@@ -113,7 +136,7 @@ impl Router {
     pub fn compile(rules: &[(&str, &RouteSpec)]) -> Result<Self, Vec<Fault>> {
         let mut router = Self {
             paths: Vec::new(),
-            conditions: vec![Conditions::default()],
+            conditions: Conditions::new(),
             methods: Vec::new(),
             index: Index::new(),
             exact_hosts: HashMap::new(),
@@ -134,14 +157,17 @@ impl Router {
             }
             faults.extend(own.into_iter().map(|fault| fault.within(&format!("[{rule}]"))));
         }
+        router.index.finish(&router.conditions);
         if faults.is_empty() { Ok(router) } else { Err(faults) }
     }
 
     /// The first rule that matches; `None` when none does.
     ///
-    /// Allocates only where the path holds escapes, or a matcher meets a header of several lines or an
-    /// escaped query parameter.
-    pub fn find<'a>(&'a self, request: &RouteRequest<'a>) -> Option<RouteMatch<'a>> {
+    /// Allocates only where the path holds escapes, or a match asks for headers or parameters.
+    ///
+    /// # Errors
+    /// A rule in front of every other that matches may match or not, depending on who reads the request.
+    pub fn find<'a>(&'a self, request: &RouteRequest<'a>) -> Result<Option<RouteMatch<'a>>, Unclear<'a>> {
         let path = path::decode(request.path);
         let mut search = Search {
             paths: &self.paths,
@@ -149,14 +175,27 @@ impl Router {
             request,
             path: &path,
             method: self.method_bit(request.method).unwrap_or(OTHER_METHOD),
+            given: None,
+            left: MAX_TRIED,
             best: None,
+            doubt: None,
         };
         self.visit_hosts(Host::Exact(request.host), |root| {
             self.index.search(root, &mut search);
             true
         });
-        let best = search.best?;
-        Some(RouteMatch { rule: at(best.rule), pattern: self.paths.get(at(best.id))?, path })
+        let Some(best) = search.best else { return Ok(None) };
+        if let Some((name, doubt)) = search.doubt {
+            return Err(self.unclear(best, name, doubt));
+        }
+        let pattern = self.paths.get(at(best.id));
+        Ok(pattern.map(|pattern| RouteMatch { rule: at(best.rule), pattern, path }))
+    }
+
+    #[cold]
+    fn unclear(&self, found: Entry, name: u32, doubt: Doubt) -> Unclear<'_> {
+        let name = self.conditions.name_at(name).map(|name| (name.part, &*name.text));
+        Unclear { rule: at(found.rule), doubt, name }
     }
 
     /// The path variables that every match of `rule` has, so that they are there whenever it wins; in
@@ -186,15 +225,9 @@ impl Router {
             let path = Path::compile(spec.path.as_ref());
             let path = path.map_err(|message| own.push(Fault::new("path.value", message))).ok();
             let methods = self.method_set(&spec.methods, &mut own);
-            let conditions = Conditions::compile(spec, &mut own);
+            let conditions = self.conditions.add(spec, &mut own);
             faults.extend(own.into_iter().map(|fault| fault.within(&format!("matches[{at}]"))));
             let Some(path) = path else { continue };
-            let conditions = if conditions.is_empty() {
-                0
-            } else {
-                self.conditions.push(conditions);
-                self.conditions.len().saturating_sub(1)
-            };
             let place = |len: usize| u32::try_from(len).ok().filter(|place| *place < u32::MAX);
             match (place(self.paths.len()), place(rule), place(conditions)) {
                 (Some(id), Some(rule), Some(conditions)) => {
@@ -240,10 +273,7 @@ impl Router {
 
     /// Whether the index takes all that `entry` matches on `host`; adds by which rules.
     fn taken(&self, host: Host<'_>, entry: &Entry, takers: &mut Vec<usize>) -> bool {
-        let conditions = |entry: &Entry| self.conditions.get(at(entry.conditions));
-        let (Some(path), Some(own_conditions)) = (self.paths.get(at(entry.id)), conditions(entry)) else {
-            return false;
-        };
+        let Some(path) = self.paths.get(at(entry.id)) else { return false };
         let steps = coverage::steps(path);
         let exact = match path {
             Path::Exact(text) => Some(&**text),
@@ -256,7 +286,7 @@ impl Router {
                 left = left.saturating_sub(1);
                 if let Some(candidate) = candidate
                     && candidate.methods & methods != 0
-                    && conditions(candidate).is_some_and(|own| own.cover(own_conditions))
+                    && self.conditions.cover(candidate.conditions, entry.conditions)
                     && self.paths.get(at(candidate.id)).is_some_and(|own| covers(own, path))
                 {
                     methods &= !candidate.methods;

@@ -10,9 +10,10 @@ use crate::{
 
 type Pairs = &'static [(&'static str, &'static str)];
 
-/// Name, condition, lines that fulfil it, lines that do not.
-type HeaderRow =
-    (&'static str, ValueSpec, &'static [&'static [&'static str]], &'static [&'static [&'static str]]);
+type Lines = &'static [&'static [&'static str]];
+
+/// Name, condition, lines that fulfil it, lines that do not, lines of which nobody can tell.
+type HeaderRow = (&'static str, ValueSpec, Lines, Lines, Lines);
 
 /// `=` exact, `^` prefix, `~` regex, `*` every path, anything else a template.
 fn path(text: &str) -> Option<PathSpec> {
@@ -55,7 +56,35 @@ fn find(router: &Router, host: &str, method: &str, target: &str) -> Option<usize
     let parsed = CanonicalPath::parse(target.as_bytes()).unwrap();
     let head = head(&[]);
     let request = RouteRequest { host, method, path: parsed.path(), query: parsed.query(), head: &head };
-    router.find(&request).map(|found| found.rule)
+    router.find(&request).unwrap().map(|found| found.rule)
+}
+
+type Choice = Result<Option<usize>, (usize, Doubt)>;
+
+/// The rule, or the one that may apply and why nobody can tell.
+fn choose(router: &Router, target: &str, headers: &[(&str, &[u8])]) -> Choice {
+    let parsed = CanonicalPath::parse(target.as_bytes()).unwrap();
+    let head = head(headers);
+    let request =
+        RouteRequest { host: "h", method: "GET", path: parsed.path(), query: parsed.query(), head: &head };
+    let found = router.find(&request);
+    found.map(|found| found.map(|found| found.rule)).map_err(|unclear| (unclear.rule, unclear.doubt))
+}
+
+fn asking(headers: &[(&str, ValueSpec)], query: &[(&str, ValueSpec)]) -> RouteSpec {
+    let named = |list: &[(&str, ValueSpec)]| {
+        list.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    };
+    let spec = MatchSpec { headers: named(headers), query: named(query), ..MatchSpec::default() };
+    RouteSpec { hostnames: Vec::new(), matches: vec![spec] }
+}
+
+fn exact(text: &str) -> ValueSpec {
+    ValueSpec::Exact(text.into())
+}
+
+fn regex(text: &str) -> ValueSpec {
+    ValueSpec::RegularExpression(text.into())
 }
 
 #[test]
@@ -174,59 +203,163 @@ fn methods_match_exactly() {
 
 #[test]
 fn headers_and_query_match_whole_values() {
-    let exact = |text: &str| ValueSpec::Exact(text.into());
-    let regex = |text: &str| ValueSpec::RegularExpression(text.into());
     let rows: &[HeaderRow] = &[
-        ("x-a", exact("1"), &[&["1"]], &[&[], &[""], &["11"], &["1", "1"], &["1 "]]),
-        ("X-A", exact("1,2"), &[&["1,2"], &["1", "2"]], &[&["1, 2"], &["2", "1"], &["1,2", ""]]),
-        ("x-a", exact(""), &[&[""]], &[&[], &["", ""]]),
-        ("cookie", exact("1; 2"), &[&["1", "2"]], &[&["1,2"]]),
-        ("x-a", regex("[0-9]|x"), &[&["1"], &["x"]], &[&[], &["1x"], &["1", "x"], &["ax"]]),
-        ("x-a", regex(".*"), &[&[""], &["a"], &["a", "b"]], &[&[], &["\n"]]),
-        ("x-a", ValueSpec::Present, &[&[""], &["1"], &["1", "1"]], &[&[]]),
+        (
+            "x-a",
+            exact("1"),
+            &[&["1"]],
+            &[&[], &[""], &["11"], &["1 "], &["2", "3"]],
+            &[&["1", "1"], &["2", "1"]],
+        ),
+        ("X-A", exact("1,2"), &[&["1,2"], &["1", "2"]], &[&["1, 2"], &["2", "1"]], &[&["1,2", ""]]),
+        ("x-a", exact(""), &[&[""]], &[&[]], &[&["", ""]]),
+        ("cookie", exact("1; 2"), &[&["1", "2"]], &[&["1,2"]], &[]),
+        ("x-a", regex("[0-9]|x"), &[&["1"], &["x"]], &[&[], &["1x"], &["ax"], &["y", "z"]], &[&["1", "y"]]),
+        ("x-a", regex(".*"), &[&[""], &["a"], &["a", "b"]], &[&[], &["\n"]], &[]),
+        ("x-a", ValueSpec::Present, &[&[""], &["1"], &["1", "1"]], &[&[]], &[]),
     ];
-    for (name, value, yes, no) in rows {
-        let spec = MatchSpec { headers: vec![((*name).into(), value.clone())], ..MatchSpec::default() };
-        let router = compile(&[RouteSpec { hostnames: Vec::new(), matches: vec![spec] }]).unwrap();
+    for (name, value, yes, no, unclear) in rows {
+        let router = compile(&[asking(&[(name, value.clone())], &[])]).unwrap();
         let lower = name.to_ascii_lowercase();
-        for (lines, expected) in
-            yes.iter().map(|lines| (lines, true)).chain(no.iter().map(|lines| (lines, false)))
-        {
+        let found = |lines: &[&str]| {
             let headers: Vec<_> = lines.iter().map(|line| (lower.as_str(), line.as_bytes())).collect();
-            let head = head(&headers);
-            let request = RouteRequest { host: "h", method: "GET", path: "/", query: None, head: &head };
-            assert_eq!(router.find(&request).is_some(), expected, "{name} {value:?} {lines:?}");
+            choose(&router, "/", &headers)
+        };
+        for lines in *yes {
+            assert_eq!(found(lines), Ok(Some(0)), "{name} {value:?} {lines:?}");
+        }
+        for lines in *no {
+            assert_eq!(found(lines), Ok(None), "{name} {value:?} {lines:?}");
+        }
+        for lines in *unclear {
+            assert_eq!(found(lines), Err((0, Doubt::Value)), "{name} {value:?} {lines:?}");
         }
     }
 
-    let rows: &[(ValueSpec, &[&str], &[&str])] = &[
-        (exact("1"), &["k=1", "a&k=1", "%6b=%31"], &["", "k", "k=11", "K=1", "k=1&k=1", "k=1&k=2", "k=%"]),
-        (exact("a b"), &["k=a+b", "k=a%20b"], &["k=ab"]),
-        (regex("1+"), &["k=1", "k=11"], &["k=", "k=12", "k=1&k=1", "k=%ff"]),
-        (ValueSpec::Present, &["k", "k=", "k=1", "k=1&k=2", "k=%"], &["", "a=k", "kk"]),
+    type QueryRow = (ValueSpec, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
+    let rows: &[QueryRow] = &[
+        (
+            exact("1"),
+            &["k=1", "a&k=1", "%6b=%31"],
+            &["", "k", "k=11", "k=2&k=3", "a=k", "kk=1"],
+            &["k=1&k=1", "k=1&k=2", "k=2&k=1", "k=%", "k=1&k=%"],
+        ),
+        (exact("1,2"), &["k=1,2"], &["k=2&k=1"], &["k=1&k=2"]),
+        (exact("a b"), &["k=a+b", "k=a%20b"], &["k=ab"], &[]),
+        (regex("1+"), &["k=1", "k=11"], &["k=", "k=12", "k=2&k=3"], &["k=1&k=1", "k=1&k=2", "k=%ff"]),
+        (ValueSpec::Present, &["k", "k=", "k=1", "k=1&k=2", "k=%", "k=1;a"], &["", "a=k", "kk"], &[]),
     ];
-    for (value, yes, no) in rows {
-        let spec = MatchSpec { query: vec![("k".into(), value.clone())], ..MatchSpec::default() };
-        let router = compile(&[RouteSpec { hostnames: Vec::new(), matches: vec![spec] }]).unwrap();
-        assert_eq!(find(&router, "h", "GET", "/"), None);
-        for (query, expected) in
-            yes.iter().map(|query| (query, true)).chain(no.iter().map(|query| (query, false)))
-        {
-            assert_eq!(
-                find(&router, "h", "GET", &format!("/?{query}")).is_some(),
-                expected,
-                "{value:?} {query}"
-            );
+    for (value, yes, no, unclear) in rows {
+        let router = compile(&[asking(&[], &[("k", value.clone())])]).unwrap();
+        assert_eq!(choose(&router, "/", &[]), Ok(None));
+        let all = yes.iter().map(|query| (query, Ok(Some(0))));
+        let all = all.chain(no.iter().map(|query| (query, Ok(None))));
+        for (query, expected) in all.chain(unclear.iter().map(|query| (query, Err((0, Doubt::Value))))) {
+            assert_eq!(choose(&router, &format!("/?{query}"), &[]), expected, "{value:?} {query}");
         }
     }
-    // Not UTF-8: never matched by a regular expression, but present.
-    for (value, expected) in [(regex(".*"), false), (ValueSpec::Present, true)] {
-        let spec = MatchSpec { headers: vec![("x-a".into(), value)], ..MatchSpec::default() };
-        let router = compile(&[RouteSpec { hostnames: Vec::new(), matches: vec![spec] }]).unwrap();
-        let head = head(&[("x-a", b"\xff")]);
-        let request = RouteRequest { host: "h", method: "GET", path: "/", query: None, head: &head };
-        assert_eq!(router.find(&request).is_some(), expected);
+    // Not UTF-8, or too long: no text that an expression could be tried on, but present.
+    let long = "a".repeat(8193);
+    for value in [b"\xff", long.as_bytes()] {
+        for (wanted, expected) in
+            [(regex(".*"), Err((0, Doubt::Value))), (exact("a"), Ok(None)), (ValueSpec::Present, Ok(Some(0)))]
+        {
+            let router = compile(&[asking(&[("x-a", wanted)], &[])]).unwrap();
+            assert_eq!(choose(&router, "/", &[("x-a", value)]), expected);
+        }
     }
+    let router = compile(&[asking(&[("x-a", regex(".*"))], &[])]).unwrap();
+    assert_eq!(choose(&router, "/", &[("x-a", &long.as_bytes()[1..])]), Ok(Some(0)));
+}
+
+#[test]
+fn no_spelling_dodges_a_condition() {
+    let header = |value: &ValueSpec| asking(&[("x-debug", value.clone())], &[]);
+    let parameter = |value: &ValueSpec| asking(&[], &[("debug", value.clone())]);
+    for value in [exact("1"), regex("[0-9]"), ValueSpec::Present] {
+        let router = compile(&[header(&value), parameter(&value), on(&["*"])]).unwrap();
+        assert_eq!(choose(&router, "/", &[("x-debug", b"1")]), Ok(Some(0)), "{value:?}");
+        for name in ["x_debug", "x.debug", "X-Debug", "x!debug", "X_DEBUG"] {
+            for sent in ["1", "2"] {
+                let headers: &[_] = &[(name, sent.as_bytes())];
+                assert_eq!(choose(&router, "/", headers), Err((0, Doubt::Name)), "{name} {value:?}");
+            }
+        }
+        // One that is there for everybody stays so.
+        let both: &[(&str, &[u8])] = &[("x_debug", b"1"), ("x-debug", b"1")];
+        let expected = if value == ValueSpec::Present { Ok(Some(0)) } else { Err((0, Doubt::Name)) };
+        assert_eq!(choose(&router, "/", both), expected, "{value:?}");
+        for name in ["xdebug", "x-debug-", "x-debugs", "debug"] {
+            assert_eq!(choose(&router, "/", &[(name, b"1")]), Ok(Some(2)), "{name} {value:?}");
+        }
+
+        assert_eq!(choose(&router, "/?debug=1", &[]), Ok(Some(1)), "{value:?}");
+        for query in [
+            "Debug=1",
+            "debug[]=1",
+            "debug[0]=1",
+            "[debug]=1",
+            "+debug=1",
+            "debug+=1",
+            "%20debug=1",
+            "debug.x=1",
+            "debug.=1",
+            "debug:int=1",
+            "debug%00=1",
+            "debug%5b%5d=1",
+            "%2564ebug=1",
+            "%u0064ebug=1",
+            "a?debug=1",
+            "?debug=1",
+            "a=1;debug=1",
+            ";debug=1",
+            "a;debug",
+            "a=1&DEBUG",
+        ] {
+            assert_eq!(
+                choose(&router, &format!("/?{query}"), &[]),
+                Err((1, Doubt::Name)),
+                "{query} {value:?}"
+            );
+        }
+        for query in ["adebug=1", "debugs=1", "a.debug=1", "a[debug]=1", "a=debug", "debug-x=1", "debug_=1"] {
+            assert_eq!(choose(&router, &format!("/?{query}"), &[]), Ok(Some(2)), "{query} {value:?}");
+        }
+    }
+    // Where some end a value.
+    let router = compile(&[parameter(&exact("1")), on(&["*"])]).unwrap();
+    assert_eq!(choose(&router, "/?debug=1;a", &[]), Err((0, Doubt::Name)));
+    assert_eq!(choose(&router, "/?debug=1%3Ba", &[]), Ok(Some(1)));
+}
+
+#[test]
+fn only_a_doubt_that_decides_refuses() {
+    let specs = [
+        with(&[], &["POST"], "^/post"),
+        on(&["=/open"]),
+        asking(&[("x-a", exact("1"))], &[]),
+        asking(&[("x-a", exact("2")), ("x-b", exact("2"))], &[]),
+        on(&["*"]),
+    ];
+    let router = compile(&specs).unwrap();
+    let rows: &[(&str, Pairs, Choice)] = &[
+        // In front of it a rule matches.
+        ("/open", &[("x_a", "1")], Ok(Some(1))),
+        ("/other", &[("x_a", "1")], Err((2, Doubt::Name))),
+        // In every reading some condition fails.
+        ("/", &[("x-a", "2"), ("x_b", "2")], Err((3, Doubt::Name))),
+        ("/", &[("x-a", "3"), ("x_b", "2")], Ok(Some(4))),
+        ("/", &[("x_b", "2")], Ok(Some(4))),
+        // The clean match behind does not count.
+        ("/", &[("x_a", "2"), ("x-b", "2")], Err((2, Doubt::Name))),
+    ];
+    for (target, headers, expected) in rows {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        assert_eq!(choose(&router, target, &headers), *expected, "{target} {headers:?}");
+    }
+    let head = head(&[("x_a", b"1")]);
+    let request = RouteRequest { host: "h", method: "GET", path: "/", query: None, head: &head };
+    assert_eq!(router.find(&request).unwrap_err().to_string(), "header \"x-a\"");
 }
 
 #[test]
@@ -247,7 +380,7 @@ fn variables_are_those_of_the_winner() {
         let head = head(&[]);
         let request =
             RouteRequest { host: "h", method: "GET", path: parsed.path(), query: None, head: &head };
-        let found = router.find(&request).unwrap();
+        let found = router.find(&request).unwrap().unwrap();
         assert_eq!(
             (found.rule, found.variables().collect::<Vec<_>>()),
             (*rule, expected.to_vec()),
@@ -550,7 +683,7 @@ proptest! {
             let pairs: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
             let head = head(&pairs);
             let request = RouteRequest { host, method, path: &path, query: None, head: &head };
-            let found = router.find(&request);
+            let found = router.find(&request).unwrap();
             let rule = found.as_ref().map(|found| places[found.rule]);
             prop_assert_eq!(rule, naive::first(&specs, host, method, &path, headers), "{} {} {}", method, host, &path);
             if let Some(found) = &found {
@@ -558,6 +691,98 @@ proptest! {
                 prop_assert!(router.variables_of(found.rule).iter().all(|name| bound.contains(name)));
                 prop_assert!(found.variables().all(|(_, value)| !value.is_empty()));
             }
+        }
+    }
+}
+
+/// Whether a condition holds, said as plainly as can be; `None` when nobody can tell.
+fn holds(value: &ValueSpec, exact: &[&str], has_alike: bool, joins: bool) -> Option<bool> {
+    let one = |text: &str| match value {
+        ValueSpec::Exact(own) => own == text,
+        ValueSpec::RegularExpression(own) => {
+            regex_lite::Regex::new(&format!("^(?:{own})$")).unwrap().is_match(text)
+        }
+        ValueSpec::Present => true,
+    };
+    if *value == ValueSpec::Present {
+        return if !exact.is_empty() {
+            Some(true)
+        } else if has_alike {
+            None
+        } else {
+            Some(false)
+        };
+    }
+    let joined = exact.join(",");
+    match exact {
+        _ if has_alike => None,
+        [] => Some(false),
+        [only] => Some(one(only)),
+        _ if joins && one(&joined) => Some(true),
+        all if one(&joined) || all.iter().any(|text| one(text)) => None,
+        _ => Some(false),
+    }
+}
+
+fn any_conditions() -> impl Strategy<Value = RouteSpec> {
+    let value = || {
+        prop_oneof![
+            3 => "[12]".prop_map(ValueSpec::Exact), 1 => Just(exact("1,2")), 1 => Just(regex("1,?2?")), 1 => Just(ValueSpec::Present),
+        ]
+    };
+    let list = |names: [&'static str; 3]| {
+        let named = (prop::sample::select(names.to_vec()), value());
+        proptest::collection::vec(named, 0..3).prop_map(|mut list| {
+            list.sort_by_key(|(name, _)| *name);
+            list.dedup_by_key(|(name, _)| *name);
+            list
+        })
+    };
+    (list(["x-a", "x_a", "x-b"]), list(["a", "A", "b"])).prop_map(|(headers, query)| asking(&headers, &query))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn conditions_agree_with_what_they_say(
+        specs in proptest::collection::vec(any_conditions(), 1..60),
+        requests in proptest::collection::vec((
+            proptest::collection::vec(("x[-_][ab]", "[123]"), 0..4),
+            proptest::collection::vec(("[aAb]", "[123]"), 0..4),
+        ), 1..20),
+    ) {
+        let mut kept = specs;
+        let router = loop {
+            match compile(&kept) {
+                Ok(router) => break router,
+                Err(faults) => {
+                    let last = faults.last().unwrap();
+                    kept.remove(last.path.trim_matches(['[', ']']).parse().unwrap());
+                }
+            }
+        };
+        for (headers, query) in requests {
+            let text: Vec<_> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let pairs: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+            let found = choose(&router, &format!("/?{}", text.join("&")), &pairs);
+            let of = |list: &[(String, String)], own: &str, joins: bool, value: &ValueSpec| {
+                let named = |wanted: &str| list.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value.clone()).collect::<Vec<_>>();
+                let exact = named(own);
+                let has_alike = list.iter().any(|(name, _)| name != own && crate::request::alike::is_alike(name.as_bytes(), own.as_bytes()));
+                holds(value, &exact.iter().map(String::as_str).collect::<Vec<_>>(), has_alike, joins)
+            };
+            let expected = kept.iter().enumerate().find_map(|(rule, spec)| {
+                let spec = &spec.matches[0];
+                let all = spec.headers.iter().map(|(name, value)| of(&headers, name, true, value));
+                let all: Vec<_> = all.chain(spec.query.iter().map(|(name, value)| of(&query, name, false, value))).collect();
+                if all.contains(&Some(false)) {
+                    None
+                } else {
+                    Some(if all.contains(&None) { Err(rule) } else { Ok(Some(rule)) })
+                }
+            });
+            prop_assert_eq!(found.map_err(|(rule, _)| rule), expected.unwrap_or(Ok(None)), "{:?} {:?}", headers, text);
         }
     }
 }

@@ -99,6 +99,13 @@ pub(crate) fn document(corp: &Issuer, partner: &Issuer) -> Value {
                 json!({"authenticate": corp_only, "authorize": {"owner": {"pathVariable": "user"}}})),
             rule("admin", any, "PathPrefix", "/admin",
                 json!({"authenticate": corp_only, "authorize": {"roles": ["admin"]}})),
+            json!({"name": "debugging", "action": "Deny", "matches": [
+                {"path": {"type": "Exact", "value": "/asking"}, "headers": [{"name": "x-debug", "value": "1"}]},
+                {"path": {"type": "Exact", "value": "/asking"}, "queryParams": [{"name": "debug", "value": "1"}]},
+                {"path": {"type": "Exact", "value": "/asking"},
+                 "headers": [{"name": "user-agent", "type": "RegularExpression", "value": "(?i).*bot.*"}]},
+            ]}),
+            rule("asking", read, "Exact", "/asking", json!({"authenticate": {"anyOf": ["apiKey"]}})),
             rule("tokens", read, "Exact", "/tokens", json!({"authenticate": corp_only})),
             rule("keys", read, "Exact", "/keys", json!({"authenticate": {"anyOf": ["apiKey"]}})),
             rule("remote", read, "Exact", "/remote", json!({"authenticate": {"anyOf": [{"jwt": "remote"}]}})),

@@ -66,9 +66,26 @@ fn every_reason_and_the_nearest_request_that_passes() {
         w.issue(token, status, answer);
     }
     let long = |len: usize| format!("/orders/{}", "a".repeat(len - 8));
+    let asking = |query: &str| get(&format!("/asking{query}")).key("reader-secret");
     let rows: Vec<(Reason, Ask, Ask)> = vec![
         (AmbiguousPath, get("/orders/a%2Fb").key("reader-secret"), get("/orders/a%2Eb").key("reader-secret")),
         (AmbiguousPath, get("/orders;x").key("reader-secret"), get("/orders/%3Bx").key("reader-secret")),
+        (AmbiguousName, asking("").header("x_debug", "2"), asking("").header("x-debug", "2")),
+        (AmbiguousName, asking("?debug%5B%5D=2"), asking("?debugs=1")),
+        (AmbiguousName, asking("?a=1;Debug=2"), asking("?a=1;bug=2")),
+        (AmbiguousValue, asking("?debug=2&debug=1"), asking("?debug=2&debug=3")),
+        (AmbiguousValue, asking("?debug=%ff"), asking("?debug=%3f")),
+        (
+            AmbiguousValue,
+            asking("").header("user-agent", &"a".repeat(8193)),
+            asking("").header("user-agent", &"a".repeat(8192)),
+        ),
+        (RuleDenied, asking("").header("x-debug", "1"), asking("").header("x-debug", "11")),
+        (
+            RuleDenied,
+            asking("").header("user-agent", "GoogleBot/1"),
+            asking("").header("user-agent", "Google"),
+        ),
         (PathTooLong, get(&long(8193)).key("reader-secret"), get(&long(8192)).key("reader-secret")),
         (MalformedRequest, get("/health").header(":path", "/health"), get("/health")),
         (MalformedRequest, get("/health").without(":authority"), get("/health")),

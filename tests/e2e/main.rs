@@ -19,6 +19,7 @@ mod bad_policies;
 mod browser_login;
 mod chains;
 mod client_certificates;
+mod conditions;
 mod credential_places;
 mod defaults;
 mod demo;

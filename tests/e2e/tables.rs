@@ -1,6 +1,6 @@
 //! Keeps count of the rows, so that none get lost unnoticed.
 
-use crate::{api_keys, authorization, defaults, demo, forwarding, paths, tokens};
+use crate::{api_keys, authorization, conditions, defaults, demo, forwarding, paths, tokens};
 
 /// Each row holds two requests.
 #[test]
@@ -11,6 +11,7 @@ fn the_tables_hold_at_least_120_rows() {
         defaults::table().len(),
         demo::rows(),
         forwarding::table().len(),
+        conditions::table().len(),
         paths::table().len(),
         tokens::table().len(),
     ];

@@ -200,7 +200,7 @@ fn any_expression() -> impl Strategy<Value = String> {
             3 => (flags, proptest::collection::vec(inner.clone(), 1..4))
                 .prop_map(|(flags, parts)| format!("({flags}{})", parts.join("|"))),
             2 => (inner.clone(), "[*+?]\\??").prop_map(|(part, times)| format!("{part}{times}")),
-            1 => (inner, 0_u8..3, 0_u8..3).prop_map(|(part, min, more)| format!("({part}){{{min},{}}}", min + more)),
+            1 => (inner, 0_u8..3, 0_u8..3).prop_map(|(part, min, more)| format!("({part}){{{min},{}}}", min.saturating_add(more))),
         ]
     })
 }

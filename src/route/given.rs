@@ -1,0 +1,270 @@
+//! What a request says to what matches ask of its headers and query parameters: read once, and only where one asks.
+//!
+//! A condition that some server would see fulfilled is never taken for one that is not. So a name that is only alike to
+//! the one asked for, one of several values that alone would do, and a value that cannot be read or is too long to be
+//! tried make the answer a doubt, and the request is refused where the answer decides.
+
+use std::borrow::Cow;
+
+use super::{
+    conditions::{ANY_VALUE, Conditions, NO_VALUE, Part, Wanted},
+    index::at,
+};
+use crate::request::{
+    RequestHead,
+    query::{self, Parameter},
+};
+
+/// Longest value that a regular expression is tried on, in bytes.
+const MAX_VALUE: usize = 8192;
+
+/// How much of a query is looked at for names, in bytes, counted as often as they are.
+const MAX_NAMES: usize = 1 << 17;
+
+/// Why nobody can tell whether a match holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// A name that some server reads as the one asked for, and others do not.
+    Name,
+    /// Several values of which some would do, a value that is no text, or one too long to be tried.
+    Value,
+    /// The path is too long to be tried on all expressions that ask for it.
+    Path,
+}
+
+/// Whether a match holds, as far as headers and parameters go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    Yes,
+    No,
+    /// By the name at this place.
+    Doubt(u32, Doubt),
+}
+
+/// Every header and parameter that some match asks for and that the request has, by name.
+#[derive(Debug)]
+pub(super) struct Given<'r> {
+    answers: Vec<Answer<'r>>,
+    /// Of every expression: what came of it, once it was tried; `None` within for a doubt.
+    tried: Vec<Option<Option<bool>>>,
+}
+
+#[derive(Debug)]
+struct Answer<'r> {
+    name: u32,
+    /// Whatever server reads it, it is there.
+    is_certain: bool,
+    /// Its value; of several, all of them as one.
+    value: Result<Cow<'r, [u8]>, Doubt>,
+    /// Each of several.
+    several: Vec<Cow<'r, [u8]>>,
+    /// The place of the value among those that are compared with.
+    place: u32,
+    /// Those of several, ascending.
+    places: Vec<u32>,
+}
+
+impl<'r> Given<'r> {
+    #[inline(never)]
+    pub(super) fn read(conditions: &Conditions, head: &RequestHead<'r>, query: Option<&'r str>) -> Self {
+        let mut answers: Vec<Answer<'r>> = Vec::new();
+        for (name, value) in &head.headers {
+            if !conditions.may_name_header(name.len()) {
+                continue;
+            }
+            for (place, is_exact) in conditions.find_names(Part::Header, name) {
+                let value = if is_exact { Ok(Cow::Borrowed(*value)) } else { Err(Doubt::Name) };
+                answers.push(Answer::new(place, is_exact, value));
+            }
+        }
+        if let Some(query) = query.filter(|_| conditions.longest_query_name() > 0) {
+            read_query(conditions, query, &mut answers);
+        }
+        answers.sort_by_key(|answer| answer.name);
+        answers.dedup_by(|next, kept| {
+            let is_same = next.name == kept.name;
+            if is_same {
+                kept.take_in(next);
+            }
+            is_same
+        });
+        for answer in &mut answers {
+            answer.finish(conditions);
+        }
+        Self { answers, tried: Vec::new() }
+    }
+
+    /// How many names were found.
+    pub(super) fn len(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// The name at `at`, and the place of the `nth` value that it may have for some server among those that conditions
+    /// compare it with: [`NO_VALUE`] for no such one, [`ANY_VALUE`] where it is in doubt. `None`: there are no more.
+    pub(super) fn value(&self, at: usize, nth: usize) -> Option<(u32, u32)> {
+        let answer = self.answers.get(at)?;
+        let place = match (nth.checked_sub(1), answer.value.is_ok()) {
+            (None, true) => answer.place,
+            (None, false) => ANY_VALUE,
+            (Some(nth), _) => *answer.places.get(nth)?,
+        };
+        Some((answer.name, place))
+    }
+
+    /// Whether the match with the conditions at `place` holds. What expressions cost is taken from `left`.
+    pub(super) fn hold(&mut self, conditions: &Conditions, place: u32, left: &mut usize) -> Held {
+        let mut held = Held::Yes;
+        for condition in conditions.list(place) {
+            let found = self.answers.binary_search_by_key(&condition.name, |answer| answer.name);
+            let Some(answer) = found.ok().and_then(|at| self.answers.get(at)) else { return Held::No };
+            let value = match (&answer.value, condition.wanted) {
+                (_, Wanted::Present) if answer.is_certain => continue,
+                (_, Wanted::Present) => Err(Doubt::Name),
+                (Err(doubt), _) => Err(*doubt),
+                (Ok(_), Wanted::Exact(wanted)) => answer.is(conditions, wanted).ok_or(Doubt::Value),
+                (Ok(_), Wanted::Expression(place)) => {
+                    let matches = match self.tried.get(at(place)) {
+                        Some(Some(known)) => *known,
+                        _ => {
+                            let matches = answer.matches(conditions, place, left);
+                            note(&mut self.tried, at(place), matches);
+                            matches
+                        }
+                    };
+                    matches.ok_or(Doubt::Value)
+                }
+            };
+            match value {
+                Ok(true) => {}
+                Ok(false) => return Held::No,
+                Err(doubt) => held = Held::Doubt(condition.name, doubt),
+            }
+        }
+        held
+    }
+}
+
+fn note(tried: &mut Vec<Option<Option<bool>>>, at: usize, matches: Option<bool>) {
+    if tried.len() <= at {
+        tried.resize(at.saturating_add(1), None);
+    }
+    if let Some(tried) = tried.get_mut(at) {
+        *tried = Some(matches);
+    }
+}
+
+impl<'r> Answer<'r> {
+    fn new(name: u32, is_certain: bool, value: Result<Cow<'r, [u8]>, Doubt>) -> Self {
+        Self { name, is_certain, value, several: Vec::new(), place: NO_VALUE, places: Vec::new() }
+    }
+
+    /// Takes in what the same name has further behind.
+    fn take_in(&mut self, next: &mut Self) {
+        self.is_certain |= next.is_certain;
+        match (&mut self.value, &mut next.value) {
+            (Ok(first), Ok(next)) => {
+                if self.several.is_empty() {
+                    self.several.push(first.clone());
+                }
+                self.several.push(std::mem::take(next));
+            }
+            (Err(doubt), Err(next)) => *doubt = (*next).min(*doubt),
+            (Ok(_), Err(doubt)) => self.value = Err(*doubt),
+            (Err(_), Ok(_)) => {}
+        }
+    }
+
+    /// To be called when all is in.
+    fn finish(&mut self, conditions: &Conditions) {
+        let Ok(value) = &mut self.value else { return };
+        if !self.several.is_empty() {
+            // RFC 6265 section 5.4 for cookies, RFC 9110 section 5.3 for everything else.
+            let is_cookie = conditions.name_at(self.name).is_some_and(|name| *name.text == *"cookie");
+            let separator: &[u8] = if is_cookie { b"; " } else { b"," };
+            *value = Cow::Owned(self.several.join(separator));
+        }
+        let name = self.name;
+        self.place = conditions.find_value(name, value);
+        let each = self.several.iter().map(|value| conditions.find_value(name, value));
+        self.places = each.filter(|place| *place != NO_VALUE).collect();
+        self.places.sort_unstable();
+        self.places.dedup();
+    }
+
+    /// Whether it is the value at `wanted`; `None` when that is in doubt.
+    fn is(&self, conditions: &Conditions, wanted: u32) -> Option<bool> {
+        if self.place == wanted {
+            return self.as_one(conditions);
+        }
+        if self.places.binary_search(&wanted).is_ok() { None } else { Some(false) }
+    }
+
+    /// Whether the expression at `place` matches it; `None` when that is in doubt.
+    fn matches(&self, conditions: &Conditions, place: u32, left: &mut usize) -> Option<bool> {
+        let expression = conditions.expression_at(place)?;
+        let mut matches = |value: &[u8]| {
+            let value = Some(value).filter(|value| value.len() <= MAX_VALUE)?;
+            expression.matches(str::from_utf8(value).ok()?, left)
+        };
+        if matches(self.value.as_ref().ok()?)? {
+            return self.as_one(conditions);
+        }
+        for value in &self.several {
+            if matches(value)? {
+                return None;
+            }
+        }
+        Some(false)
+    }
+
+    /// True where all its values as one are its value: lines of a header are (RFC 9110 section 5.3), parameters to some
+    /// servers alone.
+    fn as_one(&self, conditions: &Conditions) -> Option<bool> {
+        let is_header = || conditions.name_at(self.name).is_some_and(|name| name.part == Part::Header);
+        (self.several.is_empty() || is_header()).then_some(true)
+    }
+}
+
+/// Adds an answer for every parameter that some server finds.
+#[inline(never)]
+fn read_query<'r>(conditions: &Conditions, query: &'r str, answers: &mut Vec<Answer<'r>>) {
+    let mut left = MAX_NAMES;
+    for whole in query.split('&').filter(|whole| !whole.is_empty()) {
+        let from = answers.len();
+        let mut is_first = true;
+        for piece in query::pieces(whole) {
+            let parameter = Parameter::new(piece);
+            let is_whole = piece.len() == whole.len();
+            let read = parameter.each_reading(conditions.longest_query_name(), &mut left, &mut |name| {
+                for (place, _) in conditions.find_names(Part::Query, name) {
+                    let is_known = |known: &[Answer<'r>]| known.iter().any(|answer| answer.name == place);
+                    if answers.get(from..).is_some_and(is_known) {
+                        continue;
+                    }
+                    let own = conditions.name_at(place).map_or("", |name| &name.text);
+                    let is_named = parameter.is_named(own);
+                    let value = match is_named && is_whole {
+                        true => parameter.value().ok_or(Doubt::Value).map(into_bytes),
+                        false => Err(Doubt::Name),
+                    };
+                    // Where a `;` is no end, the value goes on behind it, and the name is the same.
+                    answers.push(Answer::new(place, is_named && is_first, value));
+                }
+            });
+            if read.is_none() {
+                // Too much to look through: any parameter may be in it.
+                let names = conditions.names().filter(|(_, name)| name.part == Part::Query);
+                answers.extend(names.map(|(place, _)| Answer::new(place, false, Err(Doubt::Name))));
+                return;
+            }
+            is_first = false;
+        }
+    }
+}
+
+fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
