@@ -369,6 +369,16 @@ async fn fetches_depend_neither_on_workers_nor_on_bogus_kids() {
     }
 }
 
+/// The same token with a signature that no key made.
+fn with_another_signature(token: &str) -> String {
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let (first, rest) = signature.split_at(10);
+    format!(
+        "{signed}.{}{rest}",
+        first.bytes().map(|byte| if byte == b'A' { 'B' } else { 'A' }).collect::<String>()
+    )
+}
+
 /// Hundreds of requests for keys that nobody has, waiting at once and refused at once: Envoy answers each from within
 /// the one before, which must not get too deep for the VM.
 #[tokio::test(flavor = "multi_thread")]
@@ -384,11 +394,16 @@ async fn many_requests_can_wait_at_once() {
     let mut tasks = JoinSet::new();
     for i in 0..800 {
         let mut connection = connections[i % connections.len()].clone();
-        let bogus = get("/closed").bearer(&with_kid(&good, &format!("nobody-{i}")));
-        tasks.spawn(async move { connection.send(&bogus).await.unwrap() });
+        // Under a name that nobody has, and under the one that somebody has.
+        let (bogus, reason) = match i % 2 {
+            0 => (with_kid(&good, &format!("nobody-{i}")), "token_key"),
+            _ => (with_another_signature(&good), "token_signature"),
+        };
+        let bogus = get("/closed").bearer(&bogus);
+        tasks.spawn(async move { (connection.send(&bogus).await.unwrap(), reason) });
     }
-    for answer in tasks.join_all().await {
-        assert_eq!((answer.status, answer.reason().as_deref()), (401, Some("token_key")), "{answer:?}");
+    for (answer, reason) in tasks.join_all().await {
+        assert_eq!((answer.status, answer.reason().as_deref()), (401, Some(reason)), "{answer:?}");
     }
     assert_eq!(ask(&gateway, &good).await.status, 200);
     let log = gateway.log();

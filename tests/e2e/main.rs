@@ -35,6 +35,7 @@ mod minimal_config;
 mod observed;
 mod paths;
 mod policy_updates;
+mod provider_documents;
 mod rate_limits;
 mod real_tokens;
 mod remote_keys;

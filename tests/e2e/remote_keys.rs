@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     gateway::{Gateway, gateway},
-    issuer::{AUDIENCE, ISSUER, ISSUER_KEYS, token},
+    issuer::{AUDIENCE, FORGER_KEYS, ISSUER, ISSUER_KEYS, token},
     key_server::KeyServer,
     policy::{anyone, rule, with_token},
     request::{Request, get},
@@ -91,4 +91,49 @@ async fn keys_are_fetched_kept_and_renewed() {
     keys.publish(&json!({"keys": "none"}));
     tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!(gateway.send(&p256).await.status, 200);
+}
+
+/// A key that is replaced under its own name: the first token of the new one finds it, with one fetch for all workers.
+/// Forged tokens of that name cause hardly any more, and wait for nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_replaced_under_its_name_is_found_by_its_first_token() {
+    let keys = KeyServer::start().await;
+    let mut policy = policy();
+    // No other fetch comes in between.
+    policy["jwt"]["providers"][0]["jwks"]["cacheDuration"] = "10m".into();
+    let gateway = gateway(&policy).jwks(keys.address).https_only().workers(2).start().await;
+    let sets = [&ISSUER_KEYS, &FORGER_KEYS].map(|keys| json!({"keys": [keys.jwk(Algorithm::ES256)]}));
+    for kid in [json!("p256"), Value::Null] {
+        let token = token("alice").header("kid", kid.clone());
+        let tokens = [token.clone().sign(), token.forged().sign()].map(|token| get("/closed").bearer(&token));
+        keys.publish(&sets[0]);
+        until(&gateway, &tokens[0], 200).await;
+        for (turn, now) in [(1, 1), (2, 0), (3, 1)] {
+            // A worker looks for other keys once a second, and all of them together once in `minRefetchInterval`.
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            keys.publish(&sets[now]);
+            let before = keys.fetches();
+            let answer = gateway.send(&tokens[now]).await;
+            assert_eq!(answer.status, 200, "{kid} {turn}: {answer:?}");
+            assert_eq!(keys.fetches() - before, 1, "{kid} {turn}");
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            for _ in 0..4 {
+                assert_eq!(gateway.send(&tokens[now]).await.status, 200, "{kid} {turn}");
+            }
+        }
+        // For ten seconds, after 1, 2 and 4: with two workers that hear of it one after the other.
+        let (before, started) = (keys.fetches(), Instant::now());
+        let (mut connection, mut quick) = (gateway.http1(), 0);
+        while started.elapsed() < Duration::from_secs(10) {
+            let asked = Instant::now();
+            let answer = connection.send(&tokens[0]).await.unwrap();
+            assert_eq!(answer.reason().as_deref(), Some("token_signature"), "{answer:?}");
+            quick += usize::from(asked.elapsed() < Duration::from_millis(100));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let fetches = keys.fetches() - before;
+        assert!((1..=8).contains(&fetches), "{fetches} fetches in ten seconds of forged tokens");
+        assert!(quick > 200, "{quick} were refused at once");
+        keys.fail();
+    }
 }
