@@ -17,6 +17,7 @@ mod api_keys;
 mod authorization;
 mod bad_policies;
 mod browser_login;
+mod cases;
 mod chains;
 mod client_certificates;
 mod conditions;

@@ -134,7 +134,8 @@ fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
         let end = rest.windows(2).position(|window| window == b"\r\n")?;
         let size = usize::from_str_radix(str::from_utf8(&rest[..end]).ok()?, 16).ok()?;
         if size == 0 {
-            return Some(body);
+            // Nothing of it is left for the answer that comes next.
+            return (rest.get(end + 2..) == Some(b"\r\n")).then_some(body);
         }
         body.extend_from_slice(rest.get(end + 2..end + 2 + size)?);
         rest = rest.get(end + 2 + size + 2..)?;

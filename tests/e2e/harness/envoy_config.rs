@@ -85,9 +85,23 @@ pub(crate) struct Options {
     pub(crate) upgrades: bool,
     /// The upstream speaks HTTP/2.
     pub(crate) http2_upstream: bool,
+    /// Where Envoy's filter for CORS stands, which lets [`ORIGIN`] read; `None`: nowhere.
+    pub(crate) cors: Option<Cors>,
+    /// Envoy follows redirects itself.
+    pub(crate) redirects: bool,
     /// Hosts with an upstream of their own.
     pub(crate) hosts: Vec<(&'static str, SocketAddr)>,
 }
+
+/// Where Envoy's filter for CORS stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cors {
+    InFront,
+    Behind,
+}
+
+/// Whose scripts may read answers, where there is a filter for CORS.
+pub(crate) const ORIGIN: &str = "https://app.example";
 
 /// What a listener asks clients for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +192,9 @@ fn off() -> Value {
 /// Everything under `domain` goes to `cluster`.
 fn virtual_host(options: &Options, domain: &str, cluster: &str) -> Value {
     let mut route = json!({"match": {"prefix": "/"}, "route": {"cluster": cluster}});
+    if options.redirects {
+        route["route"]["internal_redirect_policy"] = json!({"redirect_response_codes": [302]});
+    }
     if options.disabled_by_route {
         route["typed_per_filter_config"] = json!({"portcullis": off()});
     }
@@ -188,7 +205,14 @@ fn virtual_host(options: &Options, domain: &str, cluster: &str) -> Value {
         off_behind
     });
     let routes: Vec<Value> = off_behind.into_iter().chain([route]).collect();
-    json!({"name": cluster, "domains": [domain], "routes": routes})
+    let mut host = json!({"name": cluster, "domains": [domain], "routes": routes});
+    if options.cors.is_some() {
+        host["typed_per_filter_config"] = json!({"envoy.filters.http.cors": {
+            "@type": format!("{TYPE}.filters.http.cors.v3.CorsPolicy"),
+            "allow_origin_string_match": [{"exact": ORIGIN}],
+        }});
+    }
+    host
 }
 
 fn connection_manager(options: &Options) -> Value {
@@ -213,8 +237,18 @@ fn connection_manager(options: &Options) -> Value {
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": format!("{TYPE}.filters.http.router.v3.Router")},
     });
-    let filters: Vec<Value> =
-        [filter].into_iter().chain(behind).chain([interlock(&options.marks), router]).collect();
+    let cors = |place| {
+        let filter = json!({
+            "name": "envoy.filters.http.cors",
+            "typed_config": {"@type": format!("{TYPE}.filters.http.cors.v3.Cors")},
+        });
+        (options.cors == Some(place)).then_some(filter)
+    };
+    let filters: Vec<Value> = [cors(Cors::InFront), Some(filter), behind, Some(interlock(&options.marks))]
+        .into_iter()
+        .chain([cors(Cors::Behind), Some(router)])
+        .flatten()
+        .collect();
     json!({
         "@type": format!("{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": "test",

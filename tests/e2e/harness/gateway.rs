@@ -9,7 +9,7 @@ use tokio_rustls::rustls::ClientConfig;
 use super::{
     admin::Admin,
     artifact, client,
-    envoy_config::{self, ClientCertificates, FailurePolicy, Form, Options},
+    envoy_config::{self, ClientCertificates, Cors, FailurePolicy, Form, Options},
     process::{self, Envoy},
     request::{Answer, Request},
     tls,
@@ -71,6 +71,8 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         access_log: None,
         upgrades: false,
         http2_upstream: false,
+        cors: None,
+        redirects: false,
         hosts: Vec::new(),
     };
     Builder { options, workers: 1 }
@@ -211,6 +213,17 @@ impl Builder {
     /// The upstream speaks HTTP/2, which has room for trailers.
     pub(crate) fn http2_upstream(mut self) -> Self {
         self.options.http2_upstream = true;
+        self
+    }
+
+    pub(crate) fn cors(mut self, place: Cors) -> Self {
+        self.options.cors = Some(place);
+        self
+    }
+
+    /// Envoy follows redirects itself.
+    pub(crate) fn redirects(mut self) -> Self {
+        self.options.redirects = true;
         self
     }
 

@@ -77,6 +77,11 @@ impl Door for Gateway {
 
 /// Sends every row over every wire, one request after the other, and reports all rows that failed.
 pub(crate) async fn hold(door: &impl Door, wires: &[Wire], table: &[Pair]) {
+    let failures = failures(door, wires, table).await;
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+pub(crate) async fn failures(door: &impl Door, wires: &[Wire], table: &[Pair]) -> Vec<String> {
     let mut failures = Vec::new();
     for wire in wires {
         for pair in table {
@@ -98,7 +103,7 @@ pub(crate) async fn hold(door: &impl Door, wires: &[Wire], table: &[Pair]) {
             }
         }
     }
-    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    failures
 }
 
 fn refusal_faults(pair: &Pair, answer: &Answer) -> Vec<String> {

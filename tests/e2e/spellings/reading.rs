@@ -36,8 +36,24 @@ fn items<'a>(values: &[&'a str]) -> Vec<&'a str> {
     values.iter().flat_map(|value| value.split(',')).map(str::trim).collect()
 }
 
-/// What of the answer was not decided on. Nothing, where the request did not reach the upstream.
-pub(crate) fn faults(base: &Base, client: Option<&str>, answer: &Answer) -> Vec<String> {
+/// The first segment of a path, to those who take more for slashes and dots than there are.
+fn loosest_segment(path: &str) -> Option<String> {
+    let mut segments = Vec::new();
+    for segment in path.split(['/', '\\']) {
+        let segment = segment.split(';').next().unwrap_or_default();
+        let segment = segment.trim_matches(char::is_control);
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            _ => segments.push(segment),
+        }
+    }
+    segments.first().map(|segment| (*segment).to_owned())
+}
+
+/// What of the answer was not decided on. Nothing, where the request did not reach the upstream. `is_spelt`: the path
+/// was written in another way, so that all that is known of it is where it leads.
+pub(crate) fn faults(base: &Base, is_spelt: bool, answer: &Answer) -> Vec<String> {
     let is_json = answer.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
     if answer.status != 200 || !is_json {
         return Vec::new();
@@ -50,7 +66,13 @@ pub(crate) fn faults(base: &Base, client: Option<&str>, answer: &Answer) -> Vec<
         }
     };
     all("the method", vec![seen.0["method"].as_str().unwrap()], Some("GET"));
-    all("the path", vec![seen.0["path"].as_str().unwrap()], Some(base.path));
+    let path = seen.0["path"].as_str().unwrap();
+    if is_spelt {
+        let segment = loosest_segment(path);
+        all("the path's first segment", segment.iter().map(String::as_str).collect(), Some(base.rule));
+    } else {
+        all("the path", vec![path], Some(base.path));
+    }
     for (name, expected) in [
         ("x-portcullis-subject", base.subject),
         ("x-portcullis-kind", base.kind),
@@ -90,9 +112,8 @@ pub(crate) fn faults(base: &Base, client: Option<&str>, answer: &Answer) -> Vec<
     }
     if base.limited {
         let values = seen.values("headers", "x-client-id");
-        if client.is_some() {
-            all("x-client-id", values, client);
-        } else if !values.is_empty() {
+        // Every client is a new one here, unless it was counted as nobody.
+        if !values.is_empty() {
             let fresh = format!("r={}", EACH - 1);
             let told = answer.header("ratelimit").unwrap_or_default();
             if !told.split(';').any(|part| part == fresh) {

@@ -27,7 +27,7 @@ foreach (['X_HTTP_METHOD_OVERRIDE', 'X_HTTP_METHOD', 'X_METHOD_OVERRIDE'] as $na
     $method = $headers[$name] ?? $method;
 }
 
-[$path] = explode('?', $_SERVER['REQUEST_URI'], 2);
+$path = rawurldecode(explode('?', $_SERVER['REQUEST_URI'], 2)[0]);
 foreach (['X_ORIGINAL_URL', 'X_REWRITE_URL', 'X_ORIGINAL_URI', 'PATH_INFO', 'SCRIPT_NAME'] as $name) {
     $path = $headers[$name] ?? $path;
 }

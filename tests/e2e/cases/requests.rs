@@ -1,0 +1,136 @@
+//! What a request says beside its credential, and what the upstream gets of it.
+
+use serde_json::{Value, json};
+
+use super::{Case, Documents, hold};
+use crate::harness::{
+    gateway::{Wire, gateway},
+    issuer::token,
+    policy::{anyone, merge, provider, rule, with_token},
+    request::{get, request},
+    table::pair,
+};
+
+const MISSING: (u16, &str) = (401, "credentials_missing");
+
+fn policy(rules: &[Value], sections: Value) -> Value {
+    let mut policy = json!({"jwt": {"providers": [provider()]}, "rules": rules, "defaultAction": "Deny"});
+    merge(&mut policy, sections);
+    policy
+}
+
+/// Frameworks take the method and the path from headers, where there are such.
+fn overriding_headers() -> [Case; 2] {
+    const REPORTED: &[&str] = &["RFC 9110 section 9.1: the method is that of the request line"];
+    let mut writes = rule("a", "PathPrefix", "/a", with_token());
+    writes["matches"][0]["methods"] = json!(["POST"]);
+    let rules = [writes];
+    let overridden = |method: &str| {
+        let overridden =
+            request(method, "/a").bearer(&token("alice").sign()).header("X-HTTP-Method-Override", "DELETE");
+        overridden.header("X-Original-URL", "/admin").header("X-Rewrite-URL", "/admin")
+    };
+    let row =
+        || pair("a method beside the method", overridden("POST"), overridden("DELETE"), (403, "no_rule"));
+    let kept = json!({"requestHeaders": {"keep": ["x-http-method-override"]}});
+    [
+        Case::new(
+            "headers that override what was decided on",
+            REPORTED,
+            policy(&rules, json!({})),
+            vec![row().lacks("x-http-method-override").lacks("x-original-url").lacks("x-rewrite-url")],
+        ),
+        Case::new(
+            "a header that the policy gives back",
+            REPORTED,
+            policy(&rules, kept),
+            vec![
+                row().sees("x-http-method-override", "DELETE").lacks("x-original-url").lacks("x-rewrite-url"),
+            ],
+        ),
+    ]
+}
+
+/// No upstream gets a token that nobody verified; another scheme is nobody's here.
+fn upstreams_own_token() -> Case {
+    let legacy = rule("legacy", "PathPrefix", "/legacy", anyone());
+    let mut wished = legacy.clone();
+    wished["passThrough"] = json!(true);
+    let rest = rule("rest", "PathPrefix", "/", with_token());
+    let opaque = |path: &str| get(path).bearer("legacy-opaque");
+    let basic = |path: &str| get(path).header("authorization", "Basic bGVnYWN5Og==");
+    Case::new(
+        "an upstream that authenticates by itself",
+        &["RFC 6750 section 5.3: tokens in the wrong hands"],
+        policy(&[legacy, rest.clone()], json!({})),
+        vec![
+            pair("its own bearer token", opaque("/legacy/x"), opaque("/x"), (401, "token_malformed"))
+                .lacks("authorization"),
+            pair("its own password", basic("/legacy/x"), basic("/x"), MISSING)
+                .sees("authorization", "Basic bGVnYWN5Og=="),
+        ],
+    )
+    .refuses(policy(&[wished, rest], json!({})), "rules[0].passThrough: unknown field")
+}
+
+/// Whoever reads `%2F` as a slash sees another path.
+fn encoded_slash() -> Case {
+    let projects = rule("p", "PathTemplate", "/api/v4/projects/{id}", anyone());
+    let mut wished = projects.clone();
+    wished["matches"][0]["path"]["allowEncodedSlashes"] = json!(true);
+    let project = |id: &str| get(&format!("/api/v4/projects/{id}"));
+    Case::new(
+        "a slash within a segment",
+        &["RFC 3986 section 2.2: an escaped delimiter is not the delimiter"],
+        policy(&[projects], json!({})),
+        vec![
+            pair("escaped", project("group"), project("group%2Fproject"), (400, "ambiguous_path")),
+            pair(
+                "escaped twice",
+                project("group%2dproject"),
+                project("group%5Cproject"),
+                (400, "ambiguous_path"),
+            )
+            .path("/api/v4/projects/group-project"),
+        ],
+    )
+    .refuses(policy(&[wished], json!({})), "rules[0].matches[0].path.allowEncodedSlashes: unknown field")
+}
+
+/// Of the whole listener, not of a rule.
+fn plaintext_of_one_rule() -> Case {
+    let acme = rule("acme", "PathPrefix", "/.well-known/acme-challenge", anyone());
+    let mut wished = acme.clone();
+    wished["transport"] = json!({"requireTls": false});
+    Case::new(
+        "plaintext for one rule",
+        &["RFC 8555 section 8.3: challenges come over plain HTTP"],
+        policy(&[acme], json!({})),
+        vec![],
+    )
+    .refuses(policy(&[wished], json!({})), "rules[0].transport: unknown field")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_go_as_reported() {
+    let documents = Documents::start().await;
+    let mut cases = Vec::from(overriding_headers());
+    cases.extend([upstreams_own_token(), encoded_slash(), plaintext_of_one_rule()]);
+    hold(cases, &documents).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_challenge_over_plaintext_is_redirected_as_everything_is() {
+    let policy = json!({
+        "transport": {"requireTls": true, "redirectTo": "api.example.com"},
+        "rules": [rule("acme", "PathPrefix", "/.well-known/acme-challenge", anyone())],
+        "defaultAction": "Deny",
+    });
+    let gateway = gateway(&policy).start().await;
+    let challenge = get("/.well-known/acme-challenge/tok");
+    let answer = gateway.send_over(Wire::Plain, &challenge).await;
+    assert_eq!(answer.status, 308, "{answer:?}");
+    assert_eq!(answer.header("location"), Some("https://api.example.com/.well-known/acme-challenge/tok"));
+    assert_eq!(gateway.upstream.count(), 0);
+    assert_eq!(gateway.send(&challenge).await.status, 200);
+}

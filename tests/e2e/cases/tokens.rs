@@ -1,0 +1,239 @@
+//! Tokens as issuers make them, and what a policy can say of them.
+
+use serde_json::{Value, json};
+
+use super::{Case, Documents, hold};
+use crate::harness::{
+    issuer::{AUDIENCE, token},
+    policy::{merge, provider, rule, with_token, with_token_and},
+    request::get,
+    table::pair,
+};
+
+const MISSING: (u16, &str) = (401, "credentials_missing");
+
+/// The provider `test` with `members`, and whatever else stands beside it.
+fn policy(members: Value, rules: &[Value], sections: Value) -> Value {
+    let mut provider = provider();
+    merge(&mut provider, members);
+    let mut policy = json!({"jwt": {"providers": [provider]}, "rules": rules, "defaultAction": "Deny"});
+    merge(&mut policy, sections);
+    policy
+}
+
+fn anyone_known() -> Value {
+    rule("a", "PathPrefix", "/a", with_token())
+}
+
+fn with_role(role: &str) -> Value {
+    rule("a", "PathPrefix", "/a", with_token_and(json!({"roles": [role]})))
+}
+
+/// Every rule takes every audience of its provider; which one a token is for can be asked as a role.
+fn audience_per_rule() -> Case {
+    let of_rule = json!({"audiences": [AUDIENCE, "api-b"], "claims": {"roles": "aud"}});
+    let sections = json!({"roles": [{"name": "api-b"}]});
+    let mut wished = rule("a", "PathPrefix", "/a", with_token());
+    wished["authorize"] = json!({"audiences": ["api-b"]});
+    Case::new(
+        "a rule that is for one audience",
+        &[
+            "https://github.com/istio/istio/issues/12016",
+            "https://github.com/istio/istio/issues/19245",
+            "https://github.com/envoyproxy/envoy/pull/3381",
+        ],
+        policy(of_rule.clone(), &[with_role("api-b")], sections.clone()),
+        vec![
+            pair(
+                "a token for it, and one for another that calls its role so",
+                get("/a").bearer(&token("alice").claim("aud", json!([AUDIENCE, "api-b"])).sign()),
+                get("/a").bearer(&token("alice").roles(&["api-b"]).sign()),
+                (403, "insufficient_role"),
+            ),
+            pair(
+                "a token for nobody here",
+                get("/a").bearer(&token("alice").claim("aud", "api-b").sign()),
+                get("/a").bearer(&token("alice").claim("aud", "api-c").sign()),
+                (401, "token_audience"),
+            ),
+        ],
+    )
+    .refuses(policy(of_rule, &[wished], sections), "rules[0].authorize.audiences: unknown field")
+}
+
+/// Of one claim at a time, as a role.
+fn claim_conditions() -> Case {
+    let of_repository = json!({"claims": {"roles": "repository"}});
+    let sections = json!({"roles": [{"name": "octo-org/octo-repo"}]});
+    let mut wished = rule("a", "PathPrefix", "/a", with_token());
+    wished["authorize"] = json!({"claims": [{"claim": "repository", "value": "octo-org/octo-repo"}]});
+    let of = |repository: &str, environment: &str| {
+        let token = token("repo").claim("repository", repository).claim("environment", environment);
+        get("/a").bearer(&token.sign())
+    };
+    Case::new(
+        "a condition on a claim",
+        &[
+            "https://github.com/envoyproxy/gateway/issues/3367",
+            "https://github.com/envoyproxy/envoy/issues/17501",
+        ],
+        policy(of_repository.clone(), &[with_role("octo-org/octo-repo")], sections.clone()),
+        vec![pair(
+            "the repository, and another whose environment is called so",
+            of("octo-org/octo-repo", "production"),
+            of("evil/fork", "octo-org/octo-repo"),
+            (403, "insufficient_role"),
+        )],
+    )
+    .refuses(policy(of_repository, &[wished], sections), "rules[0].authorize.claims: unknown field")
+}
+
+/// Issuers leave `sub` out, or make it a number: then it is not taken from elsewhere.
+fn subject_fallback() -> Case {
+    let two = json!({"claims": {"subject": ["sub", "client_id"]}});
+    Case::new(
+        "tokens without a subject",
+        &[
+            "https://github.com/DuendeArchive/IdentityServer4/issues/2362",
+            "https://github.com/keycloak/keycloak/issues/34306",
+            "https://github.com/jpadilla/pyjwt/issues/1017",
+        ],
+        policy(json!({}), &[anyone_known()], json!({})),
+        vec![
+            pair(
+                "none",
+                get("/a").bearer(&token("batch").claim("client_id", "batch").sign()),
+                get("/a")
+                    .bearer(&token("batch").claim("client_id", "batch").claim("sub", Value::Null).sign()),
+                (401, "token_claims"),
+            ),
+            pair(
+                "a number",
+                get("/a").bearer(&token("42").sign()),
+                get("/a").bearer(&token("").claim("sub", 42).sign()),
+                (401, "token_claims"),
+            ),
+        ],
+    )
+    .refuses(
+        policy(two, &[anyone_known()], json!({})),
+        "claims.subject: expected a claim such as \"realm_access.roles\", or {path: [..]}, found a list",
+    )
+}
+
+/// Roles are a list, or one string.
+fn roles_that_are_an_object() -> Case {
+    const CLAIM: &str = "urn:zitadel:iam:org:project:roles";
+    let literal = json!({"claims": {"roles": {"path": [CLAIM]}}});
+    let with = |roles: Value| get("/a").bearer(&token("alice").claim(CLAIM, roles).sign());
+    Case::new(
+        "roles that are an object",
+        &[
+            "https://github.com/zitadel/zitadel/issues/3997",
+            "https://github.com/Flowfin/jellyfin-plugin-sso/issues/934",
+        ],
+        policy(literal, &[with_role("admin")], json!({"roles": [{"name": "admin"}]})),
+        vec![pair(
+            "a list, and an object with a member for each",
+            with(json!(["admin"])),
+            with(json!({"admin": {"1": "acme.example"}})),
+            (401, "token_claims"),
+        )],
+    )
+}
+
+fn roles_in_one_string() -> Case {
+    let auth = json!({"claims": {"roles": "auth"}});
+    let with = |roles: Value| get("/a").bearer(&token("alice").claim("auth", roles).sign());
+    Case::new(
+        "roles in one string",
+        &[
+            "https://github.com/smallrye/smallrye-jwt/issues/121",
+            "https://github.com/epam/ai-dial-core/pull/540",
+        ],
+        policy(auth, &[with_role("ROLE_ADMIN")], json!({"roles": [{"name": "ROLE_ADMIN"}]})),
+        vec![
+            pair(
+                "with commas",
+                with(json!(["ROLE_ADMIN", "ROLE_USER"])),
+                with(json!("ROLE_ADMIN,ROLE_USER")),
+                (403, "insufficient_role"),
+            ),
+            pair(
+                "with spaces",
+                with(json!("ROLE_ADMIN")),
+                with(json!("ROLE_ADMIN ROLE_USER")),
+                (403, "insufficient_role"),
+            ),
+        ],
+    )
+}
+
+/// As the subject is sent; what cannot be sent is said in the record.
+fn claims_that_are_no_header() -> Case {
+    let sent = json!({"claimToHeaders": [
+        {"claim": "name", "header": "x-name"},
+        {"claim": "org", "header": "x-org"},
+    ]});
+    let named = token("alice").claim("name", "José Müller").claim("org", json!({"id": "o1"}));
+    Case::new(
+        "claims that are no header's value",
+        &[
+            "https://github.com/istio/istio/issues/49779",
+            "https://github.com/envoyproxy/envoy/issues/28230",
+            "https://github.com/OpenIDC/mod_auth_openidc/issues/417",
+        ],
+        policy(sent, &[anyone_known()], json!({"decisionLog": {"allowed": true}})),
+        vec![
+            pair(
+                "text beyond ASCII, and an object",
+                get("/a").bearer(&named.sign()).header("x-org", "forged"),
+                get("/a").header("x-name", "forged"),
+                MISSING,
+            )
+            .sees("x-name", "Jos%C3%A9 M%C3%BCller")
+            .lacks("x-org"),
+        ],
+    )
+    .says("x-org")
+}
+
+/// An issuer is one name.
+fn issuer_template() -> Case {
+    const TENANT: &str = "https://login.example/1111/v2.0";
+    let of = |issuer: &str| get("/a").bearer(&token("alice").claim("iss", issuer).sign());
+    Case::new(
+        "an issuer for many tenants",
+        &[
+            "https://github.com/istio/istio/issues/18326",
+            "https://github.com/istio/istio/issues/16212",
+            "https://github.com/keycloak/keycloak/issues/28662",
+        ],
+        policy(json!({"issuer": TENANT}), &[anyone_known()], json!({})),
+        vec![pair(
+            "a tenant's own name, and another tenant's",
+            of(TENANT),
+            of("https://login.example/2222/v2.0"),
+            (401, "token_issuer"),
+        )],
+    )
+    .refuses(
+        policy(json!({"issuer": "https://login.example/{tenantid}/v2.0"}), &[anyone_known()], json!({})),
+        "jwt.providers[0].issuer",
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_go_as_reported() {
+    let documents = Documents::start().await;
+    let cases = vec![
+        audience_per_rule(),
+        claim_conditions(),
+        subject_fallback(),
+        roles_that_are_an_object(),
+        roles_in_one_string(),
+        claims_that_are_no_header(),
+        issuer_template(),
+    ];
+    hold(cases, &documents).await;
+}
