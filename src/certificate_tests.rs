@@ -20,7 +20,7 @@ fn shown(certificate: &PeerCertificate) -> String {
 fn find(hops: usize, values: &[&str]) -> Result<Option<String>, ForwardedError> {
     let headers = values.iter().map(|value| (FORWARDED_HEADER.as_bytes(), value.as_bytes())).collect();
     let own = PeerCertificate { uri: Some("spiffe://own".into()), ..PeerCertificate::default() };
-    let head = RequestHead { headers, remote_address: None, tls: true, peer_certificate: Some(own) };
+    let head = RequestHead { headers, tls: true, peer_certificate: Some(own), ..RequestHead::default() };
     behind(hops).find(&head).map(|found| found.map(|certificate| shown(&certificate)))
 }
 
@@ -73,6 +73,7 @@ fn elements() {
         remote_address: None,
         tls: true,
         peer_certificate: None,
+        ..RequestHead::default()
     };
     assert_eq!(behind(1).find(&head), Err(ForwardedError));
 }

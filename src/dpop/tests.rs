@@ -185,7 +185,7 @@ fn one_proof_in_a_request() {
         (&[b"a.b.c", b""], Err(DpopError::Several)),
     ] {
         let headers = values.iter().map(|value| (&b"dpop"[..], *value)).collect();
-        let head = RequestHead { headers, remote_address: None, tls: true, peer_certificate: None };
+        let head = RequestHead { headers, tls: true, ..RequestHead::default() };
         assert_eq!(Proof::find(&head), expected, "{values:?}");
     }
     let head = RequestHead {
@@ -193,6 +193,7 @@ fn one_proof_in_a_request() {
         remote_address: None,
         tls: true,
         peer_certificate: None,
+        ..RequestHead::default()
     };
     assert!(matches!(Proof::find(&head), Err(DpopError::Malformed(_))));
 }

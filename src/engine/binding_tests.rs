@@ -92,6 +92,7 @@ fn ask(
         remote_address: None,
         tls: true,
         peer_certificate: certificate,
+        ..RequestHead::default()
     };
     let around = Around {
         clock: Clock::at(Timestamp::from_secs(now)),

@@ -52,6 +52,7 @@ fn decide(requests: &[&Headers]) -> Vec<String> {
             headers: headers.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect(),
             remote_address: "192.0.2.1".parse().ok(),
             tls: !headers.contains(&("plain", "")),
+            ends: !headers.contains(&("body", "")),
         };
         let verdict = Exchange::default().on_request(&gate, &head, &around);
         match (verdict.step, verdict.reason) {
@@ -159,10 +160,25 @@ fn preflights_pass_where_the_rule_says_so() {
     ] {
         assert_eq!(ask(method, path, requested), expected, "{method} {path} {requested}");
     }
-    assert_eq!(
-        decide_one(&[(":method", "OPTIONS"), (":authority", "api.example.com"), (":path", "/orders/7")]),
-        "credentials_missing"
-    );
+    let preflight: &Headers = &[
+        (":method", "OPTIONS"),
+        (":authority", "api.example.com"),
+        (":path", "/orders/7"),
+        ("origin", "https://app.example.com"),
+        ("access-control-request-method", "PUT"),
+    ];
+    assert_eq!(decide_one(&preflight[..3]), "credentials_missing");
+    // Only what ends here and becomes nothing else.
+    for (header, expected) in [
+        (("accept", "*/*"), "forward - +"),
+        (("body", ""), "credentials_missing"),
+        (("upgrade", "websocket"), "credentials_missing"),
+        (("connection", "x, Upgrade"), "credentials_missing"),
+        ((":protocol", "websocket"), "credentials_missing"),
+        (("x_http.method", "DELETE"), "credentials_missing"),
+    ] {
+        assert_eq!(decide_one(&[preflight, &[header]].concat()), expected, "{header:?}");
+    }
 }
 
 #[test]

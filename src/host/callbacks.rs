@@ -132,13 +132,13 @@ extern "C" fn proxy_on_http_call_response(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_headers(stream: u32, _headers: usize, _end_of_stream: u32) -> u32 {
+extern "C" fn proxy_on_request_headers(stream: u32, _headers: usize, end_of_stream: u32) -> u32 {
     #[cfg(feature = "faults")]
     super::faults::on_request();
     // INVARIANT: taken, so that a request is begun once: nothing lets go on what was answered.
     let created = MODULE.with(|module| module.created.take()).filter(|(created, _)| *created == stream);
     match created.and_then(|(_, root)| MODULE.with(|module| module.serving(root))) {
-        Some(serving) if serving.on_request(stream) => CONTINUE,
+        Some(serving) if serving.on_request(stream, end_of_stream != 0) => CONTINUE,
         Some(_) => PAUSE,
         None => {
             super::serving::answer_without_policy();

@@ -84,10 +84,10 @@ impl Serving {
         }
     }
 
-    /// Decides the request of `stream`; whether it may go on now.
-    pub(super) fn on_request(&self, stream: u32) -> bool {
+    /// Decides the request of `stream`; whether it may go on now. `ends` says that nothing follows its headers.
+    pub(super) fn on_request(&self, stream: u32, ends: bool) -> bool {
         let decided = match abi::request_headers() {
-            Ok(head) => self.decide(stream, Exchange::default(), &head, || Rc::from(&*head)),
+            Ok(head) => self.decide(stream, Exchange::default(), &head, ends, || Rc::from(&*head)),
             Err(abi::Failed) => self.answer_failure(Reason::StateUnavailable),
         };
         decided == Decided::Forward
@@ -169,9 +169,10 @@ impl Serving {
         stream: u32,
         mut exchange: Exchange,
         head: &[u8],
+        ends: bool,
         kept: impl FnOnce() -> Rc<[u8]>,
     ) -> Decided {
-        let decided = self.try_decide(&mut exchange, head);
+        let decided = self.try_decide(&mut exchange, head, ends);
         let decided = decided.unwrap_or_else(|reason| self.answer_failure(reason));
         if decided == Decided::Wait {
             self.let_wait(stream, Waiting { exchange, head: kept() });
@@ -187,7 +188,7 @@ impl Serving {
         self.send(self.gate.take_calls());
     }
 
-    fn try_decide(&self, exchange: &mut Exchange, head: &[u8]) -> Result<Decided, Reason> {
+    fn try_decide(&self, exchange: &mut Exchange, head: &[u8], ends: bool) -> Result<Decided, Reason> {
         let policy = self.gate.policy();
         let headers = wire::parse_pairs(head).ok_or(Reason::MalformedRequest)?;
         let head = RequestHead {
@@ -195,6 +196,7 @@ impl Serving {
             remote_address: policy.needs_remote_address().then(remote_address).flatten(),
             tls: policy.needs_connection() && has_tls(),
             peer_certificate: policy.needs_peer_certificate().then(peer_certificate).flatten(),
+            ends,
         };
         let waiting = self.waiting.borrow().len().saturating_add(self.to_wake.borrow().len());
         let around = self.around(waiting < MAX_WAITING);
@@ -264,7 +266,8 @@ impl Serving {
             if abi::set_effective_context(stream).is_err() {
                 continue;
             }
-            let decided = self.decide(stream, exchange, &head, || Rc::clone(&head));
+            // What ends with its headers could only be a preflight, and none of these waits.
+            let decided = self.decide(stream, exchange, &head, false, || Rc::clone(&head));
             if decided != Decided::Wait {
                 woken = woken.saturating_add(1);
             }

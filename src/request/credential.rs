@@ -315,6 +315,7 @@ mod tests {
                 remote_address: None,
                 tls: true,
                 peer_certificate: None,
+                ..RequestHead::default()
             };
             let found = match (Places { tokens: &locations, keys: &[] }).find(&head, *query).token {
                 Lookup::One(found) => match found.text() {

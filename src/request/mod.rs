@@ -33,6 +33,8 @@ pub struct RequestHead<'a> {
     pub tls: bool,
     /// The certificate that the client showed on Envoy's own connection; `None` when there is none or nobody asked.
     pub peer_certificate: Option<PeerCertificate>,
+    /// Nothing follows the headers: no body, however short, and no trailers.
+    pub ends: bool,
 }
 
 impl fmt::Debug for RequestHead<'_> {
@@ -131,9 +133,8 @@ mod tests {
     fn a_header_is_absent_one_or_many() {
         let head = RequestHead {
             headers: vec![(b"x-one", b"1"), (b"x-two", b"a"), (b"x-empty", b""), (b"x-two", b"a")],
-            remote_address: None,
             tls: true,
-            peer_certificate: None,
+            ..RequestHead::default()
         };
         let rows: &[(&str, Lookup<Value<'_>>)] = &[
             ("x-one", Lookup::One(b"1")),

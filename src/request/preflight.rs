@@ -1,24 +1,23 @@
 //! CORS preflights: a browser's question whether a page may send a request (Fetch standard, section 3.3.2).
 
-use super::RequestHead;
-
-/// Headers by which some servers take a request for one with another method. No browser sends them in a preflight,
-/// and a preflight passes without credentials.
-const METHOD_OVERRIDES: [&[u8]; 3] = [b"x-http-method-override", b"x-http-method", b"x-method-override"];
+use super::{RequestHead, overriding};
 
 /// The method of every preflight.
 pub const METHOD: &str = "OPTIONS";
 
 /// The method that a preflight asks for; `None`: the request is none.
 ///
-/// A preflight is an OPTIONS request with one `Origin`, one `Access-Control-Request-Method`, and no body.
+/// A preflight is an OPTIONS request with one `Origin` and one `Access-Control-Request-Method`. It has ended with its
+/// headers, asks for no other protocol on its connection (RFC 9110 section 7.8, RFC 8441 section 4), and says nothing
+/// that some server takes for another method or path. No browser sends one that does, and it passes without credentials.
 pub fn requested_method<'a>(head: &RequestHead<'a>) -> Option<&'a str> {
     if head.single(":method").one()? != METHOD.as_bytes() || head.single("origin").one()?.is_empty() {
         return None;
     }
-    let has_body = head.values("transfer-encoding").next().is_some()
+    let has_body = !head.ends
+        || head.values("transfer-encoding").next().is_some()
         || head.values("content-length").any(|length| length != b"0");
-    if has_body || head.headers.iter().any(|(name, _)| overrides_method(name)) {
+    if has_body || upgrades(head) || head.headers.iter().any(|(name, _)| overriding::is_overriding(name)) {
         return None;
     }
     let method = str::from_utf8(head.single("access-control-request-method").one()?).ok()?;
@@ -27,16 +26,12 @@ pub fn requested_method<'a>(head: &RequestHead<'a>) -> Option<&'a str> {
     (!method.is_empty() && method.bytes().all(token)).then_some(method)
 }
 
-/// With `_` for `-` too, since many servers read both alike.
-fn overrides_method(name: &[u8]) -> bool {
-    let same = |other: &&[u8]| {
-        name.len() == other.len()
-            && name
-                .iter()
-                .zip(*other)
-                .all(|(given, other)| given == other || (*given, *other) == (b'_', b'-'))
-    };
-    METHOD_OVERRIDES.iter().any(same)
+/// Whether it could end as something else than an answer.
+fn upgrades(head: &RequestHead<'_>) -> bool {
+    let mut options = head.values("connection").flat_map(|line| line.split(|byte| *byte == b','));
+    head.values("upgrade").next().is_some()
+        || head.values(":protocol").next().is_some()
+        || options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }
 
 #[cfg(test)]
@@ -52,7 +47,9 @@ mod tests {
         ];
         let requested = |headers: &[(&'static str, &'static str)]| {
             let headers = headers.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
-            let head = RequestHead { headers, tls: true, ..RequestHead::default() };
+            let head = RequestHead { headers, ends: true, ..RequestHead::default() };
+            // With a body, or trailers, it is none.
+            assert_eq!(requested_method(&RequestHead { ends: false, ..head.clone() }), None);
             requested_method(&head)
         };
         assert_eq!(requested(&BASE), Some("PUT"));
@@ -84,7 +81,16 @@ mod tests {
             (("x-http-method", "DELETE"), None),
             (("x-method-override", "DELETE"), None),
             (("x_http_method-override", "DELETE"), None),
+            (("x.http.method", "DELETE"), None),
+            (("x-original-url", "/"), None),
             (("x-http-methods", "DELETE"), Some("PUT")),
+            (("upgrade", "websocket"), None),
+            (("upgrade", ""), None),
+            (("connection", "Upgrade"), None),
+            (("connection", "keep-alive, upgrade"), None),
+            (("connection", "keep-alive"), Some("PUT")),
+            (("upgrade-insecure-requests", "1"), Some("PUT")),
+            ((":protocol", "websocket"), None),
         ] {
             assert_eq!(requested(&[&BASE[..], &[header]].concat()), expected, "{header:?}");
         }

@@ -49,7 +49,7 @@ fn compile(specs: &[RouteSpec]) -> Result<Router, Vec<Fault>> {
 
 fn head<'a>(headers: &[(&'a str, &'a [u8])]) -> RequestHead<'a> {
     let headers = headers.iter().map(|(name, value)| (name.as_bytes(), *value)).collect();
-    RequestHead { headers, remote_address: None, tls: true, peer_certificate: None }
+    RequestHead { headers, tls: true, ..RequestHead::default() }
 }
 
 fn find(router: &Router, host: &str, method: &str, target: &str) -> Option<usize> {

@@ -420,6 +420,7 @@ impl Ask {
                 uri: Some(uri.to_owned()),
                 ..PeerCertificate::default()
             }),
+            ..RequestHead::default()
         }
     }
 }

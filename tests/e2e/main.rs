@@ -36,6 +36,7 @@ mod minimal_config;
 mod observed;
 mod paths;
 mod policy_updates;
+mod preflights;
 mod provider_documents;
 mod rate_limits;
 mod real_tokens;

@@ -266,7 +266,11 @@ fn hyper_request(request: &Request, absolute: bool) -> hyper::Request<Body> {
     let body = Full::new(Bytes::from(request.body.clone()));
     let body = match trailers(request) {
         trailers if trailers.is_empty() => body.boxed(),
-        trailers => body.with_trailers(std::future::ready(Some(Ok(trailers)))).boxed(),
+        // Nor does anybody say how long the body is.
+        trailers => {
+            let body = body.map_frame(|frame| frame);
+            body.with_trailers(std::future::ready(Some(Ok(trailers)))).boxed()
+        }
     };
     built.body(body).expect("a request that HTTP/2 can carry")
 }

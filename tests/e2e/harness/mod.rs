@@ -21,6 +21,7 @@ pub(crate) mod signing;
 pub(crate) mod table;
 pub(crate) mod tls;
 pub(crate) mod upstream;
+pub(crate) mod web_sockets;
 
 use std::{
     net::TcpListener,
