@@ -35,6 +35,7 @@ pub mod request;
 pub mod resource_metadata;
 pub mod revocation;
 pub mod route;
+pub mod sampling;
 pub mod store;
 pub mod time;
 pub mod transport;

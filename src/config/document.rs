@@ -81,7 +81,7 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
     lists.rate_limits = rate_limits.unwrap_or_default();
     lists.rules = o.required("rules", |n| Some(rules::rules(n, defs))).unwrap_or_default();
     o.optional("defaultAction", default_action);
-    let log_allowed = o.optional("decisionLog", |n| n.object(|o| o.required("allowed", boolean)));
+    let (log_allowed, log_all_denied) = o.optional("decisionLog", decision_log).unwrap_or_default();
     let interlock = o.optional("interlock", interlock);
     let always = [("Denied", false), ("Always", true)];
     let rate_limit_headers = o.optional("rateLimitHeaders", choice("a choice", &always));
@@ -99,8 +99,22 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
         identity_headers: identity_headers?,
         request_headers: request_headers.unwrap_or_default(),
         interlock: interlock.unwrap_or_default(),
-        log_allowed: log_allowed.unwrap_or(false),
+        log_allowed,
+        log_all_denied,
         rate_limit_headers_always: rate_limit_headers.unwrap_or(false),
+    })
+}
+
+/// Whether allowed requests get a record, and whether every denied one does.
+fn decision_log(node: Node<'_>) -> Option<(bool, bool)> {
+    node.object(|o| {
+        let given = o.has("allowed") || o.has("denied");
+        let allowed = o.optional("allowed", boolean);
+        let denied = o.optional("denied", choice("a choice", &[("Sampled", false), ("All", true)]));
+        if !given {
+            return o.fault("says nothing; leave the field out");
+        }
+        Some((allowed.unwrap_or(false), denied.unwrap_or(false)))
     })
 }
 

@@ -77,6 +77,8 @@ pub struct Document {
     pub interlock: Interlock,
     /// Whether allowed requests get a decision record too. Default false.
     pub log_allowed: bool,
+    /// Whether every denied request gets one; else, of those alike, the first and then one now and then. Default false.
+    pub log_all_denied: bool,
     /// Whether allowed answers carry `RateLimit` and `RateLimit-Policy` too, not only 429. Default false.
     pub rate_limit_headers_always: bool,
 }

@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 
 use super::{
     bearer::Verified,
+    record::Trace,
     token_cache::{Limits, TokenCache},
 };
 use crate::{
@@ -19,8 +20,11 @@ use crate::{
     introspection::{Introspector, Ticket, Verdict},
     jwt::{FetchEvents, KeySet, RemoteKeys},
     policy::Policy,
+    problem::Reason,
     rate_limit::{Leases, SlotSecret},
+    request::RequestHead,
     revocation::{Revocations, Revoked},
+    sampling::{Repeated, Sampler},
     store::{SharedStore, StoreError},
     time::{Clock, Timestamp},
 };
@@ -108,6 +112,10 @@ pub struct Gate {
     /// `None` while there was no randomness to make it with; then nothing is remembered.
     tokens: RefCell<Option<TokenCache<Verified>>>,
     dpop_secret: OnceCell<DpopSecret>,
+    /// Records of refusals, by reason and rule.
+    refusals: RefCell<Sampler<(Reason, Option<usize>)>>,
+    /// What else the operator should know and clients can cause.
+    warnings: RefCell<Sampler<String>>,
 }
 
 impl Gate {
@@ -133,6 +141,8 @@ impl Gate {
             leases: RefCell::default(),
             tokens: RefCell::new(None),
             dpop_secret: OnceCell::new(),
+            refusals: RefCell::default(),
+            warnings: RefCell::default(),
         }
     }
 
@@ -176,6 +186,39 @@ impl Gate {
                 taken.err().map(|error| format!("revocation list: {error}")).into_iter().collect()
             }
         }
+    }
+
+    /// The record of a refused request, where it is to be written now.
+    #[cold]
+    pub(super) fn record_refusal(
+        &self,
+        trace: &Trace,
+        head: &RequestHead<'_>,
+        reason: Reason,
+    ) -> Option<String> {
+        let record = || trace.record(&self.policy, head, Some(reason));
+        match (trace.of_refused, self.policy.log_all_denied) {
+            (false, _) => None,
+            (true, true) => Some(record()),
+            (true, false) => self.refusals.borrow_mut().note((reason, trace.rule), record),
+        }
+    }
+
+    /// A message for the operator that clients may cause any number of times, where it is to be written now.
+    pub fn warning(&self, message: String) -> Option<String> {
+        let mut warnings = self.warnings.borrow_mut();
+        warnings.note(message.clone(), || message)
+    }
+
+    /// To be called a few times a second: what to write of records and warnings that were only counted.
+    pub fn take_repeated(&self, around: &Around<'_>) -> Vec<String> {
+        let now = around.now();
+        told(self.refusals.borrow_mut().flush(now), self.warnings.borrow_mut().flush(now))
+    }
+
+    /// The same for all that is left, when the last request was decided.
+    pub fn end_repeated(&self) -> Vec<String> {
+        told(self.refusals.borrow_mut().end(), self.warnings.borrow_mut().end())
     }
 
     /// To be called when every request that waited for an answer was decided again: what was answered is over.
@@ -340,4 +383,14 @@ impl Gate {
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
+}
+
+/// Records say by a member of their own how many they stand for, messages by their last words.
+fn told(records: Vec<Repeated>, messages: Vec<Repeated>) -> Vec<String> {
+    let record = |told: Repeated| match told.text.strip_suffix('}') {
+        Some(record) => format!("{record},\"repeated\":{}}}", told.times),
+        None => told.text,
+    };
+    let message = |told: Repeated| format!("{} ({} times more)", told.text, told.times);
+    records.into_iter().map(record).chain(messages.into_iter().map(message)).collect()
 }

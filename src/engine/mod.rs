@@ -86,15 +86,18 @@ impl Exchange {
         around: &Around<'_>,
     ) -> Verdict<'a> {
         let mut trace = Trace { of_refused: around.readers.of_refused, ..Trace::default() };
-        let (step, reason, is_read) = match self.decide(gate, head, around, &mut trace) {
-            Ok(step) => (step, None, gate.policy().log_allowed && around.readers.of_allowed),
-            Err(Stop::Wait) => (self.wait(gate.policy(), head), None, false),
-            Err(Stop::Refuse(refusal)) => {
-                let step = Step::Reply(refusal.reply, withheld::from_answered(gate.policy(), head));
-                (step, Some(refusal.reason), around.readers.of_refused)
+        let policy = gate.policy();
+        let (step, reason, record) = match self.decide(gate, head, around, &mut trace) {
+            Ok(step) => {
+                let is_read = policy.log_allowed && around.readers.of_allowed;
+                (step, None, is_read.then(|| trace.record(policy, head, None)))
+            }
+            Err(Stop::Wait) => (self.wait(policy, head), None, None),
+            Err(Stop::Refuse(Refusal { reason, reply })) => {
+                let step = Step::Reply(reply, withheld::from_answered(policy, head));
+                (step, Some(reason), gate.record_refusal(&trace, head, reason))
             }
         };
-        let record = is_read.then(|| trace.record(gate.policy(), head, reason));
         Verdict { record, step, reason, evicted: trace.evicted }
     }
 

@@ -99,7 +99,9 @@ impl Gate {
         let verdict = introspector.borrow_mut().on_answer(ticket, outcome, around.now(), provider, make);
         let Some(verdict) = verdict else { return Vec::new() };
         let message = match &verdict {
-            Verdict::Unavailable(error) => Some(format!("introspection of \"{}\": {error}", provider.name())),
+            Verdict::Unavailable(error) => {
+                self.warning(format!("introspection of \"{}\": {error}", provider.name()))
+            }
             Verdict::Active(_) | Verdict::Refused(_) => None,
         };
         self.answers.borrow_mut().insert((index, ticket), verdict);

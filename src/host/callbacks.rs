@@ -59,7 +59,7 @@ impl Module {
         }
         for gone in roots.extract_if(.., |root| root.silent > most) {
             if let Some(serving) = gone.serving {
-                serving.stats.flush();
+                serving.end();
             }
         }
     }

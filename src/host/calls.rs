@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 
 use hashbrown::HashMap;
-use log::warn;
 
 use super::{abi, wire};
 use crate::{
@@ -41,10 +40,7 @@ impl Calls {
                 self.0.borrow_mut().insert(token, Pending { purpose, max_answer: call.max_answer });
                 true
             }
-            Err(abi::Failed) => {
-                warn!("cluster \"{}\" took no request", call.cluster);
-                false
-            }
+            Err(abi::Failed) => false,
         }
     }
 

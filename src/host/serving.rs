@@ -137,6 +137,7 @@ impl Serving {
         self.readers.set(services::readers());
         self.stats.count_fetches(self.gate.take_fetch_events());
         self.stats.flush();
+        self.gate.take_repeated(&self.around(false)).iter().for_each(|told| warn!("{told}"));
         self.send(self.gate.on_tick(&self.around(false)));
         self.wake_all();
         match self.until_sweep.get().checked_sub(1) {
@@ -146,6 +147,12 @@ impl Serving {
                 self.answering.borrow_mut().sweep();
             }
         }
+    }
+
+    /// Hands on what is left to tell, when nothing more will come.
+    pub(super) fn end(&self) {
+        self.stats.flush();
+        self.gate.end_repeated().iter().for_each(|told| warn!("{told}"));
     }
 
     /// Takes the answer to a call.
@@ -272,7 +279,7 @@ impl Serving {
                 woken = woken.saturating_add(1);
             }
             if decided == Decided::Forward && abi::resume_request().is_err() {
-                warn!("a request could not be resumed");
+                self.warn("a request could not be resumed".to_owned());
             }
         }
     }
@@ -280,6 +287,7 @@ impl Serving {
     fn send(&self, calls: impl IntoIterator<Item = (Purpose, Call)>) {
         for (purpose, call) in calls {
             if !self.calls.send(purpose, &call) {
+                self.warn(format!("cluster \"{}\" took no request", call.cluster));
                 self.report(purpose, Outcome::Failed);
             }
         }
@@ -287,6 +295,14 @@ impl Serving {
 
     fn report(&self, purpose: Purpose, outcome: Outcome<'_>) {
         for message in self.gate.on_answer(purpose, outcome, &self.around(false)) {
+            warn!("{message}");
+        }
+    }
+
+    /// Writes what clients may cause any number of times.
+    #[cold]
+    fn warn(&self, message: String) {
+        if let Some(message) = self.gate.warning(message) {
             warn!("{message}");
         }
     }

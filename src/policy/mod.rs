@@ -56,6 +56,7 @@ pub struct Policy {
     needs: Needs,
     interlock: Interlock,
     pub(crate) log_allowed: bool,
+    pub(crate) log_all_denied: bool,
     pub(crate) rate_limit_headers_always: bool,
     warnings: Vec<Fault>,
 }
@@ -236,6 +237,7 @@ impl Policy {
             needs,
             interlock: document.interlock,
             log_allowed: document.log_allowed,
+            log_all_denied: document.log_all_denied,
             rate_limit_headers_always: document.rate_limit_headers_always,
             warnings,
         })

@@ -121,6 +121,6 @@ pub(crate) fn document(corp: &Issuer, partner: &Issuer) -> Value {
             rule("both", any, "Exact", "/both",
                 json!({"authenticate": everybody, "rateLimits": ["reads", "tenants"]})),
         ],
-        "decisionLog": {"allowed": true},
+        "decisionLog": {"allowed": true, "denied": "All"},
     })
 }

@@ -187,6 +187,58 @@ fn a_record_says_who_what_and_why() {
 }
 
 #[test]
+fn refusals_alike_are_recorded_once_and_then_counted() {
+    let w = World::with(|policy| policy["decisionLog"] = json!({"allowed": true}));
+    let told = |secs: u64| -> Vec<Value> {
+        w.later(secs);
+        let told = w.around(|around| w.gate.take_repeated(around));
+        told.iter().map(|record| serde_json::from_str(record).unwrap()).collect()
+    };
+    let records = |ask: &Ask, times: usize| {
+        (0..times)
+            .filter(|n| w.ask(&ask.clone().from(&format!("10.0.1.{}", n % 250))).record.is_some())
+            .count()
+    };
+    assert_eq!(told(0), Vec::<Value>::new());
+    assert_eq!(records(&Ask::get("/nowhere"), 500), 1);
+    // Another reason, and the same one of another rule, are something else.
+    assert_eq!(records(&Ask::get("/closed"), 2), 1);
+    assert_eq!(records(&Ask::get("/tokens"), 2), 1);
+    assert_eq!(records(&Ask::get("/keys"), 2), 1);
+    // What is allowed is not sampled.
+    assert_eq!(records(&Ask::get("/health"), 5), 5);
+    assert_eq!(told(9), Vec::<Value>::new());
+    let mut repeated: Vec<_> = told(1)
+        .into_iter()
+        .map(|record| {
+            (
+                record["reason"].clone(),
+                record["rule"].clone(),
+                record["repeated"].clone(),
+                record["path"].clone(),
+            )
+        })
+        .collect();
+    repeated.sort_by_key(|record| format!("{record:?}"));
+    assert_eq!(
+        repeated,
+        [
+            (json!("credentials_missing"), json!("keys"), json!(1), json!("/keys")),
+            (json!("credentials_missing"), json!("tokens"), json!(1), json!("/tokens")),
+            (json!("no_rule"), Value::Null, json!(499), json!("/nowhere")),
+            (json!("rule_denied"), json!("closed"), json!(1), json!("/closed")),
+        ]
+    );
+    assert_eq!(told(10), Vec::<Value>::new());
+    assert_eq!(records(&Ask::get("/nowhere"), 3), 1);
+    assert_eq!(w.gate.end_repeated().len(), 1);
+
+    let all = World::new();
+    let asked = |n: u32| all.ask(&Ask::get("/nowhere").from(&format!("10.0.2.{n}"))).record;
+    assert!((0..200).all(|n| asked(n).is_some()));
+}
+
+#[test]
 fn whoever_was_verified_is_named_where_it_is_refused() {
     let w = World::with(|policy| {
         let mut asked = introspection("https://idp.example/introspect");

@@ -139,6 +139,31 @@ async fn every_decision_is_counted_by_its_reason() {
     assert_eq!(stats.get("wasmcustom.portcullis_requests._decision=deny_._reason=rate_limited_"), Some(&0));
 }
 
+/// A flood of refusals fills no log, and not one of them is missing in the counters.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_alike_are_counted_rather_than_written() {
+    let gateway = gateway(&policy(json!({}))).start().await;
+    let written = || {
+        let log = gateway.log();
+        let records = log.lines().filter(|line| line.contains("\"reason\":\"no_rule\""));
+        let times = |line: &str| -> u64 {
+            let repeated =
+                line.split_once("\"repeated\":").and_then(|(_, rest)| rest.split(['}', ',']).next());
+            repeated.map_or(1, |times| times.parse().unwrap())
+        };
+        records.map(times).collect::<Vec<_>>()
+    };
+    for _ in 0..1000 {
+        assert_eq!(gateway.send(&post("/nowhere")).await.status, 403);
+    }
+    // Two within the ten seconds that all of it might take longer than.
+    assert!(written().len() <= 3, "{:?}", written());
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert!((2..=4).contains(&written().len()), "{:?}", written());
+    assert_eq!(written().iter().sum::<u64>(), 1000);
+    assert_eq!(counted(&gateway, "deny", "no_rule").await, 1000);
+}
+
 /// Behind a proxy that ends TLS its word counts, where both Envoy and the policy say that there is one.
 #[tokio::test(flavor = "multi_thread")]
 async fn forwarded_proto_counts_from_a_trusted_hop_alone() {

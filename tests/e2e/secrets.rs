@@ -39,7 +39,7 @@ fn policy() -> Value {
                 "authenticate": {"anyOf": [{"jwt": "test"}, {"jwt": "hmac"}, "apiKey"]},
             })),
         ],
-        "decisionLog": {"allowed": true},
+        "decisionLog": {"allowed": true, "denied": "All"},
         "defaultAction": "Deny",
     })
 }
@@ -206,7 +206,7 @@ async fn no_secret_shows_where_the_issuer_is_asked() {
                 "introspection": introspection, "dpop": {"mode": "Accepted", "nonce": {"lifetime": "1m"}},
             }]},
             "rules": [rule("closed", "Exact", "/closed", with_token())],
-            "decisionLog": {"allowed": true},
+            "decisionLog": {"allowed": true, "denied": "All"},
             "defaultAction": "Deny",
         })
     };

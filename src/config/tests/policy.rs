@@ -657,9 +657,15 @@ fn single_fields() {
             "-",
             "{\"alowed\": true}",
             &[
-                "decisionLog.allowed: required",
+                "decisionLog: says nothing; leave the field out",
                 "decisionLog.alowed: unknown field; did you mean \"allowed\"?",
             ],
+        ),
+        Row(
+            "/decisionLog",
+            "{\"denied\": \"All\"}",
+            "{\"denied\": \"None\"}",
+            &["decisionLog.denied: \"None\" is not a choice (one of Sampled, All)"],
         ),
         Row(
             "/interlock",

@@ -116,7 +116,12 @@ fn the_least_document_has_the_defaults() {
     assert_eq!(d.identity_headers.send.len(), 5);
     assert_eq!(d.identity_headers.roles, "x-portcullis-roles");
     assert!(d.request_headers.remove.is_empty() && d.request_headers.keep.is_empty());
-    assert!(!d.log_allowed && !d.rate_limit_headers_always && d.interlock == Interlock::Named);
+    assert!(
+        !d.log_allowed
+            && !d.log_all_denied
+            && !d.rate_limit_headers_always
+            && d.interlock == Interlock::Named
+    );
 }
 
 #[test]
