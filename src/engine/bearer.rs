@@ -195,7 +195,8 @@ fn verify_signature(
     let verified = match exchange.unsigned_by {
         // It was held against these very keys before it waited for others.
         Some(_) if exchange.unsigned_by == gate.key_generation(index, around.now()) => {
-            Err(JwtError::Signature)
+            let refusal = gate.with_keys(index, around.now(), |keys| keys.refusal(token));
+            Err(refusal.unwrap_or(JwtError::KeysUnavailable))
         }
         _ => verify(),
     };
@@ -204,26 +205,19 @@ fn verify_signature(
         Err(error) if error.is_of_keys() && gate.note_wrong_signature(index, token.kid(), around) => verify(),
         verified => verified,
     };
-    match verified {
+    let Err(error) = verified else { return Ok(()) };
+    let until = match error {
         // A key that was published since the last fetch is as good as any other: its first token waits for it.
-        Err(error @ (JwtError::UnknownKey { .. } | JwtError::KeysUnavailable)) => {
-            let until = gate.keys_may_come(index, around.now());
-            Err(Failure::Keys { error, provider: index, until })
-        }
-        // As is one that replaced another under its name. What was held against as many keys as may be does not wait
-        // for more work.
-        Err(error @ (JwtError::Signature | JwtError::NoKey { .. })) => {
-            let until = gate.key_may_be_replaced(index, token.kid(), around.now());
-            if until.is_none() {
-                return Err(error.into());
-            }
-            if error == JwtError::Signature {
-                exchange.unsigned_by = gate.key_generation(index, around.now());
-            }
-            Err(Failure::Keys { error, provider: index, until })
-        }
-        verified => Ok(verified?),
-    }
+        JwtError::UnknownKey { .. } | JwtError::KeysUnavailable => gate.keys_may_come(index, around.now()),
+        // As is one that replaced another under its name.
+        _ if error.is_of_keys() => match gate.key_may_be_replaced(index, token.kid(), around.now()) {
+            None => return Err(error.into()),
+            until => until,
+        },
+        error => return Err(error.into()),
+    };
+    exchange.unsigned_by = gate.key_generation(index, around.now());
+    Err(Failure::Keys { error, provider: index, until })
 }
 
 impl Verified {

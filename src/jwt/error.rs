@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Algorithm, jwks::MAX_TRIES};
+use super::{Algorithm, jwk::Unusable, jwks::MAX_TRIES};
 use crate::json::JsonFault;
 use crate::{problem::Reason, time::Timestamp};
 
@@ -67,6 +67,13 @@ pub enum JwtError {
         /// What the token asks for.
         kid: Box<str>,
     },
+    /// The key with the `kid` that the token names is not used.
+    UnusableKey {
+        /// What the token asks for.
+        kid: Box<str>,
+        /// Why the key is not used.
+        reason: Unusable,
+    },
 }
 
 /// In which way a claim is wrong.
@@ -109,7 +116,10 @@ impl JwtError {
             Self::Issuer => Reason::TokenIssuer,
             Self::KeysUnavailable => Reason::KeysUnavailable,
             Self::Malformed(_) | Self::TooLong { .. } | Self::Type => Reason::TokenMalformed,
-            Self::NoKey { .. } | Self::TooManyKeys { .. } | Self::UnknownKey { .. } => Reason::TokenKey,
+            Self::NoKey { .. }
+            | Self::TooManyKeys { .. }
+            | Self::UnknownKey { .. }
+            | Self::UnusableKey { .. } => Reason::TokenKey,
             Self::NotYetValid { .. } => Reason::TokenNotYetValid,
             Self::Signature => Reason::TokenSignature,
         }
@@ -117,7 +127,10 @@ impl JwtError {
 
     /// Whether other keys under the same names could make the token good.
     pub(crate) fn is_of_keys(&self) -> bool {
-        matches!(self, Self::NoKey { .. } | Self::Signature | Self::TooManyKeys { .. })
+        matches!(
+            self,
+            Self::NoKey { .. } | Self::Signature | Self::TooManyKeys { .. } | Self::UnusableKey { .. }
+        )
     }
 
     /// The claim `name` is not there.
@@ -158,6 +171,9 @@ impl fmt::Display for JwtError {
             Self::Type => f.write_str("not an accepted `typ`"),
             // From the token: escaped, and bounded when it was read.
             Self::UnknownKey { kid } => write!(f, "no key has the kid {kid:?}"),
+            Self::UnusableKey { kid, reason } => {
+                write!(f, "the key with the kid {kid:?} is not used: {reason}")
+            }
         }
     }
 }

@@ -26,6 +26,8 @@ pub const MAX_TRIES: usize = 4;
 #[derive(Clone, Debug)]
 pub struct KeySet {
     keys: Vec<Key>,
+    /// The names of keys that are not used, and why: a token may still come with one.
+    unusable: Vec<(Box<str>, Unusable)>,
 }
 
 /// Why bytes are no key set at all.
@@ -101,7 +103,8 @@ impl KeySet {
         if keys.is_empty() && unusable.is_empty() {
             return Err(KeySetError::NoUsableKeys(unusable));
         }
-        Ok((Self { keys }, unusable))
+        let named = |key: &UnusableKey| Some((key.kid.clone()?, key.reason));
+        Ok((Self { keys, unusable: unusable.iter().filter_map(named).collect() }, unusable))
     }
 
     /// Shared secrets for HS256, HS384 and HS512.
@@ -111,7 +114,7 @@ impl KeySet {
             algorithm: None,
             material: Material::Secret(SecretKey::new(&key.secret)),
         });
-        Self { keys: keys.collect() }
+        Self { keys: keys.collect(), unusable: Vec::new() }
     }
 
     /// Whether there is no usable key.
@@ -149,28 +152,44 @@ impl KeySet {
         signed: Signed<'_>,
         host: &dyn HostCrypto,
     ) -> Result<(), JwtError> {
-        let algorithm = signed.algorithm;
-        let fitting = || self.keys.iter().filter(|key| key.takes(algorithm));
-        let named = fitting().filter(|key| kid.is_some() && key.kid.as_deref() == kid);
-        let others = fitting().filter(|key| kid.is_none() || key.kid.is_none());
+        let mut candidates = self.candidates(kid, signed.algorithm).take(MAX_TRIES);
+        if candidates.any(|key| key.verify(signed, host)) {
+            return Ok(());
+        }
+        Err(self.refusal_of(kid, signed.algorithm))
+    }
+
+    /// Why [`KeySet::verify`] refuses `token`, of which it is known that it does.
+    pub fn refusal(&self, token: &CompactToken<'_>) -> JwtError {
+        self.refusal_of(token.kid(), token.algorithm())
+    }
+
+    fn refusal_of(&self, kid: Option<&str>, algorithm: Algorithm) -> JwtError {
         let (mut tried, mut tried_secret) = (false, false);
-        let mut candidates = named.chain(others);
+        let mut candidates = self.candidates(kid, algorithm);
         for key in candidates.by_ref().take(MAX_TRIES) {
-            if key.verify(signed, host) {
-                return Ok(());
-            }
             tried = true;
             tried_secret |= matches!(key.material, Material::Secret(_));
         }
         match kid {
             // A nameless secret answers for every name; a nameless public key may be followed by the named one.
             Some(kid) if !tried_secret && !self.keys.iter().any(|key| key.kid.as_deref() == Some(kid)) => {
-                Err(JwtError::UnknownKey { kid: kid.into() })
+                match self.unusable.iter().find(|(unusable, _)| **unusable == *kid) {
+                    Some((_, reason)) => JwtError::UnusableKey { kid: kid.into(), reason: *reason },
+                    None => JwtError::UnknownKey { kid: kid.into() },
+                }
             }
-            _ if candidates.next().is_some() => Err(JwtError::TooManyKeys { algorithm }),
-            _ if tried => Err(JwtError::Signature),
-            _ => Err(JwtError::NoKey { algorithm }),
+            _ if candidates.next().is_some() => JwtError::TooManyKeys { algorithm },
+            _ if tried => JwtError::Signature,
+            _ => JwtError::NoKey { algorithm },
         }
+    }
+
+    fn candidates<'a>(&'a self, kid: Option<&'a str>, algorithm: Algorithm) -> impl Iterator<Item = &'a Key> {
+        let fitting = move || self.keys.iter().filter(move |key| key.takes(algorithm));
+        let named = fitting().filter(move |key| kid.is_some() && key.kid.as_deref() == kid);
+        let others = fitting().filter(move |key| kid.is_none() || key.kid.is_none());
+        named.chain(others)
     }
 }
 

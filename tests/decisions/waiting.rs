@@ -3,7 +3,7 @@
 use portcullis::{
     call::Outcome,
     problem::Reason::{
-        IntrospectionUnavailable, KeysUnavailable, RateLimited, TokenInactive, TokenKey, TokenSignature,
+        self, IntrospectionUnavailable, KeysUnavailable, RateLimited, TokenInactive, TokenKey, TokenSignature,
     },
 };
 use serde_json::{Value, json};
@@ -153,21 +153,52 @@ fn forged_tokens_rarely_wait() {
     assert_eq!((waited, fetched), (vec![30, 60, 120, 240], vec![30, 60, 120, 240]));
 }
 
-/// Where the old key was of another type, too.
+/// However many keys without a name it is tried with, and however often it is looked at again.
 #[test]
-fn a_key_replaced_by_one_of_another_type() {
+fn what_waits_is_held_against_the_same_keys_once() {
     let w = world(|_| {});
+    let mut nameless = Issuer::new("r0").jwk;
+    nameless.as_object_mut().unwrap().remove("kid");
+    let set = json!({"keys": vec![nameless; 5]}).to_string();
     w.tick().into_iter().for_each(|(purpose, _)| {
-        let mut other =
-            json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
-        other["kid"] = "r1".into();
-        w.deliver(purpose, ok(json!({"keys": [other]}).to_string().as_bytes()));
+        w.deliver(purpose, ok(set.as_bytes()));
     });
     w.later(60);
     let mut request = waiting(&w, &remote(&w.remote));
+    assert_eq!(w.checked.get(), 4);
     let (purpose, _) = w.tick().pop().unwrap();
+    assert!((0..10).all(|_| request.waits(&w)));
+    assert_eq!(w.checked.get(), 4);
     assert_eq!(w.deliver(purpose, ok(w.remote.set().to_string().as_bytes())), [""; 0]);
     assert_eq!(request.reason(&w), None);
+    assert_eq!(w.checked.get(), 5);
+}
+
+/// Where the old key was of another type, or of no use, too.
+#[test]
+fn a_key_replaced_by_one_of_another_type() {
+    let w = world(|_| {});
+    let mut key = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+    key["kid"] = "r1".into();
+    w.tick().into_iter().for_each(|(purpose, _)| {
+        w.deliver(purpose, ok(json!({"keys": [key]}).to_string().as_bytes()));
+    });
+    key["use"] = "enc".into();
+    let turn = |set: Value, expected: Option<Reason>| {
+        w.later(60);
+        let mut request = waiting(&w, &remote(&w.remote));
+        let (purpose, _) = w.tick().pop().unwrap();
+        w.deliver(purpose, ok(set.to_string().as_bytes()));
+        let answer = request.decide(&w).unwrap();
+        assert_eq!(answer.reason, expected);
+        answer.recorded("detail")
+    };
+    let other = Issuer::new("r2").jwk;
+    assert_eq!(
+        turn(json!({"keys": [key, other]}), Some(TokenKey)),
+        "the key with the kid \"r1\" is not used: `use` is not `sig`"
+    );
+    assert_eq!(turn(w.remote.set(), None), Value::Null);
 }
 
 #[test]

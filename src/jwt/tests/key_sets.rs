@@ -261,6 +261,8 @@ fn kid_selects() {
     };
     use super::tokens;
     let unknown = |kid: &str| Err(JwtError::UnknownKey { kid: kid.into() });
+    let unusable = changed("es256", json!({"kid": "a", "use": "enc"}));
+    let not_used = |kid: &str| Err(JwtError::UnusableKey { kid: kid.into(), reason: Unusable::Use });
     let others = |count: usize| vec![foreign(Value::Null); count];
     let too_many = Err(JwtError::TooManyKeys { algorithm: Algorithm::Es256 });
     let rsa = keys().only(&["rsa"])["keys"][0].clone();
@@ -282,6 +284,13 @@ fn kid_selects() {
         (vec![right(Value::Null)], Some("a"), Ok(())),
         (vec![foreign(Value::Null), right("a".into())], Some("a"), Ok(())),
         (vec![foreign(Value::Null)], Some("a"), unknown("a")),
+        // There and of no use, alone and beside one that is.
+        (vec![unusable.clone()], Some("a"), not_used("a")),
+        (vec![unusable.clone()], Some("b"), unknown("b")),
+        (vec![unusable.clone(), right("a".into())], Some("a"), Ok(())),
+        (vec![unusable.clone(), foreign("a".into())], Some("a"), Err(JwtError::Signature)),
+        (vec![unusable.clone(), foreign(Value::Null)], Some("a"), not_used("a")),
+        (vec![unusable, right(Value::Null)], Some("a"), Ok(())),
         // Named, but of another type.
         (
             keys().only(&["rsa"])["keys"].as_array().unwrap().clone(),
