@@ -6,7 +6,7 @@ use super::{
     reader::{Node, quoted},
     scalar::{MAX_NAME, text, unique},
 };
-use crate::request::alike::is_alike;
+use crate::request::{alike::is_alike, overriding};
 
 /// RFC 9110 section 5.6.2.
 fn is_token(text: &str) -> bool {
@@ -97,7 +97,8 @@ pub(super) fn owned_header_name(node: Node<'_>) -> Option<String> {
     let begins = |prefix: &&str| {
         name.as_bytes().get(..prefix.len()).is_some_and(|start| is_alike(start, prefix.as_bytes()))
     };
-    if TAKEN.iter().any(is_one) || TAKEN_PREFIXES.iter().any(begins) {
+    let overrides = overriding::is_overriding(name.as_bytes());
+    if TAKEN.iter().any(is_one) || TAKEN_PREFIXES.iter().any(begins) || overrides {
         faults.add(
             &path,
             format!("{} has a meaning of its own and must not be set by the filter", quoted(&name)),

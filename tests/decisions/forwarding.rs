@@ -228,6 +228,56 @@ fn what_a_proxy_vouches_for_has_one_name() {
 }
 
 #[test]
+fn options_of_the_connection_name_no_header() {
+    let w = World::new();
+    for (n, (lines, expected)) in [
+        (&["Upgrade"][..], "Upgrade"),
+        (&["upgrade, x-portcullis-subject"], "upgrade"),
+        (&["keep-alive, x_portcullis.subject", "x-other"], "keep-alive"),
+        (&["x-portcullis-subject"], ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let ask = Ask::get("/keys").key(READER).from(&format!("10.0.0.{n}"));
+        let answer = w.ask(&lines.iter().fold(ask, |ask, line| ask.header("connection", line)));
+        assert_eq!(answer.upstream("connection"), expected, "{lines:?}");
+        assert_eq!(answer.upstream("x-portcullis-subject"), "reader");
+    }
+}
+
+#[test]
+fn trailers_lose_what_headers_lose() {
+    let w =
+        World::with(|policy| policy["requestHeaders"] = json!({"remove": ["x-debug"], "keep": ["proxy"]}));
+    for (name, stays_here) in [
+        ("x-portcullis-roles", true),
+        ("X_Portcullis.Roles", true),
+        ("x-auth-email", true),
+        ("authorization", true),
+        ("x~api~key", true),
+        // Its provider forwards what it has verified.
+        ("x-partner-token", true),
+        ("dpop", true),
+        ("cookie", true),
+        ("x-debug", true),
+        ("x-http-method-override", true),
+        ("script_name", true),
+        // Kept and vouched for in headers alone.
+        ("proxy", true),
+        ("x-forwarded-for", true),
+        ("content-length", true),
+        ("connection", true),
+        ("grpc-status", false),
+        ("x-checksum", false),
+        ("x-portcullis-role", false),
+        ("", false),
+    ] {
+        assert_eq!(w.gate.guards_trailer(name.as_bytes()), stays_here, "{name}");
+    }
+}
+
+#[test]
 fn claims_cannot_break_out_of_a_header() {
     let w = World::new();
     let why = |why: &str| json!([format!("x-auth-email: the claim {why}")]);

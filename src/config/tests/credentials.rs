@@ -583,6 +583,14 @@ fn headers_that_the_filter_sets() {
         ),
         Row(
             "/identityHeaders/kind",
+            "\"x-original\"",
+            "\"x_original_url\"",
+            &[
+                "identityHeaders.kind: \"x_original_url\" has a meaning of its own and must not be set by the filter",
+            ],
+        ),
+        Row(
+            "/identityHeaders/kind",
             "\"xenvoy.kind\"",
             "\"x.envoy.kind\"",
             &[
