@@ -115,12 +115,9 @@ pub(super) struct Target<'t> {
 
 impl Gate {
     /// Whether a trailer of this name must not reach the upstream: some servers merge trailers into headers. Nobody
-    /// verified a credential there, and nobody vouches for anything.
+    /// verified a credential there, where none belongs (RFC 9110 section 6.5.1), and nobody vouches for anything.
     pub fn guards_trailer(&self, name: &[u8]) -> bool {
-        let policy = self.policy();
-        let is_cookie = |location: &Location| matches!(location, Location::Cookie(_));
-        policy.guarded_headers.has_alike(name)
-            || (name == b"cookie" && policy.credential_locations.iter().any(is_cookie))
+        matches!(name, b"authorization" | b"cookie") || self.policy().guarded_headers.has_alike(name)
     }
 }
 

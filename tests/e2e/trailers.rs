@@ -1,12 +1,17 @@
 //! Trailers of requests: some servers merge them into the headers.
 
+use std::time::{Duration, Instant};
+
+use http_body_util::Full;
+use hyper::{Response, body::Bytes};
 use serde_json::{Value, json};
 
 use crate::harness::{
     gateway::{Wire, gateway},
-    issuer::token,
+    issuer::{ISSUER_KEYS, token},
     policy::{anyone, api_key, api_key_entry, provider, rule, with_token},
     request::{Request, post},
+    serving::Serving,
 };
 
 /// Tokens are forwarded, and one of the headers that override is kept: both only where they were looked at.
@@ -84,9 +89,40 @@ async fn trailers_bring_no_request_past_its_refusal() {
             "{answer:?}"
         );
     }
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(gateway.upstream.count(), 0);
     // A request without any passes as before.
     assert_eq!(gateway.send_over(Wire::Http2, &post("/open")).await.status, 200);
     assert_eq!(gateway.send_over(Wire::Http1, &post("/open")).await.status, 200);
+}
+
+/// What waits for keys goes on with its trailers cleaned, and is then as it would be without waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waited_has_its_trailers_cleaned() {
+    let keys = Serving::start(|_| async {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        Response::new(Full::new(Bytes::from(ISSUER_KEYS.jwks().to_string())))
+    })
+    .await;
+    let mut policy = policy();
+    let provider = &mut policy["jwt"]["providers"][0];
+    provider["jwks"] = json!({"uri": "http://keys.test/keys", "cluster": "jwks", "waitTimeout": "10s"});
+    provider["extractFrom"] = json!({"params": ["access_token"], "cookies": ["session"]});
+    provider["forward"] = false.into();
+    let gateway = gateway(&policy).http2_upstream().jwks(keys.address).https_only().start().await;
+    let asked = post(&format!("/closed?a=1&access_token={}", token("alice").claim("tenant", "t1").sign()));
+    let asked = asked
+        .header("x-portcullis-subject", "root")
+        .header("x-original-url", "/kept")
+        .header("cookie", "a=1");
+    let began = Instant::now();
+    let answer = gateway.send_over(Wire::Http2, &with_trailers(asked)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(began.elapsed() > Duration::from_millis(500), "it did not wait");
+    let seen = answer.seen();
+    assert_eq!(seen.trailer_names(), OTHERS, "{answer:?}");
+    assert!(seen.path().ends_with("/closed?a=1"), "{answer:?}");
+    let told = ["x-portcullis-subject", "x-tenant", "x-original-url", "cookie"]
+        .map(|name| seen.header(name).concat());
+    assert_eq!(told, ["alice", "t1", "/kept", "a=1"], "{answer:?}");
 }
