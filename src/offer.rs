@@ -28,6 +28,8 @@ pub(crate) struct Offer {
     pub(crate) dpop_algorithms: Vec<&'static str>,
     /// API keys.
     pub(crate) api_key: bool,
+    /// There is a place where both a token and an API key may stand.
+    pub(crate) shares_place: bool,
     ready: RefCell<Vec<(Reason, Rc<Reply>)>>,
 }
 
@@ -55,6 +57,8 @@ impl PartialEq for Offer {
                 bearer,
                 dpop_algorithms,
                 api_key,
+                // Follows from the others.
+                shares_place: _,
                 ready: _,
             }: &Offer,
         ) -> impl PartialEq + use<'_> {

@@ -21,6 +21,11 @@ use crate::{
 pub struct ApiKeysSpec {
     /// Where a key may stand. Default: header `x-api-key`.
     pub locations: Vec<Location>,
+    /// What keys begin with that stand where tokens may, too. `None`: there whatever has not the form of a signed JWT is
+    /// a key.
+    pub prefix: Option<String>,
+    /// The key itself goes upstream. Default false.
+    pub forward: bool,
     /// What the levels grant: `(level, permissions)`.
     pub levels: Vec<(Level, Vec<String>)>,
     /// The keys.
@@ -64,6 +69,8 @@ pub struct ApiKeySpec {
 /// Compiled keys: found by digest, whatever their number.
 pub struct ApiKeys<C> {
     locations: Vec<Location>,
+    prefix: Option<Box<str>>,
+    forward: bool,
     entries: Vec<Entry<C>>,
     /// Places in `entries`, by digest.
     table: HashTable<u32>,
@@ -96,6 +103,8 @@ impl<C> ApiKeys<C> {
         }
         Self {
             locations: spec.locations.clone(),
+            prefix: spec.prefix.as_deref().map(Into::into),
+            forward: spec.forward,
             seen: RefCell::new(SeenKeys::new(entries.len())),
             entries,
             table,
@@ -110,6 +119,16 @@ impl<C> ApiKeys<C> {
     /// The callers of all keys, whether they are valid now or not.
     pub(crate) fn callers(&self) -> impl Iterator<Item = &C> {
         self.entries.iter().map(|entry| &*entry.caller)
+    }
+
+    /// What keys begin with that stand where tokens may, too; `None`: it does not tell them.
+    pub fn prefix(&self) -> Option<&str> {
+        self.prefix.as_deref()
+    }
+
+    /// Whether a verified key goes upstream.
+    pub fn is_forwarded(&self) -> bool {
+        self.forward
     }
 
     /// The caller that presents `key`, if it is valid now.
@@ -219,7 +238,6 @@ mod tests {
     fn life_cycle() {
         let at = Timestamp::from_secs;
         let spec = ApiKeysSpec {
-            locations: vec![],
             levels: vec![(Level::Read, vec!["orders:read".to_owned()]), (Level::Write, vec!["*".to_owned()])],
             keys: vec![
                 key("old", "one"),
@@ -227,6 +245,7 @@ mod tests {
                 ApiKeySpec { not_before: Some(at(100)), expires_at: Some(at(200)), ..key("window", "three") },
                 ApiKeySpec { disabled: true, ..key("off", "four") },
             ],
+            ..ApiKeysSpec::default()
         };
         let keys = ApiKeys::compile(&spec, |principal| principal);
         let random = || Some([7; 16]);

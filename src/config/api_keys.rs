@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::{
     extract_from::extract_from,
     names::Definitions,
-    reader::{Faults, Node, Object, Path},
+    reader::{Faults, Node, Object, Path, quoted},
     roles,
     scalar::{boolean, choice, granted_permission, label, name, scope, timestamp, unique},
 };
@@ -26,6 +26,8 @@ pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<ApiKeys
             defs.headers.note_read(DEFAULT_HEADER, &Path::Field(&o.path, "extractFrom"));
         }
         let locations = o.optional("extractFrom", |n| extract_from(n, defs));
+        let prefix = o.optional("prefix", prefix);
+        let forward = o.optional("forward", boolean);
         // A level that is given but faulty counts as given.
         let mut given = Vec::new();
         let some = o.has("levels");
@@ -47,10 +49,23 @@ pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<ApiKeys
             locations: locations.unwrap_or_else(|| {
                 vec![Location::Header { name: DEFAULT_HEADER.into(), prefix: String::new() }]
             }),
+            prefix,
+            forward: forward.unwrap_or(false),
             levels: levels.unwrap_or_default(),
             keys: keys?,
         })
     })
+}
+
+/// What tells a key from a token: so not what a JWT begins with, which is `{` and a member or white space, in base64url.
+fn prefix(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let prefix = name(node)?;
+    if prefix == "e" || prefix.starts_with("ey") || prefix.starts_with("ew") {
+        faults.add(&path, format!("{} may be the beginning of a signed token, too", quoted(&prefix)));
+        return None;
+    }
+    Some(prefix)
 }
 
 fn levels(

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::{Around, Caller, Exchange, Gate, RequestLine, bearer, binding, record::Trace};
 use crate::{
     api_key::ApiKeys,
+    jwt,
     policy::{Access, Policy},
     problem::Reason,
     request::{
@@ -60,7 +61,11 @@ pub(super) fn authenticate(
         tokens: &access.offer.token_locations,
         keys: keys.map(ApiKeys::locations).unwrap_or_default(),
     };
-    let Found { token, key } = places.find(head, query);
+    let found = places.find(head, query);
+    let Found { token, key } = match keys {
+        Some(keys) if access.offer.shares_place => told_apart(found, keys),
+        _ => found,
+    };
     match (&token, &key) {
         (Lookup::Absent, Lookup::Absent) if access.offer.client_certificate => {
             verify_certificate(policy, head, trace).map_err(Unverified::Refused)
@@ -81,6 +86,24 @@ pub(super) fn authenticate(
         }
         (Lookup::Absent, Lookup::Malformed) => Err(Reason::ApiKeyUnknown.into()),
         _ => Err(Reason::CredentialsAmbiguous.into()),
+    }
+}
+
+/// What is found as both stands where both may: it is the one or the other by its form.
+#[inline(never)]
+fn told_apart<'a, 'l>(found: Found<'a, 'l>, keys: &ApiKeys<Caller>) -> Found<'a, 'l> {
+    let is_token = match (&found.token, &found.key) {
+        (Lookup::One(token), Lookup::One(key)) if token.bytes() == key.bytes() => match keys.prefix() {
+            Some(prefix) => !key.bytes().starts_with(prefix.as_bytes()),
+            None => jwt::is_compact_jws(key.bytes()),
+        },
+        // A key is text, and so is a token: either way it is refused.
+        (Lookup::Malformed, Lookup::Malformed) => true,
+        _ => return found,
+    };
+    match is_token {
+        true => Found { key: Lookup::Absent, ..found },
+        false => Found { token: Lookup::Absent, ..found },
     }
 }
 

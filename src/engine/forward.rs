@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use super::{Caller, Changes, Gate, step::Text};
 use crate::{
+    api_key::ApiKeys,
     config::IdentityField,
+    identity::PrincipalKind,
     policy::{Policy, Rule},
     request::{
         Location, RequestHead, connection, cookie, credential, guarded::Guard, path::CanonicalPath, query,
@@ -34,8 +36,7 @@ pub(super) fn preflight<'a>(
 }
 
 /// Nothing is left that a client made up or that proves who it is, verified or not: an upstream must never see a key,
-/// and could take a token that nobody checked for one that was. Only a provider that says so forwards the token it
-/// verified.
+/// and could take a token that nobody checked for one that was. Only where the policy says so what was verified goes on.
 fn cleaned<'a>(
     policy: &'a Policy,
     head: &'a RequestHead<'a>,
@@ -45,10 +46,8 @@ fn cleaned<'a>(
     // Who has a caller has a credential, most often in one header.
     let remove = Vec::with_capacity(usize::from(caller.is_some()));
     let mut changes = Changes { remove, ..Changes::default() };
-    let provider = caller.and_then(|caller| policy.providers.get(caller.provider?));
-    let forwarded = provider.filter(|provider| provider.spec().forward);
-    let is_kept =
-        |location: &Location| forwarded.is_some_and(|provider| provider.spec().locations.contains(location));
+    let kept = caller.map(|caller| forwarded(policy, caller)).unwrap_or_default();
+    let is_kept = |location: &Location| kept.iter().any(|kept| kept.is_same_place(location));
     if remove_headers(policy, head, is_kept, &mut changes) {
         keep_what_is_named(head, &mut changes);
     }
@@ -58,6 +57,22 @@ fn cleaned<'a>(
         clean_target_and_cookies(policy, head, target, is_kept, &mut changes);
     }
     changes
+}
+
+/// Where a credential of the kind that the caller has shown goes on. There is none but the one that was verified, or
+/// the request would have been refused.
+fn forwarded<'a>(policy: &'a Policy, caller: &Caller) -> &'a [Location] {
+    match (caller.provider, caller.principal.kind) {
+        (Some(provider), _) => {
+            let provider = policy.providers.get(provider).filter(|provider| provider.spec().forward);
+            provider.map(|provider| provider.spec().locations.as_slice())
+        }
+        (None, PrincipalKind::ApiKey) => {
+            policy.api_keys.as_ref().filter(|keys| keys.is_forwarded()).map(ApiKeys::locations)
+        }
+        (None, _) => None,
+    }
+    .unwrap_or_default()
 }
 
 /// Headers that only the filter may set, that hold credentials or that override what was decided on. `is_kept` says which

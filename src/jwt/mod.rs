@@ -37,7 +37,7 @@ pub use self::{
     jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, UnusableKey},
     provider::{ClaimHeaders, MAX_NAME_LEN, Provider, VerifiedToken},
     remote::{FetchError, FetchEvents, RemoteKeys},
-    token::{CompactToken, MAX_KID_LEN},
+    token::{CompactToken, MAX_KID_LEN, is_compact_jws},
 };
 pub use crate::crypto::Algorithm;
 

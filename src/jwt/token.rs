@@ -114,6 +114,25 @@ impl fmt::Debug for CompactToken<'_> {
     }
 }
 
+/// Whether `text` has the form of a signed JWT (RFC 7515 section 7.1): three parts of base64url, of which the first is a
+/// JSON object with `alg`. Whether it can be read any further is another question.
+pub fn is_compact_jws(text: &[u8]) -> bool {
+    let mut parts = text.split(|byte| *byte == b'.');
+    let (Some(header), Some(payload), Some(signature), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let is_base64url =
+        |part: &[u8]| part.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
+    is_base64url(payload)
+        && is_base64url(signature)
+        && str::from_utf8(header)
+            .ok()
+            .and_then(|header| json::parse_object(&decode(header).ok()?).ok())
+            .is_some_and(|header| header.object().get("alg").is_some())
+}
+
 const SEGMENTS: JwtError = JwtError::Malformed(Malformed::Segments);
 
 /// RFC 7515 section 4.1.11 demands that `crit` be understood, and nothing it may name is. `b64` (RFC 7797) and
@@ -178,6 +197,40 @@ mod tests {
 
     fn header_of(header: &str) -> Result<(), JwtError> {
         CompactToken::parse(&unsigned(header, "{}"), 8192).map(|_| ())
+    }
+
+    #[test]
+    fn the_form_of_a_signed_jwt() {
+        let jws = |header: &str| is_compact_jws(unsigned(header, "{}").as_bytes());
+        for header in
+            [GOOD, r#"{"alg":"XY1"}"#, r#"{"alg":1,"crit":["b64"],"b64":false}"#, " { \"alg\" : null }"]
+        {
+            assert!(jws(header), "{header}");
+        }
+        for header in ["{}", "[]", "\"alg\"", r#"{"ALG":"RS256"}"#, r#"{"alg":"RS256""#, ""] {
+            assert!(!jws(header), "{header}");
+        }
+        let header = encode(GOOD);
+        for (text, expected) in [
+            (format!("{header}.e30.c2ln"), true),
+            // Malformed tokens, not keys.
+            (format!("{header}.e30."), true),
+            (format!("{header}..c2ln"), true),
+            (format!("{header}.x.y"), true),
+            (format!("{header}.e30"), false),
+            (format!("{header}.e30.c2ln.x"), false),
+            (format!("{header}.e30.c2ln=="), false),
+            (format!("{header}.e3+.c2ln"), false),
+            (format!(" {header}.e30.c2ln"), false),
+            (format!("{header}.e30.c2ln,x"), false),
+            ("pk_live.abc.def".to_owned(), false),
+            ("a.b.c".to_owned(), false),
+            ("..".to_owned(), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(is_compact_jws(text.as_bytes()), expected, "{text}");
+        }
+        assert!(!is_compact_jws(b"\xff.\xff.\xff"));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::slice;
 
 use crate::{
-    config::{ActionSpec, Document, MethodSpec, Rejected, RuleSpec},
+    config::{Document, Rejected, RuleSpec},
     fault::Fault,
-    jwt::{Provider, ProviderSpec},
+    jwt::Provider,
     rate_limit::Limiter,
     request::{Location, alike::is_alike},
     route::Router,
@@ -78,54 +78,25 @@ pub(super) fn owner_variables<'a>(
     faults
 }
 
-/// An opaque token does not say whose it is, so at most one issuer may be asked about what stands in one place:
-/// the others would be told a token that is none of theirs.
-pub(super) fn opaque_tokens(document: &Document) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for (i, rule) in document.rules.iter().enumerate() {
-        let ActionSpec::Allow { authenticate, .. } = &rule.action else { continue };
-        let asked: Vec<_> = authenticate
-            .iter()
-            .filter_map(|method| match method {
-                MethodSpec::Jwt(name) => document.providers.iter().find(|provider| provider.name == *name),
-                _ => None,
-            })
-            .filter(|provider| provider.introspection.is_some())
-            .collect();
-        for (n, provider) in asked.iter().enumerate() {
-            let shares = |other: &&&ProviderSpec| {
-                // Where there are proofs, `Authorization: DPoP` is such a place too.
-                (other.dpop.is_some() && provider.dpop.is_some())
-                    || other.locations.iter().any(|location| provider.locations.contains(location))
-            };
-            if let Some(other) = asked.iter().take(n).find(shares) {
-                faults.push(Fault::new(
-                    format!("[{i}].authenticate"),
-                    format!(
-                        "\"{}\" and \"{}\" both have introspection and look for tokens in the same place; \
-                         an opaque token does not say whose it is",
-                        other.name, provider.name
-                    ),
-                ));
-            }
-        }
-    }
-    faults
-}
-
-/// A token that a provider forwards stands in a header that must be let through.
+/// What is forwarded of credentials stands in a header that must be let through.
 pub(super) fn removed_headers(document: &Document) -> Vec<Fault> {
-    let forwarding = || document.providers.iter().filter(|provider| provider.forward);
-    let stands_in = |provider: &&ProviderSpec, removed: &str| {
-        provider.locations.iter().any(|location| match location {
+    let stands_in = |locations: &[Location], removed: &str| {
+        locations.iter().any(|location| match location {
             Location::Header { name, .. } => is_alike(name.as_bytes(), removed.as_bytes()),
             Location::Cookie(_) | Location::Query(_) => false,
         })
     };
+    let forwarding = |removed: &str| {
+        let stands_in = |locations: &[Location]| stands_in(locations, removed);
+        let mut providers = document.providers.iter().filter(|provider| provider.forward);
+        if let Some(provider) = providers.find(|provider| stands_in(&provider.locations)) {
+            return Some(format!("provider \"{}\", whose tokens stand there", provider.name));
+        }
+        let keys = document.api_keys.as_ref().filter(|keys| keys.forward);
+        keys.filter(|keys| stands_in(&keys.locations)).map(|_| "apiKeys, whose keys stand there".to_owned())
+    };
     let faults = document.request_headers.remove.iter().enumerate().filter_map(|(i, removed)| {
-        let provider = forwarding().find(|provider| stands_in(provider, removed))?;
-        let message =
-            format!("contradicts forward: true of provider \"{}\", whose tokens stand there", provider.name);
+        let message = format!("contradicts forward: true of {}", forwarding(removed)?);
         Some(Fault::new(format!("remove[{i}]"), message))
     });
     faults.collect()

@@ -2,6 +2,7 @@
 
 mod coherence;
 mod guards;
+mod places;
 mod reach;
 mod unused;
 
@@ -147,7 +148,7 @@ impl Policy {
         let vocabulary =
             Vocabulary::compile(&document.roles, requirements).map_err(|found| keep("roles", found)).ok();
         keep("rules", coherence::owner_variables(document.rules.iter().enumerate(), router.as_ref()));
-        keep("rules", coherence::opaque_tokens(&document));
+        keep("rules", places::faults(&document));
         keep("requestHeaders", coherence::removed_headers(&document));
         let metadata = resource_metadata(&document).unwrap_or_else(|found| {
             keep("protectedResource", found);
@@ -328,6 +329,9 @@ impl RuleSpec {
                         }
                     }
                 }
+                let keys = document.api_keys.as_ref().filter(|_| offer.api_key);
+                offer.shares_place =
+                    keys.is_some_and(|keys| places::has_shared(&keys.locations, &offer.token_locations));
                 let requirement = authorize.as_ref().map(|spec| Requirement::compile(spec, vocabulary));
                 Action::Allow(Access {
                     offer: common.offers.one(offer),

@@ -125,9 +125,39 @@ pub enum Location {
     Query(String),
 }
 
+impl Location {
+    /// Whether what stands at one of them stands at the other, too. How a prefix is written makes no difference, nor do
+    /// the blanks behind it.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Header { name, prefix }, Self::Header { name: other_name, prefix: other }) => {
+                name == other_name && prefix.trim_ascii_end().eq_ignore_ascii_case(other.trim_ascii_end())
+            }
+            _ => self == other,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_the_same_however_its_prefix_is_written() {
+        let header =
+            |name: &str, prefix: &str| Location::Header { name: name.to_owned(), prefix: prefix.to_owned() };
+        let place = header("authorization", "Bearer ");
+        for (other, expected) in [
+            (header("authorization", "bearer"), true),
+            (header("authorization", "Bearer  "), true),
+            (header("authorization", "Bearer x"), false),
+            (header("authorization", "DPoP "), false),
+            (header("x-auth", "Bearer "), false),
+            (Location::Cookie("authorization".to_owned()), false),
+        ] {
+            assert_eq!(place.is_same_place(&other), expected, "{other:?}");
+        }
+    }
 
     #[test]
     fn a_header_is_absent_one_or_many() {

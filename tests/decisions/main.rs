@@ -21,6 +21,7 @@ mod reasons;
 mod remote_keys;
 mod revocation;
 mod secrets;
+mod shared_places;
 mod spellings;
 mod token_cache;
 mod token_limits;

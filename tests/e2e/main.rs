@@ -44,6 +44,7 @@ mod remote_keys;
 mod resource_metadata;
 mod revocation;
 mod secrets;
+mod shared_places;
 mod shared_state;
 mod shipped_configs;
 mod spellings;

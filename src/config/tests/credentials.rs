@@ -421,6 +421,33 @@ fn places_of_credentials() {
 fn api_keys() {
     check(&[
         Row(
+            "/apiKeys/prefix",
+            "\"pk_\"",
+            "\"eyJhb\"",
+            &["apiKeys.prefix: \"eyJhb\" may be the beginning of a signed token, too"],
+        ),
+        Row(
+            "/apiKeys/prefix",
+            "\"epk\"",
+            "\"e\"",
+            &["apiKeys.prefix: \"e\" may be the beginning of a signed token, too"],
+        ),
+        Row("/apiKeys/prefix", "\"a.b:c/d@e_f-1\"", "\"\"", &["apiKeys.prefix: must not be empty"]),
+        Row(
+            "/apiKeys/prefix",
+            "\"k\"",
+            "\"p k\"",
+            &[
+                "apiKeys.prefix: \"p k\" is not valid here: a name is 1 to 128 letters, digits and . _ - : / @",
+            ],
+        ),
+        Row(
+            "/apiKeys/forward",
+            "true",
+            "\"true\"",
+            &["apiKeys.forward: expected true or false, found a string"],
+        ),
+        Row(
             "/apiKeys/keys/1/id",
             "\"r\"",
             "\"reporting\"",

@@ -60,6 +60,7 @@ fn every_field_arrives() {
     assert!(matches!(&partner.keys, KeySource::Symmetric(k) if k[0].secret.starts_with(b"secret-")));
 
     let keys = d.api_keys.expect("given");
+    assert_eq!((keys.prefix.as_deref(), keys.forward), (Some("pk_"), true));
     assert_eq!(keys.levels[0], (Level::Read, strings(&["orders:read"])));
     let key = &keys.keys[0];
     assert_eq!(

@@ -1,0 +1,96 @@
+//! Places where more than one kind of credential may stand, or those of more than one issuer: something must tell them
+//! apart.
+
+use crate::{
+    api_key::ApiKeysSpec,
+    config::{ActionSpec, Document, MethodSpec},
+    fault::Fault,
+    jwt::ProviderSpec,
+    request::Location,
+};
+
+/// Whether something may stand at one of `some` and one of `others`.
+pub(super) fn has_shared(some: &[Location], others: &[Location]) -> bool {
+    some.iter().any(|place| others.iter().any(|other| place.is_same_place(other)))
+}
+
+/// Of the rules, with paths from there on.
+pub(super) fn faults(document: &Document) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (i, rule) in document.rules.iter().enumerate() {
+        let ActionSpec::Allow { authenticate, .. } = &rule.action else { continue };
+        let providers: Vec<_> = authenticate
+            .iter()
+            .filter_map(|method| match method {
+                MethodSpec::Jwt(name) => document.providers.iter().find(|provider| provider.name == *name),
+                _ => None,
+            })
+            .collect();
+        let keys = document.api_keys.as_ref().filter(|_| authenticate.contains(&MethodSpec::ApiKey));
+        let found = [
+            several_issuers(&providers),
+            keys_or_opaque_tokens(&providers, keys),
+            several_prefixes(&providers, keys),
+        ];
+        let found = found.into_iter().flatten();
+        faults.extend(found.map(|message| Fault::new(format!("[{i}].authenticate"), message)));
+    }
+    faults
+}
+
+/// An opaque token does not say whose it is, so at most one issuer may be asked about what stands in one place:
+/// the others would be told a token that is none of theirs.
+fn several_issuers(providers: &[&ProviderSpec]) -> Option<String> {
+    let asked: Vec<_> = providers.iter().filter(|provider| provider.introspection.is_some()).collect();
+    asked.iter().enumerate().find_map(|(n, provider)| {
+        let shares = |other: &&&&ProviderSpec| has_shared(&other.locations, &provider.locations);
+        let other = asked.iter().take(n).find(shares)?;
+        Some(format!(
+            "\"{}\" and \"{}\" both have introspection and look for tokens in the same place; \
+             an opaque token does not say whose it is",
+            other.name, provider.name
+        ))
+    })
+}
+
+/// Nor does it say that it is no key.
+fn keys_or_opaque_tokens(providers: &[&ProviderSpec], keys: Option<&ApiKeysSpec>) -> Option<String> {
+    let keys = keys.filter(|keys| keys.prefix.is_none())?;
+    let shares = |provider: &&&ProviderSpec| {
+        provider.introspection.is_some() && has_shared(&keys.locations, &provider.locations)
+    };
+    let provider = providers.iter().find(shares)?;
+    Some(format!(
+        "\"{}\" has introspection and looks for tokens where API keys may stand; an opaque token is not told from a key. \
+         Give apiKeys.prefix, which all keys there begin with, or another place",
+        provider.name
+    ))
+}
+
+/// What begins with the longer of two prefixes of one header begins with the shorter one, too, so it would always be
+/// two credentials.
+fn several_prefixes(providers: &[&ProviderSpec], keys: Option<&ApiKeysSpec>) -> Option<String> {
+    let places = providers.iter().map(|provider| &provider.locations).chain(keys.map(|keys| &keys.locations));
+    let headers: Vec<_> = places
+        .flatten()
+        .filter_map(|location| match location {
+            Location::Header { name, prefix } => Some((name, prefix)),
+            Location::Cookie(_) | Location::Query(_) => None,
+        })
+        .collect();
+    headers.iter().find_map(|(name, long)| {
+        let begins = |(other, short): &&(&String, &String)| {
+            let (long, short) = (long.trim_ascii_end().as_bytes(), short.trim_ascii_end().as_bytes());
+            other == name
+                && long.len() > short.len()
+                && long.get(..short.len()).is_some_and(|start| start.eq_ignore_ascii_case(short))
+        };
+        let (_, short) = headers.iter().find(begins)?;
+        let short =
+            if short.is_empty() { "without a prefix".to_owned() } else { format!("behind \"{short}\"") };
+        Some(format!(
+            "credentials stand in {name} behind \"{long}\" and {short}; what is the one is the other, too, \
+             and would always be two"
+        ))
+    })
+}
