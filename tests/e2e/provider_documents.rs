@@ -253,6 +253,7 @@ fn policy(keys: &[Row], documents: &[Row], answers: &[Row]) -> Value {
         "jwt": {"providers": providers.collect::<Value>()},
         "rules": std::iter::once(signed).chain(opaque).collect::<Value>(),
         "defaultAction": "Deny",
+        "decisionLog": {"denied": "All"},
     })
 }
 
