@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    jwt::ALGORITHMS,
+    algorithms::{ALGORITHMS, not_accepted},
     names::Definitions,
-    reader::{Node, quoted},
+    reader::Node,
     scalar::{choice, duration},
 };
 use crate::{
@@ -55,8 +55,12 @@ fn algorithms(node: Node<'_>) -> Option<Vec<Algorithm>> {
     node.filled("no algorithms; leave the field out", |mut n| {
         let text = n.text("an algorithm such as \"ES256\"")?;
         let Some((name, algorithm)) = public().find(|(name, _)| *name == text) else {
-            let hint = n.faults.hint(&text, public().map(|(name, _)| *name));
-            return n.fault(format!("{} is no algorithm for proofs{hint}", quoted(&text)));
+            if text == "none" || Algorithm::from_name(&text).is_some() {
+                let why = "proofs are signed with a client's own key (RFC 9449 section 4.2)";
+                return n.fault(format!("{text} is no algorithm for proofs: {why}"));
+            }
+            let message = not_accepted(&text, public().map(|(name, _)| *name), n.faults);
+            return n.fault(message);
         };
         if seen.contains(algorithm) {
             return n.fault(format!("{name} is listed twice"));

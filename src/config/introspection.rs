@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
+    algorithms::not_accepted,
     endpoint::https_endpoint,
     reader::{Node, Object},
     scalar::{choice, duration, label, text},
@@ -79,7 +80,7 @@ fn proof(o: &mut Object<'_>) -> Option<ClientProof> {
 
 fn private_key_jwt(node: Node<'_>) -> Option<ClientProof> {
     node.object(|o| {
-        let algorithm = o.required("algorithm", choice("an algorithm", &ALGORITHMS));
+        let algorithm = o.required("algorithm", algorithm);
         let key = o.required("key", |n| private_key(n, algorithm));
         let given = o.has("kid");
         let kid = o.optional("kid", label);
@@ -89,6 +90,20 @@ fn private_key_jwt(node: Node<'_>) -> Option<ClientProof> {
         }
         Some(ClientProof::PrivateKeyJwt { key: key?, kid, audience })
     })
+}
+
+/// One that we sign with.
+fn algorithm(mut node: Node<'_>) -> Option<Algorithm> {
+    let text = node.text("an algorithm such as \"ES256\"")?;
+    if let Some((_, algorithm)) = ALGORITHMS.iter().find(|(name, _)| *name == text) {
+        return Some(*algorithm);
+    }
+    let names = ALGORITHMS.map(|(name, _)| name);
+    if Algorithm::from_name(&text).is_some() {
+        return node.fault(format!("{text} is not supported here; use one of {}", names.join(", ")));
+    }
+    let message = not_accepted(&text, names.into_iter(), node.faults);
+    node.fault(message)
 }
 
 /// PKCS #8 in PEM, or a private JWK. Nothing of it is ever shown.

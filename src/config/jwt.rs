@@ -7,6 +7,7 @@ use hashbrown::HashSet;
 use serde_json::Value;
 
 use super::{
+    algorithms::{ALGORITHMS, not_accepted},
     binding,
     extract_from::extract_from,
     http_names::owned_header_name,
@@ -26,24 +27,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
-
-/// Names registered for signatures (RFC 7518 section 3.1, RFC 8037, RFC 8812, RFC 9864).
-pub(super) const ALGORITHMS: [(&str, Algorithm); 14] = [
-    ("HS256", Algorithm::Hs256),
-    ("HS384", Algorithm::Hs384),
-    ("HS512", Algorithm::Hs512),
-    ("RS256", Algorithm::Rs256),
-    ("RS384", Algorithm::Rs384),
-    ("RS512", Algorithm::Rs512),
-    ("PS256", Algorithm::Ps256),
-    ("PS384", Algorithm::Ps384),
-    ("PS512", Algorithm::Ps512),
-    ("ES256", Algorithm::Es256),
-    ("ES384", Algorithm::Es384),
-    ("ES256K", Algorithm::Es256k),
-    ("EdDSA", Algorithm::EdDsa),
-    ("Ed25519", Algorithm::EdDsa),
-];
 
 pub(super) fn providers(node: Node<'_>, defs: &mut Definitions) -> Vec<Option<ProviderSpec>> {
     // Until the list is seen: there is one, and it is not known.
@@ -178,14 +161,14 @@ fn algorithms(node: Node<'_>, symmetric: bool) -> Option<Vec<Algorithm>> {
             if text.eq_ignore_ascii_case("none") {
                 return n.fault("none is never accepted: it means tokens without a signature");
             }
-            let hint = n.faults.hint(&text, ALGORITHMS.iter().map(|(name, _)| *name));
-            return n.fault(format!("unknown algorithm {}{hint}", quoted(&text)));
+            let accepted = ALGORITHMS.iter().filter(|(_, other)| other.is_symmetric() == symmetric);
+            let message = not_accepted(&text, accepted.map(|(name, _)| *name), n.faults);
+            return n.fault(message);
         };
         if !seen.insert(*algorithm) {
             return n.fault(format!("{name} is listed twice"));
         }
-        let hmac = matches!(algorithm, Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512);
-        match (hmac, symmetric) {
+        match (algorithm.is_symmetric(), symmetric) {
             (true, false) => n.fault(format!(
                 "{name} needs symmetricKeys and is refused together with a public key set: the keys are no secret"
             )),
@@ -204,7 +187,7 @@ fn no_keys(o: &mut Object<'_>) -> Option<Vec<Algorithm>> {
         o.optional(field, |_| Some(()));
     }
     // Known, for the sake of suggestions; they are absent.
-    for field in ["jwks", "symmetricKeys"] {
+    for field in ["jwks", "discovery", "symmetricKeys"] {
         o.optional(field, |_| Some(()));
     }
     Some(Vec::new())
@@ -240,7 +223,10 @@ fn jwks(node: Node<'_>) -> Option<KeySource> {
     node.object(|o| {
         if !o.has("inline") {
             if !o.has("uri") && !o.has("cluster") {
-                o.optional("inline", |_| Some(()));
+                // Known, for the sake of suggestions; some may be there.
+                for field in ["inline"].into_iter().chain(REMOTE) {
+                    o.optional(field, |_| Some(()));
+                }
                 return o.fault("give inline, or uri and cluster");
             }
             return remote(o);

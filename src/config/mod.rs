@@ -3,6 +3,7 @@
 //! [`decode`] checks the form of every field and resolves every name. What a pattern, a template or a key set
 //! means is judged by the feature that uses it.
 
+mod algorithms;
 mod api_keys;
 mod binding;
 mod client_certificates;

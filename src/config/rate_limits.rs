@@ -90,6 +90,9 @@ fn key(node: Node<'_>, before: bool, defs: &Definitions) -> Option<Vec<KeyPart>>
         let (path, faults) = (n.path, n.faults);
         let part = if n.value.is_object() {
             n.object(|o| {
+                if !o.has("header") {
+                    return no_part(o);
+                }
                 o.required("header", |n| {
                     let (path, faults) = (n.path, n.faults);
                     let header = header_name(n)?;
@@ -98,6 +101,9 @@ fn key(node: Node<'_>, before: bool, defs: &Definitions) -> Option<Vec<KeyPart>>
                 })
             })?
         } else {
+            if n.value == "header" {
+                return n.fault("which header? write {header: name}");
+            }
             match choice("a key part", &PARTS)(n)? {
                 Part::RemoteAddress => KeyPart::RemoteAddress,
                 Part::Principal => KeyPart::Principal,
@@ -125,6 +131,16 @@ fn key(node: Node<'_>, before: bool, defs: &Definitions) -> Option<Vec<KeyPart>>
         seen.push(part.clone());
         Some(part)
     })
+}
+
+/// An object that names no header.
+#[cold]
+fn no_part(o: &mut Object<'_>) -> Option<KeyPart> {
+    let hint = if o.has("claim") { "; limits do not count by claims" } else { "" };
+    o.pass_over_the_rest();
+    o.fault(format!(
+        "is no key part; write remoteAddress, principal (who is calling), apiKey, route or {{header: name}}{hint}"
+    ))
 }
 
 fn windows(node: Node<'_>) -> Option<Vec<WindowSpec>> {

@@ -292,13 +292,38 @@ impl Object<'_> {
         self.faults.add(&Path::Field(&self.path, name), message);
     }
 
+    /// To be called where a fault says all there is to say of the object.
+    pub(super) fn pass_over_the_rest(&mut self) {
+        self.members.clear();
+    }
+
     /// What is left was not asked for: an unknown field is refused, for a misspelt condition that is passed
     /// over silently would let requests through.
     #[inline(never)]
     fn refuse_the_rest(self) {
         for name in self.members.keys() {
-            let hint = self.faults.hint(name, self.known.iter().copied());
+            let mut hint = self.faults.hint(name, self.known.iter().copied());
+            if hint.is_empty() {
+                hint = self.known_fields();
+            }
             self.faults.add(&Path::Field(&self.path, name), format!("unknown field{hint}"));
+        }
+    }
+
+    /// What may be given here, as far as that is not long.
+    #[cold]
+    fn known_fields(&self) -> String {
+        const FEW: usize = 12;
+        let mut known: Vec<&str> = Vec::new();
+        for name in &self.known {
+            if !known.contains(name) {
+                known.push(name);
+            }
+        }
+        match known.len() {
+            0 => "; nothing may be given here".to_owned(),
+            1..=FEW => format!("; known here: {}", known.join(", ")),
+            _ => String::new(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::reader::{Node, quoted};
@@ -21,6 +22,14 @@ pub(super) fn text(node: Node<'_>) -> Option<String> {
 /// As [`text`], where `expected` says what kind of text is due.
 #[inline(never)]
 fn text_like(mut node: Node<'_>, expected: &str) -> Option<String> {
+    // What YAML makes of words and digits without quotes.
+    if let Some(found) = match &node.value {
+        Value::Bool(_) => Some("a boolean, for which YAML takes y, n, yes, no, on and off, too"),
+        Value::Number(_) => Some("a number"),
+        _ => None,
+    } {
+        return node.fault(format!("expected {expected}, found {found}; put it in quotes"));
+    }
     let text = node.text(expected)?;
     if text.is_empty() {
         return node.fault("must not be empty");
@@ -218,14 +227,16 @@ pub(super) fn choice<'c, T: Copy>(
     choices: &'c [(&'c str, T)],
 ) -> impl FnOnce(Node<'_>) -> Option<T> + 'c {
     move |mut node| {
+        let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        if !node.value.is_string() {
+            return node.mismatch(&format!("{what} (one of {})", names().join(", ")));
+        }
         let text = node.text(what)?;
         if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
             return Some(*value);
         }
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        let hint = node.faults.hint(&text, names.iter().copied());
-        let all = names.join(", ");
-        node.fault(format!("{} is not {what} (one of {all}){hint}", quoted(&text)))
+        let hint = node.faults.hint(&text, names());
+        node.fault(format!("{} is not {what} (one of {}){hint}", quoted(&text), names().join(", ")))
     }
 }
 

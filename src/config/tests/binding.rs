@@ -109,13 +109,31 @@ fn what_may_stand_there_and_what_may_not() {
             dpop,
             json!({"mode": "Required", "algorithms": ["ES256", "Ed25519"]}),
             json!({"mode": "Required", "algorithms": ["ES256", "HS256"]}),
-            "dpop.algorithms[1]: \"HS256\" is no algorithm for proofs; did you mean \"ES256\"?",
+            "dpop.algorithms[1]: HS256 is no algorithm for proofs: proofs are signed with a client's own key (RFC 9449 section 4.2)",
         ),
         (
             dpop,
             json!({"mode": "Required", "algorithms": ["ES256K"]}),
             json!({"mode": "Required", "algorithms": ["none"]}),
-            "dpop.algorithms[0]: \"none\" is no algorithm for proofs",
+            "dpop.algorithms[0]: none is no algorithm for proofs: proofs are signed with a client's own key (RFC 9449 section 4.2)",
+        ),
+        (
+            dpop,
+            json!({"mode": "Required", "algorithms": ["ES384"]}),
+            json!({"mode": "Required", "algorithms": ["ES512"]}),
+            "dpop.algorithms[0]: ES512 is not supported; use ES256 or ES384",
+        ),
+        (
+            dpop,
+            json!({"mode": "Required", "algorithms": ["ES256"]}),
+            json!({"mode": "Required", "algorithms": ["es256"]}),
+            "dpop.algorithms[0]: unknown algorithm \"es256\"; did you mean \"ES256\"?",
+        ),
+        (
+            dpop,
+            json!({"mode": "Required", "algorithms": ["ES256"]}),
+            json!({"mode": "Required", "algorithms": ["hs256"]}),
+            "dpop.algorithms[0]: unknown algorithm \"hs256\"",
         ),
         (
             dpop,

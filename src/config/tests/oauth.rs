@@ -82,7 +82,7 @@ fn preflights() {
             "/rules/3/corsPreflight",
             "\"Allow\"",
             "true",
-            &["rules[3].corsPreflight: expected a choice, found a boolean"],
+            &["rules[3].corsPreflight: expected a choice (one of Allow), found a boolean"],
         ),
         Row(
             "/rules/2/corsPreflight",

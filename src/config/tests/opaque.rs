@@ -126,7 +126,12 @@ fn private_keys() {
         (json!({"key": pem}), "algorithm: required"),
         (
             json!({"algorithm": "HS256", "key": pem}),
-            "algorithm: \"HS256\" is not an algorithm (one of RS256, PS256, ES256, ES384, EdDSA, Ed25519); did you mean \"ES256\"?",
+            "algorithm: HS256 is not supported here; use one of RS256, PS256, ES256, ES384, EdDSA, Ed25519",
+        ),
+        (json!({"algorithm": "ES512", "key": pem}), "algorithm: ES512 is not supported; use ES256 or ES384"),
+        (
+            json!({"algorithm": "ES265", "key": pem}),
+            "algorithm: unknown algorithm \"ES265\"; did you mean \"ES256\"?",
         ),
     ] {
         let found = faults(&document(&proof));
@@ -312,7 +317,9 @@ fn revocation() {
         (
             remote(json!({"timeout": "1s"})),
             remote(json!({"interval": "1s"})),
-            &["revocation.remote.interval: unknown field"],
+            &[
+                "revocation.remote.interval: unknown field; known here: uri, cluster, pollInterval, timeout, maxStale, whenStale",
+            ],
         ),
     ] {
         let none: [String; 0] = [];

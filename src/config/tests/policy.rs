@@ -33,6 +33,24 @@ fn roles() {
             "[\"editor\"]",
             &["roles[0].inherits: roles inherit in a circle: \"viewer\" -> \"editor\" -> \"viewer\""],
         ),
+        // What YAML makes of `no` and `7`.
+        Row(
+            "/roles/2",
+            "{\"name\": \"no\"}",
+            "{\"name\": false}",
+            &[
+                "roles[2].name: expected a string, found a boolean, for which YAML takes y, n, yes, no, on and off, too; put it in quotes",
+            ],
+        ),
+        Row(
+            "/roles/2",
+            "{\"name\": \"7\", \"permissions\": [\"8\"]}",
+            "{\"name\": 7, \"permissions\": [8]}",
+            &[
+                "roles[2].name: expected a string, found a number; put it in quotes",
+                "roles[2].permissions[0]: expected a string, found a number; put it in quotes",
+            ],
+        ),
         Row(
             "/roles/2",
             "{\"name\": \"marker\"}",
@@ -90,8 +108,22 @@ fn rate_limits() {
             "/rateLimits/2/key/0",
             "{\"header\": \"x-tenant\"}",
             "\"header\"",
+            &["rateLimits[2].key[0]: which header? write {header: name}"],
+        ),
+        Row(
+            "/rateLimits/2/key/0",
+            "\"remoteAddress\"",
+            "{\"claim\": \"tenant\"}",
             &[
-                "rateLimits[2].key[0]: \"header\" is not a key part (one of remoteAddress, principal, apiKey, route)",
+                "rateLimits[2].key[0]: is no key part; write remoteAddress, principal (who is calling), apiKey, route or {header: name}; limits do not count by claims",
+            ],
+        ),
+        Row(
+            "/rateLimits/2/key/0",
+            "{\"header\": \"x-a\"}",
+            "{\"query\": \"a\"}",
+            &[
+                "rateLimits[2].key[0]: is no key part; write remoteAddress, principal (who is calling), apiKey, route or {header: name}",
             ],
         ),
         Row(
@@ -509,7 +541,14 @@ fn rules() {
             "[\"per-route\", \"per-route\"]",
             &["rules[0].rateLimits[1]: \"per-route\" is listed twice"],
         ),
-        Row("/rules/0/stepUp", "-", "{}", &["rules[0].stepUp: unknown field"]),
+        Row(
+            "/rules/0/stepUp",
+            "-",
+            "{}",
+            &[
+                "rules[0].stepUp: unknown field; known here: name, hostnames, matches, action, authenticate, authorize, rateLimits, corsPreflight",
+            ],
+        ),
         Row(
             "/apiKeys",
             "{\"keys\": [{\"id\": \"a\", \"hash\": \"sha256:2123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}]}",
@@ -677,7 +716,7 @@ fn single_fields() {
             "/interlock",
             "{\"mark\": \"edge\"}",
             "{\"name\": \"edge\"}",
-            &["interlock.mark: required", "interlock.name: unknown field"],
+            &["interlock.mark: required", "interlock.name: unknown field; known here: mark"],
         ),
         Row("/interlock", "{\"mark\": \"a b\"}", "{\"mark\": \"\"}", &["interlock.mark: must not be empty"]),
         Row(
@@ -686,6 +725,7 @@ fn single_fields() {
             "\"Never\"",
             &["rateLimitHeaders: \"Never\" is not a choice (one of Denied, Always)"],
         ),
+        Row("/decisionLog/alow", "-", "true", &["decisionLog.alow: unknown field; known here: allowed"]),
         Row("/rulez", "-", "[]", &["rulez: unknown field; did you mean \"rules\"?"]),
         Row("/a b.c", "-", "1", &["[\"a b.c\"]: unknown field"]),
         Row("/webauthn", "-", "{}", &["webauthn: unknown field"]),

@@ -187,12 +187,15 @@ fn many_faults_at_once() {
 #[test]
 fn an_unreadable_definition_does_not_make_its_references_faults() {
     for (pointer, fault) in [
-        ("/roles/1/name", "roles[1].name: expected a string, found a number"),
+        ("/roles/1/name", "roles[1].name: expected a string, found a number; put it in quotes"),
         ("/roles/1/permissions", "roles[1].permissions: expected a list, found a number"),
         ("/roles/1", "roles[1]: expected an object, found a number"),
         ("/roles", "roles: expected a list, found a number"),
-        ("/jwt/providers/0/name", "jwt.providers[0].name: expected a string, found a number"),
-        ("/rateLimits/1/name", "rateLimits[1].name: expected a string, found a number"),
+        (
+            "/jwt/providers/0/name",
+            "jwt.providers[0].name: expected a string, found a number; put it in quotes",
+        ),
+        ("/rateLimits/1/name", "rateLimits[1].name: expected a string, found a number; put it in quotes"),
         ("/rateLimits", "rateLimits: expected a list, found a number"),
         ("/jwt", "jwt: expected an object, found a number"),
         ("/jwt/providers", "jwt.providers: expected a list, found a number"),
