@@ -380,6 +380,25 @@ impl Reply {
         Self { status, headers, body, details: reason.code(), grpc_status: reason.grpc_status() }
     }
 
+    /// The same for a gRPC client. Envoy makes `grpc-message` of the body, percent-encoded, and sets the content type: so
+    /// the body is words and no document.
+    #[cold]
+    #[must_use]
+    pub fn in_grpc(&self, reason: Reason) -> Self {
+        let headers = self.headers.iter().filter(|(name, _)| *name != "content-type");
+        let body = match self.body.as_str() {
+            "" => String::new(),
+            _ => [reason.status_and_title().1, " (", reason.public_code(), ")"].concat(),
+        };
+        Self {
+            status: self.status,
+            headers: headers.cloned().collect(),
+            body,
+            details: self.details,
+            grpc_status: self.grpc_status,
+        }
+    }
+
     /// A document of ours that anyone may read.
     pub fn document(json: &str) -> Self {
         Self {
@@ -586,6 +605,26 @@ mod tests {
              acr_values=\"phr phrh\", max_age=\"300\""
         );
         assert!(!challenges(Reason::TokenExpired)[0].contains("acr_values"));
+    }
+
+    #[test]
+    fn grpc_clients_are_told_in_words() {
+        for reason in Reason::ALL {
+            let reply = Reply::refusal(reason, Challenges { bearer: true, ..Challenges::default() });
+            let told = reply.in_grpc(reason);
+            assert_eq!(
+                (told.status, told.details, told.grpc_status),
+                (reply.status, reply.details, reply.grpc_status)
+            );
+            assert_eq!(told.body, format!("{} ({})", reason.status_and_title().1, reason.public_code()));
+            // What the gRPC protocol sends as it is.
+            assert!(told.body.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%'), "{reason:?}");
+            let others =
+                |reply: &Reply| reply.headers.iter().filter(|(name, _)| *name != "content-type").count();
+            assert_eq!((told.headers.len(), others(&told)), (others(&reply), others(&reply)));
+        }
+        let redirect = Reply::redirect("https://a/".to_owned());
+        assert_eq!(redirect.in_grpc(Reason::TlsRequired), redirect);
     }
 
     #[test]

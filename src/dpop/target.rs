@@ -60,6 +60,7 @@ mod tests {
         for (htu, same) in [
             ("https://api.example.com/orders/7", true),
             ("https://api.example.com:443/orders/7", true),
+            ("https://api.example.com:/orders/7", true),
             ("HTTPS://Api.Example.Com/orders/7", true),
             ("https://api.example.com./orders/7", true),
             ("https://api.example.com/orders/%37", true),
@@ -79,7 +80,7 @@ mod tests {
             ("https://u@api.example.com/orders/7", false),
             ("https://api.example.com\\@evil/orders/7", false),
             ("https://api.example.com/orders%2F7", false),
-            ("https://api.example.com:/orders/7", false),
+            ("https://api.example.com::/orders/7", false),
             (" https://api.example.com/orders/7", false),
             ("//api.example.com/orders/7", false),
             ("api.example.com/orders/7", false),
@@ -93,5 +94,9 @@ mod tests {
         assert_eq!(TargetUri::parse("http://[2001:db8:0::1]:8080"), Some(target.clone()));
         assert_ne!(TargetUri::parse("http://[2001:db8::1]"), Some(target));
         assert_eq!(TargetUri::of_request(true, b"a b", &path), None);
+        // RFC 3986 section 6.2.3: an empty port is the scheme's own.
+        let target = TargetUri::of_request(true, b"api.example.com:", &path).unwrap();
+        assert_eq!(TargetUri::parse("https://api.example.com"), Some(target.clone()));
+        assert_ne!(TargetUri::parse("https://api.example.com:80"), Some(target));
     }
 }

@@ -93,8 +93,9 @@ impl Exchange {
                 (step, None, is_read.then(|| trace.record(policy, head, None)))
             }
             Err(Stop::Wait) => (self.wait(policy, head), None, None),
-            Err(Stop::Refuse(Refusal { reason, reply })) => {
-                let step = Step::Reply(reply, withheld::from_answered(policy, head));
+            Err(Stop::Refuse(refusal)) => {
+                let reason = refusal.reason;
+                let step = Step::Reply(refusal.reply_to(head), withheld::from_answered(policy, head));
                 (step, Some(reason), gate.record_refusal(&trace, head, reason))
             }
         };

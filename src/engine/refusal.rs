@@ -7,7 +7,7 @@ use crate::{
     policy::{Action, Policy, Rule},
     problem::{Challenges, Reason, Reply},
     rbac::Denial,
-    request::path::CanonicalPath,
+    request::{RequestHead, path::CanonicalPath},
     resource_metadata::ResourceMetadata,
 };
 
@@ -37,6 +37,13 @@ impl From<Reason> for Refusal {
     #[inline(never)]
     fn from(reason: Reason) -> Self {
         Self { reason, reply: Rc::new(Reply::refusal(reason, Challenges::default())) }
+    }
+}
+
+impl Refusal {
+    /// The answer as the client reads it that sent `head`.
+    pub(super) fn reply_to(self, head: &RequestHead<'_>) -> Rc<Reply> {
+        if head.is_grpc() { Rc::new(self.reply.in_grpc(self.reason)) } else { self.reply }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     crypto::HostCrypto,
     engine::{self, Around, Changes, Exchange, Gate, Purpose, Readers, Step},
     problem::{Challenges, Reason, Reply},
-    request::RequestHead,
+    request::{self, RequestHead},
 };
 
 /// What the filter state says that marks a request which this filter allowed; other filters see it as `wasm.` and the
@@ -236,7 +236,7 @@ impl Serving {
     fn answer_failure(&self, reason: Reason) -> Decided {
         hide(self.gate.guarded_names());
         self.stats.count(Some(reason), 0);
-        answer(&Reply::refusal(reason, Challenges::default()));
+        refuse(reason);
         Decided::Answered
     }
 
@@ -358,14 +358,14 @@ fn apply(changes: &Changes<'_>, mark: Option<&[u8]>) -> Result<(), abi::Failed> 
 /// Refuses a request whose headers were let go already.
 #[cold]
 pub(super) fn answer_in_between() {
-    answer(&Reply::refusal(Reason::StateUnavailable, Challenges::default()));
+    refuse(Reason::StateUnavailable);
 }
 
 /// Refuses a request that no policy is there for.
 #[cold]
 pub(super) fn answer_without_policy() {
     hide(engine::names_without_policy());
-    answer(&Reply::refusal(Reason::NoPolicy, Challenges::default()));
+    refuse(Reason::NoPolicy);
 }
 
 /// Takes headers and the whole query out of a request that was not looked at, as far as that succeeds.
@@ -376,6 +376,15 @@ fn hide<'a>(names: impl Iterator<Item = &'a [u8]>) {
     if let Some(path) = abi::property("request\0url_path") {
         let _ = abi::set_request_header(":path", &path);
     }
+}
+
+/// Refuses a request that the core did not see.
+#[cold]
+fn refuse(reason: Reason) {
+    let reply = Reply::refusal(reason, Challenges::default());
+    let content_type = abi::property("request\0headers\0content-type");
+    let is_grpc = content_type.is_some_and(|content_type| request::is_grpc(&content_type));
+    answer(&if is_grpc { reply.in_grpc(reason) } else { reply });
 }
 
 /// Answers the request. If even that fails the request stays paused, and Envoy's time-outs end it.

@@ -14,9 +14,9 @@ const MAX_LABEL: u8 = 63;
 /// The host of `authority`: lower case, without port and without the dot at the end.
 ///
 /// Names are letters, digits, `-` and `_` in labels that are not empty. An IPv6 address stays in its
-/// brackets, in its shortest form (RFC 5952). User information, spaces, escapes, an empty or impossible
-/// port, zone identifiers, and several hosts in one value (Envoy joins two `Host` lines with a comma)
-/// are refused.
+/// brackets, in its shortest form (RFC 5952). A colon without a port says the same as none (RFC 3986 section
+/// 3.2.3). User information, spaces, escapes, an impossible port, zone identifiers, and several hosts in one value
+/// (Envoy joins two `Host` lines with a comma) are refused.
 pub fn host(authority: &[u8]) -> Result<Cow<'_, str>, AuthorityError> {
     if authority.first() == Some(&b'[') {
         return address(authority);
@@ -76,6 +76,7 @@ pub fn port(authority: &[u8]) -> Option<u16> {
 fn check_port(port: &[u8]) -> Result<(), AuthorityError> {
     let text = str::from_utf8(port).map_err(|_| AuthorityError)?;
     match text.parse::<u16>() {
+        _ if text.is_empty() => Ok(()),
         // A number may also begin with a sign.
         Ok(_) if port.iter().all(u8::is_ascii_digit) => Ok(()),
         _ => Err(AuthorityError),
@@ -96,12 +97,16 @@ mod tests {
             ("api.example.com:8443", "api.example.com"),
             ("api.example.com.", "api.example.com"),
             ("api.example.com.:443", "api.example.com"),
+            ("api.example.com:", "api.example.com"),
+            ("api.example.com.:", "api.example.com"),
             ("localhost", "localhost"),
             ("my_service-1", "my_service-1"),
             ("192.0.2.7:80", "192.0.2.7"),
             ("[::1]", "[::1]"),
             ("[2001:DB8:0:0::1]:8443", "[2001:db8::1]"),
             ("[::ffff:192.0.2.7]", "[::ffff:192.0.2.7]"),
+            ("[::1]:", "[::1]"),
+            ("[::0001]:", "[::1]"),
         ];
         for (authority, expected) in rows {
             assert_eq!(host(authority.as_bytes()).as_deref(), Ok(expected), "{authority}");
@@ -114,7 +119,9 @@ mod tests {
             ("api.example.com", None),
             ("api.example.com:8443", Some(8443)),
             ("192.0.2.7:80", Some(80)),
+            ("api.example.com:", None),
             ("[::1]", None),
+            ("[::1]:", None),
             ("[2001:db8::1]:443", Some(443)),
         ] {
             assert_eq!(port(authority.as_bytes()), expected, "{authority}");
@@ -126,8 +133,11 @@ mod tests {
         let rows: &[&[u8]] = &[
             b"",
             b".",
+            b":",
             b":80",
-            b"h:",
+            b".:",
+            b"h::",
+            b"h: ",
             b"h:x",
             b"h:+80",
             b"h:65536",
@@ -154,7 +164,7 @@ mod tests {
             b"2001:db8::1",
             b"[::1",
             b"[::1]x",
-            b"[::1]:",
+            b"[::1]::",
             b"[::1]:99999",
             b"[fe80::1%25eth0]",
             b"[fe80::1%eth0]",

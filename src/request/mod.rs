@@ -54,6 +54,12 @@ impl<'a> RequestHead<'a> {
         self.headers.iter().filter(move |(n, _)| *n == name.as_bytes()).map(|(_, value)| *value)
     }
 
+    /// Whether it is a gRPC call, as Envoy tells them: of the answers to such it makes `grpc-status` and
+    /// `grpc-message`.
+    pub fn is_grpc(&self) -> bool {
+        self.values("content-type").next().is_some_and(is_grpc)
+    }
+
     /// The header `name` (lower case) where it must not be given twice. Never [`Lookup::Malformed`].
     ///
     /// Envoy joins the lines of headers that it knows to be single (`authorization`), so `One` may still
@@ -61,6 +67,13 @@ impl<'a> RequestHead<'a> {
     pub fn single(&self, name: &str) -> Lookup<Value<'a>> {
         Lookup::only(self.values(name).map(Some))
     }
+}
+
+/// Whether a content type is that of gRPC: `application/grpc`, alone or with a format behind `+`. That of gRPC-Web is not,
+/// whose clients read an answer as any HTTP client does.
+pub fn is_grpc(content_type: &[u8]) -> bool {
+    let format = content_type.strip_prefix(b"application/grpc");
+    format.is_some_and(|format| matches!(format.first(), None | Some(b'+')))
 }
 
 /// Something looked up by name that may be given once only.
@@ -177,5 +190,28 @@ mod tests {
             assert_eq!(head.single(name), *expected, "{name}");
         }
         assert_eq!(head.values("x-two").collect::<Vec<_>>(), [b"a", b"a"]);
+    }
+
+    #[test]
+    fn what_envoy_takes_for_grpc() {
+        for (content_type, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc+json; charset=utf-8", true),
+            ("application/grpc;x=y", false),
+            ("application/grpc-web", false),
+            ("application/grpc-web+proto", false),
+            ("Application/gRPC", false),
+            ("application/json", false),
+            ("", false),
+        ] {
+            let headers = vec![(&b"content-type"[..], content_type.as_bytes())];
+            assert_eq!(
+                RequestHead { headers, ..RequestHead::default() }.is_grpc(),
+                expected,
+                "{content_type}"
+            );
+        }
+        assert!(!RequestHead::default().is_grpc());
     }
 }
