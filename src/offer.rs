@@ -1,10 +1,11 @@
 //! Which credentials a rule takes, with the answers that say so to whoever brings none that is good.
 //!
 //! Most rules of a policy take the same, so they share one [`Offer`]: of many rules in use it is then read from a
-//! cache.
+//! cache. Where tokens need scopes, an answer names them too: [`Scoped`].
 //!
 //! Whoever tries what passes gets the same few answers again and again: each is put together once and kept. It holds
-//! nothing of a request, and there are no more of them than there are offers in a policy and reasons to refuse.
+//! nothing of a request, and there are no more of them than there are offers in a policy, with the scopes that go with
+//! each, and reasons to refuse.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -30,13 +31,53 @@ pub(crate) struct Offer {
     pub(crate) api_key: bool,
     /// There is a place where both a token and an API key may stand.
     pub(crate) shares_place: bool,
-    ready: RefCell<Vec<(Reason, Rc<Reply>)>>,
+    /// The answers that say so.
+    pub(crate) ready: Ready,
 }
 
 impl Offer {
-    /// The answer to every refusal for `reason` under this offer, as `make` puts it together the first time.
+    pub(crate) fn takes_tokens(&self) -> bool {
+        !self.providers.is_empty()
+    }
+
+    /// Whether it takes what can be asked for by a challenge (RFC 9110 section 11.6.1): a certificate is shown before
+    /// there is any request, and no scheme asks for it.
+    pub(crate) fn has_challenge(&self) -> bool {
+        self.takes_tokens() || self.api_key
+    }
+}
+
+/// The scopes that go with an offer: what a token must have that is to pass.
+#[derive(Debug)]
+pub(crate) struct Scoped {
+    offer: Rc<Offer>,
+    /// Never empty.
+    pub(crate) scopes: Vec<String>,
+    /// The answers that name them.
+    pub(crate) ready: Ready,
+}
+
+impl Scoped {
+    pub(crate) fn new(offer: &Rc<Offer>, scopes: &[String]) -> Self {
+        Self { offer: Rc::clone(offer), scopes: scopes.to_vec(), ready: Ready::default() }
+    }
+}
+
+/// Equal is what says the same, whatever answers are ready.
+impl PartialEq for Scoped {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.offer, &other.offer) && self.scopes == other.scopes
+    }
+}
+
+/// Answers that were put together before.
+#[derive(Debug, Default)]
+pub(crate) struct Ready(RefCell<Vec<(Reason, Rc<Reply>)>>);
+
+impl Ready {
+    /// The answer to every refusal for `reason`, as `make` puts it together the first time.
     pub(crate) fn reply(&self, reason: Reason, make: impl FnOnce() -> Reply) -> Rc<Reply> {
-        let mut ready = self.ready.borrow_mut();
+        let mut ready = self.0.borrow_mut();
         if let Some((_, reply)) = ready.iter().find(|(own, _)| *own == reason) {
             return Rc::clone(reply);
         }
@@ -82,7 +123,7 @@ mod tests {
                 made.push(reason);
                 Reply::refusal(reason, Challenges::default())
             };
-            assert_eq!(*offer.reply(reason, make), Reply::refusal(reason, Challenges::default()));
+            assert_eq!(*offer.ready.reply(reason, make), Reply::refusal(reason, Challenges::default()));
         }
         assert_eq!(made, [Reason::TokenExpired, Reason::CredentialsMissing]);
     }
@@ -100,12 +141,20 @@ mod tests {
         let offer =
             || Offer { providers: vec![0], bearer: true, dpop_algorithms: vec!["ES256"], ..Offer::default() };
         let first = offer();
-        first.reply(Reason::TokenExpired, || Reply::refusal(Reason::TokenExpired, Challenges::default()));
+        first
+            .ready
+            .reply(Reason::TokenExpired, || Reply::refusal(Reason::TokenExpired, Challenges::default()));
         assert!(first == offer());
         for change in changes {
             let mut other = offer();
             change(&mut other);
             assert!(first != other);
         }
+        let (first, other) = (Rc::new(first), Rc::new(offer()));
+        let scopes = |scopes: &[&str]| scopes.iter().map(|scope| (*scope).to_owned()).collect::<Vec<_>>();
+        let scoped = Scoped::new(&first, &scopes(&["a", "b"]));
+        assert!(scoped == Scoped::new(&first, &scopes(&["a", "b"])));
+        assert!(scoped != Scoped::new(&first, &scopes(&["b", "a"])));
+        assert!(scoped != Scoped::new(&other, &scopes(&["a", "b"])));
     }
 }

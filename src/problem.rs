@@ -66,6 +66,8 @@ pub enum Reason {
     ApiKeyDisabled,
     /// The client certificate has no usable name, or none that the policy lists.
     CertificateUnknown,
+    /// No client certificate, where nothing else would do.
+    CertificateMissing,
     /// A scope is missing.
     InsufficientScope,
     /// A permission is missing.
@@ -92,7 +94,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for defining counters.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::AmbiguousPath,
         Self::AmbiguousName,
         Self::AmbiguousValue,
@@ -123,6 +125,7 @@ impl Reason {
         Self::ApiKeyNotYetValid,
         Self::ApiKeyDisabled,
         Self::CertificateUnknown,
+        Self::CertificateMissing,
         Self::InsufficientScope,
         Self::InsufficientPermission,
         Self::InsufficientRole,
@@ -169,6 +172,7 @@ impl Reason {
             Self::ApiKeyNotYetValid => "api_key_not_yet_valid",
             Self::ApiKeyDisabled => "api_key_disabled",
             Self::CertificateUnknown => "client_certificate_unknown",
+            Self::CertificateMissing => "client_certificate_missing",
             Self::InsufficientScope => "insufficient_scope",
             Self::InsufficientPermission => "insufficient_permission",
             Self::InsufficientRole => "insufficient_role",
@@ -235,6 +239,9 @@ impl Reason {
             Self::ApiKeyNotYetValid => (401, "The API key is not valid"),
             Self::ApiKeyDisabled => (401, "The API key is not valid"),
             Self::CertificateUnknown => (403, "The client certificate is not accepted here"),
+            // Not 401, which must say how to authenticate (RFC 9110 section 15.5.2): no HTTP scheme asks for a
+            // certificate, and HTTP/2 cannot ask for one on a connection that is open (RFC 9113 section 9.2.3).
+            Self::CertificateMissing => (403, "A client certificate is required"),
             Self::InsufficientScope => (403, "A required scope is missing"),
             Self::InsufficientPermission => (403, "A required permission is missing"),
             Self::InsufficientRole => (403, "A required role is missing"),
@@ -273,6 +280,14 @@ impl Reason {
             | Self::TokenInactive
             | Self::TokenRevoked => Some("invalid_token"),
             _ => None,
+        }
+    }
+
+    /// A challenge for tokens says which scopes the next one must have (RFC 6750 section 3).
+    const fn is_met_by_another_token(self) -> bool {
+        match self.token_error() {
+            None => matches!(self, Self::CredentialsMissing),
+            Some(error) => matches!(error.as_bytes(), b"invalid_token" | b"insufficient_scope"),
         }
     }
 
@@ -323,7 +338,7 @@ pub struct Challenges<'a> {
     pub dpop: &'a [&'static str],
     /// An API key would do.
     pub api_key: bool,
-    /// The scopes that the resource needs; empty: not named.
+    /// Scopes that suffice for the resource; empty: not named.
     pub scopes: &'a [String],
     /// How the user must have logged in, with [`Reason::InsufficientUserAuthentication`].
     pub step_up: Option<&'a StepUp>,
@@ -474,7 +489,7 @@ impl Challenges<'_> {
                 add(&[", max_age=\"", &max_age.as_secs().to_string(), "\""]);
             }
         }
-        if reason == Reason::InsufficientScope && !self.scopes.is_empty() {
+        if reason.is_met_by_another_token() && !self.scopes.is_empty() {
             add(&[", scope=\"", &quoted(&self.scopes.join(" ")), "\""]);
         }
         if let Some(url) = self.metadata {
@@ -526,14 +541,27 @@ mod tests {
             let values = reply.headers.into_iter().filter(|(name, _)| *name == "www-authenticate");
             values.map(|(_, value)| value).collect::<Vec<_>>()
         };
+        let unscoped = Challenges { scopes: &[], ..both };
+        assert_eq!(
+            challenges(Reason::CredentialsMissing, unscoped),
+            ["Bearer realm=\"api\"", "ApiKey realm=\"api\""]
+        );
+        assert_eq!(
+            challenges(Reason::TokenExpired, Challenges { api_key: false, ..unscoped }),
+            [
+                "Bearer realm=\"api\", error=\"invalid_token\", error_description=\"The access token has expired\""
+            ]
+        );
+        // Whoever has to get a token asks for one that will do.
         assert_eq!(
             challenges(Reason::CredentialsMissing, both),
-            ["Bearer realm=\"api\"", "ApiKey realm=\"api\""]
+            ["Bearer realm=\"api\", scope=\"orders:read orders:write\"", "ApiKey realm=\"api\""]
         );
         assert_eq!(
             challenges(Reason::TokenExpired, Challenges { api_key: false, ..both }),
             [
-                "Bearer realm=\"api\", error=\"invalid_token\", error_description=\"The access token has expired\""
+                "Bearer realm=\"api\", error=\"invalid_token\", error_description=\"The access token has expired\", \
+                 scope=\"orders:read orders:write\""
             ]
         );
         assert_eq!(
@@ -549,7 +577,7 @@ mod tests {
         );
         assert!(challenges(Reason::RateLimited, both).is_empty());
         // RFC 9728 section 5.1, on every challenge for tokens and on no other.
-        let told = Challenges { metadata: Some("https://api.example/.well-known/x"), ..both };
+        let told = Challenges { metadata: Some("https://api.example/.well-known/x"), ..unscoped };
         assert_eq!(
             challenges(Reason::CredentialsMissing, told),
             [

@@ -68,7 +68,7 @@ pub(super) fn authenticate(
     };
     match (&token, &key) {
         (Lookup::Absent, Lookup::Absent) if access.offer.client_certificate => {
-            verify_certificate(policy, head, trace).map_err(Unverified::Refused)
+            verify_certificate(policy, access, head, trace).map_err(Unverified::Refused)
         }
         (Lookup::Absent, Lookup::Absent) => Err(Reason::CredentialsMissing.into()),
         (Lookup::One(token), Lookup::Absent) => {
@@ -125,15 +125,20 @@ fn verify_key(
 #[inline(never)]
 fn verify_certificate(
     policy: &Policy,
+    access: &Access,
     head: &RequestHead<'_>,
     trace: &mut Trace,
 ) -> Result<Rc<Caller>, Reason> {
-    let certificates = policy.client_certificates.as_ref().ok_or(Reason::CredentialsMissing)?;
+    let missing = match access.offer.has_challenge() {
+        true => Reason::CredentialsMissing,
+        false => Reason::CertificateMissing,
+    };
+    let certificates = policy.client_certificates.as_ref().ok_or(missing)?;
     let certificate = certificates.find(head).map_err(|error| {
         trace.detail = Some(error.to_string());
         Reason::CertificateUnknown
     })?;
-    let certificate = certificate.ok_or(Reason::CredentialsMissing)?;
+    let certificate = certificate.ok_or(missing)?;
     let principal = certificates.principal(&certificate).ok_or(Reason::CertificateUnknown)?;
     Ok(Rc::new(Caller::of_key(principal, &policy.vocabulary)))
 }

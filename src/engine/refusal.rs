@@ -67,21 +67,25 @@ pub(super) fn keys_wait(gate: &Gate, rule: &Rule, reason: Reason, around: &Aroun
 pub(super) fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
     let reason = denial.reason;
     let Action::Allow(access) = &rule.action else { return reason.into() };
-    let offer = &*access.offer;
+    let (offer, scoped) = (&*access.offer, access.scoped.as_deref());
+    let own_scopes = denial.scopes.as_slice();
+    let known_scopes = scoped.map(|scoped| scoped.scopes.as_slice()).unwrap_or_default();
+    let scopes = if own_scopes.is_empty() { known_scopes } else { own_scopes };
     let make = || {
         let challenges = Challenges {
             realm: &policy.realm,
             bearer: offer.bearer,
             dpop: &offer.dpop_algorithms,
             api_key: offer.api_key,
-            scopes: &denial.scopes,
+            scopes,
             step_up: denial.step_up.as_ref(),
             metadata: policy.resource_metadata.as_ref().map(ResourceMetadata::url),
         };
         Reply::refusal(reason, challenges)
     };
-    // What the rule itself asks for is said to those alone who have good credentials.
-    let is_own = !denial.scopes.is_empty() || denial.step_up.is_some();
-    let reply = if is_own { Rc::new(make()) } else { offer.reply(reason, make) };
+    // Of several alternatives another one than the first may lack, and each asks for a login of its own.
+    let is_own = denial.step_up.is_some() || scopes != known_scopes;
+    let ready = scoped.map_or(&offer.ready, |scoped| &scoped.ready);
+    let reply = if is_own { Rc::new(make()) } else { ready.reply(reason, make) };
     Refusal { reason, reply }
 }

@@ -21,7 +21,7 @@ use crate::{
     identity::header_text,
     interned::Interned,
     jwt::Provider,
-    offer::Offer,
+    offer::{Offer, Scoped},
     rate_limit::{LimitId, Limiter},
     rbac::{Names, Requirement, Vocabulary},
     request::{Location, guarded::GuardedHeaders},
@@ -98,6 +98,9 @@ pub(crate) struct Access {
     pub(crate) offer: Rc<Offer>,
     /// `None`: every authenticated principal may. One for all rules that ask the same.
     pub(crate) requirement: Option<Rc<Requirement>>,
+    /// What is said of the scopes that tokens need; `None`: they need none, or none are taken. One for all rules that
+    /// say the same.
+    pub(crate) scoped: Option<Rc<Scoped>>,
 }
 
 /// What rules have in common.
@@ -105,6 +108,7 @@ pub(crate) struct Access {
 struct Common {
     offers: Interned<Offer>,
     requirements: Interned<Requirement>,
+    scoped: Interned<Scoped>,
     limits: Interned<Vec<LimitId>>,
 }
 
@@ -333,9 +337,14 @@ impl RuleSpec {
                 offer.shares_place =
                     keys.is_some_and(|keys| places::has_shared(&keys.locations, &offer.token_locations));
                 let requirement = authorize.as_ref().map(|spec| Requirement::compile(spec, vocabulary));
+                let offer = common.offers.one(offer);
+                let scopes = requirement.as_ref().map(Requirement::scopes).unwrap_or_default();
+                let scoped = (offer.takes_tokens() && !scopes.is_empty())
+                    .then(|| common.scoped.one(Scoped::new(&offer, scopes)));
                 Action::Allow(Access {
-                    offer: common.offers.one(offer),
+                    offer,
                     requirement: requirement.map(|requirement| common.requirements.one(requirement)),
+                    scoped,
                 })
             }
         };

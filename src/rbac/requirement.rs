@@ -22,7 +22,7 @@ pub struct Requirement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Alternative {
     pub(super) scopes: Option<Need>,
-    /// The names behind `scopes`, for the `insufficient_scope` challenge.
+    /// Scopes that suffice, for challenges: of `anyOf` the first.
     scope_names: Vec<String>,
     pub(super) permissions: Option<Need>,
     pub(super) roles: Option<Need>,
@@ -66,6 +66,12 @@ impl Requirement {
     /// `vocabulary` must have been compiled with this `spec`.
     pub fn compile(spec: &RequirementSpec, vocabulary: &Vocabulary) -> Self {
         Self { any_of: spec.any_of.iter().map(|spec| Alternative::compile(spec, vocabulary)).collect() }
+    }
+
+    /// The scopes to ask for, to whoever has no token yet: what suffices for the first alternative, which is the one
+    /// that the policy names first. May be empty.
+    pub(crate) fn scopes(&self) -> &[String] {
+        self.any_of.first().map(|alternative| alternative.scope_names.as_slice()).unwrap_or_default()
     }
 
     /// Whether `principal`, holding `grants`, may now. `variable` gives the values of path variables.
@@ -114,7 +120,8 @@ impl Alternative {
         Self {
             scopes: need(&spec.scopes, Vocabulary::scope_bits),
             scope_names: match &spec.scopes {
-                Some(Names::All(names) | Names::Any(names)) => names.clone(),
+                Some(Names::All(names)) => names.clone(),
+                Some(Names::Any(names)) => names.iter().take(1).cloned().collect(),
                 None => Vec::new(),
             },
             permissions: need(&spec.permissions, Vocabulary::permission_bits),

@@ -50,7 +50,7 @@ pub(crate) fn rows(w: &World) -> Vec<(Reason, Ask, Ask)> {
             Ask::get("/certificate").certificate("spiffe://td/ns/a"),
         ),
         (
-            CredentialsMissing,
+            CertificateMissing,
             Ask::get("/certificate"),
             Ask::get("/certificate").certificate("spiffe://td/ns/a"),
         ),

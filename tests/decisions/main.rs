@@ -11,6 +11,7 @@
     reason = "test code may panic"
 )]
 
+mod answers;
 mod bindings;
 mod document;
 mod forwarding;

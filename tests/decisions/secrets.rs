@@ -253,7 +253,7 @@ fn whoever_was_verified_is_named_where_it_is_refused() {
     let nobody = |reason| (Some(reason), json!(null), json!(null));
 
     for (reason, refused, _) in bindings::rows(&w) {
-        let is_token = !matches!(reason, Reason::CertificateUnknown | Reason::CredentialsMissing);
+        let is_token = !matches!(reason, Reason::CertificateUnknown | Reason::CertificateMissing);
         w.later(1);
         // The last one was taken before, and is taken once.
         if reason != Reason::DpopProofReplayed {

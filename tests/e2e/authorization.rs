@@ -257,3 +257,24 @@ async fn a_missing_scope_is_named() {
     assert!(challenge.contains("error=\"insufficient_scope\""), "{answer:?}");
     assert!(challenge.contains("scope=\"orders.read orders.write\""), "{answer:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_token_yet_is_told_what_scopes_it_needs() {
+    let gateway = gateway(&policy()).start().await;
+    for (path, scope) in [
+        ("/scopes", ", scope=\"orders.read orders.write\""),
+        ("/any-scope", ", scope=\"orders.read\""),
+        ("/either", ", scope=\"orders.read\""),
+        ("/role", ""),
+    ] {
+        for _ in 0..2 {
+            let answer = gateway.send(&get(path)).await;
+            let expected = format!("Bearer realm=\"portcullis\"{scope}");
+            assert_eq!(
+                (answer.status, answer.header("www-authenticate")),
+                (401, Some(&*expected)),
+                "{answer:?}"
+            );
+        }
+    }
+}

@@ -32,6 +32,9 @@ fn policy(provider: &Value) -> Value {
                 "authenticate": {"anyOf": ["clientCertificate"]}, "authorize": {"roles": ["admin"]},
             })),
             rule("tokens", "Exact", "/tokens", with_token()),
+            rule("either", "Exact", "/either", json!({
+                "authenticate": {"anyOf": ["clientCertificate", {"jwt": "test"}]}, "authorize": {"scopes": ["orders:read"]},
+            })),
         ],
         "defaultAction": "Deny",
     })
@@ -91,13 +94,23 @@ async fn a_certificate_is_a_principal() {
         let answer = gateway.send_as(client, &request).await.unwrap();
         assert_eq!(
             (answer.status, answer.reason().as_deref()),
-            (401, Some("credentials_missing")),
+            (403, Some("client_certificate_missing")),
             "{answer:?}"
         );
     }
     let answer =
         gateway.send_over(Wire::Plain, &get("/admins").header("x-forwarded-client-cert", claimed)).await;
-    assert_eq!(answer.reason().as_deref(), Some("credentials_missing"), "{answer:?}");
+    assert_eq!(answer.reason().as_deref(), Some("client_certificate_missing"), "{answer:?}");
+    // A token would do, and can be asked for.
+    let nobody = tls::client(&IDENTITY.certificate, "http/1.1");
+    let answer = gateway.send_as(nobody, &get("/either")).await.unwrap();
+    assert_eq!((answer.status, answer.reason().as_deref()), (401, Some("credentials_missing")), "{answer:?}");
+    assert_eq!(
+        answer.header("www-authenticate"),
+        Some("Bearer realm=\"portcullis\", scope=\"orders:read\""),
+        "{answer:?}"
+    );
+    assert_eq!(ask(&gateway, &named("spiffe://td/ns/a"), "/either").await.0, 200);
     // Of an authority that is not ours: Envoy lets nobody in.
     let stranger = client_with(&STRANGERS.identity("spiffe://td/ns/admin"));
     assert!(gateway.send_as(stranger, &get("/admins")).await.is_err());

@@ -44,19 +44,27 @@ async fn grpc_clients_get_the_status_of_each_refusal() {
             .body("x")
     };
     let mut table = vec![
-        (call("/closed/pkg.Service/Method"), "16"),
-        (call("/closed/pkg.Service/Method").bearer("nonsense"), "16"),
-        (call("/admins/pkg.Service/Method").bearer(&alice), "7"),
-        (call("/pkg.Service/Method").bearer(&alice), "7"),
+        (call("/closed/pkg.Service/Method"), "16", "Credentials are required (credentials_missing)"),
+        (
+            call("/closed/pkg.Service/Method").bearer("nonsense"),
+            "16",
+            "The access token is malformed (token_malformed)",
+        ),
+        (
+            call("/admins/pkg.Service/Method").bearer(&alice),
+            "7",
+            "A required role is missing (insufficient_role)",
+        ),
+        (call("/pkg.Service/Method").bearer(&alice), "7", "No rule allows this request (no_rule)"),
     ];
     for _ in 0..3 {
         let passes =
             gateway.send_over(Wire::Http2, &call("/limited/pkg.Service/Method").bearer(&alice)).await;
         assert_eq!((passes.status, passes.header("grpc-status")), (200, None), "{passes:?}");
     }
-    table.push((call("/limited/pkg.Service/Method").bearer(&alice), "8"));
+    table.push((call("/limited/pkg.Service/Method").bearer(&alice), "8", "Too many requests (rate_limited)"));
     let reached = gateway.upstream.count();
-    for (asked, status) in table {
+    for (asked, status, message) in table {
         let answer = gateway.send_over(Wire::Http2, &asked).await;
         // Envoy's own way with gRPC: the HTTP status is that the call was answered.
         assert_eq!(
@@ -64,9 +72,17 @@ async fn grpc_clients_get_the_status_of_each_refusal() {
             (200, Some(status)),
             "{asked:?}: {answer:?}"
         );
-        assert!(answer.header("grpc-message").is_some_and(|message| !message.is_empty()), "{answer:?}");
+        assert_eq!(answer.header("grpc-message"), Some(message), "{answer:?}");
+        assert_eq!(answer.header("content-type"), Some("application/grpc"), "{answer:?}");
     }
     assert_eq!(gateway.upstream.count(), reached);
+    // Others read the document, gRPC-Web clients among them.
+    for content_type in ["application/grpc-web+proto", "application/json"] {
+        let asked = request("POST", "/closed").header("content-type", content_type).body("x");
+        let answer = gateway.send_over(Wire::Http2, &asked).await;
+        assert_eq!((answer.status, answer.header("grpc-message")), (401, None), "{answer:?}");
+        assert_eq!(answer.reason().as_deref(), Some("credentials_missing"), "{answer:?}");
+    }
 }
 
 fn limits(answer: &Answer) -> [Option<&str>; 2] {

@@ -127,3 +127,33 @@ async fn malformed_requests_are_refused() {
     assert_eq!(gateway.upstream.count(), 0);
     assert_eq!(gateway.send(&get("/open/x")).await.status, 200);
 }
+
+/// RFC 3986 section 3.2.3: the port may be empty. Rules go by the host.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_colon_without_a_port_is_the_same_host() {
+    let mut here = rule("here", "Exact", "/here", anyone());
+    here["hostnames"] = json!(["api.example.com"]);
+    let mut there = rule("there", "Exact", "/here", anyone());
+    there["hostnames"] = json!(["[::1]"]);
+    let gateway = gateway(&json!({"rules": [here, there]})).start().await;
+    for (authority, expected) in [
+        ("api.example.com", (200, None)),
+        ("api.example.com:", (200, None)),
+        ("API.example.com.:", (200, None)),
+        ("[::1]:", (200, None)),
+        ("other.example.com:", (403, Some("no_rule"))),
+    ] {
+        for wire in [Wire::Http1, Wire::Http2] {
+            // The library that writes HTTP/2 takes no such host.
+            if wire == Wire::Http2 && authority.ends_with(':') {
+                continue;
+            }
+            let answer = gateway.send_over(wire, &get("/here").authority(authority)).await;
+            assert_eq!(
+                (answer.status, answer.reason().as_deref()),
+                expected,
+                "{authority} {wire:?}: {answer:?}"
+            );
+        }
+    }
+}
