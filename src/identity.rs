@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde_json::Number;
+
 use crate::{
-    json::{Json, Members, Object},
+    json::{Json, List, Members, Object},
     time::{Timestamp, nanos},
 };
 
@@ -74,15 +76,50 @@ impl ClaimPath {
 }
 
 impl Principal {
-    /// A claim's text; `None` when it is missing or is not a string. API keys and certificates have one claim, `sub`.
-    pub fn claim_text(&self, path: &ClaimPath) -> Option<&str> {
+    /// Whether a claim is `text`, or a list that holds it: as a string, or as the whole number that `text` is in decimal.
+    /// Fractions and whatever else stands there are no text. API keys and certificates have one claim, `sub`.
+    pub fn claim_is(&self, path: &ClaimPath, text: &str) -> bool {
         match (self.kind, path.0.as_slice()) {
             (PrincipalKind::ApiKey | PrincipalKind::ClientCertificate, [name]) if name == "sub" => {
-                Some(&self.subject)
+                *self.subject == *text
             }
-            _ => path.find(self.claims.object())?.as_str(),
+            _ => path.find(self.claims.object()).is_some_and(|claim| is_or_holds(claim, text)),
         }
     }
+}
+
+/// Of a list that is longer the rest is not looked at. Tokens of the default size hold no more.
+const MAX_MEMBERS: usize = 4096;
+
+fn is_or_holds(claim: Json<'_>, text: &str) -> bool {
+    match claim {
+        Json::String(own) => own == text,
+        Json::Number(own) => whole_number(text).is_some_and(|number| number == *own),
+        Json::List(list) => holds(list, text),
+        Json::Null | Json::Bool(_) | Json::Object(_) => false,
+    }
+}
+
+#[inline(never)]
+fn holds(list: List<'_>, text: &str) -> bool {
+    let number = whole_number(text);
+    list.iter().take(MAX_MEMBERS).any(|member| match member {
+        Json::String(own) => own == text,
+        Json::Number(own) => number.as_ref() == Some(own),
+        _ => false,
+    })
+}
+
+/// The number that `text` is in the one way of writing it: without leading zeros and without a sign but `-`. `None` beyond
+/// 64 bits, where JSON readers round.
+fn whole_number(text: &str) -> Option<Number> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_plain =
+        digits.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !digits.starts_with('0'));
+    if !is_plain {
+        return None;
+    }
+    text.parse::<u64>().map(Number::from).or_else(|_| text.parse::<i64>().map(Number::from)).ok()
 }
 
 /// 9999-12-31T23:59:59Z, the last that RFC 3339 can write. Milliseconds given for seconds lie behind it, and are
@@ -138,7 +175,76 @@ pub(crate) fn push_header_text(out: &mut String, text: &str, also: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_claim_is_text_or_holds_it() {
+        let long = |at: usize| {
+            let mut members = vec!["b"; MAX_MEMBERS + 10];
+            members[at] = "a";
+            json!(members)
+        };
+        for (claim, text, expected) in [
+            (json!("acme"), "acme", true),
+            (json!("acme"), "Acme", false),
+            (json!("acme"), "acm", false),
+            (json!(["b", "acme"]), "acme", true),
+            (json!(["b", "acme2"]), "acme", false),
+            (json!([["acme"]]), "acme", false),
+            (json!({"acme": true}), "acme", false),
+            (json!([]), "acme", false),
+            (json!(null), "null", false),
+            (json!(true), "true", false),
+            (json!(7), "7", true),
+            (json!("7"), "7", true),
+            (json!(7), "07", false),
+            (json!(7), "+7", false),
+            (json!(7), " 7", false),
+            (json!(7), "7.0", false),
+            (json!(7), "8", false),
+            (json!(7.0), "7", false),
+            (json!(7.5), "7.5", false),
+            (json!(1e3), "1000", false),
+            (json!(0), "0", true),
+            (json!(0), "-0", false),
+            (json!(0), "00", false),
+            (json!(-7), "-7", true),
+            (json!(-7), "7", false),
+            (json!(-7), "-07", false),
+            (json!(u64::MAX), "18446744073709551615", true),
+            (json!(u64::MAX - 1), "18446744073709551615", false),
+            (json!(i64::MIN), "-9223372036854775808", true),
+            // Beyond 64 bits two numbers could be read as one.
+            (serde_json::from_str("18446744073709551616").unwrap(), "18446744073709551616", false),
+            (json!(["a", 7, "b"]), "7", true),
+            (json!(["a", 7.0, "b"]), "7", false),
+            (json!(["a", true, null, {"x": 7}, 8]), "8", true),
+            (json!([7]), "", false),
+            (long(MAX_MEMBERS - 1), "a", true),
+            (long(MAX_MEMBERS), "a", false),
+        ] {
+            let principal = Principal {
+                subject: "alice".into(),
+                kind: PrincipalKind::Jwt,
+                authority: Arc::from("corp"),
+                credential_id: Box::default(),
+                scopes: vec![],
+                roles: vec![],
+                permissions: vec![],
+                tier: None,
+                claims: crate::json::members(&json!({"of": {"it": claim}})),
+            };
+            let path = ClaimPath::dotted("of.it");
+            assert_eq!(principal.claim_is(&path, text), expected, "{text} in {claim}");
+            assert!(!principal.claim_is(&ClaimPath::dotted("of.other"), text));
+            let key = Principal { kind: PrincipalKind::ApiKey, claims: Members::default(), ..principal };
+            assert!(!key.claim_is(&path, text));
+            assert!(key.claim_is(&ClaimPath::dotted("sub"), "alice"));
+            assert!(!key.claim_is(&ClaimPath::dotted("sub"), "alic"));
+        }
+    }
 
     #[test]
     fn header_text_is_safe_and_reversible() {

@@ -183,7 +183,9 @@ impl Provider {
         let tier = match self.spec.tier_claim.as_ref().and_then(|path| Some((path, present(path, members)?)))
         {
             None => None,
-            Some((path, tier)) => Some(name(tier).ok_or_else(|| JwtError::malformed(&dotted(path)))?),
+            Some((path, tier)) => {
+                Some(name_or_number(tier).ok_or_else(|| JwtError::malformed(&dotted(path)))?)
+            }
         };
         let first = self.spec.scope_claims.iter().find_map(|path| Some((path, present(path, members)?)));
         let scopes = match first {
@@ -252,6 +254,14 @@ fn name(value: Json<'_>) -> Option<Box<str>> {
     let text = value.as_str()?;
     let fine = !text.is_empty() && text.len() <= MAX_NAME_LEN && !text.chars().any(char::is_control);
     fine.then(|| text.into())
+}
+
+/// A name, or a whole number in decimal: plans are often numbered. Numbers beyond 64 bits are none: they were rounded.
+fn name_or_number(value: Json<'_>) -> Option<Box<str>> {
+    match value {
+        Json::Number(number) => (number.is_u64() || number.is_i64()).then(|| number.to_string().into()),
+        value => name(value),
+    }
 }
 
 /// Scopes as a space-separated string (RFC 6749 section 3.3, RFC 8693 section 4.2) or as a list, each of them one

@@ -54,11 +54,11 @@ pub enum Names {
     Any(Vec<String>),
 }
 
-/// A path variable must equal a claim.
+/// A path variable must equal a claim, or a member of one that is a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnerSpec {
     /// A variable of every path template of the rule.
     pub path_variable: String,
-    /// Default `sub`. Text is compared exactly; other types never match.
+    /// Default `sub`. Text and whole numbers are compared exactly; other types never match.
     pub claim: ClaimPath,
 }

@@ -189,10 +189,8 @@ impl OwnerSpec {
     }
 
     fn owns<'a>(&self, principal: &Principal, variable: &impl Fn(&str) -> Option<&'a str>) -> bool {
-        match (variable(&self.path_variable), principal.claim_text(&self.claim)) {
-            (Some(wanted), Some(held)) => !held.is_empty() && wanted == held,
-            _ => false,
-        }
+        variable(&self.path_variable)
+            .is_some_and(|wanted| !wanted.is_empty() && principal.claim_is(&self.claim, wanted))
     }
 }
 

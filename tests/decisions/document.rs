@@ -97,6 +97,8 @@ pub(crate) fn document(corp: &Issuer, partner: &Issuer) -> Value {
                 json!({"authenticate": everybody, "authorize": {"scopes": ["reports:read"]}})),
             rule("own", read, "PathTemplate", "/own/{user}",
                 json!({"authenticate": corp_only, "authorize": {"owner": {"pathVariable": "user"}}})),
+            rule("tenants", read, "PathTemplate", "/tenants/{tenant}",
+                json!({"authenticate": corp_only, "authorize": {"owner": {"pathVariable": "tenant", "claim": "tenants"}}})),
             rule("admin", any, "PathPrefix", "/admin",
                 json!({"authenticate": corp_only, "authorize": {"roles": ["admin"]}})),
             json!({"name": "debugging", "action": "Deny", "matches": [

@@ -165,6 +165,16 @@ fn every_reason_and_the_nearest_request_that_passes() {
         ),
         (InsufficientRole, w.bearer(get("/admin"), role("editor")), w.bearer(get("/admin"), role("admin"))),
         (NotOwner, good(get("/own/bob")), good(get("/own/alice"))),
+        (
+            NotOwner,
+            w.bearer(get("/tenants/c"), set("tenants", json!(["a", "b"]))),
+            w.bearer(get("/tenants/b"), set("tenants", json!(["a", "b"]))),
+        ),
+        (
+            NotOwner,
+            w.bearer(get("/tenants/7"), set("tenants", json!(7.0))),
+            w.bearer(get("/tenants/7"), set("tenants", json!(7))),
+        ),
         (NotOwner, w.bearer(get("/own/Alice"), set("sub", "alice")), w.bearer(get("/own/%61lice"), |_| {})),
         (
             NotOwner,

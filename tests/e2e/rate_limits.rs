@@ -47,7 +47,9 @@ fn policy() -> Value {
         "rateLimits": [
             {"name": "burst", "key": ["route"], "limits": hourly(ADMITTED)},
             {"name": "leased", "key": ["route"], "limits": [{"requests": LEASED, "unit": "Second"}]},
-            {"name": "caller", "key": ["principal"], "limits": hourly(3), "tiers": [{"name": "gold", "limits": hourly(6)}]},
+            {"name": "caller", "key": ["principal"], "limits": hourly(3), "tiers": [
+                {"name": "gold", "limits": hourly(6)}, {"name": "2", "limits": hourly(4)},
+            ]},
             {"name": "writes", "key": ["principal"], "limits": hourly(2), "methods": ["POST", "PUT"]},
             {"name": "header", "key": ["route", {"header": "x-tenant"}], "limits": hourly(2)},
             {"name": "wide", "key": ["route"], "limits": hourly(4)},
@@ -155,6 +157,8 @@ async fn limits_count_what_their_key_says() {
     assert_eq!(statuses(&gateway, gold).await, [200, 200, 200, 200, 200, 200, 429]);
     let claimed = get("/caller").bearer(&token("gina").claim("plan", "gold").sign());
     assert_eq!(statuses(&gateway, times(claimed, 7)).await, [200, 200, 200, 200, 200, 200, 429]);
+    let numbered = get("/caller").bearer(&token("nina").claim("plan", 2).sign());
+    assert_eq!(statuses(&gateway, times(numbered, 5)).await, [200, 200, 200, 200, 429]);
     // Reads do not count as writes.
     let write = post("/writes").bearer(&token("alice").sign());
     assert_eq!(statuses(&gateway, times(write, 3)).await, [200, 200, 429]);

@@ -121,11 +121,18 @@ fn roles_tier_and_id() {
     let bare = principal(&spec, &json!({"realm_access": {}, "plan": null, "jti": null})).unwrap();
     assert!(bare.roles.is_empty() && bare.tier.is_none() && bare.credential_id.is_empty());
 
+    for (plan, tier) in [(json!(3), "3"), (json!(-1), "-1"), (json!(u64::MAX), "18446744073709551615")] {
+        let numbered = principal(&spec, &json!({"plan": plan})).unwrap();
+        assert_eq!(numbered.tier.as_deref(), Some(tier), "{plan}");
+    }
+
     for (changes, claim) in [
         (json!({"realm_access": {"roles": [1]}}), "realm_access.roles"),
         (json!({"realm_access": {"roles": {"admin": true}}}), "realm_access.roles"),
         (json!({"https://corp.example/roles": ""}), "https://corp.example/roles"),
-        (json!({"plan": 3}), "plan"),
+        (json!({"plan": 3.5}), "plan"),
+        (json!({"plan": [3]}), "plan"),
+        (json!({"plan": true}), "plan"),
         (json!({"plan": ""}), "plan"),
         (json!({"jti": 7}), "jti"),
         (json!({"jti": "a\nb"}), "jti"),

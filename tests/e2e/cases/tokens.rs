@@ -169,6 +169,28 @@ fn roles_in_one_string() -> Case {
     )
 }
 
+/// A user of several tenants has them in one claim.
+fn owner_of_several() -> Case {
+    let owner = json!({"owner": {"pathVariable": "tenant", "claim": "tenants"}});
+    let of = |tenant: &str, tenants: Value| {
+        get(&format!("/t/{tenant}")).bearer(&token("alice").claim("tenants", tenants).sign())
+    };
+    Case::new(
+        "a path that belongs to one of a caller's tenants",
+        &["https://github.com/envoyproxy/gateway/issues/5978", "https://github.com/istio/istio/issues/38589"],
+        policy(json!({}), &[rule("a", "PathTemplate", "/t/{tenant}", with_token_and(owner))], json!({})),
+        vec![
+            pair(
+                "a list of names",
+                of("acme", json!(["acme", "b"])),
+                of("acme", json!(["acme2", "b"])),
+                (403, "not_owner"),
+            ),
+            pair("a number", of("7", json!(7)), of("07", json!(7)), (403, "not_owner")),
+        ],
+    )
+}
+
 /// As the subject is sent; what cannot be sent is said in the record.
 fn claims_that_are_no_header() -> Case {
     let sent = json!({"claimToHeaders": [
@@ -232,6 +254,7 @@ async fn tokens_go_as_reported() {
         subject_fallback(),
         roles_that_are_an_object(),
         roles_in_one_string(),
+        owner_of_several(),
         claims_that_are_no_header(),
         issuer_template(),
     ];
