@@ -292,8 +292,8 @@ fn each_kind_of_bad_policy_has_its_message() {
                 ),
             ],
             &[
-                "rules[0].matches[0].headers[0].value: bad regular expression: found open group without closing ')'",
-                "rules[0].matches[0].queryParams[0].value: bad regular expression: found open group without closing ')'",
+                "rules[0].matches[0].headers[0].value: bad regular expression: parentheses that do not pair",
+                "rules[0].matches[0].queryParams[0].value: bad regular expression: parentheses that do not pair",
             ],
         ),
         (
@@ -348,7 +348,7 @@ fn faults_of_every_kind_are_told_at_once() {
                 r#"realm: must be at most 128 characters of printable ASCII without " and \"#,
                 "jwt.providers[0].algorithms[1]: no key of the set can satisfy RS256",
                 "rateLimits[1].limits[0].window: a window must be a whole number of seconds",
-                "rules[2].matches[0].path.value: bad regular expression: found open group without closing ')'",
+                "rules[2].matches[0].path.value: bad regular expression: parentheses that do not pair",
                 r#"rules[1].authorize.anyOf[0].owner.pathVariable: not every match of the rule has a path template with the variable "usr""#,
             ],
         ),
@@ -386,7 +386,7 @@ fn faults_of_every_kind_are_told_at_once() {
             ],
             &[
                 r#"rules[0].matches[0].path.typ: unknown field; did you mean "type"?"#,
-                "rules[2].matches[0].path.value: bad regular expression: found open group without closing ')'",
+                "rules[2].matches[0].path.value: bad regular expression: parentheses that do not pair",
             ],
         ),
         (
@@ -410,7 +410,7 @@ fn faults_of_every_kind_are_told_at_once() {
                 "jwt.providers[0].algorithms[1]: no key of the set can satisfy RS256",
                 "rateLimits[1].limits[0].window: a window must be a whole number of seconds",
                 r#"rules[1].authorize.anyOf[0].owner.pathVariable: not every match of the rule has a path template with the variable "usr""#,
-                "rules[2].matches[0].path.value: bad regular expression: found open group without closing ')'",
+                "rules[2].matches[0].path.value: bad regular expression: parentheses that do not pair",
             ],
         ),
     ]);
