@@ -725,7 +725,12 @@ fn single_fields() {
             "\"Never\"",
             &["rateLimitHeaders: \"Never\" is not a choice (one of Denied, Always)"],
         ),
-        Row("/decisionLog/alow", "-", "true", &["decisionLog.alow: unknown field; known here: allowed"]),
+        Row(
+            "/decisionLog/alow",
+            "-",
+            "true",
+            &["decisionLog.alow: unknown field; known here: allowed, denied"],
+        ),
         Row("/rulez", "-", "[]", &["rulez: unknown field; did you mean \"rules\"?"]),
         Row("/a b.c", "-", "1", &["[\"a b.c\"]: unknown field"]),
         Row("/webauthn", "-", "{}", &["webauthn: unknown field"]),
