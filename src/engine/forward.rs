@@ -51,8 +51,7 @@ fn cleaned<'a>(
     if remove_headers(policy, head, is_kept, &mut changes) {
         keep_what_is_named(head, &mut changes);
     }
-    let is_elsewhere = |location: &Location| !matches!(location, Location::Header { .. });
-    if path.rewritten() || policy.credential_locations.iter().any(is_elsewhere) {
+    if path.rewritten() || looks_elsewhere(policy) {
         let target = Target { path: path.path(), query: path.query(), is_rewritten: path.rewritten() };
         clean_target_and_cookies(policy, head, target, is_kept, &mut changes);
     }
@@ -73,6 +72,12 @@ fn forwarded<'a>(policy: &'a Policy, caller: &Caller) -> &'a [Location] {
         (None, _) => None,
     }
     .unwrap_or_default()
+}
+
+/// Whether credentials may stand in something else than a header of their own.
+#[inline]
+pub(super) fn looks_elsewhere(policy: &Policy) -> bool {
+    policy.credential_locations.iter().any(|location| !matches!(location, Location::Header { .. }))
 }
 
 /// Headers that only the filter may set, that hold credentials or that override what was decided on. `is_kept` says which

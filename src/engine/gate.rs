@@ -188,15 +188,16 @@ impl Gate {
         }
     }
 
-    /// The record of a refused request, where it is to be written now.
+    /// The record of a refused request, where it is to be written now. `target` as for [`Trace::record`].
     #[cold]
     pub(super) fn record_refusal(
         &self,
         trace: &Trace,
         head: &RequestHead<'_>,
+        target: Option<&str>,
         reason: Reason,
     ) -> Option<String> {
-        let record = || trace.record(&self.policy, head, Some(reason));
+        let record = || trace.record(&self.policy, head, target, Some(reason));
         match (trace.of_refused, self.policy.log_all_denied) {
             (false, _) => None,
             (true, true) => Some(record()),

@@ -90,13 +90,14 @@ impl Exchange {
         let (step, reason, record) = match self.decide(gate, head, around, &mut trace) {
             Ok(step) => {
                 let is_read = policy.log_allowed && around.readers.of_allowed;
-                (step, None, is_read.then(|| trace.record(policy, head, None)))
+                (step, None, is_read.then(|| trace.record(policy, head, None, None)))
             }
             Err(Stop::Wait) => (self.wait(policy, head), None, None),
             Err(Stop::Refuse(refusal)) => {
                 let reason = refusal.reason;
-                let step = Step::Reply(refusal.reply_to(head), withheld::from_answered(policy, head));
-                (step, Some(reason), gate.record_refusal(&trace, head, reason))
+                let changes = withheld::from_answered(policy, head);
+                let record = gate.record_refusal(&trace, head, changes.target(), reason);
+                (Step::Reply(refusal.reply_to(head), changes), Some(reason), record)
             }
         };
         Verdict { record, step, reason, evicted: trace.evicted }

@@ -60,9 +60,16 @@ impl Trace {
         }
     }
 
-    /// `reason` is `None` for an allowed request.
+    /// `target` is what of the request's is to be shown; `None`: all but its query. `reason` is `None` for an allowed
+    /// request.
     #[cold]
-    pub(super) fn record(&self, policy: &Policy, head: &RequestHead<'_>, reason: Option<Reason>) -> String {
+    pub(super) fn record(
+        &self,
+        policy: &Policy,
+        head: &RequestHead<'_>,
+        target: Option<&str>,
+        reason: Option<Reason>,
+    ) -> String {
         let text = |text: &str| Value::from(text.chars().take(LONGEST_TEXT).collect::<String>());
         let header = |name| head.single(name).one().and_then(|value| str::from_utf8(value).ok());
         let mut record = Map::new();
@@ -76,7 +83,8 @@ impl Trace {
         add("detail", self.detail.as_deref().map(text));
         add("rule", self.rule.and_then(|rule| policy.rules.get(rule)).map(|rule| text(&rule.name)));
         add("method", header(":method").map(text));
-        add("path", header(":path").and_then(|target| target.split('?').next()).map(text));
+        let path = target.or_else(|| header(":path")).and_then(|target| target.split('?').next());
+        add("path", path.map(text));
         if let Some(caller) = &self.principal {
             let principal = &caller.principal;
             add("principal", Some(text(&principal.subject)));

@@ -42,6 +42,13 @@ pub struct Changes<'a> {
     pub add: Vec<(&'a str, Text<'a>)>,
 }
 
+impl Changes<'_> {
+    /// What the request's target becomes; `None`: it stays.
+    pub(super) fn target(&self) -> Option<&str> {
+        self.replace.iter().find(|(name, _)| *name == ":path").map(|(_, target)| target.as_str())
+    }
+}
+
 /// A header value, wherever it lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Text<'a> {

@@ -6,6 +6,7 @@ use super::{
     step::Text,
 };
 use crate::{
+    jwt::ProviderSpec,
     policy::Policy,
     request::{Location, RequestHead, path::CanonicalPath},
 };
@@ -22,7 +23,9 @@ pub(super) fn from_answered<'a>(policy: &'a Policy, head: &'a RequestHead<'a>) -
 #[inline(never)]
 pub(super) fn from_waiting<'a>(policy: &'a Policy, head: &'a RequestHead<'a>) -> Changes<'a> {
     let forwarding = || policy.providers.iter().map(|provider| provider.spec()).filter(|spec| spec.forward);
-    changes(policy, head, |location| forwarding().any(|spec| spec.locations.contains(location)))
+    let stands_at =
+        |own: &Location, spec: &ProviderSpec| spec.locations.iter().any(|other| other.is_same_place(own));
+    changes(policy, head, |location| forwarding().any(|spec| stands_at(location, spec)))
 }
 
 fn changes<'a>(
@@ -32,6 +35,9 @@ fn changes<'a>(
 ) -> Changes<'a> {
     let mut changes = Changes::default();
     forward::remove_headers(policy, head, &is_kept, &mut changes);
+    if !forward::looks_elsewhere(policy) {
+        return changes;
+    }
     let sent = head.single(":path").one().unwrap_or_default();
     let is_read = CanonicalPath::parse(sent).is_ok();
     let sent = String::from_utf8_lossy(sent);
