@@ -3,7 +3,10 @@
 //! a path that was not decided on.
 
 mod bases;
+mod generated;
+mod pieces;
 mod reading;
+mod trailers;
 
 use crate::harness::{
     gateway::{Gateway, gateway},

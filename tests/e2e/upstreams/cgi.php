@@ -2,6 +2,12 @@
 // A request as PHP reads it, and as frameworks on PHP go on from there. For `php -S`, which makes variables of headers
 // as CGI does.
 
+/** Bytes, one character each. */
+function text(string $bytes): string
+{
+    return iconv('ISO-8859-1', 'UTF-8', $bytes);
+}
+
 /** Every value with the name that it is found under; `name[x]` is found under `name`. */
 function pairs(array $values): array
 {
@@ -9,7 +15,7 @@ function pairs(array $values): array
     foreach ($values as $name => $value) {
         $leaves = [$value];
         array_walk_recursive($leaves, function ($leaf) use (&$pairs, $name) {
-            $pairs[] = [(string) $name, $leaf];
+            $pairs[] = [text($name), text($leaf)];
         });
     }
     return $pairs;
@@ -34,9 +40,9 @@ foreach (['X_ORIGINAL_URL', 'X_REWRITE_URL', 'X_ORIGINAL_URI', 'PATH_INFO', 'SCR
 
 header('content-type: application/json');
 echo json_encode([
-    'method' => $method,
-    'path' => $path,
+    'method' => text($method),
+    'path' => text($path),
     'headers' => pairs($headers),
     'cookies' => pairs($_COOKIE),
     'query' => pairs($_GET),
-], JSON_INVALID_UTF8_SUBSTITUTE | JSON_THROW_ON_ERROR);
+], JSON_THROW_ON_ERROR);
