@@ -25,6 +25,7 @@ mod credential_places;
 mod defaults;
 mod demo;
 mod discovery;
+mod documentation;
 mod dpop;
 mod failures;
 mod forwarding;

@@ -1,0 +1,361 @@
+//! What the documentation says, as far as the code can be asked without Envoy.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "test code may panic"
+)]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use portcullis::{policy::Policy, problem::Reason};
+use serde_json::{Value, json};
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(repository().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// Every page, by its path from the repository.
+fn pages() -> Vec<String> {
+    let mut pages = Vec::new();
+    for folder in ["", "docs"] {
+        for entry in fs::read_dir(repository().join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".md") {
+                pages.push(PathBuf::from(folder).join(name).display().to_string());
+            }
+        }
+    }
+    assert!(pages.len() >= 9, "{pages:?}");
+    pages
+}
+
+/// Without what stands between fences and in `code`.
+fn prose(page: &str) -> String {
+    let outside = page.split("```").step_by(2).collect::<Vec<_>>().join("");
+    outside.split('`').step_by(2).collect::<Vec<_>>().join("")
+}
+
+/// The anchor that is made of a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-' || *c == '_');
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut broken = Vec::new();
+    let mut links = 0;
+    for page in pages() {
+        let text = read(&page);
+        for link in prose(&text).split("](").skip(1).map(|rest| rest.split(')').next().unwrap().to_owned()) {
+            if link.starts_with("http://") || link.starts_with("https://") {
+                continue;
+            }
+            links += 1;
+            let (file, fragment) = link.split_once('#').unwrap_or((&link, ""));
+            let folder = Path::new(&page).parent().unwrap();
+            let target = if file.is_empty() { PathBuf::from(&page) } else { folder.join(file) };
+            if !repository().join(&target).exists() {
+                broken.push(format!("{page}: {link}"));
+                continue;
+            }
+            let target = if fragment.is_empty() { continue } else { read(&target.display().to_string()) };
+            let mut anchors = target.lines().filter(|line| line.starts_with('#'));
+            if !anchors.any(|line| anchor(line.trim_start_matches('#').trim()) == fragment) {
+                broken.push(format!("{page}: {link}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(links > 20, "{links}");
+}
+
+/// Rows of the table whose head begins with `head`: their cells.
+fn table<'a>(page: &'a str, head: &str) -> Vec<Vec<&'a str>> {
+    let rows = page.lines().skip_while(|line| !line.starts_with(head)).skip(2);
+    rows.take_while(|line| line.starts_with('|'))
+        .map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
+        .collect()
+}
+
+fn code(cell: &str) -> &str {
+    cell.trim_matches('`')
+}
+
+#[test]
+fn every_reason_stands_in_the_readme_with_its_status() {
+    let readme = read("README.md");
+    let told: BTreeSet<(String, String)> = table(&readme, "| code | status | when |")
+        .iter()
+        .map(|row| (code(row[0]).to_owned(), row[1].to_owned()))
+        .collect();
+    let given: BTreeSet<(String, String)> =
+        Reason::ALL.iter().map(|reason| (reason.code().to_owned(), reason.status().to_string())).collect();
+    assert_eq!(told, given);
+    for row in table(&readme, "| code | status | when |") {
+        let reason = Reason::ALL.iter().find(|reason| reason.code() == code(row[0])).unwrap();
+        let shown = reason.public_code();
+        let told = row[2].contains(&format!("the client sees `{shown}`"));
+        assert_eq!(told, shown != reason.code(), "{row:?}");
+    }
+}
+
+fn faults(document: &Value) -> Vec<String> {
+    let compiled = Policy::compile(document.to_string().as_bytes(), "test");
+    compiled.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+}
+
+/// What the sections of the reference are about: for each table of fields in their order, a document in which `{}` is
+/// the object, and where it stands there.
+fn objects() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("", ""),
+        ("transport", "transport"),
+        ("jwt", "jwt.providers[0]"),
+        ("jwt.jwks", "jwt.providers[0].jwks"),
+        ("discovery", "jwt.providers[0].discovery"),
+        ("dpop", "jwt.providers[0].dpop"),
+        ("introspection", "jwt.providers[0].introspection"),
+        ("introspection.privateKeyJwt", "jwt.providers[0].introspection.privateKeyJwt"),
+        ("extractFrom", "jwt.providers[0].extractFrom"),
+        ("protectedResource", "protectedResource"),
+        ("apiKeys", "apiKeys"),
+        ("apiKeys.keys", "apiKeys.keys[0]"),
+        ("clientCertificates", "clientCertificates"),
+        ("clientCertificates.principals", "clientCertificates.principals[0]"),
+        ("revocation", "revocation"),
+        ("revocation.tokens", "revocation.tokens"),
+        ("revocation.remote", "revocation.remote"),
+        ("roles", "roles[0]"),
+        ("rateLimits", "rateLimits[0]"),
+        ("windows", "rateLimits[0].limits[0]"),
+        ("rules", "rules[0]"),
+        ("matches", "rules[0].matches[0]"),
+        ("authorize", "rules[0].authorize"),
+        ("identityHeaders", "identityHeaders"),
+        ("requestHeaders", "requestHeaders"),
+    ]
+}
+
+/// A document with `object` at `path`, and nothing else.
+fn at(path: &str, object: Value) -> Value {
+    if path.is_empty() {
+        return object;
+    }
+    let mut value = object;
+    for part in path.rsplit('.') {
+        let (name, is_list) = part.strip_suffix("[0]").map_or((part, false), |name| (name, true));
+        let inner = if is_list { json!([value]) } else { value };
+        value = json!({name: inner});
+    }
+    value
+}
+
+/// The tables of fields in `docs/policy.md`, by the fields that they name.
+fn fields() -> Vec<Vec<String>> {
+    let reference = read("docs/policy.md");
+    let mut tables = Vec::new();
+    for (place, _) in reference.match_indices("\n| field |") {
+        let rows = table(reference.get(place + 1..).unwrap(), "| field |");
+        tables.push(rows.iter().map(|row| code(row[0]).to_owned()).collect());
+    }
+    tables
+}
+
+#[test]
+fn every_field_of_the_reference_is_read() {
+    let tables = fields();
+    assert_eq!(tables.len(), objects().len(), "{tables:?}");
+    for (fields, (name, path)) in tables.iter().zip(objects()) {
+        for field in fields {
+            // `hsts.maxAge` is a field of an object that is a field.
+            let (path, field) = match field.rsplit_once('.') {
+                Some((outer, field)) if path.is_empty() => (outer.to_owned(), field),
+                Some((outer, field)) => (format!("{path}.{outer}"), field),
+                None => (path.to_owned(), field.as_str()),
+            };
+            let at_field = if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
+            // Objects of several kinds are one of them.
+            let mut object = match (name, field) {
+                ("jwt.jwks", "inline") => json!({}),
+                ("jwt.jwks", _) => json!({"uri": "https://idp.example/jwks", "cluster": "idp"}),
+                ("clientCertificates.principals", "scopes" | "roles" | "tier") => json!({"dns": "a.example"}),
+                _ => json!({}),
+            };
+            object[field] = json!({"nothing": "like it"});
+            let said = faults(&at(&path, object));
+            let unknown = said.iter().find(|fault| fault.starts_with(&format!("{at_field}: unknown field")));
+            assert!(unknown.is_none(), "{name}: {field}: {said:?}");
+            // Its neighbour: what is not there is said to be.
+            let said = faults(&at(&path, json!({"nothingLikeIt": {}})));
+            let beside =
+                if path.is_empty() { "nothingLikeIt".to_owned() } else { format!("{path}.nothingLikeIt") };
+            let unknown = said.iter().any(|fault| fault.starts_with(&format!("{beside}: unknown field")));
+            assert!(unknown, "{name}: {path}: {said:?}");
+        }
+    }
+}
+
+/// Every name that a section is asked for in the code.
+#[test]
+fn every_field_that_is_read_stands_in_the_reference() {
+    let reference = read("docs/policy.md");
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(repository().join("src/config")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|kind| kind != "rs") {
+            continue;
+        }
+        let text = fs::read_to_string(path).unwrap();
+        for call in [".required(\"", ".optional(\"", ".has(\""] {
+            for rest in text.split(call).skip(1) {
+                names.insert(rest.split('"').next().unwrap().to_owned());
+            }
+        }
+    }
+    assert!(names.len() > 80, "{names:?}");
+    let told: BTreeSet<&str> = reference
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .flat_map(|code| code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
+        .collect();
+    let untold: Vec<&String> = names.iter().filter(|name| !told.contains(name.as_str())).collect();
+    assert!(untold.is_empty(), "{untold:?}");
+}
+
+/// What both pages quote of `check` and of Envoy's log.
+#[test]
+fn faults_read_as_they_are_quoted() {
+    let with_limits = |names: &[&str], asked: &str, rule: usize| {
+        let limits: Vec<Value> = names
+            .iter()
+            .map(|name| json!({"name": name, "key": ["route"], "limits": [{"requests": 1, "unit": "Hour"}]}))
+            .collect();
+        let mut rules: Vec<Value> = (0..rule)
+            .map(|n| json!({"name": format!("r{n}"), "matches": [{"path": {"type": "Exact", "value": format!("/{n}")}}], "authenticate": {"anonymous": true}, "rateLimits": names}))
+            .collect();
+        rules.push(json!({"name": "last", "authenticate": {"anonymous": true}, "rateLimits": [asked]}));
+        let mut document = json!({"rules": rules, "rateLimits": limits});
+        if names.is_empty() {
+            document.as_object_mut().unwrap().remove("rateLimits");
+        }
+        faults(&document)
+    };
+    let readme = read("README.md");
+    for (page, said) in [
+        (&readme, with_limits(&[], "per-usr", 0)),
+        (&readme, with_limits(&["reads"], "read", 1)),
+        (&read("docs/policy.md"), with_limits(&["per-user"], "per-usr", 2)),
+    ] {
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(page.contains(&said[0]), "{said:?}");
+    }
+}
+
+/// Bounds that the reference gives: so many are accepted, and one more is not.
+#[test]
+fn bounds_are_as_they_are_told() {
+    let text = |length: usize| "a".repeat(length);
+    let rule = |members: Value| {
+        let mut rule = json!({"name": "r", "authenticate": {"anonymous": true}});
+        rule.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        json!({"rules": [rule]})
+    };
+    let with = |mut document: Value, name: &str, value: Value| {
+        document[name] = value;
+        document
+    };
+    let path =
+        |kind: &str, value: String| rule(json!({"matches": [{"path": {"type": kind, "value": value}}]}));
+    let limit = |members: Value| {
+        let mut limit = json!({"name": "l", "key": ["route"], "limits": [{"requests": 1, "unit": "Hour"}]});
+        limit.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        with(rule(json!({"rateLimits": ["l"]})), "rateLimits", json!([limit]))
+    };
+    let limits = |count: usize| {
+        let limits: Vec<Value> = (0..count)
+            .map(|n| json!({"name": format!("l{n}"), "key": ["route"], "limits": [{"requests": 1, "unit": "Hour"}]}))
+            .collect();
+        let names: Vec<String> = (0..count).map(|n| format!("l{n}")).collect();
+        with(rule(json!({"rateLimits": names})), "rateLimits", json!(limits))
+    };
+    let windows = |count: usize| {
+        let windows: Vec<Value> =
+            (1..=count).map(|n| json!({"requests": 1, "window": format!("{n}s")})).collect();
+        limit(json!({"limits": windows}))
+    };
+    let parts = |count: usize| {
+        let parts: Vec<Value> = (0..count).map(|n| json!({"header": format!("x-{n}")})).collect();
+        limit(json!({"key": parts}))
+    };
+    let window = |members: Value| limit(json!({"limits": [members]}));
+    let provider = |members: Value| {
+        let key = json!({"secret": "MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA"});
+        let mut provider = json!({
+            "name": "p", "issuer": "i", "anyAudience": true, "algorithms": ["HS256"], "symmetricKeys": [key],
+        });
+        provider.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let document = rule(json!({"authenticate": {"anyOf": [{"jwt": "p"}]}}));
+        with(document, "jwt", json!({"providers": [provider]}))
+    };
+    let hsts =
+        |hours: u64| with(rule(json!({})), "transport", json!({"hsts": {"maxAge": format!("{hours}h")}}));
+    let hops =
+        |hops: u64| with(rule(json!({})), "transport", json!({"forwardedProto": {"trustedHops": hops}}));
+    let rows: Vec<(&str, Value, Value)> = vec![
+        (
+            "realm",
+            with(rule(json!({})), "realm", text(128).into()),
+            with(rule(json!({})), "realm", text(129).into()),
+        ),
+        ("a name", rule(json!({"name": text(128)})), rule(json!({"name": text(129)}))),
+        ("a limit's name", limit(json!({})), limit(json!({"name": text(65)}))),
+        ("text", provider(json!({"issuer": text(4096)})), provider(json!({"issuer": text(4097)}))),
+        ("trusted hops", hops(16), hops(17)),
+        ("HSTS", hsts(99_999), hsts(100_000)),
+        ("skew", provider(json!({"clockSkew": "5m"})), provider(json!({"clockSkew": "5m1s"}))),
+        (
+            "a token's size",
+            provider(json!({"maxTokenSize": 65_536})),
+            provider(json!({"maxTokenSize": 65_537})),
+        ),
+        ("a small token", provider(json!({"maxTokenSize": 256})), provider(json!({"maxTokenSize": 255}))),
+        ("lifetime", provider(json!({"maxLifetime": "87600h"})), provider(json!({"maxLifetime": "87601h"}))),
+        ("limits", limits(256), limits(257)),
+        ("windows", windows(4), windows(5)),
+        ("parts of a key", parts(16), parts(17)),
+        (
+            "requests a second",
+            window(json!({"requests": 1_000_000, "unit": "Second"})),
+            window(json!({"requests": 1_000_001, "unit": "Second"})),
+        ),
+        (
+            "a window",
+            window(json!({"requests": 10, "window": "8760h"})),
+            window(json!({"requests": 10, "window": "8761h"})),
+        ),
+        (
+            "earned back",
+            window(json!({"requests": 1, "unit": "Day", "burst": 366})),
+            window(json!({"requests": 1, "unit": "Day", "burst": 367})),
+        ),
+        ("segments", path("Exact", "/a".repeat(64)), path("Exact", "/a".repeat(65))),
+        ("an expression", path("RegularExpression", text(1024)), path("RegularExpression", text(1025))),
+    ];
+    for (name, good, bad) in rows {
+        assert_eq!(faults(&good), [""; 0], "{name}");
+        assert_ne!(faults(&bad), [""; 0], "{name}");
+    }
+}
