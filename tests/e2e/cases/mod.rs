@@ -2,6 +2,7 @@
 //! beside the nearest that must go the other way. Where what was wished for is not there, the case holds what is, and
 //! that a policy which asks for more is refused.
 
+mod credentials;
 mod documents;
 mod key_sets;
 mod limits;

@@ -29,12 +29,15 @@ fn with_role(role: &str) -> Value {
     rule("a", "PathPrefix", "/a", with_token_and(json!({"roles": [role]})))
 }
 
-/// Every rule takes every audience of its provider; which one a token is for can be asked as a role.
+/// Every rule takes every audience of its provider; what a token is for can be asked as a scope.
 fn audience_per_rule() -> Case {
-    let of_rule = json!({"audiences": [AUDIENCE, "api-b"], "claims": {"roles": "aud"}});
-    let sections = json!({"roles": [{"name": "api-b"}]});
+    let audiences = json!({"audiences": [AUDIENCE, "api-b"]});
+    let scoped = rule("a", "PathPrefix", "/a", with_token_and(json!({"scopes": ["b:read"]})));
     let mut wished = rule("a", "PathPrefix", "/a", with_token());
     wished["authorize"] = json!({"audiences": ["api-b"]});
+    let to = |audience: &str, scope: &str| {
+        get("/a").bearer(&token("alice").claim("aud", audience).scope(scope).roles(&["b:read"]).sign())
+    };
     Case::new(
         "a rule that is for one audience",
         &[
@@ -42,23 +45,23 @@ fn audience_per_rule() -> Case {
             "https://github.com/istio/istio/issues/19245",
             "https://github.com/envoyproxy/envoy/pull/3381",
         ],
-        policy(of_rule.clone(), &[with_role("api-b")], sections.clone()),
+        policy(audiences.clone(), &[scoped], json!({})),
         vec![
             pair(
-                "a token for it, and one for another that calls its role so",
-                get("/a").bearer(&token("alice").claim("aud", json!([AUDIENCE, "api-b"])).sign()),
-                get("/a").bearer(&token("alice").roles(&["api-b"]).sign()),
-                (403, "insufficient_role"),
+                "a scope that only its tokens have",
+                to("api-b", "b:read"),
+                to(AUDIENCE, "a:read"),
+                (403, "insufficient_scope"),
             ),
             pair(
-                "a token for nobody here",
-                get("/a").bearer(&token("alice").claim("aud", "api-b").sign()),
-                get("/a").bearer(&token("alice").claim("aud", "api-c").sign()),
+                "the provider's audiences",
+                to("api-b", "b:read"),
+                to("api-c", "b:read"),
                 (401, "token_audience"),
             ),
         ],
     )
-    .refuses(policy(of_rule, &[wished], sections), "rules[0].authorize.audiences: unknown field")
+    .refuses(policy(audiences, &[wished], json!({})), "rules[0].authorize.audiences: unknown field")
 }
 
 /// Of one claim at a time, as a role.
