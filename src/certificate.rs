@@ -162,6 +162,11 @@ impl NameKind {
 }
 
 impl PeerCertificate {
+    /// Its name, for operators; `None`: it has none that is used.
+    pub(crate) fn shown_name(&self) -> Option<&str> {
+        self.name().map(|(_, name)| name)
+    }
+
     /// The first name that is there. A name that cannot stand in a log or a header is none, and then the
     /// certificate has no name: the next one is not meant.
     fn name(&self) -> Option<(NameKind, &str)> {

@@ -135,10 +135,15 @@ fn verify_certificate(
     };
     let certificates = policy.client_certificates.as_ref().ok_or(missing)?;
     let certificate = certificates.find(head).map_err(|error| {
-        trace.detail = Some(error.to_string());
+        trace.note(&error);
         Reason::CertificateUnknown
     })?;
     let certificate = certificate.ok_or(missing)?;
-    let principal = certificates.principal(&certificate).ok_or(Reason::CertificateUnknown)?;
+    let Some(principal) = certificates.principal(&certificate) else {
+        if certificate.shown_name().is_none() {
+            trace.note(&"the certificate has no name that is used");
+        }
+        return Err(Reason::CertificateUnknown);
+    };
     Ok(Rc::new(Caller::of_key(principal, &policy.vocabulary)))
 }

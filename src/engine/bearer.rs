@@ -71,7 +71,7 @@ fn verify_now(
     around: &Around<'_>,
     trace: &mut Trace,
 ) -> Result<Now, Unverified> {
-    match verify_anew(gate, exchange, access, text(token)?, token.location, around) {
+    match verify_anew(gate, exchange, access, text(token)?, token.location, around, trace) {
         Ok(verified) => {
             gate.remember(token.bytes(), &verified, around);
             Ok(Now::Verified(verified))
@@ -83,7 +83,7 @@ fn verify_now(
         Err(Failure::Token(error)) => Err(trace.refused(&error, error.reason())),
         Err(Failure::Keys { error, provider, until }) => {
             let otherwise = error.reason();
-            trace.detail = Some(error.to_string());
+            trace.note(&error);
             // Keys that were fetched since the request came do not change by waiting on.
             let fetched_at = gate.keys_fetched_at(provider, around.now());
             let final_word = fetched_at.is_some_and(|fetched_at| fetched_at >= exchange.began(around));
@@ -146,6 +146,7 @@ fn verify_anew(
     text: &str,
     location: &Location,
     around: &Around<'_>,
+    trace: &mut Trace,
 ) -> Result<Verified, Failure> {
     let sizes = accepting(gate, access, location).map(|(_, provider)| provider.spec().max_token_size);
     let asked = || accepting(gate, access, location).find(|(_, provider)| provider.introspects(false));
@@ -161,6 +162,34 @@ fn verify_anew(
         (Err(_), Some((provider, _))) => return Err(Failure::NotVerifiable { provider }),
         (Err(error), None) => return Err(error.into()),
     };
+    let (index, provider, validity) = match judge(gate, exchange, access, &token, location, around) {
+        Ok(judged) => judged,
+        Err(failure) => {
+            if !matches!(failure, Failure::NotVerifiable { .. }) {
+                trace.keep_token(token);
+            }
+            return Err(failure);
+        }
+    };
+    let principal = provider.principal(token.into_claims()).inspect_err(|_| {
+        // Its claims went with the principal that did not come of them.
+        if let Ok(token) = CompactToken::parse(text, text.len()) {
+            trace.keep_token(token);
+        }
+    })?;
+    let caller = Rc::new(Caller::of_token(principal, &gate.policy().vocabulary, index, provider));
+    Ok(Verified::new(caller, index, validity))
+}
+
+/// Whose token it is, and when it is valid, if everything about it is good but what it says of its user.
+fn judge<'a>(
+    gate: &'a Gate,
+    exchange: &mut Exchange,
+    access: &'a Access,
+    token: &CompactToken<'_>,
+    location: &'a Location,
+    around: &Around<'_>,
+) -> Result<(usize, &'a Provider, Validity), Failure> {
     // The issuer is not verified yet: it only selects whose keys and rules the token is held against, and those
     // compare it again. A JWT of somebody else is nobody's opaque token.
     let issuer = token.issuer();
@@ -171,12 +200,10 @@ fn verify_anew(
         return Err(Failure::NotVerifiable { provider: index });
     }
     // Cheap checks first: a token that would be refused anyway costs no signature check.
-    provider.check_header(&token)?;
+    provider.check_header(token)?;
     let validity = provider.check_claims(token.claims().object(), around.now())?;
-    verify_signature(gate, exchange, index, provider, &token, around)?;
-    let principal = provider.principal(token.into_claims())?;
-    let caller = Rc::new(Caller::of_token(principal, &gate.policy().vocabulary, index, provider));
-    Ok(Verified::new(caller, index, validity))
+    verify_signature(gate, exchange, index, provider, token, around)?;
+    Ok((index, provider, validity))
 }
 
 /// Whether a key of the provider at `index` made the signature of `token`.

@@ -54,7 +54,7 @@ fn check_bound(
         confirmation.proof_key(spec.dpop.as_ref().map(|dpop| dpop.mode), under_dpop)
     });
     let key = bound.map_err(|error| {
-        trace.detail = Some(error.to_string());
+        trace.note(&error);
         Reason::TokenBinding
     })?;
     let Some(key) = key else { return Ok(()) };
@@ -65,7 +65,7 @@ fn check_bound(
     let target = target.ok_or(Reason::MalformedRequest)?;
     let presented = Presented { method: line.method, target: &target, token, key };
     prove(gate, spec, &presented, head, around, trace).map_err(|error| {
-        trace.detail = Some(error.to_string());
+        trace.note(&error);
         error.reason()
     })
 }

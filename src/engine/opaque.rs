@@ -26,6 +26,7 @@ pub(super) fn ask(
     trace: &mut Trace,
 ) -> Result<Rc<Verified>, Unverified> {
     let unavailable = Unverified::Refused(Reason::IntrospectionUnavailable);
+    trace.provider = Some(provider);
     // An answer is for whoever waited for it, also where nothing of it is kept.
     let waited_for = exchange.ticket.take().filter(|(asked, _)| *asked == provider);
     let answered = waited_for.and_then(|waited_for| gate.answers.borrow().get(&waited_for).cloned());
@@ -56,8 +57,8 @@ pub(super) fn ask(
             trace.principal = Some(token.caller());
             return Err(trace.refused(&error, error.reason()));
         }
-        Verdict::Refused(refusal) => trace.detail = Some(refusal.to_string()),
-        Verdict::Unavailable(error) => trace.detail = Some(error.to_string()),
+        Verdict::Refused(refusal) => trace.note(refusal),
+        Verdict::Unavailable(error) => trace.note(error),
     }
     Err(Unverified::Refused(verdict.reason().unwrap_or(Reason::IntrospectionUnavailable)))
 }

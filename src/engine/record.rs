@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 
 use super::{Caller, authenticate::Unverified};
 use crate::{
-    policy::Policy,
+    json::{Json, Members},
+    jwt::CompactToken,
+    policy::{Access, Action, Policy},
     problem::Reason,
     request::RequestHead,
     route::{Doubt, Unclear},
@@ -28,31 +30,62 @@ pub(super) struct Trace {
     pub(super) limit: Option<String>,
     /// More about the reason, for operators.
     pub(super) detail: Option<String>,
+    /// The index of the provider that was asked about a token.
+    pub(super) provider: Option<usize>,
+    /// What was refused of which nobody is known.
+    pub(super) token: Option<Box<Claimed>>,
     /// A nonce that the client should use from now on; never part of the record.
     pub(super) dpop_nonce: Option<String>,
     /// Rate-limit entries that had to make room.
     pub(super) evicted: u32,
 }
 
+/// What a token that was refused says of itself: nothing of it is verified.
+pub(super) struct Claimed {
+    kid: Option<Box<str>>,
+    claims: Members,
+}
+
+/// Shows no claims: they speak of somebody.
+impl fmt::Debug for Claimed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claimed").finish_non_exhaustive()
+    }
+}
+
 /// Client-chosen text is cut to this many characters.
 const LONGEST_TEXT: usize = 256;
+/// Of lists no more is shown.
+const MOST_ITEMS: usize = 8;
 
 impl Trace {
     /// Notes what is wrong, for operators.
-    pub(super) fn refused(&mut self, detail: &dyn fmt::Display, reason: Reason) -> Unverified {
+    pub(super) fn note(&mut self, detail: &dyn fmt::Display) {
         if self.of_refused {
             self.detail = Some(detail.to_string());
         }
+    }
+
+    /// The same of a credential.
+    pub(super) fn refused(&mut self, detail: &dyn fmt::Display, reason: Reason) -> Unverified {
+        self.note(detail);
         Unverified::Refused(reason)
+    }
+
+    /// Keeps what a token says of itself that is refused.
+    #[cold]
+    pub(super) fn keep_token(&mut self, token: CompactToken<'_>) {
+        if self.of_refused {
+            let kid = token.kid().map(Into::into);
+            self.token = Some(Box::new(Claimed { kid, claims: token.into_claims() }));
+        }
     }
 
     /// Notes why nobody can tell which rule it is.
     #[cold]
     pub(super) fn unclear(&mut self, unclear: &Unclear<'_>) -> Reason {
         self.rule = Some(unclear.rule);
-        if self.of_refused {
-            self.detail = Some(unclear.to_string());
-        }
+        self.note(unclear);
         match unclear.doubt {
             Doubt::Name => Reason::AmbiguousName,
             Doubt::Value => Reason::AmbiguousValue,
@@ -81,6 +114,9 @@ impl Trace {
         add("decision", Some(if reason.is_some() { "deny" } else { "allow" }.into()));
         add("reason", reason.map(|reason| reason.code().into()));
         add("detail", self.detail.as_deref().map(text));
+        if let Some(reason) = reason {
+            add("missing", list(&mut self.missing(policy, reason).into_iter().map(text)));
+        }
         add("rule", self.rule.and_then(|rule| policy.rules.get(rule)).map(|rule| text(&rule.name)));
         add("method", header(":method").map(text));
         let path = target.or_else(|| header(":path")).and_then(|target| target.split('?').next());
@@ -92,6 +128,14 @@ impl Trace {
             let named = |value: &str| (!value.is_empty()).then(|| text(value));
             add("authority", named(&principal.authority));
             add("credential", named(&principal.credential_id));
+        } else if let Some(reason) = reason {
+            let claimed = |name| self.token.as_ref().and_then(|token| token.claims.get(name));
+            let issuer = claimed("iss").and_then(Json::as_str);
+            add("provider", self.provider(policy, issuer).map(text));
+            add("issuer", issuer.map(text));
+            add("audience", list(&mut claimed("aud").into_iter().flat_map(strings).map(text)));
+            add("kid", self.token.as_ref().and_then(|token| token.kid.as_deref()).map(text));
+            add("certificate", certificate(policy, head, reason).as_deref().map(text));
         }
         if reason.is_none() {
             add("unsent", self.unsent(policy));
@@ -100,6 +144,24 @@ impl Trace {
         add("address", head.remote_address.map(|address| address.to_string().into()));
         add("requestId", header("x-request-id").map(text));
         Value::Object(record).to_string()
+    }
+
+    /// The names that whoever was refused lacks.
+    fn missing<'a>(&'a self, policy: &'a Policy, reason: Reason) -> Vec<&'a str> {
+        let rule = self.rule.and_then(|rule| policy.rules.get(rule));
+        match (rule.map(|rule| &rule.action), &self.principal) {
+            (Some(Action::Allow(Access { requirement: Some(requirement), .. })), Some(caller)) => {
+                requirement.missing(reason, &caller.grants, &policy.vocabulary)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The provider that was asked about the token, or whose it would be.
+    fn provider<'a>(&self, policy: &'a Policy, issuer: Option<&str>) -> Option<&'a str> {
+        let asked = self.provider.and_then(|provider| policy.providers.get(provider));
+        let own = || policy.providers.iter().find(|provider| Some(provider.issuer()) == issuer);
+        asked.or_else(own).map(|provider| &**provider.name())
     }
 
     /// Headers of `claimToHeaders` that the upstream misses although their claims say something, and why.
@@ -112,4 +174,24 @@ impl Trace {
         });
         Some(Value::Array(named.collect()))
     }
+}
+
+/// The first of some; `None` for none.
+fn list(items: &mut dyn Iterator<Item = Value>) -> Option<Value> {
+    let items: Vec<Value> = items.take(MOST_ITEMS).collect();
+    (!items.is_empty()).then_some(Value::Array(items))
+}
+
+/// A string, or those of a list.
+fn strings(value: Json<'_>) -> impl Iterator<Item = &str> {
+    let alone = value.as_str().into_iter();
+    alone.chain(value.as_list().into_iter().flat_map(|list| list.iter().filter_map(Json::as_str)))
+}
+
+/// The name of a certificate that is nobody's.
+fn certificate(policy: &Policy, head: &RequestHead<'_>, reason: Reason) -> Option<String> {
+    let certificates =
+        policy.client_certificates.as_ref().filter(|_| reason == Reason::CertificateUnknown)?;
+    let certificate = certificates.find(head).ok()??;
+    certificate.shown_name().map(str::to_owned)
 }

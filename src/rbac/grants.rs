@@ -3,6 +3,8 @@
 //! The policy names a finite set of scopes, permissions and roles that any rule asks for. Each gets a bit;
 //! wildcards and inheritance are resolved here, so that a check is a comparison of words.
 
+use std::rc::Rc;
+
 use hashbrown::{HashMap, HashSet};
 
 use super::{AlternativeSpec, Names, RequirementSpec, RoleSpec};
@@ -43,6 +45,17 @@ impl Bits {
         }
     }
 
+    /// What is in this set and not in `other`, in order.
+    pub(super) fn without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = usize> + 'a {
+        let mine = [self.first].into_iter().chain(self.more.iter().copied());
+        let theirs = [other.first].into_iter().chain(other.more.iter().copied()).chain(std::iter::repeat(0));
+        let words = mine.zip(theirs).map(|(mine, theirs)| mine & !theirs).enumerate();
+        words.filter(|(_, word)| *word != 0).flat_map(|(place, word)| {
+            let bits = (0_u32..64).filter(move |bit| word.checked_shr(*bit).unwrap_or(0) & 1 == 1);
+            bits.filter_map(move |bit| place.checked_mul(64)?.checked_add(usize::try_from(bit).ok()?))
+        })
+    }
+
     pub(super) fn covers(&self, other: &Self) -> bool {
         let mut pairs = other.more.iter().enumerate();
         self.first & other.first == other.first
@@ -56,17 +69,24 @@ impl Bits {
 
 /// Names that rules ask for, each with its bit.
 #[derive(Clone, Debug, Default)]
-struct Index(HashMap<String, usize>);
+pub(super) struct Index {
+    bits: HashMap<Rc<str>, usize>,
+    /// By their bits.
+    names: Vec<Rc<str>>,
+}
 
 impl Index {
-    fn intern(&mut self, name: &str) -> usize {
-        let next = self.0.len();
-        *self.0.entry_ref(name).or_insert(next)
+    fn intern(&mut self, name: &str) {
+        if !self.bits.contains_key(name) {
+            let name: Rc<str> = name.into();
+            self.bits.insert(Rc::clone(&name), self.names.len());
+            self.names.push(name);
+        }
     }
 
     fn bits<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Bits {
         let mut bits = Bits::default();
-        for bit in names.into_iter().filter_map(|name| self.0.get(name)) {
+        for bit in names.into_iter().filter_map(|name| self.bits.get(name)) {
             bits.insert(*bit);
         }
         bits
@@ -74,12 +94,21 @@ impl Index {
 
     fn matching(&self, pattern: &str) -> Bits {
         let mut bits = Bits::default();
-        for (name, bit) in &self.0 {
+        for (bit, name) in self.names.iter().enumerate() {
             if permits(pattern, name) {
-                bits.insert(*bit);
+                bits.insert(bit);
             }
         }
         bits
+    }
+
+    /// The names of what is in `needed` and not in `held`.
+    pub(super) fn lacking<'a>(
+        &'a self,
+        needed: &'a Bits,
+        held: &'a Bits,
+    ) -> impl Iterator<Item = &'a str> + 'a {
+        needed.without(held).filter_map(|bit| self.names.get(bit).map(|name| &**name))
     }
 }
 
@@ -95,9 +124,9 @@ fn permits(granted: &str, wanted: &str) -> bool {
 /// Everything that the policy's rules can ask for, and what each role gives of it.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
-    scopes: Index,
-    permissions: Index,
-    roles: Index,
+    pub(super) scopes: Index,
+    pub(super) permissions: Index,
+    pub(super) roles: Index,
     by_role: HashMap<Box<str>, RoleGrants>,
 }
 
@@ -186,7 +215,7 @@ impl Vocabulary {
     /// The most that a token can hold: what it says is its issuer's to choose.
     pub(crate) fn most_of_a_token(&self, has_roles: bool) -> Grants {
         let roles = self.by_role.values().filter(|_| has_roles);
-        self.held(self.scopes.0.keys().map(String::as_str), roles)
+        self.held(self.scopes.names.iter().map(|name| &**name), roles)
     }
 
     /// Whether the role gives anything that a rule asks for, itself or by what it inherits.
@@ -269,6 +298,8 @@ mod tests {
             prop_assert!(union.covers(&bits(&b)) && union.covers(&bits(&a)));
             prop_assert_eq!(bits(&a).covers(&bits(&b)), a.is_superset(&b));
             prop_assert_eq!(bits(&a).meets(&bits(&b)), !a.is_disjoint(&b));
+            let (a_bits, b_bits) = (bits(&a), bits(&b));
+            prop_assert!(a_bits.without(&b_bits).eq(a.difference(&b).copied()));
         }
     }
 

@@ -74,6 +74,30 @@ impl Requirement {
         self.any_of.first().map(|alternative| alternative.scope_names.as_slice()).unwrap_or_default()
     }
 
+    /// The names that the holder of `grants` lacks who was refused for `reason`: all of them, or any one where the policy
+    /// says so. Empty where it is not for want of a name.
+    ///
+    /// They are those of the first alternative: where no login is asked for, it is that one that says what is missing.
+    #[cold]
+    pub(crate) fn missing<'a>(
+        &'a self,
+        reason: Reason,
+        grants: &'a Grants,
+        vocabulary: &'a Vocabulary,
+    ) -> Vec<&'a str> {
+        let Some(first) = self.any_of.first() else { return Vec::new() };
+        let (need, index, held) = match reason {
+            Reason::InsufficientScope => (&first.scopes, &vocabulary.scopes, &grants.scopes),
+            Reason::InsufficientPermission => {
+                (&first.permissions, &vocabulary.permissions, &grants.permissions)
+            }
+            Reason::InsufficientRole => (&first.roles, &vocabulary.roles, &grants.roles),
+            _ => return Vec::new(),
+        };
+        let needed = need.as_ref().map(|(Need::All(needed) | Need::Any(needed))| needed);
+        needed.map(|needed| index.lacking(needed, held).collect()).unwrap_or_default()
+    }
+
     /// Whether `principal`, holding `grants`, may now. `variable` gives the values of path variables.
     ///
     /// When nothing holds, the first alternative that only wants another login says so, since the client can see to

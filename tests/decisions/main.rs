@@ -19,6 +19,7 @@ mod limits;
 mod opaque;
 mod properties;
 mod reasons;
+mod records;
 mod remote_keys;
 mod revocation;
 mod secrets;

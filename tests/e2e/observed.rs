@@ -210,3 +210,26 @@ async fn forwarded_proto_counts_from_a_trusted_hop_alone() {
         assert_eq!((answer.status, answer.reason().as_deref()), (403, Some("tls_required")), "{answer:?}");
     }
 }
+
+/// Of what was refused the log says what was missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_says_what_was_missing() {
+    let gateway = gateway(&policy(json!({}))).start().await;
+    let other =
+        token("alice").claim("aud", json!(["other"])).claim("iss", "https://other.example/\n\"").sign();
+    for (asked, expected) in [
+        (get("/admins").bearer(&token("alice").sign()), r#""missing":["admin"]"#),
+        (
+            get("/closed").bearer(&token("alice").claim("aud", "other").sign()),
+            r#""provider":"test","issuer":"ISSUER","audience":["other"],"kid":""#,
+        ),
+        (
+            get("/closed").bearer(&other),
+            r#""issuer":"https://other.example/\n\"","audience":["other"],"kid":""#,
+        ),
+    ] {
+        assert!((401..=403).contains(&gateway.send(&asked).await.status), "{asked:?}");
+        let expected = expected.replace("ISSUER", provider()["issuer"].as_str().unwrap());
+        assert!(gateway.log().contains(&expected), "{expected} in {}", gateway.log());
+    }
+}

@@ -1,0 +1,125 @@
+//! What the record of a refusal says of what was missing, and of tokens and certificates that are nobody's.
+
+use portcullis::problem::Reason;
+use serde_json::{Map, Value, json};
+
+use crate::world::{Ask, Issuer, NOW, World, changed, claims};
+
+/// What is in the record beside what every record has.
+fn said(w: &World, ask: &Ask) -> (Option<Reason>, Value) {
+    let answer = w.ask(&ask.clone().from(&format!("10.0.0.{}", w.now.get() % 200)));
+    w.later(1);
+    let record: Map<String, Value> = serde_json::from_str(&answer.record.unwrap()).unwrap();
+    let every = ["decision", "reason", "rule", "method", "path", "address", "detail"];
+    let who = ["principal", "kind", "authority", "credential"];
+    let others = record.into_iter().filter(|(name, _)| !every.contains(&&**name) && !who.contains(&&**name));
+    (answer.reason, Value::Object(others.collect()))
+}
+
+#[test]
+fn what_was_missing_is_named() {
+    let w = World::with(|policy| {
+        for (name, authorize) in [
+            ("scopes", json!({"scopes": ["a", "b", "c"]})),
+            ("any", json!({"scopes": {"anyOf": ["a", "b"]}})),
+            ("roles", json!({"roles": ["editor", "admin"]})),
+            ("first", json!({"anyOf": [{"permissions": ["orders:write"]}, {"scopes": ["a"]}]})),
+        ] {
+            policy["rules"].as_array_mut().unwrap().push(json!({"name": format!("x-{name}"),
+                "matches": [{"path": {"type": "Exact", "value": format!("/x/{name}")}}],
+                "authenticate": {"anyOf": [{"jwt": "corp"}]}, "authorize": authorize}));
+        }
+    });
+    let with = |path: &str, name: &str, value: Value| w.bearer(Ask::get(path), |claims| claims[name] = value);
+    let scoped = |path: &str, scopes: &str| with(path, "scope", scopes.into());
+    use Reason::*;
+    for (ask, reason, missing) in [
+        (scoped("/x/scopes", "b d"), InsufficientScope, json!(["a", "c"])),
+        (scoped("/x/scopes", "a c"), InsufficientScope, json!(["b"])),
+        (scoped("/x/any", "d"), InsufficientScope, json!(["a", "b"])),
+        (with("/x/roles", "roles", json!(["editor"])), InsufficientRole, json!(["admin"])),
+        (with("/x/roles", "roles", json!([])), InsufficientRole, json!(["admin", "editor"])),
+        (with("/x/first", "roles", json!(["viewer"])), InsufficientPermission, json!(["orders:write"])),
+        (Ask::new("POST", "/orders").key("reader-secret"), InsufficientPermission, json!(["orders:write"])),
+    ] {
+        assert_eq!(said(&w, &ask), (Some(reason), json!({"missing": missing})), "{ask:?}");
+    }
+    // Nothing that has a name.
+    assert_eq!(said(&w, &w.bearer(Ask::get("/own/bob"), |_| {})), (Some(NotOwner), json!({})));
+    assert_eq!(said(&w, &Ask::get("/tokens")), (Some(CredentialsMissing), json!({})));
+    assert_eq!(said(&w, &Ask::get("/keys").key("unknown")), (Some(ApiKeyUnknown), json!({})));
+}
+
+#[test]
+fn tokens_that_are_nobodys_are_shown_as_far_as_they_may() {
+    use Reason::*;
+    let w = World::new();
+    let corp = |change: fn(&mut Value)| w.bearer(Ask::get("/tokens"), change);
+    let of_corp =
+        json!({"provider": "corp", "issuer": "https://idp.example", "audience": ["api"], "kid": "c1"});
+    let of_corp = |name: &str, value: Value| changed(of_corp.clone(), |said| said[name] = value);
+    let token = |token: &str| Ask::get("/tokens").token(token);
+    let forged = Issuer::new("c1").sign(&claims("https://idp.example"));
+    let remote = w.remote.sign(&claims("https://remote.example"));
+    for (ask, reason, expected) in [
+        (corp(|claims| claims["aud"] = json!("other")), TokenAudience, of_corp("audience", json!(["other"]))),
+        (
+            corp(|claims| claims["aud"] = json!(["other", "more"])),
+            TokenAudience,
+            of_corp("audience", json!(["other", "more"])),
+        ),
+        (corp(|claims| claims["exp"] = 1.into()), TokenExpired, of_corp("kid", json!("c1"))),
+        (corp(|claims| claims["sub"] = 7.into()), TokenClaims, of_corp("kid", json!("c1"))),
+        (token(&forged), TokenSignature, of_corp("kid", json!("c1"))),
+        (token(&w.corp.sign_as("c9", &claims("https://idp.example"))), TokenKey, of_corp("kid", json!("c9"))),
+        // Of a provider that the rule does not take, and of none.
+        (
+            token(&w.partner.sign(&claims("https://partner.example"))),
+            TokenIssuer,
+            json!({"provider": "partner", "issuer": "https://partner.example", "audience": ["api"], "kid": "p1"}),
+        ),
+        (
+            corp(|claims| claims["iss"] = json!("https://evil.example/\n\"")),
+            TokenIssuer,
+            json!({"issuer": "https://evil.example/\n\"", "audience": ["api"], "kid": "c1"}),
+        ),
+        (corp(|claims| claims["iss"] = json!(7)), TokenIssuer, json!({"audience": ["api"], "kid": "c1"})),
+        // What cannot be taken apart says nothing.
+        (token("a.b.c"), TokenMalformed, json!({})),
+        (
+            Ask::get("/remote").token(&remote),
+            KeysUnavailable,
+            json!({"provider": "remote", "issuer": "https://remote.example", "audience": ["api"], "kid": "r1"}),
+        ),
+        (Ask::get("/opaque").token("nobody"), TokenInactive, json!({"provider": "opaque"})),
+        (
+            Ask::get("/certificate").certificate("spiffe://other/ns/a"),
+            CertificateUnknown,
+            json!({"certificate": "spiffe://other/ns/a"}),
+        ),
+        (Ask::get("/certificate"), CertificateMissing, json!({})),
+    ] {
+        assert_eq!(said(&w, &ask), (Some(reason), expected), "{ask:?}");
+    }
+    // Whoever is known is named instead.
+    let known = w.bearer(Ask::get("/admin"), |_| {});
+    assert_eq!(said(&w, &known), (Some(InsufficientRole), json!({"missing": ["admin"]})));
+    let passes = said(&w, &w.bearer(Ask::get("/tokens"), |_| {}));
+    assert_eq!(passes, (None, json!({})));
+}
+
+/// However much a client writes.
+#[test]
+fn what_is_shown_is_bounded() {
+    let w = World::new();
+    let long = "x".repeat(280);
+    let token =
+        w.corp.sign_as(&"k".repeat(256), &json!({"iss": long, "aud": vec![&long; 12], "exp": NOW + 60}));
+    let ask = Ask::get("/tokens").token(&token);
+    let (reason, said) = said(&w, &ask);
+    assert_eq!(reason, Some(Reason::TokenIssuer));
+    let cut = "x".repeat(256);
+    assert_eq!(said, json!({"issuer": cut, "audience": vec![&cut; 8], "kid": "k".repeat(256)}));
+    let record = w.ask(&ask).record.unwrap();
+    assert!(record.len() < 3500 && record.lines().count() == 1, "{}", record.len());
+}
