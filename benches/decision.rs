@@ -131,7 +131,8 @@ fn requests(rules: usize, keys: usize, with_key: bool) -> Vec<Sent> {
 fn round(gate: &Gate, sent: &[Sent]) -> f64 {
     let store = MemoryStore::default();
     let around = Around {
-        may_wait: true,
+        may_wait: &|| true,
+        client: &Default::default,
         readers: Readers::OF_ALL,
         clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
         store: &store,

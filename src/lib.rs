@@ -34,6 +34,7 @@ pub mod refresh;
 pub mod request;
 pub mod resource_metadata;
 pub mod revocation;
+pub mod room;
 pub mod route;
 pub mod sampling;
 pub mod store;

@@ -48,7 +48,8 @@ fuzz_target!(|bytes: &[u8]| {
                 clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
                 store,
                 crypto: &NoHostCrypto,
-                may_wait: true,
+                may_wait: &|| true,
+                client: &Default::default,
                 readers: Readers::OF_ALL,
                 random: &|| Some([7; 16]),
             };

@@ -98,7 +98,8 @@ fn ask(
         clock: Clock::at(Timestamp::from_secs(now)),
         store,
         crypto: &NoHostCrypto,
-        may_wait: true,
+        may_wait: &|| true,
+        client: &Default::default,
         readers: Readers::OF_ALL,
         random: &|| Some([9; 16]),
     };

@@ -24,6 +24,7 @@ use crate::{
     rate_limit::{Leases, SlotSecret},
     request::RequestHead,
     revocation::{Revocations, Revoked},
+    room::Client,
     sampling::{Repeated, Sampler},
     store::{SharedStore, StoreError},
     time::{Clock, Timestamp},
@@ -43,8 +44,10 @@ pub struct Around<'a> {
     pub store: &'a dyn SharedStore,
     /// The host's crypto library.
     pub crypto: &'a dyn HostCrypto,
-    /// Whether the request may be told to wait; false when too many do.
-    pub may_wait: bool,
+    /// Who sent the request. Asked about those alone that are about to take up what others share.
+    pub client: &'a dyn Fn() -> Client,
+    /// Whether the request may be told to wait; false when too many do, or too many of the same client.
+    pub may_wait: &'a dyn Fn() -> bool,
     /// Who reads decision records.
     pub readers: Readers,
     /// Unpredictable bytes; `None` when there are none to be had.

@@ -198,7 +198,7 @@ impl Exchange {
 
     /// Whether it may still be told to wait for something that is not under way yet.
     fn may_wait(&self, around: &Around<'_>) -> bool {
-        around.may_wait && self.waits_until.is_none_or(|until| around.now() < until)
+        self.waits_until.is_none_or(|until| around.now() < until) && (around.may_wait)()
     }
 
     /// A request waits once, until the first deadline it was given; then it is refused.
@@ -213,7 +213,7 @@ impl Exchange {
     ) -> Stop {
         match unverified {
             Unverified::Wait { until, .. }
-                if around.may_wait && around.now() < *self.waits_until.get_or_insert(until) =>
+                if (around.may_wait)() && around.now() < *self.waits_until.get_or_insert(until) =>
             {
                 Stop::Wait
             }

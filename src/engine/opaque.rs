@@ -41,13 +41,17 @@ pub(super) fn ask(
                 Lookup::InFlight(ticket) => return Err(wait(gate, exchange, provider, ticket, around)),
                 // Nobody would send the call, or hear its answer.
                 Lookup::Unknown if !exchange.may_wait(around) => return Err(unavailable),
-                Lookup::Unknown => match introspector.start(token, around.now(), (around.random)()) {
-                    Ok((ticket, call)) => {
-                        gate.outbox.borrow_mut().push((Purpose::Introspection { provider, ticket }, call));
-                        return Err(wait(gate, exchange, provider, ticket, around));
+                Lookup::Unknown => {
+                    let client = (around.client)();
+                    match introspector.start(token, client, around.now(), (around.random)()) {
+                        Ok((ticket, call)) => {
+                            let purpose = Purpose::Introspection { provider, ticket };
+                            gate.outbox.borrow_mut().push((purpose, call));
+                            return Err(wait(gate, exchange, provider, ticket, around));
+                        }
+                        Err(error) => Verdict::Unavailable(error),
                     }
-                    Err(error) => Verdict::Unavailable(error),
-                },
+                }
             }
         }
     };

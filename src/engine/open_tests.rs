@@ -39,7 +39,8 @@ fn decide(requests: &[&Headers]) -> Vec<String> {
     let gate = Gate::new(Policy::compile(POLICY.as_bytes(), "test").expect("a good policy"), "test");
     let store = MemoryStore::default();
     let around = Around {
-        may_wait: true,
+        may_wait: &|| true,
+        client: &Default::default,
         readers: Readers::OF_ALL,
         clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
         store: &store,

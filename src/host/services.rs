@@ -6,6 +6,7 @@ use super::abi::{self, LogLevel};
 use crate::{
     crypto::{self, HostCrypto, NoHostCrypto},
     engine::{Around, Readers},
+    room::Client,
     store::{Expected, SharedStore, StoreError, Versioned},
     time::{Clock, Timestamp},
 };
@@ -75,9 +76,17 @@ pub(super) fn crypto() -> &'static dyn HostCrypto {
     }
 }
 
-/// Everything that the engine asks for, now.
-pub(super) fn around(crypto: &'static dyn HostCrypto, may_wait: bool, readers: Readers) -> Around<'static> {
-    Around { clock: Clock::new(now), store: &SharedData, crypto, may_wait, readers, random: &random }
+/// Everything that the engine asks for, now, but for what it asks about a request.
+pub(super) fn around(crypto: &'static dyn HostCrypto, readers: Readers) -> Around<'static> {
+    Around {
+        clock: Clock::new(now),
+        store: &SharedData,
+        crypto,
+        client: &Client::default,
+        may_wait: &|| false,
+        readers,
+        random: &random,
+    }
 }
 
 /// Who reads decision records: whether the host keeps what is logged at their level.

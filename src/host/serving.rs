@@ -1,7 +1,7 @@
 //! One configuration of the filter on one thread: its requests, and those of them that wait.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     net::IpAddr,
     rc::Rc,
 };
@@ -17,15 +17,16 @@ use crate::{
     engine::{self, Around, Changes, Exchange, Gate, Purpose, Readers, Step},
     problem::{Challenges, Reason, Reply},
     request::{self, RequestHead},
+    room::{Client, Room},
 };
 
 /// What the filter state says that marks a request which this filter allowed; other filters see it as `wasm.` and the
 /// mark's name. Only a module can set it, so Envoy's own rbac filter behind this one can refuse whatever lacks it.
 const ALLOWED: &[u8] = b"allowed";
 
-/// Most requests that wait at once on one thread; beyond that they are refused instead. All of them meet their
-/// deadline within two seconds, see [`MAX_WOKEN`].
-const MAX_WAITING: usize = 256;
+/// Most requests that wait at once on one thread, half of them for one client alone; beyond that they are refused
+/// instead. All of them meet their deadline within two seconds, see [`MAX_WOKEN`].
+const WAITING: Room = Room { places: 256, spare: 1 };
 /// Most requests that one call of the host answers or lets go on. Envoy carries these out when the call returns, each
 /// from within the one before (an answer calls the module, and what that call leaves to do comes first). Between 200
 /// and 350 of them exhaust the stack of V8, which ends the VM.
@@ -58,6 +59,7 @@ struct Waiting {
     exchange: Exchange,
     /// Its headers as they came: what the host has of them lacks what none may see.
     head: Rc<[u8]>,
+    client: Client,
 }
 
 /// What became of a request for now.
@@ -87,7 +89,9 @@ impl Serving {
     /// Decides the request of `stream`; whether it may go on now. `ends` says that nothing follows its headers.
     pub(super) fn on_request(&self, stream: u32, ends: bool) -> bool {
         let decided = match abi::request_headers() {
-            Ok(head) => self.decide(stream, Exchange::default(), &head, ends, || Rc::from(&*head)),
+            Ok(head) => {
+                self.decide(stream, Exchange::default(), OnceCell::new(), &head, ends, || Rc::from(&*head))
+            }
             Err(abi::Failed) => self.answer_failure(Reason::StateUnavailable),
         };
         decided == Decided::Forward
@@ -137,8 +141,8 @@ impl Serving {
         self.readers.set(services::readers());
         self.stats.count_fetches(self.gate.take_fetch_events());
         self.stats.flush();
-        self.gate.take_repeated(&self.around(false)).iter().for_each(|told| warn!("{told}"));
-        self.send(self.gate.on_tick(&self.around(false)));
+        self.gate.take_repeated(&self.around()).iter().for_each(|told| warn!("{told}"));
+        self.send(self.gate.on_tick(&self.around()));
         self.wake_all();
         match self.until_sweep.get().checked_sub(1) {
             Some(ticks) => self.until_sweep.set(ticks),
@@ -160,29 +164,41 @@ impl Serving {
         let report = |purpose, outcome: Outcome<'_>| self.report(purpose, outcome);
         let Some(purpose) = self.calls.on_response(token, headers, body_size, report) else { return };
         // One answer may lead to the next call, to the keys that a document names.
-        self.send(self.gate.on_tick(&self.around(false)));
+        self.send(self.gate.on_tick(&self.around()));
         self.wake_for(purpose);
     }
 
-    /// What the host has to offer now, to a request that may wait or to none.
-    fn around(&self, may_wait: bool) -> Around<'static> {
-        services::around(self.crypto, may_wait, self.readers.get())
+    /// What the host has to offer now, beside what it knows of a request.
+    fn around(&self) -> Around<'static> {
+        services::around(self.crypto, self.readers.get())
+    }
+
+    /// Whether one more request of `client` may wait.
+    #[inline(never)]
+    fn has_room(&self, client: Client) -> bool {
+        let (waiting, to_wake) = (self.waiting.borrow(), self.to_wake.borrow());
+        let clients = || waiting.values().chain(to_wake.iter().map(|(_, waiting)| waiting));
+        let own = clients().filter(|waiting| waiting.client == client).count();
+        WAITING.may_take(own, clients().count())
     }
 
     /// Decides the request of the host's effective context and carries the decision out, but for letting it go
-    /// on. Whatever the host does not give refuses the request. `kept` is `head`, for later.
+    /// on. Whatever the host does not give refuses the request. `kept` is `head`, for later; `client` is known of one
+    /// that has waited.
     fn decide(
         &self,
         stream: u32,
         mut exchange: Exchange,
+        client: OnceCell<Client>,
         head: &[u8],
         ends: bool,
         kept: impl FnOnce() -> Rc<[u8]>,
     ) -> Decided {
-        let decided = self.try_decide(&mut exchange, head, ends);
+        let decided = self.try_decide(&mut exchange, &client, head, ends);
         let decided = decided.unwrap_or_else(|reason| self.answer_failure(reason));
         if decided == Decided::Wait {
-            self.let_wait(stream, Waiting { exchange, head: kept() });
+            let client = client.into_inner().unwrap_or_default();
+            self.let_wait(stream, Waiting { exchange, head: kept(), client });
         } else if exchange.has_response(&self.gate) {
             self.answering.borrow_mut().insert(stream, exchange);
         }
@@ -195,7 +211,13 @@ impl Serving {
         self.send(self.gate.take_calls());
     }
 
-    fn try_decide(&self, exchange: &mut Exchange, head: &[u8], ends: bool) -> Result<Decided, Reason> {
+    fn try_decide(
+        &self,
+        exchange: &mut Exchange,
+        client: &OnceCell<Client>,
+        head: &[u8],
+        ends: bool,
+    ) -> Result<Decided, Reason> {
         let policy = self.gate.policy();
         let headers = wire::parse_pairs(head).ok_or(Reason::MalformedRequest)?;
         let head = RequestHead {
@@ -205,8 +227,11 @@ impl Serving {
             peer_certificate: policy.needs_peer_certificate().then(peer_certificate).flatten(),
             ends,
         };
-        let waiting = self.waiting.borrow().len().saturating_add(self.to_wake.borrow().len());
-        let around = self.around(waiting < MAX_WAITING);
+        // Whoever has waited has its place.
+        let has_waited = client.get().is_some();
+        let client = || *client.get_or_init(|| Client::new(head.remote_address.or_else(remote_address)));
+        let may_wait = || has_waited || self.has_room(client());
+        let around = Around { client: &client, may_wait: &may_wait, ..self.around() };
         let verdict = exchange.on_request(&self.gate, &head, &around);
         if let Some(record) = &verdict.record {
             write_down(record, verdict.reason);
@@ -265,7 +290,7 @@ impl Serving {
     fn wake(&self) {
         let mut woken = 0_usize;
         while woken < MAX_WOKEN {
-            let Some((stream, Waiting { exchange, head })) = self.to_wake.borrow_mut().pop() else {
+            let Some((stream, Waiting { exchange, head, client })) = self.to_wake.borrow_mut().pop() else {
                 self.gate.settled();
                 return;
             };
@@ -274,7 +299,8 @@ impl Serving {
                 continue;
             }
             // What ends with its headers could only be a preflight, and none of these waits.
-            let decided = self.decide(stream, exchange, &head, false, || Rc::clone(&head));
+            let decided =
+                self.decide(stream, exchange, OnceCell::from(client), &head, false, || Rc::clone(&head));
             if decided != Decided::Wait {
                 woken = woken.saturating_add(1);
             }
@@ -294,7 +320,7 @@ impl Serving {
     }
 
     fn report(&self, purpose: Purpose, outcome: Outcome<'_>) {
-        for message in self.gate.on_answer(purpose, outcome, &self.around(false)) {
+        for message in self.gate.on_answer(purpose, outcome, &self.around()) {
             warn!("{message}");
         }
     }

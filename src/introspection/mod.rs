@@ -6,9 +6,13 @@
 //! call has ended, [`Introspector::on_answer`] gives the verdict for all who wait. It is theirs even where nothing
 //! is kept, so they must not look it up again.
 //!
+//! Anyone can send tokens that nobody knows, and some make a server fail. So what calls take up, and what their failures
+//! bar, is shared by [`Client`]: a flood from one address leaves the calls of others alone.
+//!
 //! Tokens are kept as SHA-256 digests only. Nothing here waits, sends or reads a clock.
 
 mod answer;
+mod backoff;
 mod cache;
 mod client;
 #[cfg(test)]
@@ -20,17 +24,21 @@ use std::{rc::Rc, time::Duration};
 use hashbrown::HashMap;
 
 pub use self::answer::{IntrospectedToken, IntrospectionError, Refusal};
-use self::cache::{Cache, Digest};
+use self::{
+    backoff::Backoff,
+    cache::{Cache, Digest},
+};
 use crate::{
     call::{Call, Outcome},
     crypto::sha256,
     jwt::{IntrospectionSpec, Provider},
     problem::Reason,
+    room::{Client, Room},
     time::Timestamp,
 };
 
-/// The most calls under way at once, per worker and provider.
-pub const MAX_FLIGHTS: usize = 128;
+/// The most calls under way at once, per worker and provider; a third of them for one client alone.
+pub const FLIGHTS: Room = Room { places: 128, spare: 2 };
 /// The most active tokens that are kept, and their size in bytes.
 const ACTIVE: (usize, usize) = (10_000, 8 << 20);
 /// Likewise for refused ones. Anyone can make those up, so they never compete with the active ones.
@@ -43,11 +51,6 @@ const COST_PER_BYTE: usize = 2;
 const FLIGHT_MARGIN: Duration = Duration::from_secs(1);
 /// After a failure the same token is not asked about again for this long.
 const TOKEN_BACKOFF: Duration = Duration::from_secs(1);
-/// This many failures in a row mean that the server is down: from then on one call at a time finds out whether it
-/// is up again, after a pause that doubles from the first to the last of these.
-const FAILURES_TO_BACK_OFF: u32 = 3;
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 
 /// What is known of a token. `T` is what the owner makes of an active one.
 #[derive(Debug)]
@@ -108,15 +111,16 @@ pub struct Introspector<T> {
     refused: Cache<Verdict<T>>,
     flights: HashMap<Digest, Flight>,
     last_number: u64,
-    /// Calls that failed one after the other.
-    failures: u32,
-    blocked_until: Timestamp,
+    backoff: Backoff,
 }
 
 #[derive(Clone, Copy)]
 struct Flight {
     number: u64,
     until: Timestamp,
+    client: Client,
+    /// Begun when the server was taken for dead.
+    is_probe: bool,
 }
 
 impl<T> Introspector<T> {
@@ -131,8 +135,7 @@ impl<T> Introspector<T> {
             refused: Cache::new(REFUSED.0, REFUSED.1),
             flights: HashMap::new(),
             last_number: 0,
-            failures: 0,
-            blocked_until: Timestamp::default(),
+            backoff: Backoff::default(),
         })
     }
 
@@ -149,32 +152,30 @@ impl<T> Introspector<T> {
         }
         match self.flights.get(&digest) {
             Some(flight) if now < flight.until => Lookup::InFlight(Ticket { digest, number: flight.number }),
-            _ => match self.may_ask(now) {
-                Ok(()) => Lookup::Unknown,
-                Err(error) => Lookup::Known(Verdict::Unavailable(error)),
-            },
+            _ => Lookup::Unknown,
         }
     }
 
-    /// The call to send for a token that [`Introspector::lookup`] does not know. `random` is new for each call;
-    /// without it no client assertion can be made.
+    /// The call to send for a token that [`Introspector::lookup`] does not know, and that `client` sent. `random` is new
+    /// for each call; without it no client assertion can be made.
     ///
     /// # Errors
     /// Why there is none: the request is to be refused.
     pub fn start(
         &mut self,
         token: &str,
+        client: Client,
         now: Timestamp,
         random: Option<[u8; 16]>,
     ) -> Result<(Ticket, Call), IntrospectionError> {
-        self.may_ask(now)?;
+        self.may_ask(client, now)?;
         let call = client::request(&self.spec, &self.issuer, token, now, random)
             .ok_or(IntrospectionError::NoProof)?;
         let digest = sha256(token.as_bytes());
         let number = self.last_number.wrapping_add(1);
         self.last_number = number;
         let until = now.saturating_add(self.spec.timeout).saturating_add(FLIGHT_MARGIN);
-        self.flights.insert(digest, Flight { number, until });
+        self.flights.insert(digest, Flight { number, until, client, is_probe: self.backoff.is_down() });
         Ok((Ticket { digest, number }, call))
     }
 
@@ -190,11 +191,15 @@ impl<T> Introspector<T> {
         provider: &Provider,
         make: impl FnOnce(IntrospectedToken) -> T,
     ) -> Option<Verdict<T>> {
-        self.end_flight(ticket).then_some(())?;
+        let flight = self.end_flight(ticket)?;
         let digest = ticket.digest;
         let size = if let Outcome::Answer { body, .. } = outcome { body.len() } else { 0 };
         let judged = answer::judge(outcome, provider, now);
-        self.note(judged.as_ref().err().copied(), now);
+        match judged.as_ref().err() {
+            None => self.backoff.succeeded(flight.client),
+            Some(error) if error.blames_server() => self.backoff.failed(flight.client, now),
+            Some(_) => {}
+        }
         let keep_until = |life| now.saturating_add(life);
         let (verdict, until) = match judged {
             Ok(Ok(token)) => {
@@ -221,45 +226,22 @@ impl<T> Introspector<T> {
         Some(verdict)
     }
 
-    /// False: it was over already.
-    fn end_flight(&mut self, ticket: Ticket) -> bool {
+    /// `None`: it was over already.
+    fn end_flight(&mut self, ticket: Ticket) -> Option<Flight> {
         let is_it = self.flights.get(&ticket.digest).is_some_and(|flight| flight.number == ticket.number);
-        if is_it {
-            self.flights.remove(&ticket.digest);
-        }
-        is_it
+        if is_it { self.flights.remove(&ticket.digest) } else { None }
     }
 
-    fn may_ask(&mut self, now: Timestamp) -> Result<(), IntrospectionError> {
-        let is_down = self.failures >= FAILURES_TO_BACK_OFF;
-        let limit = if is_down { 1 } else { MAX_FLIGHTS };
-        if self.flights.len() >= limit {
-            // A flight from the future was begun before the clock was set back.
-            let longest = self.spec.timeout.saturating_add(FLIGHT_MARGIN);
-            self.flights
-                .retain(|_, flight| now < flight.until && flight.until <= now.saturating_add(longest));
+    fn may_ask(&mut self, client: Client, now: Timestamp) -> Result<(), IntrospectionError> {
+        self.backoff.check(client, now)?;
+        // A flight from the future was begun before the clock was set back.
+        let longest = self.spec.timeout.saturating_add(FLIGHT_MARGIN);
+        self.flights.retain(|_, flight| now < flight.until && flight.until <= now.saturating_add(longest));
+        let own = self.flights.values().filter(|flight| flight.client == client).count();
+        let is_probed = self.backoff.is_down() && self.flights.values().any(|flight| flight.is_probe);
+        if is_probed || (self.backoff.has_failed(client) && own > 0) {
+            return Err(IntrospectionError::BackingOff);
         }
-        // Likewise for a block from the future.
-        let blocked = now < self.blocked_until && self.blocked_until <= now.saturating_add(LONGEST_BACKOFF);
-        match self.flights.len() >= limit {
-            _ if is_down && blocked => Err(IntrospectionError::BackingOff),
-            true if is_down => Err(IntrospectionError::BackingOff),
-            true => Err(IntrospectionError::Busy),
-            false => Ok(()),
-        }
-    }
-
-    fn note(&mut self, error: Option<IntrospectionError>, now: Timestamp) {
-        match error {
-            None => self.failures = 0,
-            Some(error) if error.blames_server() => {
-                self.failures = self.failures.saturating_add(1);
-                let doublings = self.failures.saturating_sub(FAILURES_TO_BACK_OFF);
-                let pause =
-                    FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_BACKOFF);
-                self.blocked_until = now.saturating_add(pause);
-            }
-            Some(_) => {}
-        }
+        if FLIGHTS.may_take(own, self.flights.len()) { Ok(()) } else { Err(IntrospectionError::Busy) }
     }
 }

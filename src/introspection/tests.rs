@@ -77,19 +77,34 @@ fn told(verdict: &Verdict<String>) -> Result<String, Reason> {
     }
 }
 
+fn client(n: u8) -> Client {
+    Client::new(Some([192, 0, 2, n].into()))
+}
+
 impl Setup {
     /// What is known; `None` when it has to be asked for.
     fn known(&mut self, token: &str, secs: u64) -> Option<Result<String, Reason>> {
+        self.known_to(client(0), token, secs)
+    }
+
+    fn known_to(&mut self, client: Client, token: &str, secs: u64) -> Option<Result<String, Reason>> {
         match self.introspector.lookup(token, at(secs)) {
             Lookup::Known(verdict) => Some(told(&verdict)),
-            Lookup::Unknown => None,
+            Lookup::Unknown => {
+                let barred = self.introspector.may_ask(client, at(secs)).err();
+                barred.map(|error| told(&Verdict::Unavailable(error)))
+            }
             Lookup::InFlight(ticket) => panic!("{ticket:?}"),
         }
     }
 
     fn start(&mut self, token: &str, secs: u64) -> Ticket {
+        self.start_for(client(0), token, secs).unwrap()
+    }
+
+    fn start_for(&mut self, client: Client, token: &str, secs: u64) -> Result<Ticket, IntrospectionError> {
         assert!(matches!(self.introspector.lookup(token, at(secs)), Lookup::Unknown), "{token} at {secs}");
-        self.introspector.start(token, at(secs), None).unwrap().0
+        self.introspector.start(token, client, at(secs), None).map(|(ticket, _)| ticket)
     }
 
     fn answer(&mut self, ticket: Ticket, outcome: Outcome<'_>, secs: u64) -> Option<Verdict<String>> {
@@ -106,7 +121,7 @@ impl Setup {
 #[test]
 fn the_request_with_a_secret() {
     let mut setup = setup(|_| {});
-    let (_, call) = setup.introspector.start("a+b/c==", at(0), None).unwrap();
+    let (_, call) = setup.introspector.start("a+b/c==", client(0), at(0), None).unwrap();
     assert_eq!((call.cluster.as_str(), call.method, call.max_answer), ("idp", "POST", 64 * 1024));
     assert_eq!((call.endpoint.path.as_str(), call.timeout), ("/introspect", Duration::from_secs(3)));
     assert_eq!(String::from_utf8(call.body).unwrap(), "token=a%2Bb%2Fc%3D%3D&token_type_hint=access_token");
@@ -135,9 +150,9 @@ fn the_request_with_an_assertion() {
             spec.introspection =
                 Some(IntrospectionSpec { proof, client_id: "gate".into(), ..introspection() });
         });
-        let refused = setup.introspector.start("t", at(0), None).map(|_| ());
+        let refused = setup.introspector.start("t", client(0), at(0), None).map(|_| ());
         assert_eq!(refused, Err(IntrospectionError::NoProof), "without randomness");
-        let (_, call) = setup.introspector.start("t", at(0), Some([7; 16])).unwrap();
+        let (_, call) = setup.introspector.start("t", client(0), at(0), Some([7; 16])).unwrap();
         assert!(call.headers.iter().all(|(name, _)| *name != "authorization"));
         let body = String::from_utf8(call.body).unwrap();
         let (rest, assertion) = body.rsplit_once("&client_assertion=").unwrap();
@@ -166,7 +181,8 @@ fn secrets_are_never_shown() {
     for proof in [introspection().proof, by_key] {
         let mut setup =
             setup(|spec| spec.introspection = Some(IntrospectionSpec { proof, ..introspection() }));
-        let (ticket, call) = setup.introspector.start("s3cret-token", at(0), Some([7; 16])).unwrap();
+        let (ticket, call) =
+            setup.introspector.start("s3cret-token", client(0), at(0), Some([7; 16])).unwrap();
         let basic = call.headers.iter().find(|(name, _)| *name == "authorization");
         let hidden = [
             Some("hunter2"),
@@ -404,17 +420,98 @@ fn a_flight_that_nobody_hears_of_is_begun_anew() {
 #[test]
 fn flights_are_bounded() {
     let mut setup = setup(|_| {});
-    let tickets: Vec<_> = (0..MAX_FLIGHTS).map(|n| setup.start(&format!("t{n}"), 0)).collect();
-    assert_eq!(setup.known("one-more", 0), Some(Err(Reason::IntrospectionUnavailable)));
-    assert_eq!(setup.introspector.start("one-more", at(0), None).map(|_| ()), Err(IntrospectionError::Busy));
+    let all: Vec<_> = (0..FLIGHTS.places)
+        .map(|n| setup.start_for(client(u8::try_from(n).unwrap()), &format!("t{n}"), 0).unwrap())
+        .collect();
+    let newcomer = client(200);
+    let busy = Some(Err(Reason::IntrospectionUnavailable));
+    assert_eq!(setup.known_to(newcomer, "one-more", 0), busy);
+    assert_eq!(setup.start_for(newcomer, "one-more", 0), Err(IntrospectionError::Busy));
     // Who waits already waits on.
     assert!(matches!(setup.introspector.lookup("t0", at(0)), Lookup::InFlight(_)));
-    assert!(setup.answer(tickets[0], ok(INACTIVE), 0).is_some());
-    assert_eq!(setup.known("one-more", 0), None);
+    assert!(setup.answer(all[0], ok(INACTIVE), 0).is_some());
+    assert_eq!(setup.known_to(newcomer, "one-more", 0), None);
     // The dead make room.
-    setup.start("one-more", 0);
-    assert_eq!(setup.known("yet-another", 3), Some(Err(Reason::IntrospectionUnavailable)));
-    assert_eq!(setup.known("yet-another", 4), None);
+    setup.start_for(newcomer, "one-more", 0).unwrap();
+    assert_eq!(setup.known_to(newcomer, "yet-another", 3), busy);
+    assert_eq!(setup.known_to(newcomer, "yet-another", 4), None);
+}
+
+#[test]
+fn one_client_s_flood_leaves_room_for_others() {
+    let mut setup = setup(|_| {});
+    let begun = |setup: &mut Setup, from: u8| {
+        (0..1000).filter(|n| setup.start_for(client(from), &format!("{from}-{n}"), 0).is_ok()).count()
+    };
+    assert_eq!(begun(&mut setup, 1), 43);
+    assert_eq!(setup.start_for(client(1), "more", 0), Err(IntrospectionError::Busy));
+    // Nine more such floods, and a good client still gets its calls.
+    for from in 2..=10 {
+        assert!(begun(&mut setup, from) > 0, "{from}");
+    }
+    let good = setup.start_for(client(20), "good", 0).unwrap();
+    assert!(setup.answer(good, ok(&active().to_string()), 0).is_some());
+}
+
+#[test]
+fn one_client_s_failures_bar_no_other() {
+    let mut setup = setup(|_| {});
+    let down = Some(Err(Reason::IntrospectionUnavailable));
+    let bad = client(1);
+    for n in 0..3 {
+        let ticket = setup.start_for(bad, &format!("bad{n}"), 0).unwrap();
+        setup.answer(ticket, status(500), 0);
+    }
+    assert_eq!(setup.known_to(bad, "bad", 0), down);
+    assert_eq!((setup.known_to(client(2), "a", 0), setup.known_to(client(3), "b", 0)), (None, None));
+    // It may find out after a second, by one call, and pauses longer when that fails, whatever others got.
+    let good = setup.start_for(client(2), "good", 1).unwrap();
+    setup.answer(good, ok(&active().to_string()), 1);
+    let ticket = setup.start_for(bad, "bad", 1).unwrap();
+    assert_eq!(setup.known_to(bad, "bad-too", 1), down);
+    setup.answer(ticket, status(500), 1);
+    assert_eq!((setup.known_to(bad, "more", 2), setup.known_to(bad, "more", 3)), (down, None));
+    let ticket = setup.start_for(bad, "better", 3).unwrap();
+    setup.answer(ticket, ok(INACTIVE), 3);
+    assert!((0..9).all(|n| setup.start_for(bad, &format!("t{n}"), 3).is_ok()));
+}
+
+#[test]
+fn whoever_did_not_just_fail_finds_out_whether_a_server_is_up_again() {
+    let mut setup = setup(|_| {});
+    let down = Some(Err(Reason::IntrospectionUnavailable));
+    for n in 1..=3 {
+        let ticket = setup.start_for(client(n), &format!("t{n}"), 0).unwrap();
+        setup.answer(ticket, Outcome::Failed, 0);
+    }
+    // Each of them has failed once, which is enough now; whoever has not may try, one at a time.
+    for n in 1..=3 {
+        assert_eq!(setup.known_to(client(n), "u", 0), down, "{n}");
+    }
+    let probe = setup.start_for(client(4), "v", 0).unwrap();
+    assert_eq!(setup.known_to(client(5), "w", 0), down);
+    setup.answer(probe, Outcome::Failed, 0);
+    assert_eq!(setup.known_to(client(4), "w", 0), down);
+    // A call from before is no reason to wait.
+    let probe = setup.start_for(client(5), "w", 0).unwrap();
+    assert_eq!(setup.known_to(client(6), "x", 0), down);
+    setup.answer(probe, ok(INACTIVE), 0);
+    for n in 1..=6 {
+        assert!(setup.start_for(client(n), &format!("y{n}"), 0).is_ok(), "{n}");
+    }
+}
+
+#[test]
+fn clients_that_failed_are_bounded() {
+    let mut setup = setup(|_| {});
+    for n in 0..10_000_u64 {
+        let address = u32::try_from(n).unwrap().to_be_bytes();
+        let from = Client::new(Some(address.into()));
+        if let Ok(ticket) = setup.start_for(from, &format!("t{n}"), n) {
+            setup.answer(ticket, Outcome::Failed, n);
+        }
+    }
+    assert_eq!(setup.introspector.backoff.known(), 256);
 }
 
 #[test]
@@ -464,6 +561,12 @@ fn a_token_that_the_server_chokes_on_stops_no_other() {
     // Our own fault, or the server's, stops all.
     for n in 0..3 {
         setup.ask(&format!("t{n}"), status(401), 0).unwrap_err();
+    }
+    // One client's, as far as anybody can tell.
+    assert_eq!(setup.known_to(client(1), "good", 0), None);
+    for n in 1..3 {
+        let ticket = setup.start_for(client(n), &format!("u{n}"), 0).unwrap();
+        setup.answer(ticket, status(401), 0);
     }
     assert_eq!(setup.known("good", 0), Some(Err(Reason::IntrospectionUnavailable)));
 }

@@ -200,6 +200,38 @@ fn where_nobody_may_wait_nobody_is_asked() {
 }
 
 #[test]
+fn a_flood_from_one_address_leaves_the_calls_of_others_alone() {
+    let w = world(|_| {});
+    let from = |last: u8| w.client.set(Some([203, 0, 113, last].into()));
+    let opaque = |token: &str| Pending::new(&Ask::get("/opaque").token(token));
+    w.issue("good", 200, active());
+    from(1);
+    let mut flood: Vec<_> = (0..130).map(|n| opaque(&format!("made-up-{n}"))).collect();
+    let waiting = flood.iter_mut().filter_map(|request| request.waits(&w).then_some(())).count();
+    let forged = w.gate.take_calls();
+    assert_eq!((waiting, forged.len()), (43, 43));
+    from(2);
+    let mut good = opaque("good");
+    assert!(good.waits(&w));
+    let (purpose, call) = only_call(&w);
+    w.answer_call(purpose, &call);
+    assert_eq!(good.reason(&w), None);
+    w.gate.settled();
+
+    // The issuer chokes on all of them. Who sent them waits, and nobody else does.
+    from(1);
+    for (purpose, _) in &forged {
+        w.deliver(*purpose, Outcome::Answer { status: 500, headers: &[], body: b"" });
+    }
+    assert_eq!(opaque("made-up-more").reason(&w), Some(IntrospectionUnavailable));
+    assert_eq!(w.gate.take_calls(), []);
+    from(2);
+    w.issue("good-too", 200, active());
+    assert!(opaque("good-too").waits(&w));
+    let _ = only_call(&w);
+}
+
+#[test]
 fn always_asks_about_tokens_that_verify_and_no_others() {
     let w = world(|policy| corp(policy, "Always", json!({"cacheDuration": "5s"})));
     let token = w.token(|_| {});

@@ -47,7 +47,7 @@ impl World {
         let head = ask.head();
         let reason = self.around(|around| {
             let around =
-                portcullis::engine::Around { may_wait: false, clock: around.clock.clone(), ..*around };
+                portcullis::engine::Around { may_wait: &|| false, clock: around.clock.clone(), ..*around };
             portcullis::engine::Exchange::default().on_request(&fresh, &head, &around).reason
         });
         (first, reason)

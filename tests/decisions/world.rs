@@ -18,6 +18,7 @@ use portcullis::{
     policy::Policy,
     problem::Reason,
     request::RequestHead,
+    room::Client,
     store::{MemoryStore, SharedStore},
     time::{Clock, Timestamp},
 };
@@ -99,6 +100,8 @@ pub(crate) struct World {
     pub(crate) now: Cell<u64>,
     pub(crate) random: Cell<bool>,
     pub(crate) may_wait: Cell<bool>,
+    /// Whoever sends what is decided next, as far as room is shared.
+    pub(crate) client: Cell<Option<IpAddr>>,
     /// Signatures that were held against a key.
     pub(crate) checked: Cell<u32>,
     /// What issuers answer about tokens; of others they say that they are not active.
@@ -127,6 +130,7 @@ impl World {
             now: Cell::new(NOW),
             random: Cell::new(true),
             may_wait: Cell::new(true),
+            client: Cell::new(None),
             checked: Cell::default(),
             issued: RefCell::default(),
         }
@@ -138,7 +142,8 @@ impl World {
             clock: Clock::at(Timestamp::from_secs(self.now.get())),
             store: &*self.store,
             crypto: &Counting(&self.checked),
-            may_wait: self.may_wait.get(),
+            may_wait: &|| self.may_wait.get(),
+            client: &|| Client::new(self.client.get()),
             readers: Readers::OF_ALL,
             random: &|| self.random.get().then_some([7; 16]),
         })

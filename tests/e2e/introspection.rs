@@ -177,6 +177,52 @@ async fn a_client_that_leaves_takes_nobody_with_it() {
     is_sound(&gateway);
 }
 
+/// Neither calls that hang nor such that fail on account of one client's tokens are in the way of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_tokens_of_one_client_starve_no_other() {
+    let idp = Idp::start().await;
+    let gateway = before(&idp, json!({"timeout": "8s"})).trusted_hops(1).start().await;
+    let from = |address: &str, token: &str| get("/closed").bearer(token).header("x-forwarded-for", address);
+    let good = [
+        idp.token("urn:api:opaque").await,
+        idp.token("urn:api:opaque").await,
+        idp.token("urn:api:opaque").await,
+    ];
+    let unavailable = refused(503, "introspection_unavailable");
+    let reason = async |address: &str, token: &str| {
+        let answer = gateway.send(&from(address, token)).await;
+        (answer.status, answer.reason())
+    };
+
+    idp.turns("introspection", "slow").await;
+    let mut flood = JoinSet::new();
+    let connection = gateway.http2().await;
+    for index in 0..130 {
+        let (mut connection, request) =
+            (connection.clone(), from("203.0.113.1", &format!("made-up-{index}")));
+        flood.spawn(async move { connection.send(&request).await.unwrap().status });
+    }
+    until(Duration::from_secs(5), async || idp.count("introspection").await >= 43).await;
+    idp.turns("introspection", "ok").await;
+    assert_eq!(reason("203.0.113.1", &good[0]).await, unavailable);
+    assert_eq!(idp.count("introspection").await, 43);
+    let started = Instant::now();
+    assert_eq!(reason("203.0.113.2", &good[0]).await, (200, None));
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert_eq!(flood.join_all().await, [503; 130]);
+
+    idp.turns("introspection", "down").await;
+    for index in 0..3 {
+        assert_eq!(reason("203.0.113.3", &format!("made-up-{index}-more")).await, unavailable);
+    }
+    idp.turns("introspection", "ok").await;
+    assert_eq!(reason("203.0.113.3", &good[1]).await, unavailable);
+    assert_eq!(reason("203.0.113.2", &good[1]).await, (200, None));
+    // Whoever waits finds out after a while.
+    until(Duration::from_secs(3), async || reason("203.0.113.3", &good[2]).await == (200, None)).await;
+    is_sound(&gateway);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_that_cannot_be_asked() {
     let idp = Idp::start().await;

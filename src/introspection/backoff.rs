@@ -1,0 +1,101 @@
+//! Whose calls wait because calls failed.
+//!
+//! A server may fail for a token that somebody made up, so what fails for one client bars that client alone. Where it
+//! fails for several, it is down, and one call at a time finds out whether it is up again: of whoever comes first and did
+//! not just fail itself.
+
+use std::time::Duration;
+
+use hashbrown::HashMap;
+
+use super::IntrospectionError;
+use crate::{room::Client, time::Timestamp};
+
+/// This many failures of a client in a row, and it has to pause: first for the shortest of these, twice as long after
+/// each further failure.
+const FAILURES_TO_BACK_OFF: u32 = 3;
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// A server is down that failed for as many clients since it last answered.
+const CLIENTS_TO_BE_DOWN: u32 = 3;
+/// Most clients whose failures are known.
+const MAX_CLIENTS: usize = 256;
+
+#[derive(Default)]
+pub(super) struct Backoff {
+    clients: HashMap<Client, Failures>,
+    /// For how many clients the server failed since it last answered.
+    failed_for: u32,
+    /// Counts answers.
+    answers: u64,
+}
+
+/// Of one client, one after the other.
+struct Failures {
+    times: u32,
+    until: Timestamp,
+    /// After which answer it was counted.
+    counted: u64,
+}
+
+impl Failures {
+    /// A pause from the future was begun before the clock was set back.
+    fn lasts(&self, now: Timestamp) -> bool {
+        now < self.until && self.until <= now.saturating_add(LONGEST_BACKOFF)
+    }
+}
+
+impl Backoff {
+    pub(super) fn is_down(&self) -> bool {
+        self.failed_for >= CLIENTS_TO_BE_DOWN
+    }
+
+    /// Whether one call at a time is all that `client` gets.
+    pub(super) fn has_failed(&self, client: Client) -> bool {
+        self.clients.get(&client).is_some_and(|failures| failures.times >= FAILURES_TO_BACK_OFF)
+    }
+
+    /// Whether `client` need not pause.
+    pub(super) fn check(&self, client: Client, now: Timestamp) -> Result<(), IntrospectionError> {
+        let pauses = |failures: &Failures| self.is_down() || failures.times >= FAILURES_TO_BACK_OFF;
+        match self.clients.get(&client) {
+            Some(failures) if pauses(failures) && failures.lasts(now) => Err(IntrospectionError::BackingOff),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn succeeded(&mut self, client: Client) {
+        self.clients.remove(&client);
+        self.failed_for = 0;
+        self.answers = self.answers.wrapping_add(1);
+    }
+
+    pub(super) fn failed(&mut self, client: Client, now: Timestamp) {
+        self.make_room(client);
+        let new = Failures { times: 0, until: now, counted: self.answers.wrapping_sub(1) };
+        let failures = self.clients.entry(client).or_insert(new);
+        failures.times = failures.times.saturating_add(1);
+        let doublings = failures.times.saturating_sub(FAILURES_TO_BACK_OFF);
+        let pause = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_BACKOFF);
+        failures.until = now.saturating_add(pause);
+        if std::mem::replace(&mut failures.counted, self.answers) != self.answers {
+            self.failed_for = self.failed_for.saturating_add(1);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn known(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Forgets whose pause ends first.
+    fn make_room(&mut self, client: Client) {
+        if self.clients.len() < MAX_CLIENTS || self.clients.contains_key(&client) {
+            return;
+        }
+        let first = self.clients.iter().min_by_key(|(_, failures)| failures.until).map(|(client, _)| *client);
+        if let Some(first) = first {
+            self.clients.remove(&first);
+        }
+    }
+}
