@@ -132,7 +132,7 @@ fn bearer_method(location: &Location) -> Option<&'static str> {
             (name == "authorization" && prefix.trim_end().eq_ignore_ascii_case("bearer")).then_some("header")
         }
         Location::Query(name) => (name == "access_token").then_some("query"),
-        Location::Cookie(_) => None,
+        Location::Cookie(_) | Location::WebSocketProtocol(_) => None,
     }
 }
 

@@ -3,10 +3,13 @@
 use super::{
     http_names::header_name,
     names::Definitions,
-    reader::Node,
+    reader::{Node, Object},
     scalar::{text, unique},
 };
-use crate::request::Location;
+use crate::request::{
+    Location,
+    protocol::{self, ProtocolForm},
+};
 
 /// Headers first, then cookies, then query parameters; never empty.
 pub(super) fn extract_from(node: Node<'_>, defs: &mut Definitions) -> Option<Vec<Location>> {
@@ -16,7 +19,7 @@ pub(super) fn extract_from(node: Node<'_>, defs: &mut Definitions) -> Option<Vec
         if let Some(headers) =
             o.optional("headers", |n| n.filled("no headers; leave the field out", |n| header(n, defs)))
         {
-            locations.extend(headers);
+            locations.extend(headers.into_iter().flatten());
         }
         if let Some(cookies) = o.optional("cookies", |n| unique(n, "no cookies; leave the field out", text)) {
             locations.extend(cookies.into_iter().map(Location::Cookie));
@@ -32,7 +35,7 @@ pub(super) fn extract_from(node: Node<'_>, defs: &mut Definitions) -> Option<Vec
     })
 }
 
-fn header(node: Node<'_>, defs: &mut Definitions) -> Option<Location> {
+fn header(node: Node<'_>, defs: &mut Definitions) -> Option<Vec<Location>> {
     node.object(|o| {
         let name = o.required("name", |n| {
             let path = n.path;
@@ -45,6 +48,9 @@ fn header(node: Node<'_>, defs: &mut Definitions) -> Option<Location> {
             defs.headers.note_read(&name, &path);
             Some(name)
         });
+        if name.as_deref() == Some(protocol::HEADER) {
+            return protocols(o);
+        }
         let prefix = o.optional("valuePrefix", text);
         if prefix.is_none() && name.as_deref() == Some("authorization") {
             return o.fault_at(
@@ -52,6 +58,32 @@ fn header(node: Node<'_>, defs: &mut Definitions) -> Option<Location> {
                 "required for authorization, as in \"Bearer \" (RFC 9110 section 11.6.2)",
             );
         }
-        Some(Location::Header { name: name?, prefix: prefix.unwrap_or_default() })
+        Some(vec![Location::Header { name: name?, prefix: prefix.unwrap_or_default() }])
     })
+}
+
+/// Of the list of protocols only whole ones can be told, so a prefix is one of two forms.
+fn protocols(o: &mut Object<'_>) -> Option<Vec<Location>> {
+    let both = [ProtocolForm::Next, ProtocolForm::Encoded].map(Location::WebSocketProtocol);
+    if !o.has("valuePrefix") {
+        // Known, for the sake of suggestions.
+        o.optional("valuePrefix", |_| Some(()));
+        return Some(both.into());
+    }
+    let form = o.optional("valuePrefix", |n| {
+        let (path, faults) = (n.path, n.faults);
+        let prefix = text(n)?;
+        if prefix.replace(' ', "").eq_ignore_ascii_case("bearer,") {
+            return Some(ProtocolForm::Next);
+        }
+        if prefix.eq_ignore_ascii_case(protocol::ENCODED) {
+            return Some(ProtocolForm::Encoded);
+        }
+        faults.add(
+            &path,
+            format!("must be \"bearer, \" or \"{}\" there; leave it out for both", protocol::ENCODED),
+        );
+        None
+    });
+    Some(vec![Location::WebSocketProtocol(form?)])
 }

@@ -10,7 +10,8 @@ use crate::{
     identity::PrincipalKind,
     policy::{Policy, Rule},
     request::{
-        Location, RequestHead, connection, cookie, credential, guarded::Guard, path::CanonicalPath, query,
+        Location, RequestHead, connection, cookie, credential, guarded::Guard, path::CanonicalPath, protocol,
+        query,
     },
 };
 
@@ -151,10 +152,15 @@ pub(super) fn clean_target_and_cookies<'a>(
     changes: &mut Changes<'a>,
 ) {
     let (mut cookies, mut params) = (Named::default(), Named::default());
+    let (mut in_protocols, mut kept_protocols) = (false, Vec::new());
     for location in &policy.credential_locations {
         match location {
             Location::Cookie(name) => cookies.add(name, is_kept(location)),
             Location::Query(name) => params.add(name, is_kept(location)),
+            Location::WebSocketProtocol(form) => {
+                in_protocols = true;
+                kept_protocols.extend(is_kept(location).then_some(*form));
+            }
             Location::Header { .. } => {}
         }
     }
@@ -164,10 +170,16 @@ pub(super) fn clean_target_and_cookies<'a>(
         let separator = if query.is_empty() { "" } else { "?" };
         changes.replace.push((":path", Text::Made(format!("{}{separator}{query}", target.path))));
     }
-    match cookie::without(head, &cookies.all, &cookies.kept) {
+    let mut put = |name: &'static str, left: Option<String>| match left {
         None => {}
-        Some(rest) if rest.is_empty() => changes.remove.push(b"cookie"),
-        Some(rest) => changes.replace.push(("cookie", Text::Made(rest))),
+        // The policy removes all of it.
+        Some(_) if changes.remove.contains(&name.as_bytes()) => {}
+        Some(left) if left.is_empty() => changes.remove.push(name.as_bytes()),
+        Some(left) => changes.replace.push((name, Text::Made(left))),
+    };
+    put("cookie", cookie::without(head, &cookies.all, &cookies.kept));
+    if in_protocols {
+        put(protocol::HEADER, protocol::without(head, &kept_protocols));
     }
 }
 

@@ -36,7 +36,7 @@ pub enum Step<'a> {
 pub struct Changes<'a> {
     /// Names to remove, as the request spells them; with every value they have.
     pub remove: Vec<&'a [u8]>,
-    /// Headers to set, replacing every value they have: `:path`, `cookie` and `connection`.
+    /// Headers to set, replacing every value they have: `:path`, and lists of which something was taken out, such as `cookie`.
     pub replace: Vec<(&'a str, Text<'a>)>,
     /// Headers to add, of which no value is left.
     pub add: Vec<(&'a str, Text<'a>)>,

@@ -81,10 +81,8 @@ pub(super) fn owner_variables<'a>(
 /// What is forwarded of credentials stands in a header that must be let through.
 pub(super) fn removed_headers(document: &Document) -> Vec<Fault> {
     let stands_in = |locations: &[Location], removed: &str| {
-        locations.iter().any(|location| match location {
-            Location::Header { name, .. } => is_alike(name.as_bytes(), removed.as_bytes()),
-            Location::Cookie(_) | Location::Query(_) => false,
-        })
+        let mut headers = locations.iter().filter_map(Location::header);
+        headers.any(|name| is_alike(name.as_bytes(), removed.as_bytes()))
     };
     let forwarding = |removed: &str| {
         let stands_in = |locations: &[Location]| stands_in(locations, removed);

@@ -5,7 +5,7 @@ use crate::{
     request::{
         Location, connection,
         guarded::{Guard, GuardedHeaders},
-        overriding,
+        overriding, protocol,
     },
 };
 
@@ -18,6 +18,8 @@ pub(super) fn guarded_headers(document: &Document, credentials: &[Location]) -> 
     let owned = owned.into_iter().chain(claims.map(|(_, header)| header)).map(String::as_str).map(every);
     let credentials = credentials.iter().enumerate().filter_map(|(place, location)| match location {
         Location::Header { name, .. } => Some((name.as_str(), Guard::Credential(place))),
+        // Servers that read other spellings find the same list.
+        Location::WebSocketProtocol(_) => Some((protocol::HEADER, Guard::OtherSpellings)),
         Location::Cookie(_) | Location::Query(_) => None,
     });
     let spec = &document.request_headers;

@@ -75,7 +75,7 @@ fn several_prefixes(providers: &[&ProviderSpec], keys: Option<&ApiKeysSpec>) -> 
         .flatten()
         .filter_map(|location| match location {
             Location::Header { name, prefix } => Some((name, prefix)),
-            Location::Cookie(_) | Location::Query(_) => None,
+            Location::Cookie(_) | Location::Query(_) | Location::WebSocketProtocol(_) => None,
         })
         .collect();
     headers.iter().find_map(|(name, long)| {

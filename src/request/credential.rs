@@ -2,7 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::{Location, Lookup, RequestHead, alike::is_alike, cookie, query};
+use super::{
+    Location, Lookup, RequestHead,
+    alike::is_alike,
+    cookie,
+    protocol::{self, ProtocolForm},
+    query,
+};
 
 /// What stands where a credential may, as it was sent; not read yet, since most were read before. Its parent's
 /// `Debug` does not show it: it is a secret.
@@ -119,7 +125,13 @@ impl<'l> Places<'l> {
                     self.any(|other| matches!(other, Location::Query(own) if own != name && own == given))
                 })
             }),
+            Location::WebSocketProtocol(form) => protocol::find(head, *form, self.takes_other_form(*form)),
         }
+    }
+
+    /// Whether a place is of another form than `form` within the same list.
+    fn takes_other_form(self, form: ProtocolForm) -> bool {
+        self.any(|other| matches!(other, Location::WebSocketProtocol(own) if *own != form))
     }
 
     fn in_headers<'a>(self, head: &RequestHead<'a>, name: &str, prefix: &str) -> Sighting<Cow<'a, [u8]>> {

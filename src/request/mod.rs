@@ -13,6 +13,7 @@ pub mod overriding;
 pub mod path;
 mod percent;
 pub mod preflight;
+pub mod protocol;
 pub mod query;
 
 use crate::certificate::PeerCertificate;
@@ -136,9 +137,20 @@ pub enum Location {
     Cookie(String),
     /// A query parameter.
     Query(String),
+    /// Among the protocols that a WebSocket client offers.
+    WebSocketProtocol(protocol::ProtocolForm),
 }
 
 impl Location {
+    /// The header that is the place, or holds it; `None` where all of several share one, as cookies do.
+    pub fn header(&self) -> Option<&str> {
+        match self {
+            Self::Header { name, .. } => Some(name),
+            Self::WebSocketProtocol(_) => Some(protocol::HEADER),
+            Self::Cookie(_) | Self::Query(_) => None,
+        }
+    }
+
     /// Whether what stands at one of them stands at the other, too. How a prefix is written makes no difference, nor do
     /// the blanks behind it.
     pub fn is_same_place(&self, other: &Self) -> bool {

@@ -28,4 +28,5 @@ mod spellings;
 mod token_cache;
 mod token_limits;
 mod waiting;
+mod web_sockets;
 mod world;

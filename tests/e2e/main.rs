@@ -55,3 +55,4 @@ mod tokens;
 mod trailers;
 mod transport;
 mod upgrades;
+mod web_sockets;

@@ -477,6 +477,26 @@ fn places_of_credentials() {
             ],
         ),
         Row(
+            "/jwt/providers/0/extractFrom/headers/0",
+            "{\"name\": \"Sec-WebSocket-Protocol\", \"valuePrefix\": \"Bearer,\"}",
+            "{\"name\": \"Sec-WebSocket-Protocol\", \"valuePrefix\": \"Bearer \"}",
+            &[
+                "jwt.providers[0].extractFrom.headers[0].valuePrefix: must be \"bearer, \" or \"base64url.bearer.authorization.k8s.io.\" there; leave it out for both",
+            ],
+        ),
+        Row(
+            "/jwt/providers/0/extractFrom/headers/0",
+            "{\"name\": \"sec-websocket-protocol\", \"valuePrefix\": \"base64url.bearer.authorization.k8s.io.\"}",
+            "{\"name\": \"sec-websocket-protocol\", \"valuePrefix\": \"\"}",
+            &["jwt.providers[0].extractFrom.headers[0].valuePrefix: must not be empty"],
+        ),
+        Row(
+            "/jwt/providers/0/extractFrom/headers/0",
+            "{\"name\": \"sec-websocket-protocol\"}",
+            "{\"name\": \"sec-websocket-protocol\", \"prefix\": \"x\"}",
+            &["jwt.providers[0].extractFrom.headers[0].prefix: unknown field; known here: name, valuePrefix"],
+        ),
+        Row(
             "/apiKeys/extractFrom/params",
             "[\"key\"]",
             "[\"key\", \"key\"]",
