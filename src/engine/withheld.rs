@@ -8,7 +8,7 @@ use super::{
 use crate::{
     jwt::ProviderSpec,
     policy::Policy,
-    request::{Location, RequestHead, path::CanonicalPath},
+    request::{Location, RequestHead, path::CanonicalPath, protocol},
 };
 
 /// Of a request that is answered here: no credential stays, whoever would have been given it.
@@ -68,9 +68,15 @@ pub fn names_without_policy() -> impl Iterator<Item = &'static [u8]> {
 }
 
 impl Gate {
-    /// Headers of which no request that goes no further should have any, each in the spelling that the policy names.
+    /// Headers of which no request that goes no further should have any, each in the spelling that the policy names; for
+    /// one that cannot be looked at. Some are named more than once.
     pub fn guarded_names(&self) -> impl Iterator<Item = &[u8]> {
-        self.policy().guarded_headers.names()
+        let among_others = self.policy().credential_locations.iter().filter_map(|location| match location {
+            Location::Cookie(_) => Some(&b"cookie"[..]),
+            Location::WebSocketProtocol(_) => Some(protocol::HEADER.as_bytes()),
+            Location::Header { .. } | Location::Query(_) => None,
+        });
+        self.policy().guarded_headers.names().chain(among_others)
     }
 }
 

@@ -1,6 +1,6 @@
 //! No credential shows in a record, a reply or the `Debug` of anything; and what a record does say.
 
-use portcullis::problem::Reason;
+use portcullis::{engine::names_without_policy, problem::Reason};
 use serde_json::{Value, json};
 
 use crate::{
@@ -126,6 +126,24 @@ fn what_no_upstream_may_see_stands_in_no_access_log() {
         [answer.shown(":path"), answer.shown("x-api-key")],
         ["/.well-known/oauth-protected-resource", ""]
     );
+}
+
+/// Where the host hands over no request to look at, or there is no policy to look by.
+#[test]
+fn what_cannot_be_looked_at_loses_what_the_policy_names() {
+    let w = World::new();
+    let names: Vec<_> =
+        w.gate.guarded_names().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+    for name in
+        ["authorization", "x-api-key", "cookie", "dpop", "x-portcullis-roles", "x-auth-email", "proxy"]
+    {
+        assert!(names.iter().any(|own| own == name), "{name} in {names:?}");
+    }
+    for name in ["x-forwarded-for", "content-length", "connection", "host"] {
+        assert!(names.iter().all(|own| own != name), "{name} in {names:?}");
+    }
+    let names: Vec<_> = names_without_policy().collect();
+    assert!(names.contains(&&b"authorization"[..]) && names.contains(&&b"x-portcullis-subject"[..]));
 }
 
 #[test]
