@@ -8,7 +8,8 @@ use std::{
 
 use portcullis::{
     rate_limit::{
-        HeaderValues, KeyPart, Leases, Ledger, LimitId, LimitSpec, Limiter, SlotSecret, Subject, WindowSpec,
+        HeaderValues, KeyPart, Leases, Ledger, LimitId, LimitSpec, Limiter, SlotSecret, Subject, Terms,
+        WindowSpec,
     },
     store::{Expected, SharedStore, StoreError, Versioned},
     time::Timestamp,
@@ -105,9 +106,10 @@ fn an_admitted_request_allocates_its_copy_of_the_shared_state_and_nothing_where_
     };
     let now = Timestamp::from_secs(1_000_000);
     let [one, four, large] = ["one", "four", "large"].map(|name| limiter.id(name).unwrap());
-    let mut leases = Leases::default();
+    let (mut leases, mut terms) = (Leases::default(), Terms::default());
     let mut check = |limits: &[LimitId]| {
-        let mut ledger = Ledger { store: &store, secret: &secret, leases: &mut leases, tells: false };
+        let mut ledger =
+            Ledger { store: &store, secret: &secret, leases: &mut leases, terms: &mut terms, tells: false };
         let outcome = limiter.check(limits, &subject, now, &mut ledger);
         assert!(outcome.unwrap().admitted());
     };

@@ -21,7 +21,7 @@ use crate::{
     jwt::{FetchEvents, KeySet, RemoteKeys},
     policy::Policy,
     problem::Reason,
-    rate_limit::{Leases, SlotSecret},
+    rate_limit::{Leases, SlotSecret, Terms},
     request::RequestHead,
     revocation::{Revocations, Revoked},
     room::Client,
@@ -103,6 +103,8 @@ pub struct Gate {
     slot_secret: OnceCell<SlotSecret>,
     /// What this thread has charged ahead to large limits.
     pub(super) leases: RefCell<Leases>,
+    /// What it knows of windows that are in force.
+    pub(super) terms: RefCell<Terms>,
     /// One place for each provider; `None` for those that are never asked about tokens.
     pub(super) introspectors: Vec<Option<RefCell<Introspector<Verified>>>>,
     /// What issuers answered just now, for the requests that wait for it; by provider too, because each numbers its
@@ -142,6 +144,7 @@ impl Gate {
             namespace: namespace.to_owned(),
             slot_secret: OnceCell::new(),
             leases: RefCell::default(),
+            terms: RefCell::default(),
             tokens: RefCell::new(None),
             dpop_secret: OnceCell::new(),
             refusals: RefCell::default(),
@@ -154,8 +157,15 @@ impl Gate {
         &self.policy
     }
 
+    /// Says in the shared state which limits are in force, and looks which others are. To be called as soon as this
+    /// policy is configured, or that of another filter of the same name: the order of what happens counts.
+    pub fn confirm_limits(&self, around: &Around<'_>) {
+        self.terms.borrow_mut().confirm(&self.policy.limiter, &around.clock, around.store);
+    }
+
     /// To be called a few times a second; answers what to send now.
     pub fn on_tick(&self, around: &Around<'_>) -> Vec<(Purpose, Call)> {
+        self.terms.borrow_mut().on_tick(&self.policy.limiter, &around.clock, around.store);
         // Randomness only spreads fetches over time: without it they are not spread.
         let jitter = (around.random)()
             .map_or(0, |bytes| bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)));

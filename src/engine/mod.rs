@@ -271,9 +271,9 @@ impl Exchange {
         let unavailable = |_| Refusal::from(Reason::StateUnavailable);
         let secret = gate.slot_secret(around).map_err(unavailable)?;
         let policy = gate.policy();
-        let leases = &mut gate.leases.borrow_mut();
+        let (leases, terms) = (&mut gate.leases.borrow_mut(), &mut gate.terms.borrow_mut());
         let tells = policy.rate_limit_headers_always;
-        let mut ledger = Ledger { store: around.store, secret, leases, tells };
+        let mut ledger = Ledger { store: around.store, secret, leases, terms, tells };
         let outcome = policy.limiter.check(limits, subject, around.now(), &mut ledger);
         let outcome: Outcome = outcome.map_err(unavailable)?;
         trace.evicted = trace.evicted.saturating_add(outcome.evicted);

@@ -102,6 +102,9 @@ extern "C" fn proxy_on_vm_start(_root: u32, _configuration_size: usize) -> u32 {
 extern "C" fn proxy_on_configure(root: u32, _configuration_size: usize) -> u32 {
     let Some(serving) = root::configure() else { return 0 };
     MODULE.with(|module| {
+        for other in module.roots.borrow().iter().filter_map(|root| root.serving.as_ref()) {
+            other.note_configured(&serving);
+        }
         if let Some(root) = module.roots.borrow_mut().iter_mut().find(|other| other.id == root) {
             root.serving = Some(Rc::new(serving));
         }

@@ -72,7 +72,7 @@ enum Decided {
 
 impl Serving {
     pub(super) fn new(gate: Gate, mark: Option<Box<[u8]>>, stats: Stats) -> Self {
-        Self {
+        let serving = Self {
             gate,
             mark,
             stats,
@@ -83,6 +83,16 @@ impl Serving {
             to_wake: RefCell::default(),
             answering: RefCell::default(),
             until_sweep: Cell::new(SWEEP_EVERY),
+        };
+        // Before the first request, so that filters that are configured together are seen to stand side by side.
+        serving.gate.confirm_limits(&serving.around(false));
+        serving
+    }
+
+    /// To be called when `other` was configured on the same thread: if it counts together with this one.
+    pub(super) fn note_configured(&self, other: &Self) {
+        if self.gate.namespace() == other.gate.namespace() {
+            self.gate.confirm_limits(&self.around(false));
         }
     }
 

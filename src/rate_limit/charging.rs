@@ -14,10 +14,7 @@ use super::{
     quota::Quota,
     slots::{Debts, MAX_WINDOWS, Slot, Tats},
 };
-use crate::{
-    store::{SharedStore, StoreError},
-    time::Timestamp,
-};
+use crate::{store::StoreError, time::Timestamp};
 
 /// How often one limit is judged again because another worker wrote first. Each time somebody else got
 /// ahead; a worker that loses so often sees an overload and answers 503.
@@ -121,7 +118,7 @@ fn charge(all: &mut [Pending<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> R
     let mut result = Ok(());
     for pending in all.iter_mut() {
         let Source::Shared(shared) = &mut pending.source else { continue };
-        result = shared.write(&pending.plan.quotas, now, ledger.store);
+        result = shared.write(pending.plan, now, ledger);
         if result.is_err() || shared.after.is_err() {
             break;
         }
@@ -142,7 +139,7 @@ fn charge(all: &mut [Pending<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> R
                 ledger.leases.keep(spent.unwrap_or(ahead), now);
             }
             None if whole => {}
-            None => shared.refund(&pending.plan.quotas, now, ledger.store),
+            None => shared.refund(pending.plan, now, ledger),
         }
     }
     if whole {
@@ -156,7 +153,7 @@ fn charge(all: &mut [Pending<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> R
 }
 
 impl<'l> Pending<'l> {
-    fn open(counted: &Counted<'l>, now: Timestamp, ledger: &Ledger<'_>) -> Result<Self, StoreError> {
+    fn open(counted: &Counted<'l>, now: Timestamp, ledger: &mut Ledger<'_>) -> Result<Self, StoreError> {
         let Counted { limit, plan, place } = *counted;
         let source = match ledger.leases.after_one(place, &plan.quotas, now) {
             Some(left) => Source::Held(left),
@@ -192,9 +189,10 @@ impl<'l> Pending<'l> {
 }
 
 impl Shared {
-    fn read(plan: &Plan, place: Place, now: Timestamp, ledger: &Ledger<'_>) -> Result<Self, StoreError> {
+    fn read(plan: &Plan, place: Place, now: Timestamp, ledger: &mut Ledger<'_>) -> Result<Self, StoreError> {
+        ledger.terms.count(plan, now, ledger.store)?;
         let key = SlotKey::new(&plan.prefix, place.slot);
-        let slot = Slot::read(ledger.store, key.as_str(), &plan.quotas, now)?;
+        let slot = slot(&key, plan, now, ledger)?;
         let before = [Debt::default(); MAX_WINDOWS];
         let may_lease = ledger.leases.has_room(place, now);
         let mut shared =
@@ -228,14 +226,14 @@ impl Shared {
     }
 
     /// Writes the charge, judging again as often as another worker wrote first; it may end in a denial.
-    fn write(&mut self, quotas: &[Quota], now: Timestamp, store: &dyn SharedStore) -> Result<(), StoreError> {
+    fn write(&mut self, plan: &Plan, now: Timestamp, ledger: &Ledger<'_>) -> Result<(), StoreError> {
         for _ in 0..MAX_CONFLICTS {
-            match self.slot.write(store, self.key.as_str()) {
+            match self.slot.write(ledger.store, self.key.as_str()) {
                 Err(StoreError::Conflict) => {}
                 other => return other,
             }
-            self.slot = Slot::read(store, self.key.as_str(), quotas, now)?;
-            self.judge(quotas, now);
+            self.slot = slot(&self.key, plan, now, ledger)?;
+            self.judge(&plan.quotas, now);
             if self.after.is_err() {
                 return Ok(());
             }
@@ -243,15 +241,20 @@ impl Shared {
         Err(StoreError::Unavailable)
     }
 
-    fn refund(&self, quotas: &[Quota], now: Timestamp, store: &dyn SharedStore) {
+    fn refund(&self, plan: &Plan, now: Timestamp, ledger: &Ledger<'_>) {
         let Ok(charged) = self.after else { return };
         for _ in 0..MAX_REFUND_CONFLICTS {
-            let Ok(mut slot) = Slot::read(store, self.key.as_str(), quotas, now) else { return };
-            if !slot.refund(self.place.fingerprint, &charged, quotas)
-                || slot.write(store, self.key.as_str()) != Err(StoreError::Conflict)
+            let Ok(mut slot) = slot(&self.key, plan, now, ledger) else { return };
+            if !slot.refund(self.place.fingerprint, &charged, &plan.quotas)
+                || slot.write(ledger.store, self.key.as_str()) != Err(StoreError::Conflict)
             {
                 return;
             }
         }
     }
+}
+
+/// The slot as it is stored now, read under the plan's term.
+fn slot(key: &SlotKey, plan: &Plan, now: Timestamp, ledger: &Ledger<'_>) -> Result<Slot, StoreError> {
+    Slot::read(ledger.store, key.as_str(), ledger.terms.of(plan)?, &plan.quotas, now)
 }

@@ -9,13 +9,13 @@ use super::{
     limiter::{Limit, LimitId, Limiter, Plan},
     place::SlotKey,
     quota::Quota,
-    slots::MAX_WINDOWS,
+    section::{Head, MAX_WINDOWS},
 };
 use crate::fault::Fault;
 
 /// Tables of counters in one policy: one for each limit and each of its tiers.
 ///
-/// Each takes 1.6 MB of the host's memory when a flood of clients has filled it.
+/// Each takes 1.7 MB of the host's memory when a flood of clients has filled it.
 pub const MAX_TABLES: usize = 256;
 
 /// The longest name of a limit, and the longest namespace.
@@ -47,9 +47,19 @@ impl Limiter {
         if !faults.is_empty() {
             return Err(faults);
         }
+        let tables = limits.iter_mut().flat_map(Limit::plans_mut);
+        for (table, plan) in tables.enumerate() {
+            plan.table = table;
+        }
         let before = limits.iter().enumerate().filter(|(_, limit)| limit.before_authentication);
         let before = before.map(|(i, _)| LimitId::new(i)).collect();
         Ok(Self { limits, before })
+    }
+}
+
+impl Limit {
+    fn plans_mut(&mut self) -> impl Iterator<Item = &mut Plan> {
+        [&mut self.own].into_iter().chain(self.tiers.iter_mut().map(|(_, plan)| plan))
     }
 }
 
@@ -70,8 +80,11 @@ fn limit(spec: &LimitSpec, namespace: &str, faults: &mut Vec<Fault>) -> Option<L
     if spec.before_authentication && !spec.tiers.is_empty() {
         faults.push(Fault::new("tiers", "nobody has a tier before authentication"));
     }
+    // Filters of one name may count other things under one limit: those share tables, but no counter.
+    let counts = counts(&spec.key);
     // A limit's name has no `~`, so no tier's table can be another limit's.
     let own = plan(&spec.windows, format!("{namespace}/rl/{}/", spec.name), "limits", faults);
+    let own = own.map(|plan| Plan { tag: tagged(&counts, None), ..plan });
     let mut tiers: Vec<(Box<str>, Plan)> = Vec::new();
     for (i, (tier, windows)) in spec.tiers.iter().enumerate() {
         if tier.is_empty() {
@@ -83,9 +96,8 @@ fn limit(spec: &LimitSpec, namespace: &str, faults: &mut Vec<Fault>) -> Option<L
         // Any text may name a tier; its hash is short and fit for a key of the store.
         let tag = SipHasher24::new().hash(tier.as_bytes());
         let prefix = format!("{namespace}/rl/{}~{tag:016x}/", spec.name);
-        if let Some(mut plan) = plan(windows, prefix, &format!("tiers[{i}].limits"), faults) {
-            plan.tag = tag;
-            tiers.push((tier.as_str().into(), plan));
+        if let Some(plan) = plan(windows, prefix, &format!("tiers[{i}].limits"), faults) {
+            tiers.push((tier.as_str().into(), Plan { tag: tagged(&counts, Some(tier)), ..plan }));
         }
     }
     Some(Limit {
@@ -116,7 +128,33 @@ fn plan(windows: &[WindowSpec], prefix: String, path: &str, faults: &mut Vec<Fau
         }
     }
     debug_assert!(prefix.len() <= SlotKey::MAX_PREFIX || !faults.is_empty());
-    (!quotas.is_empty()).then(|| Plan { quotas, prefix: prefix.into(), tag: 0 })
+    let windows = Head::new(&quotas, 0);
+    (!quotas.is_empty()).then(|| Plan { quotas, windows, table: 0, prefix: prefix.into(), tag: 0 })
+}
+
+/// What a key is made of, as bytes that no other key gives.
+fn counts(key: &[KeyPart]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in key {
+        let (kind, name) = match part {
+            KeyPart::RemoteAddress => (b'a', ""),
+            KeyPart::Principal => (b'p', ""),
+            KeyPart::ApiKey => (b'k', ""),
+            KeyPart::Route => (b'r', ""),
+            KeyPart::Header(name) => (b'h', name.as_str()),
+        };
+        bytes.push(kind);
+        bytes.extend_from_slice(name.as_bytes());
+        // No header has it in its name.
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+fn tagged(counts: &[u8], tier: Option<&str>) -> u64 {
+    // No part begins like either; a tier's name may be any text, so it goes last.
+    let tier = tier.map_or_else(|| "\n".to_owned(), |tier| format!("~{tier}"));
+    SipHasher24::new().hash(&[counts, tier.as_bytes()].concat())
 }
 
 fn check_key(spec: &LimitSpec, faults: &mut Vec<Fault>) {

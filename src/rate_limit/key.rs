@@ -81,7 +81,8 @@ pub(super) struct Prefixes {
     pub(super) ipv6: u8,
 }
 
-/// Feeds the parts to the hash, each so that its end can be told.
+/// Feeds the parts to the hash, each so that its end can be told. Addresses say how they were cut: filters of one name
+/// may differ in that.
 pub(super) fn hash_parts(
     hasher: &mut KeyHasher,
     parts: &[KeyPart],
@@ -92,11 +93,11 @@ pub(super) fn hash_parts(
         match part {
             KeyPart::RemoteAddress => match cut(subject.remote_address.ok_or(NoAddress)?, prefixes) {
                 IpAddr::V4(address) => {
-                    hasher.fixed([4]);
+                    hasher.fixed([4, prefixes.ipv4]);
                     hasher.fixed(address.octets());
                 }
                 IpAddr::V6(address) => {
-                    hasher.fixed([6]);
+                    hasher.fixed([6, prefixes.ipv6]);
                     hasher.fixed(address.octets());
                 }
             },

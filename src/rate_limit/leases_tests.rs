@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     rate_limit::{
-        KeyPart, Ledger, LimitId, LimitSpec, Limiter, Outcome, SlotSecret, Subject, WindowSpec,
+        KeyPart, Ledger, LimitId, LimitSpec, Limiter, Outcome, SlotSecret, Subject, Terms, WindowSpec,
         gcra::{self, Decision},
         key::HeaderValues,
     },
@@ -48,6 +48,7 @@ struct World {
     store: Counting,
     secret: SlotSecret,
     workers: Vec<Leases>,
+    terms: Terms,
 }
 
 fn window(requests: u32, secs: u64, burst: u32) -> WindowSpec {
@@ -71,7 +72,9 @@ impl World {
         let store = Counting::default();
         let secret = SlotSecret::load_or_create(&store, "p", [7; 16]).unwrap();
         let workers = (0..workers).map(|_| Leases::default()).collect();
-        Self { limiter: Limiter::compile(&specs, "p").unwrap(), store, secret, workers }
+        let (limiter, mut terms) = (Limiter::compile(&specs, "p").unwrap(), Terms::default());
+        limiter.plans().for_each(|plan| terms.count(plan, Timestamp::from_nanos(START), &store).unwrap());
+        Self { limiter, store, secret, workers, terms }
     }
 
     fn check(&mut self, worker: usize, client: &str, nanos: u64) -> Outcome {
@@ -85,9 +88,9 @@ impl World {
             method: "GET",
             headers: &NoHeaders,
         };
-        let leases = &mut self.workers[worker];
+        let (leases, terms) = (&mut self.workers[worker], &mut self.terms);
         let now = Timestamp::from_nanos(nanos);
-        let mut ledger = Ledger { store: &self.store, secret: &self.secret, leases, tells: true };
+        let mut ledger = Ledger { store: &self.store, secret: &self.secret, leases, terms, tells: true };
         self.limiter.check(&ids, &subject, now, &mut ledger).unwrap()
     }
 

@@ -12,6 +12,8 @@ use super::{
     leases::Leases,
     place::{Place, SlotSecret},
     quota::Quota,
+    section::Head,
+    terms::Terms,
 };
 use crate::{
     store::{SharedStore, StoreError},
@@ -53,9 +55,13 @@ pub(super) struct Limit {
 pub(super) struct Plan {
     /// 1 to `MAX_WINDOWS`.
     pub(super) quotas: Vec<Quota>,
+    /// The same, as sections say it.
+    pub(super) windows: Head,
+    /// The number of the table, among those of the limiter.
+    pub(super) table: usize,
     /// Of the keys of its slots.
     pub(super) prefix: Box<str>,
-    /// Tells tiers apart within a key's hash.
+    /// Tells tiers apart within a key's hash, and limits of one name that count other things.
     pub(super) tag: u64,
 }
 
@@ -87,6 +93,8 @@ pub struct Ledger<'a> {
     pub secret: &'a SlotSecret,
     /// The worker's own, used with no other limiter.
     pub leases: &'a mut Leases,
+    /// Likewise.
+    pub terms: &'a mut Terms,
     /// Whether an admitted client is told where it stands.
     pub tells: bool,
 }
@@ -129,6 +137,13 @@ impl Limiter {
     /// The names of all limits, in the order of the document.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.limits.iter().map(|limit| &*limit.name)
+    }
+
+    /// What counts in a table of its own: every limit, and every tier of it.
+    pub(super) fn plans(&self) -> impl Iterator<Item = &Plan> {
+        self.limits
+            .iter()
+            .flat_map(|limit| [&limit.own].into_iter().chain(limit.tiers.iter().map(|(_, plan)| plan)))
     }
 
     /// The limits that every request is charged to before authentication.

@@ -80,13 +80,16 @@ struct World {
     limiter: Limiter,
     store: MemoryStore,
     secret: SlotSecret,
+    terms: Terms,
 }
 
 impl World {
     fn new(specs: &[LimitSpec]) -> Self {
         let store = MemoryStore::default();
         let secret = SlotSecret::load_or_create(&store, "p", SECRET_BYTES).unwrap();
-        Self { limiter: Limiter::compile(specs, "p").unwrap(), store, secret }
+        let (limiter, mut terms) = (Limiter::compile(specs, "p").unwrap(), Terms::default());
+        limiter.plans().for_each(|plan| terms.count(plan, at(0), &store).unwrap());
+        Self { limiter, store, secret, terms }
     }
 
     /// With no leases, so that every charge is seen.
@@ -97,8 +100,9 @@ impl World {
         subject: &Subject<'_>,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        let mut leases = Leases::none();
-        let mut ledger = Ledger { store, secret: &self.secret, leases: &mut leases, tells: true };
+        let (mut leases, mut terms) = (Leases::none(), self.terms.clone());
+        let mut ledger =
+            Ledger { store, secret: &self.secret, leases: &mut leases, terms: &mut terms, tells: true };
         self.limiter.check(ids, subject, now, &mut ledger)
     }
 
@@ -503,7 +507,7 @@ fn a_flood_is_bounded_in_keys() {
         let address = std::net::Ipv4Addr::from_bits(n << 8);
         evicted += world.check(&Subject { remote_address: Some(address.into()), ..subject() }, at(0)).evicted;
     }
-    // The slots and the secret.
-    assert_eq!(world.store.len(), 4_097);
+    // The slots, the terms and the secret.
+    assert_eq!(world.store.len(), 4_098);
     assert!(evicted > 1_000, "{evicted}");
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Limiter::compile`] turns the [`LimitSpec`]s of a policy into a [`Limiter`], whose [`Limiter::check`]
 //! admits a request under all of its limits or under none. [`quota`] and [`gcra`] hold the arithmetic,
-//! [`place`] and [`slots`] the table, [`headers`] what clients are told.
+//! [`place`] and [`slots`] the table, [`Terms`] which windows are in force, [`headers`] what clients are told.
 
 use std::time::Duration;
 
@@ -15,13 +15,17 @@ mod leases;
 mod limiter;
 pub mod place;
 pub mod quota;
+mod section;
 pub mod slots;
+mod terms;
+mod terms_record;
 
 pub use compile::{MAX_NAME, MAX_TABLES};
 pub use key::{HeaderValues, KnownPlace, Subject};
 pub use leases::Leases;
 pub use limiter::{Denial, Ledger, LimitId, Limiter, Outcome, Status};
 pub use place::SlotSecret;
+pub use terms::Terms;
 
 /// One limit, as configured.
 #[derive(Clone, Debug)]

@@ -16,90 +16,40 @@
 //! entry may be refused although it owes less than the floor. Such a slot as a whole still admits
 //! [`ENTRIES`] times the quota of one client.
 //!
-//! Memory: a slot with one window takes at most 268 bytes, with key and the host's own about 390. The 4096
-//! slots of a limit are made as they are needed, hold 65,536 clients and take at most 1.6 MB for one window,
-//! 3.2 MB for four; of a limit that workers lease 2.7 MB and 7.4 MB. With 20,000 clients in debt at once one slot
-//! in 67,000 overflows.
+//! **Other windows under the same name**, of another filter or of another policy of this one, count in sections of
+//! their own, each with entries and floor, in the same slot. Which of them concern each other is for
+//! [`terms`](super::terms) to say. The first request that comes to a slot after new windows came into force, under
+//! whichever windows, carries over what is owed under those that they follow, all clients at once; from then on each
+//! section is for itself. One that says nothing any more goes.
+//!
+//! Memory: a slot with one window takes at most 293 bytes, with key and the host's own about 415. The 4096
+//! slots of a limit are made as they are needed, hold 65,536 clients and take at most 1.7 MB for one window,
+//! 3.6 MB for four; of a limit that workers lease 2.8 MB and 7.8 MB. Each other set of windows under which somebody
+//! owes something takes as much again, in the slots where that is so; whatever updates come, there are never more than
+//! [`MAX_SECTIONS`]. With 20,000 clients in debt at once one slot in 67,000 overflows.
 
+pub use super::section::{Debts, ENTRIES, MAX_WINDOWS, Tats};
 use super::{
-    gcra::{self, Debt, Span},
+    gcra::{self, Debt},
     quota::{self, Quota},
+    section::{Head, Layout, Section, WORD},
+    terms::{Line, Term},
 };
 use crate::{
     store::{Expected, SharedStore, StoreError},
     time::Timestamp,
 };
 
-/// Clients that one slot can tell apart.
-pub const ENTRIES: usize = 16;
-
-/// Windows that one limit can have.
-pub const MAX_WINDOWS: usize = 4;
-
-/// One instant per window; those past the limit's windows are 0.
-pub type Tats = [u64; MAX_WINDOWS];
-
-/// What is owed in each window; nothing in those past the limit's windows.
-pub type Debts = [Debt; MAX_WINDOWS];
-
-const HEADER: usize = 4;
-const WORD: usize = 8;
-
-/// Of the bytes of a slot: a header, one floor per window, then at most [`ENTRIES`] entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Layout {
-    // INVARIANT: 1 to MAX_WINDOWS.
-    windows: usize,
-    /// Whether an entry says of each window what is held, too: three words instead of one.
-    held: bool,
-}
-
-impl Layout {
-    /// Three letters that name the layout; the number of windows follows. Change the letters with the layout.
-    const fn magic(self) -> &'static [u8; 3] {
-        if self.held { b"rl2" } else { b"rl1" }
-    }
-
-    fn of(quotas: &[Quota]) -> Self {
-        Self { windows: quotas.len().min(MAX_WINDOWS), held: quota::lease(quotas).is_some() }
-    }
-
-    /// Of stored bytes; `None` when they are no slot.
-    fn stored(bytes: &[u8]) -> Option<Self> {
-        let (magic, rest) = bytes.split_first_chunk()?;
-        let windows = usize::from(*rest.first()?);
-        let layouts = [true, false].map(|held| Self { windows, held });
-        let layout = layouts.into_iter().find(|layout| layout.magic() == magic)?;
-        let entries = bytes.len().checked_sub(layout.entry_offset(0))?;
-        let size = layout.entry_size();
-        let whole = entries.checked_rem(size)? == 0 && entries.checked_div(size)? <= ENTRIES;
-        (whole && (1..=MAX_WINDOWS).contains(&windows)).then_some(layout)
-    }
-
-    const fn debt_size(self) -> usize {
-        if self.held { WORD.saturating_mul(3) } else { WORD }
-    }
-
-    const fn entry_size(self) -> usize {
-        WORD.saturating_add(self.debt_size().saturating_mul(self.windows))
-    }
-
-    const fn entry_offset(self, entry: usize) -> usize {
-        let entries = HEADER.saturating_add(WORD.saturating_mul(self.windows));
-        entries.saturating_add(entry.saturating_mul(self.entry_size()))
-    }
-
-    const fn debt_offset(self, entry: usize, window: usize) -> usize {
-        let debts = self.entry_offset(entry).saturating_add(WORD);
-        debts.saturating_add(window.saturating_mul(self.debt_size()))
-    }
-}
+/// Sections that one slot can have.
+pub const MAX_SECTIONS: usize = 8;
 
 /// A slot as it was read, changed in place and written back if nobody else wrote meanwhile.
 #[derive(Debug)]
 pub struct Slot {
-    // INVARIANT: as `layout` says.
     bytes: Vec<u8>,
+    /// Where our section begins; it is the last one.
+    base: usize,
+    // INVARIANT: the bytes from `base` on are as it says.
     layout: Layout,
     expected: Expected,
     healed: bool,
@@ -108,33 +58,30 @@ pub struct Slot {
 impl Slot {
     /// Reads the slot `key` of a limit with these windows; a missing one is empty.
     ///
-    /// Implausible instants are settled. Bytes of a policy with other windows keep what the two have in common. Bytes
-    /// that make no sense count as a floor of a full debt: a request is denied now, one is admitted after an
-    /// interval, and all is well after the time that a bucket takes to fill.
-    pub fn read(
+    /// Implausible instants are settled. What is owed under windows that ours follow is carried over. Bytes that make no
+    /// sense count as a floor of a full debt: a request is denied now, one is admitted after an interval, and all is
+    /// well after the time that a bucket takes to fill.
+    pub(super) fn read(
         store: &dyn SharedStore,
         key: &str,
+        term: &Term,
         quotas: &[Quota],
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let layout = Layout::of(quotas);
-        let Some(stored) = store.get(key)? else {
-            let mut slot = Self { bytes: Vec::new(), expected: Expected::Absent, layout, healed: false };
-            slot.clear(&[0; MAX_WINDOWS], 1);
-            return Ok(slot);
-        };
-        let expected = Expected::Version(stored.version);
-        let mut slot = Self { bytes: stored.value, expected, layout, healed: false };
-        match Layout::stored(&slot.bytes) {
-            Some(same) if same == layout => {}
-            Some(other) => slot.adopt(other),
-            None => {
-                let mut floor = [0; MAX_WINDOWS];
-                for (floor, quota) in floor.iter_mut().zip(quotas) {
-                    *floor = now.as_nanos().saturating_add(quota.full_debt());
+        let head = term.own().head();
+        let stored = store.get(key)?;
+        let expected = stored.as_ref().map_or(Expected::Absent, |stored| Expected::Version(stored.version));
+        let mut slot = Self { bytes: Vec::new(), base: 0, layout: head.layout(), expected, healed: false };
+        match stored {
+            None if term.others().is_empty() => slot.open(head, &[0; MAX_WINDOWS], 1),
+            None => slot.arrange(&[], term, now),
+            Some(stored) => {
+                slot.bytes = stored.value;
+                // Nearly always: nobody else's counters are there.
+                let alone = term.others().is_empty() && head.is_of_all(&slot.bytes);
+                if !alone && !slot.find(term, now) {
+                    slot.rearrange(term, quotas, now);
                 }
-                slot.clear(&floor, 0);
-                slot.healed = true;
             }
         }
         slot.settle(quotas, now);
@@ -148,22 +95,21 @@ impl Slot {
 
     /// What the client owes: its entry, or the floor when it has none.
     pub fn debts(&self, fingerprint: u64) -> Debts {
-        match self.position(fingerprint) {
-            Some(entry) => self.debts_at(entry),
-            None => self.floor().map(Debt::until),
-        }
+        self.own().debts(fingerprint)
     }
 
     /// Sets what the client owes and returns whether another client's entry had to go for it.
     pub fn charge(&mut self, fingerprint: u64, debts: &Debts, now: Timestamp) -> bool {
-        if let Some(entry) = self.position(fingerprint) {
+        let own = self.own();
+        if let Some(entry) = own.position(fingerprint) {
             self.put_debts(entry, debts);
             return false;
         }
+        let len = own.len();
         let mut nearest = None;
-        for entry in 0..self.len() {
+        for entry in 0..len {
             // A bucket is full again when the last of its windows is.
-            let full_at = self.debts_at(entry).iter().map(Debt::end).max().unwrap_or(0);
+            let full_at = own.debts_at(entry).iter().map(Debt::end).max().unwrap_or(0);
             if nearest.is_none_or(|(_, earliest)| full_at < earliest) {
                 nearest = Some((entry, full_at));
             }
@@ -173,9 +119,9 @@ impl Slot {
                 self.put_entry(entry, fingerprint, debts);
                 false
             }
-            Some((entry, _)) if self.len() >= ENTRIES => {
-                let mut floor = self.floor();
-                for (floor, evicted) in floor.iter_mut().zip(self.debts_at(entry)) {
+            Some((entry, _)) if len >= ENTRIES => {
+                let mut floor = own.floor();
+                for (floor, evicted) in floor.iter_mut().zip(own.debts_at(entry)) {
                     *floor = (*floor).max(evicted.end());
                 }
                 self.put_floor(&floor);
@@ -196,8 +142,9 @@ impl Slot {
     /// would give away a request, and it stays. So it does where as many were added as a lease has: the last of
     /// its intervals would be taken once more, and may be spent long after this one is past.
     pub fn refund(&mut self, fingerprint: u64, charged: &Debts, quotas: &[Quota]) -> bool {
-        let Some(entry) = self.position(fingerprint) else { return false };
-        let mut debts = self.debts_at(entry);
+        let own = self.own();
+        let Some(entry) = own.position(fingerprint) else { return false };
+        let mut debts = own.debts_at(entry);
         let lease = quota::lease(quotas).unwrap_or(u64::MAX);
         for ((debt, charged), quota) in debts.iter_mut().zip(charged).zip(quotas) {
             let Some(since) = debt.tat.checked_sub(charged.tat) else { return false };
@@ -217,62 +164,39 @@ impl Slot {
         store.replace(key, &self.bytes, self.expected)
     }
 
-    fn len(&self) -> usize {
-        let entries = self.bytes.len().saturating_sub(self.layout.entry_offset(0));
-        entries.checked_div(self.layout.entry_size()).unwrap_or(0)
-    }
-
-    fn position(&self, fingerprint: u64) -> Option<usize> {
-        (0..self.len()).find(|entry| self.word(self.layout.entry_offset(*entry)) == fingerprint)
-    }
-
-    fn word(&self, offset: usize) -> u64 {
-        let word = self.bytes.get(offset..).and_then(<[u8]>::first_chunk);
-        word.map_or(0, |word| u64::from_le_bytes(*word))
+    fn own(&self) -> Section<'_> {
+        Section::last(self.bytes.get(self.base..).unwrap_or_default(), self.layout)
     }
 
     fn put_word(&mut self, offset: usize, word: u64) {
+        let offset = self.base.saturating_add(offset);
         if let Some(bytes) = self.bytes.get_mut(offset..).and_then(<[u8]>::first_chunk_mut::<WORD>) {
             *bytes = word.to_le_bytes();
         }
     }
 
-    fn floor(&self) -> Tats {
-        let mut floor = [0; MAX_WINDOWS];
-        for (window, tat) in floor.iter_mut().take(self.layout.windows).enumerate() {
-            *tat = self.word(floor_offset(window));
+    fn put_count(&mut self, count: usize) {
+        let offset = self.base.saturating_add(self.layout.count_offset());
+        if let Some(byte) = self.bytes.get_mut(offset) {
+            // INVARIANT: at most ENTRIES.
+            *byte = u8::try_from(count).unwrap_or(u8::MAX);
         }
-        floor
     }
 
     fn put_floor(&mut self, floor: &Tats) {
-        for (window, tat) in floor.iter().take(self.layout.windows).enumerate() {
-            self.put_word(floor_offset(window), *tat);
+        for (window, tat) in floor.iter().take(self.layout.windows()).enumerate() {
+            self.put_word(self.layout.floor_offset(window), *tat);
         }
-    }
-
-    fn debts_at(&self, entry: usize) -> Debts {
-        let mut debts = [Debt::default(); MAX_WINDOWS];
-        for (window, debt) in debts.iter_mut().take(self.layout.windows).enumerate() {
-            let offset = self.layout.debt_offset(entry, window);
-            debt.tat = self.word(offset);
-            if self.layout.held {
-                let from = self.word(offset.saturating_add(WORD));
-                debt.held = Span { from, to: self.word(offset.saturating_add(WORD.saturating_mul(2))) };
-            }
-        }
-        debts
     }
 
     fn put_debts(&mut self, entry: usize, debts: &Debts) {
-        for (window, debt) in debts.iter().take(self.layout.windows).enumerate() {
+        for (window, debt) in debts.iter().take(self.layout.windows()).enumerate() {
             let offset = self.layout.debt_offset(entry, window);
             if self.layout.held {
                 self.put_word(offset, debt.tat);
                 self.put_word(offset.saturating_add(WORD), debt.held.from);
                 self.put_word(offset.saturating_add(WORD.saturating_mul(2)), debt.held.to);
             } else {
-                // Of a policy that had leases, whose intervals are passed over all together.
                 self.put_word(offset, debt.end());
             }
         }
@@ -284,44 +208,143 @@ impl Slot {
     }
 
     fn push_entry(&mut self, fingerprint: u64, debts: &Debts) {
-        let entry = self.len();
+        let entry = self.own().len();
         self.bytes.resize(self.bytes.len().saturating_add(self.layout.entry_size()), 0);
         self.put_entry(entry, fingerprint, debts);
+        self.put_count(entry.saturating_add(1));
     }
 
-    /// Makes the slot an empty one with this floor and room for so many entries.
-    fn clear(&mut self, floor: &Tats, room: usize) {
-        self.bytes.clear();
+    /// Begins a section behind the bytes that are there, with this floor and room for so many entries.
+    fn open(&mut self, head: &Head, floor: &Tats, room: usize) {
+        (self.base, self.layout) = (self.bytes.len(), head.layout());
         self.bytes.reserve(self.layout.entry_offset(room));
-        self.bytes.extend_from_slice(self.layout.magic());
-        // INVARIANT: windows <= MAX_WINDOWS.
-        self.bytes.push(u8::try_from(self.layout.windows).unwrap_or(0));
-        for tat in floor.iter().take(self.layout.windows) {
+        self.bytes.extend_from_slice(head.bytes());
+        self.bytes.push(0);
+        for tat in floor.iter().take(self.layout.windows()) {
             self.bytes.extend_from_slice(&tat.to_le_bytes());
         }
     }
 
-    /// Lays bytes of another layout out anew; windows that only we know owe nothing.
-    fn adopt(&mut self, theirs: Layout) {
-        let before = Self { bytes: std::mem::take(&mut self.bytes), layout: theirs, healed: false, ..*self };
-        self.clear(&before.floor(), before.len());
-        for entry in 0..before.len() {
-            let fingerprint = before.word(theirs.entry_offset(entry));
-            self.push_entry(fingerprint, &before.debts_at(entry));
+    /// Finds our section among others, and puts it last. False where it is not there, or anything has to be done before.
+    #[cold]
+    #[inline(never)]
+    fn find(&mut self, term: &Term, now: Timestamp) -> bool {
+        let (mut own, mut offset) = (None, 0_usize);
+        while let Some((section, _)) = Section::first(self.bytes.get(offset..).unwrap_or_default()) {
+            let size = section.bytes().len();
+            if section.has(term.own().head()) {
+                own = Some((offset, size));
+            } else if section.is_idle(now.as_nanos()) {
+                return false;
+            }
+            offset = offset.saturating_add(size);
+        }
+        let (Some((from, size)), true) = (own, offset == self.bytes.len()) else { return false };
+        if !term.others().is_empty()
+            && let Some(sections) = Section::all(&self.bytes)
+            && term.others().iter().any(|line| is_due(line, term.own(), &sections, now))
+        {
+            return false;
+        }
+        if let Some(bytes) = self.bytes.get_mut(from..) {
+            bytes.rotate_left(size);
+        }
+        self.base = self.bytes.len().saturating_sub(size);
+        true
+    }
+
+    /// Puts the sections in order; bytes that make no sense are replaced.
+    #[cold]
+    #[inline(never)]
+    fn rearrange(&mut self, term: &Term, quotas: &[Quota], now: Timestamp) {
+        let stored = std::mem::take(&mut self.bytes);
+        match Section::all(&stored) {
+            Some(all) => self.arrange(&all, term, now),
+            None => {
+                let mut floor = [0; MAX_WINDOWS];
+                for (floor, quota) in floor.iter_mut().zip(quotas) {
+                    *floor = now.as_nanos().saturating_add(quota.full_debt());
+                }
+                self.open(term.own().head(), &floor, 1);
+                self.healed = true;
+            }
+        }
+    }
+
+    /// Makes the sections that have to carry over something, before anything is charged, and ours where it is not there;
+    /// leaves out those that say nothing any more.
+    fn arrange(&mut self, all: &[Section<'_>], term: &Term, now: Timestamp) {
+        let own = all.iter().find(|section| section.has(term.own().head()));
+        let due = || term.others().iter().filter(|line| is_due(line, term.own(), all, now));
+        let mut kept: Vec<_> = all.iter().filter(|section| !section.has(term.own().head())).collect();
+        kept.retain(|section| !section.is_idle(now.as_nanos()));
+        while kept.len().saturating_add(due().count()) >= MAX_SECTIONS && !kept.is_empty() {
+            // The one that is missed least, as with clients.
+            let nearest = kept.iter().enumerate().min_by_key(|(_, section)| section.end());
+            if let Some((nearest, _)) = nearest {
+                kept.remove(nearest);
+            }
+        }
+        for section in kept {
+            self.bytes.extend_from_slice(section.bytes());
+        }
+        for line in due() {
+            self.carry_over(all, line, now);
+        }
+        match own {
+            Some(own) => {
+                (self.base, self.layout) = (self.bytes.len(), term.own().head().layout());
+                self.bytes.extend_from_slice(own.bytes());
+            }
+            None => self.carry_over(all, term.own(), now),
+        }
+    }
+
+    /// Makes a section of what is owed in those that it follows.
+    fn carry_over(&mut self, all: &[Section<'_>], line: &Line, now: Timestamp) {
+        // Not ahead of now, where the clock has stepped back.
+        let since = line.head().since().min(now.as_nanos());
+        let followed = || all.iter().filter(|section| line.follows(section.since()));
+        let carried = |debts: &dyn Fn(&Section<'_>) -> Debts| {
+            let mut most = [Debt::default(); MAX_WINDOWS];
+            for section in followed() {
+                let debts = section.carried_over(&debts(section), line.head(), since);
+                for (most, debt) in most.iter_mut().zip(debts) {
+                    if debt.tat > most.tat {
+                        *most = debt;
+                    }
+                }
+            }
+            most
+        };
+        let floor = carried(&|section| section.floor().map(Debt::until)).map(|debt| debt.tat);
+        let entries: usize = followed().map(|section| section.len()).sum();
+        self.open(line.head(), &floor, entries.clamp(1, ENTRIES));
+        for section in followed() {
+            for fingerprint in (0..section.len()).map(|entry| section.fingerprint(entry)) {
+                // Whoever has no entry in one of them is in its floor.
+                let debts = carried(&|section| section.debts(fingerprint));
+                if debts.iter().any(|debt| debt.tat > now.as_nanos()) {
+                    self.charge(fingerprint, &debts, now);
+                }
+            }
+            self.healed = true;
         }
     }
 
     fn settle(&mut self, quotas: &[Quota], now: Timestamp) {
-        let mut floor = self.floor();
+        let own = self.own();
+        let mut floor = own.floor();
         for (tat, quota) in floor.iter_mut().zip(quotas) {
             *tat = gcra::settle(quota, Debt::until(*tat), now).tat;
         }
-        if floor != self.floor() {
+        let len = own.len();
+        if floor != own.floor() {
             self.put_floor(&floor);
             self.healed = true;
         }
-        for entry in 0..self.len() {
-            let stored = self.debts_at(entry);
+        for entry in 0..len {
+            let stored = self.own().debts_at(entry);
             let mut settled = stored;
             for (debt, quota) in settled.iter_mut().zip(quotas) {
                 *debt = gcra::settle(quota, *debt, now);
@@ -334,8 +357,12 @@ impl Slot {
     }
 }
 
-const fn floor_offset(window: usize) -> usize {
-    HEADER.saturating_add(WORD.saturating_mul(window))
+/// Whether `line` follows something that is there, or `own` that is about to be, and has no section yet.
+fn is_due(line: &Line, own: &Line, all: &[Section<'_>], now: Timestamp) -> bool {
+    let mut there = all.iter().map(|section| section.since()).chain([own.head().since()]);
+    now.as_nanos() < line.head().is_settled_at()
+        && there.any(|since| line.follows(since))
+        && !all.iter().any(|section| section.has(line.head()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    rate_limit::{WindowSpec, gcra::Decision},
+    rate_limit::{
+        WindowSpec,
+        gcra::{Decision, Span},
+    },
     store::MemoryStore,
 };
 
@@ -22,9 +25,22 @@ fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(1_000_000 + secs)
 }
 
+/// Since the beginning, with no others.
+fn alone(quotas: &[Quota]) -> Term {
+    Term::of_test(quotas, 1, &[])
+}
+
+fn read(store: &MemoryStore, quotas: &[Quota], now: Timestamp) -> Slot {
+    Slot::read(store, KEY, &alone(quotas), quotas, now).unwrap()
+}
+
 /// One request as the limiter makes it: whether it was admitted, and whether it evicted.
 fn offer(store: &MemoryStore, quotas: &[Quota], client: u64, now: Timestamp) -> (bool, bool) {
-    let mut slot = Slot::read(store, KEY, quotas, now).unwrap();
+    offer_in(store, &alone(quotas), quotas, client, now)
+}
+
+fn offer_in(store: &MemoryStore, term: &Term, quotas: &[Quota], client: u64, now: Timestamp) -> (bool, bool) {
+    let mut slot = Slot::read(store, KEY, term, quotas, now).unwrap();
     let mut debts = slot.debts(client);
     let mut admitted = true;
     for (debt, quota) in debts.iter_mut().zip(quotas) {
@@ -55,7 +71,7 @@ fn a_slot_keeps_as_many_clients_as_it_has_entries() {
     for client in 0..16 {
         assert_eq!(offer(&store, &quotas, client, at(0)), (true, false));
     }
-    assert_eq!(stored(&store).len(), 268);
+    assert_eq!(stored(&store).len(), 293);
     for client in 0..16 {
         assert_eq!(offer(&store, &quotas, client, at(0)), (true, false));
         assert_eq!(offer(&store, &quotas, client, at(0)), (false, false));
@@ -70,7 +86,7 @@ fn a_slot_keeps_as_many_clients_as_it_has_entries() {
     // All debts have passed, so entries are free again and nobody is evicted.
     assert_eq!(offer(&store, &quotas, 100, at(30)), (true, false));
     assert_eq!(offer(&store, &quotas, 100, at(30)), (true, false));
-    assert_eq!(stored(&store).len(), 268);
+    assert_eq!(stored(&store).len(), 293);
 }
 
 #[test]
@@ -96,18 +112,38 @@ fn bytes_that_make_no_sense_deny_for_an_interval() {
         offer(&store, &quotas, 1, at(0));
         stored(&store)
     };
+    let head = Head::new(&quotas, 1);
+    let head = head.bytes();
+    let without = |window: usize, from: usize, to: usize| {
+        let mut bytes = good.clone();
+        let window = 12 + 16 * window;
+        bytes[window + from..window + to].fill(0);
+        bytes
+    };
     let cases: Vec<Vec<u8>> = vec![
         vec![],
-        b"rl1".to_vec(),
-        b"rl1\0".to_vec(),
-        b"rl1\x05".iter().chain(&[0; 40]).copied().collect(),
-        b"rl3\x02".iter().chain(&[0; 16]).copied().collect(),
+        b"rl3".to_vec(),
+        b"rl3\0".to_vec(),
+        b"rl3\x05".iter().chain(&[1; 200]).copied().collect(),
+        head.to_vec(),
+        // The layout of an older module.
+        b"rl1\x02".iter().chain(&[0; 16]).copied().collect(),
+        b"rl5".iter().chain(&good[3..]).copied().collect(),
         // An entry of the other layout is longer.
-        b"rl2".iter().chain(&good[3..]).copied().collect(),
-        b"rl1\xff".to_vec(),
+        b"rl4".iter().chain(&good[3..]).copied().collect(),
+        b"rl3\xff".to_vec(),
         good[..good.len() - 1].to_vec(),
         good.iter().chain(b"x").copied().collect(),
-        good[..20].iter().copied().chain(std::iter::repeat_n(0, 24 * 17)).collect(),
+        // More entries than there can be.
+        head.iter().chain(&[17]).copied().chain(std::iter::repeat_n(0, 16 + 24 * 17)).collect(),
+        // Windows without interval, length or burst; more than can be counted.
+        without(1, 0, 8),
+        without(1, 8, 12),
+        without(0, 12, 16),
+        good[..12].iter().copied().chain([0xff; 8]).chain(good[20..].iter().copied()).collect(),
+        // A second section that is none.
+        [&good[..], b"rl3\x02"].concat(),
+        [&good[..], &good[..50]].concat(),
     ];
     for bytes in cases {
         let store = MemoryStore::default();
@@ -133,53 +169,34 @@ fn far_off_instants_are_settled_and_stored() {
 }
 
 #[test]
-fn another_number_of_windows_keeps_what_is_common() {
-    let (minute, day) = (quota(1, 60), quota(2, 86_400));
-    let store = MemoryStore::default();
-    assert!(offer(&store, &[minute], 1, at(0)).0);
-    assert!(!offer(&store, &[minute, day], 1, at(0)).0);
-    assert!(offer(&store, &[minute, day], 1, at(60)).0);
-    assert!(!offer(&store, &[minute], 1, at(60)).0);
-    assert!(offer(&store, &[minute], 2, at(60)).0);
-}
-
-#[test]
-fn what_is_held_is_kept_where_leases_are_and_passed_over_where_not() {
-    // Leases of two, and none.
-    let (leased, plain) = ([quota(128, 128)], [quota(100, 128)]);
+fn what_is_held_is_kept() {
+    // Leases of two.
+    let leased = [quota(128, 128)];
     let instant = |secs| at(secs).as_nanos();
     let debt = Debt { tat: instant(1), held: Span { from: instant(10), to: instant(14) } };
     let store = MemoryStore::default();
-    let stored_with = |quotas: &[Quota]| {
-        let mut slot = Slot::read(&store, KEY, quotas, at(0)).unwrap();
-        let before = slot.debts(7)[0];
-        slot.charge(7, &[debt, Debt::default(), Debt::default(), Debt::default()], at(0));
-        slot.write(&store, KEY).unwrap();
-        (before, Slot::read(&store, KEY, quotas, at(0)).unwrap().debts(7)[0])
-    };
-    assert_eq!(stored_with(&leased), (Debt::default(), debt));
-    assert_eq!(stored(&store).len(), 4 + 8 + 8 + 24);
-    let passed_over = Debt::until(instant(14));
-    assert_eq!(stored_with(&plain), (passed_over, passed_over));
-    assert_eq!(stored(&store).len(), 4 + 8 + 8 + 8);
-    assert_eq!(stored_with(&leased), (passed_over, debt));
+    let mut slot = read(&store, &leased, at(0));
+    slot.charge(7, &[debt, Debt::default(), Debt::default(), Debt::default()], at(0));
+    slot.write(&store, KEY).unwrap();
+    assert_eq!(read(&store, &leased, at(0)).debts(7)[0], debt);
+    assert_eq!(stored(&store).len(), 12 + 16 + 1 + 8 + 8 + 24);
 
     // Who is evicted comes back behind all that was taken ahead for it.
     for client in 100..115 {
-        let mut slot = Slot::read(&store, KEY, &leased, at(0)).unwrap();
+        let mut slot = read(&store, &leased, at(0));
         slot.charge(client, &[Debt::until(instant(60)); MAX_WINDOWS], at(0));
         slot.write(&store, KEY).unwrap();
     }
-    let mut slot = Slot::read(&store, KEY, &leased, at(0)).unwrap();
+    let mut slot = read(&store, &leased, at(0));
     assert!(slot.charge(115, &[Debt::until(instant(60)); MAX_WINDOWS], at(0)));
-    assert_eq!(slot.debts(7)[0], passed_over);
+    assert_eq!(slot.debts(7)[0], Debt::until(instant(14)));
 
     // Further ahead than any lease: the clock stepped back.
     let far = Debt { tat: 0, held: Span { from: instant(10), to: instant(130) } };
-    let mut slot = Slot::read(&store, KEY, &leased, at(0)).unwrap();
+    let mut slot = read(&store, &leased, at(0));
     slot.charge(7, &[far; MAX_WINDOWS], at(0));
     slot.write(&store, KEY).unwrap();
-    let slot = Slot::read(&store, KEY, &leased, at(0)).unwrap();
+    let slot = read(&store, &leased, at(0));
     assert!(slot.healed());
     assert_eq!(slot.debts(7)[0], Debt::until(instant(128)));
 }
@@ -189,7 +206,7 @@ fn a_refund_takes_back_only_what_is_still_owed() {
     let (store, quotas) = (MemoryStore::default(), [quota(3, 30)]);
     let charged = |now: Timestamp| {
         offer(&store, &quotas, 1, now);
-        Slot::read(&store, KEY, &quotas, now).unwrap()
+        read(&store, &quotas, now)
     };
     let mut slot = charged(at(0));
     let first = slot.debts(1);
@@ -208,11 +225,73 @@ fn a_refund_takes_back_only_what_is_still_owed() {
     let (store, quotas) = (MemoryStore::default(), [quota(128, 128)]);
     for (others, refunded) in [(0, true), (1, true), (2, false)] {
         offer(&store, &quotas, others, at(0));
-        let first = Slot::read(&store, KEY, &quotas, at(0)).unwrap().debts(others);
+        let first = read(&store, &quotas, at(0)).debts(others);
         (0..others).for_each(|_| _ = offer(&store, &quotas, others, at(0)));
-        let mut slot = Slot::read(&store, KEY, &quotas, at(0)).unwrap();
+        let mut slot = read(&store, &quotas, at(0));
         assert_eq!(slot.refund(others, &first, &quotas), refunded, "{others}");
     }
+}
+
+/// Windows that are in force side by side, each with its term; the first is the oldest.
+fn side_by_side(count: u32) -> Vec<([Quota; 1], Term)> {
+    let term = |n: u32| {
+        let quotas = [quota(10 + n, 100)];
+        let beside: Vec<u64> = (1..=n.into()).collect();
+        let term = Term::of_test(&quotas, u64::from(n) + 1, &beside);
+        (quotas, term)
+    };
+    (0..count).map(term).collect()
+}
+
+#[test]
+fn sections_of_others_stay_as_they_are() {
+    let store = MemoryStore::default();
+    let both = side_by_side(2);
+    let offer = |of: usize, client, now| offer_in(&store, &both[of].1, &both[of].0, client, now).0;
+    let section = |of: usize| {
+        let bytes = stored(&store);
+        let found =
+            Section::all(&bytes).unwrap().into_iter().find(|section| section.has(both[of].1.own().head()));
+        found.map(|section| section.bytes().to_vec())
+    };
+    for client in 0..40 {
+        assert!(offer(0, client, at(0)));
+        let first = section(0);
+        assert_eq!(offer(1, client % 3, at(0)), client < 33);
+        assert_eq!(section(0), first, "after {client}");
+    }
+    let second = section(1).unwrap();
+    assert_eq!((section(0).unwrap().len(), second.len()), (293, 37 + 16 * 3));
+    assert_eq!(stored(&store).len(), 293 + second.len());
+    // A full slot of the one evicts nobody of the other.
+    assert_eq!(Section::all(&second).unwrap()[0].floor(), [0; 4]);
+    // When all is earned back there, it goes.
+    assert!(offer(0, 0, at(100)));
+    assert!(section(1).is_some());
+    assert!(offer(0, 0, at(200)));
+    assert_eq!((section(1), stored(&store).len()), (None, 293));
+    // Foreign bytes in the place of one are foreign bytes in the place of all.
+    assert!(offer(1, 0, at(200)));
+    overwrite(&store, &[&stored(&store)[..], b"x"].concat());
+    assert!(!offer(0, 0, at(200)));
+    assert!(offer(0, 0, at(210)));
+}
+
+#[test]
+fn of_more_sections_than_there_is_room_for_the_one_goes_that_is_nearest_to_empty() {
+    let store = MemoryStore::default();
+    let all = side_by_side(10);
+    let offer = |(quotas, term): &([Quota; 1], Term), times| {
+        (0..times).filter(|_| offer_in(&store, term, quotas, 7, at(0)).0).count()
+    };
+    for (n, filter) in all.iter().enumerate() {
+        // The fourth is asked least.
+        assert_eq!(offer(filter, if n == 3 { 1 } else { 5 }), if n == 3 { 1 } else { 5 });
+        assert_eq!(Section::all(&stored(&store)).unwrap().len(), (n + 1).min(MAX_SECTIONS));
+    }
+    let bytes = stored(&store);
+    let left: Vec<u64> = Section::all(&bytes).unwrap().iter().map(|section| section.since()).collect();
+    assert!(!left.contains(&4) && left.contains(&1) && left.contains(&10), "{left:?}");
 }
 
 proptest! {
@@ -251,18 +330,21 @@ proptest! {
                 *debts = charged;
             }
             crowded |= evicted;
-            prop_assert!(stored(&store).len() <= 4 + 8 * quotas.len() + 16 * 8 * (1 + quotas.len()));
+            prop_assert!(stored(&store).len() <= 13 + 24 * quotas.len() + 16 * 8 * (1 + quotas.len()));
         }
     }
 
     #[test]
     fn any_bytes_are_read_without_panic_and_heal(
         bytes in prop::collection::vec(any::<u8>(), 0..1100),
-        magic in prop::sample::select(vec![&b"rl1\x02"[..], b"rl2\x02", b""]), leased in any::<bool>(),
+        begin in 0usize..5, leased in any::<bool>(), since in 0u64..3,
     ) {
         let quotas = if leased { [quota(1000, 10), quota(1000, 1_000)] } else { [quota(10, 10), quota(100, 1_000)] };
+        let head = Head::new(&quotas, since);
+        let head = head.bytes();
+        let begin = [&b""[..], b"rl3\x02", b"rl4\x02", &head[..12], head][begin];
         let store = MemoryStore::default();
-        overwrite(&store, &[magic, &bytes].concat());
+        overwrite(&store, &[begin, &bytes].concat());
         offer(&store, &quotas, 1, at(0));
         offer(&store, &quotas, 1, at(1));
         prop_assert!(offer(&store, &quotas, 1, at(12)).0);

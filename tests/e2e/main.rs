@@ -32,6 +32,7 @@ mod forwarding;
 mod introspection;
 mod key_rotation;
 mod key_server_faults;
+mod limit_updates;
 mod load;
 mod minimal_config;
 mod observed;
