@@ -173,6 +173,39 @@ mod tests {
         }
     }
 
+    /// As docs/policy.md says, with the arithmetic for a hard limit of `n` in any window.
+    #[test]
+    fn a_span_shorter_than_the_window_admits_burst_and_requests_less_one() {
+        for (requests, secs, burst, most) in [
+            (10, 10, 10, 19),
+            (10, 10, 1, 10),
+            (7, 10, 4, 10),
+            (1, 60, 1, 1),
+            (100, 60, 20, 119),
+            (3, 1, 5, 7),
+        ] {
+            let quota = quota(requests, secs, burst);
+            let (mut now, mut debt, mut admitted) = (1_000 * SECOND, Debt::default(), Vec::new());
+            // Whoever asks again as soon as it may.
+            while admitted.len() < 500 {
+                match decide(&quota, debt, at(now)) {
+                    Decision::Allowed(charged) => {
+                        admitted.push(now);
+                        debt = charged;
+                    }
+                    Decision::Denied { retry_after } => now = at(now).saturating_add(retry_after).as_nanos(),
+                }
+            }
+            let within =
+                |from: &u64| admitted.iter().filter(|at| (*from..from + secs * SECOND).contains(at)).count();
+            assert_eq!(
+                admitted.iter().map(within).max(),
+                Some(most),
+                "{requests} per {secs} s, {burst} at once"
+            );
+        }
+    }
+
     #[test]
     fn a_clock_that_steps_back_costs_at_most_a_full_debt() {
         let quota = quota(10, 10, 10);
