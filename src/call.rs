@@ -67,6 +67,30 @@ impl Outcome<'_> {
     }
 }
 
+/// Why a [`Call`] was not even sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// Envoy has no cluster of this name, at least not yet.
+    NoCluster,
+    /// The cluster has no host to send to, or as many requests as its circuit breaker allows.
+    NoHost,
+    /// Anything else.
+    Refused,
+}
+
+impl Unsent {
+    /// For operators.
+    pub fn of(self, cluster: &str) -> String {
+        match self {
+            Self::NoCluster => format!("Envoy has no cluster {cluster:?}"),
+            Self::NoHost => {
+                format!("cluster {cluster:?} has no host to send to, or as many requests as it may")
+            }
+            Self::Refused => format!("cluster {cluster:?} took no request"),
+        }
+    }
+}
+
 /// An absolute `http` or `https` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {

@@ -13,12 +13,12 @@ use super::{
     token_cache::{Limits, TokenCache},
 };
 use crate::{
-    call::{Call, Outcome},
+    call::{Call, Outcome, Unsent},
     crypto::HostCrypto,
     dpop::DpopSecret,
     identity::Principal,
     introspection::{Introspector, Ticket, Verdict},
-    jwt::{FetchEvents, KeySet, RemoteKeys},
+    jwt::{FetchEvents, KeySet, Provider, RemoteKeys},
     policy::Policy,
     problem::Reason,
     rate_limit::{Leases, SlotSecret, Terms},
@@ -199,6 +199,25 @@ impl Gate {
                 taken.err().map(|error| format!("revocation list: {error}")).into_iter().collect()
             }
         }
+    }
+
+    /// To be called when a call to `cluster` could not be sent. Answers what the operator should know of it: what it was
+    /// for, and why.
+    pub fn on_unsent(&self, purpose: Purpose, cluster: &str, why: Unsent, around: &Around<'_>) -> String {
+        // That there is no answer is all there is to say of the outcome.
+        let _ = self.on_answer(purpose, Outcome::Failed, around);
+        format!("{}: {}", self.subject(purpose), why.of(cluster))
+    }
+
+    /// What a call is about, for operators.
+    fn subject(&self, purpose: Purpose) -> String {
+        let (what, provider) = match purpose {
+            Purpose::KeySet { provider } => ("key set", provider),
+            Purpose::Introspection { provider, .. } => ("introspection", provider),
+            Purpose::Revocations => return "revocation list".to_owned(),
+        };
+        let name = self.policy.providers.get(provider).map(Provider::name);
+        format!("{what} of \"{}\"", name.map(|name| &**name).unwrap_or_default())
     }
 
     /// The record of a refused request, where it is to be written now. `target` as for [`Trace::record`].

@@ -7,11 +7,14 @@
 use std::{ptr::null_mut, time::Duration};
 
 use super::memory::{self, Block};
+use crate::call::Unsent;
 
 /// proxy-wasm's `proxy_status_t`, as far as we tell them apart.
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
+const BAD_ARGUMENT: u32 = 2;
 const CAS_MISMATCH: u32 = 8;
+const INTERNAL_FAILURE: u32 = 10;
 
 const REQUEST_HEADERS: u32 = 0;
 const REQUEST_TRAILERS: u32 = 1;
@@ -294,7 +297,7 @@ pub(super) fn http_call(
     headers: &[u8],
     body: &[u8],
     timeout: Duration,
-) -> Result<u32, Failed> {
+) -> Result<u32, Unsent> {
     const NO_TRAILERS: [u8; 4] = [0; 4];
     let timeout = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1);
     let mut token = 0;
@@ -313,7 +316,13 @@ pub(super) fn http_call(
             &mut token,
         )
     };
-    done(status).map(|()| token)
+    match status {
+        OK => Ok(token),
+        // Nothing else is wrong with the arguments: Envoy looks for the cluster first.
+        BAD_ARGUMENT => Err(Unsent::NoCluster),
+        INTERNAL_FAILURE => Err(Unsent::NoHost),
+        _ => Err(Unsent::Refused),
+    }
 }
 
 /// Makes a stream the one that calls are about. A stream that is gone has no context.

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::{abi, wire};
 use crate::{
-    call::{Call, Outcome},
+    call::{Call, Outcome, Unsent},
     engine::Purpose,
 };
 
@@ -21,8 +21,8 @@ struct Pending {
 }
 
 impl Calls {
-    /// Sends a call; false when the host does not take it.
-    pub(super) fn send(&self, purpose: Purpose, call: &Call) -> bool {
+    /// Sends a call, if the host takes it.
+    pub(super) fn send(&self, purpose: Purpose, call: &Call) -> Result<(), Unsent> {
         let endpoint = &call.endpoint;
         let mut headers = vec![
             (":method", call.method),
@@ -32,16 +32,10 @@ impl Calls {
             ("accept-encoding", "identity"),
         ];
         headers.extend(call.headers.iter().map(|(name, value)| (*name, value.as_str())));
-        let sent = wire::write_pairs(headers.into_iter())
-            .ok_or(abi::Failed)
-            .and_then(|headers| abi::http_call(&call.cluster, &headers, &call.body, call.timeout));
-        match sent {
-            Ok(token) => {
-                self.0.borrow_mut().insert(token, Pending { purpose, max_answer: call.max_answer });
-                true
-            }
-            Err(abi::Failed) => false,
-        }
+        let headers = wire::write_pairs(headers.into_iter()).ok_or(Unsent::Refused)?;
+        let token = abi::http_call(&call.cluster, &headers, &call.body, call.timeout)?;
+        self.0.borrow_mut().insert(token, Pending { purpose, max_answer: call.max_answer });
+        Ok(())
     }
 
     /// Reads the answer to a call and runs `report` on what came of it; answers what it was for. `None`: it is none

@@ -322,9 +322,9 @@ impl Serving {
 
     fn send(&self, calls: impl IntoIterator<Item = (Purpose, Call)>) {
         for (purpose, call) in calls {
-            if !self.calls.send(purpose, &call) {
-                self.warn(format!("cluster \"{}\" took no request", call.cluster));
-                self.report(purpose, Outcome::Failed);
+            if let Err(why) = self.calls.send(purpose, &call) {
+                self.stats.count_unsent(purpose);
+                self.warn(self.gate.on_unsent(purpose, &call.cluster, why, &self.around(false)));
             }
         }
     }

@@ -5,7 +5,7 @@
 use std::cell::Cell;
 
 use super::abi::{self, Metric};
-use crate::{jwt::FetchEvents, problem::Reason};
+use crate::{engine::Purpose, jwt::FetchEvents, problem::Reason};
 
 /// Counters by decision and reason.
 ///
@@ -17,6 +17,8 @@ pub(super) struct Stats {
     denied: Vec<Counter>,
     evicted: Counter,
     fetches: [Counter; 3],
+    /// Calls that Envoy did not take: for key sets, about tokens, for revocation lists.
+    unsent: [Counter; 3],
     memory: Option<u32>,
     /// What was last seen of the memory, in pages.
     pages: Cell<usize>,
@@ -57,6 +59,8 @@ impl Stats {
             evicted: Counter::define("portcullis_rate_limit_evictions"),
             fetches: ["started", "succeeded", "failed"]
                 .map(|result| Counter::define(&format!("portcullis_key_set_fetches._result={result}_"))),
+            unsent: ["key_set", "introspection", "revocations"]
+                .map(|purpose| Counter::define(&format!("portcullis_calls_not_sent._purpose={purpose}_"))),
             memory: abi::define_metric(Metric::Gauge, "portcullis_memory_bytes"),
             pages: Cell::new(0),
         }
@@ -76,6 +80,18 @@ impl Stats {
         self.evicted.add(evicted);
     }
 
+    /// Counts a call that Envoy did not take.
+    #[cold]
+    pub(super) fn count_unsent(&self, purpose: Purpose) {
+        let [key_set, introspection, revocations] = &self.unsent;
+        match purpose {
+            Purpose::KeySet { .. } => key_set,
+            Purpose::Introspection { .. } => introspection,
+            Purpose::Revocations => revocations,
+        }
+        .add(1);
+    }
+
     /// Counts fetches of key sets.
     pub(super) fn count_fetches(&self, events: FetchEvents) {
         for (counter, count) in self.fetches.iter().zip([events.started, events.succeeded, events.failed]) {
@@ -85,7 +101,8 @@ impl Stats {
 
     /// Hands on what was counted, to be called with every tick and at the end.
     pub(super) fn flush(&self) {
-        let all = [&self.allowed, &self.evicted].into_iter().chain(&self.denied).chain(&self.fetches);
+        let all = [&self.allowed, &self.evicted].into_iter().chain(&self.denied);
+        let all = all.chain(&self.fetches).chain(&self.unsent);
         all.for_each(Counter::flush);
         self.measure_memory();
     }

@@ -1,7 +1,7 @@
 //! Keys that are fetched: no token of theirs passes before they are there.
 
 use portcullis::{
-    call::Outcome,
+    call::{Outcome, Unsent},
     engine::Purpose,
     problem::Reason::{KeysUnavailable, TokenKey},
 };
@@ -107,4 +107,27 @@ fn what_is_said_of_keys_that_are_not_used() {
         said[9].starts_with("key set of \"remote\": not used: keys[9]: a symmetric key in a public set; ")
     );
     assert_eq!(said[10], "key set of \"remote\": not used: 3 more");
+}
+
+/// One line says all there is to say, and the call is tried again.
+#[test]
+fn a_call_that_could_not_be_sent_says_what_it_was_for() {
+    let w = World::new();
+    let purpose = w.calls()[0];
+    let unsent = |purpose, why| w.around(|around| w.gate.on_unsent(purpose, "idp", why, around));
+    for (why, said) in [
+        (Unsent::NoCluster, "key set of \"remote\": Envoy has no cluster \"idp\""),
+        (
+            Unsent::NoHost,
+            "key set of \"remote\": cluster \"idp\" has no host to send to, or as many requests as it may",
+        ),
+        (Unsent::Refused, "key set of \"remote\": cluster \"idp\" took no request"),
+    ] {
+        assert_eq!(unsent(purpose, why), said);
+        w.call_within(10).unwrap();
+    }
+    assert_eq!(
+        unsent(Purpose::Revocations, Unsent::NoCluster),
+        "revocation list: Envoy has no cluster \"idp\""
+    );
 }

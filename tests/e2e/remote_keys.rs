@@ -137,3 +137,42 @@ async fn a_key_replaced_under_its_name_is_found_by_its_first_token() {
         keys.fail();
     }
 }
+
+/// The operator learns of it before any request, and of one that is needed for some tokens only with the first of them:
+/// a host tells a module of no cluster but by a call to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_envoy_does_not_have_is_said_at_once() {
+    let mut policy = policy();
+    policy["jwt"]["providers"][0]["jwks"]["cluster"] = json!("nowhere");
+    policy["jwt"]["providers"].as_array_mut().unwrap().push(json!({
+        "name": "opaque", "issuer": "https://as.test", "anyAudience": true,
+        "introspection": {"endpoint": "https://as.test/introspect", "cluster": "nobody", "clientId": "a", "clientSecret": "b"},
+    }));
+    policy["revocation"] = json!({"remote": {"uri": "http://lists.test/", "cluster": "nothing"}});
+    policy["rules"].as_array_mut().unwrap().push(rule(
+        "opaque",
+        "Exact",
+        "/opaque",
+        json!({"authenticate": {"anyOf": [{"jwt": "opaque"}]}}),
+    ));
+    let gateway = gateway(&policy).workers(2).start().await;
+    let said = |text: &str| gateway.log().matches(text).count();
+    let key_set = "key set of \"test\": Envoy has no cluster \"nowhere\"";
+    let list = "revocation list: Envoy has no cluster \"nothing\"";
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while said(key_set) == 0 || said(list) == 0 {
+        assert!(Instant::now() < deadline, "{}", gateway.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(said("introspection"), 0, "{}", gateway.log());
+    let answer = gateway.send(&get("/opaque").bearer("abc")).await;
+    assert_eq!((answer.status, answer.reason().as_deref()), (503, Some("introspection_unavailable")));
+    assert_eq!(said("introspection of \"opaque\": Envoy has no cluster \"nobody\""), 1, "{}", gateway.log());
+    assert_eq!(said(": no answer"), 0, "{}", gateway.log());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for purpose in ["key_set", "revocations", "introspection"] {
+        let count =
+            gateway.admin().stat(&format!("wasmcustom.portcullis_calls_not_sent._purpose={purpose}_")).await;
+        assert!(count >= 1, "{purpose}: {count}");
+    }
+}
