@@ -85,14 +85,14 @@ impl Serving {
             until_sweep: Cell::new(SWEEP_EVERY),
         };
         // Before the first request, so that filters that are configured together are seen to stand side by side.
-        serving.gate.confirm_limits(&serving.around(false));
+        serving.gate.confirm_limits(&serving.around());
         serving
     }
 
     /// To be called when `other` was configured on the same thread: if it counts together with this one.
     pub(super) fn note_configured(&self, other: &Self) {
         if self.gate.namespace() == other.gate.namespace() {
-            self.gate.confirm_limits(&self.around(false));
+            self.gate.confirm_limits(&self.around());
         }
     }
 
@@ -324,7 +324,7 @@ impl Serving {
         for (purpose, call) in calls {
             if let Err(why) = self.calls.send(purpose, &call) {
                 self.stats.count_unsent(purpose);
-                self.warn(self.gate.on_unsent(purpose, &call.cluster, why, &self.around(false)));
+                self.warn(self.gate.on_unsent(purpose, &call.cluster, why, &self.around()));
             }
         }
     }
