@@ -201,6 +201,7 @@ impl Policy {
             return Err(faults);
         }
         warnings.extend(unused::unused(&document, &vocabulary));
+        warnings.extend(router.warnings().into_iter().map(|warning| warning.within("rules")));
         warnings.sort();
         warnings.truncate(MAX_WARNINGS);
         let mut credential_locations = Vec::new();

@@ -63,6 +63,9 @@ pub(super) fn each_reading(
     each_beginning(&name, longest, ends, left, visit)
 }
 
+/// What it costs to look for a name, beside its length.
+const VISIT: usize = 16;
+
 fn each_beginning(
     mut name: &[u8],
     longest: usize,
@@ -79,6 +82,7 @@ fn each_beginning(
         for length in 1..=most {
             let Some((start, rest)) = name.split_at_checked(length) else { break };
             if rest.len() <= unseen || rest.first().is_some_and(|byte| ends_at(*byte, ends)) {
+                *left = left.checked_sub(VISIT.saturating_add(length))?;
                 visit(start);
             }
         }

@@ -250,6 +250,14 @@ impl Conditions {
         self.lists.get(at(place)).and_then(|list| self.conditions.get(list.clone())).unwrap_or_default()
     }
 
+    /// The expressions among what the match at `place` asks.
+    pub(super) fn expressions(&self, place: u32) -> impl Iterator<Item = u32> {
+        self.list(place).iter().filter_map(|condition| match condition.wanted {
+            Wanted::Expression(expression) => Some(expression),
+            Wanted::Exact(_) | Wanted::Present => None,
+        })
+    }
+
     /// Whether those at `own` hold wherever those at `other` do. False when in doubt.
     pub(super) fn cover(&self, own: u32, other: u32) -> bool {
         let other = self.list(other);

@@ -18,8 +18,9 @@ use crate::request::{
 /// Longest value that a regular expression is tried on, in bytes.
 const MAX_VALUE: usize = 8192;
 
-/// How much of a query is looked at for names, in bytes, counted as often as they are.
-const MAX_NAMES: usize = 1 << 17;
+/// How much of a query is looked at for names, in bytes, counted as often as they are: about half a millisecond. What a
+/// target may hold of them takes a tenth, unless many names may begin at each.
+const MAX_NAMES: usize = 1 << 18;
 
 /// Why nobody can tell whether a match holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

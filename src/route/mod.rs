@@ -4,7 +4,6 @@
 //! ([`crate::request::path`]) with the escapes that are left in it decoded, once: to a rule `/admin%3Adelete`
 //! and `/admin:delete` are the same path, as they are to the application behind us.
 
-mod by_value;
 mod conditions;
 mod coverage;
 mod expression;

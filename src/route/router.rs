@@ -9,7 +9,7 @@ use super::{
     conditions::{Conditions, Part, is_token},
     coverage::{self, covers},
     given::Doubt,
-    index::{Entry, Index, Root, Search, at},
+    index::{Cost, Entry, Index, Root, Search, at},
     pattern::Path,
 };
 use crate::{
@@ -31,7 +31,7 @@ const MAX_SURVEY: usize = 1024;
 
 /// What trying expressions may cost one request, in bytes that are looked at, each time they are: about half a
 /// millisecond. 32 of them can be tried on 8 KiB, all that a policy may have on what headers commonly hold.
-const MAX_TRIED: usize = 1 << 18;
+pub(super) const MAX_TRIED: usize = 1 << 18;
 
 /// What a rule is chosen by. Its `Debug` does not show the query: it may hold credentials.
 #[derive(Clone, Copy)]
@@ -117,6 +117,8 @@ pub struct Router {
     any_host: Option<Root>,
     /// Of every rule: the ids of its matches.
     matches: Vec<std::ops::Range<usize>>,
+    /// What a request costs at most.
+    cost: Cost,
 }
 
 /// A host name that a rule asks for.
@@ -143,6 +145,7 @@ impl Router {
             wildcard_hosts: HashMap::new(),
             any_host: None,
             matches: Vec::with_capacity(rules.len()),
+            cost: Cost::default(),
         };
         let mut faults = Vec::new();
         for (rule, (_, spec)) in rules.iter().enumerate() {
@@ -158,7 +161,31 @@ impl Router {
             faults.extend(own.into_iter().map(|fault| fault.within(&format!("[{rule}]"))));
         }
         router.index.finish(&router.conditions);
+        router.cost = router.most();
+        faults.extend(router.cost.fault().map(|message| Fault::new("", message)));
         if faults.is_empty() { Ok(router) } else { Err(faults) }
+    }
+
+    /// What the operator should know of the rules, though it is no fault.
+    pub fn warnings(&self) -> Vec<Fault> {
+        self.cost.warning().map(|message| Fault::new("", message)).into_iter().collect()
+    }
+
+    /// What the costliest request costs, whatever its host.
+    fn most(&self) -> Cost {
+        let costs = self.index.costs(&self.conditions);
+        let exact = self.exact_hosts.keys().map(|name| Host::Exact(name));
+        let hosts =
+            exact.chain(self.wildcard_hosts.keys().map(|name| Host::Wildcard(name))).chain([Host::Any]);
+        let of_host = |host| {
+            let mut sum = Cost::default();
+            self.visit_hosts(host, |root| {
+                sum = sum.plus(costs.of(root));
+                true
+            });
+            sum
+        };
+        hosts.map(of_host).fold(Cost::default(), Cost::most)
     }
 
     /// The first rule that matches; `None` when none does.
@@ -179,6 +206,7 @@ impl Router {
             left: MAX_TRIED,
             best: None,
             doubt: None,
+            ends: Vec::new(),
         };
         self.visit_hosts(Host::Exact(request.host), |root| {
             self.index.search(root, &mut search);

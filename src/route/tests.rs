@@ -809,3 +809,64 @@ fn many_rules_may_share_a_path() {
         assert_eq!(find(&router, "h", "GET", "/a/a/a/a/a/a/a/a/a/b"), expected);
     }
 }
+
+#[test]
+fn what_a_request_could_cost_is_bounded() {
+    // Each of the first segments may go two ways.
+    let forks = |ways: usize, rest: &str| -> Vec<RouteSpec> {
+        let segment = |n: usize, bit: usize| {
+            if n >> bit & 1 == 0 { "/a".to_owned() } else { format!("/{{v{bit}}}") }
+        };
+        (0..1_usize << ways)
+            .map(|n| on(&[&((0..ways).map(|bit| segment(n, bit)).collect::<String>() + rest)]))
+            .collect()
+    };
+    let expressions =
+        |count: usize, one: &dyn Fn(usize) -> RouteSpec| (0..count).map(one).collect::<Vec<_>>();
+    let of_path = |n: usize| on(&[&format!("~.*/{n}")]);
+    let of_header = |n: usize| asking(&[("x", regex(&format!("{n}.*")))], &[]);
+    let elsewhere = |n: usize| {
+        let mut spec = of_header(n);
+        spec.matches[0].path = path(&format!("/{n}/{{x}}"));
+        spec
+    };
+    let on_hosts = |n: usize| {
+        let mut spec = of_header(n);
+        spec.hostnames = vec![format!("h{n}.example.com")];
+        spec
+    };
+    let one_for_all = |n: usize| asking(&[("x", regex("a.*")), ("y", exact(&n.to_string()))], &[]);
+    let (much, more) = ("one request may meet 129 regular", "one request may meet 2049 regular");
+    let rows = [
+        (forks(12, "/end"), None, None),
+        (forks(10, &"/b".repeat(20)), None, None),
+        (forks(10, &"/b".repeat(40)), Some("too many matches: 1"), None),
+        (expressions(128, &of_path), None, None),
+        (expressions(129, &of_path), None, Some(much)),
+        (expressions(129, &of_header), None, Some(much)),
+        (expressions(2049, &of_path), Some(more), None),
+        (expressions(2049, &of_header), Some(more), None),
+        (expressions(2049, &elsewhere), None, None),
+        (expressions(2049, &on_hosts), None, None),
+        (expressions(2049, &one_for_all), None, None),
+    ];
+    for (at, (specs, fault, warning)) in rows.into_iter().enumerate() {
+        let (faults, warnings) = match compile(&specs) {
+            Ok(router) => (Vec::new(), router.warnings()),
+            Err(faults) => (faults, Vec::new()),
+        };
+        for (found, expected) in [(faults, fault), (warnings, warning)] {
+            assert_eq!(found.len(), expected.iter().len(), "{at}: {found:?}");
+            assert!(
+                found.iter().zip(expected).all(|(found, expected)| found.message.contains(expected)),
+                "{found:?}"
+            );
+        }
+    }
+    // A request may come by several hosts' rules.
+    let mut specs = expressions(100, &of_header);
+    specs.extend(
+        (0..29).map(|n| RouteSpec { hostnames: vec!["*.example.com".into()], ..of_header(1000 + n) }),
+    );
+    assert!(compile(&specs).unwrap().warnings()[0].message.contains(much));
+}

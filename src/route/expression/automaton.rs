@@ -34,7 +34,7 @@ pub(super) struct TooLarge;
 pub(super) struct Automaton {
     /// The column of each ASCII character.
     ascii: [u8; 128],
-    /// Where characters beyond ASCII change their column, ascending.
+    /// Where characters beyond ASCII change their column, ascending; the first is the first of them.
     beyond: Box<[(char, u8)]>,
     /// Where the row begins that follows, by row and column. The first row is dead; the column [`END`] holds something
     /// else than [`DEAD`] where the text may end.
@@ -55,8 +55,15 @@ impl Automaton {
         left.checked_sub(text.len().saturating_add(TRIAL))?;
         let mut row = self.start;
         let mut tried = text.len();
-        for (at, char) in text.char_indices() {
-            row = self.cell(row, self.column(char));
+        for (at, byte) in text.bytes().enumerate() {
+            let column = match self.ascii.get(usize::from(byte)) {
+                Some(column) => u16::from(*column),
+                None => match self.column_beyond(text, at) {
+                    Some(column) => column,
+                    None => continue,
+                },
+            };
+            row = self.cell(row, column);
             if row == DEAD {
                 tried = at;
                 break;
@@ -66,20 +73,18 @@ impl Automaton {
         Some(self.cell(row, END) != DEAD)
     }
 
-    fn column(&self, char: char) -> u16 {
-        let ascii = usize::try_from(u32::from(char)).ok().and_then(|char| self.ascii.get(char));
-        u16::from(*ascii.unwrap_or_else(|| self.column_beyond(char)))
-    }
-
-    #[inline(never)]
-    fn column_beyond(&self, char: char) -> &u8 {
-        let place = self.beyond.partition_point(|(first, _)| *first <= char);
-        let found = place.checked_sub(1).and_then(|place| self.beyond.get(place));
-        found.map_or(&0, |(_, column)| column)
+    /// The column of the character that begins at `at`; `None`: none does.
+    fn column_beyond(&self, text: &str, at: usize) -> Option<u16> {
+        let char = text.get(at..)?.chars().next()?;
+        let place = match self.beyond.len() {
+            1 => 0,
+            _ => self.beyond.partition_point(|(first, _)| *first <= char).checked_sub(1)?,
+        };
+        self.beyond.get(place).map(|(_, column)| u16::from(*column))
     }
 
     fn cell(&self, row: u16, column: u16) -> u16 {
-        self.next.get(usize::from(row.saturating_add(column))).copied().unwrap_or(DEAD)
+        self.next.get(usize::from(row.wrapping_add(column))).copied().unwrap_or(DEAD)
     }
 }
 
@@ -253,12 +258,18 @@ impl<'s> Tables<'s> {
             done = done.saturating_add(1);
             self.fill(&set)?;
         }
+        let column_of = |char: char| {
+            let place = self.changes.partition_point(|(first, _)| *first <= char).saturating_sub(1);
+            self.changes.get(place).map_or(0, |(_, column)| *column)
+        };
         let mut ascii = [0; 128];
         for (char, column) in (0_u8..).map(char::from).zip(&mut ascii) {
-            let place = self.changes.partition_point(|(first, _)| *first <= char).saturating_sub(1);
-            *column = self.changes.get(place).map_or(0, |(_, column)| *column);
+            *column = column_of(char);
         }
-        Ok(Automaton { ascii, beyond: self.changes.into(), next: self.next.into(), start })
+        const BEYOND: char = '\u{80}';
+        let later = self.changes.iter().filter(|(first, _)| *first > BEYOND).copied();
+        let beyond = std::iter::once((BEYOND, column_of(BEYOND))).chain(later).collect();
+        Ok(Automaton { ascii, beyond, next: self.next.into(), start })
     }
 
     /// One column for the end, and one for each kind of characters.
@@ -351,7 +362,7 @@ impl<'s> Tables<'s> {
     }
 
     fn set_cell(&mut self, row: u16, column: u16, to: u16) {
-        if let Some(cell) = self.next.get_mut(usize::from(row.saturating_add(column))) {
+        if let Some(cell) = self.next.get_mut(usize::from(row.wrapping_add(column))) {
             *cell = to;
         }
     }

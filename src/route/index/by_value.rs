@@ -5,7 +5,7 @@
 
 use hashbrown::HashMap;
 
-use super::conditions::{ANY_VALUE, Conditions, Wanted};
+use crate::route::conditions::{ANY_VALUE, Conditions, Wanted};
 
 /// As few are tried one after the other.
 const FEW: usize = 8;

@@ -6,17 +6,21 @@
 //! Everything lies in a few flat lists and refers by place, because with thousands of rules a look-up
 //! costs what it misses in the caches: an edge, its text and its node for each segment, no more.
 
+mod by_value;
+mod cost;
+mod search;
+
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
+pub(super) use self::{cost::Cost, search::Search};
+
+use self::by_value::ByValue;
 use super::{
-    by_value::ByValue,
     conditions::Conditions,
     coverage::Step,
-    given::{Doubt, Given, Held},
-    pattern::{Path, Segment, split_segment},
-    router::RouteRequest,
+    pattern::{Path, Segment},
 };
 
 /// No place in any list.
@@ -75,6 +79,9 @@ pub(super) struct Index {
     /// Of long chains, by their first entry.
     by_value: HashMap<u32, ByValue>,
     text: Vec<u8>,
+    /// Length of the longest whole path, and of the longest segment: what is longer need not be looked for.
+    longest_path: usize,
+    longest_segment: usize,
 }
 
 /// The matches of one whole path.
@@ -109,27 +116,6 @@ struct Node {
     regexes: Chain,
 }
 
-/// A request on its way through the index.
-#[derive(Debug)]
-pub(super) struct Search<'r> {
-    /// By id.
-    pub(super) paths: &'r [Path],
-    pub(super) conditions: &'r Conditions,
-    pub(super) request: &'r RouteRequest<'r>,
-    /// Decoded.
-    pub(super) path: &'r str,
-    /// The bit of the request's method.
-    pub(super) method: u64,
-    /// What the request says to conditions; read when the first asks.
-    pub(super) given: Option<Given<'r>>,
-    /// What trying expressions may still cost.
-    pub(super) left: usize,
-    /// The match with the lowest id so far.
-    pub(super) best: Option<Entry>,
-    /// Why nobody can tell whether that one holds, and the name of the condition.
-    pub(super) doubt: Option<(u32, Doubt)>,
-}
-
 /// A place as an index; past the end of every list for [`NONE`].
 pub(super) fn at(place: u32) -> usize {
     usize::try_from(place).unwrap_or(usize::MAX)
@@ -151,6 +137,8 @@ impl Index {
             entries: Vec::new(),
             by_value: HashMap::new(),
             text: Vec::new(),
+            longest_path: 0,
+            longest_segment: 0,
         }
     }
 
@@ -205,6 +193,7 @@ impl Index {
     }
 
     fn insert_exact(&mut self, root: u32, path: &str, place: u32) {
+        self.longest_path = self.longest_path.max(path.len());
         let hash = hash_of(&self.hasher, root, path.as_bytes());
         let text = &self.text;
         let same = |exact: &Exact| exact.root == root && read(text, exact.path) == path.as_bytes();
@@ -235,6 +224,7 @@ impl Index {
         if let Some(child) = self.find_literal(parent, segment) {
             return child;
         }
+        self.longest_segment = self.longest_segment.max(segment.len());
         let child = self.add_node(id);
         let edge = Edge { parent, segment: write(&mut self.text, segment), child };
         let (hasher, text) = (&self.hasher, &self.text);
@@ -256,6 +246,9 @@ impl Index {
     }
 
     fn find_literal(&self, parent: u32, segment: &str) -> Option<u32> {
+        if segment.len() > self.longest_segment {
+            return None;
+        }
         let hash = hash_of(&self.hasher, parent, segment.as_bytes());
         let same =
             |edge: &Edge| edge.parent == parent && read(&self.text, edge.segment) == segment.as_bytes();
@@ -263,7 +256,7 @@ impl Index {
     }
 
     fn find_exact(&self, root: u32, path: &str) -> Option<Chain> {
-        if self.exact.is_empty() {
+        if path.len() > self.longest_path {
             return None;
         }
         let hash = hash_of(&self.hasher, root, path.as_bytes());
@@ -284,81 +277,6 @@ impl Index {
             next = entry.next;
             Some((place, entry))
         })
-    }
-
-    /// Finds the match with the lowest id under `root`, if it is lower than `search.best`.
-    pub(super) fn search(&self, root: Root, search: &mut Search<'_>) {
-        if !self.nodes.get(at(root.0)).is_some_and(|node| search.may_improve(node.first)) {
-            return;
-        }
-        if let Some(chain) = self.find_exact(root.0, search.path) {
-            self.try_all(chain, search);
-        }
-        self.search_node(root.0, search.path.strip_prefix('/'), search);
-    }
-
-    /// `rest` is the path below this node; `None` where it ends here. Recursion is bounded by the depth
-    /// of the patterns (`pattern::MAX_SEGMENTS`), not by the path.
-    fn search_node(&self, node: u32, rest: Option<&str>, search: &mut Search<'_>) {
-        let Some(found) = self.nodes.get(at(node)).filter(|found| search.may_improve(found.first)) else {
-            return;
-        };
-        self.try_all(found.prefixes, search);
-        match rest {
-            None => self.try_all(found.ends, search),
-            Some(text) => {
-                let (segment, rest) = split_segment(text);
-                if let Some(child) = self.find_literal(node, segment) {
-                    self.search_node(child, rest, search);
-                }
-                // Canonical paths have empty segments at the end only.
-                if !segment.is_empty() {
-                    self.try_all(found.rests, search);
-                    if found.variable != NONE {
-                        self.search_node(found.variable, rest, search);
-                    }
-                }
-            }
-        }
-        // Last, for they cost most and a better match spares them.
-        if found.regexes.first != NONE {
-            self.try_asking(found.regexes.first, found.regexes.first, search);
-        }
-    }
-
-    /// Of entries whose path is settled by the way through the index.
-    fn try_all(&self, chain: Chain, search: &mut Search<'_>) {
-        for (place, entry) in self.places(chain.first) {
-            if !search.may_improve(entry.id) {
-                return;
-            }
-            if entry.methods & search.method != 0 {
-                if entry.conditions == 0 {
-                    search.found(entry, None);
-                } else {
-                    self.try_asking(chain.first, place, search);
-                }
-                return;
-            }
-        }
-    }
-
-    /// The entries from the place `from` on in the chain that begins at `first`. Apart, since few ask for anything but
-    /// their path.
-    #[inline(never)]
-    fn try_asking(&self, first: u32, from: u32, search: &mut Search<'_>) {
-        let Some(by_value) = self.by_value.get(&first) else {
-            return search.try_each(self.places(from).map(|(_, entry)| entry));
-        };
-        let entry = |place: &u32| self.entries.get(at(*place));
-        for answer in 0..search.given().len() {
-            let mut nth = 0_usize;
-            while let Some((name, value)) = search.given().value(answer, nth) {
-                nth = nth.saturating_add(1);
-                search.try_each(by_value.asking(name, value).iter().filter_map(entry));
-            }
-        }
-        search.try_each(by_value.others().iter().filter_map(entry));
     }
 
     /// Visits the entries under `root` that may match all that `steps` (and what follows them) match, and
@@ -419,60 +337,4 @@ fn append(entries: &mut [Entry], chain: &mut Chain, place: u32) {
         None => chain.first = place,
     }
     chain.last = place;
-}
-
-impl<'r> Search<'r> {
-    fn may_improve(&self, id: u32) -> bool {
-        self.best.is_none_or(|best| id < best.id)
-    }
-
-    fn found(&mut self, entry: &Entry, doubt: Option<(u32, Doubt)>) {
-        self.best = Some(*entry);
-        self.doubt = doubt;
-    }
-
-    fn given(&mut self) -> &mut Given<'r> {
-        let (conditions, request) = (self.conditions, self.request);
-        self.given.get_or_insert_with(|| Given::read(conditions, request.head, request.query))
-    }
-
-    /// Takes the first of `entries`, ascending in their ids, that holds or may hold.
-    fn try_each<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>) {
-        for entry in entries {
-            if !self.may_improve(entry.id) {
-                return;
-            }
-            if entry.methods & self.method == 0 {
-                continue;
-            }
-            match self.try_one(entry) {
-                Held::No => {}
-                Held::Yes => return self.found(entry, None),
-                Held::Doubt(name, doubt) => return self.found(entry, Some((name, doubt))),
-            }
-        }
-    }
-
-    fn try_one(&mut self, entry: &Entry) -> Held {
-        let held = match entry.conditions {
-            0 => Held::Yes,
-            list => {
-                let (conditions, mut left) = (self.conditions, self.left);
-                let held = self.given().hold(conditions, list, &mut left);
-                self.left = left;
-                held
-            }
-        };
-        // Last, for it costs most.
-        match self.paths.get(at(entry.id)) {
-            Some(Path::Regex { expression, .. }) if held != Held::No => {
-                match expression.matches(self.path, &mut self.left) {
-                    Some(true) => held,
-                    Some(false) => Held::No,
-                    None => Held::Doubt(NONE, Doubt::Path),
-                }
-            }
-            _ => held,
-        }
-    }
 }

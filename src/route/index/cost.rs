@@ -1,0 +1,138 @@
+//! What a request may cost at most, whatever it is.
+//!
+//! From a place in the trie a request goes on by its next segment and by the variable, so patterns that differ in where
+//! they have variables are all come to. No request is held against more than what this counts.
+
+use hashbrown::HashMap;
+
+use super::{Chain, Index, NONE, Root, at};
+use crate::route::{conditions::Conditions, router::MAX_TRIED};
+
+/// Most steps that choosing a rule may take for one request, of about 6 ns each: three quarters of a millisecond.
+const MAX_STEPS: usize = 1 << 17;
+/// Steps for a place of the trie.
+const PLACE: usize = 4;
+/// Most expressions that one request may meet: each can be tried on 128 bytes.
+const MAX_EXPRESSIONS: usize = MAX_TRIED >> 7;
+/// Up to as many, each can be tried on 2 KiB, which is more than most values have.
+const MANY_EXPRESSIONS: usize = MAX_TRIED >> 11;
+
+/// What one request may cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::route) struct Cost {
+    /// Places of the trie that it is led to, and matches there that its values alone rule out.
+    steps: usize,
+    /// Expressions that are tried on it.
+    expressions: usize,
+}
+
+impl Cost {
+    pub(in crate::route) fn plus(self, other: Self) -> Self {
+        Self {
+            steps: self.steps.saturating_add(other.steps),
+            expressions: self.expressions.saturating_add(other.expressions),
+        }
+    }
+
+    pub(in crate::route) fn most(self, other: Self) -> Self {
+        Self { steps: self.steps.max(other.steps), expressions: self.expressions.max(other.expressions) }
+    }
+
+    /// The message of a fault where it is too much.
+    pub(in crate::route) fn fault(self) -> Option<String> {
+        let Self { steps, expressions } = self;
+        if steps > MAX_STEPS {
+            return Some(format!(
+                "one request may be held against too many matches: {steps} steps, at most {MAX_STEPS}; most are \
+                 caused by many patterns that differ in where they have variables"
+            ));
+        }
+        (expressions > MAX_EXPRESSIONS).then(|| {
+            format!("one request may meet {expressions} regular expressions, at most {MAX_EXPRESSIONS}")
+        })
+    }
+
+    /// The message of a warning where it is much.
+    pub(in crate::route) fn warning(self) -> Option<String> {
+        let each = MAX_TRIED.checked_div(self.expressions)?;
+        (self.expressions > MANY_EXPRESSIONS).then(|| {
+            format!(
+                "one request may meet {} regular expressions; it is refused where they are tried on more than {each} \
+                 bytes each",
+                self.expressions
+            )
+        })
+    }
+}
+
+impl Index {
+    /// What a request costs at most under each root.
+    pub(in crate::route) fn costs(&self, conditions: &Conditions) -> Costs {
+        let tried = |chain: Chain| self.tried(chain, conditions);
+        let mut costs: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|node| {
+                let paths = Cost { steps: PLACE, expressions: self.chain(node.regexes).count() };
+                let chains = [node.prefixes, node.rests, node.ends, node.regexes];
+                chains.into_iter().map(tried).fold(paths, Cost::plus)
+            })
+            .collect();
+        // By where they lead to, from the last on: whatever is added to a place was added after it.
+        let mut ways: Vec<_> = self.edges.iter().map(|edge| (edge.child, edge.parent, true)).collect();
+        let variables = (0..).zip(&self.nodes).filter(|(_, node)| node.variable != NONE);
+        ways.extend(variables.map(|(parent, node)| (node.variable, parent, false)));
+        ways.sort_unstable_by(|a, b| b.cmp(a));
+        // Of literal segments a request goes by one.
+        let mut literals = vec![Cost::default(); costs.len()];
+        for (child, parent, is_literal) in ways {
+            let below = literals.get(at(child)).copied().unwrap_or_default();
+            let Some(cost) = costs.get_mut(at(child)) else { continue };
+            *cost = cost.plus(below);
+            let cost = *cost;
+            if is_literal {
+                if let Some(most) = literals.get_mut(at(parent)) {
+                    *most = most.most(cost);
+                }
+            } else if let Some(parent) = costs.get_mut(at(parent)) {
+                *parent = parent.plus(cost);
+            }
+        }
+        // Roots lead from nowhere; a whole path is one of many.
+        let mut exact: HashMap<u32, Cost> = HashMap::new();
+        for path in &self.exact {
+            let most = exact.entry(path.root).or_default();
+            *most = most.most(tried(path.entries));
+        }
+        let costs = costs.into_iter().zip(literals).map(|(own, below)| own.plus(below)).collect();
+        Costs { costs, exact }
+    }
+
+    /// What the matches of a chain cost.
+    fn tried(&self, chain: Chain, conditions: &Conditions) -> Cost {
+        let mut all: Vec<u32> =
+            self.chain(chain).flat_map(|entry| conditions.expressions(entry.conditions)).collect();
+        all.sort_unstable();
+        all.dedup();
+        // In order of values, one is left to try that asks for one value alone.
+        let is_tried =
+            |list: u32| !self.by_value.contains_key(&chain.first) || conditions.list(list).len() != 1;
+        let steps =
+            self.chain(chain).filter(|entry| entry.conditions != 0 && is_tried(entry.conditions)).count();
+        Cost { steps, expressions: all.len() }
+    }
+}
+
+/// By root.
+#[derive(Debug)]
+pub(in crate::route) struct Costs {
+    costs: Vec<Cost>,
+    exact: HashMap<u32, Cost>,
+}
+
+impl Costs {
+    pub(in crate::route) fn of(&self, root: Root) -> Cost {
+        let exact = self.exact.get(&root.0).copied().unwrap_or_default();
+        self.costs.get(at(root.0)).copied().unwrap_or_default().plus(exact)
+    }
+}

@@ -1,0 +1,185 @@
+//! The way of a request through the index.
+
+use super::{Chain, Entry, Index, NONE, Root, at};
+use crate::route::{
+    conditions::Conditions,
+    given::{Doubt, Given, Held},
+    pattern::{Path, split_segment},
+    router::RouteRequest,
+};
+
+/// A request on its way through the index.
+#[derive(Debug)]
+pub(in crate::route) struct Search<'r> {
+    /// By id.
+    pub(in crate::route) paths: &'r [Path],
+    pub(in crate::route) conditions: &'r Conditions,
+    pub(in crate::route) request: &'r RouteRequest<'r>,
+    /// Decoded.
+    pub(in crate::route) path: &'r str,
+    /// The bit of the request's method.
+    pub(in crate::route) method: u64,
+    /// What the request says to conditions; read when the first asks.
+    pub(in crate::route) given: Option<Given<'r>>,
+    /// What trying expressions may still cost.
+    pub(in crate::route) left: usize,
+    /// The match with the lowest id so far.
+    pub(in crate::route) best: Option<Entry>,
+    /// Why nobody can tell whether that one holds, and the name of the condition.
+    pub(in crate::route) doubt: Option<(u32, Doubt)>,
+    /// Where long segments end, by the lengths of the path from there on: each may be come to on many ways.
+    pub(in crate::route) ends: Vec<(usize, usize)>,
+}
+
+impl Index {
+    /// Finds the match with the lowest id under `root`, if it is lower than `search.best`.
+    pub(in crate::route) fn search(&self, root: Root, search: &mut Search<'_>) {
+        if !self.nodes.get(at(root.0)).is_some_and(|node| search.may_improve(node.first)) {
+            return;
+        }
+        if let Some(chain) = self.find_exact(root.0, search.path) {
+            self.try_all(chain, search);
+        }
+        self.search_node(root.0, search.path.strip_prefix('/'), search);
+    }
+
+    /// `rest` is the path below this node; `None` where it ends here. Recursion is bounded by the depth
+    /// of the patterns (`pattern::MAX_SEGMENTS`), not by the path.
+    fn search_node(&self, node: u32, rest: Option<&str>, search: &mut Search<'_>) {
+        let Some(found) = self.nodes.get(at(node)).filter(|found| search.may_improve(found.first)) else {
+            return;
+        };
+        self.try_all(found.prefixes, search);
+        match rest {
+            None => self.try_all(found.ends, search),
+            Some(text) => {
+                let (segment, rest) = search.split(text);
+                if let Some(child) = self.find_literal(node, segment) {
+                    self.search_node(child, rest, search);
+                }
+                // Canonical paths have empty segments at the end only.
+                if !segment.is_empty() {
+                    self.try_all(found.rests, search);
+                    if found.variable != NONE {
+                        self.search_node(found.variable, rest, search);
+                    }
+                }
+            }
+        }
+        // Last, for they cost most and a better match spares them.
+        if found.regexes.first != NONE {
+            self.try_asking(found.regexes.first, found.regexes.first, search);
+        }
+    }
+
+    /// Of entries whose path is settled by the way through the index.
+    fn try_all(&self, chain: Chain, search: &mut Search<'_>) {
+        for (place, entry) in self.places(chain.first) {
+            if !search.may_improve(entry.id) {
+                return;
+            }
+            if entry.methods & search.method != 0 {
+                if entry.conditions == 0 {
+                    search.found(entry, None);
+                } else {
+                    self.try_asking(chain.first, place, search);
+                }
+                return;
+            }
+        }
+    }
+
+    /// The entries from the place `from` on in the chain that begins at `first`. Apart, since few ask for anything but
+    /// their path.
+    #[inline(never)]
+    fn try_asking(&self, first: u32, from: u32, search: &mut Search<'_>) {
+        let Some(by_value) = self.by_value.get(&first) else {
+            return search.try_each(self.places(from).map(|(_, entry)| entry));
+        };
+        let entry = |place: &u32| self.entries.get(at(*place));
+        for answer in 0..search.given().len() {
+            let mut nth = 0_usize;
+            while let Some((name, value)) = search.given().value(answer, nth) {
+                nth = nth.saturating_add(1);
+                search.try_each(by_value.asking(name, value).iter().filter_map(entry));
+            }
+        }
+        search.try_each(by_value.others().iter().filter_map(entry));
+    }
+}
+
+/// A longer path from a place on is not split again each time it is come to.
+const LONG: usize = 256;
+
+impl<'r> Search<'r> {
+    fn split<'t>(&mut self, text: &'t str) -> (&'t str, Option<&'t str>) {
+        if text.len() <= LONG { split_segment(text) } else { self.split_long(text) }
+    }
+
+    #[inline(never)]
+    fn split_long<'t>(&mut self, text: &'t str) -> (&'t str, Option<&'t str>) {
+        let known = self.ends.iter().find(|(length, _)| *length == text.len());
+        match known.and_then(|(_, end)| text.split_at_checked(*end)) {
+            Some((segment, rest)) => (segment, rest.strip_prefix('/')),
+            None => {
+                let split = split_segment(text);
+                self.ends.push((text.len(), split.0.len()));
+                split
+            }
+        }
+    }
+
+    fn may_improve(&self, id: u32) -> bool {
+        self.best.is_none_or(|best| id < best.id)
+    }
+
+    fn found(&mut self, entry: &Entry, doubt: Option<(u32, Doubt)>) {
+        self.best = Some(*entry);
+        self.doubt = doubt;
+    }
+
+    fn given(&mut self) -> &mut Given<'r> {
+        let (conditions, request) = (self.conditions, self.request);
+        self.given.get_or_insert_with(|| Given::read(conditions, request.head, request.query))
+    }
+
+    /// Takes the first of `entries`, ascending in their ids, that holds or may hold.
+    fn try_each<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>) {
+        for entry in entries {
+            if !self.may_improve(entry.id) {
+                return;
+            }
+            if entry.methods & self.method == 0 {
+                continue;
+            }
+            match self.try_one(entry) {
+                Held::No => {}
+                Held::Yes => return self.found(entry, None),
+                Held::Doubt(name, doubt) => return self.found(entry, Some((name, doubt))),
+            }
+        }
+    }
+
+    fn try_one(&mut self, entry: &Entry) -> Held {
+        let held = match entry.conditions {
+            0 => Held::Yes,
+            list => {
+                let (conditions, mut left) = (self.conditions, self.left);
+                let held = self.given().hold(conditions, list, &mut left);
+                self.left = left;
+                held
+            }
+        };
+        // Last, for it costs most.
+        match self.paths.get(at(entry.id)) {
+            Some(Path::Regex { expression, .. }) if held != Held::No => {
+                match expression.matches(self.path, &mut self.left) {
+                    Some(true) => held,
+                    Some(false) => Held::No,
+                    None => Held::Doubt(NONE, Doubt::Path),
+                }
+            }
+            _ => held,
+        }
+    }
+}
