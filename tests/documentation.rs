@@ -14,7 +14,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use portcullis::{policy::Policy, problem::Reason};
+use portcullis::{
+    policy::Policy,
+    problem::{Challenges, Reason, Reply},
+    request::overriding,
+};
 use serde_json::{Value, json};
 
 fn repository() -> &'static Path {
@@ -111,6 +115,50 @@ fn every_reason_stands_in_the_readme_with_its_status() {
     }
 }
 
+/// The answers that are shown.
+#[test]
+fn refusals_read_as_the_readme_shows_them() {
+    let readme = read("README.md");
+    let shown: Vec<&str> =
+        readme.lines().filter(|line| line.starts_with("{\"type\":\"urn:portcullis:")).collect();
+    assert!(shown.len() >= 4, "{shown:?}");
+    let given: Vec<String> =
+        Reason::ALL.iter().map(|reason| Reply::refusal(*reason, Challenges::default()).body).collect();
+    for line in shown {
+        assert!(given.iter().any(|body| body == line), "{line}");
+    }
+}
+
+#[test]
+fn every_stat_stands_in_the_readme() {
+    let stats = read("src/host/stats.rs");
+    let names: BTreeSet<&str> = stats
+        .split("\"portcullis_")
+        .skip(1)
+        .map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap())
+        .collect();
+    assert!(names.len() >= 4, "{names:?}");
+    let readme = read("README.md");
+    let untold: Vec<&&str> =
+        names.iter().filter(|name| !readme.contains(&format!("portcullis_{name}"))).collect();
+    assert!(untold.is_empty(), "{untold:?}");
+}
+
+/// The names in `code` in the first cells of a table's rows.
+fn names(rows: &[Vec<&str>]) -> Vec<String> {
+    rows.iter().flat_map(|row| row[0].split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_header_that_overrides_stands_in_the_reference() {
+    let reference = read("docs/policy.md");
+    let told = names(&table(&reference, "| headers | what a server takes from them |"));
+    assert_eq!(BTreeSet::from_iter(told), BTreeSet::from(overriding::NAMES.map(str::to_owned)));
+    let vouched_for = reference.lines().find(|line| line.ends_with("for this one Envoy answers."));
+    let told = names(&[vec![vouched_for.unwrap()]]);
+    assert_eq!(BTreeSet::from_iter(told), BTreeSet::from(overriding::VOUCHED_FOR.map(str::to_owned)));
+}
+
 fn faults(document: &Value) -> Vec<String> {
     let compiled = Policy::compile(document.to_string().as_bytes(), "test");
     compiled.err().unwrap_or_default().iter().map(ToString::to_string).collect()
@@ -166,7 +214,7 @@ fn at(path: &str, object: Value) -> Value {
 fn fields() -> Vec<Vec<String>> {
     let reference = read("docs/policy.md");
     let mut tables = Vec::new();
-    for (place, _) in reference.match_indices("\n| field |") {
+    for (place, _) in reference.match_indices("\n| field | type |") {
         let rows = table(reference.get(place + 1..).unwrap(), "| field |");
         tables.push(rows.iter().map(|row| code(row[0]).to_owned()).collect());
     }

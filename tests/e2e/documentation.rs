@@ -2,13 +2,23 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use serde_json::{Map, Value, json};
+
 use crate::harness::{
     artifact, client,
+    gateway::gateway,
+    idp::until,
+    issuer::{ISSUER_KEYS, token},
+    key_server::KeyServer,
+    policy::{provider, rule, with_token},
     process::{Envoy, validate},
     repository,
-    request::{Answer, get},
+    request::{Answer, get, post},
     tls::{self, IDENTITY},
 };
+
+/// Workers look after documents, and hand on what they counted, four times a second.
+const SOON: Duration = Duration::from_secs(10);
 
 fn read(file: &str) -> String {
     fs::read_to_string(repository().join(file)).unwrap()
@@ -108,6 +118,63 @@ async fn the_parts_that_the_readme_shows_make_a_gateway() {
             assert!(stats.lines().any(|line| line == shown), "{form}: no `{shown}`");
         }
         assert!(readme.contains("portcullis_requests{decision=\"deny\",reason=\"no_rule\"} 1"));
+    }
+}
+
+/// Those counters that no request is counted by.
+#[tokio::test(flavor = "multi_thread")]
+async fn fetches_are_counted_as_the_readme_says() {
+    let keys = KeyServer::start().await;
+    let mut provider = provider();
+    provider["jwks"] = json!({"uri": "http://keys.test/keys?v=1", "cluster": "jwks"});
+    let policy = json!({
+        "jwt": {"providers": [provider]},
+        "rules": [rule("closed", "Exact", "/closed", with_token())],
+        "defaultAction": "Deny",
+    });
+    let gateway = gateway(&policy).https_only().jwks(keys.address).start().await;
+    let count = async |result: &str| {
+        gateway.admin().stat(&format!("wasmcustom.portcullis_key_set_fetches._result={result}_")).await
+    };
+    until(SOON, async || count("failed").await > 0).await;
+    assert_eq!(count("succeeded").await, 0);
+    keys.publish(&ISSUER_KEYS.jwks());
+    until(SOON, async || count("succeeded").await == 1).await;
+    let (started, failed) = (count("started").await, count("failed").await);
+    assert_eq!(started, failed + 1);
+    assert!(gateway.admin().stat("wasmcustom.portcullis_memory_bytes").await > 0);
+}
+
+/// The record that README.md shows: its members, in their order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_has_the_members_that_the_readme_shows() {
+    let readme = read("README.md");
+    let shown = readme.lines().find(|line| line.starts_with("{\"decision\":")).expect("a record");
+    let shown: Map<String, Value> = serde_json::from_str(shown).unwrap();
+    let mut writes = rule("write-orders", "Exact", "/orders", with_token());
+    writes["rateLimits"] = json!(["writes"]);
+    let policy = json!({
+        "jwt": {"providers": [provider()]},
+        "rateLimits": [
+            {"name": "per-address", "key": ["remoteAddress"], "before": "Authentication",
+             "limits": [{"requests": 100, "unit": "Second"}]},
+            {"name": "writes", "key": ["principal"], "limits": [{"requests": 1, "unit": "Hour"}]},
+        ],
+        "rules": [writes],
+        "defaultAction": "Deny",
+    });
+    let gateway = gateway(&policy).https_only().start().await;
+    let write = post("/orders?secret=1").bearer(&token("carl").sign());
+    for status in [200, 429] {
+        assert_eq!(gateway.send(&write).await.status, status);
+    }
+    let log = gateway.log();
+    let record =
+        log.split("portcullis: ").filter_map(|rest| rest.lines().next()).find(|line| line.starts_with('{'));
+    let record: Map<String, Value> = serde_json::from_str(record.expect("a record")).unwrap();
+    assert_eq!(record.keys().collect::<Vec<_>>(), shown.keys().collect::<Vec<_>>());
+    for member in ["decision", "reason", "rule", "method", "path", "principal", "kind", "limit", "address"] {
+        assert_eq!(record[member], shown[member], "{member}");
     }
 }
 
