@@ -28,17 +28,34 @@ pub(crate) const PLACES: [Place; 7] = [
     Place::Query("key"),
 ];
 
-/// What some servers take the method, the path or a proxy from.
-pub(crate) const OVERRIDING: [&str; 9] = [
+/// What some servers take the method, the path, a proxy or the outcome of their own checks from.
+pub(crate) const OVERRIDING: [&str; 17] = [
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
+    "x-original-method",
+    "x-forwarded-method",
     "x-original-url",
-    "x-rewrite-url",
     "x-original-uri",
-    "path-info",
+    "x-rewrite-url",
+    "x-forwarded-uri",
     "script-name",
+    "path-info",
+    "x-script-name",
+    "x-forwarded-script-name",
     "proxy",
+    "x-sendfile-type",
+    "x-accel-mapping",
+    "x-middleware-subrequest",
+];
+
+/// What Envoy answers for, in this spelling alone.
+pub(crate) const VOUCHED_FOR: [&str; 5] = [
+    "content-length",
+    "transfer-encoding",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-client-cert",
 ];
 
 /// Stands in every value that nobody verified.

@@ -1,6 +1,6 @@
 //! Every name that the policy knows, in every spelling and place where some server may find it, with a forged value.
 
-use super::bases::{FORGED, OVERRIDING};
+use super::bases::{FORGED, OVERRIDING, VOUCHED_FOR};
 use crate::harness::request::Request;
 
 /// Where a piece is added, as it goes over the wire.
@@ -71,11 +71,19 @@ pub(crate) fn all(prefix: &str) -> Vec<Piece> {
     }
     for name in OVERRIDING {
         let value = match name {
-            "script-name" => prefix.to_owned(),
+            _ if name.ends_with("script-name") => prefix.to_owned(),
             _ if name.contains("ur") => format!("/{FORGED}"),
             _ => FORGED.to_owned(),
         };
         headers(name, &[value.into()], &mut pieces);
+    }
+    headers("host", &[format!("{FORGED}.test").into()], &mut pieces);
+    for name in VOUCHED_FOR {
+        let mut spelt = Vec::new();
+        headers(name, &[FORGED.into()], &mut spelt);
+        let is_another =
+            |piece: &Piece| !matches!(piece, Piece::Header(own, _) if own.eq_ignore_ascii_case(name));
+        pieces.extend(spelt.into_iter().filter(is_another));
     }
     headers("authorization", &bearers(), &mut pieces);
     for name in ["x-jwt", "x-api-key"] {

@@ -27,6 +27,10 @@ async fn no_trailer_says_what_no_header_may() {
     let (mut removed, mut left) = (0, Vec::new());
     for piece in pieces::all("/open") {
         let Piece::Header(name, value) = piece else { continue };
+        // HTTP/2 itself knows it as a header only.
+        if name.eq_ignore_ascii_case("host") {
+            continue;
+        }
         let request = post("/open/x").trailer(&name, &value).trailer("x-checksum", "1");
         let seen = trailers_seen(&mut connection, &request).await;
         assert!(seen.iter().any(|name| name == "x-checksum"), "{request:?}: {seen:?}");

@@ -29,7 +29,7 @@ foreach ($_SERVER as $name => $value) {
 }
 
 $method = $_SERVER['REQUEST_METHOD'];
-foreach (['X_HTTP_METHOD_OVERRIDE', 'X_HTTP_METHOD', 'X_METHOD_OVERRIDE'] as $name) {
+foreach (['X_HTTP_METHOD_OVERRIDE', 'X_HTTP_METHOD', 'X_METHOD_OVERRIDE', 'X_ORIGINAL_METHOD'] as $name) {
     $method = $headers[$name] ?? $method;
 }
 
