@@ -7,6 +7,7 @@ mod documents;
 mod key_sets;
 mod limits;
 mod requests;
+mod sockets;
 mod surroundings;
 mod tokens;
 mod updates;
