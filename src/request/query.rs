@@ -68,6 +68,7 @@ pub fn pieces(query: &str) -> impl Iterator<Item = &str> {
 /// other signs for those that are neither letters nor digits, with blanks around it, or as a part of it, as in
 /// `name[]`, `name.x` and `name:int`.
 pub fn is_read_as(piece: &str, name: &str) -> bool {
+    let piece = piece.trim_start_matches('=');
     let own = piece.split_once('=').map_or(piece, |(own, _)| own);
     alike::is_read_as(own.as_bytes(), name.as_bytes(), ENDS)
 }
@@ -220,6 +221,8 @@ mod tests {
             ("a&k?j=1", &["k"], None),
             ("a&K=1&k[]=2&k.x=3&k:int=4&k%00=5&%256b=6", &["k"], Some("a")),
             ("a=1;k=2;b=3&c", &["k"], Some("a=1&c")),
+            ("a&=k=1&=?k=2", &["k"], Some("a")),
+            ("a&==b=k=1", &["k"], None),
             ("k;a=1&c", &["k"], Some("c")),
             (";k=1&c", &["k"], Some("c")),
             ("a=1", &[], None),

@@ -20,7 +20,7 @@ const TARGETS: [&str; 10] = [
     "/closed",
     "/admin/x",
 ];
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 23] = [
     ":method",
     ":path",
     ":authority",
@@ -31,6 +31,9 @@ const NAMES: [&str; 20] = [
     "X-API-KEY",
     "x-partner-token",
     "x_partner_token",
+    "x.api.key",
+    "x~partner.token",
+    "sec-websocket-protocol",
     "cookie",
     "x-portcullis-subject",
     "x_portcullis_roles",
@@ -42,7 +45,7 @@ const NAMES: [&str; 20] = [
     "x-request-id",
     "host",
 ];
-const VALUES: [&str; 14] = [
+const VALUES: [&str; 22] = [
     "reader-secret",
     "Bearer TOKEN",
     "bearer  TOKEN",
@@ -53,12 +56,20 @@ const VALUES: [&str; 14] = [
     "key=reader-secret; session=TOKEN",
     "a=b; key=reader-secret",
     "session=\"TOKEN\"",
+    "session=TOKEN; x=1 session=x",
+    "x=\"1, KEY=reader-secret\"",
+    "Session[]=TOKEN",
+    "=key=reader-secret",
+    "Basic x Bearer TOKEN",
+    "bearer, TOKEN, chat",
+    "chat, bearer, TOKEN, bearer, x",
+    "jwt, TOKEN",
     "evil",
     "GET",
     "api.example",
     "\u{e9}\0",
 ];
-const QUERIES: [&str; 7] = [
+const QUERIES: [&str; 11] = [
     "",
     "?",
     "?api_key=reader-secret",
@@ -66,11 +77,21 @@ const QUERIES: [&str; 7] = [
     "?a=b&%61pi_key=reader-secret",
     "?access_token=TOKEN&x",
     "?a;b&&c=%zz",
+    "?a;api_key=reader-secret",
+    "?api.key=reader-secret&API_KEY=x",
+    "?access_token[]=TOKEN&+access_token=x",
+    "?access%5Ftoken%00=x&access_token=TOKEN",
 ];
 
 thread_local! {
     /// A token of corp that is good on every thread's own world, and the worlds with and without an open rule.
-    static WORLDS: (World, World) = (World::new(), World::with(closed));
+    static WORLDS: (World, World) = (World::with(in_protocols), World::with(|policy| { in_protocols(policy); closed(policy); }));
+}
+
+/// Tokens may stand among the protocols of a WebSocket, too.
+fn in_protocols(policy: &mut serde_json::Value) {
+    let places = policy["jwt"]["providers"][0]["extractFrom"]["headers"].as_array_mut().unwrap();
+    places.push(serde_json::json!({"name": "sec-websocket-protocol"}));
 }
 
 /// No rule lets anyone pass.
@@ -123,16 +144,28 @@ fn has_credential(ask: &Ask, token: &str) -> bool {
     })
 }
 
+/// A name as the loosest reader has it, with as few words as can be.
+fn read_as(name: &str) -> String {
+    let name = name.replace("%00", "[").replace("%5F", "_").replace("%61", "a").to_ascii_lowercase();
+    let name =
+        name.trim_matches(|c: char| "+?=[] \t\u{b}".contains(c)).split(['[', '=']).next().unwrap_or_default();
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
 /// Whether a header of a forwarded request has anything where a credential could stand.
-fn may_authenticate(read_as: &str, value: &str) -> bool {
-    let value = value.to_ascii_lowercase();
-    match read_as {
-        "authorization" => value.contains("bearer"),
-        "x-api-key" | "x-partner-token" => true,
-        "cookie" => value.split(';').any(|cookie| {
-            matches!(cookie.split_once('=').map(|(name, _)| name.trim()), Some("key" | "session"))
+fn may_authenticate(name: &str, value: &str) -> bool {
+    let named = |text: &str, names: &[&str]| text.contains('=') && names.contains(&read_as(text).as_str());
+    match read_as(name).as_str() {
+        "authorization" => value.to_ascii_lowercase().contains("bearer"),
+        "x_api_key" | "x_partner_token" => true,
+        "cookie" => value.split([';', ',', '"', ' ']).any(|word| named(word, &["key", "session"])),
+        "sec_websocket_protocol" => {
+            let begins_as_jwt = |word: &str| word.starts_with("eyJ");
+            value.to_ascii_lowercase().contains("bearer,") || value.split([',', ' ']).any(begins_as_jwt)
+        }
+        _ if name == ":path" => value.split_once('?').is_some_and(|(_, query)| {
+            query.split(['&', ';']).any(|piece| named(piece, &["api_key", "access_token"]))
         }),
-        ":path" => value.contains("api_key=") || value.contains("pi_key=") || value.contains("access_token="),
         _ => false,
     }
 }
@@ -172,7 +205,7 @@ proptest! {
                     if read_as.starts_with("x-portcullis-") || read_as.starts_with("x-auth-") {
                         prop_assert!(name == &read_as && value != "evil", "{} {}", name, value);
                     }
-                    prop_assert!(!may_authenticate(&read_as, value), "{} {}", name, value);
+                    prop_assert!(!may_authenticate(name, value), "{} {}", name, value);
                 }
                 prop_assert_eq!(answer.upstream("x-portcullis-subject").is_empty(), anonymous);
             }

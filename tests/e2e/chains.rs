@@ -162,3 +162,26 @@ async fn the_second_decides_on_the_credential_that_the_first_forwards() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_takes_the_key_that_the_first_forwards() {
+    for (forward, with_key) in [(true, (200, None)), (false, (401, Some("credentials_missing")))] {
+        let mut first = with_keys();
+        first["apiKeys"]["forward"] = forward.into();
+        let gateway = gateway(&first)
+            .named("edge")
+            .behind("tenants", &with_keys())
+            .marks(&["edge", "tenants"])
+            .start()
+            .await;
+        let rows = [
+            (get("/").api_key(&api_key("good")), with_key),
+            (get("/").api_key("unknown"), (401, Some("api_key_invalid"))),
+        ];
+        hold(&gateway, &rows).await;
+        if forward {
+            let seen = gateway.send(&get("/").api_key(&api_key("good"))).await.seen();
+            assert!(seen.header("x-api-key").is_empty());
+        }
+    }
+}
