@@ -212,8 +212,9 @@ fn holds_some(value: &[u8], prefix: &str) -> bool {
     may_hold(value, prefix) && value.trim_ascii().len() > prefix.trim_ascii().len()
 }
 
-/// Without spaces and tabs at either end (RFC 9110 section 5.5).
-fn without_blanks(mut value: &[u8]) -> &[u8] {
+/// Without spaces and tabs at either end, which belong to no value (RFC 9110 section 5.5). Envoy takes them away over
+/// HTTP/1.1 alone.
+pub(crate) fn without_blanks(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
     }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::request::{
     RequestHead,
+    credential::without_blanks,
     query::{self, Parameter},
 };
 
@@ -74,7 +75,8 @@ impl<'r> Given<'r> {
                 continue;
             }
             for (place, is_exact) in conditions.find_names(Part::Header, name) {
-                let value = if is_exact { Ok(Cow::Borrowed(*value)) } else { Err(Doubt::Name) };
+                let value =
+                    if is_exact { Ok(Cow::Borrowed(without_blanks(value))) } else { Err(Doubt::Name) };
                 answers.push(Answer::new(place, is_exact, value));
             }
         }

@@ -101,6 +101,10 @@ pub(crate) fn all(prefix: &str) -> Vec<Piece> {
             pieces.push(Piece::Headers([(name.to_owned(), one.into()), (again.to_owned(), other.into())]));
         }
     }
+    // HTTP/2 carries blanks at the ends.
+    for value in [" 1", "1 ", "\t1\t", "  1", "\t 1", "0, 1", "1,0"] {
+        pieces.push(Piece::Header("x-debug".to_owned(), value.into()));
+    }
     headers("x-trace", &["1".into()], &mut pieces);
     headers("x-mode", &[FORGED.into()], &mut pieces);
     headers("x-client-id", &[b"FORGED-client".to_vec()], &mut pieces);
