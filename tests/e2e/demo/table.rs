@@ -225,7 +225,7 @@ fn credentials(dir: &TempDir) -> Vec<Pair> {
         pair(
             "a smuggled identity",
             jwt(&[]).header("X-Portcullis-Roles", "admin"),
-            get("/admin").header("X_Portcullis_Roles", "admin"),
+            get("/admin").header("X.Portcullis.Roles", "admin"),
             MISSING,
         )
         .sees("x-portcullis-roles", "viewer"),
