@@ -54,6 +54,9 @@ fn path(node: Node<'_>) -> Option<PathSpec> {
         ("PathTemplate", PathSpec::PathTemplate),
         ("RegularExpression", PathSpec::RegularExpression),
     ];
+    if !node.value.is_object() {
+        return node.mismatch("a path such as {type: Exact, value: /orders}");
+    }
     node.object(|o| {
         let kind = o.required("type", choice("a path type", &TYPES));
         let value = o.required("value", text);

@@ -107,6 +107,9 @@ enum Who {
 }
 
 fn authenticate(node: Node<'_>, defs: &Definitions) -> Option<Who> {
+    if !node.value.is_object() {
+        return node.mismatch("{anyOf: [..]} or {anonymous: true}");
+    }
     node.object(|o| {
         let (listed, open) = (o.has("anyOf"), o.has("anonymous"));
         let mut seen = hashbrown::HashSet::new();

@@ -3,9 +3,10 @@
 //! It names the rule, the reason and who asked, never what they asked with: no token, key, cookie, header
 //! value but the request id, and no query string, which may hold credentials.
 
-use std::{fmt, rc::Rc};
-
-use serde_json::{Map, Value};
+use std::{
+    fmt::{self, Write as _},
+    rc::Rc,
+};
 
 use super::{Caller, authenticate::Unverified};
 use crate::{
@@ -103,47 +104,40 @@ impl Trace {
         target: Option<&str>,
         reason: Option<Reason>,
     ) -> String {
-        let text = |text: &str| Value::from(text.chars().take(LONGEST_TEXT).collect::<String>());
         let header = |name| head.single(name).one().and_then(|value| str::from_utf8(value).ok());
-        let mut record = Map::new();
-        let mut add = |name: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                record.insert(name.to_owned(), value);
-            }
-        };
-        add("decision", Some(if reason.is_some() { "deny" } else { "allow" }.into()));
-        add("reason", reason.map(|reason| reason.code().into()));
-        add("detail", self.detail.as_deref().map(text));
+        let mut line = Line::default();
+        line.add("decision", Some(if reason.is_some() { "deny" } else { "allow" }));
+        line.add("reason", reason.map(Reason::code));
+        line.add("detail", self.detail.as_deref());
         if let Some(reason) = reason {
-            add("missing", list(&mut self.missing(policy, reason).into_iter().map(text)));
+            line.add_all("missing", &mut self.missing(policy, reason).into_iter());
         }
-        add("rule", self.rule.and_then(|rule| policy.rules.get(rule)).map(|rule| text(&rule.name)));
-        add("method", header(":method").map(text));
-        let path = target.or_else(|| header(":path")).and_then(|target| target.split('?').next());
-        add("path", path.map(text));
+        line.add("rule", self.rule.and_then(|rule| policy.rules.get(rule)).map(|rule| &*rule.name));
+        line.add("method", header(":method"));
+        line.add("path", target.or_else(|| header(":path")).and_then(|target| target.split('?').next()));
         if let Some(caller) = &self.principal {
             let principal = &caller.principal;
-            add("principal", Some(text(&principal.subject)));
-            add("kind", Some(principal.kind.as_str().into()));
-            let named = |value: &str| (!value.is_empty()).then(|| text(value));
-            add("authority", named(&principal.authority));
-            add("credential", named(&principal.credential_id));
+            let named = |value| Some(value).filter(|value: &&str| !value.is_empty());
+            line.add("principal", Some(&principal.subject));
+            line.add("kind", Some(principal.kind.as_str()));
+            line.add("authority", named(&principal.authority));
+            line.add("credential", named(&principal.credential_id));
         } else if let Some(reason) = reason {
             let claimed = |name| self.token.as_ref().and_then(|token| token.claims.get(name));
             let issuer = claimed("iss").and_then(Json::as_str);
-            add("provider", self.provider(policy, issuer).map(text));
-            add("issuer", issuer.map(text));
-            add("audience", list(&mut claimed("aud").into_iter().flat_map(strings).map(text)));
-            add("kid", self.token.as_ref().and_then(|token| token.kid.as_deref()).map(text));
-            add("certificate", certificate(policy, head, reason).as_deref().map(text));
+            line.add("provider", self.provider(policy, issuer));
+            line.add("issuer", issuer);
+            line.add_all("audience", &mut claimed("aud").into_iter().flat_map(strings));
+            line.add("kid", self.token.as_ref().and_then(|token| token.kid.as_deref()));
+            line.add("certificate", certificate(policy, head, reason).as_deref());
         }
         if reason.is_none() {
-            add("unsent", self.unsent(policy));
+            line.add_all("unsent", &mut self.unsent(policy).iter().map(String::as_str));
         }
-        add("limit", self.limit.as_deref().map(text));
-        add("address", head.remote_address.map(|address| address.to_string().into()));
-        add("requestId", header("x-request-id").map(text));
-        Value::Object(record).to_string()
+        line.add("limit", self.limit.as_deref());
+        line.add("address", head.remote_address.map(|address| address.to_string()).as_deref());
+        line.add("requestId", header("x-request-id"));
+        line.end()
     }
 
     /// The names that whoever was refused lacks.
@@ -165,21 +159,72 @@ impl Trace {
     }
 
     /// Headers of `claimToHeaders` that the upstream misses although their claims say something, and why.
-    fn unsent(&self, policy: &Policy) -> Option<Value> {
-        let caller = self.principal.as_ref().filter(|caller| !caller.headers.unsent.is_empty())?;
-        let headers = &policy.providers.get(caller.provider?)?.spec().claim_to_headers;
-        let named = caller.headers.unsent.iter().filter_map(|(place, why)| {
-            let (_, header) = headers.get(*place)?;
-            Some(format!("{header}: {why}").into())
-        });
-        Some(Value::Array(named.collect()))
+    fn unsent(&self, policy: &Policy) -> Vec<String> {
+        let Some(caller) = self.principal.as_ref().filter(|caller| !caller.headers.unsent.is_empty()) else {
+            return Vec::new();
+        };
+        let provider = caller.provider.and_then(|provider| policy.providers.get(provider));
+        let headers =
+            provider.map(|provider| provider.spec().claim_to_headers.as_slice()).unwrap_or_default();
+        let unsent = caller.headers.unsent.iter();
+        unsent.filter_map(|(place, why)| Some(format!("{}: {why}", headers.get(*place)?.1))).collect()
     }
 }
 
-/// The first of some; `None` for none.
-fn list(items: &mut dyn Iterator<Item = Value>) -> Option<Value> {
-    let items: Vec<Value> = items.take(MOST_ITEMS).collect();
-    (!items.is_empty()).then_some(Value::Array(items))
+/// An object as it is written, one member after the other.
+#[derive(Default)]
+struct Line(String);
+
+impl Line {
+    /// Adds a member that has something to say.
+    #[inline(never)]
+    fn add(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.name(name);
+            self.text(value);
+        }
+    }
+
+    /// Adds the first of some, if there are any.
+    #[inline(never)]
+    fn add_all(&mut self, name: &str, values: &mut dyn Iterator<Item = &str>) {
+        let mut values = values.take(MOST_ITEMS).peekable();
+        if values.peek().is_none() {
+            return;
+        }
+        self.name(name);
+        for (place, value) in values.enumerate() {
+            self.0.push(if place == 0 { '[' } else { ',' });
+            self.text(value);
+        }
+        self.0.push(']');
+    }
+
+    fn name(&mut self, name: &str) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        self.text(name);
+        self.0.push(':');
+    }
+
+    /// Cut, and escaped so that it stays on the line (RFC 8259 section 7) and moves no cursor.
+    #[inline(never)]
+    fn text(&mut self, text: &str) {
+        self.0.push('"');
+        for c in text.chars().take(LONGEST_TEXT) {
+            match c {
+                '"' | '\\' => self.0.extend(['\\', c]),
+                '\u{2028}' | '\u{2029}' => _ = write!(self.0, "\\u{:04x}", u32::from(c)),
+                c if c.is_control() => _ = write!(self.0, "\\u{:04x}", u32::from(c)),
+                c => self.0.push(c),
+            }
+        }
+        self.0.push('"');
+    }
+
+    fn end(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
 }
 
 /// A string, or those of a list.

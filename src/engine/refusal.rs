@@ -84,7 +84,7 @@ pub(super) fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
         Reply::refusal(reason, challenges)
     };
     // Of several alternatives another one than the first may lack, and each asks for a login of its own.
-    let is_own = denial.step_up.is_some() || scopes != known_scopes;
+    let is_own = denial.step_up.is_some() || (!own_scopes.is_empty() && own_scopes != known_scopes);
     let ready = scoped.map_or(&offer.ready, |scoped| &scoped.ready);
     let reply = if is_own { Rc::new(make()) } else { ready.reply(reason, make) };
     Refusal { reason, reply }

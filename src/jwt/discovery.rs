@@ -143,12 +143,12 @@ fn well_known(issuer: &Endpoint) -> Vec<Endpoint> {
     ]
 }
 
-/// Host names have no case, and a port that goes without saying is the same said.
+/// Host names have no case, and a port that goes without saying is the same said, or left empty (RFC 3986 section 6.2.3).
 fn same_host(a: &Endpoint, b: &Endpoint) -> bool {
     let normal = |endpoint: &Endpoint| {
         let port = if endpoint.scheme == "https" { ":443" } else { ":80" };
         let authority = endpoint.authority.to_ascii_lowercase();
-        let bare = authority.strip_suffix(port).map(str::to_owned);
+        let bare = authority.strip_suffix(port).or(authority.strip_suffix(':')).map(str::to_owned);
         bare.unwrap_or(authority)
     };
     a.scheme == b.scheme && normal(a) == normal(b)
@@ -259,6 +259,12 @@ mod tests {
                 https,
                 None,
                 r#"{"issuer":"https://idp.example","jwks_uri":"https://IDP.example:443/k"}"#,
+                Ok("idp"),
+            ),
+            (
+                https,
+                None,
+                r#"{"issuer":"https://idp.example","jwks_uri":"https://idp.example:/k"}"#,
                 Ok("idp"),
             ),
             // Another host, with and without a cluster for it.

@@ -5,8 +5,6 @@
 
 use std::rc::Rc;
 
-use hashbrown::HashMap;
-
 use super::{Access, Action, Rule};
 use crate::{
     api_key::ApiKeys,
@@ -21,6 +19,9 @@ use crate::{
 /// is said of what they can have.
 const MOST_TRIES: usize = 200_000;
 
+/// Faults and warnings beyond so many say nothing new.
+const ENOUGH: usize = 10_000;
+
 /// What came of looking.
 #[derive(Default)]
 pub(super) struct Found {
@@ -31,6 +32,8 @@ pub(super) struct Found {
 }
 
 /// `rules` are those of the `document`, compiled.
+#[cold]
+#[inline(never)]
 pub(super) fn judge(
     document: &Document,
     rules: &[Rule],
@@ -40,11 +43,14 @@ pub(super) fn judge(
     let mut ways = Ways::new(document, vocabulary, api_keys);
     let mut found = Found::default();
     for (i, (spec, rule)) in document.rules.iter().zip(rules).enumerate() {
+        if found.faults.len().saturating_add(found.warnings.len()) >= ENOUGH {
+            break;
+        }
         let ActionSpec::Allow { authenticate, authorize: Some(asked) } = &spec.action else { continue };
         let Action::Allow(Access { requirement: Some(requirement), .. }) = &rule.action else { continue };
         let lacks: Vec<_> =
             authenticate.iter().map(|method| (method, ways.lacks(method, requirement))).collect();
-        let lack_of = |lacks: &Rc<[Option<Lack>]>, k: usize| lacks.get(k).copied().flatten();
+        let lack_of = |lacks: &Lacks, k: usize| lacks.get(k).copied().flatten();
         let alternatives: Vec<_> = asked.any_of.iter().enumerate().collect();
         let is_dead = |k: usize| lacks.iter().all(|(_, lacks)| lack_of(lacks, k).is_some());
         let is_passable = alternatives.iter().any(|(k, _)| !is_dead(*k));
@@ -52,58 +58,65 @@ pub(super) fn judge(
             if !is_dead(*k) {
                 continue;
             }
-            let why = lacks.iter().filter_map(|(method, lacks)| {
+            let mut why = lacks.iter().filter_map(|(method, lacks)| {
                 lack_of(lacks, *k).map(|lack| ways.why(method, lack, alternative))
             });
             let listed = if asked.listed { format!(".anyOf[{k}]") } else { String::new() };
             let path = format!("rules[{i}].authorize{listed}");
             let list = if is_passable { &mut found.warnings } else { &mut found.faults };
-            list.push(Fault::new(path, format!("nobody can ever have this: {}", joined(why))));
+            list.push(Fault::new(path, format!("nobody can ever have this: {}", joined(&mut why))));
         }
         for (m, (method, lacks)) in lacks.iter().enumerate().filter(|_| is_passable) {
             if lacks.iter().any(Option::is_none) {
                 continue;
             }
-            let why = alternatives.iter().filter_map(|(k, alternative)| {
+            let mut why = alternatives.iter().filter_map(|(k, alternative)| {
                 lack_of(lacks, *k).map(|lack| ways.why(method, lack, alternative))
             });
             found.warnings.push(Fault::new(
                 format!("rules[{i}].authenticate.anyOf[{m}]"),
-                format!("lets nobody pass: {}", joined(why)),
+                format!("lets nobody pass: {}", joined(&mut why)),
             ));
         }
     }
     found
 }
 
-/// Each once.
-fn joined(reasons: impl Iterator<Item = String>) -> String {
+/// Each once, the first few of them.
+fn joined(reasons: &mut dyn Iterator<Item = String>) -> String {
+    const SHOWN: usize = 6;
     let mut distinct: Vec<String> = Vec::new();
     for reason in reasons {
-        if !distinct.contains(&reason) {
-            distinct.push(reason);
+        if distinct.contains(&reason) {
+            continue;
         }
+        if distinct.len() >= SHOWN {
+            distinct.push("and others".to_owned());
+            break;
+        }
+        distinct.push(reason);
     }
     distinct.join("; ")
 }
 
 /// What decides what the holders of a credential can have.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Tokens { with_roles: bool },
     ApiKeys,
     Certificates,
 }
 
+/// Of each alternative; `None`: somebody may have it all.
+type Lacks = Rc<[Option<Lack>]>;
+
 struct Ways<'a> {
     document: &'a Document,
     tokens: [Holders; 2],
     api_keys: Holders,
     certificates: Holders,
-    /// Whether the tokens of each provider carry roles.
-    with_roles: HashMap<&'a str, bool>,
-    /// By the address of the requirement, of which rules share one.
-    known: HashMap<(Way, *const Requirement), Rc<[Option<Lack>]>>,
+    /// What was found last, by the address of the requirement, of which rules share one.
+    known: Vec<(Way, *const Requirement, Lacks)>,
     tries: usize,
 }
 
@@ -119,14 +132,12 @@ impl<'a> Ways<'a> {
                 principals.iter().map(|spec| vocabulary.granted(&spec.scopes, &spec.roles)).collect()
             }
         };
-        let with_roles = document.providers.iter();
         Self {
             document,
             tokens,
             api_keys: Holders::new(PrincipalKind::ApiKey, held),
             certificates: Holders::new(PrincipalKind::ClientCertificate, certificates),
-            with_roles: with_roles.map(|spec| (spec.name.as_str(), !spec.role_claims.is_empty())).collect(),
-            known: HashMap::new(),
+            known: Vec::new(),
             tries: MOST_TRIES,
         }
     }
@@ -135,14 +146,21 @@ impl<'a> Ways<'a> {
         match method {
             MethodSpec::ApiKey => Way::ApiKeys,
             MethodSpec::ClientCertificate => Way::Certificates,
-            MethodSpec::Jwt(provider) => {
-                Way::Tokens { with_roles: self.with_roles.get(provider.as_str()).copied().unwrap_or(true) }
+            MethodSpec::Jwt(name) => {
+                let provider = self.document.providers.iter().find(|spec| spec.name == *name);
+                Way::Tokens { with_roles: provider.is_none_or(|spec| !spec.role_claims.is_empty()) }
             }
         }
     }
 
-    fn lacks(&mut self, method: &MethodSpec, requirement: &Rc<Requirement>) -> Rc<[Option<Lack>]> {
-        let way = self.way(method);
+    fn lacks(&mut self, method: &MethodSpec, requirement: &Rc<Requirement>) -> Lacks {
+        /// Rules that share a requirement most often stand together.
+        const LOOKED_THROUGH: usize = 64;
+        let (way, address) = (self.way(method), Rc::as_ptr(requirement));
+        let mut last = self.known.iter().rev().take(LOOKED_THROUGH);
+        if let Some((_, _, lacks)) = last.find(|(other, known, _)| (*other, *known) == (way, address)) {
+            return Rc::clone(lacks);
+        }
         let [without_roles, with_roles] = &self.tokens;
         let holders = match way {
             Way::Tokens { with_roles: false } => without_roles,
@@ -150,8 +168,9 @@ impl<'a> Ways<'a> {
             Way::ApiKeys => &self.api_keys,
             Way::Certificates => &self.certificates,
         };
-        let known = self.known.entry((way, Rc::as_ptr(requirement)));
-        Rc::clone(known.or_insert_with(|| requirement.out_of_reach(holders, &mut self.tries).into()))
+        let lacks: Lacks = requirement.out_of_reach(holders, &mut self.tries).into();
+        self.known.push((way, address, Rc::clone(&lacks)));
+        lacks
     }
 
     /// Why nobody who comes by `method` can have what `asked` says.

@@ -3,7 +3,6 @@
 use hashbrown::HashSet;
 
 use crate::{
-    api_key::Level,
     config::{ActionSpec, Document, MethodSpec, RuleSpec},
     fault::Fault,
     rate_limit::{KeyPart, LimitSpec},
@@ -11,6 +10,8 @@ use crate::{
 };
 
 /// A warning for each.
+#[cold]
+#[inline(never)]
 pub(super) fn unused(document: &Document, vocabulary: &Vocabulary) -> Vec<Fault> {
     let mut warnings = Vec::new();
     credentials(document, &mut warnings);
@@ -26,25 +27,33 @@ fn methods(rule: &RuleSpec) -> &[MethodSpec] {
     }
 }
 
+fn provider_of(method: &MethodSpec) -> Option<&str> {
+    match method {
+        MethodSpec::Jwt(provider) => Some(provider),
+        MethodSpec::ApiKey | MethodSpec::ClientCertificate => None,
+    }
+}
+
 fn credentials(document: &Document, warnings: &mut Vec<Fault>) {
-    let taken: HashSet<&MethodSpec> = document.rules.iter().flat_map(methods).collect();
+    let is_taken = |wanted: fn(&MethodSpec) -> bool| document.rules.iter().flat_map(methods).any(wanted);
+    let tokens: HashSet<&str> = document.rules.iter().flat_map(methods).filter_map(provider_of).collect();
     for (i, provider) in document.providers.iter().enumerate() {
-        if !taken.contains(&MethodSpec::Jwt(provider.name.clone())) {
+        if !tokens.contains(provider.name.as_str()) {
             let message = format!("no rule takes tokens of \"{}\"", provider.name);
             warnings.push(Fault::new(format!("jwt.providers[{i}]"), message));
         }
     }
     if let Some(spec) = &document.api_keys {
-        if !taken.contains(&MethodSpec::ApiKey) {
+        if !is_taken(|method| *method == MethodSpec::ApiKey) {
             warnings.push(Fault::new("apiKeys", "no rule takes API keys"));
         }
-        let held: HashSet<Level> = spec.keys.iter().filter_map(|key| key.level).collect();
-        for (level, _) in spec.levels.iter().filter(|(level, _)| !held.contains(level)) {
+        let is_held = |level| spec.keys.iter().any(|key| key.level == Some(level));
+        for (level, _) in spec.levels.iter().filter(|(level, _)| !is_held(*level)) {
             warnings.push(Fault::new(format!("apiKeys.levels.{level:?}"), "no key has this level"));
         }
     }
     if let Some(spec) = &document.client_certificates {
-        let taken = taken.contains(&MethodSpec::ClientCertificate);
+        let taken = is_taken(|method| *method == MethodSpec::ClientCertificate);
         if spec.principals.is_some() && !taken {
             warnings.push(Fault::new("clientCertificates.principals", "no rule takes clientCertificate"));
         } else if !taken && document.providers.is_empty() {

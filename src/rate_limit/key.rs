@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     identity::{Principal, PrincipalKind},
-    request::{RequestHead, alike::is_alike},
+    request::{RequestHead, alike::is_alike, credential::without_blanks},
 };
 
 /// The headers of a request, as far as keys need them.
@@ -26,6 +26,7 @@ pub trait HeaderValues {
 
 impl HeaderValues for RequestHead<'_> {
     fn visit(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
+        let visit = &mut |value: &[u8]| visit(without_blanks(value));
         let mut values = self.values(name).peekable();
         if values.peek().is_some() {
             values.for_each(visit);

@@ -11,7 +11,7 @@ use super::{AlternativeSpec, Names, RequirementSpec, RoleSpec};
 use crate::{fault::Fault, identity::Principal};
 
 /// A set of small numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bits {
     /// Up to 63: all that most policies need, and no further memory to look at.
     first: u64,
@@ -138,7 +138,7 @@ struct RoleGrants {
 }
 
 /// What one principal holds of the [`Vocabulary`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     pub(super) scopes: Bits,
     pub(super) permissions: Bits,

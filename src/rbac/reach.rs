@@ -2,16 +2,14 @@
 //!
 //! To be asked once, of a policy: of what nobody can have it says why.
 
-use hashbrown::HashSet;
-
 use super::{Grants, Requirement, requirement::Alternative};
 use crate::identity::PrincipalKind;
 
 /// Everybody who comes with one kind of credential.
 pub(crate) struct Holders {
     kind: PrincipalKind,
-    /// What each of them holds at most, each once.
-    grants: HashSet<Grants>,
+    /// What each of them holds at most, most often each once.
+    grants: Vec<Grants>,
 }
 
 /// What of an alternative none of the holders can ever have.
@@ -33,7 +31,15 @@ const NAMED: [Lack; 3] = [Lack::Scopes, Lack::Permissions, Lack::Roles];
 
 impl Holders {
     pub(crate) fn new(kind: PrincipalKind, grants: impl IntoIterator<Item = Grants>) -> Self {
-        Self { kind, grants: grants.into_iter().collect() }
+        /// Most policies have few kinds of keys.
+        const LOOKED_THROUGH: usize = 64;
+        let mut distinct: Vec<Grants> = Vec::new();
+        for grants in grants {
+            if !distinct.iter().rev().take(LOOKED_THROUGH).any(|other| *other == grants) {
+                distinct.push(grants);
+            }
+        }
+        Self { kind, grants: distinct }
     }
 
     fn are_tokens(&self) -> bool {

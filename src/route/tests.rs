@@ -207,8 +207,9 @@ fn headers_and_query_match_whole_values() {
         (
             "x-a",
             exact("1"),
-            &[&["1"]],
-            &[&[], &[""], &["11"], &["1 "], &["2", "3"]],
+            // RFC 9110 section 5.5: blanks at the ends are no part of a value.
+            &[&["1"], &["1 "], &[" \t1\t"]],
+            &[&[], &[""], &["11"], &["1 1"], &["\u{a0}1"], &["2", "3"]],
             &[&["1", "1"], &["2", "1"]],
         ),
         ("X-A", exact("1,2"), &[&["1,2"], &["1", "2"]], &[&["1, 2"], &["2", "1"]], &[&["1,2", ""]]),
@@ -312,7 +313,6 @@ fn no_spelling_dodges_a_condition() {
             "a?debug=1",
             "?debug=1",
             "a=1;debug=1",
-            "=debug=1",
             ";debug=1",
             "a;debug",
             "a=1&DEBUG",

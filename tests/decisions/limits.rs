@@ -119,6 +119,7 @@ fn a_header_in_another_spelling_is_counted_as_itself() {
     for (n, headers) in [
         &[("x_tenant", "a")][..],
         &[("X.Tenant", "a")],
+        &[("x-tenant", " a\t")],
         // Nor does it make another count beside the name itself.
         &[("x-tenant", "a"), ("x_tenant", "b")],
         &[("x~tenant", "b"), ("x-tenant", "a")],

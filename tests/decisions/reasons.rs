@@ -81,6 +81,7 @@ fn every_reason_and_the_nearest_request_that_passes() {
             asking("").header("user-agent", &"a".repeat(8192)),
         ),
         (RuleDenied, asking("").header("x-debug", "1"), asking("").header("x-debug", "11")),
+        (RuleDenied, asking("").header("x-debug", "\t1 "), asking("").header("x-debug", "1\t1")),
         (
             RuleDenied,
             asking("").header("user-agent", "GoogleBot/1"),

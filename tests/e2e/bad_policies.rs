@@ -78,6 +78,36 @@ fn bad() -> Vec<Bad> {
             json!(true),
             &["transport.requireTLS", "requireTls"],
         ),
+        row(
+            "an unknown field with nothing near",
+            "/rules/0/stepUp",
+            json!({}),
+            &["rules[0].stepUp: unknown field; known here: name, hostnames, matches"],
+        ),
+        row(
+            "an algorithm that is not supported",
+            "/jwt/providers/0/algorithms",
+            json!(["ES512"]),
+            &["jwt.providers[0].algorithms[0]: ES512 is not supported; use ES256 or ES384"],
+        ),
+        row(
+            "a claim in the key of a limit",
+            "/rateLimits/0/key",
+            json!([{"claim": "sub"}]),
+            &["rateLimits[0].key[0]: is no key part", "limits do not count by claims"],
+        ),
+        row(
+            "what YAML makes of no",
+            "/roles/0/name",
+            json!(false),
+            &["roles[0].name: expected a string, found a boolean", "put it in quotes"],
+        ),
+        row(
+            "a rule that nobody can pass",
+            "/jwt/providers/0/claims",
+            json!({}),
+            &["rules[0].authorize: nobody can ever have this", "it has no claims.roles"],
+        ),
         row("an empty list of roles", "/rules/0/authorize/roles", json!([]), &["rules[0].authorize.roles"]),
         row(
             "an empty list of ways in",

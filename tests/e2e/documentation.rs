@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 
 use crate::harness::{
     artifact, client,
-    gateway::gateway,
+    gateway::{Wire, gateway},
     idp::until,
     issuer::{ISSUER_KEYS, token},
     key_server::KeyServer,
-    policy::{provider, rule, with_token},
+    policy::{api_key, api_key_entry, provider, rule, with_api_key, with_token},
     process::{Envoy, validate},
     repository,
     request::{Answer, get, post},
@@ -176,6 +176,37 @@ async fn a_record_has_the_members_that_the_readme_shows() {
     for member in ["decision", "reason", "rule", "method", "path", "principal", "kind", "limit", "address"] {
         assert_eq!(record[member], shown[member], "{member}");
     }
+}
+
+/// `%RESPONSE_CODE_DETAILS%` in the access log, which stays the filter's where the client sees less.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_access_log_names_the_reason() {
+    let policy = json!({
+        "jwt": {"providers": [provider()]},
+        "apiKeys": {"keys": [api_key_entry("off", json!({"disabled": true}))]},
+        "rules": [
+            rule("token", "Exact", "/token", with_token()),
+            rule("key", "Exact", "/key", with_api_key()),
+        ],
+        "defaultAction": "Deny",
+    });
+    let format = "%RESPONSE_CODE% %RESPONSE_CODE_DETAILS%";
+    let gateway = gateway(&policy).https_only().access_log(format).start().await;
+    let call = post("/token").header("content-type", "application/grpc");
+    let rows = [
+        (Wire::Http1, get("/token"), "401 credentials_missing"),
+        (Wire::Http1, get("/token").bearer(&token("alice").forged().sign()), "401 token_signature"),
+        (Wire::Http1, get("/key").api_key(&api_key("off")), "401 api_key_disabled"),
+        (Wire::Http1, get("/key").api_key(&api_key("none")), "401 api_key_unknown"),
+        (Wire::Http1, get("/nowhere"), "403 no_rule"),
+        (Wire::Http1, get("/a%2fb"), "400 ambiguous_path"),
+        (Wire::Http2, call, "200 credentials_missing"),
+    ];
+    for (wire, request, _) in &rows {
+        gateway.send_over(*wire, request).await;
+    }
+    let lines = gateway.access_log(rows.len()).await;
+    assert_eq!(lines, rows.map(|(.., line)| line));
 }
 
 /// As the configurations in `envoy/` have them.

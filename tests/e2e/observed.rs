@@ -225,7 +225,7 @@ async fn a_record_says_what_was_missing() {
         ),
         (
             get("/closed").bearer(&other),
-            r#""issuer":"https://other.example/\n\"","audience":["other"],"kid":""#,
+            r#""issuer":"https://other.example/\u000a\"","audience":["other"],"kid":""#,
         ),
     ] {
         assert!((401..=403).contains(&gateway.send(&asked).await.status), "{asked:?}");

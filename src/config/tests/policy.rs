@@ -328,6 +328,14 @@ fn matches() {
             &["rules[0].matches[1].path.type: required"],
         ),
         Row(
+            "/rules/0/matches/1/path",
+            "{\"type\": \"Exact\", \"value\": \"/orders\"}",
+            "\"/orders\"",
+            &[
+                "rules[0].matches[1].path: expected a path such as {type: Exact, value: /orders}, found a string",
+            ],
+        ),
+        Row(
             "/rules/0/matches/1/path/value",
             "\"/\"",
             "\"\"",
@@ -449,6 +457,12 @@ fn rules() {
             "{\"anyOf\": [\"apiKey\"]}",
             "{}",
             &["rules[1].authenticate: names no way to authenticate; give anyOf, or anonymous: true"],
+        ),
+        Row(
+            "/rules/1/authenticate",
+            "{\"anyOf\": [\"apiKey\"]}",
+            "[\"apiKey\"]",
+            &["rules[1].authenticate: expected {anyOf: [..]} or {anonymous: true}, found a list"],
         ),
         Row(
             "/rules/1/authenticate/anyOf",

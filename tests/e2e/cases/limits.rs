@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    gateway::gateway,
+    gateway::{Gateway, Wire, gateway},
     policy::{anyone, rule},
     request::get,
 };
@@ -22,13 +22,47 @@ fn policy(windows: Value) -> Value {
     })
 }
 
-/// With a burst of N, a window that begins with a full bucket admits N and what comes back meanwhile. With a burst of
-/// one it admits N: docs/policy.md says both.
+async fn statuses(gateway: &Gateway, wire: Wire, count: usize) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for _ in 0..count {
+        statuses.push(gateway.send_over(wire, &get("/a")).await.status);
+    }
+    statuses
+}
+
+/// The README's own snippet in two listeners, each with a policy of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_one_name_in_two_policies_are_two_limits() {
+    let slow = policy(json!([{"requests": 2, "unit": "Hour"}]));
+    let fast = policy(json!([{"requests": 100, "unit": "Second"}]));
+    let gateway = gateway(&slow).plain_policy(&fast).start().await;
+    assert_eq!(statuses(&gateway, Wire::Http1, 3).await, [200, 200, 429]);
+    for _ in 0..3 {
+        assert_eq!(statuses(&gateway, Wire::Plain, 1).await, [200]);
+        assert_eq!(statuses(&gateway, Wire::Http1, 1).await, [429]);
+    }
+}
+
+/// What was used stays used, as a number of requests, and what was promised is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_is_raised_gives_the_difference_at_once() {
+    let hourly = |requests: u32| policy(json!([{"requests": requests, "unit": "Hour"}])).to_string();
+    let before = serde_json::from_str(&hourly(5)).unwrap();
+    let gateway = gateway(&before).watched().https_only().start().await;
+    assert_eq!(statuses(&gateway, Wire::Http1, 6).await, [200, 200, 200, 200, 200, 429]);
+    assert!(gateway.change_policy(&hourly(50)).await);
+    assert_eq!(statuses(&gateway, Wire::Http1, 46).await, [&[200; 45][..], &[429]].concat());
+    assert!(gateway.change_policy(&hourly(5)).await);
+    assert_eq!(statuses(&gateway, Wire::Http1, 1).await, [429]);
+}
+
+/// Up to `burst + requests - 1` in a window, as docs/policy.md has it: with as much of a burst as there are requests, less
+/// than twice the number; with less of it, the number itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_admits_what_the_documentation_says() {
     const WINDOW: Duration = Duration::from_secs(2);
-    let admitted = async |burst: u32| {
-        let windows = json!([{"requests": 4, "window": "2s", "burst": burst}]);
+    let admitted = async |requests: u32, burst: u32| {
+        let windows = json!([{"requests": requests, "window": "2s", "burst": burst}]);
         let gateway = gateway(&policy(windows)).https_only().start().await;
         let mut connection = gateway.http1();
         let (mut admitted, mut began) = (0, None);
@@ -44,8 +78,8 @@ async fn a_window_admits_what_the_documentation_says() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let all_at_once = admitted(4).await;
-    assert!((5..=7).contains(&all_at_once), "{all_at_once} of at most 2N - 1");
-    let one_by_one = admitted(1).await;
-    assert!((3..=4).contains(&one_by_one), "{one_by_one} of N");
+    for (requests, burst, least) in [(4, 4, 5), (4, 1, 3), (3, 2, 3)] {
+        let (admitted, most) = (admitted(requests, burst).await, burst + requests - 1);
+        assert!((least..=most).contains(&admitted), "{requests} with a burst of {burst}: {admitted}");
+    }
 }

@@ -63,6 +63,8 @@ pub(crate) struct Options {
     pub(crate) normalize: bool,
     /// The filter comes from the watched file `filter.json` instead of standing in the configuration.
     pub(crate) watched: bool,
+    /// The one listener comes, with the filter in it, from the watched file `listeners.json`, and has this port.
+    pub(crate) lds_port: Option<u16>,
     /// The filter is switched off for every route, as a mistake would.
     pub(crate) disabled_by_route: bool,
     /// There is no listener for plain HTTP.
@@ -128,6 +130,37 @@ pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
     clusters.extend(options.revocations.map(|address| cluster("revocations", address)));
     clusters.extend(options.hosts.iter().map(|(host, address)| cluster(host, *address)));
     clusters.extend(options.clusters.iter().map(|(name, address)| cluster(name, *address)));
+    let (own, discovered) = match options.lds_port {
+        None => (listeners(options), json!({})),
+        Some(_) => (
+            Vec::new(),
+            json!({"lds_config": {
+                "resource_api_version": "V3",
+                "path_config_source": {"path": "listeners.json", "watched_directory": {"path": "."}},
+            }}),
+        ),
+    };
+    json!({
+        "node": {"id": "test", "cluster": "test"},
+        "admin": {"address": address(([127, 0, 0, 1], 0).into())},
+        "dynamic_resources": discovered,
+        "static_resources": {
+            "listeners": own,
+            "clusters": clusters,
+        },
+    })
+}
+
+/// The whole of `listeners.json`.
+pub(crate) fn watched_listeners(options: &Options) -> Value {
+    let resources = listeners(options).into_iter().map(|mut listener| {
+        listener["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
+        listener
+    });
+    json!({"resources": resources.collect::<Value>()})
+}
+
+fn listeners(options: &Options) -> Vec<Value> {
     let mut tls = json!({
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
@@ -157,14 +190,7 @@ pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
             listeners.push(listener("http", &plain, None));
         }
     }
-    json!({
-        "node": {"id": "test", "cluster": "test"},
-        "admin": {"address": address(([127, 0, 0, 1], 0).into())},
-        "static_resources": {
-            "listeners": listeners,
-            "clusters": clusters,
-        },
-    })
+    listeners
 }
 
 fn listener(name: &str, options: &Options, transport: Option<Value>) -> Value {
@@ -177,7 +203,7 @@ fn listener(name: &str, options: &Options, transport: Option<Value>) -> Value {
     }
     json!({
         "name": name,
-        "address": address(([127, 0, 0, 1], 0).into()),
+        "address": address(([127, 0, 0, 1], options.lds_port.unwrap_or(0)).into()),
         "filter_chains": [chain],
         // With few connections the kernel's choice of worker is lopsided.
         "connection_balance_config": {"exact_balance": {}},

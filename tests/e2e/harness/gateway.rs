@@ -10,6 +10,7 @@ use super::{
     admin::Admin,
     artifact, client,
     envoy_config::{self, ClientCertificates, Cors, FailurePolicy, Form, Options},
+    free_port,
     process::{self, Envoy},
     request::{Answer, Request},
     tls,
@@ -60,6 +61,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         without_crypto: false,
         normalize: false,
         watched: false,
+        lds_port: None,
         disabled_by_route: false,
         https_only: false,
         trusted_hops: 0,
@@ -104,6 +106,12 @@ impl Builder {
     pub(crate) fn watched(mut self) -> Self {
         self.options.watched = true;
         self
+    }
+
+    /// The policy can be changed with the listener that holds it, of which there is one.
+    pub(crate) fn by_lds(mut self) -> Self {
+        self.options.lds_port = Some(free_port());
+        self.https_only()
     }
 
     pub(crate) fn failure_policy(mut self, failure_policy: FailurePolicy) -> Self {
@@ -268,6 +276,9 @@ impl Builder {
         if self.options.watched {
             write("filter.json", &envoy_config::watched_filter(&self.options).to_string());
         }
+        if self.options.lds_port.is_some() {
+            write("listeners.json", &envoy_config::watched_listeners(&self.options).to_string());
+        }
         dir
     }
 }
@@ -366,17 +377,27 @@ impl Gateway {
 
     /// Hands Envoy another policy and waits for its verdict: whether the policy is in force.
     pub(crate) async fn change_policy(&self, policy: &str) -> bool {
-        const STATS: &str = "extension_config_discovery.http_filter.portcullis.";
+        const ECDS: &str = "extension_config_discovery.http_filter.portcullis";
+        let by_lds = self.options.lds_port.is_some();
         let counts = async || {
             let stats = self.admin().stats().await;
-            let count = |name: &str| stats.get(&format!("{STATS}{name}")).copied().unwrap_or(0);
-            (count("config_reload"), count("config_fail"))
+            let count = |name: &str| stats.get(name).copied().unwrap_or(0);
+            if by_lds {
+                (count("listener_manager.lds.update_success"), count("listener_manager.lds.update_rejected"))
+            } else {
+                (count(&format!("{ECDS}.config_reload")), count(&format!("{ECDS}.config_fail")))
+            }
         };
         let (reloads, failures) = counts().await;
         let options = Options { policy: policy.to_owned(), ..self.options.clone() };
-        let fresh = self.dir.path().join("filter.json.new");
-        fs::write(&fresh, envoy_config::watched_filter(&options).to_string()).unwrap();
-        fs::rename(&fresh, self.dir.path().join("filter.json")).unwrap();
+        let (file, changed) = if by_lds {
+            ("listeners.json", envoy_config::watched_listeners(&options))
+        } else {
+            ("filter.json", envoy_config::watched_filter(&options))
+        };
+        let fresh = self.dir.path().join("fresh.json");
+        fs::write(&fresh, changed.to_string()).unwrap();
+        fs::rename(&fresh, self.dir.path().join(file)).unwrap();
         for _ in 0..400 {
             let (reloads_now, failures_now) = counts().await;
             if failures_now > failures {

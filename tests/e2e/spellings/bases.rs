@@ -61,6 +61,9 @@ pub(crate) const VOUCHED_FOR: [&str; 5] = [
 /// Stands in every value that nobody verified.
 pub(crate) const FORGED: &str = "FORGED";
 
+/// The same within base64url.
+pub(crate) const FORGED_ENCODED: &str = "Rk9SR0VE";
+
 /// A request that passes, and what the upstream must see of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Base {
@@ -94,7 +97,11 @@ pub(crate) const EACH: u32 = 100;
 
 pub(crate) fn policy() -> Value {
     let places = json!({
-        "headers": [{"name": "authorization", "valuePrefix": "Bearer "}, {"name": "x-jwt"}],
+        "headers": [
+            {"name": "authorization", "valuePrefix": "Bearer "},
+            {"name": "x-jwt"},
+            {"name": "sec-websocket-protocol"},
+        ],
         "cookies": ["access_token"],
         "params": ["access_token"],
     });

@@ -1,6 +1,6 @@
 //! Every name that the policy knows, in every spelling and place where some server may find it, with a forged value.
 
-use super::bases::{FORGED, OVERRIDING, VOUCHED_FOR};
+use super::bases::{FORGED, FORGED_ENCODED, OVERRIDING, VOUCHED_FOR};
 use crate::harness::request::Request;
 
 /// Where a piece is added, as it goes over the wire.
@@ -11,6 +11,8 @@ pub(crate) enum Piece {
     Headers([(String, Vec<u8>); 2]),
     /// A part of the cookie line: before or after what is there.
     Cookie(Vec<u8>),
+    /// A cookie line of its own.
+    CookieLine(Vec<u8>),
     /// A part of the query: before or after what is there.
     Query(Vec<u8>),
     /// Instead of the path.
@@ -32,6 +34,7 @@ impl Piece {
                 Some((_, line)) => *line = [line, &b"; "[..], text].concat(),
                 None => headers.push(("cookie".to_owned(), text.clone())),
             },
+            Self::CookieLine(text) => add(headers, ("cookie".to_owned(), text.clone())),
             Self::Path(path) => {
                 let query = request.target.find('?').map_or("", |at| &request.target[at..]);
                 request.target = format!("{path}{query}");
@@ -89,6 +92,7 @@ pub(crate) fn all(prefix: &str) -> Vec<Piece> {
     for name in ["x-jwt", "x-api-key"] {
         headers(name, &[FORGED.into(), format!("x, {FORGED}").into(), forged_jwt().into()], &mut pieces);
     }
+    headers("sec-websocket-protocol", &protocols(), &mut pieces);
     headers("x-debug", &["1".into()], &mut pieces);
     for [one, other] in
         [["1", "0"], ["0", "1"], ["1", "1"], ["1", ""], ["", "1"], ["1, 0", "0"], ["0", "0,1"]]
@@ -96,6 +100,10 @@ pub(crate) fn all(prefix: &str) -> Vec<Piece> {
         for [name, again] in [["x-debug", "x-debug"], ["X-Debug", "x_debug"], ["x.debug", "x-debug"]] {
             pieces.push(Piece::Headers([(name.to_owned(), one.into()), (again.to_owned(), other.into())]));
         }
+    }
+    // HTTP/2 carries blanks at the ends.
+    for value in [" 1", "1 ", "\t1\t", "  1", "\t 1", "0, 1", "1,0"] {
+        pieces.push(Piece::Header("x-debug".to_owned(), value.into()));
     }
     headers("x-trace", &["1".into()], &mut pieces);
     headers("x-mode", &[FORGED.into()], &mut pieces);
@@ -133,6 +141,21 @@ fn bearers() -> Vec<Vec<u8>> {
     values
 }
 
+/// Among those that a client offers when it opens a WebSocket.
+fn protocols() -> Vec<Vec<u8>> {
+    let within = format!("base64url.bearer.authorization.k8s.io.{FORGED_ENCODED}");
+    let mut values: Vec<Vec<u8>> =
+        ["bearer, ", "bearer,", "Bearer,\t", "chat, bearer, ", "bearer, , ", "bearer,, "]
+            .iter()
+            .map(|before| format!("{before}{FORGED}").into())
+            .collect();
+    values.extend(
+        [within.clone(), format!("chat, {within}"), format!("bearer, {FORGED}, chat")]
+            .map(String::into_bytes),
+    );
+    values
+}
+
 fn headers(name: &str, values: &[Vec<u8>], pieces: &mut Vec<Piece>) {
     let title: String =
         name.split('-').map(|part| part[..1].to_ascii_uppercase() + &part[1..]).collect::<Vec<_>>().join("-");
@@ -166,15 +189,14 @@ fn cookies(name: &str, pieces: &mut Vec<Piece>) {
     for mark in &marks() {
         add(&[before.as_bytes(), mark, after.as_bytes(), b"=", value]);
         add(&[mark, name, b"=", value]);
-        if mark != b";" {
-            add(&[name, mark, b"=", value]);
-        }
+        add(&[name, mark, b"=", value]);
         add(&[name, b"=", mark, value]);
         add(&[b"x=1", mark, name, b"=", value]);
         add(&[b"x=1;", mark, name, b"=", value]);
         add(&[b"x", mark, name, b"=", value]);
     }
     pieces.push(Piece::Cookie(b"other".to_vec()));
+    pieces.push(Piece::CookieLine(b"other=1".to_vec()));
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let name = text(name);
     let first_encoded = format!("%{:02x}{}", name.as_bytes()[0], &name[1..]);
@@ -207,7 +229,8 @@ fn cookies(name: &str, pieces: &mut Vec<Piece>) {
         format!("x=a b c {name}={FORGED} d"),
         format!("expires=Wed, 09 Jun 2021 10:18:14 GMT {name}={FORGED}"),
     ] {
-        pieces.push(Piece::Cookie(cookie.into()));
+        pieces.push(Piece::Cookie(cookie.clone().into()));
+        pieces.push(Piece::CookieLine(cookie.into()));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::bases::{Base, EACH, FORGED, OVERRIDING, PLACES, Place, VOUCHED_FOR};
+use super::bases::{Base, EACH, FORGED, FORGED_ENCODED, OVERRIDING, PLACES, Place, VOUCHED_FOR};
 use crate::harness::request::Answer;
 
 /// As `tests/e2e/upstreams` say it.
@@ -98,9 +98,9 @@ pub(crate) fn faults(base: &Base, is_spelt: bool, answer: &Answer) -> Vec<String
     for name in OVERRIDING {
         all(name, seen.values("headers", name), None);
     }
-    for name in VOUCHED_FOR.into_iter().chain(["host"]) {
+    for name in VOUCHED_FOR.into_iter().chain(["host", "sec-websocket-protocol"]) {
         let mut values = seen.values("headers", name);
-        values.retain(|value| value.contains(FORGED));
+        values.retain(|value| value.contains(FORGED) || value.contains(FORGED_ENCODED));
         all(name, values, None);
     }
     for (name, value) in [("x-debug", Some("1")), ("x-trace", None)] {
