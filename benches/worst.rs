@@ -1,8 +1,9 @@
 //! What the costliest requests cost that Envoy's default limits let in (60 KiB of headers, 100 of them), under policies
 //! of 10,000 rules and 200 expressions.
 //!
-//! `cargo bench --bench worst` prints, for each case, the median and the longest of several rounds. The goal is that no
-//! decision takes more than a millisecond; natively, where a decision takes about half of what it does in Envoy.
+//! `cargo bench --bench worst` prints, for each case, the least and the median of several rounds. The goal is that no
+//! decision takes more than a millisecond; natively, and a decision in Envoy takes up to twice as long. A word behind
+//! `--` prints those cases alone that have it in their names.
 
 #![expect(
     clippy::unwrap_used,
@@ -409,6 +410,93 @@ fn credentials() -> Vec<Case> {
     cases
 }
 
+/// Whatever else is looked through.
+fn others() -> Vec<Case> {
+    let in_authorization =
+        |prefix: &str| json!({"headers": [{"name": "authorization", "valuePrefix": prefix}]});
+    let mut schemes = with_tokens(vec![
+        provider(0, json!({"extractFrom": in_authorization("Bearer ")})),
+        provider(1, json!({"extractFrom": in_authorization("Token ")})),
+        provider(2, json!({"extractFrom": in_authorization("DPoP ")})),
+    ]);
+    let key = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    schemes["apiKeys"] =
+        json!({"keys": [{"id": "a", "hash": key}], "extractFrom": in_authorization("ApiKey ")});
+    schemes["rules"][0]["authenticate"]["anyOf"].as_array_mut().unwrap().push("apiKey".into());
+    let sockets = with_tokens(vec![provider(
+        0,
+        json!({"extractFrom": {"headers": [
+            {"name": "sec-websocket-protocol", "valuePrefix": "bearer, "},
+        ]}}),
+    )]);
+    let limits = |count: usize| {
+        let limit = |n: usize| {
+            json!({"name": format!("l{n}"), "key": [{"header": "x-tenant"}],
+            "limits": [{"requests": 1_000_000, "unit": "Hour"}]})
+        };
+        let names: Vec<_> = (0..count).map(|n| format!("l{n}")).collect();
+        let mut rule = anyone("x", json!({"path": x()}));
+        rule["rateLimits"] = json!(names);
+        json!({"rateLimits": (0..count).map(limit).collect::<Vec<_>>(), "rules": [rule]})
+    };
+    let keys = json!({
+        "apiKeys": {"keys": [{"id": "a", "hash": key}]},
+        "rules": [{"name": "keys", "authenticate": {"anyOf": ["apiKey"]}, "matches": [{"path": x()}]}],
+    });
+    let open = || json!({"rules": [anyone("x", json!({"path": x()}))]});
+    let pieces = |between: &str, piece: &'static str| filled(HEADERS, between, |_| piece.to_owned());
+    let case = |name, policy, header: &str, value: String| Case {
+        name,
+        policy,
+        target: "/x".into(),
+        headers: vec![sent(header, &value)],
+    };
+    vec![
+        case(
+            "four schemes in 59 KiB of authorization",
+            schemes.clone(),
+            "authorization",
+            pieces(",", "Beare"),
+        ),
+        case("four schemes in 59 KiB of one word", schemes, "authorization", "a".repeat(HEADERS)),
+        case(
+            "59 KiB of WebSocket protocols",
+            sockets.clone(),
+            "sec-websocket-protocol",
+            pieces(",", "a.b.c"),
+        ),
+        case("one WebSocket protocol of 59 KiB", sockets, "sec-websocket-protocol", pieces(".", "eyA")),
+        case("59 KiB of options of the connection", open(), "connection", pieces(",", "x-portcullis-role")),
+        case("a key of 59 KiB", keys, "x-api-key", "k".repeat(HEADERS)),
+        case("one limit by a header of 59 KiB", limits(1), "x-tenant", "t".repeat(HEADERS)),
+        case("16 limits by a header of 59 KiB", limits(16), "x-tenant", "t".repeat(HEADERS)),
+        Case {
+            name: "90 headers",
+            policy: open(),
+            target: "/x".into(),
+            headers: (0..90).map(|n| sent(&format!("x-portcullis-{n}"), &"a".repeat(600))).collect(),
+        },
+        Case {
+            name: "a path of 8 KiB, escaped",
+            policy: open(),
+            target: format!("/x{}", "%C3%A9".repeat(1360)),
+            headers: vec![],
+        },
+        Case {
+            name: "a path of 8 KiB, rewritten",
+            policy: open(),
+            target: format!("/x{}", "/.".repeat(4090)),
+            headers: vec![],
+        },
+        Case {
+            name: "a path of 8 KiB, back and forth",
+            policy: open(),
+            target: format!("/x{}", "/a/..".repeat(1630)),
+            headers: vec![],
+        },
+    ]
+}
+
 fn gate(policy: &Value) -> Gate {
     let mut document = json!({"transport": {"requireTls": false}});
     document.as_object_mut().unwrap().extend(policy.as_object().unwrap().clone());
@@ -456,13 +544,13 @@ fn measure(case: &Case) -> (Vec<f64>, String) {
 }
 
 fn main() {
-    println!("{:>57} {:>10} {:>10}", "", "median us", "longest us");
-    let cases = [conditions(), expressions(), patterns(), credentials()].into_iter().flatten();
+    println!("{:>57} {:>10} {:>10}", "", "least us", "median us");
+    let cases = [conditions(), expressions(), patterns(), credentials(), others()].into_iter().flatten();
     let only = std::env::args().nth(1).filter(|only| !only.starts_with('-'));
     for case in cases.filter(|case| only.as_ref().is_none_or(|only| case.name.contains(&**only))) {
         let (figures, outcome) = measure(&case);
-        let (median, longest) = (figures[figures.len() / 2], figures[figures.len() - 1]);
+        let (least, median) = (figures[0], figures[figures.len() / 2]);
         let mark = if median > 1000.0 { "  more than a millisecond" } else { "" };
-        println!("{:>57} {median:>10.0} {longest:>10.0}  {outcome}{mark}", case.name);
+        println!("{:>57} {least:>10.0} {median:>10.0}  {outcome}{mark}", case.name);
     }
 }

@@ -58,6 +58,7 @@ pub(super) fn authenticate(
     let query = line.path.query();
     let keys = policy.api_keys.as_ref().filter(|_| access.offer.api_key);
     let places = Places {
+        names: &policy.credential_names,
         tokens: &access.offer.token_locations,
         keys: keys.map(ApiKeys::locations).unwrap_or_default(),
     };

@@ -151,12 +151,12 @@ pub(super) fn clean_target_and_cookies<'a>(
     is_kept: impl Fn(&Location) -> bool,
     changes: &mut Changes<'a>,
 ) {
-    let (mut cookies, mut params) = (Named::default(), Named::default());
+    let (mut kept_cookies, mut kept_params) = (Vec::new(), Vec::new());
     let (mut in_protocols, mut kept_protocols) = (false, Vec::new());
     for location in &policy.credential_locations {
         match location {
-            Location::Cookie(name) => cookies.add(name, is_kept(location)),
-            Location::Query(name) => params.add(name, is_kept(location)),
+            Location::Cookie(name) => kept_cookies.extend(is_kept(location).then_some(name.as_str())),
+            Location::Query(name) => kept_params.extend(is_kept(location).then_some(name.as_str())),
             Location::WebSocketProtocol(form) => {
                 in_protocols = true;
                 kept_protocols.extend(is_kept(location).then_some(*form));
@@ -164,7 +164,8 @@ pub(super) fn clean_target_and_cookies<'a>(
             Location::Header { .. } => {}
         }
     }
-    let stripped = target.query.and_then(|query| query::without(query, &params.all, &params.kept));
+    let names = &policy.credential_names;
+    let stripped = target.query.and_then(|query| query::without(query, &names.params, &kept_params));
     if stripped.is_some() || target.is_rewritten {
         let query = stripped.as_deref().or(target.query).unwrap_or_default();
         let separator = if query.is_empty() { "" } else { "?" };
@@ -177,26 +178,9 @@ pub(super) fn clean_target_and_cookies<'a>(
         Some(left) if left.is_empty() => changes.remove.push(name.as_bytes()),
         Some(left) => changes.replace.push((name, Text::Made(left))),
     };
-    put("cookie", cookie::without(head, &cookies.all, &cookies.kept));
+    put("cookie", cookie::without(head, &names.cookies, &kept_cookies));
     if in_protocols {
         put(protocol::HEADER, protocol::without(head, &kept_protocols));
-    }
-}
-
-/// Names under which credentials may stand.
-#[derive(Default)]
-struct Named<'a> {
-    all: Vec<&'a str>,
-    /// Those of them that hold what was verified, and go on.
-    kept: Vec<&'a str>,
-}
-
-impl<'a> Named<'a> {
-    fn add(&mut self, name: &'a str, is_kept: bool) {
-        self.all.push(name);
-        if is_kept {
-            self.kept.push(name);
-        }
     }
 }
 

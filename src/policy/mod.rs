@@ -24,7 +24,7 @@ use crate::{
     offer::{Offer, Scoped},
     rate_limit::{LimitId, Limiter},
     rbac::{Names, Requirement, Vocabulary},
-    request::{Location, guarded::GuardedHeaders},
+    request::{Location, credential::CredentialNames, guarded::GuardedHeaders},
     resource_metadata::{Derived, ResourceMetadata},
     revocation::RevocationSpec,
     route::Router,
@@ -52,6 +52,8 @@ pub struct Policy {
     pub(crate) guarded_headers: GuardedHeaders,
     /// Everywhere a token or an API key may stand, each once.
     pub(crate) credential_locations: Vec<Location>,
+    /// The names of those that are cookies and parameters.
+    pub(crate) credential_names: CredentialNames,
     /// What clients are told of the API; `None`: nothing.
     pub(crate) resource_metadata: Option<ResourceMetadata>,
     needs: Needs,
@@ -238,6 +240,7 @@ impl Policy {
             vocabulary,
             identity_headers: document.identity_headers,
             guarded_headers,
+            credential_names: CredentialNames::of(&credential_locations),
             credential_locations,
             resource_metadata: metadata,
             needs,

@@ -6,7 +6,12 @@
 //!
 //! The names of query parameters and cookies are decoded besides, trimmed, and taken apart: to some `+a%5Bx%5D` is `a`.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    hash::{BuildHasher, Hasher},
+};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::percent;
 
@@ -25,27 +30,100 @@ pub fn is_alike(name: &[u8], other: &[u8]) -> bool {
     name.len() == other.len() && name.iter().zip(other).all(|(a, b)| a == b || folded(*a) == folded(*b))
 }
 
-/// Whether some server takes a parameter or cookie that was sent under `name` for the one named `own`. `ends` are the
-/// bytes at which some end a name, beside those that are nothing to see.
-///
-/// Decoded twice: a server behind another one may.
-pub(super) fn is_read_as(name: &[u8], own: &[u8], ends: &[u8]) -> bool {
-    let mut name = Cow::Borrowed(name);
-    for _ in 0..2 {
-        if begins_as(&name, own, ends) {
-            return true;
-        }
-        if !is_encoded(&name) {
-            return false;
-        }
-        name = percent::decode_whatever(&name).into();
-    }
-    begins_as(&name, own, ends)
+/// Names that are looked for together, however many: each is found at the cost of one.
+#[derive(Debug, Default)]
+pub struct Names {
+    hasher: DefaultHashBuilder,
+    names: Vec<Box<str>>,
+    /// Places of names by what all that are alike have in common.
+    by_fold: HashTable<usize>,
+    /// A bit for each length; all from 63 on share one.
+    lengths: u64,
+    longest: usize,
 }
 
-/// Visits every part of `name`, up to `longest` bytes, that [`is_read_as`] takes for a name: for those who have many
-/// names to look for. What that takes is taken from `left`, in bytes; `None`: there was not enough.
-pub(super) fn each_reading(
+impl Names {
+    /// Adds a name that is not there yet; its place.
+    pub fn add(&mut self, name: &str) -> usize {
+        if let Some(known) = self.place(name) {
+            return known;
+        }
+        let place = self.names.len();
+        self.names.push(name.into());
+        self.lengths |= length_bit(name.len());
+        self.longest = self.longest.max(name.len());
+        let (names, hasher) = (&self.names, &self.hasher);
+        let hash = |place: &usize| names.get(*place).map_or(0, |name| fold_hash(hasher, name.as_bytes()));
+        self.by_fold.insert_unique(hash(&place), place, hash);
+        place
+    }
+
+    /// The name at `place`.
+    pub fn get(&self, place: usize) -> Option<&str> {
+        self.names.get(place).map(|name| &**name)
+    }
+
+    /// The place of `name`, spelt just so.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.alike(name.as_bytes()).find(|place| self.get(*place) == Some(name))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The places of all names that are alike to `text`.
+    #[inline]
+    pub fn alike<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = usize> + use<'_, 't> {
+        let may_be = self.lengths & length_bit(text.len()) != 0;
+        may_be.then(|| self.alike_of_length(text)).into_iter().flatten()
+    }
+
+    #[inline(never)]
+    fn alike_of_length<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = usize> + use<'_, 't> {
+        let places = self.by_fold.iter_hash(fold_hash(&self.hasher, text)).copied();
+        places.filter(move |place| self.names.get(*place).is_some_and(|name| is_alike(name.as_bytes(), text)))
+    }
+
+    /// Visits the places of all names that some server takes a parameter or cookie for that was sent under `name`, some
+    /// more than once. `ends` are the bytes at which some end a name, beside those that are nothing to see.
+    ///
+    /// Decoded twice: a server behind another one may. What looking takes is taken from `left`, in bytes; `None`: there
+    /// was not enough.
+    pub(super) fn each_read_as(
+        &self,
+        name: &[u8],
+        ends: &[u8],
+        left: &mut usize,
+        visit: &mut dyn FnMut(usize),
+    ) -> Option<()> {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if name.iter().all(is_plain) {
+            // Most are. There is one way to read them.
+            *left = left.checked_sub(VISIT.saturating_add(name.len()))?;
+            self.alike(name).for_each(visit);
+            return Some(());
+        }
+        each_reading(name, self.longest, ends, left, &mut |part| self.alike(part).for_each(&mut *visit))
+    }
+}
+
+/// One hash for all names that are alike.
+fn fold_hash(hasher: &DefaultHashBuilder, name: &[u8]) -> u64 {
+    let mut hash = hasher.build_hasher();
+    for chunk in name.chunks(8) {
+        hash.write_u64(chunk.iter().fold(0, |word, byte| (word << 8) | u64::from(folded(*byte))));
+    }
+    hash.finish()
+}
+
+fn length_bit(length: usize) -> u64 {
+    1 << length.min(63)
+}
+
+/// Visits every part of `name`, up to `longest` bytes, that some server takes for a name.
+fn each_reading(
     name: &[u8],
     longest: usize,
     ends: &[u8],
@@ -91,20 +169,6 @@ fn each_beginning(
     }
 }
 
-/// Whether `name`, without what some leave out at its front, begins with `own` and ends there for some.
-fn begins_as(mut name: &[u8], own: &[u8], ends: &[u8]) -> bool {
-    loop {
-        if let Some((start, rest)) = name.split_at_checked(own.len())
-            && is_alike(start, own)
-            && is_end(rest, ends)
-        {
-            return true;
-        }
-        let Some(rest) = without_front(name) else { return false };
-        name = rest;
-    }
-}
-
 /// `name` without the first of what some leave out at its front: white space of any kind; a query that is begun anew,
 /// `a?name`; brackets, as in `[name]`; `=name=`.
 fn without_front(name: &[u8]) -> Option<&[u8]> {
@@ -118,36 +182,106 @@ fn is_encoded(name: &[u8]) -> bool {
     name.iter().any(|byte| matches!(byte, b'%' | b'+'))
 }
 
-/// Whether a name is over for some server where `rest` follows.
-fn is_end(rest: &[u8], ends: &[u8]) -> bool {
-    rest.first().is_some_and(|byte| ends_at(*byte, ends))
-        || rest.iter().all(|byte| !byte.is_ascii_graphic() || *byte == b'?')
-}
-
 fn ends_at(byte: u8, ends: &[u8]) -> bool {
     byte.is_ascii_control() || ends.contains(&byte)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Whether some server takes a parameter or cookie that was sent under `name` for the one named `own`. `ends` are the
+    /// bytes at which some end a name, beside those that are nothing to see.
+    ///
+    /// Decoded twice: a server behind another one may.
+    pub(in crate::request) fn is_read_as(name: &[u8], own: &[u8], ends: &[u8]) -> bool {
+        let mut name = Cow::Borrowed(name);
+        for _ in 0..2 {
+            if begins_as(&name, own, ends) {
+                return true;
+            }
+            if !is_encoded(&name) {
+                return false;
+            }
+            name = percent::decode_whatever(&name).into();
+        }
+        begins_as(&name, own, ends)
+    }
+
+    /// Whether `name`, without what some leave out at its front, begins with `own` and ends there for some.
+    fn begins_as(mut name: &[u8], own: &[u8], ends: &[u8]) -> bool {
+        loop {
+            if let Some((start, rest)) = name.split_at_checked(own.len())
+                && is_alike(start, own)
+                && is_end(rest, ends)
+            {
+                return true;
+            }
+            let Some(rest) = without_front(name) else { return false };
+            name = rest;
+        }
+    }
+
+    /// Whether a name is over for some server where `rest` follows.
+    fn is_end(rest: &[u8], ends: &[u8]) -> bool {
+        rest.first().is_some_and(|byte| ends_at(*byte, ends))
+            || rest.iter().all(|byte| !byte.is_ascii_graphic() || *byte == b'?')
+    }
+
+    fn names(all: &[&str]) -> Names {
+        let mut names = Names::default();
+        all.iter().for_each(|name| {
+            names.add(name);
+        });
+        names
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn every_reading_is_one_that_a_name_is_told_by(name in "[ab_.%256+?=\\[\\] \u{1}-]{0,10}", own in "[ab_. ?\\[-]{1,4}") {
-            let mut is_found = false;
-            let ends = b"[].:";
-            let mut left = usize::MAX;
-            let read = each_reading(name.as_bytes(), 4, ends, &mut left, &mut |part| {
-                is_found |= is_alike(part, own.as_bytes());
-            });
-            prop_assert!(read.is_some());
-            prop_assert_eq!(is_found, is_read_as(name.as_bytes(), own.as_bytes(), ends), "{:?} {:?}", name, own);
+        fn names_are_told_together_as_each_alone(
+            name in "[abAB_.%256+?=\\[\\] \u{1}-]{0,10}",
+            own in proptest::collection::vec("[abA_. ?\\[-]{1,4}", 1..6),
+        ) {
+            let own: Vec<_> = own.iter().map(String::as_str).collect();
+            let names = names(&own);
+            let mut found = Vec::new();
+            for ends in [&b"[].:"[..], b"[]"] {
+                found.clear();
+                let mut visit = |place: usize| found.push(names.get(place).unwrap());
+                prop_assert!(names.each_read_as(name.as_bytes(), ends, &mut usize::MAX.clone(), &mut visit).is_some());
+                for own in &own {
+                    let expected = is_read_as(name.as_bytes(), own.as_bytes(), ends);
+                    prop_assert_eq!(found.contains(own), expected, "{:?} {:?}", name, own);
+                }
+            }
         }
+    }
+
+    #[test]
+    fn names_are_kept_once_each() {
+        let mut names = names(&["x-a", "x_a", "b"]);
+        assert_eq!(
+            (names.add("x-a"), names.add("X-A"), names.place("b"), names.place("B")),
+            (0, 3, Some(2), None)
+        );
+        let mut alike: Vec<_> = names.alike(b"x.a").collect();
+        alike.sort_unstable();
+        assert_eq!(alike, [0, 1, 3]);
+        assert_eq!(names.alike(b"x").count(), 0);
+    }
+
+    #[test]
+    fn looking_for_names_is_bounded() {
+        let names = names(&["p".repeat(100).as_str(), "q"]);
+        let query = "?p.".repeat(2700);
+        let mut left = 1 << 18;
+        assert_eq!(names.each_read_as(query.as_bytes(), b"[].:", &mut left, &mut |_| {}), None);
+        let mut left = 1 << 18;
+        assert_eq!(names.each_read_as(&[b'p'; 60_000], b"[].:", &mut left, &mut |_| {}), Some(()));
     }
 
     #[test]

@@ -2,60 +2,99 @@
 
 use std::borrow::Cow;
 
-use super::{RequestHead, alike, credential::Sighting};
+use super::{RequestHead, alike::Names, credential::Sighting};
 
-/// What the cookie `name` (compared with case) holds, over all `cookie` headers. An empty one holds nothing.
-///
-/// One pair of double quotes around the value is dropped (RFC 6265 section 4.1.1). Pieces without `=`
-/// are no cookies. A value that is not UTF-8 cannot be decoded. `is_other` says which names stand for cookies of their
-/// own, whatever looser servers make of them.
+/// How much of cookies is looked at for names, in bytes, counted as often as they are: a fraction of a millisecond. No
+/// browser sends as much.
+const MAX_LOOKS: usize = 1 << 18;
+
+/// What some server takes for cookies that are looked for, each with the place of its name, in order.
+pub(super) struct Suspects<'a> {
+    all: Vec<(usize, Name<'a>)>,
+    /// There was too much to look through, and any may be in what is left.
+    gave_up: bool,
+}
+
+/// What some server takes for one of `names`, over all `cookie` headers.
 #[inline(never)]
-pub(super) fn find<'a>(
-    head: &RequestHead<'a>,
-    name: &str,
-    is_other: impl Fn(&[u8]) -> bool,
-) -> Sighting<Cow<'a, [u8]>> {
-    let mut seen = Sighting::default();
+pub(super) fn suspects<'a>(head: &RequestHead<'a>, names: &Names) -> Suspects<'a> {
+    let mut found = Suspects { all: Vec::new(), gave_up: false };
+    let mut left = MAX_LOOKS;
     for line in head.values("cookie") {
         each_name(line, |given| {
+            let from = found.all.len();
+            let read = given.each_read_as(names, &mut left, &mut |name| {
+                if !found.all.iter().skip(from).any(|(known, _)| *known == name) {
+                    found.all.push((name, given));
+                }
+            });
+            found.gave_up |= read.is_none();
+        });
+    }
+    found
+}
+
+impl<'a> Suspects<'a> {
+    /// What the cookie `name` (compared with case), at `place` among the names, holds. An empty one holds nothing.
+    ///
+    /// One pair of double quotes around the value is dropped (RFC 6265 section 4.1.1). Pieces without `=` are no
+    /// cookies. A value that is not UTF-8 cannot be decoded. `is_other` says which names stand for cookies of their own,
+    /// whatever looser servers make of them.
+    pub(super) fn find(
+        &self,
+        place: usize,
+        name: &str,
+        is_other: impl Fn(&[u8]) -> bool,
+    ) -> Sighting<Cow<'a, [u8]>> {
+        let mut seen = Sighting { has_alike: self.gave_up, ..Sighting::default() };
+        for (_, given) in self.all.iter().filter(|(own, _)| *own == place) {
             if given.is_cookie(name) {
                 let value = given.value();
                 if !value.is_empty() {
                     seen.note(str::from_utf8(value).ok().map(|_| Cow::Borrowed(value)));
                 }
-            } else if given.is_read_as(name) && !given.is_void() && !is_other(given.text) {
-                seen.has_alike = true;
+            } else if !seen.has_alike {
+                seen.has_alike = !given.is_void() && !is_other(given.text);
             }
-        });
+        }
+        seen
     }
-    seen
 }
 
 /// The `cookie` header without whatever some server takes for a cookie of `names`, all lines joined (RFC 9113 section
 /// 8.2.3); `None` when it has nothing of them. Empty: nothing is left, so the header should go. Bytes that are not
 /// UTF-8 are dropped with their cookie.
 ///
-/// Those of `kept`, which is a part of `names`, stay as [`find`] finds them.
-pub fn without(head: &RequestHead<'_>, names: &[&str], kept: &[&str]) -> Option<String> {
+/// Those of `kept`, which is a part of `names`, stay as [`Suspects::find`] finds them.
+pub fn without(head: &RequestHead<'_>, names: &Names, kept: &[&str]) -> Option<String> {
+    if names.is_empty() {
+        return None;
+    }
     let cookies = || head.values("cookie").flat_map(|line| line.split(|byte| *byte == b';'));
-    let goes = |cookie: &[u8]| {
+    let goes = |cookie: &[u8], looks: &mut usize| {
         let mut goes = false;
         each_name(cookie, |given| {
-            let stays = kept.iter().any(|name| given.is_cookie(name)) && !given.value().is_empty();
-            goes |= !stays && names.iter().any(|name| given.is_read_as(name));
+            let mut is_one = false;
+            let read = given.each_read_as(names, looks, &mut |_| is_one = true);
+            let stays = || kept.iter().any(|name| given.is_cookie(name)) && !given.value().is_empty();
+            // What there is too much to look through may be any.
+            goes |= read.is_none() || (is_one && !stays());
         });
         goes
     };
-    if names.is_empty() || !cookies().any(goes) {
+    let mut looks = MAX_LOOKS;
+    if !cookies().any(|cookie| goes(cookie, &mut looks)) {
         return None;
     }
-    let left = cookies().filter(|cookie| !goes(cookie)).map(<[u8]>::trim_ascii);
+    looks = MAX_LOOKS;
+    let left = cookies().filter(|cookie| !goes(cookie, &mut looks)).map(<[u8]>::trim_ascii);
     let left = left.filter_map(|cookie| str::from_utf8(cookie).ok()).filter(|cookie| !cookie.is_empty());
     Some(left.collect::<Vec<_>>().join("; "))
 }
 
 /// What some server takes for the name of a cookie.
-struct Name<'a> {
+#[derive(Clone, Copy)]
+pub(super) struct Name<'a> {
     text: &'a [u8],
     /// Whatever follows its `=`.
     rest: &'a [u8],
@@ -69,8 +108,8 @@ impl<'a> Name<'a> {
         self.begins && self.text == name.as_bytes()
     }
 
-    fn is_read_as(&self, name: &str) -> bool {
-        alike::is_read_as(self.text, name.as_bytes(), b"[]")
+    fn each_read_as(&self, names: &Names, left: &mut usize, visit: &mut dyn FnMut(usize)) -> Option<()> {
+        names.each_read_as(self.text, b"[]", left, visit)
     }
 
     fn value(&self) -> &'a [u8] {
@@ -89,7 +128,7 @@ impl<'a> Name<'a> {
 
 /// Finds what stands before each `=` of `line`: all of a cookie that does, and the last word of it, since some servers
 /// end cookies at blanks and commas too, and have quotes about them, which here hold nothing together.
-fn each_name<'a>(line: &'a [u8], mut each: impl FnMut(&Name<'a>)) {
+fn each_name<'a>(line: &'a [u8], mut each: impl FnMut(Name<'a>)) {
     // Where the cookie begins, until its name was found; its last word, likewise; whether a word may begin.
     let (mut cookie, mut word, mut gap): (_, Option<(usize, usize)>, _) = (Some(0), None, true);
     for (at, byte) in line.iter().enumerate() {
@@ -104,10 +143,10 @@ fn each_name<'a>(line: &'a [u8], mut each: impl FnMut(&Name<'a>)) {
                 let whole = cookie.take().and_then(|from| line.get(from..at)).map(<[u8]>::trim_ascii);
                 let last = word.take().and_then(|(from, to)| line.get(from..to));
                 if let Some(text) = whole {
-                    each(&Name { text, rest, begins: true });
+                    each(Name { text, rest, begins: true });
                 }
                 if let Some(text) = last.filter(|last| whole != Some(last)) {
-                    each(&Name { text, rest, begins: false });
+                    each(Name { text, rest, begins: false });
                 }
                 gap = false;
             }
@@ -136,6 +175,22 @@ mod tests {
         let mut headers: Vec<(&[u8], &[u8])> = vec![(b"x-cookie", b"sid=9")];
         headers.extend(lines.iter().map(|line| (&b"cookie"[..], *line)));
         RequestHead { headers, ..RequestHead::default() }
+    }
+
+    fn names(all: &[&str]) -> Names {
+        let mut names = Names::default();
+        all.iter().for_each(|name| {
+            names.add(name);
+        });
+        names
+    }
+
+    fn find<'a>(
+        head: &RequestHead<'a>,
+        name: &str,
+        is_other: impl Fn(&[u8]) -> bool,
+    ) -> Sighting<Cow<'a, [u8]>> {
+        suspects(head, &names(&[name])).find(0, name, is_other)
     }
 
     fn found<'a>(head: &RequestHead<'a>) -> (Lookup<Cow<'a, [u8]>>, bool) {
@@ -242,8 +297,8 @@ mod tests {
         ];
         for (lines, expected) in rows {
             let head = head(lines);
-            assert_eq!(without(&head, &["sid"], &[]).as_deref(), *expected, "{lines:?}");
-            assert_eq!(without(&head, &[], &[]), None);
+            assert_eq!(without(&head, &names(&["sid"]), &[]).as_deref(), *expected, "{lines:?}");
+            assert_eq!(without(&head, &names(&[]), &[]), None);
         }
     }
 
@@ -257,18 +312,18 @@ mod tests {
             ("sid=1; k=2", Some("sid=1")),
         ];
         for (line, expected) in rows {
-            let left = without(&head(&[line.as_bytes()]), &["sid", "k"], &["sid"]);
+            let left = without(&head(&[line.as_bytes()]), &names(&["sid", "k"]), &["sid"]);
             assert_eq!(left.as_deref(), *expected, "{line}");
         }
         // The names are alike, and each its own.
         let line = head(&[b"sid=1; Sid=2; SID=3"]);
-        assert_eq!(without(&line, &["sid", "Sid"], &["Sid"]).as_deref(), Some("Sid=2"));
+        assert_eq!(without(&line, &names(&["sid", "Sid"]), &["Sid"]).as_deref(), Some("Sid=2"));
     }
 
     proptest! {
         #[test]
         fn nothing_of_what_was_taken_out_is_left(line in "[sidSD=;, \"x\\[%]{0,24}") {
-            let left = without(&head(&[line.as_bytes()]), &["sid"], &[]);
+            let left = without(&head(&[line.as_bytes()]), &names(&["sid"]), &[]);
             let left = left.as_deref().unwrap_or(&line);
             let head = head(&[left.as_bytes()]);
             let seen = find(&head, "sid", |_| false);

@@ -1,10 +1,10 @@
 //! Where credentials stand in a request. What they are worth is decided elsewhere.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::OnceCell};
 
 use super::{
     Location, Lookup, RequestHead,
-    alike::is_alike,
+    alike::{Names, is_alike},
     cookie,
     protocol::{self, ProtocolForm},
     query,
@@ -44,9 +44,42 @@ impl Credential<'_, '_> {
     }
 }
 
+/// What cookies and parameters are called in which credentials may stand.
+#[derive(Debug, Default)]
+pub struct CredentialNames {
+    /// Of cookies.
+    pub cookies: Names,
+    /// Of query parameters.
+    pub params: Names,
+}
+
+impl CredentialNames {
+    /// Those of `locations`.
+    pub fn of<'l>(locations: impl IntoIterator<Item = &'l Location>) -> Self {
+        let mut names = Self::default();
+        for location in locations {
+            match location {
+                Location::Cookie(name) => names.cookies.add(name),
+                Location::Query(name) => names.params.add(name),
+                Location::Header { .. } | Location::WebSocketProtocol(_) => continue,
+            };
+        }
+        names
+    }
+}
+
+/// What of a request may hold credentials, read when it is first asked for.
+#[derive(Default)]
+struct Read<'a> {
+    cookies: OnceCell<cookie::Suspects<'a>>,
+    params: OnceCell<query::Suspects<'a>>,
+}
+
 /// Where the rule at hand looks for credentials, by kind.
 #[derive(Clone, Copy)]
 pub struct Places<'l> {
+    /// Whatever any rule looks for, these places too.
+    pub names: &'l CredentialNames,
     /// Access tokens.
     pub tokens: &'l [Location],
     /// API keys.
@@ -94,10 +127,11 @@ impl<'l> Places<'l> {
     /// would find is no credential, but beside one it is a second.
     pub fn find<'a>(self, head: &RequestHead<'a>, query: Option<&'a str>) -> Found<'a, 'l> {
         let mut has_alike = false;
+        let read = Read::default();
         let mut find = |locations: &'l [Location]| {
             let mut found = Lookup::Absent;
             for location in locations {
-                let seen = self.look(location, head, query);
+                let seen = self.look(location, head, query, &read);
                 has_alike |= seen.has_alike;
                 found = join(found, seen.found, location);
             }
@@ -112,19 +146,30 @@ impl<'l> Places<'l> {
         location: &Location,
         head: &RequestHead<'a>,
         query: Option<&'a str>,
+        read: &Read<'a>,
     ) -> Sighting<Cow<'a, [u8]>> {
         match location {
             Location::Header { name, prefix } => self.in_headers(head, name, prefix),
-            Location::Cookie(name) => cookie::find(head, name, |given| {
-                self.any(
-                    |other| matches!(other, Location::Cookie(own) if own != name && own.as_bytes() == given),
-                )
-            }),
-            Location::Query(name) => query.map_or_else(Sighting::default, |query| {
-                query::find(query, name, |given| {
+            Location::Cookie(name) => {
+                let names = &self.names.cookies;
+                let Some(place) = names.place(name) else { return Sighting::default() };
+                let suspects = read.cookies.get_or_init(|| cookie::suspects(head, names));
+                suspects.find(place, name, |given| {
+                    self.any(
+                        |other| matches!(other, Location::Cookie(own) if own != name && own.as_bytes() == given),
+                    )
+                })
+            }
+            Location::Query(name) => {
+                let names = &self.names.params;
+                let (Some(place), Some(query)) = (names.place(name), query) else {
+                    return Sighting::default();
+                };
+                let suspects = read.params.get_or_init(|| query::suspects(query, names));
+                suspects.find(place, name, |given| {
                     self.any(|other| matches!(other, Location::Query(own) if own != name && own == given))
                 })
-            }),
+            }
             Location::WebSocketProtocol(form) => protocol::find(head, *form, self.takes_other_form(*form)),
         }
     }
@@ -203,7 +248,18 @@ pub fn may_hold(value: &[u8], prefix: &str) -> bool {
             .is_some_and(|rest| scheme.len() == prefix.len() || rest.first().is_none_or(ends))
     };
     // The front first: there it nearly always is, and values are long.
-    begins_with_one(value) || (1..value.len()).filter_map(|at| value.get(at..)).any(begins_with_one)
+    begins_with_one(value) || {
+        let is_first =
+            |byte: &u8| scheme.bytes().next().is_none_or(|first| byte.eq_ignore_ascii_case(&first));
+        let mut rest = value.get(1..).unwrap_or_default();
+        while let Some(at) = rest.iter().position(is_first).and_then(|at| rest.get(at..)) {
+            if begins_with_one(at) {
+                return true;
+            }
+            rest = at.get(1..).unwrap_or_default();
+        }
+        false
+    }
 }
 
 /// Whether some server may, and it is not empty.
@@ -266,7 +322,8 @@ mod tests {
         ];
         let found = |headers: Headers<'_>, query: &str| {
             let head = RequestHead { headers: headers.to_vec(), ..RequestHead::default() };
-            let found = Places { tokens: &tokens, keys: &keys }.find(&head, Some(query));
+            let names = CredentialNames::of(tokens.iter().chain(&keys));
+            let found = Places { names: &names, tokens: &tokens, keys: &keys }.find(&head, Some(query));
             (found.token.map(|token| token.bytes().to_vec()), found.key.map(|key| key.bytes().to_vec()))
         };
         for (headers, query, passes) in rows {
@@ -330,14 +387,16 @@ mod tests {
                 peer_certificate: None,
                 ..RequestHead::default()
             };
-            let found = match (Places { tokens: &locations, keys: &[] }).find(&head, *query).token {
-                Lookup::One(found) => match found.text() {
-                    Ok(text) => Lookup::One(text.to_owned()),
-                    Err(Unreadable::Several) => Lookup::Many,
-                    Err(Unreadable::NotText) => Lookup::Malformed,
-                },
-                other => other.map(|_| String::new()),
-            };
+            let names = CredentialNames::of(&locations);
+            let found =
+                match (Places { names: &names, tokens: &locations, keys: &[] }).find(&head, *query).token {
+                    Lookup::One(found) => match found.text() {
+                        Ok(text) => Lookup::One(text.to_owned()),
+                        Err(Unreadable::Several) => Lookup::Many,
+                        Err(Unreadable::NotText) => Lookup::Malformed,
+                    },
+                    other => other.map(|_| String::new()),
+                };
             let expected = expected.clone().map(str::to_owned);
             assert_eq!(found, expected, "{headers:?} {query:?}");
         }

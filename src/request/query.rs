@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{Lookup, alike, credential::Sighting, percent};
+use super::{Lookup, alike::Names, credential::Sighting, percent};
 
 /// One parameter, as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +34,6 @@ impl<'a> Parameter<'a> {
     pub fn is_named(&self, name: &str) -> bool {
         self.name().is_some_and(|own| own == name)
     }
-
-    /// Visits every name up to `longest` bytes that [`is_read_as`] takes it for, or one that is alike, some of them
-    /// more than once. What that takes is taken from `left`, in bytes; `None`: there was not enough.
-    pub fn each_reading(&self, longest: usize, left: &mut usize, visit: &mut dyn FnMut(&[u8])) -> Option<()> {
-        alike::each_reading(self.name.as_bytes(), longest, ENDS, left, visit)
-    }
 }
 
 /// Where some end a name.
@@ -64,80 +58,131 @@ pub fn pieces(query: &str) -> impl Iterator<Item = &str> {
     query.split(['&', ';'])
 }
 
-/// Whether some server takes `piece`, one of [`pieces`], for the parameter `name` (decoded): in another case, with
-/// other signs for those that are neither letters nor digits, with blanks around it, or as a part of it, as in
-/// `name[]`, `name.x` and `name:int`.
-pub fn is_read_as(piece: &str, name: &str) -> bool {
+/// Visits the places of all `names` that some server takes `piece` for, one of [`pieces`], some more than once: in another
+/// case, with other signs for those that are neither letters nor digits, with blanks around it, or as a part of it, as in
+/// `name[]`, `name.x` and `name:int`. What that takes is taken from `left`, in bytes; `None`: there was not enough.
+pub fn each_read_as(
+    piece: &str,
+    names: &Names,
+    left: &mut usize,
+    visit: &mut dyn FnMut(usize),
+) -> Option<()> {
     let piece = piece.trim_start_matches('=');
     let own = piece.split_once('=').map_or(piece, |(own, _)| own);
-    alike::is_read_as(own.as_bytes(), name.as_bytes(), ENDS)
+    names.each_read_as(own.as_bytes(), ENDS, left, visit)
 }
 
-/// What the parameter `name` holds. An empty one holds nothing.
-///
-/// `is_other` says which names, decoded, stand for parameters of their own, whatever looser servers make of them.
+/// How much of a query is looked at for names, in bytes, counted as often as they are: a fraction of a millisecond. No
+/// query takes as much, but for its own sake.
+pub const MAX_LOOKS: usize = 1 << 18;
+
+/// What some server takes for one of the parameters that are looked for.
+pub(super) struct Suspect<'a> {
+    /// The place of the name.
+    name: usize,
+    /// All up to the next `&`.
+    whole: Parameter<'a>,
+    /// All up to the next `;`, to which it may end.
+    part: Parameter<'a>,
+    /// It begins the whole.
+    is_first: bool,
+}
+
+/// All of those, in order.
+pub(super) struct Suspects<'a> {
+    all: Vec<Suspect<'a>>,
+    /// There was too much to look through, and any may be in what is left.
+    gave_up: bool,
+}
+
+/// What some server takes for one of `names`.
 #[inline(never)]
-pub(super) fn find<'a>(
-    query: &'a str,
-    name: &str,
-    is_other: impl Fn(&str) -> bool,
-) -> Sighting<Cow<'a, [u8]>> {
-    let mut seen = Sighting::default();
-    let is_alike = |piece: &str| {
-        let parameter = Parameter::new(piece);
-        !parameter.value.is_empty()
-            && is_read_as(piece, name)
-            && !parameter.name().is_some_and(|own| is_other(&own))
-    };
+pub(super) fn suspects<'a>(query: &'a str, names: &Names) -> Suspects<'a> {
+    let mut found = Suspects { all: Vec::new(), gave_up: false };
+    let mut left = MAX_LOOKS;
     for piece in query.split('&') {
-        let parameter = Parameter::new(piece);
-        let mut read = pieces(piece);
-        if parameter.is_named(name) {
-            if !parameter.value.is_empty() {
-                seen.note(parameter.value().map(|value| match value {
-                    Cow::Borrowed(value) => Cow::Borrowed(value.as_bytes()),
-                    Cow::Owned(value) => Cow::Owned(value.into_bytes()),
-                }));
+        for (at, part) in pieces(piece).enumerate() {
+            let from = found.all.len();
+            let whole = Parameter::new(piece);
+            let read = each_read_as(part, names, &mut left, &mut |name| {
+                let part = Parameter::new(part);
+                if !found.all.iter().skip(from).any(|known| known.name == name) {
+                    found.all.push(Suspect { name, whole, part, is_first: at == 0 });
+                }
+            });
+            if read.is_none() {
+                found.gave_up = true;
+                return found;
             }
-            read.next();
         }
-        seen.has_alike |= read.any(is_alike);
     }
-    seen
+    found
+}
+
+impl<'a> Suspects<'a> {
+    /// What the parameter `name`, at `place` among the names, holds. An empty one holds nothing.
+    ///
+    /// `is_other` says which names, decoded, stand for parameters of their own, whatever looser servers make of them.
+    pub(super) fn find(
+        &self,
+        place: usize,
+        name: &str,
+        is_other: impl Fn(&str) -> bool,
+    ) -> Sighting<Cow<'a, [u8]>> {
+        let mut seen = Sighting { has_alike: self.gave_up, ..Sighting::default() };
+        for Suspect { whole, part, is_first, .. } in self.all.iter().filter(|suspect| suspect.name == place) {
+            if *is_first && whole.is_named(name) {
+                if !whole.value.is_empty() {
+                    seen.note(whole.value().map(|value| match value {
+                        Cow::Borrowed(value) => Cow::Borrowed(value.as_bytes()),
+                        Cow::Owned(value) => Cow::Owned(value.into_bytes()),
+                    }));
+                }
+            } else if !seen.has_alike {
+                seen.has_alike = !part.value.is_empty() && !part.name().is_some_and(|own| is_other(&own));
+            }
+        }
+        seen
+    }
 }
 
 /// `query` without whatever some server takes for a parameter of `names`, every other byte kept; `None` when it has
 /// nothing of them. `Some("")` means that nothing is left, so the `?` should go too.
 ///
-/// Those of `kept`, which is a part of `names`, stay as [`find`] finds them.
-pub fn without(query: &str, names: &[&str], kept: &[&str]) -> Option<String> {
+/// Those of `kept`, which is a part of `names`, stay as [`Suspects::find`] finds them.
+pub fn without(query: &str, names: &Names, kept: &[&str]) -> Option<String> {
+    if names.is_empty() {
+        return None;
+    }
     // How much of a piece stays. What follows in it belongs to the value, for those to whom `;` is no end.
-    let left = |piece: &str| -> usize {
+    let left = |piece: &str, looks: &mut usize| -> usize {
         let parameter = Parameter::new(piece);
-        let stays = !parameter.value.is_empty() && kept.iter().any(|name| parameter.is_named(name));
         let mut begins: usize = 0;
         for (place, part) in pieces(piece).enumerate() {
-            if (place > 0 || !stays) && names.iter().any(|name| is_read_as(part, name)) {
+            let mut is_one = false;
+            let read = each_read_as(part, names, looks, &mut |_| is_one = true);
+            let stays = || {
+                let is_kept = kept.iter().any(|name| parameter.is_named(name));
+                place == 0 && !parameter.value.is_empty() && is_kept
+            };
+            // What there is too much to look through may be any.
+            if read.is_none() || (is_one && !stays()) {
                 return begins.saturating_sub(1);
             }
             begins = begins.saturating_add(part.len()).saturating_add(1);
         }
         piece.len()
     };
-    if names.is_empty() || query.split('&').all(|piece| left(piece) == piece.len()) {
+    let mut looks = MAX_LOOKS;
+    if query.split('&').all(|piece| left(piece, &mut looks) == piece.len()) {
         return None;
     }
-    let mut kept = String::with_capacity(query.len());
-    let mut begun = false;
-    for piece in query.split('&') {
-        let Some(left) = piece.get(..left(piece)).filter(|left| !left.is_empty() || piece.is_empty()) else {
-            continue;
-        };
-        kept.push_str(if begun { "&" } else { "" });
-        kept.push_str(left);
-        begun = true;
-    }
-    Some(kept)
+    looks = MAX_LOOKS;
+    let stays = query.split('&').filter_map(|piece| {
+        let stays = piece.get(..left(piece, &mut looks))?;
+        (!stays.is_empty() || piece.is_empty()).then_some(stays)
+    });
+    Some(stays.collect::<Vec<_>>().join("&"))
 }
 
 #[cfg(test)]
@@ -145,6 +190,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::request::alike::tests::is_read_as as is_alike_read_as;
+
+    fn names(all: &[&str]) -> Names {
+        let mut names = Names::default();
+        all.iter().for_each(|name| {
+            names.add(name);
+        });
+        names
+    }
+
+    fn is_read_as(piece: &str, name: &str) -> bool {
+        let piece = piece.trim_start_matches('=');
+        let own = piece.split_once('=').map_or(piece, |(own, _)| own);
+        is_alike_read_as(own.as_bytes(), name.as_bytes(), ENDS)
+    }
 
     #[test]
     fn a_parameter_is_found_once_or_not_at_all() {
@@ -228,7 +288,7 @@ mod tests {
             ("a=1", &[], None),
         ];
         for (query, names, expected) in rows {
-            assert_eq!(without(query, names, &[]).as_deref(), *expected, "{query} {names:?}");
+            assert_eq!(without(query, &self::names(names), &[]).as_deref(), *expected, "{query} {names:?}");
         }
     }
 
@@ -245,10 +305,10 @@ mod tests {
             ("k=1&j=2", Some("k=1")),
         ];
         for (query, expected) in rows {
-            assert_eq!(without(query, &["k", "j"], &["k"]).as_deref(), expected, "{query}");
+            assert_eq!(without(query, &names(&["k", "j"]), &["k"]).as_deref(), expected, "{query}");
         }
         // The names are alike, and each its own.
-        assert_eq!(without("k=1&K=2&a", &["k", "K"], &["K"]).as_deref(), Some("K=2&a"));
+        assert_eq!(without("k=1&K=2&a", &names(&["k", "K"]), &["K"]).as_deref(), Some("K=2&a"));
     }
 
     #[test]
@@ -276,7 +336,7 @@ mod tests {
             ("k=v&k:=w&%6b:=w", one("v"), false),
         ];
         for (query, found, has_alike) in rows {
-            let seen = find(query, "k", |other| other == "k:");
+            let seen = suspects(query, &names(&["k"])).find(0, "k", |other| other == "k:");
             assert_eq!((seen.found, seen.has_alike), (found, has_alike), "{query}");
         }
     }
@@ -284,7 +344,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_removed_is_gone_and_nothing_else(query in "[akA%61&=+;.?\\[]{0,24}") {
-            let left = without(&query, &["a"], &[]);
+            let left = without(&query, &names(&["a"]), &[]);
             let left = left.as_deref().unwrap_or(&query);
             prop_assert!(!pieces(left).any(|piece| is_read_as(piece, "a")), "{}", left);
             let others = |text: &str| {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, hash::BuildHasher};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::{MatchSpec, ValueSpec, expression::Expression, index::at};
-use crate::{fault::Fault, request::alike};
+use crate::{fault::Fault, request::alike::Names};
 
 /// No value of any condition.
 pub(super) const NO_VALUE: u32 = u32::MAX;
@@ -36,8 +36,8 @@ impl fmt::Display for Part {
 pub(super) struct Conditions {
     hasher: DefaultHashBuilder,
     names: Vec<Name>,
-    /// Names by what all that are alike have in common.
-    by_fold: HashTable<u32>,
+    headers: Looked,
+    params: Looked,
     values: Vec<(u32, Box<str>)>,
     by_value: HashTable<u32>,
     expressions: Vec<Expression>,
@@ -46,9 +46,20 @@ pub(super) struct Conditions {
     conditions: Vec<Condition>,
     /// Of every match: where its conditions lie. The first asks for nothing.
     lists: Vec<std::ops::Range<usize>>,
-    /// A bit for each length of a header's name; all from 63 on share one.
-    header_lengths: u64,
-    longest_query_name: usize,
+}
+
+/// Names of one part, and their places among all.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    pub(super) names: Names,
+    places: Vec<u32>,
+}
+
+impl Looked {
+    /// The place among all of the name at `place` here.
+    pub(super) fn place(&self, place: usize) -> u32 {
+        self.places.get(place).copied().unwrap_or(NO_VALUE)
+    }
 }
 
 /// A header or parameter that is asked for.
@@ -82,15 +93,14 @@ impl Conditions {
         Self {
             hasher: DefaultHashBuilder::default(),
             names: Vec::new(),
-            by_fold: HashTable::new(),
+            headers: Looked::default(),
+            params: Looked::default(),
             values: Vec::new(),
             by_value: HashTable::new(),
             expressions: Vec::new(),
             known_expressions: BTreeMap::new(),
             conditions: Vec::new(),
             lists: std::iter::once(0..0).collect(),
-            header_lengths: 0,
-            longest_query_name: 0,
         }
     }
 
@@ -154,24 +164,22 @@ impl Conditions {
 
     /// The place of a name, added where it is new.
     fn name(&mut self, part: Part, text: &str) -> u32 {
-        let hash = fold_hash(&self.hasher, part, text.as_bytes());
-        let is_same = |place: &u32| {
-            self.names.get(at(*place)).is_some_and(|name| name.part == part && *name.text == *text)
-        };
-        if let Some(place) = self.by_fold.find(hash, is_same) {
+        let Looked { names, places } = self.looked_mut(part);
+        let known = names.add(text);
+        if let Some(place) = places.get(known) {
             return *place;
         }
         let place = place_after(&self.names);
+        self.looked_mut(part).places.push(place);
         self.names.push(Name { part, text: text.into(), longest_value: 0 });
-        let (names, hasher) = (&self.names, &self.hasher);
-        self.by_fold.insert_unique(hash, place, |place| {
-            names.get(at(*place)).map_or(0, |name| fold_hash(hasher, name.part, name.text.as_bytes()))
-        });
-        match part {
-            Part::Header => self.header_lengths |= length_bit(text.len()),
-            Part::Query => self.longest_query_name = self.longest_query_name.max(text.len()),
-        }
         place
+    }
+
+    fn looked_mut(&mut self, part: Part) -> &mut Looked {
+        match part {
+            Part::Header => &mut self.headers,
+            Part::Query => &mut self.params,
+        }
     }
 
     fn value(&mut self, name: u32, text: &str) -> u32 {
@@ -213,24 +221,14 @@ impl Conditions {
         self.by_value.find(hash, is_same).copied().unwrap_or(NO_VALUE)
     }
 
-    /// The places of all names of `part` that are alike to `text`, and whether it is spelt just so.
-    pub(super) fn find_names(&self, part: Part, text: &[u8]) -> impl Iterator<Item = (u32, bool)> {
-        let hash = fold_hash(&self.hasher, part, text);
-        self.by_fold.iter_hash(hash).filter_map(move |place| {
-            let name = self.names.get(at(*place)).filter(|name| name.part == part)?;
-            let own = name.text.as_bytes();
-            alike::is_alike(own, text).then_some((*place, own == text))
-        })
+    /// The headers that are asked for.
+    pub(super) fn headers(&self) -> &Looked {
+        &self.headers
     }
 
-    /// Whether some header that is asked for has a name of this length.
-    pub(super) fn may_name_header(&self, length: usize) -> bool {
-        self.header_lengths & length_bit(length) != 0
-    }
-
-    /// Length of the longest name of a parameter; 0 when none is asked for.
-    pub(super) fn longest_query_name(&self) -> usize {
-        self.longest_query_name
+    /// The parameters that are asked for.
+    pub(super) fn params(&self) -> &Looked {
+        &self.params
     }
 
     pub(super) fn name_at(&self, place: u32) -> Option<&Name> {
@@ -276,21 +274,6 @@ impl Conditions {
                 (own, other) => own == other,
             }
     }
-}
-
-/// One hash for all names that are alike.
-fn fold_hash(hasher: &DefaultHashBuilder, part: Part, name: &[u8]) -> u64 {
-    use std::hash::Hasher as _;
-    let mut hash = hasher.build_hasher();
-    for chunk in name.chunks(8) {
-        hash.write_u64(chunk.iter().fold(0, |word, byte| (word << 8) | u64::from(alike::folded(*byte))));
-    }
-    hash.write_u8(if part == Part::Header { 0 } else { 1 });
-    hash.finish()
-}
-
-fn length_bit(length: usize) -> u64 {
-    1 << length.min(63)
 }
 
 fn place_after<T>(list: &[T]) -> u32 {

@@ -19,10 +19,6 @@ use crate::request::{
 /// Longest value that a regular expression is tried on, in bytes.
 const MAX_VALUE: usize = 8192;
 
-/// How much of a query is looked at for names, in bytes, counted as often as they are: about half a millisecond. What a
-/// target may hold of them takes a tenth, unless many names may begin at each.
-const MAX_NAMES: usize = 1 << 18;
-
 /// Why nobody can tell whether a match holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doubt {
@@ -70,17 +66,16 @@ impl<'r> Given<'r> {
     #[inline(never)]
     pub(super) fn read(conditions: &Conditions, head: &RequestHead<'r>, query: Option<&'r str>) -> Self {
         let mut answers: Vec<Answer<'r>> = Vec::new();
+        let asked = conditions.headers();
         for (name, value) in &head.headers {
-            if !conditions.may_name_header(name.len()) {
-                continue;
-            }
-            for (place, is_exact) in conditions.find_names(Part::Header, name) {
+            for place in asked.names.alike(name) {
+                let is_exact = asked.names.get(place).is_some_and(|own| own.as_bytes() == *name);
                 let value =
                     if is_exact { Ok(Cow::Borrowed(without_blanks(value))) } else { Err(Doubt::Name) };
-                answers.push(Answer::new(place, is_exact, value));
+                answers.push(Answer::new(asked.place(place), is_exact, value));
             }
         }
-        if let Some(query) = query.filter(|_| conditions.longest_query_name() > 0) {
+        if let Some(query) = query.filter(|_| !conditions.params().names.is_empty()) {
             read_query(conditions, query, &mut answers);
         }
         answers.sort_by_key(|answer| answer.name);
@@ -231,28 +226,26 @@ impl<'r> Answer<'r> {
 /// Adds an answer for every parameter that some server finds.
 #[inline(never)]
 fn read_query<'r>(conditions: &Conditions, query: &'r str, answers: &mut Vec<Answer<'r>>) {
-    let mut left = MAX_NAMES;
+    let asked = conditions.params();
+    let mut left = query::MAX_LOOKS;
     for whole in query.split('&').filter(|whole| !whole.is_empty()) {
         let from = answers.len();
         let mut is_first = true;
         for piece in query::pieces(whole) {
             let parameter = Parameter::new(piece);
             let is_whole = piece.len() == whole.len();
-            let read = parameter.each_reading(conditions.longest_query_name(), &mut left, &mut |name| {
-                for (place, _) in conditions.find_names(Part::Query, name) {
-                    let is_known = |known: &[Answer<'r>]| known.iter().any(|answer| answer.name == place);
-                    if answers.get(from..).is_some_and(is_known) {
-                        continue;
-                    }
-                    let own = conditions.name_at(place).map_or("", |name| &name.text);
-                    let is_named = parameter.is_named(own);
-                    let value = match is_named && is_whole {
-                        true => parameter.value().ok_or(Doubt::Value).map(into_bytes),
-                        false => Err(Doubt::Name),
-                    };
-                    // Where a `;` is no end, the value goes on behind it, and the name is the same.
-                    answers.push(Answer::new(place, is_named && is_first, value));
+            let read = query::each_read_as(piece, &asked.names, &mut left, &mut |name| {
+                let place = asked.place(name);
+                if answers.iter().skip(from).any(|known| known.name == place) {
+                    return;
                 }
+                let is_named = asked.names.get(name).is_some_and(|own| parameter.is_named(own));
+                let value = match is_named && is_whole {
+                    true => parameter.value().ok_or(Doubt::Value).map(into_bytes),
+                    false => Err(Doubt::Name),
+                };
+                // Where a `;` is no end, the value goes on behind it, and the name is the same.
+                answers.push(Answer::new(place, is_named && is_first, value));
             });
             if read.is_none() {
                 // Too much to look through: any parameter may be in it.

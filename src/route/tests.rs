@@ -313,6 +313,7 @@ fn no_spelling_dodges_a_condition() {
             "a?debug=1",
             "?debug=1",
             "a=1;debug=1",
+            "=debug=1",
             ";debug=1",
             "a;debug",
             "a=1&DEBUG",
