@@ -112,7 +112,13 @@ pub(crate) fn table() -> Vec<Pair> {
         ),
         pair("a header that is missing", get("/header").header("X-Version", "2"), get("/header"), NO_RULE),
         pair("a query parameter", get("/query?a=b&mode=safe"), get("/query?mode=unsafe"), NO_RULE),
-        pair("a query parameter that is missing", get("/query?mode=safe"), get("/query?Mode=safe"), NO_RULE),
+        pair("a query parameter that is missing", get("/query?mode=safe"), get("/query?model=safe"), NO_RULE),
+        pair(
+            "a query parameter in another spelling",
+            get("/query?mode=safe"),
+            get("/query?Mode=safe"),
+            (400, "ambiguous_name"),
+        ),
         pair("a host", host("api.example.com"), host("www.example.com"), NO_RULE),
         pair(
             "a host in another case, with port",
