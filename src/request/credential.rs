@@ -238,28 +238,24 @@ fn join<'a, 'l>(
 }
 
 /// Whether some server may find a credential in `value` where we would not look for one: behind other white space, in a
-/// later item of a list, which is what several lines become when they are joined, or wherever else the scheme stands,
-/// for some only look for it.
+/// later item of a list, which is what several lines become when they are joined, or wherever else the scheme stands
+/// with something behind it, for some only look for that.
 pub fn may_hold(value: &[u8], prefix: &str) -> bool {
     let scheme = prefix.trim_ascii_end();
     let ends = |byte: &u8| !byte.is_ascii_graphic() || *byte == b',';
-    let begins_with_one = |item: &[u8]| {
-        strip_prefix(item, scheme)
-            .is_some_and(|rest| scheme.len() == prefix.len() || rest.first().is_none_or(ends))
+    // A prefix that is no scheme may stand within any word by chance, also within one that was verified.
+    let is_scheme = scheme.len() < prefix.len();
+    let front = strip_prefix(value, scheme).map(|rest| !is_scheme || rest.first().is_none_or(ends));
+    // Without one the front said it all.
+    let first = scheme.bytes().next().unwrap_or_default();
+    let later = |at: usize| {
+        let rest = value.get(at..).and_then(|item| strip_prefix(item, scheme));
+        let before = at.checked_sub(1).and_then(|at| value.get(at));
+        rest.is_some_and(|rest| if is_scheme { rest.first() } else { before }.is_some_and(ends))
     };
     // The front first: there it nearly always is, and values are long.
-    begins_with_one(value) || {
-        let is_first =
-            |byte: &u8| scheme.bytes().next().is_none_or(|first| byte.eq_ignore_ascii_case(&first));
-        let mut rest = value.get(1..).unwrap_or_default();
-        while let Some(at) = rest.iter().position(is_first).and_then(|at| rest.get(at..)) {
-            if begins_with_one(at) {
-                return true;
-            }
-            rest = at.get(1..).unwrap_or_default();
-        }
-        false
-    }
+    front == Some(true)
+        || value.iter().enumerate().any(|(at, byte)| byte.eq_ignore_ascii_case(&first) && later(at))
 }
 
 /// Whether some server may, and it is not empty.
@@ -344,6 +340,32 @@ mod tests {
             (b"Token ", Lookup::One(b"a".to_vec())),
         ] {
             assert_eq!(found(&[(b"x-auth", b"Token a"), (b"x-auth", other)], "").0, expected);
+        }
+    }
+
+    #[test]
+    fn where_a_credential_may_be() {
+        for (value, prefix, expected) in [
+            ("Bearer x", "Bearer ", true),
+            ("bearer\tx", "Bearer ", true),
+            ("Bearer", "Bearer ", true),
+            ("\u{a0}Bearer\u{a0}x", "Bearer ", true),
+            ("Basic x, Bearer y", "Bearer ", true),
+            ("Basic x,Bearer,y", "Bearer ", true),
+            ("Basic x Bearer y", "Bearer ", true),
+            ("xBearer y", "Bearer ", true),
+            ("Bearerx", "Bearer ", false),
+            ("Basic Bearer", "Bearer ", false),
+            ("Basic xBearery", "Bearer ", false),
+            ("x", "", true),
+            ("pk_x", "pk_", true),
+            ("Bearer PK_x", "pk_", true),
+            ("x,pk_x", "pk_", true),
+            // Not in the middle of a token.
+            ("Bearer eyJ.apk_.x", "pk_", false),
+            ("Bearer eyJ.x.dpop", "DPoP ", false),
+        ] {
+            assert_eq!(may_hold(value.as_bytes(), prefix), expected, "{value} {prefix}");
         }
     }
 
