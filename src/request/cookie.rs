@@ -6,7 +6,7 @@ use super::{RequestHead, alike::Names, credential::Sighting};
 
 /// How much of cookies is looked at for names, in bytes, counted as often as they are: a fraction of a millisecond. No
 /// browser sends as much.
-const MAX_LOOKS: usize = 1 << 18;
+const MAX_LOOKS: usize = 1 << 17;
 
 /// What some server takes for cookies that are looked for, each with the place of its name, in order.
 pub(super) struct Suspects<'a> {

@@ -74,7 +74,7 @@ pub fn each_read_as(
 
 /// How much of a query is looked at for names, in bytes, counted as often as they are: a fraction of a millisecond. No
 /// query takes as much, but for its own sake.
-pub const MAX_LOOKS: usize = 1 << 18;
+pub const MAX_LOOKS: usize = 1 << 17;
 
 /// What some server takes for one of the parameters that are looked for.
 pub(super) struct Suspect<'a> {

@@ -72,3 +72,23 @@ async fn no_spelling_dodges_a_condition() {
     )];
     hold(&gateway, &[Wire::Http1], &underscores).await;
 }
+
+/// However many expressions a policy has, what they may be tried on is bounded, and the operator is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_held_against_more_than_it_may_cost() {
+    let expressions = (0..200).map(|n| {
+        let value =
+            json!({"name": "x-value", "type": "RegularExpression", "value": format!("(.*[a-z])?{n}")});
+        json!({"name": format!("no-{n}"), "action": "Deny", "matches": [{"headers": [value]}]})
+    });
+    let rules: Vec<_> = expressions.chain([rule("rest", "PathPrefix", "/", anyone())]).collect();
+    let gateway = gateway(&json!({"rules": rules, "defaultAction": "Deny"})).start().await;
+    let asked = |value: &str| get("/").header("x-value", value);
+    let table = [
+        pair("the last of many", asked("a200"), asked("a199"), DENIED),
+        pair("a long value", asked(&"a".repeat(512)), asked(&"a".repeat(8192)), VALUE),
+    ];
+    hold(&gateway, &[Wire::Http1, Wire::Http2], &table).await;
+    let told = "policy: rules: one request may meet 200 regular expressions";
+    assert!(gateway.log().contains(told), "{}", gateway.log());
+}
