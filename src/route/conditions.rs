@@ -1,6 +1,6 @@
 //! What matches ask of headers and query parameters: each name, value and expression kept once.
 
-use std::{collections::BTreeMap, fmt, hash::BuildHasher};
+use std::{fmt, hash::BuildHasher};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -40,9 +40,9 @@ pub(super) struct Conditions {
     params: Looked,
     values: Vec<(u32, Box<str>)>,
     by_value: HashTable<u32>,
-    expressions: Vec<Expression>,
-    /// By name and text, for compiling alone.
-    known_expressions: BTreeMap<(u32, Box<str>), u32>,
+    /// Each with its name.
+    expressions: Vec<(u32, Expression)>,
+    by_text: HashTable<u32>,
     conditions: Vec<Condition>,
     /// Of every match: where its conditions lie. The first asks for nothing.
     lists: Vec<std::ops::Range<usize>>,
@@ -98,7 +98,7 @@ impl Conditions {
             values: Vec::new(),
             by_value: HashTable::new(),
             expressions: Vec::new(),
-            known_expressions: BTreeMap::new(),
+            by_text: HashTable::new(),
             conditions: Vec::new(),
             lists: std::iter::once(0..0).collect(),
         }
@@ -124,9 +124,10 @@ impl Conditions {
             name => Ok((Part::Query, name.to_owned())),
         });
         // Expressions last, for they cost most and whatever fails before spares them.
-        if let Some(own) = self.conditions.get_mut(from..) {
-            own.sort_by_key(|condition| matches!(condition.wanted, Wanted::Expression(_)));
-        }
+        let own = self.conditions.split_off(from);
+        let is_last = |condition: &&Condition| matches!(condition.wanted, Wanted::Expression(_));
+        self.conditions.extend(own.iter().filter(|condition| !is_last(condition)));
+        self.conditions.extend(own.iter().filter(is_last));
         if from == self.conditions.len() {
             return 0;
         }
@@ -193,20 +194,29 @@ impl Conditions {
         let place = place_after(&self.values);
         self.values.push((name, text.into()));
         let (values, hasher) = (&self.values, &self.hasher);
-        let hash = |name: u32, text: &str| hasher.hash_one((name, text.as_bytes()));
-        self.by_value.insert_unique(hash(name, text), place, |place| {
-            values.get(at(*place)).map_or(0, |(name, text)| hash(*name, text))
-        });
+        let hash = |place: &u32| {
+            values.get(at(*place)).map_or(0, |(name, text)| text_hash(hasher, *name, text.as_bytes()))
+        };
+        self.by_value.insert_unique(hash(&place), place, hash);
         place
     }
 
     fn expression(&mut self, name: u32, expression: Expression) -> u32 {
-        let key = (name, Box::from(expression.text()));
-        *self.known_expressions.entry(key).or_insert_with(|| {
-            let place = place_after(&self.expressions);
-            self.expressions.push(expression);
-            place
-        })
+        let hash_of = |(name, own): &(u32, Expression)| text_hash(&self.hasher, *name, own.text().as_bytes());
+        let new = (name, expression);
+        let hash = hash_of(&new);
+        let is_same = |place: &u32| {
+            let known = self.expressions.get(at(*place));
+            known.is_some_and(|(name, own)| (*name, own.text()) == (new.0, new.1.text()))
+        };
+        if let Some(known) = self.by_text.find(hash, is_same) {
+            return *known;
+        }
+        let place = place_after(&self.expressions);
+        let expressions = &self.expressions;
+        self.by_text.insert_unique(hash, place, |place| expressions.get(at(*place)).map_or(0, hash_of));
+        self.expressions.push(new);
+        place
     }
 
     /// The place of a value that some condition compares `name` with; [`NO_VALUE`] when none does.
@@ -217,7 +227,7 @@ impl Conditions {
         let is_same = |place: &u32| {
             self.values.get(at(*place)).is_some_and(|(own, value)| *own == name && value.as_bytes() == text)
         };
-        let hash = self.hasher.hash_one((name, text));
+        let hash = text_hash(&self.hasher, name, text);
         self.by_value.find(hash, is_same).copied().unwrap_or(NO_VALUE)
     }
 
@@ -235,12 +245,13 @@ impl Conditions {
         self.names.get(at(place))
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = (u32, &Name)> {
-        (0..).zip(&self.names)
+    /// All names, by place.
+    pub(super) fn names(&self) -> &[Name] {
+        &self.names
     }
 
     pub(super) fn expression_at(&self, place: u32) -> Option<&Expression> {
-        self.expressions.get(at(place))
+        self.expressions.get(at(place)).map(|(_, expression)| expression)
     }
 
     /// What the match at `place` asks.
@@ -274,6 +285,10 @@ impl Conditions {
                 (own, other) => own == other,
             }
     }
+}
+
+fn text_hash(hasher: &DefaultHashBuilder, name: u32, text: &[u8]) -> u64 {
+    hasher.hash_one((name, text))
 }
 
 fn place_after<T>(list: &[T]) -> u32 {

@@ -43,6 +43,8 @@ pub(super) enum Held {
 #[derive(Debug)]
 pub(super) struct Given<'r> {
     answers: Vec<Answer<'r>>,
+    /// By the place of the name: one more than the place of the answer; 0 for none.
+    by_name: Vec<u32>,
     /// Of every expression: what came of it, once it was tried; `None` within for a doubt.
     tried: Vec<Option<Option<bool>>>,
 }
@@ -59,37 +61,78 @@ struct Answer<'r> {
     /// The place of the value among those that are compared with.
     place: u32,
     /// Those of several, ascending.
-    places: Vec<u32>,
+    places: Vec<usize>,
 }
 
 impl<'r> Given<'r> {
     #[inline(never)]
     pub(super) fn read(conditions: &Conditions, head: &RequestHead<'r>, query: Option<&'r str>) -> Self {
-        let mut answers: Vec<Answer<'r>> = Vec::new();
+        let mut given =
+            Self { answers: Vec::new(), by_name: vec![0; conditions.names().len()], tried: Vec::new() };
         let asked = conditions.headers();
         for (name, value) in &head.headers {
             for place in asked.names.alike(name) {
                 let is_exact = asked.names.get(place).is_some_and(|own| own.as_bytes() == *name);
                 let value =
                     if is_exact { Ok(Cow::Borrowed(without_blanks(value))) } else { Err(Doubt::Name) };
-                answers.push(Answer::new(asked.place(place), is_exact, value));
+                given.add(Answer::new(asked.place(place), is_exact, value));
             }
         }
         if let Some(query) = query.filter(|_| !conditions.params().names.is_empty()) {
-            read_query(conditions, query, &mut answers);
+            given.read_query(conditions, query);
         }
-        answers.sort_by_key(|answer| answer.name);
-        answers.dedup_by(|next, kept| {
-            let is_same = next.name == kept.name;
-            if is_same {
-                kept.take_in(next);
-            }
-            is_same
-        });
-        for answer in &mut answers {
+        for answer in &mut given.answers {
             answer.finish(conditions);
         }
-        Self { answers, tried: Vec::new() }
+        given
+    }
+
+    fn add(&mut self, mut answer: Answer<'r>) {
+        let Some(known) = self.by_name.get_mut(at(answer.name)) else { return };
+        match known.checked_sub(1).and_then(|known| self.answers.get_mut(at(known))) {
+            Some(known) => known.take_in(&mut answer),
+            None => {
+                self.answers.push(answer);
+                *known = u32::try_from(self.answers.len()).unwrap_or(0);
+            }
+        }
+    }
+
+    /// Adds an answer for every parameter that some server finds.
+    #[inline(never)]
+    fn read_query(&mut self, conditions: &Conditions, query: &'r str) {
+        let asked = conditions.params();
+        let mut left = query::MAX_LOOKS;
+        // The names that some server finds in one piece, each once.
+        let mut found: Vec<usize> = Vec::new();
+        for whole in query.split('&').filter(|whole| !whole.is_empty()) {
+            let mut is_first = true;
+            for piece in query::pieces(whole) {
+                found.clear();
+                let read = query::each_read_as(piece, &asked.names, &mut left, &mut |name| {
+                    if !found.contains(&name) {
+                        found.push(name);
+                    }
+                });
+                if read.is_none() {
+                    // Too much to look through: any parameter may be in it.
+                    let names = (0..).zip(conditions.names()).filter(|(_, name)| name.part == Part::Query);
+                    names.for_each(|(place, _)| self.add(Answer::new(place, false, Err(Doubt::Name))));
+                    return;
+                }
+                let parameter = Parameter::new(piece);
+                for name in &found {
+                    let is_named = asked.names.get(*name).is_some_and(|own| parameter.is_named(own));
+                    let value = match is_named && piece.len() == whole.len() {
+                        true => parameter.value().ok_or(Doubt::Value).map(into_bytes),
+                        false => Err(Doubt::Name),
+                    };
+                    // Where a `;` is no end, the value goes on behind it, and the name is the same.
+                    self.add(Answer::new(asked.place(*name), is_named && is_first, value));
+                }
+                is_first = false;
+            }
+        }
     }
 
     /// How many names were found.
@@ -104,7 +147,7 @@ impl<'r> Given<'r> {
         let place = match (nth.checked_sub(1), answer.value.is_ok()) {
             (None, true) => answer.place,
             (None, false) => ANY_VALUE,
-            (Some(nth), _) => *answer.places.get(nth)?,
+            (Some(nth), _) => u32::try_from(*answer.places.get(nth)?).unwrap_or(NO_VALUE),
         };
         Some((answer.name, place))
     }
@@ -113,8 +156,8 @@ impl<'r> Given<'r> {
     pub(super) fn hold(&mut self, conditions: &Conditions, place: u32, left: &mut usize) -> Held {
         let mut held = Held::Yes;
         for condition in conditions.list(place) {
-            let found = self.answers.binary_search_by_key(&condition.name, |answer| answer.name);
-            let Some(answer) = found.ok().and_then(|at| self.answers.get(at)) else { return Held::No };
+            let found = self.by_name.get(at(condition.name)).and_then(|place| place.checked_sub(1));
+            let Some(answer) = found.and_then(|place| self.answers.get(at(place))) else { return Held::No };
             let value = match (&answer.value, condition.wanted) {
                 (_, Wanted::Present) if answer.is_certain => continue,
                 (_, Wanted::Present) => Err(Doubt::Name),
@@ -184,7 +227,7 @@ impl<'r> Answer<'r> {
         let name = self.name;
         self.place = conditions.find_value(name, value);
         let each = self.several.iter().map(|value| conditions.find_value(name, value));
-        self.places = each.filter(|place| *place != NO_VALUE).collect();
+        self.places = each.filter(|place| *place != NO_VALUE).map(at).collect();
         self.places.sort_unstable();
         self.places.dedup();
     }
@@ -194,7 +237,7 @@ impl<'r> Answer<'r> {
         if self.place == wanted {
             return self.as_one(conditions);
         }
-        if self.places.binary_search(&wanted).is_ok() { None } else { Some(false) }
+        if self.places.binary_search(&at(wanted)).is_ok() { None } else { Some(false) }
     }
 
     /// Whether the expression at `place` matches it; `None` when that is in doubt.
@@ -220,41 +263,6 @@ impl<'r> Answer<'r> {
     fn as_one(&self, conditions: &Conditions) -> Option<bool> {
         let is_header = || conditions.name_at(self.name).is_some_and(|name| name.part == Part::Header);
         (self.several.is_empty() || is_header()).then_some(true)
-    }
-}
-
-/// Adds an answer for every parameter that some server finds.
-#[inline(never)]
-fn read_query<'r>(conditions: &Conditions, query: &'r str, answers: &mut Vec<Answer<'r>>) {
-    let asked = conditions.params();
-    let mut left = query::MAX_LOOKS;
-    for whole in query.split('&').filter(|whole| !whole.is_empty()) {
-        let from = answers.len();
-        let mut is_first = true;
-        for piece in query::pieces(whole) {
-            let parameter = Parameter::new(piece);
-            let is_whole = piece.len() == whole.len();
-            let read = query::each_read_as(piece, &asked.names, &mut left, &mut |name| {
-                let place = asked.place(name);
-                if answers.iter().skip(from).any(|known| known.name == place) {
-                    return;
-                }
-                let is_named = asked.names.get(name).is_some_and(|own| parameter.is_named(own));
-                let value = match is_named && is_whole {
-                    true => parameter.value().ok_or(Doubt::Value).map(into_bytes),
-                    false => Err(Doubt::Name),
-                };
-                // Where a `;` is no end, the value goes on behind it, and the name is the same.
-                answers.push(Answer::new(place, is_named && is_first, value));
-            });
-            if read.is_none() {
-                // Too much to look through: any parameter may be in it.
-                let names = conditions.names().filter(|(_, name)| name.part == Part::Query);
-                answers.extend(names.map(|(place, _)| Answer::new(place, false, Err(Doubt::Name))));
-                return;
-            }
-            is_first = false;
-        }
     }
 }
 

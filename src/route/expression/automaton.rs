@@ -4,8 +4,6 @@
 //! automaton, all of it when the policy is compiled. What that takes is bounded; an expression that needs more is
 //! refused, rather than tried at a cost that depends on what clients send.
 
-use std::collections::BTreeMap;
-
 use hashbrown::HashMap;
 
 use super::{
@@ -174,7 +172,7 @@ impl States {
 }
 
 /// What stands beside a place, as far as looks ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Beside {
     /// Nothing: the text begins or ends.
     Edge,
@@ -278,24 +276,30 @@ impl<'s> Tables<'s> {
     }
 
     fn find_columns(&mut self) -> Result<(), TooLarge> {
-        let mut edges: Vec<char> = self.states.classes.iter().flat_map(Class::edges).collect();
-        edges.push('\0');
-        if self.has_looks {
-            edges.extend(['\n', '\x0b', '0', ':', 'A', '[', '_', '`', 'a', '{']);
+        let beside: &[char] = match self.has_looks {
+            true => &['\0', '\n', '\x0b', '0', ':', 'A', '[', '_', '`', 'a', '{'],
+            false => &['\0'],
+        };
+        let mut edges: Vec<char> = beside.to_vec();
+        for edge in self.states.classes.iter().flat_map(Class::edges) {
+            if let Err(at) = edges.binary_search(&edge) {
+                edges.insert(at, edge);
+            }
         }
-        edges.sort_unstable();
-        edges.dedup();
-        let mut known: BTreeMap<(Vec<bool>, Beside), u8> = BTreeMap::new();
+        let mut known: Vec<(Vec<bool>, Beside)> = Vec::new();
         for char in edges {
             let within: Vec<_> = self.states.classes.iter().map(|class| class.contains(char)).collect();
             self.step(within.len())?;
             let beside = if self.has_looks { Beside::of(char) } else { Beside::Other };
-            // The first column is the end's.
-            let new = u8::try_from(self.columns.len().saturating_add(1)).map_err(|_| TooLarge)?;
-            let column = *known.entry((within, beside)).or_insert(new);
-            if column == new {
+            let kind = (within, beside);
+            self.step(known.len())?;
+            let place = known.iter().position(|own| *own == kind).unwrap_or_else(|| {
+                known.push(kind);
                 self.columns.push(Column { char, beside });
-            }
+                known.len().saturating_sub(1)
+            });
+            // The first column is the end's.
+            let column = u8::try_from(place.saturating_add(1)).map_err(|_| TooLarge)?;
             self.changes.push((char, column));
         }
         Ok(())
@@ -330,15 +334,15 @@ impl<'s> Tables<'s> {
             .any(|state| matches!(self.states.states.get(*state), Some(State::Match)));
         // Any row but the dead one says that the text may end.
         self.set_cell(row, END, if ends { row } else { DEAD });
-        let mut reached: BTreeMap<Beside, Vec<usize>> = BTreeMap::new();
+        let mut reached: Vec<(Beside, Vec<usize>)> = Vec::new();
         for column in 0..self.columns.len() {
             let Some(Column { char, beside }) = self.columns.get(column) else { continue };
             let (char, beside) = (*char, *beside);
-            let in_force = match reached.get(&beside) {
-                Some(known) => known.clone(),
+            let in_force = match reached.iter().find(|(own, _)| *own == beside) {
+                Some((_, known)) => known.clone(),
                 None => {
                     let found = self.reached(set, beside)?;
-                    reached.insert(beside, found.clone());
+                    reached.push((beside, found.clone()));
                     found
                 }
             };

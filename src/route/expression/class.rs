@@ -38,13 +38,13 @@ impl Class {
 
     /// Adds the characters from the first to the last.
     pub(super) fn add(&mut self, first: char, last: char) {
-        self.0.push((first, last));
+        let at = self.0.partition_point(|range| *range < (first, last));
+        self.0.insert(at, (first, last));
         self.tidy();
     }
 
     pub(super) fn join(&mut self, other: &Self) {
-        self.0.extend(&other.0);
-        self.tidy();
+        other.0.iter().for_each(|(first, last)| self.add(*first, *last));
     }
 
     /// With the other case of every ASCII letter in it.
@@ -57,9 +57,8 @@ impl Class {
             let upper = part(*range, ('a', 'z'), char::to_ascii_uppercase);
             [upper, part(*range, ('A', 'Z'), char::to_ascii_lowercase)]
         });
-        let others: Vec<_> = others.flatten().collect();
-        self.0.extend(others);
-        self.tidy();
+        let others = Self(others.flatten().collect());
+        self.join(&others);
         self
     }
 
@@ -88,8 +87,8 @@ impl Class {
         self.0.iter().flat_map(|(first, last)| [Some(*first), after(*last)]).flatten()
     }
 
+    /// Makes one of ranges that touch.
     fn tidy(&mut self) {
-        self.0.sort_unstable();
         let mut ranges: Vec<(char, char)> = Vec::with_capacity(self.0.len());
         for (first, last) in self.0.drain(..) {
             match ranges.last_mut() {

@@ -286,12 +286,14 @@ impl Parser<'_> {
 
     fn number(&mut self) -> Result<u32, SyntaxError> {
         while self.chars.next_if(|char| char.is_whitespace()).is_some() {}
-        let mut digits = String::new();
-        while let Some(digit) = self.chars.next_if(char::is_ascii_digit) {
-            digits.push(digit);
+        let mut number: Option<u32> = None;
+        while let Some(digit) = self.chars.peek().and_then(|char| char.to_digit(10)) {
+            self.chars.next();
+            let tens = number.unwrap_or(0).checked_mul(10).ok_or(SyntaxError::Repetition)?;
+            number = Some(tens.checked_add(digit).ok_or(SyntaxError::Repetition)?);
         }
         while self.chars.next_if(|char| char.is_whitespace()).is_some() {}
-        digits.parse().map_err(|_| SyntaxError::Repetition)
+        number.ok_or(SyntaxError::Repetition)
     }
 
     /// What follows a backslash.
@@ -352,22 +354,18 @@ impl Parser<'_> {
 
     /// A character by its number: `digits` of them, or any number in braces.
     fn hex(&mut self, digits: usize) -> Result<char, SyntaxError> {
-        let mut number = String::new();
-        if self.chars.next_if_eq(&'{').is_some() {
-            while let Some(char) = self.chars.next_if(|char| *char != '}') {
-                number.push(char);
+        let in_braces = self.chars.next_if_eq(&'{').is_some();
+        let (mut value, mut count) = (0_u32, 0_usize);
+        while in_braces || count < digits {
+            let char = self.chars.next().ok_or(SyntaxError::Escape)?;
+            if in_braces && char == '}' {
+                break;
             }
-            self.chars.next_if_eq(&'}').ok_or(SyntaxError::Escape)?;
-        } else {
-            number.extend(self.chars.by_ref().take(digits));
-            if number.chars().count() < digits {
-                return Err(SyntaxError::Escape);
-            }
+            let digit = char.to_digit(16).ok_or(SyntaxError::Escape)?;
+            value = value.checked_mul(16).ok_or(SyntaxError::Escape)? | digit;
+            count = count.saturating_add(1);
         }
-        // A sign would be read as well.
-        let is_hex = number.chars().all(|char| char.is_ascii_hexdigit());
-        let value = u32::from_str_radix(&number, 16).ok().filter(|_| is_hex);
-        value.and_then(char::from_u32).ok_or(SyntaxError::Escape)
+        char::from_u32(value).filter(|_| count > 0).ok_or(SyntaxError::Escape)
     }
 
     /// What follows `[`.

@@ -5,7 +5,7 @@
 
 use hashbrown::HashMap;
 
-use super::{Chain, Index, NONE, Root, at};
+use super::{Chain, Index, Root, at};
 use crate::route::{conditions::Conditions, router::MAX_TRIED};
 
 /// Most steps that choosing a rule may take for one request, of about 6 ns each: less than half a millisecond.
@@ -78,40 +78,50 @@ impl Index {
                 chains.into_iter().map(tried).fold(paths, Cost::plus)
             })
             .collect();
-        // By where they lead to, from the last on: whatever is added to a place was added after it.
-        let mut ways: Vec<_> = self.edges.iter().map(|edge| (edge.child, edge.parent, true)).collect();
-        let variables = (0..).zip(&self.nodes).filter(|(_, node)| node.variable != NONE);
-        ways.extend(variables.map(|(parent, node)| (node.variable, parent, false)));
-        ways.sort_unstable_by(|a, b| b.cmp(a));
-        // Of literal segments a request goes by one.
-        let mut literals = vec![Cost::default(); costs.len()];
-        for (child, parent, is_literal) in ways {
-            let below = literals.get(at(child)).copied().unwrap_or_default();
-            let Some(cost) = costs.get_mut(at(child)) else { continue };
-            *cost = cost.plus(below);
-            let cost = *cost;
-            if is_literal {
-                if let Some(most) = literals.get_mut(at(parent)) {
-                    *most = most.most(cost);
-                }
-            } else if let Some(parent) = costs.get_mut(at(parent)) {
-                *parent = parent.plus(cost);
+        // Where each place is come to from, and whether by a literal segment.
+        let mut ways = vec![None; costs.len()];
+        let variables = (0..).zip(&self.nodes).map(|(parent, node)| (node.variable, (parent, false)));
+        let literals = self.edges.iter().map(|edge| (edge.child, (edge.parent, true)));
+        for (child, way) in variables.chain(literals) {
+            if let Some(own) = ways.get_mut(at(child)) {
+                *own = Some(way);
             }
         }
-        // Roots lead from nowhere; a whole path is one of many.
+        // Of literal segments a request goes by one.
+        let mut literals = vec![Cost::default(); costs.len()];
+        // From the last on: whatever a place leads to was added after it.
+        for (child, way) in ways.into_iter().enumerate().rev() {
+            let below = literals.get(child).copied().unwrap_or_default();
+            let Some(cost) = costs.get_mut(child) else { continue };
+            *cost = cost.plus(below);
+            let cost = *cost;
+            match way {
+                None => {}
+                Some((parent, true)) => {
+                    if let Some(most) = literals.get_mut(at(parent)) {
+                        *most = most.most(cost);
+                    }
+                }
+                Some((parent, false)) => {
+                    if let Some(parent) = costs.get_mut(at(parent)) {
+                        *parent = parent.plus(cost);
+                    }
+                }
+            }
+        }
+        // A whole path is one of many.
         let mut exact: HashMap<u32, Cost> = HashMap::new();
         for path in &self.exact {
             let most = exact.entry(path.root).or_default();
             *most = most.most(tried(path.entries));
         }
-        let costs = costs.into_iter().zip(literals).map(|(own, below)| own.plus(below)).collect();
         Costs { costs, exact }
     }
 
     /// What the matches of a chain cost.
     fn tried(&self, chain: Chain, conditions: &Conditions) -> Cost {
-        let mut all: Vec<u32> =
-            self.chain(chain).flat_map(|entry| conditions.expressions(entry.conditions)).collect();
+        let mut all: Vec<usize> =
+            self.chain(chain).flat_map(|entry| conditions.expressions(entry.conditions)).map(at).collect();
         all.sort_unstable();
         all.dedup();
         // In order of values, one is left to try that asks for one value alone.
