@@ -21,15 +21,18 @@ pub(super) fn suspects<'a>(head: &RequestHead<'a>, names: &Names) -> Suspects<'a
     let mut found = Suspects { all: Vec::new(), gave_up: false };
     let mut left = MAX_LOOKS;
     for line in head.values("cookie") {
-        each_name(line, |given| {
+        let read = each_name(line, |given| {
             let from = found.all.len();
-            let read = given.each_read_as(names, &mut left, &mut |name| {
+            given.each_read_as(names, &mut left, &mut |name| {
                 if !found.all.iter().skip(from).any(|(known, _)| *known == name) {
                     found.all.push((name, given));
                 }
-            });
-            found.gave_up |= read.is_none();
+            })
         });
+        if read.is_none() {
+            found.gave_up = true;
+            break;
+        }
     }
     found
 }
@@ -73,23 +76,36 @@ pub fn without(head: &RequestHead<'_>, names: &Names, kept: &[&str]) -> Option<S
     let cookies = || head.values("cookie").flat_map(|line| line.split(|byte| *byte == b';'));
     let goes = |cookie: &[u8], looks: &mut usize| {
         let mut goes = false;
-        each_name(cookie, |given| {
+        let read = each_name(cookie, |given| {
             let mut is_one = false;
-            let read = given.each_read_as(names, looks, &mut |_| is_one = true);
+            given.each_read_as(names, looks, &mut |_| is_one = true)?;
             let stays = || kept.iter().any(|name| given.is_cookie(name)) && !given.value().is_empty();
-            // What there is too much to look through may be any.
-            goes |= read.is_none() || (is_one && !stays());
+            goes |= is_one && !stays();
+            Some(())
         });
-        goes
+        read.map(|()| goes)
     };
     let mut looks = MAX_LOOKS;
-    if !cookies().any(|cookie| goes(cookie, &mut looks)) {
+    if cookies().all(|cookie| goes(cookie, &mut looks) == Some(false)) {
         return None;
     }
+    let mut left = String::new();
     looks = MAX_LOOKS;
-    let left = cookies().filter(|cookie| !goes(cookie, &mut looks)).map(<[u8]>::trim_ascii);
-    let left = left.filter_map(|cookie| str::from_utf8(cookie).ok()).filter(|cookie| !cookie.is_empty());
-    Some(left.collect::<Vec<_>>().join("; "))
+    for cookie in cookies() {
+        match goes(cookie, &mut looks) {
+            Some(true) => {}
+            Some(false) => match str::from_utf8(cookie.trim_ascii()) {
+                Ok("") | Err(_) => {}
+                Ok(cookie) => {
+                    left.push_str(if left.is_empty() { "" } else { "; " });
+                    left.push_str(cookie);
+                }
+            },
+            // What there is too much to look through may hold any.
+            None => return Some(String::new()),
+        }
+    }
+    Some(left)
 }
 
 /// What some server takes for the name of a cookie.
@@ -127,8 +143,9 @@ impl<'a> Name<'a> {
 }
 
 /// Finds what stands before each `=` of `line`: all of a cookie that does, and the last word of it, since some servers
-/// end cookies at blanks and commas too, and have quotes about them, which here hold nothing together.
-fn each_name<'a>(line: &'a [u8], mut each: impl FnMut(Name<'a>)) {
+/// end cookies at blanks and commas too, and have quotes about them, which here hold nothing together. `None`: `each` ended
+/// it.
+fn each_name<'a>(line: &'a [u8], mut each: impl FnMut(Name<'a>) -> Option<()>) -> Option<()> {
     // Where the cookie begins, until its name was found; its last word, likewise; whether a word may begin.
     let (mut cookie, mut word, mut gap): (_, Option<(usize, usize)>, _) = (Some(0), None, true);
     for (at, byte) in line.iter().enumerate() {
@@ -143,10 +160,10 @@ fn each_name<'a>(line: &'a [u8], mut each: impl FnMut(Name<'a>)) {
                 let whole = cookie.take().and_then(|from| line.get(from..at)).map(<[u8]>::trim_ascii);
                 let last = word.take().and_then(|(from, to)| line.get(from..to));
                 if let Some(text) = whole {
-                    each(Name { text, rest, begins: true });
+                    each(Name { text, rest, begins: true })?;
                 }
                 if let Some(text) = last.filter(|last| whole != Some(last)) {
-                    each(Name { text, rest, begins: false });
+                    each(Name { text, rest, begins: false })?;
                 }
                 gap = false;
             }
@@ -162,6 +179,7 @@ fn each_name<'a>(line: &'a [u8], mut each: impl FnMut(Name<'a>)) {
             }
         }
     }
+    Some(())
 }
 
 #[cfg(test)]
@@ -299,6 +317,18 @@ mod tests {
             let head = head(lines);
             assert_eq!(without(&head, &names(&["sid"]), &[]).as_deref(), *expected, "{lines:?}");
             assert_eq!(without(&head, &names(&[]), &[]), None);
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_to_look_through_may_hold_any() {
+        let many = |count: usize| "a=1; ".repeat(count) + "b=2";
+        for (count, gave_up) in [(1000, false), (15_000, true)] {
+            let line = many(count);
+            let head = head(&[line.as_bytes()]);
+            assert_eq!(found(&head), (Lookup::Absent, gave_up), "{count}");
+            let left = without(&head, &names(&["sid"]), &[]);
+            assert_eq!(left.as_deref(), gave_up.then_some(""), "{count}");
         }
     }
 
