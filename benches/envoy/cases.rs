@@ -116,28 +116,43 @@ pub(crate) const CASES: &[Case] = &[
 /// With another build of the module: what it gains or loses against the first.
 pub(crate) const OTHER: &[Case] = &[
     case("other-repeat", ("other", Load::Repeat), ("portcullis", Load::Repeat), Goal::None),
+    case(
+        "other-interlock",
+        ("other-interlock", Load::Repeat),
+        ("portcullis-interlock", Load::Repeat),
+        Goal::None,
+    ),
+    case("other-fresh-rs256", ("other-jwt", Load::FreshRs256), ("portcullis-jwt", Load::FreshRs256), Goal::None),
+    case("other-fresh-es256", ("other-jwt", Load::FreshEs256), ("portcullis-jwt", Load::FreshEs256), Goal::None),
     case("other-api-key", ("other", Load::ApiKey), ("portcullis", Load::ApiKey), Goal::None),
+    case("other-bad-signature", ("other", Load::BadSignature), ("portcullis", Load::BadSignature), Goal::None),
+    case("other-expired", ("other", Load::Expired), ("portcullis", Load::Expired), Goal::None),
     case(
         "other-no-credentials",
         ("other", Load::NoCredentials),
         ("portcullis", Load::NoCredentials),
         Goal::None,
     ),
-    case("other-fresh-rs256", ("other", Load::FreshRs256), ("portcullis", Load::FreshRs256), Goal::None),
+    case(
+        "other-large-policy",
+        ("other-large", Load::ManyKeys),
+        ("portcullis-large", Load::ManyKeys),
+        Goal::None,
+    ),
 ];
 
 const fn case(name: &'static str, ours: Subject, against: Subject, goal: Goal) -> Case {
     Case { name, ours, against, goal }
 }
 
-/// The cases of these names; all for none. A name that no case has is an error.
-pub(crate) fn chosen(names: &[String]) -> Result<Vec<&'static Case>, String> {
+/// Those of `cases` with these names; all for none. A name that no case has is an error.
+pub(crate) fn chosen(cases: &'static [Case], names: &[String]) -> Result<Vec<&'static Case>, String> {
     if names.is_empty() {
-        return Ok(CASES.iter().collect());
+        return Ok(cases.iter().collect());
     }
     let find = |name: &String| {
-        let known = || CASES.iter().map(|case| case.name).collect::<Vec<_>>().join(" ");
-        CASES
+        let known = || cases.iter().map(|case| case.name).collect::<Vec<_>>().join(" ");
+        cases
             .iter()
             .find(|case| case.name == name)
             .ok_or_else(|| format!("no case {name}; there are {}", known()))

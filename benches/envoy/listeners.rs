@@ -30,15 +30,18 @@ pub(crate) fn bootstrap(settings: &Settings, credentials: &Credentials, listener
 }
 
 fn filters(name: &str, settings: &Settings, credentials: &Credentials) -> Vec<Value> {
-    let module = if name == "other" { settings.other.as_ref() } else { None }.unwrap_or(&settings.wasm);
+    let (module, chain_of) = match (&settings.other, name.strip_prefix("other")) {
+        (Some(other), Some(rest)) => (other, format!("portcullis{rest}")),
+        _ => (&settings.wasm, name.to_owned()),
+    };
     let portcullis = |policy: &Value| wasm(module, name, policy, false);
     let chain = || policies::chain(credentials);
-    match name {
+    match chain_of.as_str() {
         "native" => vec![jwt_authn(credentials, false), rbac_by_role(), local_ratelimit()],
         "native-cached" => vec![jwt_authn(credentials, true), rbac_by_role(), local_ratelimit()],
         "native-jwt" => vec![jwt_authn(credentials, false)],
         "native-key" => vec![api_key_auth(), rbac_by_subject(), local_ratelimit()],
-        "portcullis" | "other" => vec![portcullis(&chain())],
+        "portcullis" => vec![portcullis(&chain())],
         "portcullis-interlock" => vec![portcullis(&policies::with_interlock(chain())), interlock()],
         "portcullis-jwt" => vec![portcullis(&policies::token_only(credentials))],
         "portcullis-pure" => vec![wasm(module, name, &policies::token_only(credentials), true)],
@@ -157,7 +160,8 @@ fn interlock() -> Value {
     }})
 }
 
-/// Portcullis in a VM of its own, so that no listener shares memory or state with another.
+/// Portcullis in a VM of its own, so that no listener shares memory or state with another. Its plugin's name is the
+/// mark that [`interlock`] looks for.
 fn wasm(module: &Path, name: &str, policy: &Value, without_host_crypto: bool) -> Value {
     let mut vm = json!({
         "vm_id": name,
@@ -170,7 +174,7 @@ fn wasm(module: &Path, name: &str, policy: &Value, without_host_crypto: bool) ->
     json!({"name": name, "typed_config": {
         "@type": format!("{TYPE}.wasm.v3.Wasm"),
         "config": {
-            "name": name,
+            "name": "portcullis",
             "failure_policy": "FAIL_CLOSED",
             "vm_config": vm,
             "configuration": {"@type": format!("{GOOGLE}.StringValue"), "value": policy.to_string()},

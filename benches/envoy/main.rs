@@ -56,10 +56,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     let settings = Settings::from_env()?;
-    let cases = match settings.other {
-        Some(_) => cases::OTHER.iter().collect(),
-        None => cases::chosen(&settings.cases)?,
-    };
+    let all = if settings.other.is_some() { cases::OTHER } else { cases::CASES };
+    let cases = cases::chosen(all, &settings.cases)?;
     fs::create_dir_all(&settings.dir).map_err(|error| format!("{}: {error}", settings.dir.display()))?;
     let credentials = Credentials::make(&settings.dir)?;
     let loads = Loads::lay_out(&settings, &credentials)?;
