@@ -1,6 +1,6 @@
 //! One thing that is wrong with a policy document, and where.
 
-use std::{cmp::Ordering, fmt};
+use std::{borrow::Cow, cmp::Ordering, fmt};
 
 /// A fault of the policy document. Compiling is all or nothing and reports every fault. What is odd and does no harm has
 /// the same form: [`crate::policy::Policy::warnings`].
@@ -32,10 +32,81 @@ impl Fault {
     }
 }
 
+/// One step of a path: into a list or into an object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step<'a> {
+    /// The place of an item, counted from zero.
+    Index(usize),
+    /// The name of a member; cut, with an ellipsis at the end, where it is longer than 80 characters.
+    Name(Cow<'a, str>),
+}
+
+/// The steps of a path, outermost first.
+#[derive(Clone, Debug)]
+pub struct Steps<'a> {
+    rest: &'a str,
+}
+
+impl Fault {
+    /// The steps of its path: for `rules[2].name` they are `rules`, 2 and `name`.
+    pub fn steps(&self) -> Steps<'_> {
+        Steps { rest: &self.path }
+    }
+}
+
+impl<'a> Iterator for Steps<'a> {
+    type Item = Step<'a>;
+
+    fn next(&mut self) -> Option<Step<'a>> {
+        let rest = self.rest.strip_prefix('.').unwrap_or(self.rest);
+        if rest.is_empty() {
+            return None;
+        }
+        // What is no ordinary name stands in quotes within the brackets.
+        if let Some(quoted) = rest.strip_prefix("[\"") {
+            let (name, after) = unquoted(quoted);
+            self.rest = after.strip_prefix(']').unwrap_or(after);
+            return Some(Step::Name(Cow::Owned(name)));
+        }
+        if let Some((index, after)) = rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+            self.rest = after;
+            return Some(index.parse().map_or(Step::Name(Cow::Borrowed(index)), Step::Index));
+        }
+        let end = rest.char_indices().skip(1).find(|(_, c)| matches!(c, '.' | '['));
+        let (name, after) = rest.split_at_checked(end.map_or(rest.len(), |(at, _)| at))?;
+        self.rest = after;
+        Some(Step::Name(Cow::Borrowed(name)))
+    }
+}
+
+/// The text up to the next quote, as it was before it was escaped, and what follows the quote.
+fn unquoted(text: &str) -> (String, &str) {
+    let mut name = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => match chars.next() {
+                Some('n') => name.push('\n'),
+                Some('r') => name.push('\r'),
+                Some('t') => name.push('\t'),
+                Some('0') => name.push('\0'),
+                Some('u') => {
+                    let digits: String = chars.by_ref().skip(1).take_while(|c| *c != '}').collect();
+                    name.extend(u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32));
+                }
+                other => name.extend(other),
+            },
+            _ => name.push(c),
+        }
+    }
+    (name, chars.as_str())
+}
+
 /// By place, in which numbers count as such: `rules[2]` goes before `rules[10]`.
 impl Ord for Fault {
     fn cmp(&self, other: &Self) -> Ordering {
-        let by_place = steps(&self.path).cmp(steps(&other.path));
+        let by_place = self.steps().cmp(other.steps());
         by_place.then_with(|| self.path.cmp(&other.path)).then_with(|| self.message.cmp(&other.message))
     }
 }
@@ -44,18 +115,6 @@ impl PartialOrd for Fault {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
-}
-
-/// Of a list or of an object.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Step<'a> {
-    Index(usize),
-    Name(&'a str),
-}
-
-fn steps(path: &str) -> impl Iterator<Item = Step<'_>> {
-    let steps = path.split(['.', '[', ']']).filter(|step| !step.is_empty());
-    steps.map(|step| step.parse().map_or(Step::Name(step), Step::Index))
 }
 
 impl fmt::Display for Fault {
@@ -70,6 +129,25 @@ impl fmt::Display for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_of_a_path() {
+        let name = |name: &'static str| Step::Name(Cow::Borrowed(name));
+        for (path, expected) in [
+            ("", vec![]),
+            ("rules", vec![name("rules")]),
+            ("rules[2].name", vec![name("rules"), Step::Index(2), name("name")]),
+            ("[3]", vec![Step::Index(3)]),
+            ("a[0][1].b-c", vec![name("a"), Step::Index(0), Step::Index(1), name("b-c")]),
+            // A member that is called by a number is no item.
+            ("rules.7", vec![name("rules"), name("7")]),
+            (r#"a["b.c[0]"].d"#, vec![name("a"), name("b.c[0]"), name("d")]),
+            (r#"["\"]\\\n\u{7f}é"][1]"#, vec![name("\"]\\\n\u{7f}é"), Step::Index(1)]),
+            (r#"a[""]"#, vec![name("a"), name("")]),
+        ] {
+            assert_eq!(Fault::new(path, "m").steps().collect::<Vec<_>>(), expected, "{path}");
+        }
+    }
 
     #[test]
     fn numbers_of_a_path_are_numbers() {

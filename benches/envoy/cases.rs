@@ -122,10 +122,25 @@ pub(crate) const OTHER: &[Case] = &[
         ("portcullis-interlock", Load::Repeat),
         Goal::None,
     ),
-    case("other-fresh-rs256", ("other-jwt", Load::FreshRs256), ("portcullis-jwt", Load::FreshRs256), Goal::None),
-    case("other-fresh-es256", ("other-jwt", Load::FreshEs256), ("portcullis-jwt", Load::FreshEs256), Goal::None),
+    case(
+        "other-fresh-rs256",
+        ("other-jwt", Load::FreshRs256),
+        ("portcullis-jwt", Load::FreshRs256),
+        Goal::None,
+    ),
+    case(
+        "other-fresh-es256",
+        ("other-jwt", Load::FreshEs256),
+        ("portcullis-jwt", Load::FreshEs256),
+        Goal::None,
+    ),
     case("other-api-key", ("other", Load::ApiKey), ("portcullis", Load::ApiKey), Goal::None),
-    case("other-bad-signature", ("other", Load::BadSignature), ("portcullis", Load::BadSignature), Goal::None),
+    case(
+        "other-bad-signature",
+        ("other", Load::BadSignature),
+        ("portcullis", Load::BadSignature),
+        Goal::None,
+    ),
     case("other-expired", ("other", Load::Expired), ("portcullis", Load::Expired), Goal::None),
     case(
         "other-no-credentials",
