@@ -10,6 +10,7 @@
 //! Only `host` knows the proxy-wasm ABI; everything else takes bytes, time and stored state as arguments, so
 //! the same code runs in the module, in the native command and in tests.
 
+pub mod answer;
 pub mod api_key;
 pub mod call;
 pub mod certificate;
@@ -27,7 +28,7 @@ pub mod json;
 pub mod jwt;
 mod offer;
 pub mod policy;
-pub mod problem;
+
 pub mod rate_limit;
 pub mod rbac;
 pub mod refresh;

@@ -3,16 +3,12 @@
 //! Most rules of a policy take the same, so they share one [`Offer`]: of many rules in use it is then read from a
 //! cache. Where tokens need scopes, an answer names them too: [`Scoped`].
 //!
-//! Whoever tries what passes gets the same few answers again and again: each is put together once and kept. It holds
-//! nothing of a request, and there are no more of them than there are offers in a policy, with the scopes that go with
-//! each, and reasons to refuse.
+//! Their answers are kept with them. There are no more of these than there are offers in a policy, with the scopes that
+//! go with each, and reasons to refuse.
 
-use std::{cell::RefCell, rc::Rc};
+use std::rc::Rc;
 
-use crate::{
-    problem::{Reason, Reply},
-    request::Location,
-};
+use crate::{answer::Ready, request::Location};
 
 /// The ways of authenticating that a rule takes.
 #[derive(Debug, Default)]
@@ -70,23 +66,6 @@ impl PartialEq for Scoped {
     }
 }
 
-/// Answers that were put together before.
-#[derive(Debug, Default)]
-pub(crate) struct Ready(RefCell<Vec<(Reason, Rc<Reply>)>>);
-
-impl Ready {
-    /// The answer to every refusal for `reason`, as `make` puts it together the first time.
-    pub(crate) fn reply(&self, reason: Reason, make: impl FnOnce() -> Reply) -> Rc<Reply> {
-        let mut ready = self.0.borrow_mut();
-        if let Some((_, reply)) = ready.iter().find(|(own, _)| *own == reason) {
-            return Rc::clone(reply);
-        }
-        let reply = Rc::new(make());
-        ready.push((reason, Rc::clone(&reply)));
-        reply
-    }
-}
-
 /// Equal is what offers the same, whatever answers are ready.
 impl PartialEq for Offer {
     fn eq(&self, other: &Self) -> bool {
@@ -112,21 +91,7 @@ impl PartialEq for Offer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::Challenges;
-
-    #[test]
-    fn an_answer_is_put_together_once_for_a_reason() {
-        let offer = Offer::default();
-        let mut made = Vec::new();
-        for reason in [Reason::TokenExpired, Reason::CredentialsMissing, Reason::TokenExpired] {
-            let make = || {
-                made.push(reason);
-                Reply::refusal(reason, Challenges::default())
-            };
-            assert_eq!(*offer.ready.reply(reason, make), Reply::refusal(reason, Challenges::default()));
-        }
-        assert_eq!(made, [Reason::TokenExpired, Reason::CredentialsMissing]);
-    }
+    use crate::answer::{Challenges, Reason, Reply};
 
     #[test]
     fn equal_is_what_offers_the_same() {

@@ -15,8 +15,8 @@ use std::{
 };
 
 use portcullis::{
+    answer::{Challenges, Reason, Reply},
     policy::Policy,
-    problem::{Challenges, Reason, Reply},
     request::overriding,
 };
 use serde_json::{Value, json};

@@ -8,10 +8,10 @@ use hashbrown::HashTable;
 use seen::SeenKeys;
 
 use crate::{
+    answer::Reason,
     crypto::{constant_time_eq, sha256},
     identity::{Principal, PrincipalKind},
     json::Members,
-    problem::Reason,
     request::Location,
     time::{Clock, Timestamp},
 };

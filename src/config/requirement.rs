@@ -9,8 +9,7 @@ use super::{
 };
 use crate::{
     identity::ClaimPath,
-    problem::StepUp,
-    rbac::{AlternativeSpec, Names, OwnerSpec, RequirementSpec},
+    rbac::{AlternativeSpec, Names, OwnerSpec, RequirementSpec, StepUp},
 };
 
 const CONDITIONS: [&str; 5] = ["scopes", "permissions", "roles", "owner", "stepUp"];

@@ -23,10 +23,10 @@ pub use self::{
     thumbprint::thumbprint,
 };
 use crate::{
+    answer::Reason,
     confirmation::{BindingError, BindingMode},
     crypto::Algorithm,
     jwt::{JwtError, Unusable},
-    problem::Reason,
     request::Location,
 };
 

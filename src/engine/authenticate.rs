@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use super::{Around, Caller, Exchange, Gate, RequestLine, bearer, binding, record::Trace};
 use crate::{
+    answer::Reason,
     api_key::ApiKeys,
     jwt,
     policy::{Access, Policy},
-    problem::Reason,
     request::{
         Lookup, RequestHead,
         credential::{Credential, Found, Places, Unreadable},

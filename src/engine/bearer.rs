@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use super::{Around, Caller, Exchange, Gate, authenticate::Unverified, opaque, record::Trace};
 use crate::{
+    answer::Reason,
     jwt::{CompactToken, JwtError, KeySet, Malformed, Provider, Validity},
     policy::Access,
-    problem::Reason,
     request::{Location, credential::Credential},
     time::Timestamp,
 };

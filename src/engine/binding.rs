@@ -2,11 +2,11 @@
 
 use super::{Around, Caller, Gate, RequestLine, record::Trace};
 use crate::{
+    answer::Reason,
     certificate::PeerCertificate,
     confirmation::Confirmation,
     dpop::{self, DpopError, DpopSpec, Freshness, Nonces, Presented, Proof, TargetUri, replay},
     jwt::ProviderSpec,
-    problem::Reason,
     request::{RequestHead, credential::Credential},
 };
 

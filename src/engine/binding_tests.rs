@@ -4,13 +4,13 @@ use ct_codecs::{Base64UrlSafeNoPadding, Encoder};
 use serde_json::{Value, json};
 
 use crate::{
+    answer::Reason,
     certificate::PeerCertificate,
     crypto::{Algorithm, NoHostCrypto, sha256},
     dpop,
     engine::{Around, Exchange, Gate, Readers, Step},
     jwt::tests::tokens::{NOW, encode, foreign_keys, good_claims, keys, kid},
     policy::Policy,
-    problem::Reason,
     request::RequestHead,
     store::MemoryStore,
     time::{Clock, Timestamp},

@@ -13,6 +13,7 @@ use super::{
     token_cache::{Limits, TokenCache},
 };
 use crate::{
+    answer::Reason,
     call::{Call, Outcome, Unsent},
     crypto::HostCrypto,
     dpop::DpopSecret,
@@ -20,7 +21,6 @@ use crate::{
     introspection::{Introspector, Ticket, Verdict},
     jwt::{FetchEvents, KeySet, Provider, RemoteKeys},
     policy::Policy,
-    problem::Reason,
     rate_limit::{Leases, SlotSecret, Terms},
     request::RequestHead,
     revocation::{Revocations, Revoked},

@@ -28,10 +28,10 @@ use record::Trace;
 use refusal::{Refusal, Stop, keys_wait, redirect, refuse};
 
 use crate::{
+    answer::{Reason, Reply},
     dpop,
     introspection::Ticket,
     policy::{Action, Policy, Rule},
-    problem::{Reason, Reply},
     rate_limit::{self, Ledger, LimitId, Outcome, Status, Subject},
     request::{RequestHead, authority, path::CanonicalPath, preflight},
     route::{RouteMatch, RouteRequest, Unclear},

@@ -6,9 +6,9 @@ use super::{
     Around, Caller, Exchange, Gate, Purpose, authenticate::Unverified, bearer::Verified, record::Trace,
 };
 use crate::{
+    answer::Reason,
     call::Outcome,
     introspection::{Lookup, Ticket, Verdict},
-    problem::Reason,
 };
 
 /// How much longer than a call may take a request waits for it.

@@ -10,10 +10,10 @@ use std::{
 
 use super::{Caller, authenticate::Unverified};
 use crate::{
+    answer::Reason,
     json::{Json, Members},
     jwt::CompactToken,
     policy::{Access, Action, Policy},
-    problem::Reason,
     request::RequestHead,
     route::{Doubt, Unclear},
 };

@@ -4,8 +4,8 @@ use std::{rc::Rc, time::Duration};
 
 use super::{Around, Gate};
 use crate::{
+    answer::{Challenges, Reason, Reply},
     policy::{Action, Policy, Rule},
-    problem::{Challenges, Reason, Reply},
     rbac::Denial,
     request::{RequestHead, path::CanonicalPath},
     resource_metadata::ResourceMetadata,
@@ -78,7 +78,12 @@ pub(super) fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
             dpop: &offer.dpop_algorithms,
             api_key: offer.api_key,
             scopes,
-            step_up: denial.step_up.as_ref(),
+            acr_values: denial
+                .step_up
+                .as_ref()
+                .map(|step_up| step_up.acr_values.as_slice())
+                .unwrap_or_default(),
+            max_age: denial.step_up.as_ref().and_then(|step_up| step_up.max_age),
             metadata: policy.resource_metadata.as_ref().map(ResourceMetadata::url),
         };
         Reply::refusal(reason, challenges)

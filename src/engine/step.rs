@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::problem::{Reason, Reply};
+use crate::answer::{Reason, Reply};
 
 /// The outcome of one request, for the host to carry out.
 #[derive(Debug)]

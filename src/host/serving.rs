@@ -11,11 +11,11 @@ use log::{info, warn};
 
 use super::{abi, answering::Answering, calls::Calls, services, stats::Stats, wire};
 use crate::{
+    answer::{Challenges, Reason, Reply},
     call::{Call, Outcome},
     certificate::{self, PeerCertificate},
     crypto::HostCrypto,
     engine::{self, Around, Changes, Exchange, Gate, Purpose, Readers, Step},
-    problem::{Challenges, Reason, Reply},
     request::{self, RequestHead},
     room::{Client, Room},
 };

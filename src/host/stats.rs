@@ -5,7 +5,7 @@
 use std::cell::Cell;
 
 use super::abi::{self, Metric};
-use crate::{engine::Purpose, jwt::FetchEvents, problem::Reason};
+use crate::{answer::Reason, engine::Purpose, jwt::FetchEvents};
 
 /// Counters by decision and reason.
 ///

@@ -4,11 +4,11 @@ use std::fmt;
 
 use super::client::MAX_ANSWER_SIZE;
 use crate::{
+    answer::Reason,
     call::Outcome,
     identity::Principal,
     json::{self, Json, JsonFault, Members, Object},
     jwt::{JwtError, Provider, ProviderSpec, Validity, check_audience, date},
-    problem::Reason,
     time::Timestamp,
 };
 

@@ -29,10 +29,10 @@ use self::{
     cache::{Cache, Digest},
 };
 use crate::{
+    answer::Reason,
     call::{Call, Outcome},
     crypto::sha256,
     jwt::{IntrospectionSpec, Provider},
-    problem::Reason,
     room::{Client, Room},
     time::Timestamp,
 };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Algorithm, jwk::Unusable, jwks::MAX_TRIES};
 use crate::json::JsonFault;
-use crate::{problem::Reason, time::Timestamp};
+use crate::{answer::Reason, time::Timestamp};
 
 /// Why a token was refused. The client learns [`JwtError::reason`] alone.
 #[derive(Clone, Debug, PartialEq, Eq)]

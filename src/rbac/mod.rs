@@ -3,12 +3,14 @@
 mod grants;
 mod reach;
 mod requirement;
+mod step_up;
 
 pub use grants::{Grants, Vocabulary};
 pub(crate) use reach::{Holders, Lack};
 pub use requirement::{Denial, Requirement};
+pub use step_up::StepUp;
 
-use crate::{identity::ClaimPath, problem::StepUp};
+use crate::identity::ClaimPath;
 
 /// A role, as configured.
 #[derive(Clone, Debug)]

@@ -92,8 +92,7 @@ mod tests {
     use super::*;
     use crate::{
         identity::ClaimPath,
-        problem::StepUp,
-        rbac::{AlternativeSpec, Names, OwnerSpec, RequirementSpec, RoleSpec, Vocabulary},
+        rbac::{AlternativeSpec, Names, OwnerSpec, RequirementSpec, RoleSpec, StepUp, Vocabulary},
     };
 
     fn names(names: &[&str]) -> Vec<String> {

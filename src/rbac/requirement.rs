@@ -1,16 +1,10 @@
 //! What a rule asks for, and whether a principal has it.
 
-use std::time::Duration;
-
 use super::{
-    AlternativeSpec, Names, OwnerSpec, RequirementSpec,
+    AlternativeSpec, Names, OwnerSpec, RequirementSpec, StepUp,
     grants::{Bits, Grants, Vocabulary},
 };
-use crate::{
-    identity::{Principal, PrincipalKind, numeric_date},
-    problem::{Reason, StepUp},
-    time::{Clock, Timestamp},
-};
+use crate::{answer::Reason, identity::Principal, time::Clock};
 
 /// A compiled requirement: one of the alternatives must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,27 +179,6 @@ impl Alternative {
     }
 }
 
-/// How far the clock of an issuer may be ahead.
-const FUTURE: Duration = Duration::from_secs(60);
-
-impl StepUp {
-    /// Whether the token says that its user logged in so (RFC 9470 section 6.1). A claim that is missing or of a
-    /// wrong form says nothing.
-    fn is_met_by(&self, principal: &Principal, now: Timestamp) -> bool {
-        if principal.kind != PrincipalKind::Jwt {
-            return false;
-        }
-        let text = |name: &str| principal.claims.get(name).and_then(|value| value.as_str());
-        let class = self.acr_values.is_empty()
-            || text("acr").is_some_and(|acr| self.acr_values.iter().any(|value| value == acr));
-        let login = || principal.claims.get("auth_time").and_then(numeric_date);
-        let recent = self.max_age.is_none_or(|max_age| {
-            login().is_some_and(|login| login <= now.saturating_add(FUTURE) && now.since(login) <= max_age)
-        });
-        class && recent
-    }
-}
-
 impl OwnerSpec {
     /// Whether everybody has the claim, whatever they come with.
     pub(super) fn is_of_subject(&self) -> bool {
@@ -220,12 +193,12 @@ impl OwnerSpec {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::rbac::RoleSpec;
+    use crate::{identity::PrincipalKind, rbac::RoleSpec, time::Timestamp};
 
     const NOW: u64 = 1_800_000_000;
 

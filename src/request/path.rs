@@ -6,7 +6,7 @@
 use std::{borrow::Cow, fmt};
 
 use super::percent;
-use crate::problem::Reason;
+use crate::answer::Reason;
 
 /// Longest request target (path and query) that is read, in bytes.
 ///

@@ -14,9 +14,9 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use self::list::{ListError, MAX_ENTRIES, MAX_LIST_SIZE, RevocationList};
 pub use crate::refresh::RefreshError;
 use crate::{
+    answer::Reason,
     call::{Call, Endpoint, Outcome},
     identity::Principal,
-    problem::Reason,
     refresh::{Refresh, RefreshSpec},
     store::SharedStore,
     time::Timestamp,

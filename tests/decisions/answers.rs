@@ -1,6 +1,6 @@
 //! What refused clients are told: how to get in, in the form that they read.
 
-use portcullis::problem::Reason;
+use portcullis::answer::Reason;
 use serde_json::{Value, json};
 
 use crate::{

@@ -1,7 +1,7 @@
 //! Credentials that only their holder may use: proofs of possession and certificates.
 
 use ct_codecs::{Base64UrlSafeNoPadding, Encoder};
-use portcullis::{crypto::sha256, problem::Reason};
+use portcullis::{answer::Reason, crypto::sha256};
 use serde_json::{Value, json};
 
 use crate::world::{Ask, Issuer, World, changed, claims};

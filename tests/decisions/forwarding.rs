@@ -1,6 +1,6 @@
 //! What the upstream gets: no credential, no identity that a client made up, and the path that was decided on.
 
-use portcullis::{policy::Policy, problem::Reason};
+use portcullis::{answer::Reason, policy::Policy};
 use serde_json::{Value, json};
 
 use crate::world::{Ask, World, changed, claims};

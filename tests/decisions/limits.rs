@@ -1,6 +1,6 @@
 //! Rate limits: what is charged, when, and what clients are told.
 
-use portcullis::problem::Reason::{self, ApiKeyUnknown, InsufficientPermission, NoRule, RateLimited};
+use portcullis::answer::Reason::{self, ApiKeyUnknown, InsufficientPermission, NoRule, RateLimited};
 
 use crate::world::{Ask, World};
 

@@ -1,11 +1,11 @@
 //! Tokens whose issuer is asked about them: who waits, what the issuer is asked, and what its word is worth.
 
 use portcullis::{
-    call::{Call, Outcome},
-    engine::Purpose,
-    problem::Reason::{
+    answer::Reason::{
         self, IntrospectionUnavailable, TokenAlgorithm, TokenInactive, TokenIssuer, TokenSignature,
     },
+    call::{Call, Outcome},
+    engine::Purpose,
 };
 use serde_json::{Value, json};
 

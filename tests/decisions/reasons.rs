@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis::{
-    problem::Reason,
+    answer::Reason,
     store::{Expected, SharedStore, StoreError, Versioned},
 };
 use serde_json::{Value, json};

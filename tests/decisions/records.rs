@@ -1,6 +1,6 @@
 //! What the record of a refusal says of what was missing, and of tokens and certificates that are nobody's.
 
-use portcullis::problem::Reason;
+use portcullis::answer::Reason;
 use serde_json::{Map, Value, json};
 
 use crate::world::{Ask, Issuer, NOW, World, changed, claims};

@@ -1,9 +1,9 @@
 //! Keys that are fetched: no token of theirs passes before they are there.
 
 use portcullis::{
+    answer::Reason::{KeysUnavailable, TokenKey},
     call::{Outcome, Unsent},
     engine::Purpose,
-    problem::Reason::{KeysUnavailable, TokenKey},
 };
 
 use serde_json::json;

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use portcullis::{
+    answer::Reason::{self, ApiKeyDisabled, RevocationUnavailable, TokenRevoked},
     call::Outcome,
     engine::Purpose,
     policy::Policy,
-    problem::Reason::{self, ApiKeyDisabled, RevocationUnavailable, TokenRevoked},
 };
 use serde_json::{Value, json};
 

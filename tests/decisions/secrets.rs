@@ -1,6 +1,6 @@
 //! No credential shows in a record, a reply or the `Debug` of anything; and what a record does say.
 
-use portcullis::{engine::names_without_policy, problem::Reason};
+use portcullis::{answer::Reason, engine::names_without_policy};
 use serde_json::{Value, json};
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Keys and tokens at one place, told apart by their form; and what of them goes upstream.
 
-use portcullis::{policy::Policy, problem::Reason};
+use portcullis::{answer::Reason, policy::Policy};
 use serde_json::{Value, json};
 
 use crate::world::{Ask, World};

@@ -1,6 +1,6 @@
 //! Credentials in places of a spelling of their own: none for us, and none for anybody behind us.
 
-use portcullis::problem::Reason;
+use portcullis::answer::Reason;
 
 use crate::world::{Answer, Ask, World};
 

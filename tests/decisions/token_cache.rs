@@ -1,13 +1,13 @@
 //! A token that is remembered is refused at the very time at which one that was never seen would be.
 
 use portcullis::{
-    call::Outcome,
-    engine::{Gate, Purpose},
-    policy::Policy,
-    problem::Reason::{
+    answer::Reason::{
         self, CredentialsMissing, KeysUnavailable, TokenBinding, TokenExpired, TokenIssuer, TokenKey,
         TokenRevoked,
     },
+    call::Outcome,
+    engine::{Gate, Purpose},
+    policy::Policy,
 };
 use serde_json::{Value, json};
 

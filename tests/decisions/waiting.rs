@@ -1,10 +1,10 @@
 //! Requests that wait: for what, for how long, and at what price.
 
 use portcullis::{
-    call::Outcome,
-    problem::Reason::{
+    answer::Reason::{
         self, IntrospectionUnavailable, KeysUnavailable, RateLimited, TokenInactive, TokenKey, TokenSignature,
     },
+    call::Outcome,
 };
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Credentials among the protocols that a WebSocket client offers.
 
-use portcullis::problem::Reason;
+use portcullis::answer::Reason;
 use serde_json::{Value, json};
 
 use crate::world::{Ask, World};

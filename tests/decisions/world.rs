@@ -11,12 +11,12 @@ use std::{
 use ct_codecs::{Base64UrlSafeNoPadding, Encoder};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis::{
+    answer::Reason,
     call::{Call, Outcome},
     certificate::PeerCertificate,
     crypto::{HostCrypto, sha256},
     engine::{Around, Exchange, Gate, Purpose, Readers, Step},
     policy::Policy,
-    problem::Reason,
     request::RequestHead,
     room::Client,
     store::{MemoryStore, SharedStore},
@@ -318,7 +318,7 @@ fn values(headers: &Headers, name: &str) -> String {
 pub(crate) struct Answer {
     pub(crate) reason: Option<Reason>,
     pub(crate) record: Option<String>,
-    pub(crate) upstream: Result<Headers, portcullis::problem::Reply>,
+    pub(crate) upstream: Result<Headers, portcullis::answer::Reply>,
     /// The request's headers as they stand in access logs.
     pub(crate) shown: Headers,
     /// The verdict and the head, as a careless log line would show them.

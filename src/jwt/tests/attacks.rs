@@ -7,7 +7,7 @@ use super::{
     tokens::{Keys, NOW, encode, foreign_keys, good_claims, keys, kid, provider},
     verify,
 };
-use crate::problem::Reason;
+use crate::answer::Reason;
 
 /// Accepts every algorithm with public keys.
 fn public() -> ProviderSpec {

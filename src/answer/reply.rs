@@ -1,0 +1,177 @@
+//! Complete answers.
+
+use super::{Challenges, Reason};
+
+const RETRY_AFTER: &str = "retry-after";
+
+const ANY_ORIGIN: (&str, &str) = ("access-control-allow-origin", "*");
+
+/// A complete answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// 200 to 599.
+    pub status: u16,
+    /// Lower-case names; a name may occur more than once.
+    pub headers: Vec<(&'static str, String)>,
+    /// Empty for none.
+    pub body: String,
+    /// Shown as `%RESPONSE_CODE_DETAILS%`.
+    pub details: &'static str,
+    /// For callers that speak gRPC.
+    pub grpc_status: i32,
+}
+
+impl Reply {
+    /// The answer to a refused request.
+    pub fn refusal(reason: Reason, challenges: Challenges<'_>) -> Self {
+        let (status, code) = (reason.status(), reason.public_code());
+        let mut headers = vec![("content-type", "application/problem+json".to_owned())];
+        if status == 503 {
+            // RFC 9110 section 10.2.3; whoever knows better says so by [`Reply::set_retry_after`].
+            headers.push((RETRY_AFTER, "1".to_owned()));
+        }
+        headers.extend(challenges.to(reason).map(|challenge| ("www-authenticate", challenge)));
+        let body = [
+            "{\"type\":\"urn:portcullis:reason:",
+            code,
+            "\",\"title\":\"",
+            reason.title(),
+            "\",\"status\":",
+            &status.to_string(),
+            ",\"reason\":\"",
+            code,
+            "\"}",
+        ]
+        .concat();
+        Self { status, headers, body, details: reason.code(), grpc_status: reason.grpc_status() }
+    }
+
+    /// The same for a gRPC client. Envoy makes `grpc-message` of the body, percent-encoded, and sets the content type: so
+    /// the body is words and no document.
+    #[cold]
+    #[must_use]
+    pub fn in_grpc(&self, reason: Reason) -> Self {
+        let headers = self.headers.iter().filter(|(name, _)| *name != "content-type");
+        let body = match self.body.as_str() {
+            "" => String::new(),
+            _ => [reason.title(), " (", reason.public_code(), ")"].concat(),
+        };
+        Self {
+            status: self.status,
+            headers: headers.cloned().collect(),
+            body,
+            details: self.details,
+            grpc_status: self.grpc_status,
+        }
+    }
+
+    /// A document of ours that anyone may read.
+    pub fn document(json: &str) -> Self {
+        Self {
+            status: 200,
+            headers: [
+                ("content-type", "application/json"),
+                ("cache-control", "public, max-age=3600"),
+                // Nothing in it is for some readers alone, so pages of every origin may read it.
+                ANY_ORIGIN,
+            ]
+            .map(|(name, value)| (name, value.to_owned()))
+            .to_vec(),
+            body: json.to_owned(),
+            details: "resource_metadata",
+            grpc_status: 0,
+        }
+    }
+
+    /// Lets pages of every origin ask for [`Reply::document`], whatever headers they ask with (Fetch standard,
+    /// section 3.3.3).
+    pub fn document_preflight() -> Self {
+        let headers = [
+            ANY_ORIGIN,
+            ("access-control-allow-methods", "GET, HEAD"),
+            ("access-control-allow-headers", "*"),
+            ("access-control-max-age", "3600"),
+        ];
+        Self {
+            status: 204,
+            headers: headers.map(|(name, value)| (name, value.to_owned())).to_vec(),
+            body: String::new(),
+            details: "resource_metadata",
+            grpc_status: 0,
+        }
+    }
+
+    /// Says when to come back, in seconds.
+    pub fn set_retry_after(&mut self, seconds: u64) {
+        self.headers.retain(|(name, _)| *name != RETRY_AFTER);
+        self.headers.push((RETRY_AFTER, seconds.to_string()));
+    }
+
+    /// A permanent redirect that keeps the method (RFC 9110 section 15.4.9).
+    pub fn redirect(location: String) -> Self {
+        Self {
+            status: 308,
+            headers: vec![("location", location)],
+            body: String::new(),
+            details: "tls_redirect",
+            grpc_status: Reason::TlsRequired.grpc_status(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_need_no_escapes() {
+        for reason in Reason::ALL {
+            let body = Reply::refusal(reason, Challenges::default()).body;
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(body["title"], reason.title());
+        }
+    }
+
+    #[test]
+    fn grpc_clients_are_told_in_words() {
+        for reason in Reason::ALL {
+            let reply = Reply::refusal(reason, Challenges { bearer: true, ..Challenges::default() });
+            let told = reply.in_grpc(reason);
+            assert_eq!(
+                (told.status, told.details, told.grpc_status),
+                (reply.status, reply.details, reply.grpc_status)
+            );
+            assert_eq!(told.body, format!("{} ({})", reason.title(), reason.public_code()));
+            // What the gRPC protocol sends as it is.
+            assert!(told.body.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%'), "{reason:?}");
+            let others =
+                |reply: &Reply| reply.headers.iter().filter(|(name, _)| *name != "content-type").count();
+            assert_eq!((told.headers.len(), others(&told)), (others(&reply), others(&reply)));
+        }
+        let redirect = Reply::redirect("https://a/".to_owned());
+        assert_eq!(redirect.in_grpc(Reason::TlsRequired), redirect);
+    }
+
+    #[test]
+    fn clients_cannot_tell_unknown_keys_from_disabled_ones() {
+        let body = |reason| Reply::refusal(reason, Challenges::default()).body;
+        assert_eq!(body(Reason::ApiKeyUnknown), body(Reason::ApiKeyDisabled));
+        assert_eq!(body(Reason::ApiKeyUnknown), body(Reason::ApiKeyNotYetValid));
+        assert_ne!(body(Reason::ApiKeyUnknown), body(Reason::ApiKeyExpired));
+    }
+
+    #[test]
+    fn whatever_is_not_the_request_s_fault_says_when_to_come_back() {
+        for reason in Reason::ALL {
+            let mut reply = Reply::refusal(reason, Challenges::default());
+            let waits = |reply: &Reply| {
+                let values = reply.headers.iter().filter(|(name, _)| *name == "retry-after");
+                values.map(|(_, value)| value.clone()).collect::<Vec<_>>()
+            };
+            let expected = if reason.status() == 503 { vec!["1".to_owned()] } else { vec![] };
+            assert_eq!(waits(&reply), expected, "{reason:?}");
+            reply.set_retry_after(7);
+            assert_eq!(waits(&reply), ["7"]);
+        }
+    }
+}
