@@ -1,40 +1,20 @@
-//! Certificates of TLS clients: which one a request came with, and whom it speaks of.
-//!
-//! Envoy has checked the certificate, or a trusted proxy in front has; nothing here knows a certification authority.
-//! A listener that lets unverified certificates in (`trust_chain_verification: ACCEPT_UNTRUSTED`) makes every name in
-//! them worthless, and no attribute of Envoy tells.
+//! Client certificates as credentials: where they are looked for, and whom they stand for.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
-use ct_codecs::{Decoder, Encoder, Hex};
+use ct_codecs::{Encoder, Hex};
 
 use crate::{
     identity::{Principal, PrincipalKind},
     json::Members,
-    request::RequestHead,
+    request::{
+        RequestHead,
+        client_certificate::{ForwardedError, PeerCertificate, forwarded},
+    },
 };
-
-/// The header in which proxies pass certificates on (XFCC).
-pub const FORWARDED_HEADER: &str = "x-forwarded-client-cert";
-
-/// The most elements of that header that are read; one per proxy.
-pub const MAX_ELEMENTS: usize = 32;
 
 /// The longest name that is used, in bytes. A SPIFFE id has at most 2048, but none that long is given.
 const MAX_NAME_LEN: usize = 512;
-
-/// What is known of a client's certificate. Empty text counts as absent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PeerCertificate {
-    /// SHA-256 of its DER form; `None` when the proxy did not pass it on.
-    pub digest: Option<[u8; 32]>,
-    /// The first URI of its subject alternative names, such as a SPIFFE id.
-    pub uri: Option<String>,
-    /// The first DNS name of them.
-    pub dns: Option<String>,
-    /// Its subject, as RFC 2253 text.
-    pub subject: Option<String>,
-}
 
 /// Where certificates come from and whom they stand for, as configured.
 #[derive(Clone, Debug, Default)]
@@ -75,18 +55,6 @@ pub enum NamePattern {
     Subject(String),
 }
 
-/// `x-forwarded-client-cert` has a form that cannot be read in one way only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ForwardedError;
-
-impl fmt::Display for ForwardedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("x-forwarded-client-cert is malformed")
-    }
-}
-
-impl std::error::Error for ForwardedError {}
-
 impl ClientCertificatesSpec {
     /// Whether the certificate of Envoy's own connection counts.
     pub fn of_connection(&self) -> bool {
@@ -94,10 +62,6 @@ impl ClientCertificatesSpec {
     }
 
     /// The certificate of the client that sent a request; `None`: it has shown none.
-    ///
-    /// Each proxy appends what it knows of its own client, so behind `n` trusted proxies the element that counts is
-    /// the `n`th from the right: the one that the outermost of them added. What stands further left came from
-    /// outside. Fewer elements than that: none.
     pub fn find<'a>(
         &self,
         head: &'a RequestHead<'_>,
@@ -105,12 +69,7 @@ impl ClientCertificatesSpec {
         if self.of_connection() {
             return Ok(head.peer_certificate.as_ref().map(Cow::Borrowed));
         }
-        let mut elements = Vec::new();
-        for value in head.values(FORWARDED_HEADER) {
-            parse_elements(str::from_utf8(value).map_err(|_| ForwardedError)?, &mut elements)?;
-        }
-        let place = elements.len().checked_sub(self.trusted_hops);
-        Ok(place.filter(|place| *place < elements.len()).map(|place| Cow::Owned(elements.swap_remove(place))))
+        Ok(forwarded(head, self.trusted_hops)?.map(Cow::Owned))
     }
 
     /// Whom the certificate speaks of; `None`: nobody that the policy knows.
@@ -193,99 +152,6 @@ impl NamePattern {
             (Self::Subject(subject), NameKind::Subject) => subject == name,
             _ => false,
         }
-    }
-}
-
-/// The 32 bytes behind 64 hexadecimal digits.
-pub fn parse_digest(hex: &str) -> Option<[u8; 32]> {
-    Hex::decode_to_vec(hex, None).ok()?.try_into().ok()
-}
-
-/// Reads the elements of one XFCC value: pairs joined by `;`, elements by `,`, both of which may stand in quotes.
-///
-/// Strict, because who stands behind an element decides: after a quoted value there is a separator or the end, so a
-/// quote that a client leaves open in its own element cannot swallow what a proxy appends. Envoy does not quote URIs
-/// and DNS names; an authority that signs names with `,` or `;` in them cannot be used with this header.
-fn parse_elements(mut rest: &str, elements: &mut Vec<PeerCertificate>) -> Result<(), ForwardedError> {
-    let mut element = PeerCertificate::default();
-    // Of these there is one each in an element.
-    let mut seen: Vec<&'static str> = Vec::new();
-    loop {
-        let (key, after) = rest.split_once('=').ok_or(ForwardedError)?;
-        let key = key.trim_start_matches([' ', '\t']);
-        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-            return Err(ForwardedError);
-        }
-        let (value, after) = parse_value(after)?;
-        if let Some(single) =
-            ["hash", "subject", "cert", "chain"].into_iter().find(|name| name.eq_ignore_ascii_case(key))
-        {
-            if seen.contains(&single) {
-                return Err(ForwardedError);
-            }
-            seen.push(single);
-        }
-        element.set(key, value)?;
-        let after = after.trim_start_matches([' ', '\t']);
-        rest = match after.split_at_checked(1) {
-            Some((";", after)) => after,
-            Some((",", after)) => {
-                push(elements, std::mem::take(&mut element))?;
-                seen.clear();
-                after
-            }
-            Some(_) => return Err(ForwardedError),
-            None => return push(elements, element),
-        };
-    }
-}
-
-fn push(elements: &mut Vec<PeerCertificate>, element: PeerCertificate) -> Result<(), ForwardedError> {
-    if elements.len() >= MAX_ELEMENTS {
-        return Err(ForwardedError);
-    }
-    elements.push(element);
-    Ok(())
-}
-
-/// A value and what follows it. In quotes `\"` stands for `"`; without them a quote has no place.
-fn parse_value(text: &str) -> Result<(Cow<'_, str>, &str), ForwardedError> {
-    let Some(inner) = text.strip_prefix('"') else {
-        let end = text.find([',', ';']).unwrap_or(text.len());
-        let (value, rest) = text.split_at_checked(end).ok_or(ForwardedError)?;
-        if value.contains('"') {
-            return Err(ForwardedError);
-        }
-        return Ok((Cow::Borrowed(value.trim_matches([' ', '\t'])), rest));
-    };
-    let mut escaped = false;
-    let end = inner.bytes().position(|byte| match (escaped, byte) {
-        (false, b'"') => true,
-        (_, byte) => {
-            escaped = !escaped && byte == b'\\';
-            false
-        }
-    });
-    let (value, rest) = end.and_then(|end| inner.split_at_checked(end)).ok_or(ForwardedError)?;
-    let value =
-        if value.contains("\\\"") { Cow::Owned(value.replace("\\\"", "\"")) } else { Cow::Borrowed(value) };
-    Ok((value, rest.strip_prefix('"').ok_or(ForwardedError)?))
-}
-
-impl PeerCertificate {
-    /// Takes one pair; the first URI and the first DNS name count. Keys have no case, and others say nothing here.
-    fn set(&mut self, key: &str, value: Cow<'_, str>) -> Result<(), ForwardedError> {
-        if value.is_empty() {
-            return Ok(());
-        }
-        match key.to_ascii_lowercase().as_str() {
-            "hash" => self.digest = Some(parse_digest(&value).ok_or(ForwardedError)?),
-            "uri" => _ = self.uri.get_or_insert_with(|| value.into_owned()),
-            "dns" => _ = self.dns.get_or_insert_with(|| value.into_owned()),
-            "subject" => self.subject = Some(value.into_owned()),
-            _ => {}
-        }
-        Ok(())
     }
 }
 

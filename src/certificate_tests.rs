@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::request::client_certificate::{FORWARDED_HEADER, MAX_ELEMENTS, parse_digest};
 
 const HASH: &str = "468ed33be74eee6556d90c0149c1309e9ba61d6425303443c0748a02dd8de688";
 

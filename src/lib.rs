@@ -24,6 +24,7 @@ pub mod host;
 pub mod identity;
 mod interned;
 pub mod introspection;
+pub mod jose;
 pub mod json;
 pub mod jwt;
 mod offer;

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis::jwt::KeySet;
+use portcullis::jose::KeySet;
 
 fuzz_target!(|set: &[u8]| {
     let _ = KeySet::parse(set);

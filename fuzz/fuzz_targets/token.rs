@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis::jwt::CompactToken;
+use portcullis::jose::CompactToken;
 
 fuzz_target!(|text: &str| {
     if let Ok(token) = CompactToken::parse(text, 8192) {

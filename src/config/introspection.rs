@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     crypto::{Algorithm, SigningKey},
-    jwt::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
+    introspection::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -17,9 +17,11 @@ use super::{
     scalar::{boolean, claim_path, duration, integer, label, name, text, unique},
 };
 use crate::{
+    crypto::Algorithm,
     dpop,
     identity::ClaimPath,
-    jwt::{Algorithm, DiscoverySpec, JwksLocation, KeySource, ProviderSpec, RemoteJwks, SymmetricKey},
+    jose::SymmetricKey,
+    jwt::{DiscoverySpec, JwksLocation, KeySource, ProviderSpec, RemoteJwks},
     request::Location,
 };
 

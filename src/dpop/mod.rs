@@ -11,7 +11,6 @@ mod secret;
 mod target;
 #[cfg(test)]
 mod tests;
-mod thumbprint;
 
 use std::{fmt, time::Duration};
 
@@ -20,13 +19,12 @@ pub use self::{
     proof::{FUTURE, MAX_PROOF_LEN, Presented, Proof},
     secret::DpopSecret,
     target::TargetUri,
-    thumbprint::thumbprint,
 };
 use crate::{
     answer::Reason,
     confirmation::{BindingError, BindingMode},
     crypto::Algorithm,
-    jwt::{JwtError, Unusable},
+    jose::{TokenError, Unusable},
     request::Location,
 };
 
@@ -96,7 +94,7 @@ pub enum DpopError {
     /// Signed by another key than that which the token is bound to.
     KeyMismatch,
     /// Not a signed JWT.
-    Malformed(JwtError),
+    Malformed(TokenError),
     /// For another method.
     Method,
     /// No proof.

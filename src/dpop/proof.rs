@@ -5,12 +5,12 @@ use std::time::Duration;
 use ct_codecs::{Base64UrlSafeNoPadding, Encoder};
 use serde_json::Value;
 
-use super::{DpopError, DpopSpec, TargetUri, thumbprint};
+use super::{DpopError, DpopSpec, TargetUri};
 use crate::{
     crypto::{HostCrypto, constant_time_eq, sha256},
     identity::numeric_date,
+    jose::{CompactToken, Malformed, TokenError, lone_key, thumbprint},
     json::{Json, Object},
-    jwt::{CompactToken, JwtError, Malformed, lone_key},
     request::{Lookup, RequestHead},
     time::Timestamp,
 };
@@ -21,7 +21,7 @@ pub const MAX_PROOF_LEN: usize = 8192;
 /// The longest `jti` and `nonce` that are read, in bytes. A UUID has 36.
 const MAX_TEXT_LEN: usize = 256;
 
-const NO_TOKEN: DpopError = DpopError::Malformed(JwtError::Malformed(Malformed::Segments));
+const NO_TOKEN: DpopError = DpopError::Malformed(TokenError::Malformed(Malformed::Segments));
 
 /// How far a client's clock may be ahead (RFC 9449 section 11.1: "few seconds").
 pub const FUTURE: Duration = Duration::from_secs(5);

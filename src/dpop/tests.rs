@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 use super::{proof::Unverified, *};
 use crate::{
     crypto::{HostCrypto, NoHostCrypto, sha256, test_host::RingHost},
-    jwt::tests::tokens::{Keys, NOW, encode, foreign_keys, keys, kid, unsigned},
+    jose::{
+        TokenError,
+        tests::tokens::{Keys, NOW, encode, foreign_keys, keys, kid, unsigned},
+        thumbprint,
+    },
     request::{RequestHead, path::CanonicalPath},
     time::Timestamp,
 };
@@ -138,7 +142,7 @@ fn headers_and_keys() {
         (json!({"typ": "DPoP+JWT"}), Some(DpopError::Type)),
         (json!({"typ": "application/dpop+jwt"}), Some(DpopError::Type)),
         (json!({"typ": null}), Some(DpopError::Type)),
-        (json!({"alg": "none"}), Some(DpopError::Malformed(JwtError::AlgorithmUnknown))),
+        (json!({"alg": "none"}), Some(DpopError::Malformed(TokenError::AlgorithmUnknown))),
         (json!({"alg": "HS256"}), Some(DpopError::Algorithm)),
         (json!({"alg": "ES256K"}), Some(DpopError::Algorithm)),
         // Listed, but no algorithm for this key.
@@ -154,7 +158,7 @@ fn headers_and_keys() {
         (json!({"jwk": "key"}), Some(DpopError::Key(Unusable::NotAnObject))),
         (
             json!({"crit": ["exp"]}),
-            Some(DpopError::Malformed(JwtError::Malformed(crate::jwt::Malformed::Extension))),
+            Some(DpopError::Malformed(TokenError::Malformed(crate::jose::Malformed::Extension))),
         ),
     ] {
         let text = keys().sign(es256, &changed(header(es256), &changes), &claims());
@@ -173,7 +177,7 @@ fn headers_and_keys() {
         assert!(matches!(verify(text, es256), Err(DpopError::Malformed(_))), "{text}");
     }
     let long = keys().sign(es256, &header(es256), &changed(claims(), &json!({"x": "x".repeat(9000)})));
-    assert_eq!(verify(&long, es256), Err(DpopError::Malformed(JwtError::TooLong { max: MAX_PROOF_LEN })));
+    assert_eq!(verify(&long, es256), Err(DpopError::Malformed(TokenError::TooLong { max: MAX_PROOF_LEN })));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{Around, Caller, Exchange, Gate, RequestLine, bearer, binding, record
 use crate::{
     answer::Reason,
     api_key::ApiKeys,
-    jwt,
+    jose,
     policy::{Access, Policy},
     request::{
         Lookup, RequestHead,
@@ -96,7 +96,7 @@ fn told_apart<'a, 'l>(found: Found<'a, 'l>, keys: &ApiKeys<Caller>) -> Found<'a,
     let is_token = match (&found.token, &found.key) {
         (Lookup::One(token), Lookup::One(key)) if token.bytes() == key.bytes() => match keys.prefix() {
             Some(prefix) => !key.bytes().starts_with(prefix.as_bytes()),
-            None => jwt::is_compact_jws(key.bytes()),
+            None => jose::is_compact_jws(key.bytes()),
         },
         // A key is text, and so is a token: either way it is refused.
         (Lookup::Malformed, Lookup::Malformed) => true,

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use super::{Around, Caller, Exchange, Gate, authenticate::Unverified, opaque, record::Trace};
 use crate::{
     answer::Reason,
-    jwt::{CompactToken, JwtError, KeySet, Malformed, Provider, Validity},
+    jose::{CompactToken, KeyError, KeySet, Malformed, TokenError},
+    jwt::{JwtError, Provider, Validity},
     policy::Access,
     request::{Location, credential::Credential},
     time::Timestamp,
@@ -154,13 +155,13 @@ fn verify_anew(
         (Ok(token), _) => token,
         // A JWT that nobody here could verify is no opaque token: who has keys is not asked what it is worth.
         (
-            Err(error @ (JwtError::AlgorithmUnknown | JwtError::Malformed(Malformed::Extension))),
+            Err(error @ (TokenError::AlgorithmUnknown | TokenError::Malformed(Malformed::Extension))),
             Some((_, provider)),
         ) if provider.has_keys() => {
-            return Err(error.into());
+            return Err(JwtError::from(error).into());
         }
         (Err(_), Some((provider, _))) => return Err(Failure::NotVerifiable { provider }),
-        (Err(error), None) => return Err(error.into()),
+        (Err(error), None) => return Err(JwtError::from(error).into()),
     };
     let (index, provider, validity) = match judge(gate, exchange, access, &token, location, around) {
         Ok(judged) => judged,
@@ -223,19 +224,23 @@ fn verify_signature(
         // It was held against these very keys before it waited for others.
         Some(_) if exchange.unsigned_by == gate.key_generation(index, around.now()) => {
             let refusal = gate.with_keys(index, around.now(), |keys| keys.refusal(token));
-            Err(refusal.unwrap_or(JwtError::KeysUnavailable))
+            Err(refusal.map_or(JwtError::KeysUnavailable, JwtError::Key))
         }
         _ => verify(),
     };
     let verified = match verified {
-        Err(JwtError::UnknownKey { kid }) if gate.note_unknown_key(index, &kid, around) => verify(),
+        Err(JwtError::Key(KeyError::UnknownKey { kid })) if gate.note_unknown_key(index, &kid, around) => {
+            verify()
+        }
         Err(error) if error.is_of_keys() && gate.note_wrong_signature(index, token.kid(), around) => verify(),
         verified => verified,
     };
     let Err(error) = verified else { return Ok(()) };
     let until = match error {
         // A key that was published since the last fetch is as good as any other: its first token waits for it.
-        JwtError::UnknownKey { .. } | JwtError::KeysUnavailable => gate.keys_may_come(index, around.now()),
+        JwtError::Key(KeyError::UnknownKey { .. }) | JwtError::KeysUnavailable => {
+            gate.keys_may_come(index, around.now())
+        }
         // As is one that replaced another under its name.
         _ if error.is_of_keys() => match gate.key_may_be_replaced(index, token.kid(), around.now()) {
             None => return Err(error.into()),

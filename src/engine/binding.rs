@@ -3,11 +3,10 @@
 use super::{Around, Caller, Gate, RequestLine, record::Trace};
 use crate::{
     answer::Reason,
-    certificate::PeerCertificate,
     confirmation::Confirmation,
     dpop::{self, DpopError, DpopSpec, Freshness, Nonces, Presented, Proof, TargetUri, replay},
     jwt::ProviderSpec,
-    request::{RequestHead, credential::Credential},
+    request::{RequestHead, client_certificate::PeerCertificate, credential::Credential},
 };
 
 /// Holds what the verified claims of `caller` say in `cnf` against the request. `token` is what was verified.

@@ -5,13 +5,11 @@ use serde_json::{Value, json};
 
 use crate::{
     answer::Reason,
-    certificate::PeerCertificate,
     crypto::{Algorithm, NoHostCrypto, sha256},
-    dpop,
     engine::{Around, Exchange, Gate, Readers, Step},
-    jwt::tests::tokens::{NOW, encode, foreign_keys, good_claims, keys, kid},
+    jose::tests::tokens::{NOW, encode, foreign_keys, good_claims, keys, kid},
     policy::Policy,
-    request::RequestHead,
+    request::{RequestHead, client_certificate::PeerCertificate},
     store::MemoryStore,
     time::{Clock, Timestamp},
 };
@@ -128,13 +126,13 @@ fn ask(
     answer
 }
 
-fn key_of(keys: &crate::jwt::tests::tokens::Keys, alg: Algorithm) -> Value {
+fn key_of(keys: &crate::jose::tests::tokens::Keys, alg: Algorithm) -> Value {
     keys.only(&[kid(alg)])["keys"][0].clone()
 }
 
 /// A token, bound to the Ed25519 key of [`keys`].
 fn bound_token() -> String {
-    let jkt = encode(dpop::thumbprint(&key_of(keys(), Algorithm::EdDsa)).unwrap());
+    let jkt = encode(crate::jose::thumbprint(&key_of(keys(), Algorithm::EdDsa)).unwrap());
     token(&json!({"cnf": {"jkt": jkt}}))
 }
 

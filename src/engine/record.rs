@@ -11,8 +11,8 @@ use std::{
 use super::{Caller, authenticate::Unverified};
 use crate::{
     answer::Reason,
+    jose::CompactToken,
     json::{Json, Members},
-    jwt::CompactToken,
     policy::{Access, Action, Policy},
     request::RequestHead,
     route::{Doubt, Unclear},

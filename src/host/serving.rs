@@ -13,10 +13,12 @@ use super::{abi, answering::Answering, calls::Calls, services, stats::Stats, wir
 use crate::{
     answer::{Challenges, Reason, Reply},
     call::{Call, Outcome},
-    certificate::{self, PeerCertificate},
     crypto::HostCrypto,
     engine::{self, Around, Changes, Exchange, Gate, Purpose, Readers, Step},
-    request::{self, RequestHead},
+    request::{
+        self, RequestHead,
+        client_certificate::{self, PeerCertificate},
+    },
     room::{Client, Room},
 };
 
@@ -361,7 +363,7 @@ fn peer_certificate() -> Option<PeerCertificate> {
     let text = |path| abi::property(path).and_then(|value| String::from_utf8(value).ok());
     let digest = text("connection\0sha256_peer_certificate_digest")?;
     Some(PeerCertificate {
-        digest: certificate::parse_digest(&digest),
+        digest: client_certificate::parse_digest(&digest),
         uri: text("connection\0uri_san_peer_certificate"),
         dns: text("connection\0dns_san_peer_certificate"),
         subject: text("connection\0subject_peer_certificate"),

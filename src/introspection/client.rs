@@ -3,14 +3,10 @@
 use std::{fmt::Write as _, time::Duration};
 
 use ct_codecs::{Base64, Base64UrlSafeNoPadding, Encoder};
-use serde_json::{Map, Value};
+use serde_json::Map;
 
-use crate::{
-    call::Call,
-    crypto::SigningKey,
-    jwt::{ClientProof, IntrospectionSpec},
-    time::Timestamp,
-};
+use super::{ClientProof, IntrospectionSpec};
+use crate::{call::Call, crypto::SigningKey, jose, time::Timestamp};
 
 /// The longest answer that is read.
 pub(super) const MAX_ANSWER_SIZE: usize = 64 * 1024;
@@ -69,12 +65,6 @@ fn client_assertion(
     now: Timestamp,
     random: [u8; 16],
 ) -> Option<String> {
-    let mut header = Map::new();
-    header.insert("alg".into(), key.algorithm().name().into());
-    header.insert("typ".into(), "JWT".into());
-    if let Some(kid) = kid {
-        header.insert("kid".into(), kid.into());
-    }
     let mut claims = Map::new();
     claims.insert("iss".into(), client_id.into());
     claims.insert("sub".into(), client_id.into());
@@ -82,10 +72,7 @@ fn client_assertion(
     claims.insert("jti".into(), Base64UrlSafeNoPadding::encode_to_string(random).ok()?.into());
     claims.insert("iat".into(), now.as_secs().into());
     claims.insert("exp".into(), now.saturating_add(ASSERTION_LIFETIME).as_secs().into());
-    let segment = |members| Base64UrlSafeNoPadding::encode_to_string(Value::Object(members).to_string()).ok();
-    let input = format!("{}.{}", segment(header)?, segment(claims)?);
-    let signature = Base64UrlSafeNoPadding::encode_to_string(key.sign(input.as_bytes())?).ok()?;
-    Some(format!("{input}.{signature}"))
+    jose::sign(key, "JWT", kid, claims)
 }
 
 /// `application/x-www-form-urlencoded`, as RFC 6749 appendix B describes it.

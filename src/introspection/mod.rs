@@ -15,6 +15,7 @@ mod answer;
 mod backoff;
 mod cache;
 mod client;
+mod spec;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 mod tests;
@@ -23,7 +24,10 @@ use std::{rc::Rc, time::Duration};
 
 use hashbrown::HashMap;
 
-pub use self::answer::{IntrospectedToken, IntrospectionError, Refusal};
+pub use self::{
+    answer::{IntrospectedToken, IntrospectionError, Refusal},
+    spec::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
+};
 use self::{
     backoff::Backoff,
     cache::{Cache, Digest},
@@ -32,7 +36,7 @@ use crate::{
     answer::Reason,
     call::{Call, Outcome},
     crypto::sha256,
-    jwt::{IntrospectionSpec, Provider},
+    jwt::Provider,
     room::{Client, Room},
     time::Timestamp,
 };

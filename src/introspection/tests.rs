@@ -9,7 +9,7 @@ use crate::{
     call::Endpoint,
     crypto::{Algorithm, KeyType, NoHostCrypto, PublicKey, SigningKey},
     jwt::{
-        ClientProof, ClientSecret, IntrospectionMode, JwtError, KeySource, ProviderSpec,
+        JwtError, KeySource, ProviderSpec,
         tests::tokens::{self, NOW},
     },
 };

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use super::{
-    Algorithm, IntrospectionMode, JwksLocation, KeySource, ProviderSpec, RemoteJwks, SymmetricKey,
-    discovery::Discovery, jwks::KeySet,
+use super::{JwksLocation, KeySource, ProviderSpec, RemoteJwks, discovery::Discovery};
+use crate::{
+    call::Endpoint,
+    crypto::Algorithm,
+    fault::Fault,
+    identity::ClaimPath,
+    introspection::IntrospectionMode,
+    jose::{KeySet, SymmetricKey},
 };
-use crate::{call::Endpoint, fault::Fault, identity::ClaimPath};
 
 /// RFC 7519 section 4.1.4 asks for "usually no more than a few minutes".
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);

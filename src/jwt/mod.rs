@@ -1,7 +1,8 @@
 //! OAuth2 access tokens: RFC 7515 to 7519, with the rules of RFC 8725 and RFC 9068.
 //!
-//! A text becomes a [`CompactToken`] (well-formed, not believed), a [`Provider`] judges it with the keys of a
-//! [`KeySet`], and a [`VerifiedToken`] holds its principal. Fetched key sets live in [`RemoteKeys`].
+//! A text becomes a [`CompactToken`](crate::jose::CompactToken) (well-formed, not believed), a [`Provider`] judges it with
+//! the keys of a [`KeySet`](crate::jose::KeySet), and a [`VerifiedToken`] holds its principal. Fetched key sets live in
+//! [`RemoteKeys`].
 
 mod claim_headers;
 mod claims;
@@ -9,9 +10,6 @@ mod compile;
 mod discovery;
 mod error;
 mod freshness;
-mod introspection_spec;
-mod jwk;
-mod jwks;
 mod pacing;
 mod provider;
 mod remote;
@@ -19,27 +17,24 @@ mod remote_record;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, clippy::string_slice, reason = "test code may panic")]
 pub(crate) mod tests;
-mod token;
 mod wanted_kids;
 
 use std::time::Duration;
 
-use crate::{confirmation::BindingMode, dpop::DpopSpec, identity::ClaimPath, request::Location};
+use crate::{
+    confirmation::BindingMode, crypto::Algorithm, dpop::DpopSpec, identity::ClaimPath,
+    introspection::IntrospectionSpec, jose::SymmetricKey, request::Location,
+};
 
 pub(crate) use self::claims::{check_audience, date};
 pub use self::{
     claim_headers::{MAX_HEADER_LEN, Unsendable, header_value},
     claims::{Validity, validate},
     discovery::{DocumentError, MAX_DOCUMENT_SIZE},
-    error::{ClaimFault, JwtError, Malformed},
-    introspection_spec::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
-    jwk::{Unusable, lone_key},
-    jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, UnusableKey},
+    error::{ClaimFault, JwtError},
     provider::{ClaimHeaders, MAX_NAME_LEN, Provider, VerifiedToken},
     remote::{FetchError, FetchEvents, RemoteKeys},
-    token::{CompactToken, MAX_KID_LEN, is_compact_jws},
 };
-pub use crate::crypto::Algorithm;
 
 /// One token issuer, as configured.
 #[derive(Clone, Debug)]
@@ -96,21 +91,6 @@ pub enum KeySource {
     Symmetric(Vec<SymmetricKey>),
     /// A JWK set that is fetched over an Envoy cluster.
     Remote(RemoteJwks),
-}
-
-/// A shared secret. Its `Debug` never shows it.
-#[derive(Clone)]
-pub struct SymmetricKey {
-    /// `kid`; `None`: used whatever `kid` the token names.
-    pub id: Option<String>,
-    /// The key itself, at least as long as the hash output (RFC 7518 section 3.2).
-    pub secret: Vec<u8>,
-}
-
-impl std::fmt::Debug for SymmetricKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SymmetricKey").field("id", &self.id).finish_non_exhaustive()
-    }
 }
 
 /// How to fetch a JWK set.

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use super::{
-    IntrospectionMode, KeySource, ProviderSpec, RemoteJwks,
+    KeySource, ProviderSpec, RemoteJwks,
     claim_headers::{Unsendable, header_value},
     claims::{Validity, validate},
     compile,
     error::JwtError,
-    jwks::KeySet,
-    token::{CompactToken, without_media_type_prefix},
 };
 use crate::{
     crypto::HostCrypto,
     fault::Fault,
     identity::{ClaimPath, Principal, PrincipalKind},
+    introspection::IntrospectionMode,
+    jose::{CompactToken, KeySet, TokenError, without_media_type_prefix},
     json::{Json, Members, Object},
     time::Timestamp,
 };
@@ -97,7 +97,7 @@ impl Provider {
     /// Whether `token` is short enough, of an accepted `typ` (RFC 8725 section 3.11) and of an allowed algorithm.
     pub fn check_header(&self, token: &CompactToken<'_>) -> Result<(), JwtError> {
         if token.text().len() > self.spec.max_token_size {
-            return Err(JwtError::TooLong { max: self.spec.max_token_size });
+            return Err(TokenError::TooLong { max: self.spec.max_token_size }.into());
         }
         if !self.accepts_type(token.typ()) {
             return Err(JwtError::Type);
@@ -123,7 +123,7 @@ impl Provider {
         host: &dyn HostCrypto,
     ) -> Result<(), JwtError> {
         self.check_header(token)?;
-        keys.verify(token, host)
+        Ok(keys.verify(token, host)?)
     }
 
     /// All checks, the cheap ones first: a token that could not pass anyway costs no signature and asks for no

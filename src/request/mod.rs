@@ -5,6 +5,7 @@
 
 pub mod alike;
 pub mod authority;
+pub mod client_certificate;
 pub mod connection;
 pub mod cookie;
 pub mod credential;
@@ -16,8 +17,9 @@ pub mod preflight;
 pub mod protocol;
 pub mod query;
 
-use crate::certificate::PeerCertificate;
 use std::fmt;
+
+use self::client_certificate::PeerCertificate;
 
 /// A header's value as bytes; it need not be UTF-8.
 pub type Value<'a> = &'a [u8];

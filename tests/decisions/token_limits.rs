@@ -1,7 +1,7 @@
 //! How much of a token is read, as docs/policy.md says.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis::jwt::CompactToken;
+use portcullis::jose::CompactToken;
 
 fn is_read(header: &str, payload: &str) -> bool {
     let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);

@@ -13,11 +13,10 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis::{
     answer::Reason,
     call::{Call, Outcome},
-    certificate::PeerCertificate,
     crypto::{HostCrypto, sha256},
     engine::{Around, Exchange, Gate, Purpose, Readers, Step},
     policy::Policy,
-    request::RequestHead,
+    request::{RequestHead, client_certificate::PeerCertificate},
     room::Client,
     store::{MemoryStore, SharedStore},
     time::{Clock, Timestamp},

@@ -9,7 +9,8 @@ use super::{Row, base, check, decode, faults, with};
 use crate::{
     config::Document,
     crypto::Algorithm,
-    jwt::{ClientProof, ClientSecret, IntrospectionMode, KeySource},
+    introspection::{ClientProof, ClientSecret, IntrospectionMode},
+    jwt::KeySource,
     policy::Policy,
     revocation::WhenStale,
     time::Timestamp,
@@ -351,7 +352,7 @@ fn what_a_revocation_comes_to() {
     assert_eq!(remote.when_stale, WhenStale::Deny);
 }
 
-impl crate::jwt::IntrospectionSpec {
+impl crate::introspection::IntrospectionSpec {
     fn proof_secret(&self) -> Option<&str> {
         match &self.proof {
             ClientProof::Secret(ClientSecret(secret)) => Some(secret),

@@ -8,8 +8,9 @@ use super::{base, decode, faults, with};
 use crate::{
     api_key::Level,
     config::{ActionSpec, IdentityField, Interlock, MethodSpec},
+    crypto::Algorithm,
     identity::ClaimPath,
-    jwt::{Algorithm, KeySource},
+    jwt::KeySource,
     rate_limit::{KeyPart, WindowSpec},
     rbac::Names,
     request::Location,

@@ -12,7 +12,6 @@ use super::{
     DiscoverySpec, JwksLocation, RemoteJwks,
     discovery::{Discovery, DocumentError, Found, MAX_DOCUMENT_SIZE},
     freshness::lifetime,
-    jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, UnusableKey},
     pacing::Pacing,
     remote_record::{Schedule, SetRecord},
     wanted_kids::WantedKids,
@@ -20,6 +19,7 @@ use super::{
 use crate::{
     call::{Call, Endpoint, Outcome},
     crypto::{sha256, short_digest},
+    jose::{KeySet, KeySetError, MAX_JWKS_SIZE, UnusableKey},
     refresh::pace::expected,
     store::{SharedStore, StoreError, Versioned},
     time::Timestamp,

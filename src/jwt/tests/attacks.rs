@@ -7,7 +7,10 @@ use super::{
     tokens::{Keys, NOW, encode, foreign_keys, good_claims, keys, kid, provider},
     verify,
 };
-use crate::answer::Reason;
+use crate::{
+    answer::Reason,
+    jose::{CompactToken, KeyError, KeySet, MAX_KID_LEN},
+};
 
 /// Accepts every algorithm with public keys.
 fn public() -> ProviderSpec {
@@ -139,7 +142,7 @@ fn public_keys_as_shared_secrets() {
             let token = CompactToken::parse(&forged, 8192).unwrap();
             let (set, _) = KeySet::from_json(&keys().jwks).unwrap();
             let refused = set.verify(&token, &crate::crypto::NoHostCrypto);
-            assert_eq!(refused, Err(JwtError::NoKey { algorithm: Algorithm::Hs256 }));
+            assert_eq!(refused, Err(KeyError::NoKey { algorithm: Algorithm::Hs256 }));
         }
     }
     let header = json!({"alg": "HS256", "kid": "s"});
@@ -406,7 +409,7 @@ fn retired_keys() {
     let provider = Provider::compile(&public()).unwrap();
     let (rest, _) = KeySet::from_json(&keys().only(&["rsa"])).unwrap();
     let error = super::verify_by(&provider, &rest, &crate::crypto::NoHostCrypto, &text).err();
-    assert_eq!(error, Some(JwtError::UnknownKey { kid: "es256".into() }));
+    assert_eq!(error, Some(JwtError::Key(KeyError::UnknownKey { kid: "es256".into() })));
 }
 
 mod properties {

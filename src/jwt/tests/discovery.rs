@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     call::{Call, Outcome},
+    jose::MAX_JWKS_SIZE,
     store::MemoryStore,
     time::Timestamp,
 };

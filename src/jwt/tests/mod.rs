@@ -3,17 +3,16 @@
 mod attacks;
 mod compile;
 mod discovery;
-mod key_sets;
 mod principals;
 mod providers;
 mod remote;
 pub(crate) mod tokens;
-mod vectors;
 mod wanted;
 
-use super::{CompactToken, JwtError, KeySet, Provider, ProviderSpec, VerifiedToken};
+use super::{JwtError, Provider, ProviderSpec, VerifiedToken};
 use crate::{
     crypto::{HostCrypto, NoHostCrypto, test_host::RingHost},
+    jose::{CompactToken, KeySet},
     time::Timestamp,
 };
 

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     call::{Call, Endpoint, Outcome},
     crypto::KeyFault,
+    jose::{KeySetError, MAX_JWKS_SIZE, Unusable, UnusableKey},
     json::JsonFault,
     store::{Expected, MemoryStore, SharedStore, StoreError, Versioned},
     time::Timestamp,

@@ -5,13 +5,12 @@ use std::{borrow::Cow, fmt};
 use serde_json::Value;
 
 use super::{
-    Algorithm, SymmetricKey,
-    error::JwtError,
+    compact::CompactToken,
+    error::KeyError,
     jwk::{Key, Material, Signed, Unusable, readable_kid},
-    token::CompactToken,
 };
 use crate::{
-    crypto::{HostCrypto, SecretKey},
+    crypto::{Algorithm, HostCrypto, SecretKey},
     json::{self, Json, JsonFault},
 };
 
@@ -22,7 +21,22 @@ pub const MAX_KEYS: usize = 100;
 /// The most keys that one token is tried with.
 pub const MAX_TRIES: usize = 4;
 
-/// The usable keys of one provider, parsed once.
+/// A shared secret. Its `Debug` never shows it.
+#[derive(Clone)]
+pub struct SymmetricKey {
+    /// `kid`; `None`: used whatever `kid` the token names.
+    pub id: Option<String>,
+    /// The key itself, at least as long as the hash output (RFC 7518 section 3.2).
+    pub secret: Vec<u8>,
+}
+
+impl fmt::Debug for SymmetricKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SymmetricKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// The usable keys of one issuer, parsed once.
 #[derive(Clone, Debug)]
 pub struct KeySet {
     keys: Vec<Key>,
@@ -137,7 +151,7 @@ impl KeySet {
     /// Tried are the keys that take its algorithm: with a `kid`, those of that name, then those without a name;
     /// without one, all; in the order of the set and at most [`MAX_TRIES`]: whoever sends a bad token must not
     /// choose how much work it is.
-    pub fn verify(&self, token: &CompactToken<'_>, host: &dyn HostCrypto) -> Result<(), JwtError> {
+    pub fn verify(&self, token: &CompactToken<'_>, host: &dyn HostCrypto) -> Result<(), KeyError> {
         let signed = Signed {
             algorithm: token.algorithm(),
             message: token.signing_input(),
@@ -151,7 +165,7 @@ impl KeySet {
         kid: Option<&str>,
         signed: Signed<'_>,
         host: &dyn HostCrypto,
-    ) -> Result<(), JwtError> {
+    ) -> Result<(), KeyError> {
         let mut candidates = self.candidates(kid, signed.algorithm).take(MAX_TRIES);
         if candidates.any(|key| key.verify(signed, host)) {
             return Ok(());
@@ -160,11 +174,11 @@ impl KeySet {
     }
 
     /// Why [`KeySet::verify`] refuses `token`, of which it is known that it does.
-    pub fn refusal(&self, token: &CompactToken<'_>) -> JwtError {
+    pub fn refusal(&self, token: &CompactToken<'_>) -> KeyError {
         self.refusal_of(token.kid(), token.algorithm())
     }
 
-    fn refusal_of(&self, kid: Option<&str>, algorithm: Algorithm) -> JwtError {
+    fn refusal_of(&self, kid: Option<&str>, algorithm: Algorithm) -> KeyError {
         let (mut tried, mut tried_secret) = (false, false);
         let mut candidates = self.candidates(kid, algorithm);
         for key in candidates.by_ref().take(MAX_TRIES) {
@@ -175,13 +189,13 @@ impl KeySet {
             // A nameless secret answers for every name; a nameless public key may be followed by the named one.
             Some(kid) if !tried_secret && !self.keys.iter().any(|key| key.kid.as_deref() == Some(kid)) => {
                 match self.unusable.iter().find(|(unusable, _)| **unusable == *kid) {
-                    Some((_, reason)) => JwtError::UnusableKey { kid: kid.into(), reason: *reason },
-                    None => JwtError::UnknownKey { kid: kid.into() },
+                    Some((_, reason)) => KeyError::UnusableKey { kid: kid.into(), reason: *reason },
+                    None => KeyError::UnknownKey { kid: kid.into() },
                 }
             }
-            _ if candidates.next().is_some() => JwtError::TooManyKeys { algorithm },
-            _ if tried => JwtError::Signature,
-            _ => JwtError::NoKey { algorithm },
+            _ if candidates.next().is_some() => KeyError::TooManyKeys { algorithm },
+            _ if tried => KeyError::Signature,
+            _ => KeyError::NoKey { algorithm },
         }
     }
 

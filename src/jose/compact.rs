@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-use super::{
-    Algorithm,
-    error::{JwtError, Malformed},
+use super::error::{Malformed, TokenError};
+use crate::{
+    crypto::Algorithm,
+    json::{self, Json, Members, Object},
 };
-use crate::json::{self, Json, Members, Object};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 /// The longest `kid` that is read.
 pub const MAX_KID_LEN: usize = 256;
 
 /// A signed JWT in compact form (RFC 7515 section 7.1), well-formed and not verified: nothing in it may be
-/// believed before `Provider::verify_signature` and `Provider::check_claims` both passed.
+/// believed before one who knows its keys says so.
 #[derive(Clone)]
 pub struct CompactToken<'a> {
     text: &'a str,
@@ -28,9 +28,9 @@ impl<'a> CompactToken<'a> {
     /// Takes `text` apart. `max_size` is the most bytes that are read at all.
     ///
     /// `jku`, `jwk`, `x5u` and `x5c` are ignored: keys come from the policy alone.
-    pub fn parse(text: &'a str, max_size: usize) -> Result<Self, JwtError> {
+    pub fn parse(text: &'a str, max_size: usize) -> Result<Self, TokenError> {
         if text.len() > max_size {
-            return Err(JwtError::TooLong { max: max_size });
+            return Err(TokenError::TooLong { max: max_size });
         }
         let (signing_input, signature) = text.rsplit_once('.').ok_or(SEGMENTS)?;
         let (header, payload) = signing_input.split_once('.').ok_or(SEGMENTS)?;
@@ -39,14 +39,14 @@ impl<'a> CompactToken<'a> {
             return Err(SEGMENTS);
         }
         let header = json::parse_object(&decode(header)?)
-            .map_err(|fault| JwtError::Malformed(Malformed::Header(fault)))?;
+            .map_err(|fault| TokenError::Malformed(Malformed::Header(fault)))?;
         let parameters = header.object();
         let algorithm = algorithm(parameters)?;
         refuse_extensions(parameters)?;
         check_text_parameter(parameters, "kid", MAX_KID_LEN)?;
         check_text_parameter(parameters, "typ", MAX_TYP_LEN)?;
         let claims = json::parse_object(&decode(payload)?)
-            .map_err(|fault| JwtError::Malformed(Malformed::Claims(fault)))?;
+            .map_err(|fault| TokenError::Malformed(Malformed::Claims(fault)))?;
         let signature = decode(signature)?;
         let signing_input = signing_input.as_bytes();
         Ok(Self { text, signing_input, algorithm, header, claims, signature })
@@ -133,11 +133,11 @@ pub fn is_compact_jws(text: &[u8]) -> bool {
             .is_some_and(|header| header.object().get("alg").is_some())
 }
 
-const SEGMENTS: JwtError = JwtError::Malformed(Malformed::Segments);
+const SEGMENTS: TokenError = TokenError::Malformed(Malformed::Segments);
 
 /// RFC 7515 section 4.1.11 demands that `crit` be understood, and nothing it may name is. `b64` (RFC 7797) and
 /// `zip` change what the payload is; `enc` belongs to a JWE. A nested JWT (`cty: JWT`) has no claims here.
-fn refuse_extensions(header: Object<'_>) -> Result<(), JwtError> {
+fn refuse_extensions(header: Object<'_>) -> Result<(), TokenError> {
     let is_jwt = |cty: &str| without_media_type_prefix(cty).eq_ignore_ascii_case("jwt");
     let is_one = |(name, value): (&str, Json<'_>)| match name {
         "crit" | "b64" | "zip" | "enc" => true,
@@ -145,14 +145,14 @@ fn refuse_extensions(header: Object<'_>) -> Result<(), JwtError> {
         _ => false,
     };
     if header.iter().any(is_one) {
-        return Err(JwtError::Malformed(Malformed::Extension));
+        return Err(TokenError::Malformed(Malformed::Extension));
     }
     Ok(())
 }
 
 /// RFC 7515 section 4.1.9: `application/` is left out of `typ` and `cty` where there is no other slash. Both have no
 /// case (RFC 2045 section 5.1).
-pub(super) fn without_media_type_prefix(media_type: &str) -> &str {
+pub(crate) fn without_media_type_prefix(media_type: &str) -> &str {
     const PREFIX: &str = "application/";
     match media_type.split_at_checked(PREFIX.len()) {
         Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest,
@@ -162,13 +162,13 @@ pub(super) fn without_media_type_prefix(media_type: &str) -> &str {
 
 const MAX_TYP_LEN: usize = 128;
 
-fn algorithm(header: Object<'_>) -> Result<Algorithm, JwtError> {
+fn algorithm(header: Object<'_>) -> Result<Algorithm, TokenError> {
     let name = header.get("alg").and_then(Json::as_str).ok_or(parameter("alg"))?;
-    Algorithm::from_name(name).ok_or(JwtError::AlgorithmUnknown)
+    Algorithm::from_name(name).ok_or(TokenError::AlgorithmUnknown)
 }
 
 /// A text that is not too long, if it is there at all.
-fn check_text_parameter(header: Object<'_>, name: &'static str, max_len: usize) -> Result<(), JwtError> {
+fn check_text_parameter(header: Object<'_>, name: &'static str, max_len: usize) -> Result<(), TokenError> {
     match header.get(name) {
         None => Ok(()),
         Some(Json::String(text)) if text.len() <= max_len => Ok(()),
@@ -176,26 +176,26 @@ fn check_text_parameter(header: Object<'_>, name: &'static str, max_len: usize) 
     }
 }
 
-fn parameter(name: &'static str) -> JwtError {
-    JwtError::Malformed(Malformed::HeaderParameter { name })
+fn parameter(name: &'static str) -> TokenError {
+    TokenError::Malformed(Malformed::HeaderParameter { name })
 }
 
 /// Not in constant time, as secrets of ours would want it: whoever sends a token knows it.
-fn decode(segment: &str) -> Result<Vec<u8>, JwtError> {
-    URL_SAFE_NO_PAD.decode(segment).map_err(|_| JwtError::Malformed(Malformed::Base64))
+fn decode(segment: &str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD.decode(segment).map_err(|_| TokenError::Malformed(Malformed::Base64))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
+        jose::tests::tokens::{encode, unsigned},
         json::JsonFault,
-        jwt::tests::tokens::{encode, unsigned},
     };
 
     const GOOD: &str = r#"{"alg":"RS256","typ":"JWT","kid":"k1"}"#;
 
-    fn header_of(header: &str) -> Result<(), JwtError> {
+    fn header_of(header: &str) -> Result<(), TokenError> {
         CompactToken::parse(&unsigned(header, "{}"), 8192).map(|_| ())
     }
 
@@ -247,7 +247,7 @@ mod tests {
         assert!(!format!("{token:?}").contains("signature"));
         assert_eq!(
             CompactToken::parse(&text, text.len() - 1).unwrap_err(),
-            JwtError::TooLong { max: text.len() - 1 }
+            TokenError::TooLong { max: text.len() - 1 }
         );
     }
 
@@ -295,7 +295,7 @@ mod tests {
             ("c2\u{e9}", false),
         ] {
             let outcome = CompactToken::parse(&format!("{h}.{p}.{signature}"), 8192).map(|_| ());
-            let expected = if fine { Ok(()) } else { Err(JwtError::Malformed(Malformed::Base64)) };
+            let expected = if fine { Ok(()) } else { Err(TokenError::Malformed(Malformed::Base64)) };
             assert_eq!(outcome, expected, "{signature}");
         }
     }
@@ -303,16 +303,16 @@ mod tests {
     #[test]
     fn header_parameters() {
         let long_kid = |len: usize| format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(len));
-        let extension = || Err(JwtError::Malformed(Malformed::Extension));
+        let extension = || Err(TokenError::Malformed(Malformed::Extension));
         for (header, expected) in [
             (r#"{"alg":"ES256"}"#, Ok(())),
             (r#"{"alg":"Ed25519"}"#, Ok(())),
-            (r#"{"alg":"none"}"#, Err(JwtError::AlgorithmUnknown)),
-            (r#"{"alg":"None"}"#, Err(JwtError::AlgorithmUnknown)),
-            (r#"{"alg":"nOnE"}"#, Err(JwtError::AlgorithmUnknown)),
-            (r#"{"alg":""}"#, Err(JwtError::AlgorithmUnknown)),
-            (r#"{"alg":"es256"}"#, Err(JwtError::AlgorithmUnknown)),
-            (r#"{"alg":"ES256 "}"#, Err(JwtError::AlgorithmUnknown)),
+            (r#"{"alg":"none"}"#, Err(TokenError::AlgorithmUnknown)),
+            (r#"{"alg":"None"}"#, Err(TokenError::AlgorithmUnknown)),
+            (r#"{"alg":"nOnE"}"#, Err(TokenError::AlgorithmUnknown)),
+            (r#"{"alg":""}"#, Err(TokenError::AlgorithmUnknown)),
+            (r#"{"alg":"es256"}"#, Err(TokenError::AlgorithmUnknown)),
+            (r#"{"alg":"ES256 "}"#, Err(TokenError::AlgorithmUnknown)),
             (r#"{"alg":["ES256"]}"#, Err(parameter("alg"))),
             (r#"{"alg":256}"#, Err(parameter("alg"))),
             (r#"{"alg":null}"#, Err(parameter("alg"))),
@@ -320,10 +320,10 @@ mod tests {
             (r#"{"Alg":"ES256"}"#, Err(parameter("alg"))),
             (
                 r#"{"alg":"none","alg":"ES256"}"#,
-                Err(JwtError::Malformed(Malformed::Header(JsonFault::DuplicateMember))),
+                Err(TokenError::Malformed(Malformed::Header(JsonFault::DuplicateMember))),
             ),
-            (r#"["ES256"]"#, Err(JwtError::Malformed(Malformed::Header(JsonFault::NotAnObject)))),
-            ("{", Err(JwtError::Malformed(Malformed::Header(JsonFault::Syntax)))),
+            (r#"["ES256"]"#, Err(TokenError::Malformed(Malformed::Header(JsonFault::NotAnObject)))),
+            ("{", Err(TokenError::Malformed(Malformed::Header(JsonFault::Syntax)))),
             (r#"{"alg":"ES256","crit":["exp"],"exp":1}"#, extension()),
             (r#"{"alg":"ES256","crit":["http://example.com/UNDEFINED"]}"#, extension()),
             (r#"{"alg":"ES256","crit":["alg"]}"#, extension()),
@@ -356,7 +356,7 @@ mod tests {
     #[test]
     fn payloads() {
         let payload_of = |payload: &str| CompactToken::parse(&unsigned(GOOD, payload), 8192).map(|_| ());
-        let claims = |fault| Err(JwtError::Malformed(Malformed::Claims(fault)));
+        let claims = |fault| Err(TokenError::Malformed(Malformed::Claims(fault)));
         for (payload, expected) in [
             ("{}", Ok(())),
             (r#"{"sub":"a","sub":"b"}"#, claims(JsonFault::DuplicateMember)),

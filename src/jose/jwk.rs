@@ -5,8 +5,8 @@ use std::fmt;
 use ct_codecs::{Base64UrlSafeNoPadding, Decoder};
 use serde_json::{Map, Value};
 
-use super::{Algorithm, jwks::MAX_KEYS, token::MAX_KID_LEN};
-use crate::crypto::{HostCrypto, KeyFault, KeyType, PublicKey, SecretKey};
+use super::{compact::MAX_KID_LEN, jwks::MAX_KEYS};
+use crate::crypto::{Algorithm, HostCrypto, KeyFault, KeyType, PublicKey, SecretKey};
 
 #[derive(Clone, Debug)]
 pub(super) struct Key {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::{jwk::Signed, *};
 use crate::{
-    crypto::{NoHostCrypto, test_host::RingHost},
+    crypto::{Algorithm, NoHostCrypto, test_host::RingHost},
     json::{self, Json},
 };
 
@@ -129,7 +129,7 @@ fn rfc_7520_section_4() {
             key.remove("d");
             let (set, unusable) = KeySet::from_json(&json!({"keys": [key]})).unwrap();
             assert!(set.is_empty() && unusable[0].reason == Unusable::Type);
-            assert_eq!(CompactToken::parse(compact, 8192).unwrap_err(), JwtError::AlgorithmUnknown);
+            assert_eq!(CompactToken::parse(compact, 8192).unwrap_err(), TokenError::AlgorithmUnknown);
             continue;
         }
         let set = if key["kty"] == "oct" {

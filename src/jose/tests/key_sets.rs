@@ -5,7 +5,7 @@ use super::{
     super::*,
     tokens::{encode, good_claims, keys},
 };
-use crate::crypto::{KeyFault, NoHostCrypto};
+use crate::crypto::{Algorithm, KeyFault, NoHostCrypto};
 
 /// The set's key for `kid` with members replaced, or removed where null.
 fn changed(kid: &str, changes: Value) -> Value {
@@ -238,7 +238,7 @@ fn keys_beyond_the_bound_are_reported_once() {
 }
 
 /// What a token with this `kid` comes to, with these keys in the set.
-fn verified(set: &[Value], kid: Option<&str>) -> Result<(), JwtError> {
+fn verified(set: &[Value], kid: Option<&str>) -> Result<(), KeyError> {
     let mut header = json!({"alg": "ES256"});
     if let Some(kid) = kid {
         header["kid"] = kid.into();
@@ -260,11 +260,11 @@ fn kid_selects() {
         key
     };
     use super::tokens;
-    let unknown = |kid: &str| Err(JwtError::UnknownKey { kid: kid.into() });
+    let unknown = |kid: &str| Err(KeyError::UnknownKey { kid: kid.into() });
     let unusable = changed("es256", json!({"kid": "a", "use": "enc"}));
-    let not_used = |kid: &str| Err(JwtError::UnusableKey { kid: kid.into(), reason: Unusable::Use });
+    let not_used = |kid: &str| Err(KeyError::UnusableKey { kid: kid.into(), reason: Unusable::Use });
     let others = |count: usize| vec![foreign(Value::Null); count];
-    let too_many = Err(JwtError::TooManyKeys { algorithm: Algorithm::Es256 });
+    let too_many = Err(KeyError::TooManyKeys { algorithm: Algorithm::Es256 });
     let rsa = keys().only(&["rsa"])["keys"][0].clone();
     for (set, kid, expected) in [
         (vec![right("a".into())], Some("a"), Ok(())),
@@ -274,7 +274,7 @@ fn kid_selects() {
         (vec![right("a".into())], Some("a\0"), unknown("a\0")),
         (vec![right("a".into())], Some(""), unknown("")),
         (vec![right("a".into())], None, Ok(())),
-        (vec![foreign("a".into()), right("b".into())], Some("a"), Err(JwtError::Signature)),
+        (vec![foreign("a".into()), right("b".into())], Some("a"), Err(KeyError::Signature)),
         (vec![foreign("a".into()), right("b".into())], Some("b"), Ok(())),
         (vec![foreign("a".into()), right("b".into())], None, Ok(())),
         // The same name twice: both are tried.
@@ -288,28 +288,28 @@ fn kid_selects() {
         (vec![unusable.clone()], Some("a"), not_used("a")),
         (vec![unusable.clone()], Some("b"), unknown("b")),
         (vec![unusable.clone(), right("a".into())], Some("a"), Ok(())),
-        (vec![unusable.clone(), foreign("a".into())], Some("a"), Err(JwtError::Signature)),
+        (vec![unusable.clone(), foreign("a".into())], Some("a"), Err(KeyError::Signature)),
         (vec![unusable.clone(), foreign(Value::Null)], Some("a"), not_used("a")),
         (vec![unusable, right(Value::Null)], Some("a"), Ok(())),
         // Named, but of another type.
         (
             keys().only(&["rsa"])["keys"].as_array().unwrap().clone(),
             Some("rsa"),
-            Err(JwtError::NoKey { algorithm: Algorithm::Es256 }),
+            Err(KeyError::NoKey { algorithm: Algorithm::Es256 }),
         ),
         (
             keys().only(&["rsa"])["keys"].as_array().unwrap().clone(),
             None,
-            Err(JwtError::NoKey { algorithm: Algorithm::Es256 }),
+            Err(KeyError::NoKey { algorithm: Algorithm::Es256 }),
         ),
         // Not more than so many keys are tried.
         ([others(MAX_TRIES - 1), vec![right(Value::Null)]].concat(), None, Ok(())),
-        (others(MAX_TRIES), None, Err(JwtError::Signature)),
+        (others(MAX_TRIES), None, Err(KeyError::Signature)),
         ([others(MAX_TRIES), vec![right(Value::Null)]].concat(), None, too_many.clone()),
         ([others(MAX_TRIES), vec![right("a".into())]].concat(), None, too_many.clone()),
         ([vec![foreign("a".into()); MAX_TRIES], vec![right("a".into())]].concat(), Some("a"), too_many),
         // Of those that do not fit any number.
-        ([vec![rsa.clone(); MAX_TRIES + 1], others(1)].concat(), None, Err(JwtError::Signature)),
+        ([vec![rsa.clone(); MAX_TRIES + 1], others(1)].concat(), None, Err(KeyError::Signature)),
         ([others(MAX_TRIES + 1), vec![rsa]].concat(), Some("b"), unknown("b")),
         ([others(MAX_TRIES), vec![right("a".into())]].concat(), Some("a"), Ok(())),
     ] {

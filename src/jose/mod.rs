@@ -1,0 +1,24 @@
+//! Signed JSON: compact JWS with claims in them, keys and key sets, and what can be wrong with either (RFC 7515 to 7519).
+//!
+//! A text becomes a [`CompactToken`] (well-formed, not believed), and a [`KeySet`] says whether one of its keys signed it.
+//! What a signature is good for is decided above: by `jwt` of access tokens, by `dpop` of proofs. [`sign`] makes tokens
+//! of our own.
+
+mod compact;
+mod error;
+mod jwk;
+mod jwks;
+mod sign;
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, clippy::string_slice, reason = "test code may panic")]
+pub(crate) mod tests;
+mod thumbprint;
+
+pub(crate) use self::{compact::without_media_type_prefix, sign::sign};
+pub use self::{
+    compact::{CompactToken, MAX_KID_LEN, is_compact_jws},
+    error::{KeyError, Malformed, TokenError},
+    jwk::{Unusable, lone_key},
+    jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, SymmetricKey, UnusableKey},
+    thumbprint::thumbprint,
+};
