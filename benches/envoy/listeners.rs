@@ -5,14 +5,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::{
-    capabilities,
     credentials::{AUDIENCE, Credentials, ISSUER, api_key},
+    envoy_parts::{self as parts, Plugin, TYPE},
     policies::{self, EMAIL_HEADER, KEY_HEADER, SUBJECT, SUBJECT_HEADER},
     settings::Settings,
 };
-
-const TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http";
-const GOOGLE: &str = "type.googleapis.com/google.protobuf";
 
 /// Answers with what an upstream would have seen of these, each as `x-seen-{name}`.
 pub(crate) const ECHOED: [&str; 4] = [SUBJECT_HEADER, EMAIL_HEADER, "authorization", KEY_HEADER];
@@ -24,7 +21,7 @@ pub(crate) fn bootstrap(settings: &Settings, credentials: &Credentials, listener
     let listeners = listeners.iter().map(|name| listener(name, filters(name, settings, credentials)));
     json!({
         "node": {"id": "bench", "cluster": "bench"},
-        "admin": {"address": address()},
+        "admin": {"address": parts::address(parts::any_port())},
         "static_resources": {"listeners": listeners.collect::<Value>()},
     })
 }
@@ -42,7 +39,9 @@ fn filters(name: &str, settings: &Settings, credentials: &Credentials) -> Vec<Va
         "native-jwt" => vec![jwt_authn(credentials, false)],
         "native-key" => vec![api_key_auth(), rbac_by_subject(), local_ratelimit()],
         "portcullis" => vec![portcullis(&chain())],
-        "portcullis-interlock" => vec![portcullis(&policies::with_interlock(chain())), interlock()],
+        "portcullis-interlock" => {
+            vec![portcullis(&policies::with_interlock(chain())), parts::interlock(&["portcullis"])]
+        }
         "portcullis-jwt" => vec![portcullis(&policies::token_only(credentials))],
         "portcullis-pure" => vec![wasm(module, name, &policies::token_only(credentials), true)],
         "portcullis-small" => vec![portcullis(&policies::sized(credentials, policies::SMALL))],
@@ -53,34 +52,23 @@ fn filters(name: &str, settings: &Settings, credentials: &Credentials) -> Vec<Va
 }
 
 fn listener(name: &str, mut filters: Vec<Value>) -> Value {
-    filters.push(json!({"name": "router", "typed_config": {"@type": format!("{TYPE}.router.v3.Router")}}));
+    filters.push(parts::router());
     let answer = json!({"status": 200, "body": {"inline_string": "ok"}});
     let echo: Vec<_> = ECHOED
         .iter()
         .map(|name| json!({"header": {"key": format!("x-seen-{name}"), "value": format!("%REQ({name})%")}}))
         .collect();
-    json!({
-        "name": name,
-        "address": address(),
-        "filter_chains": [{"filters": [{
-            "name": "http",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-                "stat_prefix": name,
-                "use_remote_address": true,
-                "generate_request_id": false,
-                "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
-                    {"match": {"prefix": ECHO}, "direct_response": answer, "response_headers_to_add": echo},
-                    {"match": {"prefix": "/"}, "direct_response": answer},
-                ]}]},
-                "http_filters": filters,
-            },
-        }]}],
-    })
-}
-
-fn address() -> Value {
-    json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}})
+    let connection_manager = json!({
+        "stat_prefix": name,
+        "use_remote_address": true,
+        "generate_request_id": false,
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
+            {"match": {"prefix": ECHO}, "direct_response": answer, "response_headers_to_add": echo},
+            {"match": {"prefix": "/"}, "direct_response": answer},
+        ]}]},
+        "http_filters": filters,
+    });
+    parts::listener(name, parts::any_port(), connection_manager)
 }
 
 fn jwt_authn(credentials: &Credentials, cached: bool) -> Value {
@@ -98,7 +86,7 @@ fn jwt_authn(credentials: &Credentials, cached: bool) -> Value {
         provider["jwt_cache_config"] = json!({"jwt_cache_size": 1000});
     }
     json!({"name": "jwt_authn", "typed_config": {
-        "@type": format!("{TYPE}.jwt_authn.v3.JwtAuthentication"),
+        "@type": format!("{TYPE}.filters.http.jwt_authn.v3.JwtAuthentication"),
         "providers": {"bench": provider},
         "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "bench"}}],
     }})
@@ -106,7 +94,7 @@ fn jwt_authn(credentials: &Credentials, cached: bool) -> Value {
 
 fn rbac(principal: Value) -> Value {
     json!({"name": "rbac", "typed_config": {
-        "@type": format!("{TYPE}.rbac.v3.RBAC"),
+        "@type": format!("{TYPE}.filters.http.rbac.v3.RBAC"),
         "rules": {"action": "ALLOW", "policies": {"orders": {
             "permissions": [{"and_rules": {"rules": [
                 {"url_path": {"path": {"prefix": "/orders"}}},
@@ -132,7 +120,7 @@ fn rbac_by_subject() -> Value {
 fn local_ratelimit() -> Value {
     let always = json!({"default_value": {"numerator": 100, "denominator": "HUNDRED"}});
     json!({"name": "local_ratelimit", "typed_config": {
-        "@type": format!("{TYPE}.local_ratelimit.v3.LocalRateLimit"),
+        "@type": format!("{TYPE}.filters.http.local_ratelimit.v3.LocalRateLimit"),
         "stat_prefix": "bench",
         "token_bucket": {"max_tokens": 1_000_000, "tokens_per_fill": 1_000_000, "fill_interval": "1s"},
         "filter_enabled": always,
@@ -142,57 +130,23 @@ fn local_ratelimit() -> Value {
 
 fn api_key_auth() -> Value {
     json!({"name": "api_key_auth", "typed_config": {
-        "@type": format!("{TYPE}.api_key_auth.v3.ApiKeyAuth"),
+        "@type": format!("{TYPE}.filters.http.api_key_auth.v3.ApiKeyAuth"),
         "credentials": [{"key": api_key(0), "client": SUBJECT}],
         "key_sources": [{"header": KEY_HEADER}],
         "forwarding": {"header": SUBJECT_HEADER, "hide_credentials": true},
     }})
 }
 
-/// The same as in every configuration in `envoy/`.
-fn interlock() -> Value {
-    json!({"name": "interlock", "typed_config": {
-        "@type": format!("{TYPE}.rbac.v3.RBAC"),
-        "rules": {"action": "ALLOW", "policies": {"decided": {
-            "permissions": [{"any": true}],
-            "principals": [{"filter_state": {"key": "wasm.portcullis", "string_match": {"exact": "allowed"}}}],
-        }}},
-    }})
-}
-
 /// Portcullis in a VM of its own, so that no listener shares memory or state with another. Its plugin's name is the
-/// mark that [`interlock`] looks for.
-fn wasm(module: &Path, name: &str, policy: &Value, without_host_crypto: bool) -> Value {
-    let mut vm = json!({
-        "vm_id": name,
-        "runtime": "envoy.wasm.runtime.v8",
-        "code": {"local": {"filename": module}},
-    });
-    if without_host_crypto {
-        vm["capability_restriction_config"] = capabilities::without_crypto();
-    }
-    json!({"name": name, "typed_config": {
-        "@type": format!("{TYPE}.wasm.v3.Wasm"),
-        "config": {
-            "name": "portcullis",
-            "failure_policy": "FAIL_CLOSED",
-            "vm_config": vm,
-            "configuration": {"@type": format!("{GOOGLE}.StringValue"), "value": policy.to_string()},
-        },
-    }})
+/// mark that the interlock looks for.
+fn wasm(module: &Path, name: &str, policy: &Value, without_crypto: bool) -> Value {
+    let module = module.to_str().expect("a path in UTF-8");
+    let plugin = Plugin { vm_id: name, without_crypto, ..Plugin::new(module) };
+    json!({"name": name, "typed_config": plugin.typed_config(parts::as_text(&policy.to_string()))})
 }
 
 fn noop(settings: &Settings) -> Value {
-    json!({"name": "noop", "typed_config": {
-        "@type": format!("{TYPE}.wasm.v3.Wasm"),
-        "config": {
-            "name": "noop",
-            "failure_policy": "FAIL_CLOSED",
-            "vm_config": {
-                "vm_id": "noop",
-                "runtime": "envoy.wasm.runtime.v8",
-                "code": {"local": {"filename": settings.noop}},
-            },
-        },
-    }})
+    let module = settings.noop.to_str().expect("a path in UTF-8");
+    let plugin = Plugin { name: "noop", vm_id: "noop", ..Plugin::new(module) };
+    json!({"name": "noop", "typed_config": plugin.typed_config(Value::Null)})
 }

@@ -21,6 +21,9 @@
 mod capabilities;
 mod cases;
 mod credentials;
+#[path = "../../tests/e2e/harness/envoy_parts.rs"]
+#[expect(dead_code, reason = "the tests use more of it")]
+mod envoy_parts;
 mod footprint;
 mod gateway;
 mod listeners;

@@ -4,10 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::capabilities;
-
-const TYPE: &str = "type.googleapis.com/envoy.extensions";
-const WASM: &str = "filters.http.wasm.v3.Wasm";
+use super::envoy_parts::{self as parts, Plugin, TYPE, address};
 
 /// How the policy reaches the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +139,7 @@ pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
     };
     json!({
         "node": {"id": "test", "cluster": "test"},
-        "admin": {"address": address(([127, 0, 0, 1], 0).into())},
+        "admin": {"address": address(parts::any_port())},
         "dynamic_resources": discovered,
         "static_resources": {
             "listeners": own,
@@ -194,20 +191,14 @@ fn listeners(options: &Options) -> Vec<Value> {
 }
 
 fn listener(name: &str, options: &Options, transport: Option<Value>) -> Value {
-    let mut chain = json!({"filters": [{
-        "name": "envoy.filters.network.http_connection_manager",
-        "typed_config": connection_manager(options),
-    }]});
+    let place = ([127, 0, 0, 1], options.lds_port.unwrap_or(0)).into();
+    let mut listener = parts::listener(name, place, connection_manager(options));
     if let Some(transport) = transport {
-        chain["transport_socket"] = transport;
+        listener["filter_chains"][0]["transport_socket"] = transport;
     }
-    json!({
-        "name": name,
-        "address": address(([127, 0, 0, 1], options.lds_port.unwrap_or(0)).into()),
-        "filter_chains": [chain],
-        // With few connections the kernel's choice of worker is lopsided.
-        "connection_balance_config": {"exact_balance": {}},
-    })
+    // With few connections the kernel's choice of worker is lopsided.
+    listener["connection_balance_config"] = json!({"exact_balance": {}});
+    listener
 }
 
 /// A filter is off for a route.
@@ -250,7 +241,7 @@ fn connection_manager(options: &Options) -> Value {
                 "resource_api_version": "V3",
                 "path_config_source": {"path": "filter.json", "watched_directory": {"path": "."}},
             },
-            "type_urls": [format!("{TYPE}.{WASM}")],
+            "type_urls": [format!("{TYPE}.filters.http.wasm.v3.Wasm")],
         }})
     } else {
         json!({"name": "portcullis", "typed_config": wasm(options)})
@@ -259,10 +250,6 @@ fn connection_manager(options: &Options) -> Value {
         let options = Options { name: name.clone(), policy: policy.clone(), ..options.clone() };
         json!({"name": "behind", "typed_config": wasm(&options)})
     });
-    let router = json!({
-        "name": "envoy.filters.http.router",
-        "typed_config": {"@type": format!("{TYPE}.filters.http.router.v3.Router")},
-    });
     let cors = |place| {
         let filter = json!({
             "name": "envoy.filters.http.cors",
@@ -270,13 +257,13 @@ fn connection_manager(options: &Options) -> Value {
         });
         (options.cors == Some(place)).then_some(filter)
     };
-    let filters: Vec<Value> = [cors(Cors::InFront), Some(filter), behind, Some(interlock(&options.marks))]
-        .into_iter()
-        .chain([cors(Cors::Behind), Some(router)])
-        .flatten()
-        .collect();
+    let filters: Vec<Value> =
+        [cors(Cors::InFront), Some(filter), behind, Some(parts::interlock(&options.marks))]
+            .into_iter()
+            .chain([cors(Cors::Behind), Some(parts::router())])
+            .flatten()
+            .collect();
     json!({
-        "@type": format!("{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": "test",
         "use_remote_address": true,
         "xff_num_trusted_hops": options.trusted_hops,
@@ -305,49 +292,21 @@ fn http2_upstream() -> Value {
     }})
 }
 
-/// The same as in every configuration in `envoy/`, where there is one mark.
-fn interlock(marks: &[String]) -> Value {
-    let marked = |mark: &String| json!({"filter_state": {"key": format!("wasm.{mark}"), "string_match": {"exact": "allowed"}}});
-    let principal = match marks {
-        [mark] => marked(mark),
-        marks => json!({"and_ids": {"ids": marks.iter().map(marked).collect::<Value>()}}),
-    };
-    let decided = json!({"permissions": [{"any": true}], "principals": [principal]});
-    json!({"name": "interlock", "typed_config": {
-        "@type": format!("{TYPE}.filters.http.rbac.v3.RBAC"),
-        "rules": {"action": "ALLOW", "policies": {"decided": decided}},
-    }})
-}
-
 fn wasm(options: &Options) -> Value {
-    let google = "type.googleapis.com/google.protobuf";
     let configuration = match options.form {
-        Form::Json => json!({"@type": format!("{google}.StringValue"), "value": options.policy}),
+        Form::Json => parts::as_text(&options.policy),
         Form::Struct => {
-            let policy: Value = serde_json::from_str(&options.policy).expect("a Struct is made from JSON");
-            json!({"@type": format!("{google}.Struct"), "value": policy})
+            parts::as_struct(&serde_json::from_str(&options.policy).expect("a Struct is made from JSON"))
         }
     };
-    let mut vm = json!({
-        "vm_id": "portcullis",
-        "runtime": "envoy.wasm.runtime.v8",
-        "code": {"local": {"filename": options.wasm}},
-    });
-    if let Some(fault) = &options.fault {
-        vm["environment_variables"] = json!({"key_values": {"PORTCULLIS_FAULT": fault}});
-    }
-    if options.without_crypto {
-        vm["capability_restriction_config"] = capabilities::without_crypto();
-    }
-    json!({
-        "@type": format!("{TYPE}.{WASM}"),
-        "config": {
-            "name": options.name,
-            "failure_policy": options.failure_policy.name(),
-            "vm_config": vm,
-            "configuration": configuration,
-        },
-    })
+    let plugin = Plugin {
+        name: &options.name,
+        failure_policy: options.failure_policy.name(),
+        fault: options.fault.as_deref(),
+        without_crypto: options.without_crypto,
+        ..Plugin::new(&options.wasm)
+    };
+    plugin.typed_config(configuration)
 }
 
 /// The whole of `filter.json`.
@@ -380,8 +339,4 @@ fn upstream_tls() -> Value {
         "sni": "localhost",
         "common_tls_context": {"validation_context": context},
     }})
-}
-
-fn address(address: SocketAddr) -> Value {
-    json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
 }
