@@ -5,7 +5,7 @@
 
 use hashbrown::HashMap;
 
-use super::abi;
+use super::host_calls::Host;
 use crate::engine::Exchange;
 
 /// Most requests that are remembered, on one thread. The answer to one more lacks our headers and is right but for that.
@@ -40,9 +40,9 @@ impl Answering {
 
     /// Forgets streams that are gone; each is looked at once a call from the second one on. Leaves the host's effective
     /// context at any of the streams.
-    pub(super) fn sweep(&mut self) {
+    pub(super) fn sweep(&mut self, host: &impl Host) {
         // A stream that is gone has no context.
-        self.old.retain(|stream, _| abi::set_effective_context(*stream).is_ok());
+        self.old.retain(|stream, _| host.set_effective_context(*stream).is_ok());
         self.old.extend(self.young.drain());
     }
 }

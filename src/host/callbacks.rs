@@ -10,7 +10,7 @@ use std::{
     rc::Rc,
 };
 
-use super::{logging, memory, root, serving::Serving, trailers};
+use super::{abi::Abi, logging, memory, root, serving::Serving, trailers};
 
 /// What the callbacks for headers and trailers answer.
 const CONTINUE: u32 = 0;
@@ -24,7 +24,7 @@ const SILENT_TICKS: usize = 40;
 struct Root {
     id: u32,
     /// `None` until it was configured.
-    serving: Option<Rc<Serving>>,
+    serving: Option<Rc<Serving<Abi>>>,
     /// Ticks of others since its own.
     silent: usize,
 }
@@ -42,11 +42,11 @@ thread_local! {
 }
 
 impl Module {
-    fn serving(&self, id: u32) -> Option<Rc<Serving>> {
+    fn serving(&self, id: u32) -> Option<Rc<Serving<Abi>>> {
         self.roots.borrow().iter().find(|root| root.id == id).and_then(|root| root.serving.clone())
     }
 
-    fn servings(&self) -> Vec<Rc<Serving>> {
+    fn servings(&self) -> Vec<Rc<Serving<Abi>>> {
         self.roots.borrow().iter().filter_map(|root| root.serving.clone()).collect()
     }
 
@@ -100,7 +100,7 @@ extern "C" fn proxy_on_vm_start(_root: u32, _configuration_size: usize) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_configure(root: u32, _configuration_size: usize) -> u32 {
-    let Some(serving) = root::configure() else { return 0 };
+    let Some(serving) = root::configure(&Abi) else { return 0 };
     MODULE.with(|module| {
         for other in module.roots.borrow().iter().filter_map(|root| root.serving.as_ref()) {
             other.note_configured(&serving);
@@ -144,7 +144,7 @@ extern "C" fn proxy_on_request_headers(stream: u32, _headers: usize, end_of_stre
         Some(serving) if serving.on_request(stream, end_of_stream != 0) => CONTINUE,
         Some(_) => PAUSE,
         None => {
-            super::serving::answer_without_policy();
+            super::serving::answer_without_policy(&Abi);
             PAUSE
         }
     }
@@ -154,7 +154,7 @@ extern "C" fn proxy_on_request_headers(stream: u32, _headers: usize, end_of_stre
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_trailers(stream: u32, _trailers: usize) -> u32 {
     let servings = MODULE.with(|module| module.servings());
-    if trailers::on_request_trailers(stream, &servings) { CONTINUE } else { PAUSE }
+    if trailers::on_request_trailers(&Abi, stream, &servings) { CONTINUE } else { PAUSE }
 }
 
 #[unsafe(no_mangle)]

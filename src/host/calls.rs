@@ -4,7 +4,10 @@ use std::cell::RefCell;
 
 use hashbrown::HashMap;
 
-use super::{abi, wire};
+use super::{
+    host_calls::{Failed, Host},
+    wire,
+};
 use crate::{
     call::{Call, Outcome, Unsent},
     engine::Purpose,
@@ -22,7 +25,7 @@ struct Pending {
 
 impl Calls {
     /// Sends a call, if the host takes it.
-    pub(super) fn send(&self, purpose: Purpose, call: &Call) -> Result<(), Unsent> {
+    pub(super) fn send(&self, host: &impl Host, purpose: Purpose, call: &Call) -> Result<(), Unsent> {
         let endpoint = &call.endpoint;
         let mut headers = vec![
             (":method", call.method),
@@ -33,7 +36,7 @@ impl Calls {
         ];
         headers.extend(call.headers.iter().map(|(name, value)| (*name, value.as_str())));
         let headers = wire::write_pairs(headers.into_iter()).ok_or(Unsent::Refused)?;
-        let token = abi::http_call(&call.cluster, &headers, &call.body, call.timeout)?;
+        let token = host.http_call(&call.cluster, &headers, &call.body, call.timeout)?;
         self.0.borrow_mut().insert(token, Pending { purpose, max_answer: call.max_answer });
         Ok(())
     }
@@ -42,6 +45,7 @@ impl Calls {
     /// of ours.
     pub(super) fn on_response(
         &self,
+        host: &impl Host,
         token: u32,
         headers: usize,
         body_size: usize,
@@ -49,7 +53,7 @@ impl Calls {
     ) -> Option<Purpose> {
         let call = self.0.borrow_mut().remove(&token)?;
         // A reset within the body leaves no headers.
-        let answer = if headers == 0 { Err(abi::Failed) } else { Answer::read(body_size, call.max_answer) };
+        let answer = if headers == 0 { Err(Failed) } else { Answer::read(host, body_size, call.max_answer) };
         let parsed = answer.as_ref().ok().and_then(Answer::parts);
         let outcome = parsed.as_ref().map_or(Outcome::Failed, |(status, headers, body)| Outcome::Answer {
             status: *status,
@@ -71,10 +75,10 @@ type Parts<'a> = (u16, Vec<(&'a [u8], &'a [u8])>, &'a [u8]);
 
 impl Answer {
     /// Envoy buffers whatever arrives; of what is too large, just enough is copied to be refused as such.
-    fn read(size: usize, max: usize) -> Result<Self, abi::Failed> {
+    fn read(host: &impl Host, size: usize, max: usize) -> Result<Self, Failed> {
         let size = size.min(max.saturating_add(1));
-        let body = if size == 0 { Vec::new() } else { abi::call_response_body(size)? };
-        Ok(Self { headers: abi::call_response_headers()?, body })
+        let body = if size == 0 { Vec::new() } else { host.call_response_body(size)? };
+        Ok(Self { headers: host.call_response_headers()?, body })
     }
 
     fn parts(&self) -> Option<Parts<'_>> {

@@ -1,6 +1,6 @@
 //! Failures on demand, in test builds only: what `PORTCULLIS_FAULT` in the VM's environment asks for.
 
-use super::abi;
+use super::{abi::Abi, host_calls::Host as _};
 
 /// Counts configurations, over all threads.
 const CONFIGURED: &str = "portcullis/faults/configured";
@@ -16,7 +16,7 @@ pub(super) fn on_configure() -> bool {
     if !fails && !traps {
         return true;
     }
-    if abi::set_shared_data(CONFIGURED, b"1", u32::MAX) == Ok(true) {
+    if Abi.set_shared_data(CONFIGURED, b"1", u32::MAX) == Ok(true) {
         return true;
     }
     if traps {
@@ -28,7 +28,7 @@ pub(super) fn on_configure() -> bool {
 /// Traps on a request that asks for it.
 pub(super) fn on_request() {
     if wanted("trap-on-request")
-        && abi::request_headers().is_ok_and(|bytes| {
+        && Abi.request_headers().is_ok_and(|bytes| {
             super::wire::parse_pairs(&bytes)
                 .is_some_and(|pairs| pairs.contains(&(b"x-fault".as_slice(), b"trap".as_slice())))
         })

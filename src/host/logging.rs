@@ -1,8 +1,8 @@
 //! The host's log as the target of the `log` crate, and of panics.
 
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use log::{LevelFilter, Log, Metadata, Record};
 
-use super::abi::{self, LogLevel};
+use super::abi;
 
 struct HostLog;
 
@@ -12,15 +12,8 @@ impl Log for HostLog {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let level = match record.level() {
-            Level::Error => LogLevel::Error,
-            Level::Warn => LogLevel::Warn,
-            Level::Info => LogLevel::Info,
-            Level::Debug => LogLevel::Debug,
-            Level::Trace => LogLevel::Trace,
-        };
         if self.enabled(record.metadata()) {
-            abi::log(level, &record.args().to_string());
+            abi::log(Some(record.level()), &record.args().to_string());
         }
     }
 
@@ -32,5 +25,5 @@ pub(super) fn start() {
     // It can only fail where a log was set before.
     let _ = log::set_logger(&HostLog);
     log::set_max_level(LevelFilter::Info);
-    std::panic::set_hook(Box::new(|panic| abi::log(LogLevel::Critical, &panic.to_string())));
+    std::panic::set_hook(Box::new(|panic| abi::log(None, &panic.to_string())));
 }

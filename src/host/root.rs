@@ -5,12 +5,7 @@ use std::time::Duration;
 use log::{error, info, warn};
 use siphasher::sip::SipHasher24;
 
-use super::{
-    abi,
-    services::{self, SharedData},
-    serving::Serving,
-    stats::Stats,
-};
+use super::{host_calls::Host, services::SharedData, serving::Serving};
 use crate::{
     crypto,
     engine::Gate,
@@ -27,27 +22,27 @@ const TICK: Duration = Duration::from_millis(250);
 ///
 /// A pure function of the configuration's bytes: if it passed on Envoy's main thread and failed on a worker, Envoy would
 /// run that worker without the filter.
-pub(super) fn configure() -> Option<Serving> {
-    #[cfg(feature = "faults")]
+pub(super) fn configure<H: Host>(host: &H) -> Option<Serving<H>> {
+    #[cfg(all(target_family = "wasm", feature = "faults"))]
     if !super::faults::on_configure() {
         return None;
     }
-    let began = services::now();
-    let bytes = abi::plugin_configuration().unwrap_or_default();
-    let (name, namespace) = names();
+    let began = H::now();
+    let bytes = host.plugin_configuration().unwrap_or_default();
+    let (name, namespace) = names(host);
     match Policy::compile(&bytes, &namespace) {
         Ok(policy) => {
             let gate = Gate::new(policy, &namespace);
-            if abi::set_tick_period(TICK).is_err() {
+            if host.set_tick_period(TICK).is_err() {
                 warn!("the host gives no ticks: nothing is fetched, and nothing counted");
             }
-            warn_of(gate.policy().warnings(), &namespace, &bytes);
+            warn_of(host, gate.policy().warnings(), &namespace, &bytes);
             let (summary, mark) = (gate.policy().summary(), gate.policy().mark(&name));
             let shown = mark
                 .as_ref()
                 .map_or("no mark".into(), |mark| format!("mark \"wasm.{}\"", mark.escape_ascii()));
-            let serving = Serving::new(gate, mark, Stats::define());
-            info!("policy loaded in {} ms: {summary}, {shown}", services::now().since(began).as_millis());
+            let serving = Serving::new(host.clone(), gate, mark);
+            info!("policy loaded in {} ms: {summary}, {shown}", H::now().since(began).as_millis());
             Some(serving)
         }
         Err(faults) => {
@@ -62,19 +57,20 @@ pub(super) fn configure() -> Option<Serving> {
 
 /// Logs the warnings of a policy once for all threads: who is the first to note in the shared data that it does.
 /// Configuring itself does not depend on it.
-fn warn_of(warnings: &[Fault], namespace: &str, policy: &[u8]) {
+fn warn_of(host: &impl Host, warnings: &[Fault], namespace: &str, policy: &[u8]) {
     /// The command `portcullis check` shows them all.
     const SHOWN: usize = 20;
     if warnings.is_empty() {
         return;
     }
     let (key, digest) = (format!("{namespace}/warned"), SipHasher24::new().hash(policy).to_le_bytes());
-    if let Ok(stored) = SharedData.get(&key) {
+    let shared = SharedData(host.clone());
+    if let Ok(stored) = shared.get(&key) {
         if stored.as_ref().is_some_and(|stored| stored.value == digest) {
             return;
         }
         let expected = stored.map_or(Expected::Absent, |stored| Expected::Version(stored.version));
-        if SharedData.replace(&key, &digest, expected) == Err(StoreError::Conflict) {
+        if shared.replace(&key, &digest, expected) == Err(StoreError::Conflict) {
             return;
         }
     }
@@ -90,9 +86,9 @@ fn warn_of(warnings: &[Fault], namespace: &str, policy: &[u8]) {
 ///
 /// Name and id of the root are part of the configuration, and what Envoy's users tell filters apart by. Their digest is
 /// always a short key, whatever the names.
-pub(super) fn names() -> (Vec<u8>, String) {
+pub(super) fn names(host: &impl Host) -> (Vec<u8>, String) {
     let [name, root_id] =
-        ["plugin_name", "plugin_root_id"].map(|path| abi::property(path).unwrap_or_default());
+        ["plugin_name", "plugin_root_id"].map(|path| host.property(path).unwrap_or_default());
     let namespace = format!("portcullis/{}", crypto::short_digest(&[&name, &root_id]));
     (name, namespace)
 }

@@ -1,26 +1,28 @@
 //! What the core asks of its surroundings, answered by the host: shared data, crypto, time and randomness.
 
-use log::warn;
+use std::cell::Cell;
 
-use super::abi::{self, LogLevel};
+use log::{Level, warn};
+
+use super::host_calls::{Failed, Host};
 use crate::{
     crypto::{self, HostCrypto, NoHostCrypto},
     engine::{Around, Readers},
     room::Client,
     store::{Expected, SharedStore, StoreError, Versioned},
-    time::{Clock, Timestamp},
+    time::Clock,
 };
 
 /// Envoy's shared data.
-pub(super) struct SharedData;
+pub(super) struct SharedData<H>(pub(super) H);
 
 /// A version that is never stored in practice. Envoy ignores the version for a key that does not exist and
 /// compares it for one that does, so writing with it creates a key and never overwrites one.
 const CREATE_ONLY: u32 = u32::MAX;
 
-impl SharedStore for SharedData {
+impl<H: Host> SharedStore for SharedData<H> {
     fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
-        let stored = abi::shared_data(key).map_err(|_| StoreError::Unavailable)?;
+        let stored = self.0.shared_data(key).map_err(|_| StoreError::Unavailable)?;
         Ok(stored.map(|(value, version)| Versioned { value, version }))
     }
 
@@ -31,18 +33,18 @@ impl SharedStore for SharedData {
             Expected::Version(0) => return Err(StoreError::Conflict),
             Expected::Version(version) => version,
         };
-        match abi::set_shared_data(key, value, cas) {
+        match self.0.set_shared_data(key, value, cas) {
             Ok(true) => Ok(()),
             Ok(false) => Err(StoreError::Conflict),
-            Err(abi::Failed) => Err(StoreError::Unavailable),
+            Err(Failed) => Err(StoreError::Unavailable),
         }
     }
 }
 
 /// Envoy's own signature check, a foreign function.
-pub(super) struct Verifier;
+pub(super) struct Verifier<H>(H);
 
-impl HostCrypto for Verifier {
+impl<H: Host> HostCrypto for Verifier<H> {
     fn verify(&self, hash: &str, spki: &[u8], signature: &[u8], message: &[u8]) -> Option<bool> {
         let mut argument = Vec::with_capacity(
             hash.len()
@@ -57,51 +59,60 @@ impl HostCrypto for Verifier {
             argument.extend_from_slice(bytes);
         }
         // A host that has the function always answers with bytes or an error about the key.
-        match abi::call_foreign_function("verify_signature", &argument) {
+        match self.0.call_foreign_function("verify_signature", &argument) {
             // VerifySignatureResult { bool result = 1; string error = 2 }: true is the bytes 08 01 at the front.
             Ok(Some(answer)) => Some(answer.starts_with(&[0x08, 0x01])),
             Ok(None) => None,
-            Err(abi::Failed) => Some(false),
+            Err(Failed) => Some(false),
         }
     }
 }
 
-/// The host's crypto where it works, else the module's own. Asked once: what a host can do does not change.
-pub(super) fn crypto() -> &'static dyn HostCrypto {
-    if crypto::is_host_usable(&Verifier) {
-        &Verifier
-    } else {
-        warn!("the host verifies no signatures; the module does so itself, many times slower");
-        &NoHostCrypto
-    }
+/// All of it, for one configuration.
+pub(super) struct Services<H> {
+    shared: SharedData<H>,
+    /// `None`: the host verifies no signatures.
+    verifier: Option<Verifier<H>>,
+    /// As of the last tick: an operator may change the host's log level while we run.
+    readers: Cell<Readers>,
 }
 
-/// Everything that the engine asks for, now, but for what it asks about a request.
-pub(super) fn around(crypto: &'static dyn HostCrypto, readers: Readers) -> Around<'static> {
-    Around {
-        clock: Clock::new(now),
-        store: &SharedData,
-        crypto,
-        client: &Client::default,
-        may_wait: &|| false,
-        readers,
-        random: &random,
+impl<H: Host> Services<H> {
+    /// What the host can do is asked once: it does not change.
+    pub(super) fn of(host: &H) -> Self {
+        let verifier = Verifier(host.clone());
+        let verifier = crypto::is_host_usable(&verifier).then_some(verifier);
+        if verifier.is_none() {
+            warn!("the host verifies no signatures; the module does so itself, many times slower");
+        }
+        Self { shared: SharedData(host.clone()), verifier, readers: Cell::new(readers(host)) }
+    }
+
+    /// Asks anew what may change.
+    pub(super) fn on_tick(&self, host: &H) {
+        self.readers.set(readers(host));
+    }
+
+    /// Everything that the engine asks for, now, but for what it asks about a request.
+    pub(super) fn around(&self) -> Around<'_> {
+        Around {
+            clock: Clock::new(H::now),
+            store: &self.shared,
+            crypto: match &self.verifier {
+                Some(verifier) => verifier,
+                None => &NoHostCrypto,
+            },
+            client: &Client::default,
+            may_wait: &|| false,
+            readers: self.readers.get(),
+            random: &random,
+        }
     }
 }
 
 /// Who reads decision records: whether the host keeps what is logged at their level.
-pub(super) fn readers() -> Readers {
-    Readers { of_refused: abi::logs(LogLevel::Warn), of_allowed: abi::logs(LogLevel::Info) }
-}
-
-/// The time of the host's wall clock. The standard library asks for it by WASI, a longer way to the same.
-///
-/// Without a clock nothing can be decided: the VM ends, as it does with the standard library, and lets nothing through.
-pub(super) fn now() -> Timestamp {
-    match abi::wall_clock() {
-        Ok(nanos) => Timestamp::from_nanos(nanos),
-        Err(abi::Failed) => std::process::abort(),
-    }
+fn readers(host: &impl Host) -> Readers {
+    Readers { of_refused: host.logs(Level::Warn), of_allowed: host.logs(Level::Info) }
 }
 
 /// Random bytes; `None` when the host has none to give, which whoever asks must treat as a failure.

@@ -9,12 +9,18 @@ use std::{
 use hashbrown::HashMap;
 use log::{info, warn};
 
-use super::{abi, answering::Answering, calls::Calls, services, stats::Stats, wire};
+use super::{
+    answering::Answering,
+    calls::Calls,
+    host_calls::{Failed, Host},
+    services::Services,
+    stats::Stats,
+    wire,
+};
 use crate::{
     answer::{Challenges, Reason, Reply},
     call::{Call, Outcome},
-    crypto::HostCrypto,
-    engine::{self, Around, Changes, Exchange, Gate, Purpose, Readers, Step},
+    engine::{self, Around, Changes, Exchange, Gate, Purpose, Step},
     request::{
         self, RequestHead,
         client_certificate::{self, PeerCertificate},
@@ -38,14 +44,13 @@ const MAX_WOKEN: usize = 32;
 const SWEEP_EVERY: u32 = 8;
 
 /// One configuration of the filter on one thread.
-pub(super) struct Serving {
+pub(super) struct Serving<H> {
+    host: H,
     gate: Gate,
     /// The name of the mark; `None`: there is none.
     mark: Option<Box<[u8]>>,
-    pub(super) stats: Stats,
-    crypto: &'static dyn HostCrypto,
-    /// As of the last tick: an operator may change the host's log level while we run.
-    readers: Cell<Readers>,
+    stats: Stats,
+    services: Services<H>,
     calls: Calls,
     /// Requests that wait, by stream.
     waiting: RefCell<HashMap<u32, Waiting>>,
@@ -72,14 +77,14 @@ enum Decided {
     Wait,
 }
 
-impl Serving {
-    pub(super) fn new(gate: Gate, mark: Option<Box<[u8]>>, stats: Stats) -> Self {
+impl<H: Host> Serving<H> {
+    pub(super) fn new(host: H, gate: Gate, mark: Option<Box<[u8]>>) -> Self {
         let serving = Self {
             gate,
             mark,
-            stats,
-            crypto: services::crypto(),
-            readers: Cell::new(services::readers()),
+            stats: Stats::define(&host),
+            services: Services::of(&host),
+            host,
             calls: Calls::default(),
             waiting: RefCell::default(),
             to_wake: RefCell::default(),
@@ -100,11 +105,11 @@ impl Serving {
 
     /// Decides the request of `stream`; whether it may go on now. `ends` says that nothing follows its headers.
     pub(super) fn on_request(&self, stream: u32, ends: bool) -> bool {
-        let decided = match abi::request_headers() {
+        let decided = match self.host.request_headers() {
             Ok(head) => {
                 self.decide(stream, Exchange::default(), OnceCell::new(), &head, ends, || Rc::from(&*head))
             }
-            Err(abi::Failed) => self.answer_failure(Reason::StateUnavailable),
+            Err(Failed) => self.answer_failure(Reason::StateUnavailable),
         };
         decided == Decided::Forward
     }
@@ -145,14 +150,14 @@ impl Serving {
     fn add_response_headers(&self, exchange: &Exchange) {
         for (name, value) in exchange.on_response(&self.gate) {
             // An answer without one of these headers is still the right answer.
-            let _ = abi::set_response_header(name, value.as_bytes());
+            let _ = self.host.set_response_header(name, value.as_bytes());
         }
     }
 
     pub(super) fn on_tick(&self) {
-        self.readers.set(services::readers());
+        self.services.on_tick(&self.host);
         self.stats.count_fetches(self.gate.take_fetch_events());
-        self.stats.flush();
+        self.stats.flush(&self.host);
         self.gate.take_repeated(&self.around()).iter().for_each(|told| warn!("{told}"));
         self.send(self.gate.on_tick(&self.around()));
         self.wake_all();
@@ -160,29 +165,31 @@ impl Serving {
             Some(ticks) => self.until_sweep.set(ticks),
             None => {
                 self.until_sweep.set(SWEEP_EVERY);
-                self.answering.borrow_mut().sweep();
+                self.answering.borrow_mut().sweep(&self.host);
             }
         }
     }
 
     /// Hands on what is left to tell, when nothing more will come.
     pub(super) fn end(&self) {
-        self.stats.flush();
+        self.stats.flush(&self.host);
         self.gate.end_repeated().iter().for_each(|told| warn!("{told}"));
     }
 
     /// Takes the answer to a call.
     pub(super) fn on_call_response(&self, token: u32, headers: usize, body_size: usize) {
         let report = |purpose, outcome: Outcome<'_>| self.report(purpose, outcome);
-        let Some(purpose) = self.calls.on_response(token, headers, body_size, report) else { return };
+        let Some(purpose) = self.calls.on_response(&self.host, token, headers, body_size, report) else {
+            return;
+        };
         // One answer may lead to the next call, to the keys that a document names.
         self.send(self.gate.on_tick(&self.around()));
         self.wake_for(purpose);
     }
 
     /// What the host has to offer now, beside what it knows of a request.
-    fn around(&self) -> Around<'static> {
-        services::around(self.crypto, self.readers.get())
+    fn around(&self) -> Around<'_> {
+        self.services.around()
     }
 
     /// Whether one more request of `client` may wait.
@@ -234,14 +241,16 @@ impl Serving {
         let headers = wire::parse_pairs(head).ok_or(Reason::MalformedRequest)?;
         let head = RequestHead {
             headers,
-            remote_address: policy.needs_remote_address().then(remote_address).flatten(),
-            tls: policy.needs_connection() && has_tls(),
-            peer_certificate: policy.needs_peer_certificate().then(peer_certificate).flatten(),
+            remote_address: policy.needs_remote_address().then(|| remote_address(&self.host)).flatten(),
+            tls: policy.needs_connection() && has_tls(&self.host),
+            peer_certificate: policy.needs_peer_certificate().then(|| peer_certificate(&self.host)).flatten(),
             ends,
         };
         // Whoever has waited has its place.
         let has_waited = client.get().is_some();
-        let client = || *client.get_or_init(|| Client::new(head.remote_address.or_else(remote_address)));
+        let client = || {
+            *client.get_or_init(|| Client::new(head.remote_address.or_else(|| remote_address(&self.host))))
+        };
         let may_wait = || has_waited || self.has_room(client());
         let around = Around { client: &client, may_wait: &may_wait, ..self.around() };
         let verdict = exchange.on_request(&self.gate, &head, &around);
@@ -250,19 +259,19 @@ impl Serving {
         }
         match verdict.step {
             Step::Forward(changes) => {
-                apply(&changes, self.mark.as_deref()).map_err(|_| Reason::StateUnavailable)?;
+                apply(&self.host, &changes, self.mark.as_deref()).map_err(|_| Reason::StateUnavailable)?;
                 self.stats.count(None, verdict.evicted);
                 Ok(Decided::Forward)
             }
             Step::Reply(reply, changes) => {
                 self.stats.count(verdict.reason, verdict.evicted);
                 // An answer whose request could not be changed is still the right answer.
-                let _ = apply(&changes, None);
-                answer(&reply);
+                let _ = apply(&self.host, &changes, None);
+                answer(&self.host, &reply);
                 Ok(Decided::Answered)
             }
             Step::Wait(changes) => {
-                apply(&changes, None).map_err(|_| Reason::StateUnavailable)?;
+                apply(&self.host, &changes, None).map_err(|_| Reason::StateUnavailable)?;
                 Ok(Decided::Wait)
             }
         }
@@ -271,9 +280,9 @@ impl Serving {
     /// Refuses a request for what the host did not give. Of what it holds is removed what can be without a look at it.
     #[cold]
     fn answer_failure(&self, reason: Reason) -> Decided {
-        hide(self.gate.guarded_names());
+        hide(&self.host, self.gate.guarded_names());
         self.stats.count(Some(reason), 0);
-        refuse(reason);
+        refuse(&self.host, reason);
         Decided::Answered
     }
 
@@ -307,7 +316,7 @@ impl Serving {
                 return;
             };
             // A stream that is gone has no context.
-            if abi::set_effective_context(stream).is_err() {
+            if self.host.set_effective_context(stream).is_err() {
                 continue;
             }
             // What ends with its headers could only be a preflight, and none of these waits.
@@ -316,7 +325,7 @@ impl Serving {
             if decided != Decided::Wait {
                 woken = woken.saturating_add(1);
             }
-            if decided == Decided::Forward && abi::resume_request().is_err() {
+            if decided == Decided::Forward && self.host.resume_request().is_err() {
                 self.warn("a request could not be resumed".to_owned());
             }
         }
@@ -324,7 +333,7 @@ impl Serving {
 
     fn send(&self, calls: impl IntoIterator<Item = (Purpose, Call)>) {
         for (purpose, call) in calls {
-            if let Err(why) = self.calls.send(purpose, &call) {
+            if let Err(why) = self.calls.send(&self.host, purpose, &call) {
                 self.stats.count_unsent(purpose);
                 self.warn(self.gate.on_unsent(purpose, &call.cluster, why, &self.around()));
             }
@@ -347,20 +356,20 @@ impl Serving {
 }
 
 #[inline(never)]
-fn remote_address() -> Option<IpAddr> {
-    wire::parse_address(&abi::property("source\0address")?)
+fn remote_address(host: &impl Host) -> Option<IpAddr> {
+    wire::parse_address(&host.property("source\0address")?)
 }
 
 /// Plaintext connections have no TLS version.
 #[inline(never)]
-fn has_tls() -> bool {
-    abi::property("connection\0tls_version").is_some_and(|version| !version.is_empty())
+fn has_tls(host: &impl Host) -> bool {
+    host.property("connection\0tls_version").is_some_and(|version| !version.is_empty())
 }
 
 /// The certificate that the client showed; `None` when it showed none.
 #[inline(never)]
-fn peer_certificate() -> Option<PeerCertificate> {
-    let text = |path| abi::property(path).and_then(|value| String::from_utf8(value).ok());
+fn peer_certificate(host: &impl Host) -> Option<PeerCertificate> {
+    let text = |path| host.property(path).and_then(|value| String::from_utf8(value).ok());
     let digest = text("connection\0sha256_peer_certificate_digest")?;
     Some(PeerCertificate {
         digest: client_certificate::parse_digest(&digest),
@@ -380,56 +389,56 @@ fn write_down(record: &str, refused: Option<Reason>) {
 
 /// Carries out every change, up to the first that fails, and sets the interlock last: if anything fails before, nothing
 /// opens it.
-fn apply(changes: &Changes<'_>, mark: Option<&[u8]>) -> Result<(), abi::Failed> {
+fn apply(host: &impl Host, changes: &Changes<'_>, mark: Option<&[u8]>) -> Result<(), Failed> {
     for name in &changes.remove {
-        abi::remove_request_header(name)?;
+        host.remove_request_header(name)?;
     }
     for (name, value) in &changes.replace {
-        abi::set_request_header(name, value.as_str().as_bytes())?;
+        host.set_request_header(name, value.as_str().as_bytes())?;
     }
     for (name, value) in &changes.add {
-        abi::add_request_header(name, value.as_str().as_bytes())?;
+        host.add_request_header(name, value.as_str().as_bytes())?;
     }
-    mark.map_or(Ok(()), |name| abi::set_filter_state(name, ALLOWED))
+    mark.map_or(Ok(()), |name| host.set_filter_state(name, ALLOWED))
 }
 
 /// Refuses a request whose headers were let go already.
 #[cold]
-pub(super) fn answer_in_between() {
-    refuse(Reason::StateUnavailable);
+pub(super) fn answer_in_between(host: &impl Host) {
+    refuse(host, Reason::StateUnavailable);
 }
 
 /// Refuses a request that no policy is there for.
 #[cold]
-pub(super) fn answer_without_policy() {
-    hide(engine::names_without_policy());
-    refuse(Reason::NoPolicy);
+pub(super) fn answer_without_policy(host: &impl Host) {
+    hide(host, engine::names_without_policy());
+    refuse(host, Reason::NoPolicy);
 }
 
 /// Takes headers and the whole query out of a request that was not looked at, as far as that succeeds.
-fn hide<'a>(names: impl Iterator<Item = &'a [u8]>) {
+fn hide<'a>(host: &impl Host, names: impl Iterator<Item = &'a [u8]>) {
     for name in names {
-        let _ = abi::remove_request_header(name);
+        let _ = host.remove_request_header(name);
     }
-    if let Some(path) = abi::property("request\0url_path") {
-        let _ = abi::set_request_header(":path", &path);
+    if let Some(path) = host.property("request\0url_path") {
+        let _ = host.set_request_header(":path", &path);
     }
 }
 
 /// Refuses a request that the core did not see.
 #[cold]
-fn refuse(reason: Reason) {
+fn refuse(host: &impl Host, reason: Reason) {
     let reply = Reply::refusal(reason, Challenges::default());
-    let content_type = abi::property("request\0headers\0content-type");
+    let content_type = host.property("request\0headers\0content-type");
     let is_grpc = content_type.is_some_and(|content_type| request::is_grpc(&content_type));
-    answer(&if is_grpc { reply.in_grpc(reason) } else { reply });
+    answer(host, &if is_grpc { reply.in_grpc(reason) } else { reply });
 }
 
 /// Answers the request. If even that fails the request stays paused, and Envoy's time-outs end it.
-fn answer(reply: &Reply) {
+fn answer(host: &impl Host, reply: &Reply) {
     let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str()));
-    let sent = wire::write_pairs(headers).ok_or(abi::Failed).and_then(|headers| {
-        abi::send_local_response(reply.status, reply.details, &reply.body, &headers, reply.grpc_status)
+    let sent = wire::write_pairs(headers).ok_or(Failed).and_then(|headers| {
+        host.send_local_response(reply.status, reply.details, &reply.body, &headers, reply.grpc_status)
     });
     if sent.is_err() {
         warn!("an answer could not be sent; the request stays refused");

@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 
-use super::abi::{self, Metric};
+use super::host_calls::{Host, Metric};
 use crate::{answer::Reason, engine::Purpose, jwt::FetchEvents};
 
 /// Counters by decision and reason.
@@ -32,36 +32,37 @@ struct Counter {
 }
 
 impl Counter {
-    fn define(name: &str) -> Self {
-        Self { id: abi::define_metric(Metric::Counter, name), count: Cell::new(0) }
+    fn define(host: &impl Host, name: &str) -> Self {
+        Self { id: host.define_metric(Metric::Counter, name), count: Cell::new(0) }
     }
 
     fn add(&self, count: u32) {
         self.count.set(self.count.get().saturating_add(count));
     }
 
-    fn flush(&self) {
+    fn flush(&self, host: &impl Host) {
         if let (Some(id), count @ 1..) = (self.id, self.count.take()) {
-            abi::increment_metric(id, count);
+            host.increment_metric(id, count);
         }
     }
 }
 
 impl Stats {
     /// Defines the counters.
-    pub(super) fn define() -> Self {
-        let denied = Reason::ALL.into_iter().map(|reason| {
-            Counter::define(&format!("portcullis_requests._decision=deny_._reason={}_", reason.code()))
-        });
+    pub(super) fn define(host: &impl Host) -> Self {
+        let define = |name: &str| Counter::define(host, name);
+        let denied = Reason::ALL
+            .into_iter()
+            .map(|reason| define(&format!("portcullis_requests._decision=deny_._reason={}_", reason.code())));
         Self {
-            allowed: Counter::define("portcullis_requests._decision=allow_._reason=none_"),
+            allowed: define("portcullis_requests._decision=allow_._reason=none_"),
             denied: denied.collect(),
-            evicted: Counter::define("portcullis_rate_limit_evictions"),
+            evicted: define("portcullis_rate_limit_evictions"),
             fetches: ["started", "succeeded", "failed"]
-                .map(|result| Counter::define(&format!("portcullis_key_set_fetches._result={result}_"))),
+                .map(|result| define(&format!("portcullis_key_set_fetches._result={result}_"))),
             unsent: ["key_set", "introspection", "revocations"]
-                .map(|purpose| Counter::define(&format!("portcullis_calls_not_sent._purpose={purpose}_"))),
-            memory: abi::define_metric(Metric::Gauge, "portcullis_memory_bytes"),
+                .map(|purpose| define(&format!("portcullis_calls_not_sent._purpose={purpose}_"))),
+            memory: host.define_metric(Metric::Gauge, "portcullis_memory_bytes"),
             pages: Cell::new(0),
         }
     }
@@ -100,25 +101,25 @@ impl Stats {
     }
 
     /// Hands on what was counted, to be called with every tick and at the end.
-    pub(super) fn flush(&self) {
+    pub(super) fn flush(&self, host: &impl Host) {
         let all = [&self.allowed, &self.evicted].into_iter().chain(&self.denied);
         let all = all.chain(&self.fetches).chain(&self.unsent);
-        all.for_each(Counter::flush);
-        self.measure_memory();
+        all.for_each(|counter| counter.flush(host));
+        self.measure_memory(host);
     }
 
     /// Keeps `portcullis_memory_bytes` at the linear memory of the largest of all threads; it never shrinks.
-    fn measure_memory(&self) {
+    fn measure_memory(&self, host: &impl Host) {
         const PAGE: u64 = 64 * 1024;
-        let pages = core::arch::wasm32::memory_size(0);
+        let pages = host.memory_pages();
         if self.pages.replace(pages) == pages {
             return;
         }
         let bytes = u64::try_from(pages).unwrap_or(u64::MAX).saturating_mul(PAGE);
         if let Some(id) = self.memory
-            && abi::metric(id).is_some_and(|largest| largest < bytes)
+            && host.metric(id).is_some_and(|largest| largest < bytes)
         {
-            abi::record_metric(id, bytes);
+            host.record_metric(id, bytes);
         }
     }
 }
