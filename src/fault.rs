@@ -12,10 +12,19 @@ pub struct Fault {
     pub message: String,
 }
 
+/// What a fault begins with that is about a field's name.
+pub(crate) const UNKNOWN_FIELD: &str = "unknown field";
+
 impl Fault {
     /// A fault at `path`.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into() }
+    }
+
+    /// Whether it is about the name of the field at its path, not about the value.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_of_the_name(&self) -> bool {
+        self.message.starts_with(UNKNOWN_FIELD)
     }
 
     /// The same fault seen from one level further out: `within("rules[2]")` turns `name` into `rules[2].name`.

@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::nearest::Nearest;
-use crate::fault::Fault;
+use crate::fault::{Fault, UNKNOWN_FIELD};
 
 /// Faults beyond this many are counted only: enough to repair any document that a person wrote.
 const MAX_FAULTS: usize = 10_000;
@@ -306,7 +306,7 @@ impl Object<'_> {
             if hint.is_empty() {
                 hint = self.known_fields();
             }
-            self.faults.add(&Path::Field(&self.path, name), format!("unknown field{hint}"));
+            self.faults.add(&Path::Field(&self.path, name), format!("{UNKNOWN_FIELD}{hint}"));
         }
     }
 
