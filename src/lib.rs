@@ -14,6 +14,8 @@ pub mod answer;
 pub mod api_key;
 pub mod call;
 pub mod certificate;
+#[cfg(all(feature = "cli", not(target_family = "wasm")))]
+pub mod command;
 pub mod config;
 pub mod confirmation;
 pub mod crypto;

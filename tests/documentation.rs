@@ -283,7 +283,7 @@ fn every_field_that_is_read_stands_in_the_reference() {
     assert!(untold.is_empty(), "{untold:?}");
 }
 
-/// What both pages quote of `check` and of Envoy's log.
+/// What both pages quote of Envoy's log.
 #[test]
 fn faults_read_as_they_are_quoted() {
     let with_limits = |names: &[&str], asked: &str, rule: usize| {
@@ -303,7 +303,6 @@ fn faults_read_as_they_are_quoted() {
     };
     let readme = read("README.md");
     for (page, said) in [
-        (&readme, with_limits(&[], "per-usr", 0)),
         (&readme, with_limits(&["reads"], "read", 1)),
         (&read("docs/policy.md"), with_limits(&["per-user"], "per-usr", 2)),
     ] {

@@ -1,0 +1,72 @@
+//! What the command is asked to do.
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::{GOOD, say};
+
+/// Checks policies of Portcullis, an API security filter for Envoy, and makes API keys.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, max_term_width = 100)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Task {
+    /// Check every policy in the files, and say of each fault where it stands
+    ///
+    /// A file is a policy (YAML or JSON), or a file of Envoy (bootstrap, LDS, ECDS), Istio (WasmPlugin, EnvoyFilter) or
+    /// Envoy Gateway (EnvoyExtensionPolicy) from which every policy is taken. Each is compiled as the filter would
+    /// compile it. Ends with 0 if all are good, 1 if there is a fault or no policy, 2 if a file cannot be read.
+    Check(CheckOptions),
+    /// Make an API key, and the hash that the policy stores of it
+    Key,
+    /// Print a script that completes this command's arguments in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckOptions {
+    /// Files to check; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<String>,
+    /// How to say what was found
+    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
+    pub(super) output: Output,
+    /// Take warnings for faults when it comes to how the command ends
+    #[arg(long)]
+    pub(super) deny_warnings: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people: the line with a mark under the place
+    Text,
+    /// One JSON object
+    Json,
+    /// SARIF 2.1.0, which code hosts show beside the code
+    Sarif,
+}
+
+/// Prints the script of `shell`.
+pub(super) fn completions(shell: Shell) -> u8 {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "portcullis", &mut script);
+    say(&String::from_utf8_lossy(&script));
+    GOOD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clap_is_told_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

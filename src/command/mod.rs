@@ -1,0 +1,57 @@
+//! The native `portcullis` command: the module's own core, offline.
+//!
+//! It reads what people have (policies, and the files of Envoy, Istio and Envoy Gateway that hold them), hands each
+//! policy to the core as Envoy would hand it to the module, and shows where in the file a fault stands. What a policy
+//! may say is not decided here.
+
+mod arguments;
+mod check;
+mod documents;
+mod findings;
+mod json;
+mod key;
+mod place;
+mod policies;
+mod report;
+mod sarif;
+mod scalar;
+mod source;
+mod text;
+mod tree;
+mod yaml;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::arguments::{Arguments, Task};
+
+/// Everything is well.
+const GOOD: u8 = 0;
+/// A policy has faults, or nothing that was looked for is there.
+const FAULTY: u8 = 1;
+/// The command was called wrongly, or a file cannot be read. clap ends with the same.
+const UNUSABLE: u8 = 2;
+
+/// What the process does and how it ends.
+#[must_use]
+pub fn main() -> ExitCode {
+    let code = match Arguments::parse().task {
+        Task::Check(options) => check::run(&options),
+        Task::Key => key::run(),
+        Task::Completions { shell } => arguments::completions(shell),
+    };
+    ExitCode::from(code)
+}
+
+/// Writes to standard output. A closed pipe is the reader's choice, not a failure.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// As [`say`], to standard error.
+fn complain(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

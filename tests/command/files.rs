@@ -1,0 +1,57 @@
+//! Files as people have them: what the command says of each.
+//!
+//! Beside each file in `faulty` stands what is said of it, as `<file>.txt`. After a change that is meant to change that,
+//! run the tests with `PORTCULLIS_RENEW=1`, which writes it anew, and read the difference.
+
+use std::{fs, path::Path};
+
+use crate::{run_in, text};
+
+const GOOD: &str = "tests/command/good";
+const FAULTY: &str = "tests/command/faulty";
+
+/// The files of `directory` in order, without what is said of them.
+fn files(directory: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+    let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = entries.filter(|name| !name.ends_with(".txt")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_fault_is_shown_where_it_stands() {
+    let names = files(FAULTY);
+    let mut differing = Vec::new();
+    for name in &names {
+        let told = run_in(FAULTY, &["check", name], "");
+        assert_eq!(told.status.code(), Some(1), "{name}");
+        let said = text(told.stderr);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FAULTY).join(format!("{name}.txt"));
+        if std::env::var_os("PORTCULLIS_RENEW").is_some() {
+            fs::write(&path, &said).unwrap();
+        }
+        let expected = fs::read_to_string(&path).unwrap_or_default();
+        if said != expected {
+            differing.push(format!("{name} was\n{expected}\nand is\n{said}"));
+        }
+    }
+    assert!(differing.is_empty(), "{}\n(PORTCULLIS_RENEW=1 writes them anew)", differing.join("\n"));
+}
+
+#[test]
+fn good_files_of_every_kind_are_good() {
+    for name in files(GOOD) {
+        let told = run_in(GOOD, &["check", "--deny-warnings", &name], "");
+        assert!(told.status.success(), "{name}: {}", text(told.stderr));
+        assert!(text(told.stdout).contains(": good: "), "{name}");
+    }
+}
+
+#[test]
+fn the_page_shows_what_is_said() {
+    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let said = read("tests/command/faulty/policy.yaml.txt");
+    let example = format!("```console\n$ portcullis check policy.yaml\n{said}```\n");
+    assert!(read("docs/check.md").contains(&example), "docs/check.md does not show\n{example}");
+}

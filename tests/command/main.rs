@@ -1,0 +1,123 @@
+//! The native command, as a user runs it.
+#![expect(clippy::unwrap_used, reason = "test code may panic")]
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+mod files;
+
+/// Runs the command in `directory` of the repository.
+fn run_in(directory: &str, arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(arguments)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may end without reading.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn run(arguments: &[&str], input: &str) -> Output {
+    run_in(".", arguments, input)
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
+
+const RULE: &str = r#"{"name": "health", "matches": [{"path": {"type": "Exact", "value": "/health"}}],
+                       "authenticate": {"anonymous": true}"#;
+
+#[test]
+fn a_policy_is_checked_as_the_module_would() {
+    let good = run(&["check", "-"], &format!("{{\"rules\": [{RULE}}}]}}"));
+    assert!(good.status.success() && good.stderr.is_empty(), "{good:?}");
+    assert_eq!(text(good.stdout), "-: good: 1 rules, 0 token providers\n");
+
+    let bad =
+        run(&["check", "-"], &format!("{{\"rules\": [{RULE}, \"rateLimits\": [\"reads\"], \"nam\": 1}}]}}"));
+    assert_eq!(bad.status.code(), Some(1));
+    let said = text(bad.stderr);
+    for expected in [
+        "error: unknown limit \"reads\"; rateLimits defines none\n",
+        "^^^^^^^ rules[0].rateLimits[0]\n",
+        "error: unknown field; did you mean \"name\"?\n",
+        "^^^^^ rules[0].nam\n",
+        "-: 2 faults\n",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn warnings_are_told_and_may_be_denied() {
+    let odd = format!("{{\"roles\": [{{\"name\": \"idle\"}}], \"rules\": [{RULE}}}]}}");
+    for (arguments, code) in [(&["check", "-"][..], 0), (&["check", "--deny-warnings", "-"], 1)] {
+        let told = run(arguments, &odd);
+        assert_eq!(told.status.code(), Some(code));
+        let said = text(told.stderr);
+        assert!(said.starts_with("warning: gives nothing that a rule asks for\n"), "{said}");
+        assert!(said.ends_with("^^^^^^^^^^^^^^^^ roles[0]\n\n-: 1 warning\n"), "{said}");
+    }
+    let good = format!("{{\"rules\": [{RULE}}}]}}");
+    assert!(run(&["check", "--deny-warnings", "-"], &good).status.success());
+}
+
+#[test]
+fn a_new_key_comes_with_the_hash_that_a_policy_takes() {
+    let made = text(run(&["key"], "").stdout);
+    let hash = made.lines().find_map(|line| line.strip_prefix("hash: ")).unwrap();
+    let policy = format!(
+        r#"{{"apiKeys": {{"keys": [{{"id": "a", "hash": "{hash}"}}]}},
+             "rules": [{{"name": "all", "authenticate": {{"anyOf": ["apiKey"]}}}}]}}"#
+    );
+    assert!(run(&["check", "-"], &policy).status.success(), "{made}");
+    assert_ne!(made, text(run(&["key"], "").stdout));
+}
+
+#[test]
+fn anything_else_is_told_how() {
+    for arguments in [
+        &[][..],
+        &["check"],
+        &["check", "/nowhere/policy.json"],
+        &["check", "tests"],
+        &["check", "--output", "xml", "-"],
+        &["keys"],
+        &["completions", "cmd"],
+    ] {
+        let refused = run(arguments, "");
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
+        assert!(!refused.stderr.is_empty(), "{arguments:?}");
+    }
+    // What can be read is checked all the same.
+    let both = run(&["check", "/nowhere/policy.json", "-"], &format!("{{\"rules\": [{RULE}}}]}}"));
+    assert_eq!(
+        (both.status.code(), text(both.stdout).as_str()),
+        (Some(2), "-: good: 1 rules, 0 token providers\n")
+    );
+}
+
+#[test]
+fn it_says_what_it_can() {
+    for (arguments, expected) in [
+        (&["--version"][..], concat!("portcullis ", env!("CARGO_PKG_VERSION"))),
+        (&["--help"], "Usage: portcullis <COMMAND>"),
+        (&["check", "--help"], "--deny-warnings"),
+        (&["completions", "bash"], "_portcullis"),
+        (&["completions", "zsh"], "#compdef portcullis"),
+        (&["completions", "fish"], "complete -c portcullis"),
+    ] {
+        let told = run(arguments, "");
+        assert!(told.status.success(), "{arguments:?}");
+        let said = text(told.stdout);
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+}
