@@ -17,6 +17,7 @@ ENVOY := .tools/envoy
 COMPOSE_CHECK := .tools/venv/bin/check-jsonschema
 PYTHON := .tools/venv/bin/python
 DEMO := target/debug/examples/demo
+COMMAND := target/debug/portcullis
 IDP := tests/e2e/idp
 # npm writes it last.
 IDP_TOOLS := $(IDP)/node_modules/.package-lock.json
@@ -27,7 +28,7 @@ WASM_OPT := $(BINARYEN)/node_modules/binaryen/bin/wasm-opt
 NOOP_WASM := target/bench/noop/$(WASM_TARGET)/release/noop.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token keys jwks test bench lint fuzz clean faults-build wasm-target demo-tool chromium php
+.PHONY: help build run token keys jwks test bench lint fuzz clean faults-build wasm-target demo-tool command chromium php
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -38,8 +39,10 @@ build: wasm-target ## The filter: target/wasm32-wasip1/release/portcullis.wasm
 	@$(MAKE) --no-print-directory $(OPTIMIZED)
 	@ln -f $(OPTIMIZED) $(WASM)
 
-run: build $(TOOLS) demo-tool ## The demo in the foreground: https://localhost:8443, http://localhost:8080; Ctrl-C ends it
+run: build $(TOOLS) demo-tool command ## The demo in the foreground: https://localhost:8443, http://localhost:8080; Ctrl-C ends it
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
+	@PORTCULLIS_WASM=$(WASM) PORTCULLIS_ENVOY=$(ENVOY) $(DEMO) setup
+	@$(COMMAND) check .demo/policy.yaml
 	@PORTCULLIS_WASM=$(WASM) PORTCULLIS_ENVOY=$(ENVOY) exec $(DEMO) run
 
 # These three print nothing else on standard output. make hands variables of its command line on to the environment.
@@ -89,6 +92,10 @@ clean: ## Removes what was built, installed and made at set-up
 
 demo-tool:
 	cargo build --example demo
+
+# Reads the demo's policy before Envoy does.
+command:
+	cargo build --features cli --bin portcullis
 
 # The module with switches that make it fail on purpose; only tests load it.
 faults-build: wasm-target

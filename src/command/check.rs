@@ -107,11 +107,14 @@ fn nothing(documents: &[Node], others: usize, source: &Source) -> Broken {
     let span = documents.first().map(|node| source.first_line_of(&node.span)).unwrap_or_default();
     let message = match (documents.len(), others) {
         (0, _) => "no policy here: the file says nothing".to_owned(),
+        (_, 0) if source.text.contains("config_discovery") => {
+            "no policy here: filters are taken from elsewhere (config_discovery); check the files that hold them".to_owned()
+        }
         (_, 0) => {
             "no policy here: this has no field of a policy, such as rules, and no wasm filter".to_owned()
         }
         (_, others) => format!(
-            "no policy here: of {others} wasm plugins none is called portcullis or has a field of a policy, such as rules"
+            "no policy here: of the wasm plugins ({others}) none is called portcullis or has a field of a policy, such as rules"
         ),
     };
     Broken::new(span, message)
@@ -128,7 +131,9 @@ fn judge(found: &Found, source: &Source, findings: &mut Findings) {
                 policy: found.name.clone(),
                 path: fault.path.clone(),
                 message: fault.message.clone(),
-                note: node.and_then(|node| note(node, found.dialect)),
+                note: node
+                    .and_then(|node| note(node, found.dialect))
+                    .or_else(|| merge_key(fault, found.dialect)),
                 span,
             });
         }
@@ -145,6 +150,12 @@ fn judge(found: &Found, source: &Source, findings: &mut Findings) {
     };
     let span = source.first_line_of(&found.node.span);
     findings.policies.push(Judged { name: found.name.clone(), span, summary });
+}
+
+/// What people expect of `<<` who know other readers of YAML.
+fn merge_key(fault: &Fault, dialect: Dialect) -> Option<String> {
+    let is_merge = dialect == Dialect::Envoy && fault.path.ends_with("[\"<<\"]");
+    is_merge.then(|| "Envoy knows no merge keys: << is a name like any other".to_owned())
 }
 
 /// Where a scalar was read as something else than most people would think: what it was read as.

@@ -36,7 +36,14 @@ fn not_json(text: &str, error: &serde_json::Error) -> Broken {
     // It ends with the place, which is shown otherwise.
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
-    Broken::new(at..at, format!("not valid JSON: {message}"))
+    let hint = match error.classify() {
+        serde_json::error::Category::Eof => "; the text ends too early",
+        _ if text.get(at..).is_some_and(|rest| rest.starts_with("//") || rest.starts_with("/*")) => {
+            "; JSON has no comments"
+        }
+        _ => "",
+    };
+    Broken::new(at..at, format!("not valid JSON: {message}{hint}"))
 }
 
 /// Reads what is known to be JSON. `None` would mean that it is not.
@@ -151,7 +158,7 @@ mod tests {
     #[test]
     fn what_is_no_json_has_its_place() {
         for (text, at, message) in [
-            ("", 0, "not valid JSON: EOF while parsing a value"),
+            ("", 0, "not valid JSON: EOF while parsing a value; the text ends too early"),
             ("{\"a\": 1,\n \"é\": x}", 16, "not valid JSON: expected value"),
             ("{\"a\": 1 \"b\": 2}", 8, "not valid JSON: expected `,` or `}`"),
             ("{} {}", 3, "not valid JSON: trailing characters"),

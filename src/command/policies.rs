@@ -140,6 +140,12 @@ impl Search {
             return;
         }
         let Some(member) = configuration else { return self.without_policy(plugin, field) };
+        if !member.value.is_object() && member.value.text().is_some_and(mentions_a_policy) {
+            let message =
+                format!("{field} is an object, not text: the policy stands below it without | or quotes");
+            self.broken.push((plugin.name.clone(), Broken::new(member.name_span.clone(), message)));
+            return;
+        }
         // An object without members is handed over as no configuration at all.
         let bytes = match member.value.to_json(plugin.dialect) {
             Json::Object(members) if members.is_empty() => Vec::new(),
@@ -186,6 +192,11 @@ impl Search {
         let value = any.and_then(|any| any.member(dialect, "value"));
         let (Some(kind), Some(member)) = (kind, value) else {
             return match plugin.is_named {
+                true if any.is_some() => {
+                    let span = any.map(|any| any.span.clone()).unwrap_or_default();
+                    let message = "a configuration has an @type, google.protobuf.Struct for a policy in YAML, and below value the policy";
+                    self.broken.push((plugin.name, Broken::new(span, message)));
+                }
                 true => self.without_policy(&plugin, "configuration"),
                 false => self.others = self.others.saturating_add(1),
             };
@@ -295,7 +306,16 @@ fn json_within(scalar: &Node, text: String, source: &Source) -> Result<(Node, Ve
             node.relocate(&place);
             Ok((node, text.into_bytes()))
         }
-        Err(broken) => Err(Broken::new(place(broken.span), broken.message)),
+        Err(broken) => {
+            // Whoever writes YAML here is not helped by what is wrong with it as JSON.
+            let is_yaml = !text.trim_start().starts_with('{');
+            let hint = if is_yaml {
+                "; this text is JSON, and YAML is given as a google.protobuf.Struct"
+            } else {
+                ""
+            };
+            Err(Broken::new(place(broken.span), format!("{}{hint}", broken.message)))
+        }
     }
 }
 

@@ -52,6 +52,24 @@ pub(super) fn read(text: &str) -> Result<Documents, Broken> {
     Ok(reader.found)
 }
 
+/// The slips that are made most often, in words that say what to do.
+fn in_words(said: &str) -> &str {
+    match said {
+        "mapping values are not allowed in this context" => {
+            "no name with a value may stand here; is it indented as its neighbours are, or does text with a colon lack quotes?"
+        }
+        "while scanning a plain scalar, found a tab" => {
+            "a tab; only blanks indent, before this or in the next line"
+        }
+        "invalid indentation in flow construct" => {
+            "this stands within a bracket that is not closed before it"
+        }
+        "invalid indentation in quoted scalar" => "this quote is not closed",
+        "while parsing node, found unknown anchor" => "an alias of what is named nowhere before it",
+        said => said,
+    }
+}
+
 /// Where each character begins, in bytes.
 fn places(text: &str) -> Vec<usize> {
     text.char_indices().map(|(at, _)| at).collect()
@@ -95,7 +113,7 @@ impl<'t> Reader<'t> {
 
     fn not_yaml(&self, error: &ScanError) -> Broken {
         let at = self.at(error.marker().index());
-        Broken::new(at..at, format!("not valid YAML: {}", error.info()))
+        Broken::new(at..at, format!("not valid YAML: {}", in_words(error.info())))
     }
 
     fn document(&mut self) -> Result<(), Broken> {

@@ -55,3 +55,27 @@ fn the_page_shows_what_is_said() {
     let example = format!("```console\n$ portcullis check policy.yaml\n{said}```\n");
     assert!(read("docs/check.md").contains(&example), "docs/check.md does not show\n{example}");
 }
+
+/// Everything that the repository shows as a policy of its own.
+#[test]
+fn what_the_repository_shows_is_good() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shown = ["envoy/minimal-filter.yaml", "envoy/oauth2-login.yaml"];
+    for file in shown {
+        let told = run_in(".", &["check", "--deny-warnings", file], "");
+        assert!(told.status.success(), "{file}: {}", text(told.stderr));
+    }
+    // Its values are filled in at set-up.
+    let jwks = fs::read_to_string(root.join("tests/command/jwks.json")).unwrap();
+    let demo = fs::read_to_string(root.join("envoy/demo/policy.yaml")).unwrap();
+    let hashes = ["READER", "WRITER", "OPERATOR", "EXPIRED", "DISABLED"].iter().enumerate();
+    let filled = hashes.fold(demo.replace("${JWKS}", jwks.trim()), |text, (n, name)| {
+        text.replace(&format!("${{HASH_{name}}}"), &format!("sha256:{n:064x}"))
+    });
+    let told = run_in(".", &["check", "-"], &filled);
+    assert!(told.status.success(), "{}", text(told.stderr));
+    let page = fs::read_to_string(root.join("docs/policy.md")).unwrap();
+    let example = page.split("## A full example").nth(1).unwrap().split("```json\n").nth(1).unwrap();
+    let told = run_in(".", &["check", "-"], example.split("```").next().unwrap());
+    assert!(told.status.success(), "{}", text(told.stderr));
+}

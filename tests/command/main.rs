@@ -121,3 +121,52 @@ fn it_says_what_it_can() {
         assert!(said.contains(expected), "{arguments:?}: {said}");
     }
 }
+
+const FAULTY_POLICY: &str =
+    "rules:\n- name: \"é\"\n  authenticate: {anonymous: on}\n  rateLimits: [reads]\nroles:\n- {name: idle}\n";
+
+#[test]
+fn programs_are_told_in_json() {
+    let told = run(&["check", "--output", "json", "-"], FAULTY_POLICY);
+    assert_eq!((told.status.code(), told.stderr.len()), (Some(1), 0));
+    let report: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!((&report["faults"], &report["warnings"]), (&2.into(), &0.into()));
+    assert_eq!(report["policies"][0]["good"], false);
+    let finding = serde_json::json!({
+        "level": "fault", "file": "-", "line": 4, "column": 16, "endLine": 4, "endColumn": 21, "policy": null,
+        "path": "rules[0].rateLimits[0]", "message": "unknown limit \"reads\"; rateLimits defines none", "note": null,
+    });
+    assert_eq!(report["findings"][1], finding);
+    assert_eq!(report["findings"][0]["endColumn"], 12, "in characters");
+}
+
+/// What SARIF 2.1.0 asks of a log, section by section.
+#[test]
+fn code_hosts_are_told_in_sarif() {
+    let told =
+        run_in("tests/command/faulty", &["check", "--output", "sarif", "yaml-octal.yaml", "policy.yaml"], "");
+    assert_eq!((told.status.code(), told.stderr.len()), (Some(1), 0));
+    let log: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    // Sections 3.13.2, 3.14.6, 3.18 and 3.19.
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    assert_eq!(run["tool"]["driver"]["name"], "portcullis");
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let results = run["results"].as_array().unwrap();
+    assert_eq!(results.len(), 5);
+    for result in results {
+        // Section 3.27.
+        assert!(rules.iter().any(|rule| rule["id"] == result["ruleId"]), "{result}");
+        assert_eq!(result["level"], "error");
+        assert!(!result["message"]["text"].as_str().unwrap().is_empty());
+        let place = &result["locations"][0]["physicalLocation"];
+        assert!(place["artifactLocation"]["uri"].as_str().unwrap().ends_with(".yaml"));
+        let region = |name: &str| place["region"][name].as_u64().unwrap();
+        assert!(region("startLine") >= 1 && region("startColumn") >= 1);
+        assert!(region("endLine") == region("startLine") && region("endColumn") > region("startColumn"));
+    }
+    let said = results[0]["message"]["text"].as_str().unwrap();
+    let expected = "jwt.providers[0].audiences[0]: expected a string, found a number; put it in quotes \
+                    (Envoy reads 010 without quotes as the number 8)";
+    assert_eq!(said, expected);
+}
