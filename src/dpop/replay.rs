@@ -18,7 +18,7 @@ use std::{fmt, time::Duration};
 
 use super::{DpopSecret, FUTURE, LONGEST_MAX_AGE, Proof, secret::Use};
 use crate::{
-    store::{Expected, SharedStore, StoreError},
+    store::{SharedStore, update},
     time::Timestamp,
 };
 
@@ -68,22 +68,14 @@ pub fn claim(
     let hash = secret.hash(Use::Replay, &[&proof.key, proof.jti.as_bytes()]);
     let (slot, fingerprint) = hash.and_then(|hash| place(&hash)).ok_or(ReplayError::Unavailable)?;
     let key = format!("{namespace}/dpop/{slot:03x}");
-    for _ in 0..ATTEMPTS {
-        let stored = store.get(&key).map_err(|_| ReplayError::Unavailable)?;
-        let expected = stored.as_ref().map_or(Expected::Absent, |stored| Expected::Version(stored.version));
-        let bytes = stored.as_ref().map(|stored| stored.value.as_slice());
-        let mut slot = bytes.map_or(Some(Slot::default()), Slot::read).unwrap_or(Slot::CLOSED);
-        let outcome = slot.take(fingerprint, proof.not_after, now);
-        if outcome != Ok(true) && !slot.changed {
-            return outcome;
-        }
-        match store.replace(&key, &slot.write(), expected) {
-            Ok(()) => return outcome,
-            Err(StoreError::Conflict) => {}
-            Err(StoreError::Unavailable) => return Err(ReplayError::Unavailable),
-        }
-    }
-    Err(ReplayError::Unavailable)
+    let mut outcome = Err(ReplayError::Unavailable);
+    let updated = update(store, &key, ATTEMPTS, &mut |stored| {
+        let mut slot = stored.map_or(Some(Slot::default()), Slot::read).unwrap_or(Slot::CLOSED);
+        outcome = slot.take(fingerprint, proof.not_after, now);
+        (outcome == Ok(true) || slot.changed).then(|| slot.write())
+    });
+    // Of a proof that could not be noted nobody knows whether it is used again.
+    updated.map_err(|_| ReplayError::Unavailable).and(outcome)
 }
 
 /// The slot and the fingerprint within.

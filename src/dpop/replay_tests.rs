@@ -5,7 +5,7 @@ use std::cell::Cell;
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::{MemoryStore, Versioned};
+use crate::store::{Expected, MemoryStore, StoreError, Versioned};
 
 const NOW: u64 = 1_800_000_000;
 

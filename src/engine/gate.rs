@@ -1,9 +1,6 @@
 //! What outlives a request: the policy, the key sets and the secret behind the rate-limit table.
 
-use std::{
-    cell::{OnceCell, RefCell},
-    time::Duration,
-};
+use std::{cell::RefCell, time::Duration};
 
 use hashbrown::HashMap;
 
@@ -27,7 +24,7 @@ use crate::{
     revocation::{Revocations, Revoked},
     room::Client,
     sampling::{Repeated, Sampler},
-    store::{SharedStore, StoreError},
+    store::{SharedSecret, SharedStore, StoreError, random_bytes},
     time::{Clock, Timestamp},
 };
 
@@ -101,7 +98,7 @@ pub struct Gate {
     namespace: String,
     /// One place for each provider; `None` for those whose keys are in the policy.
     remote: Vec<Option<RefCell<RemoteKeys>>>,
-    slot_secret: OnceCell<SlotSecret>,
+    slot_secret: SharedSecret<SlotSecret>,
     /// What this thread has charged ahead to large limits.
     pub(super) leases: RefCell<Leases>,
     /// What it knows of windows that are in force.
@@ -117,7 +114,7 @@ pub struct Gate {
     pub(super) outbox: RefCell<Vec<(Purpose, Call)>>,
     /// `None` while there was no randomness to make it with; then nothing is remembered.
     tokens: RefCell<Option<TokenCache<Verified>>>,
-    dpop_secret: OnceCell<DpopSecret>,
+    dpop_secret: SharedSecret<DpopSecret>,
     /// Records of refusals, by reason and rule.
     refusals: RefCell<Sampler<(Reason, Option<usize>)>>,
     /// What else the operator should know and clients can cause.
@@ -143,11 +140,11 @@ impl Gate {
             outbox: RefCell::default(),
             policy,
             namespace: namespace.to_owned(),
-            slot_secret: OnceCell::new(),
+            slot_secret: SharedSecret::default(),
             leases: RefCell::default(),
             terms: RefCell::default(),
             tokens: RefCell::new(None),
-            dpop_secret: OnceCell::new(),
+            dpop_secret: SharedSecret::default(),
             refusals: RefCell::default(),
             warnings: RefCell::default(),
         }
@@ -392,25 +389,14 @@ impl Gate {
 
     /// The secret that keeps clients from aiming at slots; loaded once.
     pub(super) fn slot_secret(&self, around: &Around<'_>) -> Result<&SlotSecret, StoreError> {
-        if let Some(secret) = self.slot_secret.get() {
-            return Ok(secret);
-        }
-        let random = (around.random)().ok_or(StoreError::Unavailable)?;
-        let secret = SlotSecret::load_or_create(around.store, &self.namespace, random)?;
-        Ok(self.slot_secret.get_or_init(|| secret))
+        self.slot_secret
+            .get(|| SlotSecret::load_or_create(around.store, &self.namespace, random_bytes(around.random)?))
     }
 
     /// The secret behind nonces and used proofs; loaded once.
     pub(super) fn dpop_secret(&self, around: &Around<'_>) -> Result<&DpopSecret, StoreError> {
-        if let Some(secret) = self.dpop_secret.get() {
-            return Ok(secret);
-        }
-        let mut random = [0; 32];
-        for half in random.as_chunks_mut::<16>().0 {
-            *half = (around.random)().ok_or(StoreError::Unavailable)?;
-        }
-        let secret = DpopSecret::load_or_create(around.store, &self.namespace, random)?;
-        Ok(self.dpop_secret.get_or_init(|| secret))
+        self.dpop_secret
+            .get(|| DpopSecret::load_or_create(around.store, &self.namespace, random_bytes(around.random)?))
     }
 
     /// What keeps this policy's shared state apart from that of others.

@@ -69,8 +69,7 @@ fn warn_of(host: &impl Host, warnings: &[Fault], namespace: &str, policy: &[u8])
         if stored.as_ref().is_some_and(|stored| stored.value == digest) {
             return;
         }
-        let expected = stored.map_or(Expected::Absent, |stored| Expected::Version(stored.version));
-        if shared.replace(&key, &digest, expected) == Err(StoreError::Conflict) {
+        if shared.replace(&key, &digest, Expected::of(stored.as_ref())) == Err(StoreError::Conflict) {
             return;
         }
     }

@@ -70,7 +70,7 @@ impl Slot {
     ) -> Result<Self, StoreError> {
         let head = term.own().head();
         let stored = store.get(key)?;
-        let expected = stored.as_ref().map_or(Expected::Absent, |stored| Expected::Version(stored.version));
+        let expected = Expected::of(stored.as_ref());
         let mut slot = Self { bytes: Vec::new(), base: 0, layout: head.layout(), expected, healed: false };
         match stored {
             None if term.others().is_empty() => slot.open(head, &[0; MAX_WINDOWS], 1),

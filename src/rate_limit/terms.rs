@@ -30,7 +30,7 @@ use super::{
     terms_record::{Entry, Record},
 };
 use crate::{
-    store::{Expected, SharedStore, StoreError},
+    store::{SharedStore, StoreError, update},
     time::{Clock, Timestamp},
 };
 
@@ -124,28 +124,18 @@ impl Terms {
         let counts = counts || term.as_ref().is_some_and(|term| term.counts);
         let known = term.as_ref().map(|term| term.own.head.since());
         let key = format!("{}terms", plan.prefix);
-        for _ in 0..TRIES {
-            let stored = store.get(&key)?;
+        let mut looked = None;
+        update(store, &key, TRIES, &mut |stored| {
             // Whatever else stands there is taken for nothing.
-            let record = stored.as_ref().and_then(|stored| Record::decode(&stored.value));
-            let mut record = record.unwrap_or_default();
+            let mut record = stored.and_then(Record::decode).unwrap_or_default();
             let own = record.confirm(&plan.windows, known, counts, now);
-            let bytes = record.encode();
-            let written = match stored {
-                Some(stored) if stored.value == bytes => Ok(()),
-                Some(stored) => store.replace(&key, &bytes, Expected::Version(stored.version)),
-                None => store.replace(&key, &bytes, Expected::Absent),
-            };
-            match written {
-                Ok(()) => {
-                    *term = Some(Term::new(&own, &record, now));
-                    return Ok(());
-                }
-                Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(StoreError::Unavailable)
+            looked = Some(Term::new(&own, &record, now));
+            Some(record.encode())
+        })
+        // A limit whose term is not known is not judged by.
+        .map_err(|_| StoreError::Unavailable)?;
+        *term = looked;
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     rate_limit::{
         KeyPart, Leases, Ledger, LimitId, LimitSpec, SlotSecret, Subject, WindowSpec, key::HeaderValues,
     },
-    store::{MemoryStore, Versioned},
+    store::{Expected, MemoryStore, Versioned},
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;

@@ -2,9 +2,17 @@
 //!
 //! Envoy's shared data has no delete and no expiry, so whoever uses it keeps to a bounded set of keys.
 
+mod cas;
+mod secrets;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
+
+pub use self::{
+    cas::update,
+    secrets::{SharedSecret, random_bytes, shared_secret},
+};
 
 /// A stored value with the version that a replacement must name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +30,13 @@ pub enum Expected {
     Absent,
     /// The value with this version is stored.
     Version(u32),
+}
+
+impl Expected {
+    /// What a writer expects to find who read `stored`.
+    pub fn of(stored: Option<&Versioned>) -> Self {
+        stored.map_or(Self::Absent, |stored| Self::Version(stored.version))
+    }
 }
 
 /// Why nothing was written.
@@ -46,34 +61,6 @@ pub trait SharedStore {
     /// names, and refuses one of a present key that names another: a version that no value has (not 0, which
     /// means any) is thus create-if-absent.
     fn replace(&self, key: &str, value: &[u8], expected: Expected) -> Result<(), StoreError>;
-}
-
-/// The secret that the store holds under `key`, or `random` after storing it there.
-///
-/// `random` must come from a good source of randomness and is used by at most one worker: of several that start at
-/// once, all end up with the same secret. Stored bytes of another length are no secret and are replaced.
-/// [`StoreError::Unavailable`] if the store does not settle; try again with the next request.
-pub fn shared_secret<const N: usize>(
-    store: &dyn SharedStore,
-    key: &str,
-    random: [u8; N],
-) -> Result<[u8; N], StoreError> {
-    const ATTEMPTS: usize = 8;
-    for _ in 0..ATTEMPTS {
-        let expected = match store.get(key)? {
-            None => Expected::Absent,
-            Some(stored) => match <[u8; N]>::try_from(stored.value.as_slice()) {
-                Ok(secret) => return Ok(secret),
-                Err(_) => Expected::Version(stored.version),
-            },
-        };
-        match store.replace(key, &random, expected) {
-            // Read again even after a success: what the store holds counts, not what was written.
-            Ok(()) | Err(StoreError::Conflict) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(StoreError::Unavailable)
 }
 
 /// A store within this process, for tests and the native command.
