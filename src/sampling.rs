@@ -70,6 +70,12 @@ impl<K: Eq + Hash> Sampler<K> {
         None
     }
 
+    /// Whether the text of one more of `kind` would be made.
+    pub fn wants(&self, kind: &K) -> bool {
+        let others = || self.others.as_ref().filter(|_| self.kinds.len() >= MAX_KINDS);
+        self.kinds.get(kind).or_else(others).is_none_or(|known| known.sample.is_none())
+    }
+
     /// To be called now and then: what is to be told of those whose interval is over at `now`.
     pub fn flush(&mut self, now: Timestamp) -> Vec<Repeated> {
         self.now = now;
@@ -119,7 +125,13 @@ mod tests {
 
     /// What is told of each, and of the flushes between.
     fn told(sampler: &mut Sampler<u32>, kind: u32, n: usize) -> Option<String> {
-        sampler.note(kind, || format!("{kind}/{n}"))
+        let (is_wanted, mut is_made) = (sampler.wants(&kind), false);
+        let told = sampler.note(kind, || {
+            is_made = true;
+            format!("{kind}/{n}")
+        });
+        assert_eq!(is_made, is_wanted);
+        told
     }
 
     fn repeated(told: &[Repeated]) -> Vec<String> {

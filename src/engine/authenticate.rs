@@ -2,33 +2,17 @@
 
 use std::rc::Rc;
 
-use super::{Around, Caller, Exchange, Gate, RequestLine, bearer, binding, record::Trace};
+use super::{Attempt, Caller, RequestLine, bearer, binding, refusal::Stop};
 use crate::{
     answer::Reason,
     api_key::ApiKeys,
     jose,
-    policy::{Access, Policy},
+    policy::Access,
     request::{
-        Lookup, RequestHead,
+        Lookup,
         credential::{Credential, Found, Places, Unreadable},
     },
-    time::Timestamp,
 };
-
-/// Why there is no caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unverified {
-    /// The credential is refused.
-    Refused(Reason),
-    /// What is needed to check it may arrive until then; otherwise it is refused.
-    Wait { until: Timestamp, otherwise: Reason },
-}
-
-impl From<Reason> for Unverified {
-    fn from(reason: Reason) -> Self {
-        Self::Refused(reason)
-    }
-}
 
 impl Unreadable {
     /// `not_text` is the reason where it is no text.
@@ -46,15 +30,11 @@ impl Unreadable {
 /// takes are refused, whatever they are worth, because the client and we could mean different ones. A certificate
 /// belongs to the connection, not to the request: it counts where the request itself says nothing.
 pub(super) fn authenticate(
-    gate: &Gate,
-    exchange: &mut Exchange,
+    attempt: &mut Attempt<'_, '_>,
     access: &Access,
-    head: &RequestHead<'_>,
     line: &RequestLine<'_>,
-    around: &Around<'_>,
-    trace: &mut Trace,
-) -> Result<Rc<Caller>, Unverified> {
-    let policy = gate.policy();
+) -> Result<Rc<Caller>, Stop> {
+    let policy = attempt.policy();
     let query = line.path.query();
     let keys = policy.api_keys.as_ref().filter(|_| access.offer.api_key);
     let places = Places {
@@ -62,29 +42,27 @@ pub(super) fn authenticate(
         tokens: &access.offer.token_locations,
         keys: keys.map(ApiKeys::locations).unwrap_or_default(),
     };
-    let found = places.find(head, query);
+    let found = places.find(attempt.head, query);
     let Found { token, key } = match keys {
         Some(keys) if access.offer.shares_place => told_apart(found, keys),
         _ => found,
     };
     match (&token, &key) {
         (Lookup::Absent, Lookup::Absent) if access.offer.client_certificate => {
-            verify_certificate(policy, access, head, trace).map_err(Unverified::Refused)
+            verify_certificate(attempt, access)
         }
         (Lookup::Absent, Lookup::Absent) => Err(Reason::CredentialsMissing.into()),
         (Lookup::One(token), Lookup::Absent) => {
-            let caller = bearer::verify(gate, exchange, access, token, around, trace)?;
+            let caller = bearer::verify(attempt, access, token)?;
             // Not part of what a token is worth: it may be good, and sent by somebody else.
-            if let Err(reason) = binding::check(gate, &caller, token, head, line, around, trace) {
-                trace.principal = Some(caller);
+            if let Err(reason) = binding::check(attempt, &caller, token, line) {
+                attempt.trace.principal = Some(caller);
                 return Err(reason.into());
             }
             Ok(caller)
         }
         (Lookup::Malformed, Lookup::Absent) => Err(Reason::TokenMalformed.into()),
-        (Lookup::Absent, Lookup::One(key)) => {
-            verify_key(gate, key, around, trace).map_err(Unverified::Refused)
-        }
+        (Lookup::Absent, Lookup::One(key)) => verify_key(attempt, key).map_err(Stop::Refuse),
         (Lookup::Absent, Lookup::Malformed) => Err(Reason::ApiKeyUnknown.into()),
         _ => Err(Reason::CredentialsAmbiguous.into()),
     }
@@ -108,43 +86,33 @@ fn told_apart<'a, 'l>(found: Found<'a, 'l>, keys: &ApiKeys<Caller>) -> Found<'a,
     }
 }
 
-fn verify_key(
-    gate: &Gate,
-    key: &Credential<'_, '_>,
-    around: &Around<'_>,
-    trace: &mut Trace,
-) -> Result<Rc<Caller>, Reason> {
-    let keys = gate.policy().api_keys.as_ref().ok_or(Reason::ApiKeyUnknown)?;
+fn verify_key(attempt: &mut Attempt<'_, '_>, key: &Credential<'_, '_>) -> Result<Rc<Caller>, Reason> {
+    let keys = attempt.policy().api_keys.as_ref().ok_or(Reason::ApiKeyUnknown)?;
     let key = key.text().map_err(|unreadable| unreadable.reason(Reason::ApiKeyUnknown))?;
-    let verified = keys.authenticate(key.as_bytes(), &around.clock, around.random);
+    let verified = keys.authenticate(key.as_bytes(), &attempt.around.clock, attempt.around.random);
     verified.cloned().map_err(|refused| {
-        trace.principal = refused.caller.cloned();
+        attempt.trace.principal = refused.caller.cloned();
         refused.reason
     })
 }
 
 #[inline(never)]
-fn verify_certificate(
-    policy: &Policy,
-    access: &Access,
-    head: &RequestHead<'_>,
-    trace: &mut Trace,
-) -> Result<Rc<Caller>, Reason> {
+fn verify_certificate(attempt: &mut Attempt<'_, '_>, access: &Access) -> Result<Rc<Caller>, Stop> {
     let missing = match access.offer.has_challenge() {
         true => Reason::CredentialsMissing,
         false => Reason::CertificateMissing,
     };
+    let policy = attempt.policy();
     let certificates = policy.client_certificates.as_ref().ok_or(missing)?;
-    let certificate = certificates.find(head).map_err(|error| {
-        trace.note(&error);
-        Reason::CertificateUnknown
-    })?;
-    let certificate = certificate.ok_or(missing)?;
+    let certificate = certificates
+        .find(attempt.head)
+        .map_err(|error| attempt.refused(&error, Reason::CertificateUnknown))?
+        .ok_or(missing)?;
     let Some(principal) = certificates.principal(&certificate) else {
         if certificate.shown_name().is_none() {
-            trace.note(&"the certificate has no name that is used");
+            attempt.note(&"the certificate has no name that is used", Reason::CertificateUnknown);
         }
-        return Err(Reason::CertificateUnknown);
+        return Err(Reason::CertificateUnknown.into());
     };
     Ok(Rc::new(Caller::of_key(principal, &policy.vocabulary)))
 }

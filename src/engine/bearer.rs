@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
-use super::{Around, Caller, Exchange, Gate, authenticate::Unverified, opaque, record::Trace};
+use super::{
+    Around, Attempt, Caller, Gate, Purpose, opaque,
+    refusal::{Stop, Wait},
+};
 use crate::{
     answer::Reason,
     jose::{CompactToken, KeyError, KeySet, Malformed, TokenError},
@@ -24,22 +27,20 @@ pub(super) struct Verified {
 /// Verifies a token: by its signature, by having done so before, by asking its issuer, or by both where the policy says
 /// so.
 pub(super) fn verify(
-    gate: &Gate,
-    exchange: &mut Exchange,
+    attempt: &mut Attempt<'_, '_>,
     access: &Access,
     token: &Credential<'_, '_>,
-    around: &Around<'_>,
-    trace: &mut Trace,
-) -> Result<Rc<Caller>, Unverified> {
-    let verified = match gate.remembered(token.bytes(), around) {
-        Some(verified) => match still_good(gate, access, token.location, &verified, around) {
+) -> Result<Rc<Caller>, Stop> {
+    let gate = attempt.gate;
+    let verified = match gate.remembered(token.bytes(), attempt.around) {
+        Some(verified) => match still_good(gate, access, token.location, &verified, attempt.around) {
             Ok(()) => verified,
             Err(error) => {
-                trace.principal = Some(verified.caller);
-                return Err(trace.refused(&error, error.reason()));
+                attempt.trace.principal = Some(verified.caller);
+                return Err(attempt.refused(&error, error.reason()));
             }
         },
-        None => match verify_now(gate, exchange, access, token, around, trace)? {
+        None => match verify_now(attempt, access, token)? {
             Now::Verified(verified) => verified,
             Now::Vouched(caller) => return Ok(caller),
         },
@@ -47,9 +48,9 @@ pub(super) fn verify(
     let provider = gate.policy().providers.get(verified.provider);
     if provider.is_some_and(|provider| provider.introspects(true)) {
         // Good as it is, it may have been revoked since.
-        if let Err(unverified) = opaque::ask(gate, exchange, verified.provider, text(token)?, around, trace) {
-            trace.principal = Some(verified.caller);
-            return Err(unverified);
+        if let Err(stop) = opaque::ask(attempt, verified.provider, text(token)?) {
+            attempt.trace.principal = Some(verified.caller);
+            return Err(stop);
         }
     }
     Ok(verified.caller)
@@ -65,31 +66,30 @@ enum Now {
 /// Apart, so that the way of a token that is remembered is short.
 #[inline(never)]
 fn verify_now(
-    gate: &Gate,
-    exchange: &mut Exchange,
+    attempt: &mut Attempt<'_, '_>,
     access: &Access,
     token: &Credential<'_, '_>,
-    around: &Around<'_>,
-    trace: &mut Trace,
-) -> Result<Now, Unverified> {
-    match verify_anew(gate, exchange, access, text(token)?, token.location, around, trace) {
+) -> Result<Now, Stop> {
+    match verify_anew(attempt, access, text(token)?, token.location) {
         Ok(verified) => {
-            gate.remember(token.bytes(), &verified, around);
+            attempt.gate.remember(token.bytes(), &verified, attempt.around);
             Ok(Now::Verified(verified))
         }
         Err(Failure::NotVerifiable { provider }) => {
-            opaque::ask(gate, exchange, provider, text(token)?, around, trace)
-                .map(|verified| Now::Vouched(verified.caller()))
+            opaque::ask(attempt, provider, text(token)?).map(|verified| Now::Vouched(verified.caller()))
         }
-        Err(Failure::Token(error)) => Err(trace.refused(&error, error.reason())),
+        Err(Failure::Token(error)) => Err(attempt.refused(&error, error.reason())),
         Err(Failure::Keys { error, provider, until }) => {
-            let otherwise = error.reason();
-            trace.note(&error);
+            let (otherwise, now) = (error.reason(), attempt.now());
+            attempt.note(&error, otherwise);
             // Keys that were fetched since the request came do not change by waiting on.
-            let fetched_at = gate.keys_fetched_at(provider, around.now());
-            let final_word = fetched_at.is_some_and(|fetched_at| fetched_at >= exchange.began(around));
-            let until = until.filter(|_| !final_word);
-            Err(until.map_or(otherwise.into(), |until| Unverified::Wait { until, otherwise }))
+            let fetched_at = attempt.gate.keys_fetched_at(provider, now);
+            let began = attempt.exchange.began(attempt.around);
+            let final_word = fetched_at.is_some_and(|fetched_at| fetched_at >= began);
+            Err(match until.filter(|_| !final_word) {
+                Some(until) => Stop::Wait(Wait { call: Purpose::KeySet { provider }, until, otherwise }),
+                None => Stop::Refuse(otherwise),
+            })
         }
     }
 }
@@ -130,25 +130,23 @@ fn still_good(
 }
 
 /// The providers whose tokens the rule takes at `location`.
-fn accepting<'a>(
+fn accepting<'a, 'r>(
     gate: &'a Gate,
-    access: &'a Access,
-    location: &'a Location,
-) -> impl Iterator<Item = (usize, &'a Provider)> {
+    access: &'r Access,
+    location: &'r Location,
+) -> impl Iterator<Item = (usize, &'a Provider)> + use<'a, 'r> {
     let providers =
         access.offer.providers.iter().filter_map(|i| Some((*i, gate.policy().providers.get(*i)?)));
     providers.filter(|(_, provider)| provider.spec().locations.contains(location))
 }
 
 fn verify_anew(
-    gate: &Gate,
-    exchange: &mut Exchange,
+    attempt: &mut Attempt<'_, '_>,
     access: &Access,
     text: &str,
     location: &Location,
-    around: &Around<'_>,
-    trace: &mut Trace,
 ) -> Result<Verified, Failure> {
+    let gate = attempt.gate;
     let sizes = accepting(gate, access, location).map(|(_, provider)| provider.spec().max_token_size);
     let asked = || accepting(gate, access, location).find(|(_, provider)| provider.introspects(false));
     let token = match (CompactToken::parse(text, sizes.max().unwrap_or(0)), asked()) {
@@ -163,19 +161,19 @@ fn verify_anew(
         (Err(_), Some((provider, _))) => return Err(Failure::NotVerifiable { provider }),
         (Err(error), None) => return Err(JwtError::from(error).into()),
     };
-    let (index, provider, validity) = match judge(gate, exchange, access, &token, location, around) {
+    let (index, provider, validity) = match judge(attempt, access, &token, location) {
         Ok(judged) => judged,
         Err(failure) => {
-            if !matches!(failure, Failure::NotVerifiable { .. }) {
-                trace.keep_token(token);
+            if let Failure::Token(error) | Failure::Keys { error, .. } = &failure {
+                attempt.keep_token(token, error.reason());
             }
             return Err(failure);
         }
     };
-    let principal = provider.principal(token.into_claims()).inspect_err(|_| {
+    let principal = provider.principal(token.into_claims()).inspect_err(|error| {
         // Its claims went with the principal that did not come of them.
         if let Ok(token) = CompactToken::parse(text, text.len()) {
-            trace.keep_token(token);
+            attempt.keep_token(token, error.reason());
         }
     })?;
     let caller = Rc::new(Caller::of_token(principal, &gate.policy().vocabulary, index, provider));
@@ -184,17 +182,15 @@ fn verify_anew(
 
 /// Whose token it is, and when it is valid, if everything about it is good but what it says of its user.
 fn judge<'a>(
-    gate: &'a Gate,
-    exchange: &mut Exchange,
-    access: &'a Access,
+    attempt: &mut Attempt<'a, '_>,
+    access: &Access,
     token: &CompactToken<'_>,
-    location: &'a Location,
-    around: &Around<'_>,
+    location: &Location,
 ) -> Result<(usize, &'a Provider, Validity), Failure> {
     // The issuer is not verified yet: it only selects whose keys and rules the token is held against, and those
     // compare it again. A JWT of somebody else is nobody's opaque token.
     let issuer = token.issuer();
-    let (index, provider) = accepting(gate, access, location)
+    let (index, provider) = accepting(attempt.gate, access, location)
         .find(|(_, provider)| Some(provider.issuer()) == issuer)
         .ok_or(JwtError::Issuer)?;
     if !provider.has_keys() {
@@ -202,28 +198,28 @@ fn judge<'a>(
     }
     // Cheap checks first: a token that would be refused anyway costs no signature check.
     provider.check_header(token)?;
-    let validity = provider.check_claims(token.claims().object(), around.now())?;
-    verify_signature(gate, exchange, index, provider, token, around)?;
+    let validity = provider.check_claims(token.claims().object(), attempt.now())?;
+    verify_signature(attempt, index, provider, token)?;
     Ok((index, provider, validity))
 }
 
 /// Whether a key of the provider at `index` made the signature of `token`.
 fn verify_signature(
-    gate: &Gate,
-    exchange: &mut Exchange,
+    attempt: &mut Attempt<'_, '_>,
     index: usize,
     provider: &Provider,
     token: &CompactToken<'_>,
-    around: &Around<'_>,
 ) -> Result<(), Failure> {
+    let (gate, around, now) = (attempt.gate, attempt.around, attempt.now());
+    let exchange = &mut *attempt.exchange;
     let verify = || {
         let keys = |keys: &KeySet| provider.verify_signature(token, keys, around.crypto);
-        gate.with_keys(index, around.now(), keys).unwrap_or(Err(JwtError::KeysUnavailable))
+        gate.with_keys(index, now, keys).unwrap_or(Err(JwtError::KeysUnavailable))
     };
     let verified = match exchange.unsigned_by {
         // It was held against these very keys before it waited for others.
-        Some(_) if exchange.unsigned_by == gate.key_generation(index, around.now()) => {
-            let refusal = gate.with_keys(index, around.now(), |keys| keys.refusal(token));
+        Some(_) if exchange.unsigned_by == gate.key_generation(index, now) => {
+            let refusal = gate.with_keys(index, now, |keys| keys.refusal(token));
             Err(refusal.map_or(JwtError::KeysUnavailable, JwtError::Key))
         }
         _ => verify(),
@@ -239,16 +235,16 @@ fn verify_signature(
     let until = match error {
         // A key that was published since the last fetch is as good as any other: its first token waits for it.
         JwtError::Key(KeyError::UnknownKey { .. }) | JwtError::KeysUnavailable => {
-            gate.keys_may_come(index, around.now())
+            gate.keys_may_come(index, now)
         }
         // As is one that replaced another under its name.
-        _ if error.is_of_keys() => match gate.key_may_be_replaced(index, token.kid(), around.now()) {
+        _ if error.is_of_keys() => match gate.key_may_be_replaced(index, token.kid(), now) {
             None => return Err(error.into()),
             until => until,
         },
         error => return Err(error.into()),
     };
-    exchange.unsigned_by = gate.key_generation(index, around.now());
+    exchange.unsigned_by = gate.key_generation(index, now);
     Err(Failure::Keys { error, provider: index, until })
 }
 

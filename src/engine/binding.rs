@@ -1,27 +1,24 @@
 //! Whether a token came from whom it was issued to: RFC 8705 section 3 and RFC 9449 section 7.
 
-use super::{Around, Caller, Gate, RequestLine, record::Trace};
+use super::{Attempt, Caller, RequestLine};
 use crate::{
     answer::Reason,
     confirmation::Confirmation,
     dpop::{self, DpopError, DpopSpec, Freshness, Nonces, Presented, Proof, TargetUri, replay},
     jwt::ProviderSpec,
-    request::{RequestHead, client_certificate::PeerCertificate, credential::Credential},
+    request::{client_certificate::PeerCertificate, credential::Credential},
 };
 
 /// Holds what the verified claims of `caller` say in `cnf` against the request. `token` is what was verified.
 ///
 /// To be asked for each request: of a token that is known to be good, nothing is known about its sender.
 pub(super) fn check(
-    gate: &Gate,
+    attempt: &mut Attempt<'_, '_>,
     caller: &Caller,
     token: &Credential<'_, '_>,
-    head: &RequestHead<'_>,
     line: &RequestLine<'_>,
-    around: &Around<'_>,
-    trace: &mut Trace,
 ) -> Result<(), Reason> {
-    let policy = gate.policy();
+    let policy = attempt.policy();
     let provider =
         caller.provider.and_then(|index| policy.providers.get(index)).ok_or(Reason::TokenIssuer)?;
     let spec = provider.spec();
@@ -30,30 +27,25 @@ pub(super) fn check(
     if asks_nothing && caller.confirmation == Ok(Confirmation::default()) {
         return Ok(());
     }
-    check_bound(gate, spec, caller, token, head, line, around, trace)
+    check_bound(attempt, spec, caller, token, line)
 }
 
 /// Of a token that is bound to its sender, or ought to be.
 #[inline(never)]
-#[expect(clippy::too_many_arguments, reason = "what `check` is given, and the provider")]
 fn check_bound(
-    gate: &Gate,
+    attempt: &mut Attempt<'_, '_>,
     spec: &ProviderSpec,
     caller: &Caller,
     token: &Credential<'_, '_>,
-    head: &RequestHead<'_>,
     line: &RequestLine<'_>,
-    around: &Around<'_>,
-    trace: &mut Trace,
 ) -> Result<(), Reason> {
     let under_dpop = dpop::is_location(token.location);
     let bound = caller.confirmation.and_then(|confirmation| {
-        confirmation
-            .check_certificate(spec.mtls, confirmation.certificate.and_then(|_| shown(gate, head)))?;
+        confirmation.check_certificate(spec.mtls, confirmation.certificate.and_then(|_| shown(attempt)))?;
         confirmation.proof_key(spec.dpop.as_ref().map(|dpop| dpop.mode), under_dpop)
     });
     let key = bound.map_err(|error| {
-        trace.note(&error);
+        attempt.note(&error, Reason::TokenBinding);
         Reason::TokenBinding
     })?;
     let Some(key) = key else { return Ok(()) };
@@ -63,42 +55,36 @@ fn check_bound(
     let target = TargetUri::of_request(line.secure, line.authority, &line.path);
     let target = target.ok_or(Reason::MalformedRequest)?;
     let presented = Presented { method: line.method, target: &target, token, key };
-    prove(gate, spec, &presented, head, around, trace).map_err(|error| {
-        trace.note(&error);
+    prove(attempt, spec, &presented).map_err(|error| {
+        attempt.note(&error, error.reason());
         error.reason()
     })
 }
 
 /// The digest of the certificate that the client showed; `None`: none, or none that can be read.
-fn shown(gate: &Gate, head: &RequestHead<'_>) -> Option<[u8; 32]> {
-    let certificates = gate.policy().client_certificates.as_ref()?;
-    let certificate: &PeerCertificate = &*certificates.find(head).ok()??;
+fn shown(attempt: &Attempt<'_, '_>) -> Option<[u8; 32]> {
+    let certificates = attempt.policy().client_certificates.as_ref()?;
+    let certificate: &PeerCertificate = &*certificates.find(attempt.head).ok()??;
     certificate.digest
 }
 
-fn prove(
-    gate: &Gate,
-    spec: &DpopSpec,
-    presented: &Presented<'_>,
-    head: &RequestHead<'_>,
-    around: &Around<'_>,
-    trace: &mut Trace,
-) -> Result<(), DpopError> {
-    let proof = Proof::verify(Proof::find(head)?, spec, presented, around.crypto, around.now())?;
+fn prove(attempt: &mut Attempt<'_, '_>, spec: &DpopSpec, presented: &Presented<'_>) -> Result<(), DpopError> {
+    let (gate, around, now) = (attempt.gate, attempt.around, attempt.now());
+    let proof = Proof::verify(Proof::find(attempt.head)?, spec, presented, around.crypto, now)?;
     let unavailable = DpopError::State(replay::ReplayError::Unavailable);
     let secret = gate.dpop_secret(around).map_err(|_| unavailable.clone())?;
     if let Some(lifetime) = spec.nonce_lifetime {
-        let nonces = Nonces::at(secret, lifetime, around.now()).ok_or(unavailable)?;
+        let nonces = Nonces::at(secret, lifetime, now).ok_or(unavailable)?;
         let freshness = proof.nonce.as_deref().map_or(Freshness::Unknown, |nonce| nonces.judge(nonce));
         if freshness != Freshness::Current {
-            trace.dpop_nonce = Some(nonces.current().to_owned());
+            attempt.trace.dpop_nonce = Some(nonces.current().to_owned());
         }
         if freshness == Freshness::Unknown {
             return Err(DpopError::Nonce);
         }
     }
     // Last: only what is good in every other way takes up room.
-    match replay::claim(&proof, secret, around.store, gate.namespace(), around.now()) {
+    match replay::claim(&proof, secret, around.store, gate.namespace(), now) {
         Ok(true) => Ok(()),
         Ok(false) => Err(DpopError::Replayed),
         Err(error) => Err(DpopError::State(error)),

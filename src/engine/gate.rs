@@ -218,7 +218,8 @@ impl Gate {
         format!("{what} of \"{}\"", name.map(|name| &**name).unwrap_or_default())
     }
 
-    /// The record of a refused request, where it is to be written now. `target` as for [`Trace::record`].
+    /// The record of a refused request, where it is to be written now. `target` as for [`Trace::record`]. To be asked
+    /// where somebody reads records.
     #[cold]
     pub(super) fn record_refusal(
         &self,
@@ -228,11 +229,15 @@ impl Gate {
         reason: Reason,
     ) -> Option<String> {
         let record = || trace.record(&self.policy, head, target, Some(reason));
-        match (trace.of_refused, self.policy.log_all_denied) {
-            (false, _) => None,
-            (true, true) => Some(record()),
-            (true, false) => self.refusals.borrow_mut().note((reason, trace.rule), record),
+        match self.policy.log_all_denied {
+            true => Some(record()),
+            false => self.refusals.borrow_mut().note((reason, trace.rule), record),
         }
+    }
+
+    /// Whether a record of one more refusal for `reason`, by the rule at `rule`, is going to be put together.
+    pub(super) fn records_refusal(&self, reason: Reason, rule: Option<usize>) -> bool {
+        self.policy.log_all_denied || self.refusals.borrow().wants(&(reason, rule))
     }
 
     /// A message for the operator that clients may cause any number of times, where it is to be written now.

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use super::{
-    Around, Caller, Exchange, Gate, Purpose, authenticate::Unverified, bearer::Verified, record::Trace,
+    Around, Attempt, Caller, Gate, Purpose,
+    bearer::Verified,
+    refusal::{Stop, Wait},
 };
 use crate::{
     answer::Reason,
@@ -14,74 +16,65 @@ use crate::{
 /// How much longer than a call may take a request waits for it.
 const MARGIN: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// What the issuer at `provider` says of `token`: the answer to the call that `exchange` waited for, what is
-/// known from before, or nothing yet.
+/// What the issuer at `provider` says of `token`: the answer to the call that the request waited for, what is known from
+/// before, or nothing yet.
 #[inline(never)]
-pub(super) fn ask(
-    gate: &Gate,
-    exchange: &mut Exchange,
-    provider: usize,
-    token: &str,
-    around: &Around<'_>,
-    trace: &mut Trace,
-) -> Result<Rc<Verified>, Unverified> {
-    let unavailable = Unverified::Refused(Reason::IntrospectionUnavailable);
-    trace.provider = Some(provider);
+pub(super) fn ask(attempt: &mut Attempt<'_, '_>, provider: usize, token: &str) -> Result<Rc<Verified>, Stop> {
+    let gate = attempt.gate;
+    attempt.trace.provider = Some(provider);
     // An answer is for whoever waited for it, also where nothing of it is kept.
-    let waited_for = exchange.ticket.take().filter(|(asked, _)| *asked == provider);
-    let answered = waited_for.and_then(|waited_for| gate.answers.borrow().get(&waited_for).cloned());
+    let answered = match attempt.exchange.waits_for {
+        Some(Purpose::Introspection { provider: asked, ticket }) if asked == provider => {
+            gate.answers.borrow().get(&(asked, ticket)).cloned()
+        }
+        _ => None,
+    };
     let verdict = match answered {
         Some(verdict) => verdict,
-        None => {
-            let introspector =
-                gate.introspectors.get(provider).and_then(Option::as_ref).ok_or(unavailable)?;
-            let mut introspector = introspector.borrow_mut();
-            match introspector.lookup(token, around.now()) {
-                Lookup::Known(verdict) => verdict,
-                Lookup::InFlight(ticket) => return Err(wait(gate, exchange, provider, ticket, around)),
-                // Nobody would send the call, or hear its answer.
-                Lookup::Unknown if !exchange.may_wait(around) => return Err(unavailable),
-                Lookup::Unknown => {
-                    let client = (around.client)();
-                    match introspector.start(token, client, around.now(), (around.random)()) {
-                        Ok((ticket, call)) => {
-                            let purpose = Purpose::Introspection { provider, ticket };
-                            gate.outbox.borrow_mut().push((purpose, call));
-                            return Err(wait(gate, exchange, provider, ticket, around));
-                        }
-                        Err(error) => Verdict::Unavailable(error),
-                    }
-                }
-            }
-        }
+        None => look_up(attempt, provider, token)?,
     };
     match &verdict {
         Verdict::Active(token) => {
-            let Err(error) = token.check_times(around.now()) else { return Ok(Rc::clone(token)) };
-            trace.principal = Some(token.caller());
-            return Err(trace.refused(&error, error.reason()));
+            let Err(error) = token.check_times(attempt.now()) else { return Ok(Rc::clone(token)) };
+            attempt.trace.principal = Some(token.caller());
+            Err(attempt.refused(&error, error.reason()))
         }
-        Verdict::Refused(refusal) => trace.note(refusal),
-        Verdict::Unavailable(error) => trace.note(error),
+        Verdict::Refused(refusal) => Err(attempt.refused(refusal, reason_of(&verdict))),
+        Verdict::Unavailable(error) => Err(attempt.refused(error, reason_of(&verdict))),
     }
-    Err(Unverified::Refused(verdict.reason().unwrap_or(Reason::IntrospectionUnavailable)))
 }
 
-fn wait(
-    gate: &Gate,
-    exchange: &mut Exchange,
-    provider: usize,
-    ticket: Ticket,
-    around: &Around<'_>,
-) -> Unverified {
-    exchange.ticket = Some((provider, ticket));
+fn reason_of(verdict: &Verdict<Verified>) -> Reason {
+    verdict.reason().unwrap_or(Reason::IntrospectionUnavailable)
+}
+
+/// What is known of `token` already; else its issuer is asked.
+fn look_up(attempt: &mut Attempt<'_, '_>, provider: usize, token: &str) -> Result<Verdict<Verified>, Stop> {
+    const UNAVAILABLE: Stop = Stop::Refuse(Reason::IntrospectionUnavailable);
+    let (gate, around, now) = (attempt.gate, attempt.around, attempt.now());
+    let introspector = gate.introspectors.get(provider).and_then(Option::as_ref).ok_or(UNAVAILABLE)?;
+    let mut introspector = introspector.borrow_mut();
+    let ticket = match introspector.lookup(token, now) {
+        Lookup::Known(verdict) => return Ok(verdict),
+        Lookup::InFlight(ticket) => ticket,
+        // Nobody would send the call, or hear its answer.
+        Lookup::Unknown if !attempt.exchange.may_wait(around) => return Err(UNAVAILABLE),
+        Lookup::Unknown => match introspector.start(token, (around.client)(), now, (around.random)()) {
+            Ok((ticket, call)) => {
+                gate.outbox.borrow_mut().push((Purpose::Introspection { provider, ticket }, call));
+                ticket
+            }
+            Err(error) => return Ok(Verdict::Unavailable(error)),
+        },
+    };
     let spec =
         gate.policy().providers.get(provider).and_then(|provider| provider.spec().introspection.as_ref());
     let timeout = spec.map(|spec| spec.timeout).unwrap_or_default();
-    Unverified::Wait {
-        until: around.now().saturating_add(timeout).saturating_add(MARGIN),
+    Err(Stop::Wait(Wait {
+        call: Purpose::Introspection { provider, ticket },
+        until: now.saturating_add(timeout).saturating_add(MARGIN),
         otherwise: Reason::IntrospectionUnavailable,
-    }
+    }))
 }
 
 impl Gate {

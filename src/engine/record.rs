@@ -8,21 +8,18 @@ use std::{
     rc::Rc,
 };
 
-use super::{Caller, authenticate::Unverified};
+use super::Caller;
 use crate::{
     answer::Reason,
     jose::CompactToken,
     json::{Json, Members},
     policy::{Access, Action, Policy},
     request::RequestHead,
-    route::{Doubt, Unclear},
 };
 
 /// What became known while deciding.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
-    /// Whether a refusal is going to be recorded: else what is for operators alone is not even put together.
-    pub(super) of_refused: bool,
     /// The place of the matched rule.
     pub(super) rule: Option<usize>,
     /// Who it was, or whose credential it would have been.
@@ -60,38 +57,10 @@ const LONGEST_TEXT: usize = 256;
 const MOST_ITEMS: usize = 8;
 
 impl Trace {
-    /// Notes what is wrong, for operators.
-    pub(super) fn note(&mut self, detail: &dyn fmt::Display) {
-        if self.of_refused {
-            self.detail = Some(detail.to_string());
-        }
-    }
-
-    /// The same of a credential.
-    pub(super) fn refused(&mut self, detail: &dyn fmt::Display, reason: Reason) -> Unverified {
-        self.note(detail);
-        Unverified::Refused(reason)
-    }
-
-    /// Keeps what a token says of itself that is refused.
-    #[cold]
+    /// Keeps what a token says of itself.
     pub(super) fn keep_token(&mut self, token: CompactToken<'_>) {
-        if self.of_refused {
-            let kid = token.kid().map(Into::into);
-            self.token = Some(Box::new(Claimed { kid, claims: token.into_claims() }));
-        }
-    }
-
-    /// Notes why nobody can tell which rule it is.
-    #[cold]
-    pub(super) fn unclear(&mut self, unclear: &Unclear<'_>) -> Reason {
-        self.rule = Some(unclear.rule);
-        self.note(unclear);
-        match unclear.doubt {
-            Doubt::Name => Reason::AmbiguousName,
-            Doubt::Value => Reason::AmbiguousValue,
-            Doubt::Path => Reason::PathTooLong,
-        }
+        let kid = token.kid().map(Into::into);
+        self.token = Some(Box::new(Claimed { kid, claims: token.into_claims() }));
     }
 
     /// `target` is what of the request's is to be shown; `None`: all but its query. `reason` is `None` for an allowed

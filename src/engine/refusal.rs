@@ -2,34 +2,49 @@
 
 use std::{rc::Rc, time::Duration};
 
-use super::{Around, Gate};
+use super::{Attempt, Purpose};
 use crate::{
     answer::{Challenges, Reason, Reply},
+    dpop,
     policy::{Action, Policy, Rule},
+    rate_limit,
     rbac::Denial,
     request::{RequestHead, path::CanonicalPath},
     resource_metadata::ResourceMetadata,
+    time::Timestamp,
 };
-
-/// Why a request goes no further.
-#[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) reason: Reason,
-    pub(super) reply: Rc<Reply>,
-}
 
 /// Why deciding stopped.
 #[derive(Debug)]
 pub(super) enum Stop {
-    Refuse(Refusal),
+    /// Refused, with the answer that goes with the reason and what the rule takes.
+    Refuse(Reason),
+    /// Refused, with an answer of its own.
+    Answer(Refusal),
     /// Something that was called for may still arrive.
-    Wait,
+    Wait(Wait),
 }
 
-impl<T: Into<Refusal>> From<T> for Stop {
-    fn from(refusal: T) -> Self {
-        Self::Refuse(refusal.into())
+/// What is waited for. Any stage may wait for any call: the request is decided again from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wait {
+    pub(super) call: Purpose,
+    pub(super) until: Timestamp,
+    /// Why the request is refused if it does not arrive, or may not be waited for.
+    pub(super) otherwise: Reason,
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Self::Refuse(reason)
     }
+}
+
+/// A refusal with its answer.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    pub(super) reply: Rc<Reply>,
 }
 
 impl From<Reason> for Refusal {
@@ -55,11 +70,32 @@ pub(super) fn redirect(authority: &str, path: &CanonicalPath<'_>) -> Refusal {
     Refusal { reason: Reason::TlsRequired, reply: Rc::new(Reply::redirect(location)) }
 }
 
-/// How long until the keys that a refused token needs are fetched next; `None`: that is not why it was refused.
-pub(super) fn keys_wait(gate: &Gate, rule: &Rule, reason: Reason, around: &Around<'_>) -> Option<Duration> {
-    let (Reason::KeysUnavailable, Action::Allow(access)) = (reason, &rule.action) else { return None };
-    let now = around.now();
-    access.offer.providers.iter().filter_map(|provider| gate.keys_retry_after(*provider, now)).min()
+impl Attempt<'_, '_> {
+    /// The refusal for `reason`. It tells the client which credentials the rule takes, where a rule is known.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn refusal(&mut self, reason: Reason) -> Refusal {
+        let mut refusal = match self.rule() {
+            Some(rule) => refuse(self.policy(), rule, &reason.into()),
+            None => reason.into(),
+        };
+        if let Some(nonce) = self.trace.dpop_nonce.take() {
+            Rc::make_mut(&mut refusal.reply).headers.push((dpop::NONCE_HEADER, nonce));
+        }
+        if let Some(wait) = self.keys_wait(reason) {
+            Rc::make_mut(&mut refusal.reply).set_retry_after(rate_limit::headers::retry_after(wait));
+        }
+        refusal
+    }
+
+    /// How long until the keys that a refused token needs are fetched next; `None`: that is not why it was refused.
+    fn keys_wait(&self, reason: Reason) -> Option<Duration> {
+        let (Reason::KeysUnavailable, Action::Allow(access)) = (reason, &self.rule()?.action) else {
+            return None;
+        };
+        let providers = access.offer.providers.iter();
+        providers.filter_map(|provider| self.gate.keys_retry_after(*provider, self.now())).min()
+    }
 }
 
 /// A refusal that tells the client which credentials `rule` takes.

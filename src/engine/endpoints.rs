@@ -1,0 +1,43 @@
+//! What the filter answers itself, whoever asks.
+
+use super::RequestLine;
+use crate::{
+    answer::Reply,
+    policy::Policy,
+    request::{RequestHead, preflight},
+};
+
+/// An answer that no upstream gives.
+pub(super) struct Answer {
+    /// For decision records.
+    pub(super) endpoint: &'static str,
+    pub(super) reply: Reply,
+}
+
+/// A name for decision records, and the answer to what is asked of it; `None`: the request is for something else.
+type Endpoint = (&'static str, fn(&Policy, &RequestHead<'_>, &RequestLine<'_>) -> Option<Reply>);
+
+const ENDPOINTS: [Endpoint; 1] = [("resource metadata", metadata)];
+
+/// The answer of the endpoint that the request is for.
+pub(super) fn answer(policy: &Policy, head: &RequestHead<'_>, line: &RequestLine<'_>) -> Option<Answer> {
+    ENDPOINTS
+        .into_iter()
+        .find_map(|(endpoint, answer)| Some(Answer { endpoint, reply: answer(policy, head, line)? }))
+}
+
+/// The API's metadata, where the request asks for it: whoever has no credentials yet looks there for where to get
+/// them. Pages ask a preflight first where they send a header of their own with the question.
+fn metadata(policy: &Policy, head: &RequestHead<'_>, line: &RequestLine<'_>) -> Option<Reply> {
+    let metadata = policy.resource_metadata.as_ref()?;
+    if !metadata.is_at(&line.host, line.path.path()) {
+        return None;
+    }
+    match line.method {
+        "GET" | "HEAD" => Some(Reply::document(metadata.body())),
+        preflight::METHOD => {
+            matches!(preflight::requested_method(head), Some("GET" | "HEAD")).then(Reply::document_preflight)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,97 @@
+//! The two stages that count requests: before it is known who is calling, and behind all else.
+
+use std::{borrow::Cow, rc::Rc};
+
+use super::{
+    Attempt, Caller, RequestLine,
+    refusal::{Refusal, Stop},
+};
+use crate::{
+    answer::Reason,
+    policy::Policy,
+    rate_limit::{self, Ledger, LimitId, Status, Subject},
+    request::RequestHead,
+};
+
+impl Attempt<'_, '_> {
+    /// The limits before authentication. A request that waited is charged once.
+    pub(super) fn throttle(&mut self, line: &RequestLine<'_>) -> Result<(), Stop> {
+        if !self.exchange.throttled {
+            let limits = self.policy().limiter.before_authentication();
+            self.limit(limits, &subject(self.head, line, None, ""))?;
+            self.exchange.throttled = true;
+        }
+        Ok(())
+    }
+
+    /// Checks `limits`, all or none of which are charged. Apart, since it is called twice and does much.
+    #[inline(never)]
+    pub(super) fn limit(&mut self, limits: &[LimitId], subject: &Subject<'_>) -> Result<(), Stop> {
+        if limits.is_empty() {
+            return Ok(());
+        }
+        let (gate, around, policy) = (self.gate, self.around, self.policy());
+        let unavailable = |_| Reason::StateUnavailable;
+        let secret = gate.slot_secret(around).map_err(unavailable)?;
+        let (leases, terms) = (&mut gate.leases.borrow_mut(), &mut gate.terms.borrow_mut());
+        let tells = policy.rate_limit_headers_always;
+        let mut ledger = Ledger { store: around.store, secret, leases, terms, tells };
+        let outcome =
+            policy.limiter.check(limits, subject, around.now(), &mut ledger).map_err(unavailable)?;
+        self.trace.evicted = self.trace.evicted.saturating_add(outcome.evicted);
+        match &outcome.denied {
+            None if outcome.statuses.is_empty() => Ok(()),
+            None => {
+                self.exchange.rate_limits.extend(outcome.statuses);
+                Ok(())
+            }
+            Some(denied) => Err(self.limited(denied, &outcome.statuses)),
+        }
+    }
+
+    /// Refuses what is over a limit.
+    #[cold]
+    fn limited(&mut self, denied: &rate_limit::Denial, statuses: &[Status]) -> Stop {
+        let policy = self.policy();
+        self.trace.limit = Some(policy.limiter.name(denied.limit).to_owned());
+        let mut refusal = Refusal::from(Reason::RateLimited);
+        let reply = Rc::make_mut(&mut refusal.reply);
+        reply.set_retry_after(rate_limit::headers::retry_after(denied.retry_after));
+        reply.headers.extend(headers(policy, statuses).map(|(name, value)| (name, value.into_owned())));
+        // The answer says it all itself.
+        self.exchange.rate_limits.clear();
+        Stop::Answer(refusal)
+    }
+}
+
+/// What limits count by.
+pub(super) fn subject<'a>(
+    head: &'a RequestHead<'a>,
+    line: &'a RequestLine<'a>,
+    caller: Option<&'a Caller>,
+    rule: &'a str,
+) -> Subject<'a> {
+    Subject {
+        remote_address: head.remote_address,
+        principal: caller.map(|caller| &caller.principal),
+        known_place: caller.map(|caller| &caller.place),
+        rule,
+        method: line.method,
+        headers: head,
+    }
+}
+
+/// `RateLimit-Policy` and `RateLimit`; nothing where no limit applied.
+pub(super) fn headers<'a>(
+    policy: &Policy,
+    statuses: &[Status],
+) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> + use<'a> {
+    let limiter = &policy.limiter;
+    let headers = (!statuses.is_empty()).then(|| {
+        [
+            ("ratelimit-policy", Cow::Owned(rate_limit::headers::policy(limiter, statuses.iter()))),
+            ("ratelimit", Cow::Owned(rate_limit::headers::rate_limit(limiter, statuses.iter()))),
+        ]
+    });
+    headers.into_iter().flatten()
+}
