@@ -363,23 +363,29 @@ fn at(lines: &[(usize, usize)], inner: usize) -> usize {
 
 /// A serialized `google.protobuf.Struct`.
 fn as_struct(node: &Node, dialect: Dialect) -> Vec<u8> {
-    match proto(node.to_json(dialect)).kind {
+    match proto(node, dialect).kind {
         Some(Kind::StructValue(message)) => message.encode_to_vec(),
         _ => Vec::new(),
     }
 }
 
-fn proto(value: Json) -> ProtoValue {
-    let kind = match value {
-        Json::Null => Kind::NullValue(0),
-        Json::Bool(value) => Kind::BoolValue(value),
-        // A Struct has doubles only.
-        Json::Number(value) => Kind::NumberValue(value.as_f64().unwrap_or(f64::NAN)),
-        Json::String(value) => Kind::StringValue(value),
-        Json::Array(items) => Kind::ListValue(ListValue { values: items.into_iter().map(proto).collect() }),
-        Json::Object(members) => {
-            let fields = members.into_iter().map(|(name, value)| (name, proto(value))).collect();
-            Kind::StructValue(Struct { fields })
+/// Of a repeated name the last value counts, as in Envoy.
+fn proto(node: &Node, dialect: Dialect) -> ProtoValue {
+    let kind = match &node.value {
+        Value::Scalar(scalar) => match scalar.read(dialect) {
+            Json::Bool(value) => Kind::BoolValue(value),
+            // A Struct has doubles only.
+            Json::Number(value) => Kind::NumberValue(value.as_f64().unwrap_or(f64::NAN)),
+            Json::String(value) => Kind::StringValue(value),
+            Json::Null | Json::Array(_) | Json::Object(_) => Kind::NullValue(0),
+        },
+        Value::List(items) => {
+            Kind::ListValue(ListValue { values: items.iter().map(|item| proto(item, dialect)).collect() })
+        }
+        Value::Object(_) => {
+            let members = node.members(dialect).into_iter();
+            let fields = members.map(|member| (member.name.text.clone(), proto(&member.value, dialect)));
+            Kind::StructValue(Struct { fields: fields.collect() })
         }
     };
     ProtoValue { kind: Some(kind) }

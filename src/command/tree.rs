@@ -59,7 +59,11 @@ impl Node {
 
     /// The member that counts of those of this name: the last.
     pub(super) fn member(&self, dialect: Dialect, name: &str) -> Option<&Member> {
-        self.members(dialect).into_iter().rfind(|member| member.name.text == name)
+        let Value::Object(own) = &self.value else { return None };
+        if own.iter().any(|member| dialect.merges(&member.name)) {
+            return self.members(dialect).into_iter().rfind(|member| member.name.text == name);
+        }
+        own.iter().rfind(|member| member.name.text == name && !dialect.ignores(&member.name))
     }
 
     /// Its value.

@@ -188,6 +188,8 @@ impl<'t> Reader<'t> {
     }
 
     fn object(&mut self, start: Range<usize>, depth: usize) -> Result<(Node, usize), Broken> {
+        /// Up to so many names each is compared with each other.
+        const FEW: usize = 16;
         let (mut members, mut total) = (Vec::<Member>::new(), 1_usize);
         let mut names = HashSet::new();
         loop {
@@ -204,7 +206,15 @@ impl<'t> Reader<'t> {
             if text.form == Form::Plain && matches!(text.text.as_str(), "" | "~") {
                 "null".clone_into(&mut text.text);
             }
-            if !names.insert(text.text.clone()) {
+            let is_repeated = match members.len() {
+                0..FEW => members.iter().any(|member| member.name.text == text.text),
+                FEW => {
+                    names.extend(members.iter().map(|member| member.name.text.clone()));
+                    !names.insert(text.text.clone())
+                }
+                _ => !names.insert(text.text.clone()),
+            };
+            if is_repeated {
                 let message = format!("{:?} is given more than once", text.text);
                 self.found.repeated.push(Broken::new(name.span.clone(), message));
             }
@@ -292,6 +302,13 @@ mod tests {
             let broken = read(text).err().unwrap();
             assert!(broken.message.contains(message), "{text}: {}", broken.message);
             assert_eq!(broken.span.start, at, "{text}");
+        }
+        for names in [15, 16, 17, 40] {
+            let many: String = (0..names).map(|n| format!("n{n}: 1\n")).collect();
+            assert_eq!(read(&many).unwrap().repeated.len(), 0);
+            for again in ["n0", "n14"] {
+                assert_eq!(read(&format!("{many}{again}: 2\n")).unwrap().repeated.len(), 1, "{names}");
+            }
         }
         let repeated = read("a: 1\nb: {c: 1, c: 2, d: 3}\na: 2\n").unwrap().repeated;
         assert_eq!(repeated.iter().map(|broken| broken.span.clone()).collect::<Vec<_>>(), [15..16, 27..28]);
