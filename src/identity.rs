@@ -9,6 +9,9 @@ use crate::{
     time::{Timestamp, nanos},
 };
 
+/// The longest subject, tier or token id, in bytes. OpenID Connect allows 255 for `sub`.
+pub const MAX_NAME_LEN: usize = 512;
+
 /// How a principal proved itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PrincipalKind {

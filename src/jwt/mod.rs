@@ -32,7 +32,7 @@ pub use self::{
     claims::{Validity, validate},
     discovery::{DocumentError, MAX_DOCUMENT_SIZE},
     error::{ClaimFault, JwtError},
-    provider::{ClaimHeaders, MAX_NAME_LEN, Provider, VerifiedToken},
+    provider::{ClaimHeaders, Provider, VerifiedToken},
     remote::{FetchError, FetchEvents, RemoteKeys},
 };
 

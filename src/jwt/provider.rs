@@ -12,15 +12,12 @@ use super::{
 use crate::{
     crypto::HostCrypto,
     fault::Fault,
-    identity::{ClaimPath, Principal, PrincipalKind},
+    identity::{ClaimPath, MAX_NAME_LEN, Principal, PrincipalKind},
     introspection::IntrospectionMode,
     jose::{CompactToken, KeySet, TokenError, without_media_type_prefix},
     json::{Json, Members, Object},
     time::Timestamp,
 };
-
-/// The longest subject, tier or token id, in bytes. OpenID Connect allows 255 for `sub`.
-pub const MAX_NAME_LEN: usize = 512;
 
 /// A token issuer with its keys or where to fetch them.
 #[derive(Clone, Debug)]

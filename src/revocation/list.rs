@@ -6,9 +6,8 @@ use hashbrown::{HashMap, HashSet};
 
 use super::Revoked;
 use crate::{
-    identity::{Principal, PrincipalKind, numeric_date},
+    identity::{MAX_NAME_LEN, Principal, PrincipalKind, numeric_date},
     json::{Json, JsonFault, Object, parse_object, without_byte_order_mark},
-    jwt::MAX_NAME_LEN,
     time::Timestamp,
 };
 

@@ -6,7 +6,7 @@ use super::{
     verify,
 };
 use crate::{
-    identity::{ClaimPath, Principal, PrincipalKind},
+    identity::{ClaimPath, MAX_NAME_LEN, Principal, PrincipalKind},
     json::Json,
     time::Timestamp,
 };
