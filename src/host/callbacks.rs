@@ -1,68 +1,43 @@
 //! What Envoy calls, by the names of the proxy-wasm ABI (0.2.1), and which configuration each call is for.
 //!
 //! Envoy calls whatever a module exports, and each call costs a request about as much as two host calls: only what the
-//! filter cannot do without is here. The end of a context is no part of that. What is left of streams and of
-//! configurations that are gone is looked for on ticks.
+//! filter cannot do without is here. Of the three calls at the end of a context `proxy_on_delete` alone is: it comes
+//! whatever ended it.
+//!
+//! An action that a call leaves behind, an answer or a request that goes on, is carried out when the call returns, also
+//! between the creation of a stream and its headers; so any number of them may lie between the two.
 #![expect(unsafe_code, reason = "exported by name")]
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-};
+use std::{cell::RefCell, rc::Rc};
 
-use super::{abi::Abi, logging, memory, root, serving::Serving, trailers};
+use hashbrown::HashMap;
+
+use super::{abi::Abi, logging, memory, root, serving::Serving, stream::Stream};
 
 /// What the callbacks for headers and trailers answer.
 const CONTINUE: u32 = 0;
 const PAUSE: u32 = 1;
 
-/// How many ticks of another root context one may lack, for each that there is, before it is taken for gone. All have
-/// the same period and share a thread, so one that is there has as many as any other.
-const SILENT_TICKS: usize = 40;
-
-/// A configuration that Envoy knows by the id of its context.
-struct Root {
-    id: u32,
-    /// `None` until it was configured.
-    serving: Option<Rc<Serving<Abi>>>,
-    /// Ticks of others since its own.
-    silent: usize,
-}
-
-/// What there is in this VM, which is one thread: a root context for each filter and each of its configurations
-/// that still serves.
+/// What there is in this VM, which is one thread, by the ids of contexts.
 struct Module {
-    roots: RefCell<Vec<Root>>,
-    /// The stream that was created last, and its root. Envoy creates one right before it hands over its request.
-    created: Cell<Option<(u32, u32)>>,
+    /// A root context for each filter and each of its configurations that still serves; `None` until it was configured.
+    roots: RefCell<HashMap<u32, Option<Rc<Serving<Abi>>>>>,
+    streams: RefCell<HashMap<u32, Stream<Abi>>>,
 }
 
 thread_local! {
-    static MODULE: Module = const { Module { roots: RefCell::new(Vec::new()), created: Cell::new(None) } };
+    static MODULE: Module = Module { roots: RefCell::default(), streams: RefCell::default() };
 }
 
 impl Module {
-    fn serving(&self, id: u32) -> Option<Rc<Serving<Abi>>> {
-        self.roots.borrow().iter().find(|root| root.id == id).and_then(|root| root.serving.clone())
+    fn serving(&self, root: u32) -> Option<Rc<Serving<Abi>>> {
+        self.roots.borrow().get(&root).cloned().flatten()
     }
+}
 
-    fn servings(&self) -> Vec<Rc<Serving<Abi>>> {
-        self.roots.borrow().iter().filter_map(|root| root.serving.clone()).collect()
-    }
-
-    /// A root context that is gone ticks no more: Envoy deletes it when its last stream has ended.
-    fn note_tick(&self, id: u32) {
-        let mut roots = self.roots.borrow_mut();
-        let most = roots.len().saturating_mul(SILENT_TICKS);
-        for root in roots.iter_mut() {
-            root.silent = if root.id == id { 0 } else { root.silent.saturating_add(1) };
-        }
-        for gone in roots.extract_if(.., |root| root.silent > most) {
-            if let Some(serving) = gone.serving {
-                serving.end();
-            }
-        }
-    }
+/// Runs `with` on the stream; `None`: Envoy never created it.
+fn with_stream<T>(stream: u32, with: impl FnOnce(&mut Stream<Abi>) -> T) -> Option<T> {
+    MODULE.with(|module| module.streams.borrow_mut().get_mut(&stream).map(with))
 }
 
 unsafe extern "C" {
@@ -87,9 +62,25 @@ extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_context_create(context: u32, root: u32) {
-    MODULE.with(|module| match root {
-        0 => module.roots.borrow_mut().push(Root { id: context, serving: None, silent: 0 }),
-        _ => module.created.set(Some((context, root))),
+    MODULE.with(|module| {
+        if root == 0 {
+            module.roots.borrow_mut().insert(context, None);
+        } else {
+            let stream = Stream::new(Abi, context, module.serving(root));
+            module.streams.borrow_mut().insert(context, stream);
+        }
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_delete(context: u32) {
+    MODULE.with(|module| {
+        if module.streams.borrow_mut().remove(&context).is_some() {
+            return;
+        }
+        if let Some(serving) = module.roots.borrow_mut().remove(&context).flatten() {
+            serving.end();
+        }
     });
 }
 
@@ -102,19 +93,16 @@ extern "C" fn proxy_on_vm_start(_root: u32, _configuration_size: usize) -> u32 {
 extern "C" fn proxy_on_configure(root: u32, _configuration_size: usize) -> u32 {
     let Some(serving) = root::configure(&Abi) else { return 0 };
     MODULE.with(|module| {
-        for other in module.roots.borrow().iter().filter_map(|root| root.serving.as_ref()) {
+        for other in module.roots.borrow().values().flatten() {
             other.note_configured(&serving);
         }
-        if let Some(root) = module.roots.borrow_mut().iter_mut().find(|other| other.id == root) {
-            root.serving = Some(Rc::new(serving));
-        }
+        module.roots.borrow_mut().insert(root, Some(Rc::new(serving)));
     });
     1
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(root: u32) {
-    MODULE.with(|module| module.note_tick(root));
     if let Some(serving) = MODULE.with(|module| module.serving(root)) {
         serving.on_tick();
     }
@@ -138,11 +126,9 @@ extern "C" fn proxy_on_http_call_response(
 extern "C" fn proxy_on_request_headers(stream: u32, _headers: usize, end_of_stream: u32) -> u32 {
     #[cfg(feature = "faults")]
     super::faults::on_request();
-    // INVARIANT: taken, so that a request is begun once: nothing lets go on what was answered.
-    let created = MODULE.with(|module| module.created.take()).filter(|(created, _)| *created == stream);
-    match created.and_then(|(_, root)| MODULE.with(|module| module.serving(root))) {
-        Some(serving) if serving.on_request(stream, end_of_stream != 0) => CONTINUE,
-        Some(_) => PAUSE,
+    match with_stream(stream, |stream| stream.on_request(end_of_stream != 0)) {
+        Some(true) => CONTINUE,
+        Some(false) => PAUSE,
         None => {
             super::serving::answer_without_policy(&Abi);
             PAUSE
@@ -153,16 +139,12 @@ extern "C" fn proxy_on_request_headers(stream: u32, _headers: usize, end_of_stre
 /// Called only for requests that have trailers.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_trailers(stream: u32, _trailers: usize) -> u32 {
-    let servings = MODULE.with(|module| module.servings());
-    if trailers::on_request_trailers(&Abi, stream, &servings) { CONTINUE } else { PAUSE }
+    let may_go_on = with_stream(stream, |stream| stream.on_request_trailers());
+    if may_go_on == Some(true) { CONTINUE } else { PAUSE }
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_headers(stream: u32, _headers: usize, _end_of_stream: u32) -> u32 {
-    MODULE.with(|module| {
-        let roots = module.roots.borrow();
-        let _ =
-            roots.iter().filter_map(|root| root.serving.as_ref()).any(|serving| serving.on_response(stream));
-    });
+    with_stream(stream, |stream| stream.on_response());
     CONTINUE
 }

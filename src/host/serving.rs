@@ -1,7 +1,7 @@
 //! One configuration of the filter on one thread: its requests, and those of them that wait.
 
 use std::{
-    cell::{Cell, OnceCell, RefCell},
+    cell::{OnceCell, RefCell},
     net::IpAddr,
     rc::Rc,
 };
@@ -10,7 +10,6 @@ use hashbrown::HashMap;
 use log::{info, warn};
 
 use super::{
-    answering::Answering,
     calls::Calls,
     host_calls::{Failed, Host},
     services::Services,
@@ -40,11 +39,8 @@ const WAITING: Room = Room { places: 256, spare: 1 };
 /// and 350 of them exhaust the stack of V8, which ends the VM.
 const MAX_WOKEN: usize = 32;
 
-/// Ticks between two looks for streams that ended without an answer: two seconds.
-const SWEEP_EVERY: u32 = 8;
-
 /// One configuration of the filter on one thread.
-pub(super) struct Serving<H> {
+pub(super) struct Serving<H: Host> {
     host: H,
     gate: Gate,
     /// The name of the mark; `None`: there is none.
@@ -56,9 +52,8 @@ pub(super) struct Serving<H> {
     waiting: RefCell<HashMap<u32, Waiting>>,
     /// Those of them that are still to be decided again since [`Serving::wake`] was called.
     to_wake: RefCell<Vec<(u32, Waiting)>>,
-    answering: RefCell<Answering>,
-    /// Ticks until the next look at [`Answering`].
-    until_sweep: Cell<u32>,
+    /// Requests whose answer gets headers from us, by stream.
+    answering: RefCell<HashMap<u32, Exchange>>,
 }
 
 /// A request that waits.
@@ -71,7 +66,7 @@ struct Waiting {
 
 /// What became of a request for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Decided {
+pub(super) enum Decided {
     Forward,
     Answered,
     Wait,
@@ -89,7 +84,6 @@ impl<H: Host> Serving<H> {
             waiting: RefCell::default(),
             to_wake: RefCell::default(),
             answering: RefCell::default(),
-            until_sweep: Cell::new(SWEEP_EVERY),
         };
         // Before the first request, so that filters that are configured together are seen to stand side by side.
         serving.gate.confirm_limits(&serving.around());
@@ -103,25 +97,19 @@ impl<H: Host> Serving<H> {
         }
     }
 
-    /// Decides the request of `stream`; whether it may go on now. `ends` says that nothing follows its headers.
-    pub(super) fn on_request(&self, stream: u32, ends: bool) -> bool {
-        let decided = match self.host.request_headers() {
+    /// Decides the request of `stream`. `ends` says that nothing follows its headers.
+    pub(super) fn on_request(&self, stream: u32, ends: bool) -> Decided {
+        match self.host.request_headers() {
             Ok(head) => {
                 self.decide(stream, Exchange::default(), OnceCell::new(), &head, ends, || Rc::from(&*head))
             }
             Err(Failed) => self.answer_failure(Reason::StateUnavailable),
-        };
-        decided == Decided::Forward
+        }
     }
 
     /// Whether a trailer of this name stays here.
     pub(super) fn guards_trailer(&self, name: &[u8]) -> bool {
         self.gate.guards_trailer(name)
-    }
-
-    /// The same for all configurations of one filter.
-    pub(super) fn namespace(&self) -> &str {
-        self.gate.namespace()
     }
 
     /// Whether the request of `stream` waits to be decided again.
@@ -132,18 +120,32 @@ impl<H: Host> Serving<H> {
 
     /// The request of `stream` is not decided again.
     pub(super) fn forget(&self, stream: u32) {
-        self.waiting.borrow_mut().remove(&stream);
-        self.to_wake.borrow_mut().retain(|(waiting, _)| *waiting != stream);
+        if !self.waiting.borrow().is_empty() {
+            self.waiting.borrow_mut().remove(&stream);
+        }
+        if !self.to_wake.borrow().is_empty() {
+            self.to_wake.borrow_mut().retain(|(waiting, _)| *waiting != stream);
+        }
     }
 
-    /// Adds our headers to the answer; whether `stream` is one of ours that gets any.
-    pub(super) fn on_response(&self, stream: u32) -> bool {
+    /// Adds our headers to the answer. One that waits is answered by Envoy itself, by a time-out of its own: that request
+    /// is over, though its end may be long in coming where the client takes no more of the answer.
+    pub(super) fn on_response(&self, stream: u32) {
+        self.forget(stream);
         if self.answering.borrow().is_empty() {
-            return false;
+            return;
         }
-        let Some(exchange) = self.answering.borrow_mut().take(stream) else { return false };
-        self.add_response_headers(&exchange);
-        true
+        if let Some(exchange) = self.answering.borrow_mut().remove(&stream) {
+            self.add_response_headers(&exchange);
+        }
+    }
+
+    /// The stream is gone.
+    pub(super) fn on_end(&self, stream: u32) {
+        self.forget(stream);
+        if !self.answering.borrow().is_empty() {
+            self.answering.borrow_mut().remove(&stream);
+        }
     }
 
     #[inline(never)]
@@ -161,13 +163,6 @@ impl<H: Host> Serving<H> {
         self.gate.take_repeated(&self.around()).iter().for_each(|told| warn!("{told}"));
         self.send(self.gate.on_tick(&self.around()));
         self.wake_all();
-        match self.until_sweep.get().checked_sub(1) {
-            Some(ticks) => self.until_sweep.set(ticks),
-            None => {
-                self.until_sweep.set(SWEEP_EVERY);
-                self.answering.borrow_mut().sweep(&self.host);
-            }
-        }
     }
 
     /// Hands on what is left to tell, when nothing more will come.

@@ -259,3 +259,49 @@ async fn an_issuer_that_cannot_be_asked() {
     assert!((3..=10).contains(&asked), "{asked}");
     is_sound(&gateway);
 }
+
+/// Envoy answers by a time-out of its own, and the client takes nothing of that answer, so that the stream stays. What
+/// the issuer says then comes too late for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_envoy_answered_is_not_decided_any_more() {
+    const ALLOWED: &str = "wasmcustom.portcullis_requests._decision=allow_._reason=none_";
+    let idp = Idp::start().await;
+    let gateway = before(&idp, json!({"cacheDuration": "1m"})).request_timeout("0.3s").start().await;
+    let token = idp.token("urn:api:opaque").await;
+    idp.turns("introspection", "late").await;
+    let mut connection = gateway.http2_without_room().await;
+    let (status, _answer) = connection.begin(&get("/closed").bearer(&token)).await.unwrap();
+    assert_eq!(status, 504);
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(idp.count("introspection").await, 1);
+    assert_eq!(gateway.admin().stat(ALLOWED).await, 0);
+    assert_eq!(gateway.upstream.count(), 0);
+    assert!(!gateway.log().contains("envoy bug failure"), "{}", gateway.log());
+    // The answer is heard all the same.
+    assert_eq!(reason(&gateway, &token).await, (200, None));
+    assert_eq!(idp.count("introspection").await, 1);
+    until(Duration::from_secs(2), async || gateway.admin().stat(ALLOWED).await == 1).await;
+    is_sound(&gateway);
+}
+
+/// Envoy lets one go on from within the other, so a second filter hears of many before the first has sent its headers.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_were_woken_together_reach_the_next_filter() {
+    let idp = Idp::start().await;
+    let open = json!({"rules": [rule("all", "PathPrefix", "/", anyone())], "defaultAction": "Deny"});
+    let gateway = before(&idp, json!({})).named("edge").behind("tenants", &open).marks(&["edge", "tenants"]);
+    let gateway = gateway.start().await;
+    let token = idp.token("urn:api:opaque").await;
+    idp.turns("introspection", "late").await;
+    let connection = gateway.http2().await;
+    let mut asked = JoinSet::new();
+    for _ in 0..20 {
+        let (mut connection, request) = (connection.clone(), get("/closed").bearer(&token));
+        asked.spawn(async move {
+            let answer = connection.send(&request).await.unwrap();
+            (answer.status, answer.reason())
+        });
+    }
+    assert_eq!(asked.join_all().await, vec![(200, None); 20]);
+    is_sound(&gateway);
+}

@@ -95,6 +95,7 @@ function send(times) {
       filter.proxy_on_context_create(stream, ROOT);
       filter.proxy_on_request_headers(stream, 0, 1);
       filter.proxy_on_response_headers(stream, 0, 1);
+      filter.proxy_on_delete(stream);
     }
   }
 }

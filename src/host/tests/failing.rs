@@ -1,8 +1,8 @@
 //! Every host call fails in turn, for each kind of request.
 
 use super::{
-    Done, KEY, Rc, STREAM, Serving, StandIn, answer_call, filter, head, is_active, later, policy, root,
-    serving, trailers, with_key, with_token,
+    Decided, Done, KEY, Rc, STREAM, Serving, StandIn, Stream, answer_call, filter, head, is_active, later,
+    policy, root, serving, with_key, with_token,
 };
 
 type Scenario = fn(&StandIn, &Rc<Serving<StandIn>>) -> bool;
@@ -53,7 +53,7 @@ const SCENARIOS: [(&str, bool, Scenario); 7] = [
             STREAM,
             &[("x-api-key", "trailing"), ("x-portcullis-subject", "root"), ("x-sum", "1")],
         );
-        trailers::on_request_trailers(host, STREAM, &[Rc::clone(serving)]) && goes_on
+        Stream::new(host.clone(), STREAM, Some(Rc::clone(serving))).on_request_trailers() && goes_on
     }),
 ];
 
@@ -181,7 +181,7 @@ fn what_cannot_be_read_is_refused() {
     let (host, serving) = filter();
     host.hand_over(STREAM, &head("/keys", Some(("x-api-key", KEY))));
     host.fail(Some(1));
-    assert!(!serving.on_request(STREAM, true));
+    assert_eq!(serving.on_request(STREAM, true), Decided::Answered);
     assert_eq!(host.failed().as_deref(), Some("request_headers"));
     let answered = Done::Answered(503, "state_unavailable".to_owned());
     assert_eq!(host.done(STREAM).last(), Some(&answered), "{:?}", host.done(STREAM));

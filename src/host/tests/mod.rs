@@ -3,6 +3,7 @@
 
 mod failing;
 mod stand_in;
+mod stream;
 mod waiting;
 
 use std::{fmt::Write as _, rc::Rc};
@@ -12,8 +13,8 @@ use stand_in::{Done, StandIn, later};
 
 use super::{
     root,
-    serving::{self, Serving},
-    trailers,
+    serving::{self, Decided, Serving},
+    stream::Stream,
 };
 use crate::crypto::sha256;
 
@@ -58,14 +59,14 @@ fn head<'a>(path: &'a str, credential: Option<(&'a str, &'a str)>) -> Vec<(&'a s
 /// Begins a request with a key, or with none.
 fn with_key(host: &StandIn, serving: &Serving<StandIn>, key: Option<&str>) -> bool {
     host.hand_over(STREAM, &head("/keys", key.map(|key| ("x-api-key", key))));
-    serving.on_request(STREAM, true)
+    serving.on_request(STREAM, true) == Decided::Forward
 }
 
 /// Begins a request whose token the issuer is asked about.
 fn with_token(host: &StandIn, serving: &Serving<StandIn>, stream: u32, token: &str) -> bool {
     let credential = format!("Bearer {token}");
     host.hand_over(stream, &head("/tokens", Some(("authorization", &credential))));
-    serving.on_request(stream, true)
+    serving.on_request(stream, true) == Decided::Forward
 }
 
 fn is_active(active: bool) -> String {

@@ -185,12 +185,30 @@ pub(crate) struct Http2(hyper::client::conn::http2::SendRequest<Body>);
 
 impl Http2 {
     pub(crate) async fn connect(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
+        Self::connect_with_window(address, config, 65_535).await
+    }
+
+    /// Takes so much of each answer's body.
+    pub(crate) async fn connect_with_window(
+        address: SocketAddr,
+        config: Arc<ClientConfig>,
+        window: u32,
+    ) -> io::Result<Self> {
         let stream = TokioIo::new(tls(address, config).await?);
-        let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream)
+        let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(window)
+            .handshake(stream)
             .await
             .map_err(io::Error::other)?;
         tokio::spawn(connection);
         Ok(Self(sender))
+    }
+
+    /// The status alone, and what must be kept for the answer to stay open.
+    pub(crate) async fn begin(&mut self, request: &Request) -> io::Result<(u16, impl Sized + use<>)> {
+        let answer = timeout(ANSWER_WITHIN, self.0.send_request(hyper_request(request, true))).await?;
+        let answer = answer.map_err(io::Error::other)?;
+        Ok((answer.status().as_u16(), answer))
     }
 
     pub(crate) async fn send(&mut self, request: &Request) -> io::Result<Answer> {

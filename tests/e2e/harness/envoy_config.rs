@@ -86,6 +86,8 @@ pub(crate) struct Options {
     pub(crate) http2_upstream: bool,
     /// Where Envoy's filter for CORS stands, which lets [`ORIGIN`] read; `None`: nowhere.
     pub(crate) cors: Option<Cors>,
+    /// Envoy answers by itself what takes longer.
+    pub(crate) request_timeout: &'static str,
     /// Envoy follows redirects itself.
     pub(crate) redirects: bool,
     /// Hosts with an upstream of their own.
@@ -270,6 +272,7 @@ fn connection_manager(options: &Options) -> Value {
         "normalize_path": options.normalize,
         "merge_slashes": options.normalize,
         "stream_idle_timeout": "20s",
+        "request_timeout": options.request_timeout,
         "access_log": options.access_log.map(access_log).into_iter().collect::<Value>(),
         "upgrade_configs": if options.upgrades { json!([{"upgrade_type": "websocket"}]) } else { json!([]) },
         "route_config": {"name": "test", "virtual_hosts": hosts},

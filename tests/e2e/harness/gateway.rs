@@ -74,6 +74,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         upgrades: false,
         http2_upstream: false,
         cors: None,
+        request_timeout: "0s",
         redirects: false,
         hosts: Vec::new(),
     };
@@ -229,6 +230,12 @@ impl Builder {
         self
     }
 
+    /// Envoy answers by itself what takes longer.
+    pub(crate) fn request_timeout(mut self, timeout: &'static str) -> Self {
+        self.options.request_timeout = timeout;
+        self
+    }
+
     /// Envoy follows redirects itself.
     pub(crate) fn redirects(mut self) -> Self {
         self.options.redirects = true;
@@ -344,6 +351,12 @@ impl Gateway {
 
     pub(crate) async fn http2(&self) -> client::Http2 {
         client::Http2::connect(self.https, tls::client(&tls::IDENTITY.certificate, "h2")).await.unwrap()
+    }
+
+    /// A client that takes heads of answers and nothing of their bodies.
+    pub(crate) async fn http2_without_room(&self) -> client::Http2 {
+        let config = tls::client(&tls::IDENTITY.certificate, "h2");
+        client::Http2::connect_with_window(self.https, config, 0).await.unwrap()
     }
 
     pub(crate) fn admin(&self) -> &Admin {
