@@ -6,23 +6,17 @@
 use super::reader::{Faults, quoted};
 use crate::crypto::Algorithm;
 
-/// Names registered for signatures (RFC 7518 section 3.1, RFC 8037, RFC 8812, RFC 9864).
-pub(super) const ALGORITHMS: [(&str, Algorithm); 14] = [
-    ("HS256", Algorithm::Hs256),
-    ("HS384", Algorithm::Hs384),
-    ("HS512", Algorithm::Hs512),
-    ("RS256", Algorithm::Rs256),
-    ("RS384", Algorithm::Rs384),
-    ("RS512", Algorithm::Rs512),
-    ("PS256", Algorithm::Ps256),
-    ("PS384", Algorithm::Ps384),
-    ("PS512", Algorithm::Ps512),
-    ("ES256", Algorithm::Es256),
-    ("ES384", Algorithm::Es384),
-    ("ES256K", Algorithm::Es256k),
-    ("EdDSA", Algorithm::EdDsa),
-    ("Ed25519", Algorithm::EdDsa),
-];
+/// Algorithms with public keys (RFC 7518 section 3.1, RFC 8037, RFC 8812, RFC 9864).
+pub(super) const PUBLIC: [&str; 11] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES256K", "EdDSA", "Ed25519"];
+
+/// Those with shared secrets.
+pub(super) const SHARED: [&str; 3] = ["HS256", "HS384", "HS512"];
+
+/// The algorithm called `text`, if it is one of `names`.
+pub(super) fn named(text: &str, names: &[&str]) -> Option<Algorithm> {
+    Algorithm::from_name(text).filter(|_| names.contains(&text))
+}
 
 /// Signatures that others make and nobody here verifies, and what to use instead.
 const UNSUPPORTED: [(&str, &str); 9] = [
@@ -41,11 +35,8 @@ const UNSUPPORTED: [(&str, &str); 9] = [
 const ENCRYPTION: [&str; 8] = ["RSA1_5", "RSA-OAEP", "ECDH-ES", "PBES2-", "A128", "A192", "A256", "dir"];
 
 /// What to say of a `name` that is none of `accepted`, which are all with shared secrets or all with public keys.
-pub(super) fn not_accepted<'a>(
-    name: &str,
-    accepted: impl Iterator<Item = &'a str> + Clone,
-    faults: &Faults,
-) -> String {
+#[cold]
+pub(super) fn not_accepted(name: &str, accepted: &[&'static str], faults: &Faults) -> String {
     let begins = |start: &&str| name.get(..start.len()).is_some_and(|own| own.eq_ignore_ascii_case(start));
     if let Some((own, instead)) = UNSUPPORTED.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)) {
         return format!("{own} is not supported; use {instead}");
@@ -57,12 +48,9 @@ pub(super) fn not_accepted<'a>(
         );
     }
     let with_secrets = begins(&"HS");
-    let alike = accepted.filter(|other| is_with_secret(other) == with_secrets || !is_of_a_family(name));
+    let alike = accepted.iter().copied();
+    let alike = alike.filter(|other| SHARED.contains(other) == with_secrets || !is_of_a_family(name));
     format!("unknown algorithm {}{}", quoted(name), faults.hint(name, alike))
-}
-
-fn is_with_secret(name: &str) -> bool {
-    ALGORITHMS.iter().any(|(own, algorithm)| *own == name && algorithm.is_symmetric())
 }
 
 /// Whether the name shows what kind of key is meant.

@@ -3,11 +3,11 @@
 use hashbrown::HashMap;
 
 use super::{
-    extract_from::extract_from,
+    extract_from::{EXTRACT_FROM, extract_from},
+    model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
     reader::{Faults, Node, Object, Path, quoted},
-    roles,
-    scalar::{boolean, choice, granted_permission, label, name, scope, timestamp, unique},
+    roles::{self, HELD},
 };
 use crate::{
     api_key::{ApiKeySpec, ApiKeysSpec, Level},
@@ -18,77 +18,132 @@ const DEFAULT_HEADER: &str = "x-api-key";
 
 const LEVELS: [(&str, Level); 3] = [("Read", Level::Read), ("Write", Level::Write), ("Admin", Level::Admin)];
 
+pub(super) static API_KEYS: Shape = Shape::new(&[
+    optional(
+        "extractFrom",
+        Kind::Object(&EXTRACT_FROM),
+        "the header `x-api-key`",
+        "Where a key stands, see [extractFrom](#extractfrom).",
+    ),
+    optional(
+        "prefix",
+        Kind::Text(Form::KeyPrefix),
+        "absent: by form",
+        "What the keys begin with that stand where tokens may stand, too, see below.",
+    ),
+    default(
+        "forward",
+        Kind::Boolean,
+        "false",
+        "Whether the key itself goes upstream, where it stands, so that a second filter that takes keys can see it.",
+    ),
+    optional(
+        "levels",
+        Kind::Object(&BY_LEVEL),
+        "absent: no key has a level",
+        "Each given level is `{permissions: [..]}`: what it grants.",
+    ),
+    required(
+        "keys",
+        Kind::List("no keys; leave apiKeys out if none are accepted", &Kind::Object(&API_KEY)),
+        "The keys.",
+    ),
+]);
+
+static BY_LEVEL: Shape = Shape::bound(
+    &[
+        optional("Read", Kind::Object(&LEVEL), "", "What this level grants."),
+        optional("Write", Kind::Object(&LEVEL), "", "What this level grants."),
+        optional("Admin", Kind::Object(&LEVEL), "", "What this level grants."),
+    ],
+    &[Bound::Some(&words(&LEVELS))],
+);
+
+static LEVEL: Shape = Shape::new(&[required(
+    "permissions",
+    Kind::List("grants nothing; leave the level out", &Kind::Text(Form::Grant)),
+    "Permissions.",
+)]);
+
+pub(super) static API_KEY: Shape = Shape::new(&[
+    required("id", Kind::Text(Form::Name), "Stands in the decision record."),
+    optional("client", Kind::Text(Form::Label), "`id`", "The principal's subject."),
+    required("hash", Kind::Digest, "SHA-256 of the key."),
+    optional(
+        "level",
+        Kind::Choice("a level", &words(&LEVELS)),
+        "absent: no permissions by level",
+        "Must be given in `levels`.",
+    ),
+    optional(
+        "scopes",
+        Kind::List("no scopes; leave the field out", &Kind::Text(Form::Scope)),
+        "absent: none",
+        "What it may be used for, as scopes.",
+    ),
+    optional("roles", HELD, "absent: none", "Names of `roles`."),
+    optional("tier", Kind::Text(Form::Label), "absent: no tier", "Selects the `tiers` of rate limits."),
+    optional("notBefore", Kind::Time, "absent: valid from the start", "Refused before."),
+    optional("expiresAt", Kind::Time, "absent: does not expire", "Refused from this instant on."),
+    default("disabled", Kind::Boolean, "false", "Refused while true."),
+]);
+
 pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<ApiKeysSpec> {
     // What levels grant is not known if the section cannot be read.
     defs.grants.incomplete |= !node.value.is_object();
-    node.object(|o| {
-        if !o.has("extractFrom") {
-            defs.headers.note_read(DEFAULT_HEADER, &Path::Field(&o.path, "extractFrom"));
-        }
-        let locations = o.optional("extractFrom", |n| extract_from(n, defs));
-        let prefix = o.optional("prefix", prefix);
-        let forward = o.optional("forward", boolean);
-        // A level that is given but faulty counts as given.
-        let mut given = Vec::new();
-        let some = o.has("levels");
-        let levels = o.optional("levels", |n| n.object(|o| levels(o, &mut given, defs)));
-        if some && levels.is_none() {
-            defs.grants.incomplete = true;
-            given.extend(LEVELS.map(|(_, level)| level));
-        }
-        let mut seen = Seen { levels: given, digests: HashMap::new(), index: 0 };
-        let keys = o.required("keys", |n| {
-            defs.keys.expect(n.items());
-            n.filled("no keys; leave apiKeys out if none are accepted", |n| {
-                let key = key(n, &mut seen, defs);
-                seen.index = seen.index.saturating_add(1);
-                key
-            })
-        });
-        Some(ApiKeysSpec {
-            locations: locations.unwrap_or_else(|| {
-                vec![Location::Header { name: DEFAULT_HEADER.into(), prefix: String::new() }]
-            }),
-            prefix,
-            forward: forward.unwrap_or(false),
-            levels: levels.unwrap_or_default(),
-            keys: keys?,
+    let mut o = node.object(&API_KEYS)?;
+    if !o.has("extractFrom") {
+        defs.headers.note_read(DEFAULT_HEADER, &o.at("extractFrom"));
+    }
+    let locations = o.object("extractFrom").and_then(|o| extract_from(o, defs));
+    let prefix = prefix(&mut o);
+    let forward = o.boolean("forward");
+    // A level that is given but faulty counts as given.
+    let mut given = Vec::new();
+    let some = o.has("levels");
+    let levels = o.object("levels").and_then(|o| levels(o, &mut given, defs));
+    if some && levels.is_none() {
+        defs.grants.incomplete = true;
+        given.extend(LEVELS.map(|(_, level)| level));
+    }
+    let mut seen = Seen { levels: given, digests: HashMap::new(), index: 0 };
+    let keys = o.take("keys").and_then(|n| {
+        defs.keys.expect(n.count());
+        n.filled("no keys; leave apiKeys out if none are accepted")?.all(|n| {
+            let key = n.object(&API_KEY).and_then(|o| key(o, &mut seen, defs));
+            seen.index = seen.index.saturating_add(1);
+            key
         })
+    });
+    Some(ApiKeysSpec {
+        locations: locations
+            .unwrap_or_else(|| vec![Location::Header { name: DEFAULT_HEADER.into(), prefix: String::new() }]),
+        prefix,
+        forward,
+        levels: levels.unwrap_or_default(),
+        keys: keys?,
     })
 }
 
 /// What tells a key from a token: so not what a JWT begins with, which is `{` and a member or white space, in base64url.
-fn prefix(node: Node<'_>) -> Option<String> {
-    let (path, faults) = (node.path, node.faults);
-    let prefix = name(node)?;
+fn prefix(o: &mut Object<'_>) -> Option<String> {
+    let prefix = o.text("prefix")?;
     if prefix == "e" || prefix.starts_with("ey") || prefix.starts_with("ew") {
-        faults.add(&path, format!("{} may be the beginning of a signed token, too", quoted(&prefix)));
-        return None;
+        return o
+            .fault_at("prefix", format!("{} may be the beginning of a signed token, too", quoted(&prefix)));
     }
     Some(prefix)
 }
 
 fn levels(
-    o: &mut Object<'_>,
+    mut o: Object<'_>,
     given: &mut Vec<Level>,
     defs: &mut Definitions,
 ) -> Option<Vec<(Level, Vec<String>)>> {
     let mut levels = Vec::new();
-    for (name, level) in LEVELS {
-        if !o.has(name) {
-            // Known, for the sake of suggestions.
-            o.optional(name, |_| Some(()));
-            continue;
-        }
+    for (name, level) in LEVELS.into_iter().filter(|(name, _)| o.has(name)).collect::<Vec<_>>() {
         given.push(level);
-        let permissions = o.optional(name, |n| {
-            n.object(|o| {
-                o.required("permissions", |n| {
-                    unique(n, "grants nothing; leave the level out", granted_permission)
-                })
-            })
-        });
-        match permissions {
+        match o.object(name).and_then(|mut o| o.texts("permissions")) {
             Some(permissions) => {
                 defs.grants.add(&permissions);
                 levels.push((level, permissions));
@@ -109,50 +164,43 @@ struct Seen {
     index: usize,
 }
 
-fn key(node: Node<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<ApiKeySpec> {
-    node.object(|o| {
-        let index = seen.index;
-        let id = o.required("id", |n| {
-            let (path, faults) = (n.path, n.faults);
-            let id = name(n)?;
-            defs.keys.define(&id, index, (), &path, faults);
-            Some(id)
-        });
-        let client = o.optional("client", label);
-        let digest = o.required("hash", |n| digest(n, &mut seen.digests, index));
-        let level = o.optional("level", |n| {
-            let (path, faults) = (n.path, n.faults);
-            let level = choice("a level", &LEVELS)(n)?;
-            if !seen.levels.contains(&level) {
-                faults.add(&path, format!("apiKeys.levels does not say what {level:?} grants"));
-                return None;
-            }
-            Some(level)
-        });
-        let scopes = o.optional("scopes", |n| unique(n, "no scopes; leave the field out", scope));
-        let roles = o.optional("roles", |n| roles::held(n, defs));
-        let tier = o.optional("tier", label);
-        let not_before = o.optional("notBefore", timestamp);
-        let expires_at = o.optional("expiresAt", timestamp);
-        if let (Some(from), Some(to)) = (not_before, expires_at)
-            && from >= to
-        {
-            o.fault_at::<()>("expiresAt", "is not after notBefore, so the key would never be valid");
-        }
-        let disabled = o.optional("disabled", boolean).unwrap_or(false);
-        let id = id?;
-        Some(ApiKeySpec {
-            client: client.unwrap_or_else(|| id.clone()),
-            id,
-            digest: digest?,
-            level,
-            scopes: scopes.unwrap_or_default(),
-            roles: roles.unwrap_or_default(),
-            tier,
-            not_before,
-            expires_at,
-            disabled,
-        })
+fn key(mut o: Object<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<ApiKeySpec> {
+    let index = seen.index;
+    let id = o.text("id");
+    if let Some(id) = &id {
+        defs.keys.define(id, index, (), &o.at("id"), o.faults);
+    }
+    let client = o.text("client");
+    let digest = o.take("hash").and_then(|n| digest(n, &mut seen.digests, index));
+    let mut level = o.choice("level", &LEVELS);
+    if let Some(asked) = level
+        && !seen.levels.contains(&asked)
+    {
+        level = o.fault_at("level", format!("apiKeys.levels does not say what {asked:?} grants"));
+    }
+    let scopes = o.texts("scopes");
+    let roles = roles::held(&mut o, defs);
+    let tier = o.text("tier");
+    let not_before = o.time("notBefore");
+    let expires_at = o.time("expiresAt");
+    if let (Some(from), Some(to)) = (not_before, expires_at)
+        && from >= to
+    {
+        o.fault_at::<()>("expiresAt", "is not after notBefore, so the key would never be valid");
+    }
+    let disabled = o.boolean("disabled");
+    let id = id?;
+    Some(ApiKeySpec {
+        client: client.unwrap_or_else(|| id.clone()),
+        id,
+        digest: digest?,
+        level,
+        scopes: scopes.unwrap_or_default(),
+        roles: roles.unwrap_or_default(),
+        tier,
+        not_before,
+        expires_at,
+        disabled,
     })
 }
 

@@ -1,81 +1,97 @@
 //! `dpop` and `mtls` of a token issuer: to whom its tokens are bound.
 
-use std::time::Duration;
-
 use super::{
-    algorithms::{ALGORITHMS, not_accepted},
+    algorithms::{PUBLIC, named, not_accepted},
+    model::{HOUR, Kind, MINUTE, SECOND, Shape, default, optional, required, words},
     names::Definitions,
-    reader::Node,
-    scalar::{choice, duration},
+    reader::{Node, Object},
 };
 use crate::{
     confirmation::BindingMode,
     crypto::Algorithm,
-    dpop::{DEFAULT_ALGORITHMS, DpopSpec, LONGEST_MAX_AGE},
+    dpop::{DEFAULT_ALGORITHMS, DpopSpec},
 };
-
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
 
 const MODES: [(&str, BindingMode); 2] =
     [("Accepted", BindingMode::Accepted), ("Required", BindingMode::Required)];
 
-pub(super) fn dpop(node: Node<'_>) -> Option<DpopSpec> {
-    node.object(|o| {
-        let mode = o.required("mode", choice("a mode", &MODES));
-        let listed = o.has("algorithms");
-        let algorithms = o.optional("algorithms", algorithms);
-        let max_age = o.optional("maxAge", duration(SECOND..=LONGEST_MAX_AGE));
-        let wants_nonce = o.has("nonce");
-        let nonce = o.optional("nonce", |n| {
-            n.object(|o| {
-                let given = o.has("lifetime");
-                let lifetime =
-                    o.optional("lifetime", duration(SECOND.saturating_mul(10)..=MINUTE.saturating_mul(60)));
-                if given { lifetime } else { Some(MINUTE.saturating_mul(5)) }
-            })
-        });
-        // Faulty and noted: never a nonce that is not asked for.
-        if wants_nonce != nonce.is_some() || listed != algorithms.is_some() {
-            return None;
-        }
-        Some(DpopSpec {
-            mode: mode?,
-            algorithms: algorithms.unwrap_or_else(|| DEFAULT_ALGORITHMS.to_vec()),
-            max_age: max_age.unwrap_or(MINUTE),
-            nonce_lifetime: nonce,
-        })
-    })
+const MODE: Kind = Kind::Choice("a mode", &words(&MODES));
+
+pub(super) static DPOP: Shape = Shape::new(&[
+    required("mode", MODE, "`Accepted`: tokens that are bound need a proof, others pass as bearer tokens."),
+    optional(
+        "algorithms",
+        Kind::List("no algorithms; leave the field out", &Kind::Algorithm(&PUBLIC)),
+        "`ES256` `ES384` `EdDSA` `PS256` `PS384` `PS512` `RS256` `RS384` `RS512`",
+        "The only algorithms accepted in proofs; any with public keys.",
+    ),
+    default(
+        "maxAge",
+        Kind::Duration(SECOND, 5 * MINUTE),
+        "60s",
+        "How long after its `iat` a proof is accepted.",
+    ),
+    optional(
+        "nonce",
+        Kind::Object(&NONCE),
+        "absent: proofs need no nonce",
+        "Every proof must carry a nonce of ours.",
+    ),
+]);
+
+static NONCE: Shape = Shape::new(&[default(
+    "lifetime",
+    Kind::Duration(10 * SECOND, HOUR),
+    "5m",
+    "How long a nonce is handed out.",
+)]);
+
+pub(super) static MTLS: Shape = Shape::new(&[required(
+    "mode",
+    MODE,
+    "Tokens bound to a client certificate (`cnf.x5t#S256`, RFC 8705 section 3) pass only with that certificate, \
+     whatever is written here.",
+)]);
+
+pub(super) fn dpop(mut o: Object<'_>) -> Option<DpopSpec> {
+    let mode = o.choice("mode", &MODES);
+    let algorithms = algorithms(&mut o);
+    let max_age = o.duration("maxAge");
+    let nonce_lifetime = o.object("nonce").and_then(|mut o| o.duration("lifetime"));
+    // Faulty and noted: never a nonce that is not asked for.
+    if o.has("nonce") != nonce_lifetime.is_some() {
+        return None;
+    }
+    Some(DpopSpec { mode: mode?, algorithms: algorithms?, max_age: max_age?, nonce_lifetime })
 }
 
 /// RFC 9449 section 4.2: an asymmetric algorithm, never `none`.
-fn algorithms(node: Node<'_>) -> Option<Vec<Algorithm>> {
+fn algorithms(o: &mut Object<'_>) -> Option<Vec<Algorithm>> {
+    if !o.has("algorithms") {
+        return Some(DEFAULT_ALGORITHMS.to_vec());
+    }
     let mut seen: Vec<Algorithm> = Vec::new();
-    let public = || ALGORITHMS.iter().filter(|(_, algorithm)| !algorithm.is_symmetric());
-    node.filled("no algorithms; leave the field out", |mut n| {
+    o.list("algorithms")?.all(|mut n: Node<'_>| {
         let text = n.text("an algorithm such as \"ES256\"")?;
-        let Some((name, algorithm)) = public().find(|(name, _)| *name == text) else {
+        let Some(algorithm) = named(&text, &PUBLIC) else {
             if text == "none" || Algorithm::from_name(&text).is_some() {
                 let why = "proofs are signed with a client's own key (RFC 9449 section 4.2)";
                 return n.fault(format!("{text} is no algorithm for proofs: {why}"));
             }
-            let message = not_accepted(&text, public().map(|(name, _)| *name), n.faults);
-            return n.fault(message);
+            return n.fault(not_accepted(&text, &PUBLIC, n.faults));
         };
-        if seen.contains(algorithm) {
-            return n.fault(format!("{name} is listed twice"));
+        if seen.contains(&algorithm) {
+            return n.fault(format!("{text} is listed twice"));
         }
-        seen.push(*algorithm);
-        Some(*algorithm)
+        seen.push(algorithm);
+        Some(algorithm)
     })
 }
 
-pub(super) fn mtls(node: Node<'_>, defs: &Definitions) -> Option<BindingMode> {
-    let (path, faults) = (node.path, node.faults);
-    let mode = node.object(|o| o.required("mode", choice("a mode", &MODES)));
+pub(super) fn mtls(mut o: Object<'_>, defs: &Definitions) -> Option<BindingMode> {
+    let mode = o.choice("mode", &MODES);
     if !defs.client_certificates {
-        faults.add(&path, "the policy has no clientCertificates section, so no certificate is ever seen");
-        return None;
+        return o.fault("the policy has no clientCertificates section, so no certificate is ever seen");
     }
     mode
 }

@@ -1,48 +1,99 @@
 //! `clientCertificates`: where certificates come from, and whom they stand for.
 
 use super::{
+    model::{Bound, Form, Kind, Shape, optional, required},
     names::Definitions,
-    reader::{Node, quoted},
-    roles,
-    scalar::{integer, label, scope, text, unique},
+    reader::{Node, Object, quoted},
+    roles::{self, HELD},
+    scalar::text,
 };
 use crate::certificate::{CertificatePrincipalSpec, ClientCertificatesSpec, NamePattern};
 
-pub(super) fn client_certificates(node: Node<'_>, defs: &Definitions) -> Option<ClientCertificatesSpec> {
-    node.object(|o| {
-        let forwarded = o.has("forwardedClientCert");
-        let hops =
-            o.optional("forwardedClientCert", |n| n.object(|o| o.required("trustedHops", integer(1..=16))));
-        let listed = o.has("principals");
-        let principals = o.optional("principals", |n| {
-            n.filled("no principals; leave the field out to take every certificate", |n| principal(n, defs))
-        });
-        // Faulty and noted: never another source, or every certificate.
-        if forwarded != hops.is_some() || listed != principals.is_some() {
-            return None;
-        }
-        Some(ClientCertificatesSpec { trusted_hops: hops.unwrap_or(0), principals })
-    })
+pub(super) static CLIENT_CERTIFICATES: Shape = Shape::new(&[
+    optional(
+        "forwardedClientCert",
+        Kind::Object(&FORWARDED),
+        "absent: the certificate of Envoy's own connection",
+        "Whether proxies in front say which certificate they saw.",
+    ),
+    optional(
+        "principals",
+        Kind::List(
+            "no principals; leave the field out to take every certificate",
+            &Kind::Object(&CERTIFICATE_PRINCIPAL),
+        ),
+        "absent: every certificate is a principal, without roles and scopes",
+        "The first entry that matches counts; a certificate that none matches is refused.",
+    ),
+]);
+
+static FORWARDED: Shape = Shape::new(&[required(
+    "trustedHops",
+    Kind::Number(1, 16),
+    "Number of proxies in front that are trusted to add to `x-forwarded-client-cert`.",
+)]);
+
+const NAMES: [&str; 3] = ["uri", "dns", "subject"];
+
+pub(super) static CERTIFICATE_PRINCIPAL: Shape = Shape::bound(
+    &[
+        optional(
+            "uri",
+            Kind::Text(Form::UriPattern),
+            "",
+            "The certificate's name is this URI: `spiffe://td/ns/a`, or `spiffe://td/ns/*` for all below.",
+        ),
+        optional(
+            "dns",
+            Kind::Text(Form::DnsPattern),
+            "",
+            "It is this DNS name: `api.example.com`, or `*.example.com` for one or more labels.",
+        ),
+        optional(
+            "subject",
+            Kind::Text(Form::Any),
+            "",
+            "It is this subject, as RFC 2253 text: `CN=a,O=Acme`.",
+        ),
+        optional(
+            "scopes",
+            Kind::List("no scopes; leave the field out", &Kind::Text(Form::Scope)),
+            "absent: none",
+            "What it may be used for, as scopes.",
+        ),
+        optional("roles", HELD, "absent: none", "Names of `roles`."),
+        optional("tier", Kind::Text(Form::Label), "absent: no tier", "Selects the `tiers` of rate limits."),
+    ],
+    &[Bound::One(&NAMES)],
+);
+
+pub(super) fn client_certificates(mut o: Object<'_>, defs: &Definitions) -> Option<ClientCertificatesSpec> {
+    let hops = o.object("forwardedClientCert").and_then(|mut o| o.number("trustedHops"));
+    let principals = o.objects("principals", |o| principal(o, defs));
+    // Faulty and noted: never another source, or every certificate.
+    if o.has("forwardedClientCert") != hops.is_some() || o.has("principals") != principals.is_some() {
+        return None;
+    }
+    let trusted_hops = hops.unwrap_or(0).try_into().ok()?;
+    Some(ClientCertificatesSpec { trusted_hops, principals })
 }
 
-fn principal(node: Node<'_>, defs: &Definitions) -> Option<CertificatePrincipalSpec> {
-    node.object(|o| {
-        let given = ["uri", "dns", "subject"].iter().filter(|name| o.has(name)).count();
-        let uri = o.optional("uri", uri);
-        let dns = o.optional("dns", dns);
-        let subject = o.optional("subject", text).map(NamePattern::Subject);
-        if given != 1 {
-            return o.fault("give one of uri, dns and subject");
-        }
-        let scopes = o.optional("scopes", |n| unique(n, "no scopes; leave the field out", scope));
-        let roles = o.optional("roles", |n| roles::held(n, defs));
-        let tier = o.optional("tier", label);
-        Some(CertificatePrincipalSpec {
-            name: uri.or(dns).or(subject)?,
-            scopes: scopes.unwrap_or_default(),
-            roles: roles.unwrap_or_default(),
-            tier,
-        })
+fn principal(mut o: Object<'_>, defs: &Definitions) -> Option<CertificatePrincipalSpec> {
+    let given = NAMES.iter().filter(|name| o.has(name)).count();
+    let uri = o.take("uri").and_then(uri);
+    let dns = o.take("dns").and_then(dns);
+    let subject = o.text("subject").map(NamePattern::Subject);
+    if given != 1 {
+        return o.fault("give one of uri, dns and subject");
+    }
+    let scopes = o.texts("scopes");
+    let roles = roles::held(&mut o, defs);
+    let tier = o.text("tier");
+    Some(CertificatePrincipalSpec {
+        name: uri.or(dns).or(subject)?,
+        scopes: scopes.unwrap_or_default(),
+        roles: roles.unwrap_or_default(),
+        tier,
     })
 }
 

@@ -3,13 +3,22 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Document, Interlock, Rejected, RuleSpec, api_keys, client_certificates, identity_headers, input, jwt,
+    Document, Interlock, Rejected, RuleSpec,
+    api_keys::{API_KEYS, api_keys},
+    client_certificates::{CLIENT_CERTIFICATES, client_certificates},
+    identity_headers::{IDENTITY_HEADERS, identity_headers},
+    input,
+    jwt::{JWT, providers},
+    model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
-    protected_resource, rate_limits,
+    protected_resource::{PROTECTED_RESOURCE, protected_resource},
+    rate_limits::{LIMIT, rate_limits},
     reader::{Faults, Node, Object, Path, quoted},
-    request_headers, revocation, roles, rules,
-    scalar::{boolean, choice, label, text},
-    transport,
+    request_headers::{REQUEST_HEADERS, request_headers},
+    revocation::{REVOCATION, revocation},
+    roles::{ROLE, roles},
+    rules::{RULE, rules},
+    transport::{self, TRANSPORT},
 };
 use crate::{jwt::ProviderSpec, rate_limit::LimitSpec};
 
@@ -24,7 +33,8 @@ pub fn decode(bytes: &[u8]) -> Result<Document, Rejected> {
     let mut lists = Lists::default();
     let document = input::parse(bytes, &faults).and_then(|value| {
         let mut defs = Definitions::default();
-        Node { value, path: Path::Root, faults: &faults }.object(|o| document(o, &mut defs, &mut lists))
+        let node = Node { value, path: Path::Root, faults: &faults };
+        document(node.object(&DOCUMENT)?, &mut defs, &mut lists)
     });
     match faults.judge(document) {
         Ok(document) => Ok(Document {
@@ -42,7 +52,102 @@ pub fn decode(bytes: &[u8]) -> Result<Document, Rejected> {
     }
 }
 
-/// The lists whose items the features judge; see [`Node::each`].
+const LOG_DENIED: [(&str, bool); 2] = [("Sampled", false), ("All", true)];
+
+const RATE_LIMIT_HEADERS: [(&str, bool); 2] = [("Denied", false), ("Always", true)];
+
+pub(super) static DOCUMENT: Shape = Shape::bound(
+    &[
+        default("realm", Kind::Text(Form::Realm), "portcullis", "`realm` of `WWW-Authenticate` challenges"),
+        optional("transport", Kind::Object(&TRANSPORT), "TLS required", "[transport](#transport)"),
+        optional("jwt", Kind::Object(&JWT), "no tokens are accepted", "[jwt](#jwt)"),
+        optional(
+            "protectedResource",
+            Kind::Object(&PROTECTED_RESOURCE),
+            "clients are told nothing",
+            "[protectedResource](#protectedresource)",
+        ),
+        optional("apiKeys", Kind::Object(&API_KEYS), "no API keys are accepted", "[apiKeys](#apikeys)"),
+        optional(
+            "clientCertificates",
+            Kind::Object(&CLIENT_CERTIFICATES),
+            "no certificate is looked at",
+            "[clientCertificates](#clientcertificates)",
+        ),
+        optional("revocation", Kind::Object(&REVOCATION), "nothing is revoked", "[revocation](#revocation)"),
+        optional(
+            "roles",
+            Kind::List("no roles; leave the field out", &Kind::Object(&ROLE)),
+            "no roles",
+            "[roles](#roles)",
+        ),
+        optional(
+            "rateLimits",
+            Kind::List("no limits; leave the field out", &Kind::Object(&LIMIT)),
+            "no limits",
+            "[rateLimits](#ratelimits)",
+        ),
+        required(
+            "rules",
+            Kind::List("no rules; every request would be refused", &Kind::Object(&RULE)),
+            "[rules](#rules)",
+        ),
+        default(
+            "defaultAction",
+            Kind::Choice("an action", &["Deny"]),
+            "Deny",
+            "What no rule matches is denied.",
+        ),
+        optional(
+            "identityHeaders",
+            Kind::Object(&IDENTITY_HEADERS),
+            "as below",
+            "[identityHeaders](#identityheaders)",
+        ),
+        optional(
+            "requestHeaders",
+            Kind::Object(&REQUEST_HEADERS),
+            "as below",
+            "[requestHeaders](#requestheaders)",
+        ),
+        optional(
+            "interlock",
+            Kind::Either(&[Kind::Boolean, Kind::Object(&INTERLOCK)]),
+            "`true`",
+            "Whether each allowed request is marked with filter state, so that Envoy's `rbac` filter behind this one \
+             can refuse what lacks it; the configurations in `envoy/` have that filter.",
+        ),
+        optional("decisionLog", Kind::Object(&DECISION_LOG), "", "Which decisions are recorded."),
+        default(
+            "rateLimitHeaders",
+            Kind::Choice("a choice", &words(&RATE_LIMIT_HEADERS)),
+            "Denied",
+            "Whether `RateLimit` and `RateLimit-Policy` stand on 429 answers only, or on allowed answers too.",
+        ),
+    ],
+    &[Bound::Given(&["protectedResource"], &[Bound::Required("jwt")], &[])],
+);
+
+static INTERLOCK: Shape = Shape::new(&[required(
+    "mark",
+    Kind::Text(Form::Label),
+    "What the filter state is called, behind `wasm.`.",
+)]);
+
+static DECISION_LOG: Shape = Shape::bound(
+    &[
+        default("allowed", Kind::Boolean, "false", "Whether allowed requests get a decision record too."),
+        default(
+            "denied",
+            Kind::Choice("a choice", &words(&LOG_DENIED)),
+            "Sampled",
+            "`All`: every denied request gets a decision record.",
+        ),
+    ],
+    &[Bound::Some(&["allowed", "denied"])],
+);
+
+/// The lists whose items the features judge; see [`super::reader::Items::each`].
 #[derive(Default)]
 struct Lists {
     providers: Vec<Option<ProviderSpec>>,
@@ -61,32 +166,29 @@ fn sound<T>(items: Vec<Option<T>>) -> Vec<(usize, T)> {
 }
 
 /// Sections are read in such an order that whatever is referred to has been read before.
-fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Option<Document> {
-    let realm = o.optional("realm", realm);
-    let transport = o.optional("transport", transport::transport);
-    let identity_headers = identity_headers(o, defs);
-    let roles = o.optional("roles", |n| roles::roles(n, defs));
+fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Option<Document> {
+    let realm = o.text("realm");
+    let transport = o.object("transport").map(transport::transport);
+    let identity_headers = own_headers(&mut o, defs);
+    let roles = roles(&mut o, defs);
     defs.client_certificates = o.has("clientCertificates");
-    let client_certificates =
-        o.optional("clientCertificates", |n| client_certificates::client_certificates(n, defs));
+    let client_certificates = o.object("clientCertificates").and_then(|o| client_certificates(o, defs));
+    lists.providers = o.take("jwt").map(|n| providers(n, defs)).unwrap_or_default();
     let has_tokens = o.has("jwt");
-    lists.providers = o.optional("jwt", |n| Some(jwt::providers(n, defs))).unwrap_or_default();
-    let resource = o.optional("protectedResource", |n| protected_resource::protected_resource(n, has_tokens));
+    let resource = o.object("protectedResource").and_then(|o| protected_resource(o, has_tokens));
     defs.api_keys = o.has("apiKeys");
-    let api_keys = o.optional("apiKeys", |n| api_keys::api_keys(n, defs));
-    let revocation = o.optional("revocation", |n| revocation::revocation(n, defs));
+    let api_keys = o.take("apiKeys").and_then(|n| api_keys(n, defs));
+    let revocation = o.object("revocation").and_then(|o| revocation(o, defs));
     defs.headers.check_read(o.faults);
-    let request_headers = o.optional("requestHeaders", |n| request_headers::request_headers(n, defs));
-    let rate_limits = o.optional("rateLimits", |n| Some(rate_limits::rate_limits(n, defs)));
-    lists.rate_limits = rate_limits.unwrap_or_default();
-    lists.rules = o.required("rules", |n| Some(rules::rules(n, defs))).unwrap_or_default();
-    o.optional("defaultAction", default_action);
-    let (log_allowed, log_all_denied) = o.optional("decisionLog", decision_log).unwrap_or_default();
-    let interlock = o.optional("interlock", interlock);
-    let always = [("Denied", false), ("Always", true)];
-    let rate_limit_headers = o.optional("rateLimitHeaders", choice("a choice", &always));
+    let request_headers = o.object("requestHeaders").map(|o| request_headers(o, defs));
+    lists.rate_limits = rate_limits(&mut o, defs);
+    lists.rules = rules(&mut o, defs);
+    o.take("defaultAction").and_then(default_action);
+    let (log_allowed, log_all_denied) = o.object("decisionLog").and_then(decision_log).unwrap_or_default();
+    let interlock = o.take("interlock").and_then(interlock);
+    let rate_limit_headers = o.choice("rateLimitHeaders", &RATE_LIMIT_HEADERS);
     Some(Document {
-        realm: realm.unwrap_or_else(|| "portcullis".into()),
+        realm: realm?,
         transport: transport.unwrap_or(transport::DEFAULT),
         providers: Vec::new(),
         protected_resource: resource,
@@ -106,38 +208,21 @@ fn document(o: &mut Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Op
 }
 
 /// Whether allowed requests get a record, and whether every denied one does.
-fn decision_log(node: Node<'_>) -> Option<(bool, bool)> {
-    node.object(|o| {
-        let given = o.has("allowed") || o.has("denied");
-        let allowed = o.optional("allowed", boolean);
-        let denied = o.optional("denied", choice("a choice", &[("Sampled", false), ("All", true)]));
-        if !given {
-            return o.fault("says nothing; leave the field out");
-        }
-        Some((allowed.unwrap_or(false), denied.unwrap_or(false)))
-    })
+fn decision_log(mut o: Object<'_>) -> Option<(bool, bool)> {
+    let allowed = o.boolean("allowed");
+    let denied = o.choice("denied", &LOG_DENIED);
+    if !o.has_one(&["allowed", "denied"]) {
+        return o.fault("says nothing; leave the field out");
+    }
+    Some((allowed, denied?))
 }
 
 /// The headers are owned, and their names taken, whether or not the document names them.
-fn identity_headers(o: &mut Object<'_>, defs: &mut Definitions) -> Option<super::IdentityHeadersSpec> {
-    if o.has("identityHeaders") {
-        return o.optional("identityHeaders", |n| identity_headers::identity_headers(n, defs));
-    }
-    o.optional("identityHeaders", |_| Some(()));
-    let path = Path::Field(&o.path, "identityHeaders");
-    let node = Node { value: Value::Object(Map::new()), path, faults: o.faults };
-    identity_headers::identity_headers(node, defs)
-}
-
-/// Stands in a quoted string of `WWW-Authenticate` (RFC 9110 section 5.6.4).
-fn realm(node: Node<'_>) -> Option<String> {
-    let (path, faults) = (node.path, node.faults);
-    let realm = text(node)?;
-    if realm.len() <= 128 && realm.chars().all(|c| matches!(c, ' '..='~') && c != '"' && c != '\\') {
-        return Some(realm);
-    }
-    faults.add(&path, "must be at most 128 characters of printable ASCII without \" and \\");
-    None
+fn own_headers(o: &mut Object<'_>, defs: &mut Definitions) -> Option<super::IdentityHeadersSpec> {
+    let value =
+        if o.has("identityHeaders") { o.take("identityHeaders")?.value } else { Value::Object(Map::new()) };
+    let node = Node { value, path: o.at("identityHeaders"), faults: o.faults };
+    identity_headers(node.object(&IDENTITY_HEADERS)?, defs)
 }
 
 /// Whether there is a mark, or what its name is.
@@ -145,7 +230,7 @@ fn interlock(node: Node<'_>) -> Option<Interlock> {
     match node.value {
         Value::Bool(false) => Some(Interlock::Off),
         Value::Bool(true) => Some(Interlock::Named),
-        Value::Object(_) => node.object(|o| o.required("mark", label).map(Interlock::Marked)),
+        Value::Object(_) => node.object(&INTERLOCK)?.text("mark").map(Interlock::Marked),
         _ => node.mismatch("true, false or an object"),
     }
 }

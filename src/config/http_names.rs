@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use super::{
     reader::{Node, quoted},
-    scalar::{MAX_NAME, text, unique},
+    scalar::{MAX_NAME, text},
 };
 use crate::request::{alike::is_alike, overriding};
 
@@ -33,12 +33,6 @@ pub(super) fn method(node: Node<'_>) -> Option<String> {
     Some(text)
 }
 
-/// Request methods: a list without repetition, never empty.
-#[inline(never)]
-pub(super) fn methods(node: Node<'_>) -> Option<Vec<String>> {
-    unique(node, "no methods; leave the field out to mean every method", method)
-}
-
 /// The name of a request header, in lower case as the filter sees it.
 #[inline(never)]
 pub(super) fn header_name(node: Node<'_>) -> Option<String> {
@@ -64,33 +58,37 @@ pub(super) fn header_name(node: Node<'_>) -> Option<String> {
     Some(lower)
 }
 
+/// Headers that carry the message, a credential or Envoy's own knowledge.
+pub(super) const TAKEN: [&str; 20] = [
+    "accept",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "forwarded",
+    "keep-alive",
+    "origin",
+    "range",
+    "referer",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-request-id",
+];
+
+/// How others begin.
+pub(super) const TAKEN_PREFIXES: [&str; 5] = ["x-envoy-", "x-forwarded-", "proxy-", "sec-", "grpc-"];
+
 /// A header that the filter removes from requests and sets itself. Headers that carry the message, a
 /// credential or Envoy's own knowledge must never be replaced by a claim.
 #[inline(never)]
 pub(super) fn owned_header_name(node: Node<'_>) -> Option<String> {
-    const TAKEN: [&str; 20] = [
-        "accept",
-        "authorization",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cookie",
-        "date",
-        "expect",
-        "forwarded",
-        "keep-alive",
-        "origin",
-        "range",
-        "referer",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-        "x-request-id",
-    ];
-    const TAKEN_PREFIXES: [&str; 5] = ["x-envoy-", "x-forwarded-", "proxy-", "sec-", "grpc-"];
     let (path, faults) = (node.path, node.faults);
     let name = header_name(node)?;
     let is_one = |taken: &&str| is_alike(name.as_bytes(), taken.as_bytes());

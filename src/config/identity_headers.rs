@@ -2,10 +2,10 @@
 
 use super::{
     IdentityField, IdentityHeadersSpec,
-    http_names::owned_header_name,
+    model::{Form, Kind, Shape, default, optional, words},
     names::Definitions,
-    reader::{Node, Object, Path},
-    scalar::choice,
+    reader::Object,
+    scalar::word,
 };
 
 const FIELDS: [(&str, IdentityField); 5] = [
@@ -16,43 +16,55 @@ const FIELDS: [(&str, IdentityField); 5] = [
     ("Rule", IdentityField::Rule),
 ];
 
+const OWN: Kind = Kind::Text(Form::OwnHeader);
+
+pub(super) static IDENTITY_HEADERS: Shape = Shape::new(&[
+    default("subject", OWN, "x-portcullis-subject", "Who is calling."),
+    default("kind", OWN, "x-portcullis-kind", "`jwt`, `api-key` or `client-certificate`."),
+    default("scopes", OWN, "x-portcullis-scopes", "Scopes, separated by spaces."),
+    default("roles", OWN, "x-portcullis-roles", "Roles, separated by commas."),
+    default("rule", OWN, "x-portcullis-rule", "The name of the rule."),
+    optional(
+        "send",
+        Kind::Any(&Kind::Choice("an identity header", &words(&FIELDS))),
+        "all five; `[]` sends none",
+        "Which are sent.",
+    ),
+]);
+
 /// Reads the section; absent, it is an empty object.
-pub(super) fn identity_headers(node: Node<'_>, defs: &mut Definitions) -> Option<IdentityHeadersSpec> {
-    node.object(|o| {
-        let subject = header(o, "subject", "x-portcullis-subject", defs);
-        let kind = header(o, "kind", "x-portcullis-kind", defs);
-        let scopes = header(o, "scopes", "x-portcullis-scopes", defs);
-        let roles = header(o, "roles", "x-portcullis-roles", defs);
-        let rule = header(o, "rule", "x-portcullis-rule", defs);
-        let mut seen = Vec::new();
-        let send = o.optional("send", |n| {
-            n.list(|n| {
-                let (path, faults) = (n.path, n.faults);
-                let field = choice("an identity header", &FIELDS)(n)?;
-                if seen.contains(&field) {
-                    faults.add(&path, "is listed twice");
-                    return None;
-                }
-                seen.push(field);
-                Some(field)
-            })
-        });
-        Some(IdentityHeadersSpec {
-            subject: subject?,
-            kind: kind?,
-            scopes: scopes?,
-            roles: roles?,
-            rule: rule?,
-            send: send.unwrap_or_else(|| FIELDS.map(|(_, field)| field).to_vec()),
-        })
+pub(super) fn identity_headers(mut o: Object<'_>, defs: &mut Definitions) -> Option<IdentityHeadersSpec> {
+    let subject = header(&mut o, "subject", defs);
+    let kind = header(&mut o, "kind", defs);
+    let scopes = header(&mut o, "scopes", defs);
+    let roles = header(&mut o, "roles", defs);
+    let rule = header(&mut o, "rule", defs);
+    Some(IdentityHeadersSpec {
+        subject: subject?,
+        kind: kind?,
+        scopes: scopes?,
+        roles: roles?,
+        rule: rule?,
+        send: send(&mut o).unwrap_or_else(|| FIELDS.map(|(_, field)| field).to_vec()),
     })
 }
 
-fn header(o: &mut Object<'_>, field: &'static str, default: &str, defs: &mut Definitions) -> Option<String> {
-    let given = o.has(field);
-    let name = o.optional(field, owned_header_name);
-    let name = if given { name? } else { default.to_owned() };
-    let path = Path::Field(&o.path, field);
-    defs.headers.take(&name, &path, o.faults);
+fn header(o: &mut Object<'_>, field: &'static str, defs: &mut Definitions) -> Option<String> {
+    let name = o.text(field)?;
+    defs.headers.take(&name, &o.at(field), o.faults);
     Some(name)
+}
+
+fn send(o: &mut Object<'_>) -> Option<Vec<IdentityField>> {
+    let mut seen = Vec::new();
+    o.take("send")?.list()?.all(|n| {
+        let (path, faults) = (n.path, n.faults);
+        let (_, field) = FIELDS.get(word(n, "an identity header", &words(&FIELDS))?)?;
+        if seen.contains(field) {
+            faults.add(&path, "is listed twice");
+            return None;
+        }
+        seen.push(*field);
+        Some(*field)
+    })
 }

@@ -1,73 +1,105 @@
 //! `introspection` of a provider.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::{
-    algorithms::not_accepted,
-    endpoint::https_endpoint,
+    algorithms::{named, not_accepted},
+    model::{Bound, Form, HOUR, Kind, MINUTE, Shape, default, optional, required, words},
     reader::{Node, Object},
-    scalar::{choice, duration, label, text},
 };
 use crate::{
     crypto::{Algorithm, SigningKey},
     introspection::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
 };
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-
 /// The longest private key, in bytes: RSA with 4096 bits takes about 3300.
 const MAX_KEY: usize = 16 * 1024;
 
-const ALGORITHMS: [(&str, Algorithm); 6] = [
-    ("RS256", Algorithm::Rs256),
-    ("PS256", Algorithm::Ps256),
-    ("ES256", Algorithm::Es256),
-    ("ES384", Algorithm::Es384),
-    ("EdDSA", Algorithm::EdDsa),
-    ("Ed25519", Algorithm::EdDsa),
-];
+/// Those that we sign with.
+const ALGORITHMS: [&str; 6] = ["RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"];
 
 const MODES: [(&str, IntrospectionMode); 2] =
     [("Opaque", IntrospectionMode::Opaque), ("Always", IntrospectionMode::Always)];
 
+pub(super) static INTROSPECTION: Shape = Shape::bound(
+    &[
+        required("endpoint", Kind::Endpoint { https: true }, "The introspection endpoint."),
+        required("cluster", Kind::Text(Form::Label), "The Envoy cluster that reaches it."),
+        required("clientId", Kind::Text(Form::Any), "Our name there."),
+        optional(
+            "clientSecret",
+            Kind::Text(Form::Any),
+            "one of these two is required",
+            "Our password, sent by HTTP Basic.",
+        ),
+        optional(
+            "privateKeyJwt",
+            Kind::Object(&PRIVATE_KEY_JWT),
+            "",
+            "Proof by a JWT of our own instead (RFC 7523), see below.",
+        ),
+        default(
+            "mode",
+            Kind::Choice("a mode", &words(&MODES)),
+            "Opaque",
+            "`Opaque`: asked about tokens that are not JWTs of a provider with keys.",
+        ),
+        default(
+            "cacheDuration",
+            Kind::Duration(0, HOUR),
+            "60s",
+            "How long an active token counts as such; never past its `exp`.",
+        ),
+        default(
+            "inactiveCacheDuration",
+            Kind::Duration(0, HOUR),
+            "10s",
+            "How long a refused token stays refused.",
+        ),
+        default("timeout", Kind::Duration(100, MINUTE), "3s", "Per call."),
+        default("tokenTypeHint", Kind::Text(Form::Any), "access_token", "`token_type_hint`."),
+    ],
+    &[Bound::One(&["clientSecret", "privateKeyJwt"])],
+);
+
+pub(super) static PRIVATE_KEY_JWT: Shape = Shape::new(&[
+    required("algorithm", Kind::Algorithm(&ALGORITHMS), "RSA costs some milliseconds for each call."),
+    required("key", Kind::PrivateKey, "The private key."),
+    optional("kid", Kind::Text(Form::Label), "absent: none", "`kid` of the JWT."),
+    optional("audience", Kind::Text(Form::Any), "`issuer` of the provider", "`aud` of the JWT."),
+]);
+
 /// `keyless`: the provider has no keys, so that nothing is verified here.
-pub(super) fn introspection(node: Node<'_>, keyless: bool) -> Option<IntrospectionSpec> {
-    node.object(|o| {
-        let endpoint = o.required("endpoint", https_endpoint);
-        let cluster = o.required("cluster", label);
-        let client_id = o.required("clientId", text);
-        let proof = proof(o);
-        let mode = o.optional("mode", choice("a mode", &MODES));
-        if keyless && mode == Some(IntrospectionMode::Always) {
-            o.fault_at::<()>("mode", "Always needs jwks; without keys every token is asked about anyway");
-        }
-        let cache_duration = o.optional("cacheDuration", duration(Duration::ZERO..=HOUR));
-        let inactive = o.optional("inactiveCacheDuration", duration(Duration::ZERO..=HOUR));
-        let timeout = o.optional("timeout", duration(Duration::from_millis(100)..=MINUTE));
-        let token_type_hint = o.optional("tokenTypeHint", text);
-        Some(IntrospectionSpec {
-            endpoint: endpoint?,
-            cluster: cluster?,
-            client_id: client_id?,
-            proof: proof?,
-            mode: mode.unwrap_or(IntrospectionMode::Opaque),
-            cache_duration: cache_duration.unwrap_or(MINUTE),
-            inactive_cache_duration: inactive.unwrap_or(SECOND.saturating_mul(10)),
-            timeout: timeout.unwrap_or(SECOND.saturating_mul(3)),
-            token_type_hint: token_type_hint.unwrap_or_else(|| "access_token".into()),
-        })
+pub(super) fn introspection(mut o: Object<'_>, keyless: bool) -> Option<IntrospectionSpec> {
+    let endpoint = o.endpoint("endpoint");
+    let cluster = o.text("cluster");
+    let client_id = o.text("clientId");
+    let proof = proof(&mut o);
+    let mode = o.choice("mode", &MODES);
+    if keyless && mode == Some(IntrospectionMode::Always) {
+        o.fault_at::<()>("mode", "Always needs jwks; without keys every token is asked about anyway");
+    }
+    let cache_duration = o.duration("cacheDuration");
+    let inactive_cache_duration = o.duration("inactiveCacheDuration");
+    let timeout = o.duration("timeout");
+    let token_type_hint = o.text("tokenTypeHint");
+    Some(IntrospectionSpec {
+        endpoint: endpoint?,
+        cluster: cluster?,
+        client_id: client_id?,
+        proof: proof?,
+        mode: mode?,
+        cache_duration: cache_duration?,
+        inactive_cache_duration: inactive_cache_duration?,
+        timeout: timeout?,
+        token_type_hint: token_type_hint?,
     })
 }
 
 fn proof(o: &mut Object<'_>) -> Option<ClientProof> {
-    let (by_secret, by_key) = (o.has("clientSecret"), o.has("privateKeyJwt"));
-    let secret = o.optional("clientSecret", text);
-    let key = o.optional("privateKeyJwt", private_key_jwt);
-    match (by_secret, by_key) {
+    let secret = o.text("clientSecret");
+    let key = o.object("privateKeyJwt").and_then(private_key_jwt);
+    match (o.has("clientSecret"), o.has("privateKeyJwt")) {
         (true, true) => o.fault_at("privateKeyJwt", "contradicts clientSecret; give one of them"),
         (true, false) => secret.map(|secret| ClientProof::Secret(ClientSecret(secret))),
         (false, true) => key,
@@ -78,32 +110,26 @@ fn proof(o: &mut Object<'_>) -> Option<ClientProof> {
     }
 }
 
-fn private_key_jwt(node: Node<'_>) -> Option<ClientProof> {
-    node.object(|o| {
-        let algorithm = o.required("algorithm", algorithm);
-        let key = o.required("key", |n| private_key(n, algorithm));
-        let given = o.has("kid");
-        let kid = o.optional("kid", label);
-        let (named, audience) = (o.has("audience"), o.optional("audience", text));
-        if (given && kid.is_none()) || (named && audience.is_none()) {
-            return None;
-        }
-        Some(ClientProof::PrivateKeyJwt { key: key?, kid, audience })
-    })
+fn private_key_jwt(mut o: Object<'_>) -> Option<ClientProof> {
+    let algorithm = o.take("algorithm").and_then(algorithm);
+    let key = o.take("key").and_then(|n| private_key(n, algorithm));
+    let (kid, audience) = (o.text("kid"), o.text("audience"));
+    if (o.has("kid") && kid.is_none()) || (o.has("audience") && audience.is_none()) {
+        return None;
+    }
+    Some(ClientProof::PrivateKeyJwt { key: key?, kid, audience })
 }
 
 /// One that we sign with.
 fn algorithm(mut node: Node<'_>) -> Option<Algorithm> {
     let text = node.text("an algorithm such as \"ES256\"")?;
-    if let Some((_, algorithm)) = ALGORITHMS.iter().find(|(name, _)| *name == text) {
-        return Some(*algorithm);
+    if let Some(algorithm) = named(&text, &ALGORITHMS) {
+        return Some(algorithm);
     }
-    let names = ALGORITHMS.map(|(name, _)| name);
     if Algorithm::from_name(&text).is_some() {
-        return node.fault(format!("{text} is not supported here; use one of {}", names.join(", ")));
+        return node.fault(format!("{text} is not supported here; use one of {}", ALGORITHMS.join(", ")));
     }
-    let message = not_accepted(&text, names.into_iter(), node.faults);
-    node.fault(message)
+    node.fault(not_accepted(&text, &ALGORITHMS, node.faults))
 }
 
 /// PKCS #8 in PEM, or a private JWK. Nothing of it is ever shown.

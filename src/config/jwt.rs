@@ -1,148 +1,247 @@
 //! `jwt`: the token issuers.
 
-use std::time::Duration;
-
-use ct_codecs::{Base64UrlSafeNoPadding, Decoder};
 use hashbrown::HashSet;
-use serde_json::Value;
 
 use super::{
-    algorithms::{ALGORITHMS, not_accepted},
-    binding,
-    extract_from::extract_from,
-    http_names::owned_header_name,
-    introspection::introspection,
+    algorithms::{PUBLIC, SHARED, named, not_accepted},
+    binding::{self, DPOP, MTLS},
+    extract_from::{EXTRACT_FROM, extract_from},
+    introspection::{INTROSPECTION, introspection},
+    keys::{DISCOVERY, JWKS, SYMMETRIC_KEY, key_source},
+    model::{Bound, DAY, Form, Kind, MINUTE, SECOND, Shape, default, optional, required},
     names::Definitions,
-    reader::{Node, Object, Path, quoted},
-    scalar::{boolean, claim_path, duration, integer, label, name, text, unique},
+    reader::{Node, Object},
+    scalar::claim_path,
 };
 use crate::{
     crypto::Algorithm,
     dpop,
     identity::ClaimPath,
-    jose::SymmetricKey,
-    jwt::{DiscoverySpec, JwksLocation, KeySource, ProviderSpec, RemoteJwks},
+    jwt::{KeySource, ProviderSpec},
     request::Location,
 };
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
+const NO_PROVIDERS: &str = "no providers; leave jwt out if no tokens are accepted";
+
+pub(super) static JWT: Shape = Shape::new(&[required(
+    "providers",
+    Kind::List(NO_PROVIDERS, &Kind::Object(&PROVIDER)),
+    "Token issuers, at least one.",
+)]);
+
+/// Names of all algorithms.
+const ALL: [&str; 14] = [
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
+    "ES256K", "EdDSA", "Ed25519",
+];
+
+const KEYS: [&str; 3] = ["jwks", "discovery", "symmetricKeys"];
+
+pub(super) static PROVIDER: Shape = Shape::bound(
+    &[
+        required("name", Kind::Text(Form::Name), "What rules call it."),
+        required("issuer", Kind::Text(Form::Any), "Compared exactly with `iss`."),
+        optional(
+            "audiences",
+            Kind::List(
+                "no audiences; write anyAudience: true to accept tokens for any audience",
+                &Kind::Text(Form::Any),
+            ),
+            "one of these two is required",
+            "One of them must be in `aud`.",
+        ),
+        optional(
+            "anyAudience",
+            Kind::True("only true is allowed; list audiences instead"),
+            "",
+            "Accepts tokens for any audience.",
+        ),
+        optional(
+            "algorithms",
+            Kind::List("no algorithms; list those that the issuer signs with", &Kind::Algorithm(&ALL)),
+            "required with keys",
+            "The only algorithms accepted",
+        ),
+        optional("jwks", Kind::Object(&JWKS), "one of these four is required", "The public keys, see below."),
+        optional(
+            "discovery",
+            Kind::Object(&DISCOVERY),
+            "",
+            "The public keys, where the issuer says that they are, see [discovery](#discovery).",
+        ),
+        optional(
+            "symmetricKeys",
+            Kind::List("no keys; nothing could be verified", &Kind::Object(&SYMMETRIC_KEY)),
+            "",
+            "Shared secrets.",
+        ),
+        optional(
+            "introspection",
+            Kind::Object(&INTROSPECTION),
+            "absent: the issuer is not asked",
+            "How to ask the issuer about tokens, see [introspection](#introspection).",
+        ),
+        optional(
+            "types",
+            Kind::List(
+                "no types; leave the field out to accept JWT, at+jwt or none",
+                &Kind::Text(Form::TokenType),
+            ),
+            "absent: `JWT`, `at+jwt` or none",
+            "Accepted `typ` values, without regard to case; `application/` may be left out.",
+        ),
+        default("clockSkew", Kind::Duration(0, 5 * MINUTE), "60s", "Tolerance for `exp`, `nbf` and `iat`."),
+        default(
+            "maxTokenSize",
+            Kind::Number(256, 65_536),
+            "8192",
+            "A longer token is refused before it is read.",
+        ),
+        optional(
+            "maxLifetime",
+            Kind::Duration(SECOND, 3650 * DAY),
+            "absent: not checked",
+            "Longest `exp - iat`.",
+        ),
+        optional("claims", Kind::Object(&CLAIMS), "", "Which claims say who it is, and what it holds."),
+        optional(
+            "claimToHeaders",
+            Kind::List("no claims; leave the field out", &Kind::Object(&CLAIM_TO_HEADER)),
+            "absent: none",
+            "Claims that go upstream as headers.",
+        ),
+        optional(
+            "extractFrom",
+            Kind::Object(&EXTRACT_FROM),
+            "the header `Authorization: Bearer`",
+            "Where the token stands, see [extractFrom](#extractfrom).",
+        ),
+        default(
+            "forward",
+            Kind::Boolean,
+            "false",
+            "Whether the token itself goes upstream, where it stands.",
+        ),
+        optional("dpop", Kind::Object(&DPOP), "absent: tokens bound to a key are refused", "[dpop](#dpop)"),
+        optional(
+            "mtls",
+            Kind::Object(&MTLS),
+            "absent: as `Accepted`",
+            "Whether tokens must be bound to a client certificate.",
+        ),
+    ],
+    &[
+        Bound::One(&["audiences", "anyAudience"]),
+        Bound::Some(&["jwks", "discovery", "symmetricKeys", "introspection"]),
+        Bound::Apart(&KEYS),
+        Bound::Given(
+            &KEYS,
+            &[Bound::Required("algorithms")],
+            &[Bound::Forbidden("algorithms"), Bound::Forbidden("types")],
+        ),
+    ],
+);
+
+const ONE_OR_MORE: Kind = Kind::Either(&[
+    Kind::Claim,
+    Kind::List("no claims; leave the field out to mean its default", &Kind::Claim),
+]);
+
+static CLAIMS: Shape = Shape::new(&[
+    default("subject", Kind::Claim, "sub", "Becomes the principal's subject."),
+    optional("scopes", ONE_OR_MORE, "`[scope, scp]`", "A space-separated string or a list."),
+    optional("roles", ONE_OR_MORE, "absent: no roles", "A string or a list of strings."),
+    optional(
+        "tier",
+        Kind::Claim,
+        "absent: no tier",
+        "A string or a whole number, `3` being the tier `\"3\"`.",
+    ),
+]);
+
+static CLAIM_TO_HEADER: Shape = Shape::new(&[
+    required("claim", Kind::Claim, "The claim."),
+    required("header", Kind::Text(Form::OwnHeader), "The header in which it goes upstream."),
+]);
 
 pub(super) fn providers(node: Node<'_>, defs: &mut Definitions) -> Vec<Option<ProviderSpec>> {
     // Until the list is seen: there is one, and it is not known.
     defs.providers.expect(1);
-    let providers = node.object(|o| {
-        o.required("providers", |n| {
-            defs.providers.expect(n.items());
-            let empty = "no providers; leave jwt out if no tokens are accepted";
-            Some(n.each(empty, |index, n| provider(n, index, defs)))
-        })
-    });
-    providers.unwrap_or_default()
+    let Some(mut o) = node.object(&JWT) else { return Vec::new() };
+    let Some(node) = o.take("providers") else { return Vec::new() };
+    defs.providers.expect(node.count());
+    let Some(items) = node.filled(NO_PROVIDERS) else { return Vec::new() };
+    items.each(|index, n| provider(n.object(&PROVIDER)?, index, defs))
 }
 
-fn provider(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<ProviderSpec> {
-    node.object(|o| {
-        let name = o.required("name", |n| {
-            let (path, faults) = (n.path, n.faults);
-            let name = name(n)?;
-            defs.providers.define(&name, index, (), &path, faults);
-            Some(name)
-        });
-        let issuer = o.required("issuer", |n| {
-            let (path, faults) = (n.path, n.faults);
-            let issuer = text(n)?;
-            // The provider of a token is chosen by its issuer.
-            defs.issuers.define(&issuer, index, (), &path, faults);
-            Some(issuer)
-        });
-        let audiences = audiences(o);
-        let symmetric = o.has("symmetricKeys");
-        // Then the issuer's word is all there is.
-        let keyless = o.has("introspection") && !o.has("jwks") && !o.has("discovery") && !symmetric;
-        let (algorithms, keys) = match keyless {
-            true => (no_keys(o), Some(KeySource::None)),
-            false => (o.required("algorithms", |n| algorithms(n, symmetric)), key_source(o)),
-        };
-        let introspection = o.optional("introspection", |n| introspection(n, keyless));
-        let types = o.optional("types", |n| {
-            let empty = "no types; leave the field out to accept JWT, at+jwt or none";
-            unique(n, empty, |n| text(n).map(|t| token_type(&t)))
-        });
-        let clock_skew = o.optional("clockSkew", duration(Duration::ZERO..=MINUTE.saturating_mul(5)));
-        let max_token_size = o.optional("maxTokenSize", integer(256..=65_536));
-        let max_lifetime = o.optional("maxLifetime", duration(SECOND..=DAY.saturating_mul(3650)));
-        let claims = o.optional("claims", claims).unwrap_or_default();
-        let claim_to_headers = o.optional("claimToHeaders", |n| {
-            n.filled("no claims; leave the field out", |n| claim_to_header(n, index, defs))
-        });
-        let locations = o.optional("extractFrom", |n| extract_from(n, defs));
-        let forward = o.optional("forward", boolean).unwrap_or(false);
-        let (bound_to_key, bound_to_certificate) = (o.has("dpop"), o.has("mtls"));
-        let dpop = o.optional("dpop", binding::dpop);
-        let mtls = o.optional("mtls", |n| binding::mtls(n, defs));
-        // A binding that is faulty must never become one that is not asked.
-        if bound_to_key != dpop.is_some() || bound_to_certificate != mtls.is_some() {
-            return None;
-        }
-        let mut locations = locations.unwrap_or_else(|| {
-            vec![Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }]
-        });
-        if dpop.is_some() && !locations.contains(&dpop::location()) {
-            locations.push(dpop::location());
-        }
-        Some(ProviderSpec {
-            name: name?,
-            issuer: issuer?,
-            audiences: audiences?,
-            algorithms: algorithms?,
-            keys: keys?,
-            introspection,
-            types: types.unwrap_or_default(),
-            clock_skew: clock_skew.unwrap_or(MINUTE),
-            max_token_size: max_token_size.unwrap_or(8192),
-            max_lifetime,
-            subject_claim: claims.subject.unwrap_or_else(|| ClaimPath::dotted("sub")),
-            scope_claims: claims
-                .scopes
-                .unwrap_or_else(|| vec![ClaimPath::dotted("scope"), ClaimPath::dotted("scp")]),
-            role_claims: claims.roles.unwrap_or_default(),
-            tier_claim: claims.tier,
-            claim_to_headers: claim_to_headers.unwrap_or_default(),
-            locations,
-            forward,
-            dpop,
-            mtls,
-        })
+fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<ProviderSpec> {
+    let name = o.text("name");
+    if let Some(name) = &name {
+        defs.providers.define(name, index, (), &o.at("name"), o.faults);
+    }
+    let issuer = o.text("issuer");
+    if let Some(issuer) = &issuer {
+        // The provider of a token is chosen by its issuer.
+        defs.issuers.define(issuer, index, (), &o.at("issuer"), o.faults);
+    }
+    let audiences = audiences(&mut o);
+    // Then the issuer's word is all there is.
+    let keyless = o.has("introspection") && !o.has_one(&KEYS);
+    let (algorithms, keys) = match keyless {
+        true => (no_keys(&o), Some(KeySource::None)),
+        false => (algorithms(&mut o), key_source(&mut o)),
+    };
+    let introspection = o.object("introspection").and_then(|o| introspection(o, keyless));
+    let types = if keyless { None } else { o.texts("types") };
+    let clock_skew = o.duration("clockSkew");
+    let max_token_size = o.number("maxTokenSize");
+    let max_lifetime = o.duration("maxLifetime");
+    let claims = claims(&mut o);
+    let claim_to_headers = o.objects("claimToHeaders", |o| claim_to_header(o, index, defs));
+    let locations = o.object("extractFrom").and_then(|o| extract_from(o, defs));
+    let forward = o.boolean("forward");
+    let dpop = o.object("dpop").and_then(binding::dpop);
+    let mtls = o.object("mtls").and_then(|o| binding::mtls(o, defs));
+    // A binding that is faulty must never become one that is not asked.
+    if o.has("dpop") != dpop.is_some() || o.has("mtls") != mtls.is_some() {
+        return None;
+    }
+    let mut locations = locations
+        .unwrap_or_else(|| vec![Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }]);
+    if dpop.is_some() && !locations.contains(&dpop::location()) {
+        locations.push(dpop::location());
+    }
+    Some(ProviderSpec {
+        name: name?,
+        issuer: issuer?,
+        audiences: audiences?,
+        algorithms: algorithms?,
+        keys: keys?,
+        introspection,
+        types: types.unwrap_or_default(),
+        clock_skew: clock_skew?,
+        max_token_size: max_token_size?.try_into().ok()?,
+        max_lifetime,
+        subject_claim: claims.subject?,
+        scope_claims: claims
+            .scopes
+            .unwrap_or_else(|| vec![ClaimPath::dotted("scope"), ClaimPath::dotted("scp")]),
+        role_claims: claims.roles.unwrap_or_default(),
+        tier_claim: claims.tier,
+        claim_to_headers: claim_to_headers.unwrap_or_default(),
+        locations,
+        forward,
+        dpop,
+        mtls,
     })
-}
-
-/// RFC 7515 section 4.1.9: `application/` may be left out, and media types have no case.
-fn token_type(text: &str) -> String {
-    let lower = text.to_ascii_lowercase();
-    lower.strip_prefix("application/").map(str::to_owned).unwrap_or(lower)
 }
 
 /// `Some(None)`: waived in writing.
 #[expect(clippy::option_option, reason = "the outer one is a fault, the inner one a waiver")]
 fn audiences(o: &mut Object<'_>) -> Option<Option<Vec<String>>> {
-    let (listed, waived) = (o.has("audiences"), o.has("anyAudience"));
-    let audiences = o.optional("audiences", |n| {
-        unique(n, "no audiences; write anyAudience: true to accept tokens for any audience", text)
-    });
-    let any = o.optional("anyAudience", |n| {
-        let (path, faults) = (n.path, n.faults);
-        match boolean(n)? {
-            true => Some(()),
-            false => {
-                faults.add(&path, "only true is allowed; list audiences instead");
-                None
-            }
-        }
-    });
-    match (listed, waived) {
+    let audiences = o.texts("audiences");
+    let any = o.only_true("anyAudience");
+    match (o.has("audiences"), o.has("anyAudience")) {
         (true, true) => o.fault_at("anyAudience", "contradicts audiences; give one of them"),
         (true, false) => audiences.map(Some),
         (false, true) => any.map(|()| None),
@@ -155,189 +254,42 @@ fn audiences(o: &mut Object<'_>) -> Option<Option<Vec<String>>> {
 
 /// Shared secrets and public keys never meet: else a public key, which anyone knows, could be used as an HMAC
 /// secret (RFC 8725 section 2.1).
-fn algorithms(node: Node<'_>, symmetric: bool) -> Option<Vec<Algorithm>> {
+fn algorithms(o: &mut Object<'_>) -> Option<Vec<Algorithm>> {
+    if !o.has("algorithms") {
+        return o.fault_at("algorithms", "required");
+    }
+    let symmetric = o.has("symmetricKeys");
     let mut seen = HashSet::new();
-    node.filled("no algorithms; list those that the issuer signs with", |mut n| {
+    o.list("algorithms")?.all(|mut n| {
         let text = n.text("an algorithm such as \"ES256\"")?;
-        let Some((name, algorithm)) = ALGORITHMS.iter().find(|(name, _)| *name == text) else {
+        let Some(algorithm) = named(&text, &ALL) else {
             if text.eq_ignore_ascii_case("none") {
                 return n.fault("none is never accepted: it means tokens without a signature");
             }
-            let accepted = ALGORITHMS.iter().filter(|(_, other)| other.is_symmetric() == symmetric);
-            let message = not_accepted(&text, accepted.map(|(name, _)| *name), n.faults);
-            return n.fault(message);
+            let accepted: &[&str] = if symmetric { &SHARED } else { &PUBLIC };
+            return n.fault(not_accepted(&text, accepted, n.faults));
         };
-        if !seen.insert(*algorithm) {
-            return n.fault(format!("{name} is listed twice"));
+        if !seen.insert(algorithm) {
+            return n.fault(format!("{text} is listed twice"));
         }
         match (algorithm.is_symmetric(), symmetric) {
             (true, false) => n.fault(format!(
-                "{name} needs symmetricKeys and is refused together with a public key set: the keys are no secret"
+                "{text} needs symmetricKeys and is refused together with a public key set: the keys are no secret"
             )),
-            (false, true) => n.fault(format!("{name} needs jwks; symmetricKeys serve HS256, HS384 and HS512")),
-            _ => Some(*algorithm),
+            (false, true) => n.fault(format!("{text} needs jwks; symmetricKeys serve HS256, HS384 and HS512")),
+            _ => Some(algorithm),
         }
     })
 }
 
 /// No algorithms, and nothing else that only JWTs have.
-fn no_keys(o: &mut Object<'_>) -> Option<Vec<Algorithm>> {
-    for field in ["algorithms", "types"] {
-        if o.has(field) {
-            o.fault_at::<()>(field, "has no effect without jwks: the issuer is asked about every token");
-        }
-        o.optional(field, |_| Some(()));
-    }
-    // Known, for the sake of suggestions; they are absent.
-    for field in ["jwks", "discovery", "symmetricKeys"] {
-        o.optional(field, |_| Some(()));
+fn no_keys(o: &Object<'_>) -> Option<Vec<Algorithm>> {
+    for field in ["algorithms", "types"].into_iter().filter(|field| o.has(field)) {
+        o.fault_at::<()>(field, "has no effect without jwks: the issuer is asked about every token");
     }
     Some(Vec::new())
 }
 
-fn key_source(o: &mut Object<'_>) -> Option<KeySource> {
-    let given: Vec<&str> =
-        ["jwks", "discovery", "symmetricKeys"].into_iter().filter(|field| o.has(field)).collect();
-    let jwks = o.optional("jwks", jwks);
-    let discovery = o.optional("discovery", discovery);
-    let mut ids = HashSet::new();
-    let symmetric = o.optional("symmetricKeys", |n| {
-        n.filled("no keys; nothing could be verified", |n| symmetric_key(n, &mut ids))
-    });
-    match given.as_slice() {
-        [] => o.fault_at(
-            "jwks",
-            "required (or discovery, or symmetricKeys, or introspection): without keys nothing can be verified",
-        ),
-        [_] => jwks.or(discovery).or(symmetric.map(KeySource::Symmetric)),
-        [first, others @ ..] => {
-            for other in others {
-                o.fault_at::<()>(other, format!("contradicts {first}; give one of them"));
-            }
-            None
-        }
-    }
-}
-
-fn jwks(node: Node<'_>) -> Option<KeySource> {
-    const REMOTE: [&str; 7] =
-        ["uri", "cluster", "cacheDuration", "timeout", "maxStale", "minRefetchInterval", "waitTimeout"];
-    node.object(|o| {
-        if !o.has("inline") {
-            if !o.has("uri") && !o.has("cluster") {
-                // Known, for the sake of suggestions; some may be there.
-                for field in ["inline"].into_iter().chain(REMOTE) {
-                    o.optional(field, |_| Some(()));
-                }
-                return o.fault("give inline, or uri and cluster");
-            }
-            return remote(o);
-        }
-        for field in REMOTE {
-            if o.optional(field, |_| Some(())).is_some() {
-                o.fault_at::<()>(field, "belongs to a remote key set and contradicts inline");
-            }
-        }
-        o.optional("inline", inline)
-    })
-}
-
-/// The keys themselves are judged where they are used.
-fn inline(node: Node<'_>) -> Option<KeySource> {
-    let form = "a JWK set: an object with a list of keys (RFC 7517 section 5)";
-    let Value::Object(set) = &node.value else { return node.mismatch(form) };
-    match set.get("keys") {
-        Some(Value::Array(keys)) if keys.is_empty() => {
-            node.faults.add(&Path::Field(&node.path, "keys"), "no keys; nothing could be verified");
-            None
-        }
-        Some(Value::Array(_)) => Some(KeySource::Inline(node.value)),
-        _ => node.fault(format!("expected {form}")),
-    }
-}
-
-fn remote(o: &mut Object<'_>) -> Option<KeySource> {
-    // Known, for the sake of suggestions; it was absent.
-    o.optional("inline", |_| Some(()));
-    let location = o.required("uri", uri).map(JwksLocation::Uri);
-    fetched(o, location)
-}
-
-/// Whether the issuer has such a document is judged where it is used.
-fn discovery(node: Node<'_>) -> Option<KeySource> {
-    node.object(|o| {
-        let spec =
-            DiscoverySpec { uri: o.optional("uri", uri), jwks_cluster: o.optional("jwksCluster", label) };
-        fetched(o, Some(JwksLocation::Discovery(spec)))
-    })
-}
-
-/// What all key sets have that are fetched.
-fn fetched(o: &mut Object<'_>, location: Option<JwksLocation>) -> Option<KeySource> {
-    let cluster = o.required("cluster", label);
-    let cache_duration = o.optional("cacheDuration", duration(SECOND..=DAY));
-    let timeout = o.optional("timeout", duration(Duration::from_millis(100)..=MINUTE));
-    let max_stale = o.optional("maxStale", duration(Duration::ZERO..=DAY.saturating_mul(7)));
-    let min_refetch_interval = o.optional("minRefetchInterval", duration(SECOND..=HOUR));
-    let wait_timeout = o.optional("waitTimeout", duration(Duration::ZERO..=SECOND.saturating_mul(30)));
-    let fresh = cache_duration.unwrap_or(MINUTE.saturating_mul(10));
-    Some(KeySource::Remote(RemoteJwks {
-        location: location?,
-        cluster: cluster?,
-        cache_duration: fresh,
-        timeout: timeout.unwrap_or(SECOND.saturating_mul(5)),
-        // A set that is still fresh is never too stale.
-        max_stale: max_stale.unwrap_or(HOUR.max(fresh)),
-        min_refetch_interval: min_refetch_interval.unwrap_or(SECOND.saturating_mul(30)),
-        wait_timeout: wait_timeout.unwrap_or(SECOND.saturating_mul(2)),
-    }))
-}
-
-/// An absolute `http` or `https` URL in plain ASCII, without user and fragment, which are never sent.
-pub(super) fn uri(node: Node<'_>) -> Option<String> {
-    let (path, faults) = (node.path, node.faults);
-    let text = text(node)?;
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let authority = rest.map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
-    let good = authority.is_some_and(|a| !a.is_empty() && !a.contains('@'))
-        && text.chars().all(|c| c.is_ascii_graphic())
-        && !text.contains(['#', '\\', '"', '<', '>']);
-    if good {
-        return Some(text);
-    }
-    // Not shown: an address with a user may hold a password.
-    faults.add(&path, "must be an absolute http or https URL without user and fragment");
-    None
-}
-
-fn symmetric_key(node: Node<'_>, ids: &mut HashSet<String>) -> Option<SymmetricKey> {
-    node.object(|o| {
-        let given = o.has("kid");
-        let id = o.optional("kid", |n| {
-            let (path, faults) = (n.path, n.faults);
-            let id = text(n)?;
-            if !ids.insert(id.clone()) {
-                faults.add(&path, format!("duplicate kid {}", quoted(&id)));
-                return None;
-            }
-            Some(id)
-        });
-        let secret = o.required("secret", |mut n| {
-            let text = n.text("base64url text")?;
-            match Base64UrlSafeNoPadding::decode_to_vec(&text, None) {
-                Ok(secret) if secret.is_empty() => n.fault("must not be empty"),
-                Ok(secret) => Some(secret),
-                Err(_) => n.fault("is not base64url without padding (RFC 7515 section 2)"),
-            }
-        });
-        if given && id.is_none() {
-            return None;
-        }
-        Some(SymmetricKey { id, secret: secret? })
-    })
-}
-
-#[derive(Default)]
 struct Claims {
     subject: Option<ClaimPath>,
     scopes: Option<Vec<ClaimPath>>,
@@ -345,34 +297,36 @@ struct Claims {
     tier: Option<ClaimPath>,
 }
 
-fn claims(node: Node<'_>) -> Option<Claims> {
-    node.object(|o| {
-        Some(Claims {
-            subject: o.optional("subject", claim_path),
-            scopes: o.optional("scopes", claim_paths),
-            roles: o.optional("roles", claim_paths),
-            tier: o.optional("tier", claim_path),
-        })
-    })
+fn claims(o: &mut Object<'_>) -> Claims {
+    match o.object("claims") {
+        Some(mut o) => Claims {
+            subject: o.claim("subject"),
+            scopes: claim_paths(&mut o, "scopes"),
+            roles: claim_paths(&mut o, "roles"),
+            tier: o.claim("tier"),
+        },
+        None => Claims { subject: Some(ClaimPath::dotted("sub")), scopes: None, roles: None, tier: None },
+    }
 }
 
 /// One claim, or a list of claims. A list of names within one claim is written `{path: [..]}`.
-fn claim_paths(node: Node<'_>) -> Option<Vec<ClaimPath>> {
+fn claim_paths(o: &mut Object<'_>, field: &'static str) -> Option<Vec<ClaimPath>> {
+    let node = o.take(field)?;
     if node.value.is_array() {
-        return node.filled("no claims; leave the field out to mean its default", claim_path);
+        return node.filled("no claims; leave the field out to mean its default")?.all(claim_path);
     }
     claim_path(node).map(|path| vec![path])
 }
 
-fn claim_to_header(node: Node<'_>, provider: usize, defs: &mut Definitions) -> Option<(ClaimPath, String)> {
-    node.object(|o| {
-        let claim = o.required("claim", claim_path);
-        let header = o.required("header", |n| {
-            let (path, faults) = (n.path, n.faults);
-            let header = owned_header_name(n)?;
-            defs.headers.take_for_claim(&header, provider, &path, faults);
-            Some(header)
-        });
-        Some((claim?, header?))
-    })
+fn claim_to_header(
+    mut o: Object<'_>,
+    provider: usize,
+    defs: &mut Definitions,
+) -> Option<(ClaimPath, String)> {
+    let claim = o.claim("claim");
+    let header = o.text("header");
+    if let Some(header) = &header {
+        defs.headers.take_for_claim(header, provider, &o.at("header"), o.faults);
+    }
+    Some((claim?, header?))
 }

@@ -1,5 +1,6 @@
 //! The policy document: bytes to a compiled policy, all or nothing, every fault at once with its path.
 //!
+//! Each section's file begins with what may stand there, as data ([`model`]), and goes on with how it is read.
 //! [`decode`] checks the form of every field and resolves every name. What a pattern, a template or a key set
 //! means is judged by the feature that uses it.
 
@@ -10,11 +11,14 @@ mod client_certificates;
 mod document;
 mod endpoint;
 mod extract_from;
+mod form;
 mod http_names;
 mod identity_headers;
 mod input;
 mod introspection;
 mod jwt;
+mod keys;
+mod model;
 mod names;
 mod nearest;
 mod protected_resource;
@@ -27,11 +31,15 @@ mod roles;
 mod route_match;
 mod rules;
 mod scalar;
+#[cfg(not(target_arch = "wasm32"))]
+mod schema;
 mod transport;
 
 #[cfg(test)]
 mod tests;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use self::schema::schema;
 pub use self::{document::decode, input::MAX_POLICY_BYTES};
 use crate::{
     api_key::ApiKeysSpec,

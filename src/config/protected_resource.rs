@@ -1,32 +1,39 @@
 //! `protectedResource`: what clients are told of this API (RFC 9728).
 
 use super::{
-    jwt::uri,
-    reader::Node,
-    scalar::{label, scope, unique},
+    model::{Form, Kind, Shape, optional, required},
+    reader::Object,
 };
 use crate::resource_metadata::ResourceMetadataSpec;
 
-pub(super) fn protected_resource(node: Node<'_>, has_tokens: bool) -> Option<ResourceMetadataSpec> {
-    node.object(|o| {
-        if !has_tokens {
-            o.fault::<()>("tells clients where to get tokens, and without jwt none are accepted");
-        }
-        let resource = o.required("resource", uri);
-        let servers = o.optional("authorizationServers", |n| {
-            unique(n, "no issuers; leave the field out to name those of all providers", uri)
-        });
-        let scopes = o.optional("scopesSupported", |n| {
-            unique(n, "no scopes; leave the field out to name those of all rules", scope)
-        });
-        let name = o.optional("resourceName", label);
-        let documentation = o.optional("resourceDocumentation", uri);
-        Some(ResourceMetadataSpec {
-            resource: resource?,
-            authorization_servers: servers,
-            scopes_supported: scopes,
-            resource_name: name,
-            resource_documentation: documentation,
-        })
+pub(super) static PROTECTED_RESOURCE: Shape = Shape::new(&[
+    required("resource", Kind::Text(Form::Url), "The resource identifier: what clients ask tokens for."),
+    optional(
+        "authorizationServers",
+        Kind::List("no issuers; leave the field out to name those of all providers", &Kind::Text(Form::Url)),
+        "the issuers of all providers that are URLs",
+        "`authorization_servers`",
+    ),
+    optional(
+        "scopesSupported",
+        Kind::List("no scopes; leave the field out to name those of all rules", &Kind::Text(Form::Scope)),
+        "all that rules with `jwt` name",
+        "`scopes_supported`",
+    ),
+    optional("resourceName", Kind::Text(Form::Label), "absent: not told", "`resource_name`"),
+    optional("resourceDocumentation", Kind::Text(Form::Url), "absent: not told", "`resource_documentation`"),
+]);
+
+pub(super) fn protected_resource(mut o: Object<'_>, has_tokens: bool) -> Option<ResourceMetadataSpec> {
+    if !has_tokens {
+        o.fault::<()>("tells clients where to get tokens, and without jwt none are accepted");
+    }
+    let resource = o.text("resource");
+    Some(ResourceMetadataSpec {
+        authorization_servers: o.texts("authorizationServers"),
+        scopes_supported: o.texts("scopesSupported"),
+        resource_name: o.text("resourceName"),
+        resource_documentation: o.text("resourceDocumentation"),
+        resource: resource?,
     })
 }

@@ -3,114 +3,150 @@
 use std::time::Duration;
 
 use super::{
-    http_names::{header_name, methods},
+    http_names::header_name,
+    model::{Bound, Form, HOUR, Kind, SECOND, Shape, default, optional, required, words},
     names::{Definitions, LimitFacts},
-    reader::{Node, Object, Path, quoted},
-    scalar::{choice, duration, integer, label, name},
+    reader::{Node, Object, quoted},
+    scalar::word,
 };
 use crate::{
     rate_limit::{KeyPart, LimitSpec, WindowSpec},
     request::alike::is_alike,
 };
 
-const SECOND: Duration = Duration::from_secs(1);
-
 const UNITS: [(&str, Duration); 4] = [
-    ("Second", SECOND),
+    ("Second", Duration::from_secs(1)),
     ("Minute", Duration::from_secs(60)),
     ("Hour", Duration::from_secs(3600)),
     ("Day", Duration::from_secs(86_400)),
 ];
 
-/// Longest window: a year.
-const LONGEST: Duration = Duration::from_secs(8760 * 3600);
+const BEFORE: [(&str, ()); 1] = [("Authentication", ())];
 
-pub(super) fn rate_limits(node: Node<'_>, defs: &mut Definitions) -> Vec<Option<LimitSpec>> {
-    defs.limits.expect(node.items());
-    node.each("no limits; leave the field out", |index, n| limit(n, index, defs))
+/// Those that need no name of their own.
+const PARTS: [(&str, KeyPart); 4] = [
+    ("remoteAddress", KeyPart::RemoteAddress),
+    ("principal", KeyPart::Principal),
+    ("apiKey", KeyPart::ApiKey),
+    ("route", KeyPart::Route),
+];
+
+const NO_METHODS: &str = "no methods; leave the field out to mean every method";
+
+/// Request methods.
+pub(super) const METHODS: Kind = Kind::List(NO_METHODS, &Kind::Text(Form::Method));
+
+const WINDOWS: Kind = Kind::List("no limits; a limit needs at least one window", &Kind::Object(&WINDOW));
+
+const NO_KEY: &str = "counts nothing apart; name what the limit is kept for, as in [remoteAddress]";
+
+pub(super) static LIMIT: Shape = Shape::bound(
+    &[
+        required("name", Kind::Text(Form::Name), "What rules call it."),
+        required(
+            "key",
+            Kind::List(
+                NO_KEY,
+                &Kind::Either(&[Kind::Choice("a key part", &words(&PARTS)), Kind::Object(&HEADER_PART)]),
+            ),
+            "What is counted apart; all parts together are the key.",
+        ),
+        required("limits", WINDOWS, "All of them must admit a request."),
+        optional(
+            "tiers",
+            Kind::List("no tiers; leave the field out", &Kind::Object(&TIER)),
+            "absent: the same for all",
+            "Other windows for principals of the tier `name` (label).",
+        ),
+        optional("methods", METHODS, "absent: every method", "Only these count."),
+        optional(
+            "before",
+            Kind::Choice("a stage", &words(&BEFORE)),
+            "absent: after authorization",
+            "Charged before authentication, for every request.",
+        ),
+        default("ipv4PrefixLength", Kind::Number(1, 32), "32", "IPv4 addresses are counted by this prefix."),
+        default("ipv6PrefixLength", Kind::Number(1, 128), "64", "IPv6 addresses likewise."),
+    ],
+    &[Bound::Given(&["before"], &[Bound::Forbidden("tiers")], &[])],
+);
+
+static HEADER_PART: Shape =
+    Shape::new(&[required("header", Kind::Text(Form::Header), "The header whose values are counted apart.")]);
+
+static TIER: Shape = Shape::new(&[
+    required("name", Kind::Text(Form::Label), "The tier."),
+    required("limits", WINDOWS, "They replace those of the limit."),
+]);
+
+pub(super) static WINDOW: Shape = Shape::bound(
+    &[
+        required(
+            "requests",
+            Kind::Number(1, u32::MAX),
+            "How many requests per `unit` or `window`; at most 1,000,000 a second.",
+        ),
+        optional(
+            "unit",
+            Kind::Choice("a unit", &words(&UNITS)),
+            "one of these two is required",
+            "The length of the window.",
+        ),
+        optional("window", Kind::Duration(SECOND, 8760 * HOUR), "", "Any other length, in whole seconds."),
+        optional("burst", Kind::Number(1, u32::MAX), "`requests`", "How many at once."),
+    ],
+    &[Bound::One(&["unit", "window"])],
+);
+
+pub(super) fn rate_limits(document: &mut Object<'_>, defs: &mut Definitions) -> Vec<Option<LimitSpec>> {
+    let Some(node) = document.take("rateLimits") else { return Vec::new() };
+    defs.limits.expect(node.count());
+    let Some(items) = node.filled("no limits; leave the field out") else { return Vec::new() };
+    items.each(|index, n| limit(n.object(&LIMIT)?, index, defs))
 }
 
-fn limit(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<LimitSpec> {
-    node.object(|o| {
-        let faults = o.faults;
-        let path = o.path;
-        let name = o.required("name", name);
-        let before = o.has("before");
-        let key = o.required("key", |n| key(n, before, defs));
-        let per_caller = key.iter().flatten().find_map(|part| match part {
-            KeyPart::Principal => Some("principal"),
-            KeyPart::ApiKey => Some("apiKey"),
-            _ => None,
-        });
-        if let Some(name) = &name {
-            let about = LimitFacts { before_authentication: before, per_caller };
-            defs.limits.define(name, index, about, &Path::Field(&path, "name"), faults);
+fn limit(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<LimitSpec> {
+    let name = o.text("name");
+    let before = o.has("before");
+    let key = key(&mut o, before, defs);
+    let per_caller = key.iter().flatten().find_map(|part| match part {
+        KeyPart::Principal => Some("principal"),
+        KeyPart::ApiKey => Some("apiKey"),
+        _ => None,
+    });
+    if let Some(name) = &name {
+        let about = LimitFacts { before_authentication: before, per_caller };
+        defs.limits.define(name, index, about, &o.at("name"), o.faults);
+    }
+    let windows = windows(&mut o);
+    let tiers = tiers(&mut o, before);
+    let methods = o.texts("methods");
+    o.choice("before", &BEFORE);
+    let by_address = key.iter().flatten().any(|part| *part == KeyPart::RemoteAddress);
+    if key.is_some() && !by_address {
+        for field in ["ipv4PrefixLength", "ipv6PrefixLength"].into_iter().filter(|f| o.has(f)) {
+            o.fault_at::<()>(field, "has no effect without remoteAddress in key");
         }
-        let windows = o.required("limits", windows);
-        let tiers = o.optional("tiers", |n| tiers(n, before));
-        let methods = o.optional("methods", methods);
-        o.optional("before", choice("a stage", &[("Authentication", ())]));
-        let by_address = key.iter().flatten().any(|part| *part == KeyPart::RemoteAddress);
-        if key.is_some() && !by_address {
-            for field in ["ipv4PrefixLength", "ipv6PrefixLength"].into_iter().filter(|f| o.has(f)) {
-                o.fault_at::<()>(field, "has no effect without remoteAddress in key");
-            }
-        }
-        let ipv4_prefix = o.optional("ipv4PrefixLength", integer(1..=32));
-        let ipv6_prefix = o.optional("ipv6PrefixLength", integer(1..=128));
-        Some(LimitSpec {
-            name: name?,
-            key: key?,
-            windows: windows?,
-            tiers: tiers.unwrap_or_default(),
-            methods: methods.unwrap_or_default(),
-            before_authentication: before,
-            ipv4_prefix: ipv4_prefix.unwrap_or(32),
-            ipv6_prefix: ipv6_prefix.unwrap_or(64),
-        })
+    }
+    let mut prefix = |name| o.number(name).and_then(|length| length.try_into().ok());
+    let (ipv4_prefix, ipv6_prefix) = (prefix("ipv4PrefixLength"), prefix("ipv6PrefixLength"));
+    Some(LimitSpec {
+        name: name?,
+        key: key?,
+        windows: windows?,
+        tiers: tiers.unwrap_or_default(),
+        methods: methods.unwrap_or_default(),
+        before_authentication: before,
+        ipv4_prefix: ipv4_prefix?,
+        ipv6_prefix: ipv6_prefix?,
     })
 }
 
-fn key(node: Node<'_>, before: bool, defs: &Definitions) -> Option<Vec<KeyPart>> {
-    const PARTS: [(&str, Part); 4] = [
-        ("remoteAddress", Part::RemoteAddress),
-        ("principal", Part::Principal),
-        ("apiKey", Part::ApiKey),
-        ("route", Part::Route),
-    ];
-    #[derive(Clone, Copy)]
-    enum Part {
-        RemoteAddress,
-        Principal,
-        ApiKey,
-        Route,
-    }
+fn key(o: &mut Object<'_>, before: bool, defs: &Definitions) -> Option<Vec<KeyPart>> {
     let mut seen: Vec<KeyPart> = Vec::new();
-    node.filled("counts nothing apart; name what the limit is kept for, as in [remoteAddress]", |n| {
+    o.list("key")?.all(|n| {
         let (path, faults) = (n.path, n.faults);
-        let part = if n.value.is_object() {
-            n.object(|o| {
-                if !o.has("header") {
-                    return no_part(o);
-                }
-                o.required("header", |n| {
-                    let (path, faults) = (n.path, n.faults);
-                    let header = header_name(n)?;
-                    defs.headers.refuse(&header, &path, faults);
-                    Some(KeyPart::Header(header))
-                })
-            })?
-        } else {
-            if n.value == "header" {
-                return n.fault("which header? write {header: name}");
-            }
-            match choice("a key part", &PARTS)(n)? {
-                Part::RemoteAddress => KeyPart::RemoteAddress,
-                Part::Principal => KeyPart::Principal,
-                Part::ApiKey => KeyPart::ApiKey,
-                Part::Route => KeyPart::Route,
-            }
-        };
+        let part = if n.value.is_object() { header_part(n, defs)? } else { named_part(n)? };
         if before && matches!(part, KeyPart::Principal | KeyPart::ApiKey | KeyPart::Route) {
             faults.add(&path, "is not known before authentication; use remoteAddress or a header");
             return None;
@@ -133,9 +169,29 @@ fn key(node: Node<'_>, before: bool, defs: &Definitions) -> Option<Vec<KeyPart>>
     })
 }
 
+fn named_part(node: Node<'_>) -> Option<KeyPart> {
+    if node.value == "header" {
+        return node.fault("which header? write {header: name}");
+    }
+    let part = word(node, "a key part", &words(&PARTS))?;
+    PARTS.get(part).map(|(_, part)| part.clone())
+}
+
+fn header_part(node: Node<'_>, defs: &Definitions) -> Option<KeyPart> {
+    let mut o = node.object(&HEADER_PART)?;
+    if !o.has("header") {
+        return no_part(o);
+    }
+    let node = o.take("header")?;
+    let (path, faults) = (node.path, node.faults);
+    let header = header_name(node)?;
+    defs.headers.refuse(&header, &path, faults);
+    Some(KeyPart::Header(header))
+}
+
 /// An object that names no header.
 #[cold]
-fn no_part(o: &mut Object<'_>) -> Option<KeyPart> {
+fn no_part(mut o: Object<'_>) -> Option<KeyPart> {
     let hint = if o.has("claim") { "; limits do not count by claims" } else { "" };
     o.pass_over_the_rest();
     o.fault(format!(
@@ -143,53 +199,44 @@ fn no_part(o: &mut Object<'_>) -> Option<KeyPart> {
     ))
 }
 
-fn windows(node: Node<'_>) -> Option<Vec<WindowSpec>> {
-    node.filled("no limits; a limit needs at least one window", window)
+fn windows(o: &mut Object<'_>) -> Option<Vec<WindowSpec>> {
+    o.objects("limits", window)
 }
 
-fn window(node: Node<'_>) -> Option<WindowSpec> {
-    node.object(|o| {
-        let requests = o.required("requests", integer(1..=u32::MAX));
-        let per = per(o);
-        let given = o.has("burst");
-        let burst = o.optional("burst", integer(1..=u32::MAX));
-        if given && burst.is_none() {
-            return None;
-        }
-        let requests = requests?;
-        Some(WindowSpec { requests, per: per?, burst: burst.unwrap_or(requests) })
-    })
+fn window(mut o: Object<'_>) -> Option<WindowSpec> {
+    let requests = o.number("requests");
+    let per = per(&mut o);
+    let burst = o.number("burst");
+    if o.has("burst") && burst.is_none() {
+        return None;
+    }
+    let requests = requests?;
+    Some(WindowSpec { requests, per: per?, burst: burst.unwrap_or(requests) })
 }
 
 fn per(o: &mut Object<'_>) -> Option<Duration> {
-    let (by_unit, by_window) = (o.has("unit"), o.has("window"));
-    let unit = o.optional("unit", choice("a unit", &UNITS));
-    let window = o.optional("window", duration(SECOND..=LONGEST));
-    match (by_unit, by_window) {
+    let unit = o.choice("unit", &UNITS);
+    let window = o.duration("window");
+    match (o.has("unit"), o.has("window")) {
         (true, true) => o.fault_at("window", "contradicts unit; give one of them"),
         (false, false) => o.fault_at("unit", "required (or window, as in window: 10s)"),
         _ => unit.or(window),
     }
 }
 
-fn tiers(node: Node<'_>, before: bool) -> Option<Vec<(String, Vec<WindowSpec>)>> {
-    if before {
-        return node.fault("tiers belong to principals, which are not known before authentication");
+fn tiers(o: &mut Object<'_>, before: bool) -> Option<Vec<(String, Vec<WindowSpec>)>> {
+    if before && o.has("tiers") {
+        return o.fault_at("tiers", "tiers belong to principals, which are not known before authentication");
     }
     let mut seen = hashbrown::HashSet::new();
-    node.filled("no tiers; leave the field out", |n| {
-        n.object(|o| {
-            let name = o.required("name", |n| {
-                let (path, faults) = (n.path, n.faults);
-                let name = label(n)?;
-                if !seen.insert(name.clone()) {
-                    faults.add(&path, format!("duplicate tier {}", quoted(&name)));
-                    return None;
-                }
-                Some(name)
-            });
-            let windows = o.required("limits", windows);
-            Some((name?, windows?))
-        })
+    o.objects("tiers", |mut o| {
+        let mut name = o.text("name");
+        if let Some(tier) = &name
+            && !seen.insert(tier.clone())
+        {
+            name = o.fault_at("name", format!("duplicate tier {}", quoted(tier)));
+        }
+        let windows = windows(&mut o);
+        Some((name?, windows?))
     })
 }

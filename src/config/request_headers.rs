@@ -3,8 +3,9 @@
 use super::{
     RequestHeadersSpec,
     http_names::header_name,
+    model::{Form, Kind, Shape, optional},
     names::Definitions,
-    reader::{Node, quoted},
+    reader::{Object, quoted},
 };
 use crate::request::{alike::is_alike, overriding};
 
@@ -25,42 +26,53 @@ const NEEDED: [&str; 10] = [
     "upgrade",
 ];
 
+pub(super) static REQUEST_HEADERS: Shape = Shape::new(&[
+    optional(
+        "remove",
+        Kind::List("removes nothing more; leave the field out", &Kind::Text(Form::Header)),
+        "absent: none",
+        "These are removed too.",
+    ),
+    optional(
+        "keep",
+        Kind::List("keeps nothing; leave the field out", &Kind::Text(Form::Header)),
+        "absent: none",
+        "Of those that are removed by default, these reach the upstream: each as it is spelled here, and in no other way.",
+    ),
+]);
+
 /// To be read when all headers that the filter sets are known.
-pub(super) fn request_headers(node: Node<'_>, defs: &Definitions) -> Option<RequestHeadersSpec> {
-    node.object(|o| {
-        let remove = o.optional("remove", |n| {
-            names(n, "removes nothing more; leave the field out", defs, |name| {
-                let needed = NEEDED.iter().any(|needed| is_alike(name.as_bytes(), needed.as_bytes()));
-                needed.then(|| format!("{} is needed to read the request; it is never removed", quoted(name)))
-            })
-        });
-        let remove = remove.unwrap_or_default();
-        let keep = o.optional("keep", |n| {
-            names(n, "keeps nothing; leave the field out", defs, |name| {
-                if !overriding::is_overriding(name.as_bytes()) {
-                    let all = overriding::NAMES.join(", ");
-                    return Some(format!("{} is not removed by default; what is: {all}", quoted(name)));
-                }
-                has(&remove, name).then(|| format!("{} is listed under remove", quoted(name)))
-            })
-        });
-        let keep = keep.unwrap_or_default();
-        Some(RequestHeadersSpec { remove, keep })
-    })
+pub(super) fn request_headers(mut o: Object<'_>, defs: &Definitions) -> RequestHeadersSpec {
+    let remove = names(&mut o, "remove", defs, &|name| {
+        let needed = NEEDED.iter().any(|needed| is_alike(name.as_bytes(), needed.as_bytes()));
+        needed.then(|| format!("{} is needed to read the request; it is never removed", quoted(name)))
+    });
+    let keep = names(&mut o, "keep", defs, &|name| {
+        if !overriding::is_overriding(name.as_bytes()) {
+            let all = overriding::NAMES.join(", ");
+            return Some(format!("{} is not removed by default; what is: {all}", quoted(name)));
+        }
+        has(&remove, name).then(|| format!("{} is listed under remove", quoted(name)))
+    });
+    RequestHeadersSpec { remove, keep }
 }
 
 /// Names of headers, each in one spelling. `judge` says what is wrong with one.
 fn names(
-    node: Node<'_>,
-    empty: &str,
+    o: &mut Object<'_>,
+    field: &'static str,
     defs: &Definitions,
-    judge: impl Fn(&str) -> Option<String>,
-) -> Option<Vec<String>> {
-    if node.items() > MOST {
-        return node.fault(format!("must be at most {MOST} names; there are {}", node.items()));
+    judge: &dyn Fn(&str) -> Option<String>,
+) -> Vec<String> {
+    let Some(items) = o.list(field) else { return Vec::new() };
+    if items.len() > MOST {
+        let message = format!("must be at most {MOST} names; there are {}", items.len());
+        drop(items);
+        o.fault_at::<()>(field, message);
+        return Vec::new();
     }
     let mut seen: Vec<String> = Vec::new();
-    node.filled(empty, |n| {
+    let names = items.all(|n| {
         let (path, faults) = (n.path, n.faults);
         let name = header_name(n)?;
         defs.headers.refuse(&name, &path, faults);
@@ -74,7 +86,8 @@ fn names(
         }
         seen.push(name.clone());
         Some(name)
-    })
+    });
+    names.unwrap_or_default()
 }
 
 /// In any spelling.

@@ -1,59 +1,124 @@
 //! `authorize`: what a rule asks of a principal.
 
-use std::time::Duration;
-
 use super::{
+    form::{self, Judge},
+    model::{Bound, Field, Form, HOUR, Kind, SECOND, Shape, default, optional, required},
     names::Definitions,
-    reader::{Node, Object},
-    scalar::{claim_path, duration, label, name, required_permission, scope, unique},
+    reader::Object,
 };
-use crate::{
-    identity::ClaimPath,
-    rbac::{AlternativeSpec, Names, OwnerSpec, RequirementSpec, StepUp},
-};
+use crate::rbac::{AlternativeSpec, Names, OwnerSpec, RequirementSpec, StepUp};
 
 const CONDITIONS: [&str; 5] = ["scopes", "permissions", "roles", "owner", "stepUp"];
 
+const SCOPES: Field = optional("scopes", Kind::Names(Form::Scope), "", "Scopes of the token or key.");
+const PERMISSIONS: Field =
+    optional("permissions", Kind::Names(Form::Permission), "", "Granted by roles, or by the key's level.");
+const ROLES: Field = optional("roles", Kind::Names(Form::Label), "", "Roles of the token or key itself.");
+const OWNER: Field = optional(
+    "owner",
+    Kind::Object(&BY_OWNER),
+    "",
+    "The variable, which every match of the rule must have, equals the claim, or a member of it where it is a list \
+     (the first 4096 of them).",
+);
+const STEP_UP: Field =
+    optional("stepUp", Kind::Object(&BY_LOGIN), "", "How the user must have logged in (RFC 9470)");
+
+/// Conditions, or `anyOf` with a list of [`ALTERNATIVE`]s.
+pub(super) static AUTHORIZE: Shape = Shape::bound(
+    &[
+        optional(
+            "anyOf",
+            Kind::List("no alternatives; nobody would pass", &Kind::Object(&ALTERNATIVE)),
+            "",
+            "Alternatives, of which one must hold.",
+        ),
+        SCOPES,
+        PERMISSIONS,
+        ROLES,
+        OWNER,
+        STEP_UP,
+    ],
+    &[Bound::Given(
+        &["anyOf"],
+        &[
+            Bound::Forbidden("scopes"),
+            Bound::Forbidden("permissions"),
+            Bound::Forbidden("roles"),
+            Bound::Forbidden("owner"),
+            Bound::Forbidden("stepUp"),
+        ],
+        &[Bound::Some(&CONDITIONS)],
+    )],
+);
+
+/// Conditions that must all hold.
+pub(super) static ALTERNATIVE: Shape =
+    Shape::bound(&[SCOPES, PERMISSIONS, ROLES, OWNER, STEP_UP], &[Bound::Some(&CONDITIONS)]);
+
+static BY_OWNER: Shape = Shape::new(&[
+    required("pathVariable", Kind::Text(Form::Name), "A variable of the path."),
+    default(
+        "claim",
+        Kind::Claim,
+        "sub",
+        "A claim of the token; of an API key its client, of a certificate its name.",
+    ),
+]);
+
+static BY_LOGIN: Shape = Shape::bound(
+    &[
+        // In a challenge they are joined by spaces, as scopes are.
+        optional(
+            "acrValues",
+            Kind::List(NOTHING, &Kind::Text(Form::Scope)),
+            "",
+            "One of these is the token's `acr`.",
+        ),
+        optional(
+            "maxAge",
+            Kind::Duration(SECOND, 8760 * HOUR),
+            "",
+            "How long ago the user logged in at most, in whole seconds.",
+        ),
+    ],
+    &[Bound::Some(&["acrValues", "maxAge"])],
+);
+
+const NOTHING: &str = "asks for nothing; leave the field out";
+
+/// Of names that are not a mere list.
+pub(super) static NAMES: Shape = Shape::bound(
+    &[
+        optional("anyOf", Kind::List(NOTHING, &Kind::Text(Form::Any)), "", "One of these."),
+        optional("allOf", Kind::List(NOTHING, &Kind::Text(Form::Any)), "", "All of these."),
+    ],
+    &[Bound::One(&["anyOf", "allOf"])],
+);
+
 /// Conditions that must all hold, or `anyOf` a list of such.
-pub(super) fn authorize(node: Node<'_>, defs: &Definitions) -> Option<RequirementSpec> {
-    node.object(|o| {
-        if !o.has("anyOf") {
-            o.optional("anyOf", |_| Some(()));
-            return Some(RequirementSpec { any_of: vec![alternative(o, defs)?], listed: false });
-        }
-        for field in CONDITIONS {
-            if o.optional(field, |_| Some(())).is_some() {
-                o.fault_at::<()>(field, "contradicts anyOf; move it into each alternative");
-            }
-        }
-        let any_of = o.optional("anyOf", |n| {
-            n.filled("no alternatives; nobody would pass", |n| n.object(|o| alternative(o, defs)))
-        })?;
-        Some(RequirementSpec { any_of, listed: true })
-    })
+pub(super) fn authorize(mut o: Object<'_>, defs: &Definitions) -> Option<RequirementSpec> {
+    if !o.has("anyOf") {
+        return Some(RequirementSpec { any_of: vec![alternative(o, defs)?], listed: false });
+    }
+    for field in CONDITIONS.into_iter().filter(|field| o.has(field)) {
+        o.fault_at::<()>(field, "contradicts anyOf; move it into each alternative");
+    }
+    let any_of = o.objects("anyOf", |o| alternative(o, defs))?;
+    Some(RequirementSpec { any_of, listed: true })
 }
 
-fn alternative(o: &mut Object<'_>, defs: &Definitions) -> Option<AlternativeSpec> {
+fn alternative(mut o: Object<'_>, defs: &Definitions) -> Option<AlternativeSpec> {
     let given = CONDITIONS.iter().filter(|field| o.has(field)).count();
-    let scopes = o.optional("scopes", |n| names(n, scope));
-    let permissions = o.optional("permissions", |n| {
-        names(n, |n| {
-            let (path, faults) = (n.path, n.faults);
-            let permission = required_permission(n)?;
-            defs.grants.check(&permission, &path, faults);
-            Some(permission)
-        })
+    let scopes = names(&mut o, "scopes", &mut |_, _, _| Some(()));
+    let permissions = names(&mut o, "permissions", &mut |permission, path, faults| {
+        defs.grants.check(permission, path, faults);
+        Some(())
     });
-    let roles = o.optional("roles", |n| {
-        names(n, |n| {
-            let (path, faults) = (n.path, n.faults);
-            let role = label(n)?;
-            defs.roles.resolve(&role, &path, faults)?;
-            Some(role)
-        })
-    });
-    let owner = o.optional("owner", owner);
-    let step_up = o.optional("stepUp", step_up);
+    let roles =
+        names(&mut o, "roles", &mut |role, path, faults| defs.roles.resolve(role, path, faults).copied());
+    let owner = o.object("owner").and_then(owner);
+    let step_up = o.object("stepUp").and_then(step_up);
     if given == 0 {
         return o.fault("asks for nothing; give scopes, permissions, roles, owner or stepUp");
     }
@@ -69,59 +134,43 @@ fn alternative(o: &mut Object<'_>, defs: &Definitions) -> Option<AlternativeSpec
 }
 
 /// RFC 9470: how the user must have logged in.
-fn step_up(node: Node<'_>) -> Option<StepUp> {
-    const YEAR: Duration = Duration::from_secs(8760 * 3600);
-    node.object(|o| {
-        let (by_class, by_age) = (o.has("acrValues"), o.has("maxAge"));
-        // In a challenge they are joined by spaces, as scopes are.
-        let acr_values =
-            o.optional("acrValues", |n| unique(n, "asks for nothing; leave the field out", scope));
-        let max_age = o.optional("maxAge", |n| {
-            let (path, faults) = (n.path, n.faults);
-            let max_age = duration(Duration::from_secs(1)..=YEAR)(n)?;
-            if max_age.subsec_nanos() != 0 {
-                faults.add(&path, "must be in whole seconds (RFC 9470 section 3)");
-                return None;
-            }
-            Some(max_age)
-        });
-        if !by_class && !by_age {
-            return o.fault("asks for nothing; give acrValues or maxAge");
-        }
-        if by_class != acr_values.is_some() || by_age != max_age.is_some() {
-            return None;
-        }
-        Some(StepUp { acr_values: acr_values.unwrap_or_default(), max_age })
-    })
+fn step_up(mut o: Object<'_>) -> Option<StepUp> {
+    let acr_values = o.texts("acrValues");
+    let mut max_age = o.duration("maxAge");
+    if max_age.is_some_and(|age| age.subsec_nanos() != 0) {
+        max_age = o.fault_at("maxAge", "must be in whole seconds (RFC 9470 section 3)");
+    }
+    if !o.has_one(&["acrValues", "maxAge"]) {
+        return o.fault("asks for nothing; give acrValues or maxAge");
+    }
+    if o.has("acrValues") != acr_values.is_some() || o.has("maxAge") != max_age.is_some() {
+        return None;
+    }
+    Some(StepUp { acr_values: acr_values.unwrap_or_default(), max_age })
 }
 
-/// A list means all of it; `{anyOf: [..]}` and `{allOf: [..]}` say which is meant.
-fn names(node: Node<'_>, read: impl Fn(Node<'_>) -> Option<String> + Copy) -> Option<Names> {
-    let empty = "asks for nothing; leave the field out";
+/// Names of the form that is declared for the field, each of which `judge` passes.
+fn names(o: &mut Object<'_>, field: &'static str, judge: Judge<'_>) -> Option<Names> {
+    let Some(&Field { kind: Kind::Names(form), .. }) = o.shape.field(field) else { return None };
+    let node = o.take(field)?;
     if node.value.is_array() {
-        return unique(node, empty, read).map(Names::All);
+        return form::texts(node, NOTHING, form, judge).map(Names::All);
     }
     if !node.value.is_object() {
         return node.mismatch("a list, {anyOf: [..]} or {allOf: [..]}");
     }
-    node.object(|o| {
-        let (by_any, by_all) = (o.has("anyOf"), o.has("allOf"));
-        let any = o.optional("anyOf", |n| unique(n, empty, read));
-        let all = o.optional("allOf", |n| unique(n, empty, read));
-        match (by_any, by_all) {
-            (true, true) => o.fault("give one of anyOf and allOf"),
-            (false, false) => o.fault("asks for nothing; give anyOf or allOf"),
-            _ => any.map(Names::Any).or(all.map(Names::All)),
-        }
-    })
+    let mut o = node.object(&NAMES)?;
+    let any = o.take("anyOf").and_then(|n| form::texts(n, NOTHING, form, &mut *judge));
+    let all = o.take("allOf").and_then(|n| form::texts(n, NOTHING, form, &mut *judge));
+    match (o.has("anyOf"), o.has("allOf")) {
+        (true, true) => o.fault("give one of anyOf and allOf"),
+        (false, false) => o.fault("asks for nothing; give anyOf or allOf"),
+        _ => any.map(Names::Any).or(all.map(Names::All)),
+    }
 }
 
-fn owner(node: Node<'_>) -> Option<OwnerSpec> {
-    node.object(|o| {
-        let path_variable = o.required("pathVariable", name);
-        let given = o.has("claim");
-        let claim = o.optional("claim", claim_path);
-        let claim = if given { claim? } else { ClaimPath::dotted("sub") };
-        Some(OwnerSpec { path_variable: path_variable?, claim })
-    })
+fn owner(mut o: Object<'_>) -> Option<OwnerSpec> {
+    let path_variable = o.text("pathVariable");
+    let claim = o.claim("claim");
+    Some(OwnerSpec { path_variable: path_variable?, claim: claim? })
 }

@@ -5,113 +5,155 @@ use std::{sync::Arc, time::Duration};
 use hashbrown::HashSet;
 
 use super::{
-    endpoint::endpoint,
+    model::{Bound, Form, HOUR, Kind, MINUTE, SECOND, Shape, default, optional, required, words},
     names::Definitions,
-    reader::{Node, quoted},
-    scalar::{choice, duration, label, name, text, timestamp, unique},
+    reader::{Object, quoted},
 };
-use crate::revocation::{RemoteListSpec, RevocationList, RevocationSpec, WhenStale};
-
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+use crate::{
+    revocation::{RemoteListSpec, RevocationList, RevocationSpec, WhenStale},
+    time::Timestamp,
+};
 
 const WHEN_STALE: [(&str, WhenStale); 2] = [("Deny", WhenStale::Deny), ("Serve", WhenStale::Serve)];
 
+pub(super) static REVOCATION: Shape = Shape::bound(
+    &[
+        optional("tokens", Kind::Object(&TOKENS), "absent: none", "A list in the policy, see below."),
+        optional(
+            "remote",
+            Kind::Object(&REMOTE),
+            "absent: nothing is fetched",
+            "A list that is fetched, see below.",
+        ),
+    ],
+    &[Bound::Some(&["tokens", "remote"])],
+);
+
+const EMPTY: &str = "nothing is listed; leave the field out";
+const TEXTS: Kind = Kind::List(EMPTY, &Kind::Text(Form::Any));
+const LISTS: [&str; 5] = ["jti", "sid", "clientIds", "subjects", "apiKeys"];
+
+pub(super) static TOKENS: Shape = Shape::bound(
+    &[
+        optional("jti", TEXTS, "", "these tokens"),
+        optional("sid", TEXTS, "", "tokens of these sessions"),
+        optional(
+            "clientIds",
+            TEXTS,
+            "",
+            "tokens of these clients (`client_id`, `azp`, `cid` or `appid`), and API keys of these clients",
+        ),
+        optional(
+            "subjects",
+            Kind::List(EMPTY, &Kind::Object(&SUBJECT)),
+            "",
+            "tokens of these subjects, by `sub` or by `claims.subject`.",
+        ),
+        optional("apiKeys", Kind::List(EMPTY, &Kind::Text(Form::Name)), "", "these API keys."),
+    ],
+    &[Bound::Some(&LISTS)],
+);
+
+static SUBJECT: Shape = Shape::new(&[
+    required("sub", Kind::Text(Form::Any), "The subject."),
+    optional(
+        "issuedBefore",
+        Kind::Time,
+        "absent: all",
+        "Only tokens with an `iat` that is not later, or without one.",
+    ),
+]);
+
+pub(super) static REMOTE: Shape = Shape::new(&[
+    required("uri", Kind::Endpoint { https: false }, "Where the list is fetched."),
+    required("cluster", Kind::Text(Form::Label), "The Envoy cluster that reaches it."),
+    default("pollInterval", Kind::Duration(SECOND, HOUR), "30s", "The most time from one fetch to the next."),
+    default("timeout", Kind::Duration(100, MINUTE), "5s", "Per fetch."),
+    optional(
+        "maxStale",
+        Kind::Duration(SECOND, 168 * HOUR),
+        "`5m`, or `pollInterval` where that is longer",
+        "How long a list counts after the server last sent or confirmed it.",
+    ),
+    default(
+        "whenStale",
+        Kind::Choice("a choice", &words(&WHEN_STALE)),
+        "Deny",
+        "What then: `Deny` refuses every credential with 503 `revocation_unavailable`; `Serve` goes on with the old list.",
+    ),
+]);
+
 /// Key ids have been read.
-pub(super) fn revocation(node: Node<'_>, defs: &Definitions) -> Option<RevocationSpec> {
-    node.object(|o| {
-        let given = (o.has("tokens"), o.has("remote"));
-        let inline = o.optional("tokens", |n| tokens(n, defs));
-        let remote = o.optional("remote", remote);
-        match given {
-            (false, false) => o.fault("nothing is revoked; give tokens or remote, or leave the section out"),
-            (true, _) if inline.is_none() => None,
-            (_, true) if remote.is_none() => None,
-            _ => Some(RevocationSpec { inline: Arc::new(inline.unwrap_or_default()), remote }),
-        }
+pub(super) fn revocation(mut o: Object<'_>, defs: &Definitions) -> Option<RevocationSpec> {
+    let inline = o.object("tokens").and_then(|o| tokens(o, defs));
+    let remote = o.object("remote").and_then(remote);
+    match (o.has("tokens"), o.has("remote")) {
+        (false, false) => o.fault("nothing is revoked; give tokens or remote, or leave the section out"),
+        (true, _) if inline.is_none() => None,
+        (_, true) if remote.is_none() => None,
+        _ => Some(RevocationSpec { inline: Arc::new(inline.unwrap_or_default()), remote }),
+    }
+}
+
+fn tokens(mut o: Object<'_>, defs: &Definitions) -> Option<RevocationList> {
+    if !o.has_one(&LISTS) {
+        return o.fault(EMPTY);
+    }
+    let mut boxed = |name| {
+        let texts: Option<Vec<String>> = o.texts(name);
+        texts.unwrap_or_default().into_iter().map(String::into_boxed_str).collect()
+    };
+    let (tokens, sessions, clients) = (boxed("jti"), boxed("sid"), boxed("clientIds"));
+    let mut seen = HashSet::new();
+    let subjects = o.objects("subjects", |o| subject(o, &mut seen));
+    let api_keys =
+        o.texts_that("apiKeys", &mut |id, path, faults| defs.keys.resolve(id, path, faults).copied());
+    Some(RevocationList {
+        tokens,
+        sessions,
+        clients,
+        subjects: subjects.unwrap_or_default().into_iter().collect(),
+        api_keys: api_keys.unwrap_or_default().into_iter().map(String::into_boxed_str).collect(),
     })
 }
 
-fn tokens(node: Node<'_>, defs: &Definitions) -> Option<RevocationList> {
-    let boxed = |texts: Vec<String>| texts.into_iter().map(String::into_boxed_str).collect();
-    const EMPTY: &str = "nothing is listed; leave the field out";
-    node.object(|o| {
-        let fields = ["jti", "sid", "clientIds", "subjects", "apiKeys"];
-        if !fields.iter().any(|field| o.has(field)) {
-            // Known, for the sake of suggestions; they are absent.
-            for field in fields {
-                o.optional(field, |_| Some(()));
-            }
-            return o.fault(EMPTY);
-        }
-        let tokens = o.optional("jti", |n| unique(n, EMPTY, text)).map(boxed);
-        let sessions = o.optional("sid", |n| unique(n, EMPTY, text)).map(boxed);
-        let clients = o.optional("clientIds", |n| unique(n, EMPTY, text)).map(boxed);
-        let mut seen = HashSet::new();
-        let subjects = o.optional("subjects", |n| n.filled(EMPTY, |n| subject(n, &mut seen)));
-        let api_keys = o.optional("apiKeys", |n| {
-            unique(n, EMPTY, |n| {
-                let (path, faults) = (n.path, n.faults);
-                let id = name(n)?;
-                defs.keys.resolve(&id, &path, faults).map(|()| id)
-            })
-        });
-        Some(RevocationList {
-            tokens: tokens.unwrap_or_default(),
-            sessions: sessions.unwrap_or_default(),
-            clients: clients.unwrap_or_default(),
-            subjects: subjects.unwrap_or_default().into_iter().collect(),
-            api_keys: api_keys.map(boxed).unwrap_or_default(),
-        })
-    })
+fn subject(mut o: Object<'_>, seen: &mut HashSet<String>) -> Option<(Box<str>, Option<Timestamp>)> {
+    let mut sub = o.text("sub");
+    if let Some(text) = &sub
+        && !seen.insert(text.clone())
+    {
+        sub = o.fault_at("sub", format!("{} is listed twice", quoted(text)));
+    }
+    let issued_before = o.time("issuedBefore");
+    if o.has("issuedBefore") && issued_before.is_none() {
+        return None;
+    }
+    Some((sub?.into_boxed_str(), issued_before))
 }
 
-fn subject(node: Node<'_>, seen: &mut HashSet<String>) -> Option<(Box<str>, Option<crate::time::Timestamp>)> {
-    node.object(|o| {
-        let sub = o.required("sub", |n| {
-            let (path, faults) = (n.path, n.faults);
-            let sub = text(n)?;
-            if !seen.insert(sub.clone()) {
-                faults.add(&path, format!("{} is listed twice", quoted(&sub)));
-                return None;
-            }
-            Some(sub)
-        });
-        let given = o.has("issuedBefore");
-        let issued_before = o.optional("issuedBefore", timestamp);
-        if given && issued_before.is_none() {
-            return None;
-        }
-        Some((sub?.into_boxed_str(), issued_before))
-    })
-}
-
-fn remote(node: Node<'_>) -> Option<RemoteListSpec> {
-    node.object(|o| {
-        let endpoint = o.required("uri", endpoint);
-        let cluster = o.required("cluster", label);
-        let poll_interval = o.optional("pollInterval", duration(SECOND..=HOUR));
-        let timeout = o.optional("timeout", duration(Duration::from_millis(100)..=MINUTE));
-        let given = o.has("maxStale");
-        let max_stale = o.optional("maxStale", duration(SECOND..=HOUR.saturating_mul(168)));
-        let when_stale = o.optional("whenStale", choice("a choice", &WHEN_STALE)).unwrap_or(WhenStale::Deny);
-        if given && when_stale == WhenStale::Serve {
-            o.fault_at::<()>("maxStale", "has no effect with whenStale: Serve");
-        }
-        let poll_interval = poll_interval.unwrap_or(SECOND.saturating_mul(30));
-        // A list that is still fresh is never too stale.
-        let max_stale = max_stale.unwrap_or(MINUTE.saturating_mul(5).max(poll_interval));
-        if max_stale < poll_interval {
-            o.fault_at::<()>("maxStale", "shorter than pollInterval");
-        }
-        Some(RemoteListSpec {
-            endpoint: endpoint?,
-            cluster: cluster?,
-            poll_interval,
-            timeout: timeout.unwrap_or(SECOND.saturating_mul(5)),
-            max_stale,
-            when_stale,
-        })
+fn remote(mut o: Object<'_>) -> Option<RemoteListSpec> {
+    const USUALLY: Duration = Duration::from_secs(300);
+    let endpoint = o.endpoint("uri");
+    let cluster = o.text("cluster");
+    let poll_interval = o.duration("pollInterval");
+    let timeout = o.duration("timeout");
+    let max_stale = o.duration("maxStale");
+    let when_stale = o.choice("whenStale", &WHEN_STALE);
+    if o.has("maxStale") && when_stale == Some(WhenStale::Serve) {
+        o.fault_at::<()>("maxStale", "has no effect with whenStale: Serve");
+    }
+    let poll_interval = poll_interval.unwrap_or(Duration::from_secs(30));
+    // A list that is still fresh is never too stale.
+    let max_stale = max_stale.unwrap_or(USUALLY.max(poll_interval));
+    if max_stale < poll_interval {
+        o.fault_at::<()>("maxStale", "shorter than pollInterval");
+    }
+    Some(RemoteListSpec {
+        endpoint: endpoint?,
+        cluster: cluster?,
+        poll_interval,
+        timeout: timeout?,
+        max_stale,
+        when_stale: when_stale?,
     })
 }

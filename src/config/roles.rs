@@ -1,22 +1,41 @@
 //! `roles`.
 
 use super::{
+    model::{Form, Kind, Shape, optional, required},
     names::{Definitions, check_inheritance},
-    reader::Node,
-    scalar::{granted_permission, label, unique},
+    reader::Object,
 };
 use crate::rbac::RoleSpec;
 
-pub(super) fn roles(node: Node<'_>, defs: &mut Definitions) -> Option<Vec<RoleSpec>> {
-    let faults = node.faults;
-    defs.roles.expect(node.items());
-    let mut graph = Vec::with_capacity(node.items());
-    let roles = node.filled("no roles; leave the field out", |n| {
-        let index = graph.len();
-        graph.push(Default::default());
-        let role = role(n, index, graph.last_mut(), defs);
-        defs.grants.incomplete |= role.is_none();
-        role
+pub(super) static ROLE: Shape = Shape::new(&[
+    required("name", Kind::Text(Form::Label), "As tokens and keys spell it."),
+    optional(
+        "inherits",
+        Kind::List("inherits nothing; leave the field out", &Kind::Text(Form::Label)),
+        "absent: nothing",
+        "Roles whose permissions this one has too.",
+    ),
+    optional(
+        "permissions",
+        Kind::List("grants nothing; leave the field out", &Kind::Text(Form::Grant)),
+        "absent: none",
+        "A role may hold none: rules can name it.",
+    ),
+]);
+
+pub(super) fn roles(document: &mut Object<'_>, defs: &mut Definitions) -> Option<Vec<RoleSpec>> {
+    let faults = document.faults;
+    let node = document.take("roles")?;
+    defs.roles.expect(node.count());
+    let mut graph = Vec::with_capacity(node.count());
+    let roles = node.filled("no roles; leave the field out").and_then(|items| {
+        items.all(|n| {
+            let index = graph.len();
+            graph.push(Default::default());
+            let role = n.object(&ROLE).and_then(|o| role(o, index, graph.last_mut(), defs));
+            defs.grants.incomplete |= role.is_none();
+            role
+        })
     });
     defs.grants.incomplete |= roles.is_none();
     check_inheritance(&graph, &defs.roles, faults);
@@ -25,38 +44,28 @@ pub(super) fn roles(node: Node<'_>, defs: &mut Definitions) -> Option<Vec<RoleSp
 
 /// Leaves the role's name and what it inherits in `edges`, even where the rest of it is faulty.
 fn role(
-    node: Node<'_>,
+    mut o: Object<'_>,
     index: usize,
     edges: Option<&mut (String, Vec<String>)>,
     defs: &mut Definitions,
 ) -> Option<RoleSpec> {
-    node.object(|o| {
-        let name = o.required("name", |n| {
-            let (path, faults) = (n.path, n.faults);
-            let name = label(n)?;
-            defs.roles.define(&name, index, (), &path, faults);
-            Some(name)
-        });
-        let inherits = o.optional("inherits", |n| unique(n, "inherits nothing; leave the field out", label));
-        let permissions = o.optional("permissions", |n| {
-            unique(n, "grants nothing; leave the field out", granted_permission)
-        });
-        let inherits = inherits.unwrap_or_default();
-        if let Some(edges) = edges {
-            *edges = (name.clone().unwrap_or_default(), inherits.clone());
-        }
-        let permissions = permissions.unwrap_or_default();
-        defs.grants.add(&permissions);
-        Some(RoleSpec { name: name?, inherits, permissions })
-    })
+    let name = o.text("name");
+    if let Some(name) = &name {
+        defs.roles.define(name, index, (), &o.at("name"), o.faults);
+    }
+    let inherits = o.texts("inherits").unwrap_or_default();
+    let permissions = o.texts("permissions").unwrap_or_default();
+    if let Some(edges) = edges {
+        *edges = (name.clone().unwrap_or_default(), inherits.clone());
+    }
+    defs.grants.add(&permissions);
+    Some(RoleSpec { name: name?, inherits, permissions })
 }
 
-/// The roles that a key or a certificate holds; each must be defined.
-pub(super) fn held(node: Node<'_>, defs: &Definitions) -> Option<Vec<String>> {
-    unique(node, "no roles; leave the field out", |n| {
-        let (path, faults) = (n.path, n.faults);
-        let role = label(n)?;
-        defs.roles.resolve(&role, &path, faults)?;
-        Some(role)
-    })
+/// What a key or a certificate may hold, each defined.
+pub(super) const HELD: Kind = Kind::List("no roles; leave the field out", &Kind::Text(Form::Label));
+
+/// The roles that a key or a certificate holds.
+pub(super) fn held(o: &mut Object<'_>, defs: &Definitions) -> Option<Vec<String>> {
+    o.texts_that("roles", &mut |role, path, faults| defs.roles.resolve(role, path, faults).copied())
 }

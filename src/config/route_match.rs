@@ -1,122 +1,156 @@
 //! `hostnames` and `matches` of a rule: the shape of Gateway API's `HTTPRouteMatch`.
 
+use hashbrown::HashSet;
+
 use super::{
-    http_names::{header_name, hostname, method, methods},
+    model::{Bound, Field, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
-    reader::{Node, quoted},
-    scalar::{choice, text, unique},
+    rate_limits::METHODS,
+    reader::{Object, quoted},
 };
 use crate::route::{MatchSpec, PathSpec, ValueSpec};
 
-pub(super) fn hostnames(node: Node<'_>) -> Option<Vec<String>> {
-    unique(node, "no host names; leave the field out to mean every host", hostname)
+/// What a rule's `hostnames` may be.
+pub(super) const HOSTNAMES: Kind =
+    Kind::List("no host names; leave the field out to mean every host", &Kind::Text(Form::Host));
+
+const CONDITIONS: [&str; 5] = ["path", "method", "methods", "headers", "queryParams"];
+
+const ASKS_NOTHING: &str = "asks for nothing; leave the field out";
+
+pub(super) static MATCH: Shape = Shape::bound(
+    &[
+        optional("path", Kind::Object(&PATH), "absent: every path", "Both required, see below."),
+        optional(
+            "method",
+            Kind::Text(Form::Method),
+            "absent: every method",
+            "Short for a list of one method.",
+        ),
+        optional("methods", METHODS, "absent: every method", "`method: GET` is short for `methods: [GET]`"),
+        optional(
+            "headers",
+            Kind::List(ASKS_NOTHING, &Kind::Object(&HEADER)),
+            "absent: not asked",
+            "All must match.",
+        ),
+        optional(
+            "queryParams",
+            Kind::List(ASKS_NOTHING, &Kind::Object(&PARAMETER)),
+            "absent: not asked",
+            "All must match.",
+        ),
+    ],
+    &[Bound::Some(&CONDITIONS), Bound::Apart(&["method", "methods"])],
+);
+
+type MakePath = fn(String) -> PathSpec;
+const PATH_TYPES: [(&str, MakePath); 4] = [
+    ("Exact", PathSpec::Exact),
+    ("PathPrefix", PathSpec::PathPrefix),
+    ("PathTemplate", PathSpec::PathTemplate),
+    ("RegularExpression", PathSpec::RegularExpression),
+];
+
+static PATH: Shape = Shape::bound(
+    &[
+        required("type", Kind::Choice("a path type", &words(&PATH_TYPES)), "How it is compared."),
+        required("value", Kind::Text(Form::Any), "What it is compared with."),
+    ],
+    &[Bound::Where("type", "RegularExpression", &[], &[Bound::Begins("value", "/")])],
+);
+
+#[derive(Clone, Copy)]
+enum Compare {
+    Exact,
+    RegularExpression,
+    Present,
 }
 
-pub(super) fn matches(node: Node<'_>, defs: &Definitions) -> Option<Vec<MatchSpec>> {
-    node.filled("no matches; leave the field out to mean every request", |n| one_match(n, defs))
-}
+const COMPARISONS: [(&str, Compare); 3] = [
+    ("Exact", Compare::Exact),
+    ("RegularExpression", Compare::RegularExpression),
+    ("Present", Compare::Present),
+];
 
-fn one_match(node: Node<'_>, defs: &Definitions) -> Option<MatchSpec> {
-    node.object(|o| {
-        let given = ["path", "method", "methods", "headers", "queryParams"].iter().any(|f| o.has(f));
-        let path = o.optional("path", path);
-        if o.has("method") && o.has("methods") {
-            o.fault_at::<()>("method", "contradicts methods; give one of them");
-        }
-        let methods = o.optional("methods", methods);
-        let method = o.optional("method", method);
-        let headers = o.optional("headers", |n| {
-            values(n, |n| {
-                let (path, faults) = (n.path, n.faults);
-                let name = header_name(n)?;
-                defs.headers.refuse(&name, &path, faults);
-                Some(name)
-            })
-        });
-        let query = o.optional("queryParams", |n| values(n, text));
-        if !given {
-            return o.fault("matches every request; leave matches out to mean that");
-        }
-        Some(MatchSpec {
-            path,
-            methods: methods.or(method.map(|m| vec![m])).unwrap_or_default(),
-            headers: headers.unwrap_or_default(),
-            query: query.unwrap_or_default(),
-        })
-    })
-}
+// As in Gateway API.
+const TYPE: Field =
+    default("type", Kind::Choice("a match type", &words(&COMPARISONS)), "Exact", "How it is compared.");
+const VALUE: Field =
+    optional("value", Kind::Text(Form::Any), "required but for `Present`", "What it is compared with.");
+const VALUE_BOUND: Bound =
+    Bound::Where("type", "Present", &[Bound::Forbidden("value")], &[Bound::Required("value")]);
 
-fn path(node: Node<'_>) -> Option<PathSpec> {
-    type Make = fn(String) -> PathSpec;
-    const TYPES: [(&str, Make); 4] = [
-        ("Exact", PathSpec::Exact),
-        ("PathPrefix", PathSpec::PathPrefix),
-        ("PathTemplate", PathSpec::PathTemplate),
-        ("RegularExpression", PathSpec::RegularExpression),
-    ];
-    if !node.value.is_object() {
-        return node.mismatch("a path such as {type: Exact, value: /orders}");
+static HEADER: Shape =
+    Shape::bound(&[required("name", Kind::Text(Form::Header), "The header."), TYPE, VALUE], &[VALUE_BOUND]);
+
+static PARAMETER: Shape = Shape::bound(
+    &[required("name", Kind::Text(Form::Any), "The query parameter."), TYPE, VALUE],
+    &[VALUE_BOUND],
+);
+
+pub(super) fn one_match(mut o: Object<'_>, defs: &Definitions) -> Option<MatchSpec> {
+    let path = o.object_like("path", "a path such as {type: Exact, value: /orders}").and_then(path);
+    if o.has("method") && o.has("methods") {
+        o.fault_at::<()>("method", "contradicts methods; give one of them");
     }
-    node.object(|o| {
-        let kind = o.required("type", choice("a path type", &TYPES));
-        let value = o.required("value", text);
-        let spec = kind?(value?);
-        match &spec {
-            PathSpec::RegularExpression(_) => Some(spec),
-            PathSpec::Exact(path) | PathSpec::PathPrefix(path) | PathSpec::PathTemplate(path) => {
-                if path.starts_with('/') {
-                    Some(spec)
-                } else {
-                    o.fault_at("value", format!("{} does not begin with /", quoted(path)))
-                }
+    let methods = o.texts("methods");
+    let method = o.text("method");
+    let headers = values(&mut o, "headers", Some(defs));
+    let query = values(&mut o, "queryParams", None);
+    if !o.has_one(&CONDITIONS) {
+        return o.fault("matches every request; leave matches out to mean that");
+    }
+    Some(MatchSpec { path, methods: methods.or(method.map(|m| vec![m])).unwrap_or_default(), headers, query })
+}
+
+fn path(mut o: Object<'_>) -> Option<PathSpec> {
+    let kind = o.choice("type", &PATH_TYPES);
+    let value = o.text("value");
+    let spec = kind?(value?);
+    match &spec {
+        PathSpec::RegularExpression(_) => Some(spec),
+        PathSpec::Exact(path) | PathSpec::PathPrefix(path) | PathSpec::PathTemplate(path) => {
+            if path.starts_with('/') {
+                Some(spec)
+            } else {
+                o.fault_at("value", format!("{} does not begin with /", quoted(path)))
             }
         }
-    })
+    }
 }
 
-/// Conditions on headers or query parameters, each name once.
-fn values(node: Node<'_>, name: impl Fn(Node<'_>) -> Option<String>) -> Option<Vec<(String, ValueSpec)>> {
-    #[derive(Clone, Copy)]
-    enum Type {
-        Exact,
-        RegularExpression,
-        Present,
-    }
-    const TYPES: [(&str, Type); 3] =
-        [("Exact", Type::Exact), ("RegularExpression", Type::RegularExpression), ("Present", Type::Present)];
-    let mut seen = hashbrown::HashSet::new();
-    node.filled("asks for nothing; leave the field out", |n| {
-        n.object(|o| {
-            let name = o.required("name", |n| {
-                let (path, faults) = (n.path, n.faults);
-                let name = name(n)?;
-                if !seen.insert(name.clone()) {
-                    faults.add(&path, format!("{} is listed twice", quoted(&name)));
-                    return None;
-                }
-                Some(name)
-            });
-            // As in Gateway API.
-            let kind = match o.has("type") {
-                true => o.optional("type", choice("a match type", &TYPES)),
-                false => {
-                    o.optional("type", |_| Some(()));
-                    Some(Type::Exact)
-                }
-            };
-            if o.has("value") && matches!(kind, Some(Type::Present)) {
-                o.fault_at::<()>("value", "contradicts type: Present, which any value satisfies");
+/// Conditions on headers or query parameters, each name once; of headers, none that the filter sets.
+fn values(
+    o: &mut Object<'_>,
+    field: &'static str,
+    headers: Option<&Definitions>,
+) -> Vec<(String, ValueSpec)> {
+    let mut seen = HashSet::new();
+    let values = o.objects(field, |mut o| {
+        let mut name = o.text("name");
+        if let Some(text) = &name {
+            if let Some(defs) = headers {
+                defs.headers.refuse(text, &o.at("name"), o.faults);
             }
-            let value = match kind {
-                Some(Type::Exact | Type::RegularExpression) => o.required("value", text),
-                _ => o.optional("value", text),
-            };
-            let value = match kind? {
-                Type::Exact => ValueSpec::Exact(value?),
-                Type::RegularExpression => ValueSpec::RegularExpression(value?),
-                Type::Present => ValueSpec::Present,
-            };
-            Some((name?, value))
-        })
-    })
+            if !seen.insert(text.clone()) {
+                name = o.fault_at("name", format!("{} is listed twice", quoted(text)));
+            }
+        }
+        let kind = o.choice("type", &COMPARISONS);
+        if o.has("value") && matches!(kind, Some(Compare::Present)) {
+            o.fault_at::<()>("value", "contradicts type: Present, which any value satisfies");
+        }
+        let value = o.text("value");
+        if !o.has("value") && matches!(kind, Some(Compare::Exact | Compare::RegularExpression)) {
+            o.fault_at::<()>("value", "required");
+        }
+        let value = match kind? {
+            Compare::Exact => ValueSpec::Exact(value?),
+            Compare::RegularExpression => ValueSpec::RegularExpression(value?),
+            Compare::Present => ValueSpec::Present,
+        };
+        Some((name?, value))
+    });
+    values.unwrap_or_default()
 }

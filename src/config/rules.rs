@@ -1,19 +1,17 @@
 //! `rules`: in order, first match wins.
 
+use hashbrown::HashSet;
+
 use super::{
     ActionSpec, MethodSpec, RuleSpec,
+    model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
-    reader::{Node, Object, Path, quoted},
-    requirement::authorize,
-    route_match::{hostnames, matches},
-    scalar::{boolean, choice, name},
+    reader::{Faults, Node, Object, Path, quoted},
+    requirement::{AUTHORIZE, authorize},
+    route_match::{HOSTNAMES, MATCH, one_match},
+    scalar::name,
 };
 use crate::{rbac::RequirementSpec, route::RouteSpec};
-
-pub(super) fn rules(node: Node<'_>, defs: &mut Definitions) -> Vec<Option<RuleSpec>> {
-    defs.rules.expect(node.items());
-    node.each("no rules; every request would be refused", |index, n| rule(n, index, defs))
-}
 
 #[derive(Clone, Copy, PartialEq)]
 enum Action {
@@ -21,48 +19,145 @@ enum Action {
     Deny,
 }
 
-fn rule(node: Node<'_>, index: usize, defs: &mut Definitions) -> Option<RuleSpec> {
-    node.object(|o| {
-        let name = o.required("name", |n| {
-            let (path, faults) = (n.path, n.faults);
-            let name = name(n)?;
-            defs.rules.define(&name, index, (), &path, faults);
-            Some(name)
-        });
-        let hosts = o.optional("hostnames", hostnames);
-        let matches = o.optional("matches", |n| matches(n, defs));
-        let action = match o.has("action") {
-            true => {
-                o.optional("action", choice("an action", &[("Allow", Action::Allow), ("Deny", Action::Deny)]))
-            }
-            false => {
-                o.optional("action", |_| Some(()));
-                Some(Action::Allow)
-            }
-        };
-        let (action, anonymous) = match action {
-            Some(Action::Deny) => (deny(o), false),
-            // Of an action that could not be read it is not known whether it needs this.
-            action => allow(o, action.is_some(), defs),
-        };
-        let rate_limits = o.optional("rateLimits", |n| rate_limits(n, anonymous, defs));
-        let preflight = o.optional("corsPreflight", choice("a choice", &[("Allow", true)]));
-        Some(RuleSpec {
-            name: name?,
-            route: RouteSpec { hostnames: hosts.unwrap_or_default(), matches: matches.unwrap_or_default() },
-            action: action?,
-            cors_preflight: preflight.unwrap_or(false),
-            rate_limits: rate_limits.unwrap_or_default(),
-        })
+const ACTIONS: [(&str, Action); 2] = [("Allow", Action::Allow), ("Deny", Action::Deny)];
+
+const PREFLIGHT: [(&str, bool); 1] = [("Allow", true)];
+
+pub(super) static RULE: Shape = Shape::bound(
+    &[
+        required(
+            "name",
+            Kind::Text(Form::Name),
+            "Stands in the decision record and the `rule` identity header.",
+        ),
+        optional(
+            "hostnames",
+            HOSTNAMES,
+            "absent: every host",
+            "`api.example.com`, or `*.example.com` for one or more labels.",
+        ),
+        optional(
+            "matches",
+            Kind::List("no matches; leave the field out to mean every request", &Kind::Object(&MATCH)),
+            "absent: every request",
+            "Any one must match, see below.",
+        ),
+        default(
+            "action",
+            Kind::Choice("an action", &words(&ACTIONS)),
+            "Allow",
+            "`Deny` takes none of the fields below.",
+        ),
+        optional(
+            "authenticate",
+            Kind::Object(&AUTHENTICATE),
+            "required for `Allow`",
+            "`{anyOf: [..]}` of `apiKey` (or `{apiKey: {}}`), `clientCertificate` (or `{clientCertificate: {}}`) and \
+             `{jwt: provider}`: who may pass.",
+        ),
+        optional(
+            "authorize",
+            Kind::Object(&AUTHORIZE),
+            "absent: every authenticated principal",
+            "What the principal needs.",
+        ),
+        optional(
+            "rateLimits",
+            Kind::List("no limits; leave the field out", &Kind::Text(Form::Name)),
+            "absent: none",
+            "Names of `rateLimits` that apply after authorization.",
+        ),
+        optional(
+            "corsPreflight",
+            Kind::Choice("a choice", &words(&PREFLIGHT)),
+            "absent: as any request",
+            "CORS preflights of this rule's requests go on without credentials and without identity headers, to be \
+             answered by the upstream.",
+        ),
+    ],
+    &[Bound::Where(
+        "action",
+        "Deny",
+        &[
+            Bound::Forbidden("authenticate"),
+            Bound::Forbidden("authorize"),
+            Bound::Forbidden("rateLimits"),
+            Bound::Forbidden("corsPreflight"),
+        ],
+        &[Bound::Required("authenticate")],
+    )],
+);
+
+static AUTHENTICATE: Shape = Shape::bound(
+    &[
+        optional(
+            "anyOf",
+            Kind::List(
+                "no way to authenticate; write anonymous: true to let anyone pass",
+                &Kind::Either(&[Kind::Choice("", &["apiKey", "clientCertificate"]), Kind::Object(&METHOD)]),
+            ),
+            "",
+            "Ways to authenticate, one of which is enough.",
+        ),
+        optional(
+            "anonymous",
+            Kind::True("only true is allowed; list ways to authenticate in anyOf instead"),
+            "",
+            "Anyone may pass, without a credential.",
+        ),
+    ],
+    &[Bound::One(&["anyOf", "anonymous"])],
+);
+
+const WAYS: [&str; 3] = ["apiKey", "clientCertificate", "jwt"];
+
+static METHOD: Shape = Shape::bound(
+    &[
+        optional("apiKey", Kind::Object(&NOTHING), "", "An API key."),
+        optional("jwt", Kind::Text(Form::Name), "", "A token of this provider."),
+        optional("clientCertificate", Kind::Object(&NOTHING), "", "The certificate of the TLS client."),
+    ],
+    &[Bound::One(&WAYS)],
+);
+
+static NOTHING: Shape = Shape::new(&[]);
+
+pub(super) fn rules(document: &mut Object<'_>, defs: &mut Definitions) -> Vec<Option<RuleSpec>> {
+    let Some(node) = document.take("rules") else { return Vec::new() };
+    defs.rules.expect(node.count());
+    let Some(items) = node.filled("no rules; every request would be refused") else { return Vec::new() };
+    items.each(|index, n| rule(n.object(&RULE)?, index, defs))
+}
+
+fn rule(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<RuleSpec> {
+    let name = o.text("name");
+    if let Some(name) = &name {
+        defs.rules.define(name, index, (), &o.at("name"), o.faults);
+    }
+    let hosts = o.texts("hostnames");
+    let matches = o.objects("matches", |o| one_match(o, defs));
+    let (action, anonymous) = match o.choice("action", &ACTIONS) {
+        Some(Action::Deny) => (deny(&o), false),
+        // Of an action that could not be read it is not known whether it needs this.
+        action => allow(&mut o, action.is_some(), defs),
+    };
+    let denies = matches!(action, Some(ActionSpec::Deny));
+    let rate_limits = if denies { None } else { rate_limits(&mut o, anonymous, defs) };
+    let preflight = if denies { None } else { o.choice("corsPreflight", &PREFLIGHT) };
+    Some(RuleSpec {
+        name: name?,
+        route: RouteSpec { hostnames: hosts.unwrap_or_default(), matches: matches.unwrap_or_default() },
+        action: action?,
+        cors_preflight: preflight.unwrap_or(false),
+        rate_limits: rate_limits.unwrap_or_default(),
     })
 }
 
 /// Nothing else is said of requests that are refused anyway.
-fn deny(o: &mut Object<'_>) -> Option<ActionSpec> {
-    for field in ["authenticate", "authorize", "rateLimits", "corsPreflight"] {
-        if o.optional(field, |_| Some(())).is_some() {
-            o.fault_at::<()>(field, "contradicts action: Deny, which refuses every request that matches");
-        }
+fn deny(o: &Object<'_>) -> Option<ActionSpec> {
+    for field in ["authenticate", "authorize", "rateLimits", "corsPreflight"].into_iter().filter(|f| o.has(f))
+    {
+        o.fault_at::<()>(field, "contradicts action: Deny, which refuses every request that matches");
     }
     Some(ActionSpec::Deny)
 }
@@ -74,13 +169,14 @@ fn allow(o: &mut Object<'_>, required: bool, defs: &Definitions) -> (Option<Acti
                        or write {anonymous: true} to let anyone pass";
         o.fault_at::<()>("authenticate", missing);
     }
-    let who = o.optional("authenticate", |n| authenticate(n, defs));
+    let who = o.object_like("authenticate", "{anyOf: [..]} or {anonymous: true}");
+    let who = who.and_then(|o| authenticate(o, defs));
     let authorized = o.has("authorize");
     let anonymous = matches!(who, Some(Who::Anyone));
     if anonymous && authorized {
         o.fault_at::<()>("authorize", "asks for a principal, which an anonymous rule does not have");
     }
-    let authorize: Option<RequirementSpec> = o.optional("authorize", |n| authorize(n, defs));
+    let authorize: Option<RequirementSpec> = o.object("authorize").and_then(|o| authorize(o, defs));
     let logs_in = |method: &MethodSpec| matches!(method, MethodSpec::Jwt(_));
     if let (Some(Who::AnyOf(methods)), Some(asked)) = (&who, &authorize)
         && asked.any_of.iter().any(|alternative| alternative.step_up.is_some())
@@ -106,92 +202,37 @@ enum Who {
     AnyOf(Vec<MethodSpec>),
 }
 
-fn authenticate(node: Node<'_>, defs: &Definitions) -> Option<Who> {
-    if !node.value.is_object() {
-        return node.mismatch("{anyOf: [..]} or {anonymous: true}");
-    }
-    node.object(|o| {
-        let (listed, open) = (o.has("anyOf"), o.has("anonymous"));
-        let mut seen = hashbrown::HashSet::new();
-        let any_of = o.optional("anyOf", |n| {
-            n.filled("no way to authenticate; write anonymous: true to let anyone pass", |n| {
-                let (path, faults) = (n.path, n.faults);
-                let method = method(n, defs)?;
-                if !seen.insert(method.clone()) {
-                    faults.add(&path, "is listed twice");
-                    return None;
-                }
-                Some(method)
-            })
-        });
-        let anonymous = o.optional("anonymous", |n| {
+fn authenticate(mut o: Object<'_>, defs: &Definitions) -> Option<Who> {
+    let mut seen = HashSet::new();
+    let any_of = o.list("anyOf").and_then(|items| {
+        items.all(|n| {
             let (path, faults) = (n.path, n.faults);
-            match boolean(n)? {
-                true => Some(()),
-                false => {
-                    faults.add(&path, "only true is allowed; list ways to authenticate in anyOf instead");
-                    None
-                }
+            let method = method(n, defs)?;
+            if !seen.insert(method.clone()) {
+                faults.add(&path, "is listed twice");
+                return None;
             }
-        });
-        match (listed, open) {
-            (true, true) => o.fault_at("anonymous", "contradicts anyOf; give one of them"),
-            (true, false) => any_of.map(Who::AnyOf),
-            (false, true) => anonymous.map(|()| Who::Anyone),
-            (false, false) => o.fault("names no way to authenticate; give anyOf, or anonymous: true"),
-        }
-    })
+            Some(method)
+        })
+    });
+    let anonymous = o.only_true("anonymous");
+    match (o.has("anyOf"), o.has("anonymous")) {
+        (true, true) => o.fault_at("anonymous", "contradicts anyOf; give one of them"),
+        (true, false) => any_of.map(Who::AnyOf),
+        (false, true) => anonymous.map(|()| Who::Anyone),
+        (false, false) => o.fault("names no way to authenticate; give anyOf, or anonymous: true"),
+    }
 }
 
 /// `apiKey`, `{apiKey: {}}`, `clientCertificate`, `{clientCertificate: {}}` or `{jwt: provider}`.
 fn method(mut node: Node<'_>, defs: &Definitions) -> Option<MethodSpec> {
-    let (path, faults) = (node.path, node.faults);
-    let api_key = |path: &Path<'_>| {
-        if !defs.api_keys {
-            faults.add(path, "the policy has no apiKeys section");
-            return None;
-        }
-        Some(MethodSpec::ApiKey)
-    };
-    let certificate = |path: &Path<'_>| {
-        if !defs.client_certificates {
-            faults.add(path, "the policy has no clientCertificates section");
-            return None;
-        }
-        Some(MethodSpec::ClientCertificate)
-    };
     if node.value.is_object() {
-        return node.object(|o| {
-            let ways = ["apiKey", "clientCertificate", "jwt"].iter().filter(|way| o.has(way)).count();
-            let key = o.optional("apiKey", |n| {
-                let path = n.path;
-                n.object(|_| Some(()))?;
-                api_key(&path)
-            });
-            let token = o.optional("jwt", |n| {
-                let (path, faults) = (n.path, n.faults);
-                let provider = name(n)?;
-                defs.providers.resolve(&provider, &path, faults)?;
-                Some(MethodSpec::Jwt(provider))
-            });
-            let shown = o.optional("clientCertificate", |n| {
-                let path = n.path;
-                n.object(|_| Some(()))?;
-                certificate(&path)
-            });
-            match ways {
-                0 => o.fault(
-                    "names no way to authenticate; write apiKey, clientCertificate or {jwt: provider}",
-                ),
-                1 => key.or(token).or(shown),
-                _ => o.fault("names more than one way; list them as items of their own"),
-            }
-        });
+        return named_method(node.object(&METHOD)?, defs);
     }
     let text = node.text("apiKey, clientCertificate or {jwt: provider}")?;
     match text.as_str() {
-        "apiKey" => api_key(&path),
-        "clientCertificate" => certificate(&path),
+        "apiKey" => api_key(defs, &node.path, node.faults),
+        "clientCertificate" => certificate(defs, &node.path, node.faults),
         "jwt" => node.fault("name the provider, as in {jwt: corp}"),
         _ => node.fault(format!(
             "{} is not a way to authenticate; write apiKey, clientCertificate or {{jwt: provider}}",
@@ -200,9 +241,41 @@ fn method(mut node: Node<'_>, defs: &Definitions) -> Option<MethodSpec> {
     }
 }
 
-fn rate_limits(node: Node<'_>, anonymous: bool, defs: &Definitions) -> Option<Vec<String>> {
-    let mut seen = hashbrown::HashSet::new();
-    node.filled("no limits; leave the field out", |n| {
+fn named_method(mut o: Object<'_>, defs: &Definitions) -> Option<MethodSpec> {
+    let key = o.object("apiKey").and_then(|o| api_key(defs, &o.path, o.faults));
+    let token = o.take("jwt").and_then(|n| {
+        let (path, faults) = (n.path, n.faults);
+        let provider = name(n)?;
+        defs.providers.resolve(&provider, &path, faults)?;
+        Some(MethodSpec::Jwt(provider))
+    });
+    let shown = o.object("clientCertificate").and_then(|o| certificate(defs, &o.path, o.faults));
+    match WAYS.iter().filter(|way| o.has(way)).count() {
+        0 => o.fault("names no way to authenticate; write apiKey, clientCertificate or {jwt: provider}"),
+        1 => key.or(token).or(shown),
+        _ => o.fault("names more than one way; list them as items of their own"),
+    }
+}
+
+fn api_key(defs: &Definitions, path: &Path<'_>, faults: &Faults) -> Option<MethodSpec> {
+    if !defs.api_keys {
+        faults.add(path, "the policy has no apiKeys section");
+        return None;
+    }
+    Some(MethodSpec::ApiKey)
+}
+
+fn certificate(defs: &Definitions, path: &Path<'_>, faults: &Faults) -> Option<MethodSpec> {
+    if !defs.client_certificates {
+        faults.add(path, "the policy has no clientCertificates section");
+        return None;
+    }
+    Some(MethodSpec::ClientCertificate)
+}
+
+fn rate_limits(o: &mut Object<'_>, anonymous: bool, defs: &Definitions) -> Option<Vec<String>> {
+    let mut seen = HashSet::new();
+    o.list("rateLimits")?.all(|n| {
         let (path, faults) = (n.path, n.faults);
         let name = name(n)?;
         let facts = defs.limits.resolve(&name, &path, faults)?;

@@ -1,11 +1,14 @@
 //! The forms of single values: names, numbers, durations, times, claim paths.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::reader::{Node, quoted};
+use super::{
+    model::{Form, Kind, Shape, required},
+    reader::{Node, quoted},
+};
 use crate::{identity::ClaimPath, time::Timestamp};
 
 /// Longest text that a policy may hold in one string, secrets and key sets aside.
@@ -82,18 +85,10 @@ pub(super) fn scope(node: Node<'_>) -> Option<String> {
     })
 }
 
-/// A permission that is granted: `orders:read`, `orders:*` or `*`.
-pub(super) fn granted_permission(node: Node<'_>) -> Option<String> {
-    permission(node, true)
-}
-
-/// A permission that is asked for: exact, since asking for `orders:*` could mean any or all of them.
-pub(super) fn required_permission(node: Node<'_>) -> Option<String> {
-    permission(node, false)
-}
-
+/// A permission. One that is asked for is exact, since asking for `orders:*` could mean any or all of them; `wildcards`
+/// are for those that are granted.
 #[inline(never)]
-fn permission(node: Node<'_>, wildcards: bool) -> Option<String> {
+pub(super) fn permission(node: Node<'_>, wildcards: bool) -> Option<String> {
     let (path, faults) = (node.path, node.faults);
     let rule = "a permission is parts of letters, digits and . _ - / joined by :, as in orders:read";
     let text = text_of(node, MAX_NAME, rule, |c| c.is_ascii_alphanumeric() || "._-/:*".contains(c))?;
@@ -129,50 +124,59 @@ fn permission(node: Node<'_>, wildcards: bool) -> Option<String> {
     Some(text)
 }
 
+/// Stands in a quoted string of `WWW-Authenticate` (RFC 9110 section 5.6.4).
+pub(super) fn realm(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let realm = text(node)?;
+    if realm.len() <= 128 && realm.chars().all(|c| matches!(c, ' '..='~') && c != '"' && c != '\\') {
+        return Some(realm);
+    }
+    faults.add(&path, "must be at most 128 characters of printable ASCII without \" and \\");
+    None
+}
+
 /// `true` or `false`.
 #[inline(never)]
 pub(super) fn boolean(node: Node<'_>) -> Option<bool> {
     node.value.as_bool().or_else(|| node.mismatch("true or false"))
 }
 
-/// A whole number in `range`.
-pub(super) fn integer<N>(range: RangeInclusive<u32>) -> impl FnOnce(Node<'_>) -> Option<N>
-where
-    N: TryFrom<u32>,
-{
-    move |node| {
-        let (least, most) = (*range.start(), *range.end());
-        if !node.value.is_number() {
-            return node.mismatch("a whole number");
-        }
-        let number = node.value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| range.contains(n));
-        match number {
-            Some(number) => N::try_from(number).ok(),
-            None => {
-                node.fault(format!("must be a whole number from {least} to {most}, found {}", node.value))
-            }
-        }
+/// `true`, which is all that is allowed; `otherwise` says what to do instead.
+pub(super) fn only_true(node: Node<'_>, otherwise: &str) -> Option<()> {
+    match node.value {
+        Value::Bool(false) => node.fault(otherwise),
+        Value::Bool(true) => Some(()),
+        _ => node.mismatch("true or false"),
     }
 }
 
-/// A duration in `range`, written as in Gateway API (GEP-2257).
-pub(super) fn duration(range: RangeInclusive<Duration>) -> impl FnOnce(Node<'_>) -> Option<Duration> {
-    move |mut node| {
-        let expected = "a duration such as \"500ms\", \"30s\" or \"1h30m\"";
-        let text = node.text(expected)?;
-        let Some(duration) = parse_duration(&text) else {
-            return node.fault(format!("expected {expected}, found {}", quoted(&text)));
-        };
-        if range.contains(&duration) {
-            return Some(duration);
-        }
-        let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
-        node.fault(format!("must be from {least} to {most}, found {}", quoted(&text)))
+/// A whole number from `least` to `most`.
+pub(super) fn number(node: Node<'_>, least: u32, most: u32) -> Option<u32> {
+    if !node.value.is_number() {
+        return node.mismatch("a whole number");
     }
+    let number = node.value.as_u64().and_then(|n| u32::try_from(n).ok());
+    number.filter(|n| (least..=most).contains(n)).or_else(|| {
+        node.fault(format!("must be a whole number from {least} to {most}, found {}", node.value))
+    })
+}
+
+/// A duration from `least` to `most` milliseconds, written as in Gateway API (GEP-2257).
+pub(super) fn duration(mut node: Node<'_>, least: u64, most: u64) -> Option<Duration> {
+    let expected = "a duration such as \"500ms\", \"30s\" or \"1h30m\"";
+    let text = node.text(expected)?;
+    let Some(duration) = parse_duration(&text) else {
+        return node.fault(format!("expected {expected}, found {}", quoted(&text)));
+    };
+    if (u128::from(least)..=u128::from(most)).contains(&duration.as_millis()) {
+        return Some(duration);
+    }
+    let (least, most) = (show_duration(least), show_duration(most));
+    node.fault(format!("must be from {least} to {most}, found {}", quoted(&text)))
 }
 
 /// GEP-2257: one to four groups of one to five digits and a unit of `h`, `m`, `s` or `ms`.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     for _ in 0..4 {
@@ -195,10 +199,9 @@ fn parse_duration(text: &str) -> Option<Duration> {
     None
 }
 
-/// The largest unit that says it without a fraction.
-fn show_duration(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    let whole = |unit: u128| millis.is_multiple_of(unit).then(|| millis.checked_div(unit)).flatten();
+/// Milliseconds in the largest unit that says it without a fraction.
+pub(super) fn show_duration(millis: u64) -> String {
+    let whole = |unit: u64| millis.is_multiple_of(unit).then(|| millis.checked_div(unit)).flatten();
     match (whole(3_600_000), whole(60_000), whole(1000)) {
         (Some(hours), ..) if hours > 0 => format!("{hours}h"),
         (_, Some(minutes), _) if minutes > 0 => format!("{minutes}m"),
@@ -221,51 +224,33 @@ pub(super) fn timestamp(mut node: Node<'_>) -> Option<Timestamp> {
     }
 }
 
-/// One of a closed set of words.
-pub(super) fn choice<'c, T: Copy>(
-    what: &'c str,
-    choices: &'c [(&'c str, T)],
-) -> impl FnOnce(Node<'_>) -> Option<T> + 'c {
-    move |mut node| {
-        let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>();
-        if !node.value.is_string() {
-            return node.mismatch(&format!("{what} (one of {})", names().join(", ")));
-        }
-        let text = node.text(what)?;
-        if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
-            return Some(*value);
-        }
-        let hint = node.faults.hint(&text, names());
-        node.fault(format!("{} is not {what} (one of {}){hint}", quoted(&text), names().join(", ")))
+/// Which of a closed set of words stands there; `what` says what they are.
+#[inline(never)]
+pub(super) fn word(mut node: Node<'_>, what: &str, words: &[&str]) -> Option<usize> {
+    if !node.value.is_string() {
+        return node.mismatch(&format!("{what} (one of {})", words.join(", ")));
     }
-}
-
-/// A list of distinct texts, never empty.
-pub(super) fn unique(
-    node: Node<'_>,
-    empty: &str,
-    read: impl Fn(Node<'_>) -> Option<String>,
-) -> Option<Vec<String>> {
-    let mut seen = hashbrown::HashSet::new();
-    node.filled(empty, |item| {
-        let (path, faults) = (item.path, item.faults);
-        let text = read(item)?;
-        if !seen.insert(text.clone()) {
-            faults.add(&path, format!("{} is listed twice", quoted(&text)));
-            return None;
-        }
-        Some(text)
+    let text = node.text(what)?;
+    words.iter().position(|word| *word == text).or_else(|| {
+        let hint = node.faults.hint(&text, words.iter().copied());
+        node.fault(format!("{} is not {what} (one of {}){hint}", quoted(&text), words.join(", ")))
     })
 }
+
+/// Of a claim that is named by the names on the way to it.
+pub(super) static CLAIM: Shape = Shape::new(&[required(
+    "path",
+    Kind::List("must name a claim", &Kind::Text(Form::Any)),
+    "Its names, literally.",
+)]);
 
 /// `realm_access.roles`, or `{path: [..]}` where a name itself holds dots.
 #[inline(never)]
 pub(super) fn claim_path(node: Node<'_>) -> Option<ClaimPath> {
     if node.value.is_object() {
-        return node.object(|o| {
-            let names = o.required("path", |n| n.filled("must name a claim", text))?;
-            Some(ClaimPath(names))
-        });
+        let mut o = node.object(&CLAIM)?;
+        // A name may come twice on the way.
+        return o.list("path")?.all(text).map(ClaimPath);
     }
     let (path, faults) = (node.path, node.faults);
     let dotted = text_like(node, "a claim such as \"realm_access.roles\", or {path: [..]}")?;
@@ -313,7 +298,8 @@ mod tests {
         for (text, expected) in
             [("0s", "0s"), ("1500ms", "1500ms"), ("120s", "2m"), ("90m", "90m"), ("48h", "48h")]
         {
-            assert_eq!(parse_duration(text).map(show_duration).as_deref(), Some(expected));
+            let millis = parse_duration(text).and_then(|d| u64::try_from(d.as_millis()).ok());
+            assert_eq!(millis.map(show_duration).as_deref(), Some(expected));
         }
     }
 }

@@ -1,11 +1,8 @@
 //! `transport`.
 
-use std::time::Duration;
-
 use super::{
-    http_names::authority,
-    reader::Node,
-    scalar::{boolean, duration, integer},
+    model::{Form, HOUR, Kind, SECOND, Shape, default, optional, required},
+    reader::Object,
 };
 use crate::transport::{HstsSpec, TransportSpec};
 
@@ -13,34 +10,61 @@ use crate::transport::{HstsSpec, TransportSpec};
 pub(super) const DEFAULT: TransportSpec =
     TransportSpec { require_tls: true, redirect_to: None, trusted_hops: 0, hsts: None };
 
-/// Two years, in the form that the preload list asks for, and room beyond.
-const MAX_AGE: Duration = Duration::from_secs(99_999 * 3600);
+pub(super) static TRANSPORT: Shape = Shape::new(&[
+    default("requireTls", Kind::Boolean, "true", "Plaintext requests are refused."),
+    optional(
+        "redirectTo",
+        Kind::Text(Form::Authority),
+        "absent: plaintext gets 403",
+        "Plaintext GET and HEAD get a 308 to this host instead; other methods still get 403.",
+    ),
+    optional(
+        "forwardedProto",
+        Kind::Object(&FORWARDED_PROTO),
+        "absent: only Envoy's own connection counts",
+        "Whether proxies in front say which requests came by HTTPS.",
+    ),
+    optional(
+        "hsts",
+        Kind::Object(&HSTS),
+        "absent: not sent",
+        "`Strict-Transport-Security` on HTTPS answers (RFC 6797).",
+    ),
+]);
 
-pub(super) fn transport(node: Node<'_>) -> Option<TransportSpec> {
-    node.object(|o| {
-        let require_tls = o.optional("requireTls", boolean).unwrap_or(DEFAULT.require_tls);
-        if o.has("redirectTo") && !require_tls {
-            o.fault_at::<()>("redirectTo", "has no effect with requireTls: false");
-        }
-        let redirect_to = o.optional("redirectTo", authority);
-        let trusted_hops =
-            o.optional("forwardedProto", |n| n.object(|o| o.required("trustedHops", integer(1..=16))));
-        let hsts = o.optional("hsts", hsts);
-        Some(TransportSpec {
-            require_tls,
-            redirect_to,
-            trusted_hops: trusted_hops.unwrap_or(DEFAULT.trusted_hops),
-            hsts,
-        })
-    })
+static FORWARDED_PROTO: Shape = Shape::new(&[required(
+    "trustedHops",
+    Kind::Number(1, 16),
+    "Number of proxies in front that are trusted to set `x-forwarded-proto`: it must then be there once and be `https`.",
+)]);
+
+static HSTS: Shape = Shape::new(&[
+    // Two years, in the form that the preload list asks for, and room beyond. `max-age=0` would tell browsers to forget
+    // the host (RFC 6797 section 6.1.1).
+    required("maxAge", Kind::Duration(SECOND, 99_999 * HOUR), "`max-age`, sent in whole seconds."),
+    default("includeSubDomains", Kind::Boolean, "false", "For the hosts below this one, too."),
+    default("preload", Kind::Boolean, "false", "Whether browsers may ship it."),
+]);
+
+pub(super) fn transport(mut o: Object<'_>) -> TransportSpec {
+    let require_tls = o.boolean("requireTls");
+    if o.has("redirectTo") && !require_tls {
+        o.fault_at::<()>("redirectTo", "has no effect with requireTls: false");
+    }
+    let redirect_to = o.text("redirectTo");
+    let trusted_hops = o.object("forwardedProto").and_then(|mut o| o.number("trustedHops"));
+    let hsts = o.object("hsts").and_then(hsts);
+    TransportSpec {
+        require_tls,
+        redirect_to,
+        trusted_hops: trusted_hops.unwrap_or(DEFAULT.trusted_hops),
+        hsts,
+    }
 }
 
-fn hsts(node: Node<'_>) -> Option<HstsSpec> {
-    node.object(|o| {
-        // max-age=0 would tell browsers to forget the host (RFC 6797 section 6.1.1).
-        let max_age = o.required("maxAge", duration(Duration::from_secs(1)..=MAX_AGE));
-        let include_sub_domains = o.optional("includeSubDomains", boolean).unwrap_or(false);
-        let preload = o.optional("preload", boolean).unwrap_or(false);
-        Some(HstsSpec { max_age: max_age?, include_sub_domains, preload })
-    })
+fn hsts(mut o: Object<'_>) -> Option<HstsSpec> {
+    let max_age = o.duration("maxAge");
+    let include_sub_domains = o.boolean("includeSubDomains");
+    let preload = o.boolean("preload");
+    Some(HstsSpec { max_age: max_age?, include_sub_domains, preload })
 }

@@ -1,0 +1,208 @@
+//! Where the keys of a token issuer are: `jwks`, `discovery` and `symmetricKeys`.
+
+use std::time::Duration;
+
+use ct_codecs::{Base64UrlSafeNoPadding, Decoder};
+use hashbrown::HashSet;
+use serde_json::Value;
+
+use super::{
+    model::{Bound, DAY, Field, Form, HOUR, Kind, MINUTE, SECOND, Shape, default, optional, required},
+    reader::{Node, Object, Path, quoted},
+};
+use crate::{
+    jose::SymmetricKey,
+    jwt::{DiscoverySpec, JwksLocation, KeySource, RemoteJwks},
+};
+
+const CACHE_DURATION: Field =
+    default("cacheDuration", Kind::Duration(SECOND, DAY), "10m", "How long a fetched set is fresh.");
+const TIMEOUT: Field = default("timeout", Kind::Duration(100, MINUTE), "5s", "Per fetch.");
+const MAX_STALE: Field = optional(
+    "maxStale",
+    Kind::Duration(0, 7 * DAY),
+    "`1h`, or `cacheDuration` where that is longer",
+    "How long after its last successful fetch a set may still be used while fetching fails.",
+);
+const MIN_REFETCH_INTERVAL: Field = default(
+    "minRefetchInterval",
+    Kind::Duration(SECOND, HOUR),
+    "30s",
+    "How soon after one fetch a token may cause the next, over all workers",
+);
+const WAIT_TIMEOUT: Field = default(
+    "waitTimeout",
+    Kind::Duration(0, 30 * SECOND),
+    "2s",
+    "How long a request may wait for keys that are due or being fetched.",
+);
+
+/// What belongs to a key set that is fetched.
+const FETCHED: [&str; 7] =
+    ["uri", "cluster", "cacheDuration", "timeout", "maxStale", "minRefetchInterval", "waitTimeout"];
+
+pub(super) static JWKS: Shape = Shape::bound(
+    &[
+        optional(
+            "inline",
+            Kind::KeySet,
+            "",
+            "The keys themselves (RFC 7517), each of them usable; each of `algorithms` has a key.",
+        ),
+        optional("uri", Kind::Text(Form::Url), "required", "Where the set is fetched."),
+        optional("cluster", Kind::Text(Form::Label), "required", "The Envoy cluster that reaches it."),
+        CACHE_DURATION,
+        TIMEOUT,
+        MAX_STALE,
+        MIN_REFETCH_INTERVAL,
+        WAIT_TIMEOUT,
+    ],
+    &[Bound::Given(
+        &["inline"],
+        &[
+            Bound::Forbidden("uri"),
+            Bound::Forbidden("cluster"),
+            Bound::Forbidden("cacheDuration"),
+            Bound::Forbidden("timeout"),
+            Bound::Forbidden("maxStale"),
+            Bound::Forbidden("minRefetchInterval"),
+            Bound::Forbidden("waitTimeout"),
+        ],
+        &[Bound::Required("uri"), Bound::Required("cluster")],
+    )],
+);
+
+pub(super) static DISCOVERY: Shape = Shape::new(&[
+    required(
+        "cluster",
+        Kind::Text(Form::Label),
+        "The Envoy cluster that reaches the document, and the keys if they are on the same host.",
+    ),
+    optional("uri", Kind::Text(Form::Url), "absent: made of `issuer`", "Where the document is."),
+    optional(
+        "jwksCluster",
+        Kind::Text(Form::Label),
+        "absent: such a document is refused",
+        "The Envoy cluster that reaches the keys if they are on another host than the document.",
+    ),
+    CACHE_DURATION,
+    TIMEOUT,
+    MAX_STALE,
+    MIN_REFETCH_INTERVAL,
+    WAIT_TIMEOUT,
+]);
+
+pub(super) static SYMMETRIC_KEY: Shape = Shape::new(&[
+    optional(
+        "kid",
+        Kind::Text(Form::Any),
+        "absent: whatever `kid` a token names",
+        "The `kid` of the tokens that it verifies.",
+    ),
+    required("secret", Kind::Secret, "The secret, in base64url without padding."),
+]);
+
+/// Where the keys are; a fault if that is said nowhere, or more than once.
+pub(super) fn key_source(o: &mut Object<'_>) -> Option<KeySource> {
+    let given: Vec<&str> =
+        ["jwks", "discovery", "symmetricKeys"].into_iter().filter(|field| o.has(field)).collect();
+    let jwks = o.object("jwks").and_then(jwks);
+    let discovery = o.object("discovery").and_then(discovery);
+    let mut ids = HashSet::new();
+    let symmetric = o.objects("symmetricKeys", |o| symmetric_key(o, &mut ids));
+    match given.as_slice() {
+        [] => o.fault_at(
+            "jwks",
+            "required (or discovery, or symmetricKeys, or introspection): without keys nothing can be verified",
+        ),
+        [_] => jwks.or(discovery).or(symmetric.map(KeySource::Symmetric)),
+        [first, others @ ..] => {
+            for other in others {
+                o.fault_at::<()>(other, format!("contradicts {first}; give one of them"));
+            }
+            None
+        }
+    }
+}
+
+fn jwks(mut o: Object<'_>) -> Option<KeySource> {
+    if o.has("inline") {
+        for field in FETCHED.into_iter().filter(|field| o.has(field)) {
+            o.fault_at::<()>(field, "belongs to a remote key set and contradicts inline");
+        }
+        return o.take("inline").and_then(inline);
+    }
+    if !o.has_one(&["uri", "cluster"]) {
+        return o.fault("give inline, or uri and cluster");
+    }
+    let uri = o.text("uri");
+    for field in ["uri", "cluster"].into_iter().filter(|field| !o.has(field)) {
+        o.fault_at::<()>(field, "required");
+    }
+    fetched(&mut o, uri.map(JwksLocation::Uri))
+}
+
+/// The keys themselves are judged where they are used.
+fn inline(node: Node<'_>) -> Option<KeySource> {
+    let form = "a JWK set: an object with a list of keys (RFC 7517 section 5)";
+    let Value::Object(set) = &node.value else { return node.mismatch(form) };
+    match set.get("keys") {
+        Some(Value::Array(keys)) if keys.is_empty() => {
+            node.faults.add(&Path::Field(&node.path, "keys"), "no keys; nothing could be verified");
+            None
+        }
+        Some(Value::Array(_)) => Some(KeySource::Inline(node.value)),
+        _ => node.fault(format!("expected {form}")),
+    }
+}
+
+/// Whether the issuer has such a document is judged where it is used.
+fn discovery(mut o: Object<'_>) -> Option<KeySource> {
+    let spec = DiscoverySpec { uri: o.text("uri"), jwks_cluster: o.text("jwksCluster") };
+    fetched(&mut o, Some(JwksLocation::Discovery(spec)))
+}
+
+/// What all key sets have that are fetched.
+fn fetched(o: &mut Object<'_>, location: Option<JwksLocation>) -> Option<KeySource> {
+    const USUALLY: Duration = Duration::from_secs(3600);
+    let cluster = o.text("cluster");
+    let cache_duration = o.duration("cacheDuration");
+    let timeout = o.duration("timeout");
+    let max_stale = o.duration("maxStale");
+    let min_refetch_interval = o.duration("minRefetchInterval");
+    let wait_timeout = o.duration("waitTimeout");
+    let cache_duration = cache_duration?;
+    Some(KeySource::Remote(RemoteJwks {
+        location: location?,
+        cluster: cluster?,
+        cache_duration,
+        timeout: timeout?,
+        // A set that is still fresh is never too stale.
+        max_stale: max_stale.unwrap_or(USUALLY.max(cache_duration)),
+        min_refetch_interval: min_refetch_interval?,
+        wait_timeout: wait_timeout?,
+    }))
+}
+
+fn symmetric_key(mut o: Object<'_>, ids: &mut HashSet<String>) -> Option<SymmetricKey> {
+    let mut id = o.text("kid");
+    if let Some(kid) = &id
+        && !ids.insert(kid.clone())
+    {
+        id = o.fault_at("kid", format!("duplicate kid {}", quoted(kid)));
+    }
+    let secret = o.take("secret").and_then(secret);
+    if o.has("kid") && id.is_none() {
+        return None;
+    }
+    Some(SymmetricKey { id, secret: secret? })
+}
+
+fn secret(mut node: Node<'_>) -> Option<Vec<u8>> {
+    let text = node.text("base64url text")?;
+    match Base64UrlSafeNoPadding::decode_to_vec(&text, None) {
+        Ok(secret) if secret.is_empty() => node.fault("must not be empty"),
+        Ok(secret) => Some(secret),
+        Err(_) => node.fault("is not base64url without padding (RFC 7515 section 2)"),
+    }
+}
