@@ -2,6 +2,9 @@
 
 use super::{Expected, SharedStore, StoreError};
 
+/// What is to stand in place of what is stored, or `None` where it may stay.
+pub type Change<'c> = dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>> + 'c;
+
 /// Makes of the value under `key` what `change` says, at most `tries` times over.
 ///
 /// `change` is given what is stored (`None`: nothing) and answers what is to stand there instead; `None`: it may stay as
@@ -32,7 +35,7 @@ pub fn update(
     store: &dyn SharedStore,
     key: &str,
     tries: usize,
-    change: &mut dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
+    change: &mut Change<'_>,
 ) -> Result<(), StoreError> {
     for _ in 0..tries {
         let stored = store.get(key)?;

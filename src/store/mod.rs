@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hashbrown::HashMap;
 
 pub use self::{
-    cas::update,
+    cas::{Change, update},
     secrets::{SharedSecret, random_bytes, shared_secret},
 };
 
