@@ -1,5 +1,12 @@
 //! Who imports whom, held against what ARCHITECTURE.md says under "Who may import whom".
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    reason = "test code may panic"
+)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
