@@ -12,7 +12,7 @@
 
 pub mod answer;
 pub mod api_key;
-pub mod call;
+pub mod calls;
 pub mod certificate;
 #[cfg(all(feature = "cli", not(target_family = "wasm")))]
 pub mod command;
@@ -22,6 +22,7 @@ pub mod crypto;
 pub mod dpop;
 pub mod engine;
 pub mod fault;
+pub mod fetched;
 pub mod host;
 pub mod identity;
 mod interned;
@@ -34,11 +35,10 @@ pub mod policy;
 
 pub mod rate_limit;
 pub mod rbac;
-pub mod refresh;
+
 pub mod request;
 pub mod resource_metadata;
 pub mod revocation;
-pub mod room;
 pub mod route;
 pub mod sampling;
 pub mod store;

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    call::Endpoint,
+    calls::Endpoint,
     fault::Fault,
     request::{Location, authority, path::CanonicalPath},
 };

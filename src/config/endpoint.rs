@@ -1,7 +1,7 @@
 //! URLs that calls go to.
 
 use super::{reader::Node, scalar::text};
-use crate::call::Endpoint;
+use crate::calls::Endpoint;
 
 /// An absolute `http` or `https` URL; or `https` alone, for calls that carry secrets.
 pub(super) fn endpoint(node: Node<'_>, https: bool) -> Option<Endpoint> {

@@ -20,7 +20,7 @@ use super::{
     scalar,
 };
 use crate::{
-    call::Endpoint,
+    calls::Endpoint,
     fault::{Fault, UNKNOWN_FIELD},
     identity::ClaimPath,
     time::Timestamp,

@@ -11,18 +11,17 @@ use super::{
 };
 use crate::{
     answer::Reason,
-    call::{Call, Outcome, Unsent},
+    calls::{Call, Client, Counts, Outcome, Unsent},
     crypto::HostCrypto,
     dpop::DpopSecret,
     identity::Principal,
     introspection::{Introspector, Ticket, Verdict},
     jose::KeySet,
-    jwt::{FetchEvents, Provider, RemoteKeys},
+    jwt::{Provider, RemoteKeys},
     policy::Policy,
     rate_limit::{Leases, SlotSecret, Terms},
     request::RequestHead,
     revocation::{Revocations, Revoked},
-    room::Client,
     sampling::{Repeated, Sampler},
     store::{SharedSecret, SharedStore, StoreError, random_bytes},
     time::{Clock, Timestamp},
@@ -381,10 +380,10 @@ impl Gate {
     }
 
     /// The fetches of key sets since the last call, over all providers.
-    pub fn take_fetch_events(&self) -> FetchEvents {
-        self.remote.iter().flatten().fold(FetchEvents::default(), |sum, keys| {
-            let events = keys.borrow_mut().take_events();
-            FetchEvents {
+    pub fn take_fetch_events(&self) -> Counts {
+        self.remote.iter().flatten().fold(Counts::default(), |sum, keys| {
+            let events = keys.borrow_mut().take_counts();
+            Counts {
                 started: sum.started.saturating_add(events.started),
                 succeeded: sum.succeeded.saturating_add(events.succeeded),
                 failed: sum.failed.saturating_add(events.failed),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     answer::Reason,
-    call::Outcome,
+    calls::Outcome,
     introspection::{Lookup, Ticket, Verdict},
 };
 

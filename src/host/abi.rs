@@ -12,7 +12,7 @@ use super::{
     host_calls::{Failed, Host, Metric},
     memory::{self, Block},
 };
-use crate::{call::Unsent, time::Timestamp};
+use crate::{calls::Unsent, time::Timestamp};
 
 /// proxy-wasm's `proxy_status_t`, as far as we tell them apart.
 const OK: u32 = 0;

@@ -9,7 +9,7 @@ use super::{
     wire,
 };
 use crate::{
-    call::{Call, Outcome, Unsent},
+    calls::{Call, Outcome, Unsent},
     engine::Purpose,
 };
 

@@ -4,7 +4,7 @@ use std::{ops::Deref, time::Duration};
 
 use log::Level;
 
-use crate::{call::Unsent, time::Timestamp};
+use crate::{calls::Unsent, time::Timestamp};
 
 /// The host refused or failed a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use log::{Level, warn};
 
 use super::host_calls::{Failed, Host};
 use crate::{
+    calls::Client,
     crypto::{self, HostCrypto, NoHostCrypto},
     engine::{Around, Readers},
-    room::Client,
     store::{Expected, SharedStore, StoreError, Versioned},
     time::Clock,
 };

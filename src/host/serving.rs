@@ -18,13 +18,12 @@ use super::{
 };
 use crate::{
     answer::{Challenges, Reason, Reply},
-    call::{Call, Outcome},
+    calls::{Call, Client, Outcome, Room},
     engine::{self, Around, Changes, Exchange, Gate, Purpose, Step},
     request::{
         self, RequestHead,
         client_certificate::{self, PeerCertificate},
     },
-    room::{Client, Room},
 };
 
 /// What the filter state says that marks a request which this filter allowed; other filters see it as `wasm.` and the

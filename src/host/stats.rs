@@ -5,7 +5,7 @@
 use std::cell::Cell;
 
 use super::host_calls::{Host, Metric};
-use crate::{answer::Reason, engine::Purpose, jwt::FetchEvents};
+use crate::{answer::Reason, calls::Counts, engine::Purpose};
 
 /// Counters by decision and reason.
 ///
@@ -94,7 +94,7 @@ impl Stats {
     }
 
     /// Counts fetches of key sets.
-    pub(super) fn count_fetches(&self, events: FetchEvents) {
+    pub(super) fn count_fetches(&self, events: Counts) {
         for (counter, count) in self.fetches.iter().zip([events.started, events.succeeded, events.failed]) {
             counter.add(count);
         }

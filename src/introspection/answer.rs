@@ -5,7 +5,7 @@ use std::fmt;
 use super::client::MAX_ANSWER_SIZE;
 use crate::{
     answer::Reason,
-    call::Outcome,
+    calls::Outcome,
     identity::Principal,
     json::{self, Json, JsonFault, Members, Object},
     jwt::{JwtError, Provider, ProviderSpec, Validity, check_audience, date},

@@ -9,12 +9,17 @@ use std::time::Duration;
 use hashbrown::HashMap;
 
 use super::IntrospectionError;
-use crate::{room::Client, time::Timestamp};
+use crate::{
+    calls::{
+        Client,
+        pacing::{FIRST_BACKOFF, doubled},
+    },
+    time::Timestamp,
+};
 
-/// This many failures of a client in a row, and it has to pause: first for the shortest of these, twice as long after
-/// each further failure.
+/// This many failures of a client in a row, and it has to pause: first for [`FIRST_BACKOFF`], twice as long
+/// after each further failure.
 const FAILURES_TO_BACK_OFF: u32 = 3;
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 /// A server is down that failed for as many clients since it last answered.
 const CLIENTS_TO_BE_DOWN: u32 = 3;
@@ -76,7 +81,7 @@ impl Backoff {
         let failures = self.clients.entry(client).or_insert(new);
         failures.times = failures.times.saturating_add(1);
         let doublings = failures.times.saturating_sub(FAILURES_TO_BACK_OFF);
-        let pause = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_BACKOFF);
+        let pause = doubled(FIRST_BACKOFF, doublings, LONGEST_BACKOFF);
         failures.until = now.saturating_add(pause);
         if std::mem::replace(&mut failures.counted, self.answers) != self.answers {
             self.failed_for = self.failed_for.saturating_add(1);

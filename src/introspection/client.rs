@@ -6,7 +6,7 @@ use ct_codecs::{Base64, Base64UrlSafeNoPadding, Encoder};
 use serde_json::Map;
 
 use super::{ClientProof, IntrospectionSpec};
-use crate::{call::Call, crypto::SigningKey, jose, time::Timestamp};
+use crate::{calls::Call, crypto::SigningKey, jose, time::Timestamp};
 
 /// The longest answer that is read.
 pub(super) const MAX_ANSWER_SIZE: usize = 64 * 1024;

@@ -34,10 +34,9 @@ use self::{
 };
 use crate::{
     answer::Reason,
-    call::{Call, Outcome},
+    calls::{Call, Client, Outcome, Room},
     crypto::sha256,
     jwt::Provider,
-    room::{Client, Room},
     time::Timestamp,
 };
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{call::Endpoint, crypto::SigningKey};
+use crate::{calls::Endpoint, crypto::SigningKey};
 
 /// An issuer's introspection endpoint and how we use it.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    call::Endpoint,
+    calls::Endpoint,
     crypto::{Algorithm, KeyType, NoHostCrypto, PublicKey, SigningKey},
     jwt::{
         JwtError, KeySource, ProviderSpec,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{JwksLocation, KeySource, ProviderSpec, RemoteJwks, discovery::Discovery};
 use crate::{
-    call::Endpoint,
+    calls::Endpoint,
     crypto::Algorithm,
     fault::Fault,
     identity::ClaimPath,

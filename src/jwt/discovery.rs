@@ -7,7 +7,8 @@ use std::fmt;
 
 use super::DiscoverySpec;
 use crate::{
-    call::{Endpoint, Outcome},
+    calls::{Endpoint, NoBody, Outcome},
+    fetched::{Place, Step},
     json::{self, Json, JsonFault},
 };
 
@@ -29,8 +30,6 @@ pub(super) struct Discovery {
 /// Why a discovery document is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DocumentError {
-    /// No answer.
-    Failed,
     /// The keys are on another host than the document, and no cluster is configured for that.
     Host {
         /// Host and port, shortened.
@@ -45,14 +44,12 @@ pub enum DocumentError {
     Json(JsonFault),
     /// `jwks_uri` is no URL that could be fetched.
     JwksUri(&'static str),
+    /// There is nothing to read.
+    NoBody(NoBody),
     /// `jwks_uri` is missing or no text.
     NoJwksUri,
     /// `jwks_uri` is `http`, and the document itself was not.
     Plaintext,
-    /// Any status but 200.
-    Status(u16),
-    /// Longer than [`MAX_DOCUMENT_SIZE`].
-    TooLarge,
 }
 
 /// What to do about the document's outcome.
@@ -84,9 +81,10 @@ impl Discovery {
         })
     }
 
-    /// Where to ask in the `index`th place.
-    pub(super) fn candidate(&self, index: usize) -> Option<&Endpoint> {
-        self.candidates.get(index)
+    /// Asks in the `index`th place.
+    pub(super) fn step(&self, index: usize) -> Option<Step> {
+        let place = Place { endpoint: self.candidates.get(index)?.clone(), cluster: self.cluster.clone() };
+        Some(Step::Signpost { place, index, accept: "application/json", max_size: MAX_DOCUMENT_SIZE })
     }
 
     /// How many calls a fetch takes at most, that of the key set included.
@@ -96,21 +94,14 @@ impl Discovery {
 
     /// Judges what came from the `index`th place.
     pub(super) fn read(&self, outcome: Outcome<'_>, index: usize) -> Result<Found, DocumentError> {
-        let document = self.candidates.get(index).ok_or(DocumentError::Failed)?;
-        let body = match outcome {
-            Outcome::Failed => return Err(DocumentError::Failed),
-            Outcome::Answer { status: 200, body, .. } => body,
-            // Not every server has both forms. One that is down or redirects has neither.
-            Outcome::Answer { status: 400..=499, .. }
-                if index.checked_add(1).is_some_and(|next| next < self.candidates.len()) =>
-            {
-                return Ok(Found::TryNext);
-            }
-            Outcome::Answer { status, .. } => return Err(DocumentError::Status(status)),
-        };
-        if body.len() > MAX_DOCUMENT_SIZE {
-            return Err(DocumentError::TooLarge);
+        let document = self.candidates.get(index).ok_or(DocumentError::NoBody(NoBody::Failed))?;
+        // Not every server has both forms. One that is down or redirects has neither.
+        if let Outcome::Answer { status: 400..=499, .. } = outcome
+            && index.checked_add(1).is_some_and(|next| next < self.candidates.len())
+        {
+            return Ok(Found::TryNext);
         }
+        let body = outcome.body(MAX_DOCUMENT_SIZE).map_err(DocumentError::NoBody)?;
         let members = json::parse_object(json::without_byte_order_mark(body))
             .map_err(|fault| DocumentError::Json(fault.of_body_in(outcome.coding())))?;
         // RFC 8414 section 3.3: identical, or a server could speak for another one.
@@ -162,7 +153,6 @@ impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("discovery document: ")?;
         match self {
-            Self::Failed => f.write_str("no answer"),
             Self::Host { host } => {
                 write!(
                     f,
@@ -181,11 +171,9 @@ impl fmt::Display for DocumentError {
             Self::Issuer { found: None } => f.write_str("it names no issuer"),
             Self::Json(fault) => write!(f, "{fault}"),
             Self::JwksUri(fault) => write!(f, "jwks_uri: {fault}"),
+            Self::NoBody(fault) => fault.fmt(f),
             Self::NoJwksUri => f.write_str("it names no jwks_uri"),
             Self::Plaintext => f.write_str("jwks_uri is not https"),
-            Self::Status(status @ 300..=399) => write!(f, "status {status}; redirects are never followed"),
-            Self::Status(status) => write!(f, "status {status}"),
-            Self::TooLarge => write!(f, "longer than {MAX_DOCUMENT_SIZE} bytes"),
         }
     }
 }
@@ -395,15 +383,23 @@ mod tests {
         for (status, expected) in [
             (404, Ok(Found::TryNext)),
             (400, Ok(Found::TryNext)),
-            (302, Err(DocumentError::Status(302))),
-            (500, Err(DocumentError::Status(500))),
-            (204, Err(DocumentError::Status(204))),
+            (302, Err(DocumentError::NoBody(NoBody::Status(302)))),
+            (500, Err(DocumentError::NoBody(NoBody::Status(500)))),
+            (204, Err(DocumentError::NoBody(NoBody::Status(204)))),
         ] {
             assert_eq!(two.read(answer(status), 0), expected, "{status}");
-            assert_eq!(two.read(answer(status), 1), Err(DocumentError::Status(status)), "{status}");
-            assert_eq!(one.read(answer(status), 0), Err(DocumentError::Status(status)), "{status}");
+            assert_eq!(
+                two.read(answer(status), 1),
+                Err(DocumentError::NoBody(NoBody::Status(status))),
+                "{status}"
+            );
+            assert_eq!(
+                one.read(answer(status), 0),
+                Err(DocumentError::NoBody(NoBody::Status(status))),
+                "{status}"
+            );
         }
-        assert_eq!(two.read(Outcome::Failed, 0), Err(DocumentError::Failed));
+        assert_eq!(two.read(Outcome::Failed, 0), Err(DocumentError::NoBody(NoBody::Failed)));
         let coded =
             Outcome::Answer { status: 200, headers: &[(b"content-encoding", b"br")], body: b"\x0b\x02\x80" };
         assert_eq!(two.read(coded, 0), Err(DocumentError::Json(JsonFault::Coded("br"))));

@@ -9,15 +9,11 @@ mod claims;
 mod compile;
 mod discovery;
 mod error;
-mod freshness;
-mod pacing;
 mod provider;
 mod remote;
-mod remote_record;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, clippy::string_slice, reason = "test code may panic")]
 pub(crate) mod tests;
-mod wanted_kids;
 
 use std::time::Duration;
 
@@ -33,7 +29,7 @@ pub use self::{
     discovery::{DocumentError, MAX_DOCUMENT_SIZE},
     error::{ClaimFault, JwtError},
     provider::{ClaimHeaders, Provider, VerifiedToken},
-    remote::{FetchError, FetchEvents, RemoteKeys},
+    remote::{KeyFetchError, RemoteKeys},
 };
 
 /// One token issuer, as configured.

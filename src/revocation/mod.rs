@@ -12,12 +12,11 @@ mod tests;
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::list::{ListError, MAX_ENTRIES, MAX_LIST_SIZE, RevocationList};
-pub use crate::refresh::RefreshError;
 use crate::{
     answer::Reason,
-    call::{Call, Endpoint, Outcome},
+    calls::{Call, Counts, Endpoint, NoBody, Outcome, pacing::FIRST_BACKOFF},
+    fetched::{Document, FetchError, FetchSpec, FetchTimes, Fetched, Place, Step},
     identity::Principal,
-    refresh::{Refresh, RefreshSpec},
     store::SharedStore,
     time::Timestamp,
 };
@@ -83,32 +82,68 @@ pub struct Revocations {
 
 #[derive(Debug)]
 struct RemoteList {
-    refresh: Refresh,
-    max_stale: Duration,
+    fetched: Fetched,
+    kept: Kept,
     when_stale: WhenStale,
+}
+
+/// What came of the documents that were seen.
+#[derive(Debug, Default)]
+struct Kept {
     /// Empty until the first fetch.
     list: RevocationList,
-    generation: u64,
+    /// What was last held against one.
+    fault: Option<ListError>,
+}
+
+impl Document for Kept {
+    fn accept(&mut self, body: &[u8]) -> bool {
+        match RevocationList::parse(body) {
+            Ok(list) => self.list = list,
+            Err(fault) => {
+                self.fault = Some(fault);
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Why a fetch brought no list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListFetchError {
+    /// The body.
+    List(ListError),
+    /// There is none.
+    NoBody(NoBody),
 }
 
 impl Revocations {
     /// `namespace` tells policies apart that share one store.
     pub fn new(spec: &RevocationSpec, namespace: &str) -> Self {
         let remote = spec.remote.as_ref().map(|remote| {
-            let refresh = RefreshSpec {
-                endpoint: remote.endpoint.clone(),
-                cluster: remote.cluster.clone(),
+            let RemoteListSpec { endpoint, cluster, poll_interval, timeout, max_stale, when_stale } =
+                remote.clone();
+            let Endpoint { scheme, authority, path } = &remote.endpoint;
+            let spec = FetchSpec {
+                first: Step::Document(Place { endpoint, cluster: cluster.clone() }),
                 accept: "application/json",
-                interval: remote.poll_interval,
-                timeout: remote.timeout,
                 max_size: MAX_LIST_SIZE,
+                times: FetchTimes {
+                    timeout,
+                    calls: 1,
+                    interval: poll_interval,
+                    // Shorter than any that was drawn.
+                    min_interval: FIRST_BACKOFF.min(poll_interval.checked_div(2).unwrap_or_default()),
+                    heeds_headers: false,
+                    max_stale,
+                },
             };
+            let place = [cluster.as_str(), scheme, authority, path];
             RemoteList {
-                refresh: Refresh::new(refresh, "revocation", namespace),
-                max_stale: remote.max_stale,
-                when_stale: remote.when_stale,
-                list: RevocationList::default(),
-                generation: 0,
+                fetched: Fetched::new(spec, "revocation", &place, namespace),
+                kept: Kept::default(),
+                when_stale,
             }
         });
         Self { inline: Arc::clone(&spec.inline), remote }
@@ -117,11 +152,8 @@ impl Revocations {
     /// To be called a few times a second: takes over what another worker fetched, and says what this one has to
     /// fetch, if anything. `random` spreads the fetches of many Envoys.
     pub fn tick(&mut self, now: Timestamp, store: &dyn SharedStore, random: u64) -> Option<Call> {
-        let remote = self.remote.as_mut()?;
-        if let Some(list) = remote.refresh.pick_up(now, store, RevocationList::parse) {
-            remote.adopt(list);
-        }
-        remote.refresh.due(now, store, random)
+        let RemoteList { fetched, kept, .. } = self.remote.as_mut()?;
+        fetched.tick(now, store, random, kept)
     }
 
     /// Takes the outcome of the call that [`Revocations::tick`] asked for. On an error, which is for the operator,
@@ -131,18 +163,16 @@ impl Revocations {
         outcome: Outcome<'_>,
         now: Timestamp,
         store: &dyn SharedStore,
-    ) -> Result<(), RefreshError<ListError>> {
-        let Some(remote) = &mut self.remote else { return Ok(()) };
-        let parse = |body: &[u8]| {
-            RevocationList::parse(body).map_err(|error| match error {
-                ListError::Json(fault) => ListError::Json(fault.of_body_in(outcome.coding())),
-                error => error,
-            })
-        };
-        if let Some(list) = remote.refresh.on_answer(outcome, now, store, parse)? {
-            remote.adopt(list);
-        }
-        Ok(())
+    ) -> Result<(), ListFetchError> {
+        let Some(RemoteList { fetched, kept, .. }) = &mut self.remote else { return Ok(()) };
+        fetched.on_answer(outcome, now, store, kept).map_err(|error| match (error, kept.fault.take()) {
+            (FetchError::Refused, Some(ListError::Json(fault))) => {
+                ListFetchError::List(ListError::Json(fault.of_body_in(outcome.coding())))
+            }
+            (FetchError::Refused, Some(fault)) => ListFetchError::List(fault),
+            (FetchError::Refused, None) => ListFetchError::NoBody(NoBody::Failed),
+            (FetchError::NoBody(fault), _) => ListFetchError::NoBody(fault),
+        })
     }
 
     /// Whether the verified `principal` is still good at `now`. To be asked for every request, also where its
@@ -150,26 +180,33 @@ impl Revocations {
     pub fn check(&self, principal: &Principal, now: Timestamp) -> Result<(), Revoked> {
         self.inline.check(principal)?;
         let Some(remote) = &self.remote else { return Ok(()) };
-        remote.list.check(principal)?;
+        remote.kept.list.check(principal)?;
         if remote.is_usable(now) { Ok(()) } else { Err(Revoked::Unknown) }
+    }
+
+    /// The fetches since the last call.
+    pub fn take_counts(&mut self) -> Counts {
+        self.remote.as_mut().map(|remote| remote.fetched.take_counts()).unwrap_or_default()
+    }
+
+    /// How many entries the fetched list has.
+    #[cfg(test)]
+    pub(crate) fn fetched_entries(&self) -> usize {
+        self.remote.as_ref().map_or(0, |remote| remote.kept.list.len())
     }
 
     /// Counts the lists seen: whatever was decided under another generation has to be decided again.
     pub fn generation(&self) -> u64 {
-        self.remote.as_ref().map_or(0, |remote| remote.generation)
+        self.remote.as_ref().map_or(0, |remote| remote.fetched.generation())
     }
 }
 
 impl RemoteList {
-    fn adopt(&mut self, list: RevocationList) {
-        self.list = list;
-        self.generation = self.generation.wrapping_add(1);
-    }
-
     fn is_usable(&self, now: Timestamp) -> bool {
-        self.refresh.confirmed_at().is_some_and(|confirmed_at| {
-            self.when_stale == WhenStale::Serve || now.since(confirmed_at) <= self.max_stale
-        })
+        match self.when_stale {
+            WhenStale::Serve => self.fetched.confirmed_at().is_some(),
+            WhenStale::Deny => self.fetched.is_fresh(now),
+        }
     }
 }
 
@@ -194,5 +231,14 @@ impl fmt::Display for Revoked {
             Self::Token => "the token is revoked",
             Self::Unknown => "the list of revoked tokens is not there, or too old",
         })
+    }
+}
+
+impl fmt::Display for ListFetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List(fault) => fault.fmt(f),
+            Self::NoBody(fault) => fault.fmt(f),
+        }
     }
 }

@@ -224,7 +224,7 @@ fn too_old_a_list_fails_closed_unless_it_may_serve() {
         let (mut a, mut b) = (Revocations::new(&spec, "test"), Revocations::new(&spec, "test"));
         let (bob, eve) = (token(json!({"sub": "bob"})), token(json!({"sub": "eve", "jti": "t1"})));
         assert!(a.tick(at(0), &store, 0).is_some());
-        assert_eq!(a.on_answer(Outcome::Failed, at(0), &store), Err(RefreshError::Failed));
+        assert_eq!(a.on_answer(Outcome::Failed, at(0), &store), Err(ListFetchError::NoBody(NoBody::Failed)));
         assert_eq!(a.check(&bob, at(0)), Err(Revoked::Unknown), "before the first list, whatever is said");
         assert!(a.tick(at(1), &store, 0).is_some());
         a.on_answer(ok(r#"{"jti":["t1"]}"#), at(1), &store).unwrap();
@@ -233,7 +233,7 @@ fn too_old_a_list_fails_closed_unless_it_may_serve() {
             for worker in [&mut a, &mut b] {
                 if worker.tick(at(secs), &store, 0).is_some() {
                     let bad = worker.on_answer(ok(r#"{"jti":["t1"],"x":1}"#), at(secs), &store);
-                    assert_eq!(bad, Err(RefreshError::Refused(ListError::Unknown("x".into()))));
+                    assert_eq!(bad, Err(ListFetchError::List(ListError::Unknown("x".into()))));
                 }
                 // Whom it names is refused for that, as long as anybody remembers.
                 assert_eq!(worker.check(&eve, at(secs)), Err(Revoked::Token));
@@ -269,7 +269,7 @@ fn a_list_in_a_coding_is_named_as_such() {
     assert!(a.tick(at(0), &store, 0).is_some());
     let coded = Outcome::Answer { status: 200, headers: &headers, body: b"\x1f\x8b\x08" };
     let refused = a.on_answer(coded, at(0), &store).unwrap_err();
-    assert_eq!(refused, RefreshError::Refused(ListError::Json(JsonFault::Coded("gzip"))));
+    assert_eq!(refused, ListFetchError::List(ListError::Json(JsonFault::Coded("gzip"))));
     assert_eq!(refused.to_string(), "not JSON but in a coding (gzip), although identity was asked for");
 }
 

@@ -4,7 +4,7 @@ use portcullis::{
     answer::Reason::{
         self, IntrospectionUnavailable, TokenAlgorithm, TokenInactive, TokenIssuer, TokenSignature,
     },
-    call::{Call, Outcome},
+    calls::{Call, Outcome},
     engine::Purpose,
 };
 use serde_json::{Value, json};

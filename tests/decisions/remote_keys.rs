@@ -2,7 +2,7 @@
 
 use portcullis::{
     answer::Reason::{KeysUnavailable, TokenKey},
-    call::{Outcome, Unsent},
+    calls::{Outcome, Unsent},
     engine::Purpose,
 };
 

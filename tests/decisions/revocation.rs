@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use portcullis::{
     answer::Reason::{self, ApiKeyDisabled, RevocationUnavailable, TokenRevoked},
-    call::Outcome,
+    calls::Outcome,
     engine::Purpose,
     policy::Policy,
 };

@@ -5,7 +5,7 @@ use portcullis::{
         self, CredentialsMissing, KeysUnavailable, TokenBinding, TokenExpired, TokenIssuer, TokenKey,
         TokenRevoked,
     },
-    call::Outcome,
+    calls::Outcome,
     engine::{Gate, Purpose},
     policy::Policy,
 };

@@ -4,7 +4,7 @@ use portcullis::{
     answer::Reason::{
         self, IntrospectionUnavailable, KeysUnavailable, RateLimited, TokenInactive, TokenKey, TokenSignature,
     },
-    call::Outcome,
+    calls::Outcome,
 };
 use serde_json::{Value, json};
 

@@ -12,12 +12,11 @@ use ct_codecs::{Base64UrlSafeNoPadding, Encoder};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis::{
     answer::Reason,
-    call::{Call, Outcome},
+    calls::{Call, Client, Outcome},
     crypto::{HostCrypto, sha256},
     engine::{Around, Exchange, Gate, Purpose, Readers, Step},
     policy::Policy,
     request::{RequestHead, client_certificate::PeerCertificate},
-    room::Client,
     store::{MemoryStore, SharedStore},
     time::{Clock, Timestamp},
 };

@@ -12,7 +12,7 @@ use super::super::{
     wire,
 };
 use crate::{
-    call::Unsent,
+    calls::Unsent,
     store::{Expected, MemoryStore, SharedStore as _, StoreError},
     time::Timestamp,
 };

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::RemoteKeys;
 use crate::{
-    refresh::pace::expected,
-    store::{SharedStore, StoreError, Versioned},
+    store::{SharedStore, Versioned},
     time::Timestamp,
 };
 
@@ -21,7 +20,9 @@ impl RemoteKeys {
     /// Whether there is another set now than before, which may have the key: what others published since the last
     /// tick is picked up here, so that a key that one worker has found is known to all.
     pub fn note_unknown_kid(&mut self, kid: &str, now: Timestamp, store: &dyn SharedStore) -> bool {
-        let Ok((stored, is_another)) = self.look(now, store) else { return false };
+        let Ok((stored, is_another)) = self.fetched.look_again(now, store, &mut self.kept) else {
+            return false;
+        };
         if !self.is_quiet(kid, now) {
             self.bring_forward(kid, now, stored.as_ref(), store);
         }
@@ -44,7 +45,7 @@ impl RemoteKeys {
         if self.is_quiet(kid, now) {
             return false;
         }
-        match self.look(now, store) {
+        match self.fetched.look_again(now, store, &mut self.kept) {
             // It is to be held against the other set first.
             Ok((_, true)) => true,
             Ok((stored, false)) => {
@@ -63,53 +64,28 @@ impl RemoteKeys {
     ///
     /// Knows what the last tick saw. A request that waits has one deadline, from when it came.
     pub fn may_come(&self, now: Timestamp) -> Option<Timestamp> {
-        let until = now.saturating_add(self.spec.wait_timeout);
-        let under_way = now < self.schedule.lease_until;
-        let due_at = self.due_at(self.schedule, now);
-        let due = if self.schedule.failures == 0 { due_at < until } else { due_at <= now };
-        (under_way || due).then_some(until)
+        let until = now.saturating_add(self.wait_timeout);
+        self.fetched.may_bring(now, until).then_some(until)
     }
 
     /// The same for a request of which [`RemoteKeys::note_wrong_signature`] was told: only for a fetch that is due now
     /// or under way, while none fails, and not any more when one for the sake of its `kid` came in vain. So forged
     /// tokens wait now and then for a moment, and the first of a new key finds it.
     pub fn may_be_replaced(&self, kid: Option<&str>, now: Timestamp) -> Option<Timestamp> {
-        let under_way = now < self.schedule.lease_until;
-        // The one that is under way is counted among them.
-        let failures = self.schedule.failures.saturating_sub(u32::from(under_way));
-        let is_due = under_way || self.due_at(self.schedule, now) <= now;
-        let in_vain = self.wanted.is_in_vain(kid.unwrap_or_default(), self.fetched_at(now)?, now);
-        (is_due && failures == 0 && !in_vain).then(|| now.saturating_add(self.spec.wait_timeout))
+        let in_vain = self.kept.wanted.is_in_vain(kid.unwrap_or_default(), self.fetched_at(now)?, now);
+        (self.fetched.is_coming(now) && !in_vain).then(|| now.saturating_add(self.wait_timeout))
     }
 
     /// When to come back for a request that found no keys: until the next fetch, at least a second.
     pub fn retry_after(&self, now: Timestamp) -> Duration {
-        let next = if now < self.schedule.lease_until { now } else { self.due_at(self.schedule, now) };
-        next.since(now).max(LEAST_RETRY_AFTER)
-    }
-
-    /// The schedule as it stands in the store, and whether there is another set now than before.
-    ///
-    /// The schedule is small; the set, which can be large, is read only when something has happened to it.
-    fn look(
-        &mut self,
-        now: Timestamp,
-        store: &dyn SharedStore,
-    ) -> Result<(Option<Versioned>, bool), StoreError> {
-        let stored = store.get(&self.schedule_key)?;
-        let (schedule, generation) = (self.plausible(stored.as_ref(), now), self.generation);
-        if schedule != self.schedule {
-            self.schedule = schedule;
-            self.pick_up(now, store);
-        }
-        Ok((stored, self.generation != generation))
+        self.fetched.next_at(now).since(now).max(LEAST_RETRY_AFTER)
     }
 
     /// Whether nothing is to be brought forward for the sake of `kid` now.
     fn is_quiet(&self, kid: &str, now: Timestamp) -> bool {
         // One that lies further ahead is from before the clock was set back.
         let paused = now < self.quiet_until && self.quiet_until <= now.saturating_add(WANTED_PAUSE);
-        paused || self.wanted.is_quiet(kid, now)
+        paused || self.kept.wanted.is_quiet(kid, now)
     }
 
     /// `stored` is the schedule as it was just read.
@@ -121,14 +97,8 @@ impl RemoteKeys {
         store: &dyn SharedStore,
     ) {
         self.quiet_until = now.saturating_add(WANTED_PAUSE);
-        let mut schedule = self.schedule;
-        let wanted = now.max(schedule.not_before);
-        if schedule.failures == 0 && wanted < schedule.due_at {
-            schedule.due_at = wanted;
-            // Whoever wrote in between either fetches or wants the same.
-            let _ = store.replace(&self.schedule_key, &schedule.encode(), expected(stored));
-            self.wanted.note(kid, wanted);
+        if let Some(due_at) = self.fetched.bring_forward(now, stored, store) {
+            self.kept.wanted.note(kid, due_at);
         }
-        self.schedule = schedule;
     }
 }

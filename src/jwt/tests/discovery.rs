@@ -8,7 +8,7 @@ use super::{
     tokens::{foreign_keys, keys},
 };
 use crate::{
-    call::{Call, Outcome},
+    calls::{Call, Counts, Outcome},
     jose::MAX_JWKS_SIZE,
     store::MemoryStore,
     time::Timestamp,
@@ -73,8 +73,8 @@ fn the_document_then_the_keys_under_one_lease() {
     assert_eq!(a.on_fetched(answer(200, &key_set()), at(4), &store), Ok(vec![]));
     b.tick(at(4), &store, 0);
     assert!(a.keys(at(4)).is_some() && b.keys(at(4)).is_some());
-    assert_eq!(a.take_events(), FetchEvents { started: 1, succeeded: 1, failed: 0 });
-    assert_eq!((a.take_events(), b.take_events()), Default::default());
+    assert_eq!(a.take_counts(), Counts { started: 1, succeeded: 1, failed: 0 });
+    assert_eq!((a.take_counts(), b.take_counts()), Default::default());
     // The next one begins with the document again: the keys may have moved.
     let mut calls = (5..=454).map(|secs| place(a.tick(at(secs), &store, 0)));
     assert_eq!(
@@ -143,7 +143,7 @@ fn documents_that_are_refused() {
         // No call for keys follows; the whole fetch is begun anew after a second.
         assert_eq!(a.tick(at(due), &store, 0), None);
         assert!(place(a.tick(at(due + 1), &store, 0)).unwrap().ends_with("/openid-configuration"));
-        assert_eq!(a.take_events(), FetchEvents { started: 3, succeeded: 1, failed: 1 });
+        assert_eq!(a.take_counts(), Counts { started: 3, succeeded: 1, failed: 1 });
     }
     // In neither place.
     let store = MemoryStore::default();
@@ -172,7 +172,7 @@ fn a_slow_server_holds_the_lease_no_longer_than_its_time_outs() {
     // The document comes after all: that fetch is over, and the keys are not asked for twice.
     assert!(slow.on_fetched(answer(200, DOCUMENT), at(21), &store).is_ok());
     assert_eq!(slow.tick(at(21), &store, 0), None);
-    assert_eq!(slow.take_events(), FetchEvents { started: 1, succeeded: 0, failed: 1 });
+    assert_eq!(slow.take_counts(), Counts { started: 1, succeeded: 0, failed: 1 });
     assert!(other.on_fetched(answer(200, DOCUMENT), at(22), &store).is_ok());
     assert!(other.tick(at(22), &store, 0).is_some());
     let second: Vec<u8> = foreign_keys().only(&["es256"]).to_string().into();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::*;
-use crate::{call::Outcome, config, policy::Policy, store::MemoryStore, time::Timestamp};
+use crate::{calls::Outcome, config, policy::Policy, store::MemoryStore, time::Timestamp};
 
 /// Every block of JSON: a whole policy, or one provider, which becomes one.
 fn policies() -> Vec<Value> {

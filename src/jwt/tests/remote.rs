@@ -7,7 +7,7 @@ use super::{
     tokens::{foreign_keys, keys},
 };
 use crate::{
-    call::{Call, Endpoint, Outcome},
+    calls::{Call, Counts, Endpoint, NoBody, Outcome},
     crypto::KeyFault,
     jose::{KeySetError, MAX_JWKS_SIZE, Unusable, UnusableKey},
     json::JsonFault,
@@ -153,7 +153,10 @@ fn failures_back_off_and_the_last_good_set_has_its_end() {
     let mut a = fetched(&store);
     let (mut fetches, mut secs) = (Vec::new(), 1);
     while let Some(due) = next_fetch(&mut a, &store, secs, 3700) {
-        assert_eq!(a.on_fetched(Outcome::Failed, at(due), &store), Err(FetchError::Failed));
+        assert_eq!(
+            a.on_fetched(Outcome::Failed, at(due), &store),
+            Err(KeyFetchError::NoBody(NoBody::Failed))
+        );
         // Meanwhile bogus kids change nothing.
         a.note_unknown_kid("new", at(due), &store);
         fetches.push(due);
@@ -191,22 +194,34 @@ fn answers_that_are_no_key_set() {
     let reason = Unusable::Key(KeyFault::RsaSize { bits: 1 });
     let too_small = UnusableKey { index: 0, kid: None, reason };
     for (outcome, expected) in [
-        (Outcome::Failed, FetchError::Failed),
-        (Outcome::Answer { status: 404, headers: &[], body: html }, FetchError::Status(404)),
-        (Outcome::Answer { status: 302, headers: &[], body: b"" }, FetchError::Status(302)),
-        (Outcome::Answer { status: 503, headers: &[], body: b"" }, FetchError::Status(503)),
-        (Outcome::Answer { status: 0, headers: &[], body: b"" }, FetchError::Status(0)),
-        (Outcome::Answer { status: 201, headers: &[], body: &first_set() }, FetchError::Status(201)),
-        (ok(b""), FetchError::KeySet(KeySetError::Json(JsonFault::Syntax))),
-        (ok(html), FetchError::KeySet(KeySetError::Json(JsonFault::Syntax))),
-        (coded(b"\x1f\x8b\x08"), FetchError::KeySet(KeySetError::Json(JsonFault::Coded("gzip")))),
-        (ok(b"\x1f\x8b\x08"), FetchError::KeySet(KeySetError::Json(JsonFault::Syntax))),
+        (Outcome::Failed, KeyFetchError::NoBody(NoBody::Failed)),
+        (
+            Outcome::Answer { status: 404, headers: &[], body: html },
+            KeyFetchError::NoBody(NoBody::Status(404)),
+        ),
+        (
+            Outcome::Answer { status: 302, headers: &[], body: b"" },
+            KeyFetchError::NoBody(NoBody::Status(302)),
+        ),
+        (
+            Outcome::Answer { status: 503, headers: &[], body: b"" },
+            KeyFetchError::NoBody(NoBody::Status(503)),
+        ),
+        (Outcome::Answer { status: 0, headers: &[], body: b"" }, KeyFetchError::NoBody(NoBody::Status(0))),
+        (
+            Outcome::Answer { status: 201, headers: &[], body: &first_set() },
+            KeyFetchError::NoBody(NoBody::Status(201)),
+        ),
+        (ok(b""), KeyFetchError::KeySet(KeySetError::Json(JsonFault::Syntax))),
+        (ok(html), KeyFetchError::KeySet(KeySetError::Json(JsonFault::Syntax))),
+        (coded(b"\x1f\x8b\x08"), KeyFetchError::KeySet(KeySetError::Json(JsonFault::Coded("gzip")))),
+        (ok(b"\x1f\x8b\x08"), KeyFetchError::KeySet(KeySetError::Json(JsonFault::Syntax))),
         // It says so and is not: what can be read is read.
-        (coded(b"{}"), FetchError::KeySet(KeySetError::NoKeys)),
-        (ok(b"{}"), FetchError::KeySet(KeySetError::NoKeys)),
-        (ok(br#"{"keys":[]}"#), FetchError::KeySet(KeySetError::NoUsableKeys(vec![]))),
-        (ok(weak), FetchError::KeySet(KeySetError::NoUsableKeys(vec![too_small]))),
-        (ok(&large), FetchError::KeySet(KeySetError::TooLarge)),
+        (coded(b"{}"), KeyFetchError::KeySet(KeySetError::NoKeys)),
+        (ok(b"{}"), KeyFetchError::KeySet(KeySetError::NoKeys)),
+        (ok(br#"{"keys":[]}"#), KeyFetchError::KeySet(KeySetError::NoUsableKeys(vec![]))),
+        (ok(weak), KeyFetchError::KeySet(KeySetError::NoUsableKeys(vec![too_small]))),
+        (ok(&large), KeyFetchError::KeySet(KeySetError::TooLarge)),
     ] {
         let store = MemoryStore::default();
         let mut a = worker();
@@ -288,7 +303,7 @@ fn an_answer_after_the_lease_ran_out() {
                 assert_eq!(usable(worker, at(secs)), 2, "{slow_at}");
             }
         }
-        assert_eq!(slow.take_events(), FetchEvents { started: 1, succeeded: 0, failed: 1 });
+        assert_eq!(slow.take_counts(), Counts { started: 1, succeeded: 0, failed: 1 });
         // An outcome that was not asked for does nothing.
         assert_eq!(slow.on_fetched(ok(&first_set()), at(20), &store), Ok(vec![]));
         assert_eq!(usable(&slow, at(20)), 2);
@@ -315,7 +330,7 @@ fn a_document_after_the_lease_ran_out() {
     assert_eq!(slow.tick(at(taken_over + 1), &store, 0), None);
     assert_eq!(quick.on_fetched(ok(document), at(taken_over + 1), &store), Ok(vec![]));
     assert!(quick.tick(at(taken_over + 1), &store, 0).is_some());
-    assert_eq!(slow.take_events(), FetchEvents { started: 1, succeeded: 0, failed: 1 });
+    assert_eq!(slow.take_counts(), Counts { started: 1, succeeded: 0, failed: 1 });
 }
 
 /// How far the second fetch is from the first when the answer's headers say this.
@@ -376,10 +391,10 @@ fn foreign_bytes_in_the_store() {
         vec![],
         b"garbage".to_vec(),
         vec![0xff; 100_000],
-        [b"pck1".as_slice(), &far, b"{\"keys\":[]}"].concat(),
+        [b"pfd1".as_slice(), &[0; 4], b"{\"keys\":[]}"].concat(),
         // A schedule that would stop all fetching for ever.
-        [b"pcs1".as_slice(), &far, &far, &far, &[0xff; 4]].concat(),
-        b"pcs1".to_vec(),
+        [b"pfs1".as_slice(), &far, &far, &far, &far, &[0xff; 4], &[0xff; 32]].concat(),
+        b"pfs1".to_vec(),
     ];
     for value in garbage {
         let store = MemoryStore::default();

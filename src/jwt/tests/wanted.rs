@@ -7,7 +7,7 @@ use super::{
     remote::{at, fetched, first_set, next_fetch, ok, second_set, usable, worker},
 };
 use crate::{
-    call::Outcome,
+    calls::{Counts, Outcome},
     store::{Expected, MemoryStore, SharedStore, StoreError, Versioned},
 };
 
@@ -50,7 +50,7 @@ struct Counting {
 
 impl SharedStore for Counting {
     fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
-        if key.ends_with("/set") {
+        if key.ends_with("/document") {
             self.touched.set(self.touched.get() + 1);
         }
         self.store.get(key)
@@ -232,7 +232,7 @@ fn waiting_is_worth_it_while_a_fetch_is_due_or_under_way() {
     assert!(worth(&mut a, "newer", 201));
     assert!(a.on_fetched(ok(&first_set()), at(202), &store).is_ok());
     assert!(!worth(&mut a, "newer", 203));
-    assert_eq!(a.take_events(), FetchEvents { started: 5, succeeded: 2, failed: 3 });
+    assert_eq!(a.take_counts(), Counts { started: 5, succeeded: 2, failed: 3 });
 }
 
 /// Between two ticks of its own a worker learns what another one has found, however far away the next fetch is and

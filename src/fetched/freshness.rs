@@ -6,7 +6,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use crate::time::Timestamp;
 
-type Headers<'a> = &'a [(&'a [u8], &'a [u8])];
+pub(super) type Headers<'a> = &'a [(&'a [u8], &'a [u8])];
 
 /// What is left of an answer's lifetime at `now`; `None` where it says nothing that can be read. Zero where it is
 /// not to be kept at all: whoever asks has bounds of his own.
@@ -73,7 +73,7 @@ fn http_date(value: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_nanos(u64::try_from(date.unix_timestamp_nanos()).ok()?))
 }
 
-fn only<'a>(headers: Headers<'a>, name: &str) -> Option<&'a [u8]> {
+pub(super) fn only<'a>(headers: Headers<'a>, name: &str) -> Option<&'a [u8]> {
     let mut values = headers.iter().filter(|(given, _)| *given == name.as_bytes());
     match (values.next(), values.next()) {
         (Some((_, value)), None) => Some(value),

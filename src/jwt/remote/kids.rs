@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::time::Timestamp;
+use crate::{calls::pacing::doubled, time::Timestamp};
 
 /// The most that one worker remembers; the oldest makes room. A flood of others is held back by the pause between
 /// fetches alone.
@@ -69,7 +69,7 @@ impl WantedKids {
     }
 
     fn pause(&self, times: u32) -> Duration {
-        self.first_pause.saturating_mul(2_u32.saturating_pow(times)).min(self.longest_pause)
+        doubled(self.first_pause, times, self.longest_pause)
     }
 }
 

@@ -1,5 +1,4 @@
-//! Requests of our own to other servers, over Envoy clusters, as values: the core says what to send and takes
-//! what came back; only the host sends.
+//! What is sent, and where to.
 
 use std::{fmt, time::Duration};
 
@@ -32,38 +31,6 @@ impl fmt::Debug for Call {
             .field("timeout", &self.timeout)
             .field("max_answer", &self.max_answer)
             .finish_non_exhaustive()
-    }
-}
-
-/// What came of a [`Call`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome<'a> {
-    /// No answer: it could not be sent, timed out or was cut off. Envoy also answers 503 and 504 for that.
-    Failed,
-    /// An answer. Redirects are not followed.
-    Answer {
-        /// `:status`.
-        status: u16,
-        /// Names in lower case.
-        headers: &'a [(&'a [u8], &'a [u8])],
-        /// The whole body, or one byte more than was asked for at most.
-        body: &'a [u8],
-    },
-}
-
-/// Codings that are called by their name (RFC 9110 section 18.6, RFC 7932, RFC 8878).
-const CODINGS: [&str; 6] = ["gzip", "x-gzip", "deflate", "br", "zstd", "compress"];
-
-impl Outcome<'_> {
-    /// The coding that an answer says its body is in, although none was asked for.
-    pub fn coding(&self) -> Option<&'static str> {
-        let Self::Answer { headers, .. } = self else { return None };
-        let lines = headers.iter().filter(|(name, _)| *name == b"content-encoding").map(|(_, value)| *value);
-        let mut codings = lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
-        let coding =
-            codings.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))?;
-        let known = CODINGS.into_iter().find(|known| coding.eq_ignore_ascii_case(known.as_bytes()));
-        Some(known.unwrap_or("unknown"))
     }
 }
 
@@ -132,28 +99,6 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn codings() {
-        for (headers, expected) in [
-            (&[][..], None),
-            (&[("content-encoding", "gzip")], Some("gzip")),
-            (&[("content-encoding", " GZip ")], Some("gzip")),
-            (&[("content-encoding", "br"), ("content-encoding", "gzip")], Some("br")),
-            (&[("content-encoding", "identity, zstd")], Some("zstd")),
-            (&[("content-encoding", "identity")], None),
-            (&[("content-encoding", "")], None),
-            (&[("content-encoding", "utf-8")], Some("unknown")),
-            (&[("content-encoding", "gzip\r\nx")], Some("unknown")),
-            (&[("transfer-encoding", "gzip")], None),
-        ] {
-            let headers: Vec<(&[u8], &[u8])> =
-                headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-            let answer = Outcome::Answer { status: 200, headers: &headers, body: b"" };
-            assert_eq!(answer.coding(), expected, "{headers:?}");
-        }
-        assert_eq!(Outcome::Failed.coding(), None);
-    }
 
     #[test]
     fn urls() {

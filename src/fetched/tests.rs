@@ -1,32 +1,99 @@
 //! Several workers over one store, on virtual time.
 
 use super::*;
-use crate::store::{Expected, MemoryStore};
+use crate::{
+    calls::Endpoint,
+    store::{Expected, MemoryStore},
+};
 
 const URL: &str = "https://lists.example/revoked?x=1";
 
-fn spec(url: &str, cluster: &str) -> RefreshSpec {
-    RefreshSpec {
-        endpoint: Endpoint::parse(url).unwrap(),
-        cluster: cluster.into(),
+fn place(url: &str, cluster: &str) -> Place {
+    Place { endpoint: Endpoint::parse(url).unwrap(), cluster: cluster.into() }
+}
+
+fn spec(first: Step) -> FetchSpec {
+    FetchSpec {
+        first,
         accept: "application/json",
-        interval: Duration::from_secs(32),
-        timeout: Duration::from_secs(5),
         max_size: 1000,
+        times: FetchTimes {
+            timeout: Duration::from_secs(5),
+            calls: 1,
+            interval: Duration::from_secs(32),
+            min_interval: Duration::from_secs(1),
+            heeds_headers: false,
+            max_stale: Duration::from_secs(100),
+        },
     }
 }
 
-fn worker() -> Refresh {
-    Refresh::new(spec(URL, "lists"), "topic", "test")
+/// One worker, with an owner that refuses what begins with `bad`.
+struct Worker {
+    fetched: Fetched,
+    owner: Owner,
+}
+
+#[derive(Default)]
+struct Owner {
+    /// Not looked at yet.
+    taken: Option<Vec<u8>>,
+}
+
+impl Document for Owner {
+    fn accept(&mut self, body: &[u8]) -> bool {
+        let good = !body.starts_with(b"bad");
+        if good {
+            self.taken = Some(body.to_vec());
+        }
+        good
+    }
+
+    /// What a signpost says is where the document is; nothing: ask another one.
+    fn follow(&mut self, outcome: Outcome<'_>, index: usize) -> Option<Step> {
+        match outcome.body(100).ok()? {
+            b"" => Some(signpost(index + 1)),
+            path => Some(Step::Document(place(
+                &format!("https://lists.example/{}", path.escape_ascii()),
+                "lists",
+            ))),
+        }
+    }
+}
+
+fn signpost(index: usize) -> Step {
+    let place = place(&format!("https://lists.example/signpost/{index}"), "lists");
+    Step::Signpost { place, index, accept: "text/plain", max_size: 100 }
+}
+
+impl Worker {
+    fn of(spec: FetchSpec, topic: &str, place: &[&str], namespace: &str) -> Self {
+        Self { fetched: Fetched::new(spec, topic, place, namespace), owner: Owner::default() }
+    }
+
+    fn due(&mut self, now: Timestamp, store: &dyn SharedStore, random: u64) -> Option<Call> {
+        self.fetched.tick(now, store, random, &mut self.owner)
+    }
+
+    fn confirmed_at(&self) -> Option<Timestamp> {
+        self.fetched.confirmed_at()
+    }
+
+    fn store_keys(&self) -> [&str; 2] {
+        self.fetched.store_keys()
+    }
+}
+
+fn worker() -> Worker {
+    elsewhere(URL, "lists", "topic", "test")
+}
+
+fn elsewhere(url: &str, cluster: &str, topic: &str, namespace: &str) -> Worker {
+    Worker::of(spec(Step::Document(place(URL, cluster))), topic, &[cluster, url], namespace)
 }
 
 fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(1_800_000_000 + secs)
-}
-
-/// An owner that refuses what begins with `bad`.
-fn accept(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
-    if bytes.starts_with(b"bad") { Err("bad") } else { Ok(bytes.to_vec()) }
 }
 
 const TAG: &[(&[u8], &[u8])] = &[(b"etag", b"\"v1\"")];
@@ -39,25 +106,28 @@ fn status(status: u16) -> Outcome<'static> {
     Outcome::Answer { status, headers: &[], body: b"" }
 }
 
-type Answered = Result<Option<Vec<u8>>, RefreshError<&'static str>>;
+type Answered = Result<Option<Vec<u8>>, FetchError>;
 
-fn answer(worker: &mut Refresh, outcome: Outcome<'_>, secs: u64, store: &dyn SharedStore) -> Answered {
-    worker.on_answer(outcome, at(secs), store, accept)
+/// What is new to the worker by the answer.
+fn answer(worker: &mut Worker, outcome: Outcome<'_>, secs: u64, store: &dyn SharedStore) -> Answered {
+    let Worker { fetched, owner } = worker;
+    owner.taken = None;
+    fetched.on_answer(outcome, at(secs), store, owner)?;
+    Ok(owner.taken.take())
 }
 
-fn pick_up(worker: &mut Refresh, secs: u64, store: &dyn SharedStore) -> Option<Vec<u8>> {
-    worker.pick_up(at(secs), store, accept)
+/// What is new to the worker by the store.
+fn pick_up(worker: &mut Worker, secs: u64, store: &dyn SharedStore) -> Option<Vec<u8>> {
+    let _ = worker.fetched.look(at(secs), store, &mut worker.owner);
+    worker.owner.taken.take()
 }
 
 /// Ticks every second until a fetch is asked for; the second it came in.
-fn next_fetch(worker: &mut Refresh, store: &dyn SharedStore, from: u64, until: u64) -> Option<u64> {
-    (from..=until).find(|secs| {
-        pick_up(worker, *secs, store);
-        worker.due(at(*secs), store, 0).is_some()
-    })
+fn next_fetch(worker: &mut Worker, store: &dyn SharedStore, from: u64, until: u64) -> Option<u64> {
+    (from..=until).find(|secs| worker.due(at(*secs), store, 0).is_some())
 }
 
-fn fetched(store: &dyn SharedStore) -> Refresh {
+fn fetched(store: &dyn SharedStore) -> Worker {
     let mut worker = worker();
     assert!(worker.due(at(0), store, 0).is_some());
     assert_eq!(answer(&mut worker, ok(b"one"), 0, store), Ok(Some(b"one".to_vec())));
@@ -98,7 +168,7 @@ fn refreshed_ahead_of_the_interval_by_one_of_them() {
         assert!(a.due(at(0), &store, random).is_some());
         answer(&mut a, ok(b"one"), 0, &store).unwrap();
         pick_up(&mut b, 1, &store);
-        let calls = |worker: &mut Refresh, secs| worker.due(at(secs), &store, random);
+        let calls = |worker: &mut Worker, secs| worker.due(at(secs), &store, random);
         for secs in 1..due {
             assert_eq!((calls(&mut a, secs), calls(&mut b, secs)), (None, None), "{secs}");
         }
@@ -128,7 +198,7 @@ fn not_modified_confirms_for_all() {
     let store = MemoryStore::default();
     let mut c = worker();
     assert!(c.due(at(0), &store, 0).is_some());
-    assert_eq!(answer(&mut c, status(304), 0, &store), Err(RefreshError::Status(304)));
+    assert_eq!(answer(&mut c, status(304), 0, &store), Err(FetchError::NoBody(NoBody::Status(304))));
 }
 
 #[test]
@@ -145,12 +215,12 @@ fn a_bad_answer_keeps_the_last_good_one_and_backs_off() {
     let large = vec![b'x'; 1001];
     let limit = [b'x'; 1000];
     for (outcome, expected) in [
-        (Outcome::Failed, RefreshError::Failed),
-        (status(404), RefreshError::Status(404)),
-        (status(302), RefreshError::Status(302)),
-        (status(201), RefreshError::Status(201)),
-        (ok(b"bad"), RefreshError::Refused("bad")),
-        (ok(&large), RefreshError::TooLarge { max: 1000 }),
+        (Outcome::Failed, FetchError::NoBody(NoBody::Failed)),
+        (status(404), FetchError::NoBody(NoBody::Status(404))),
+        (status(302), FetchError::NoBody(NoBody::Status(302))),
+        (status(201), FetchError::NoBody(NoBody::Status(201))),
+        (ok(b"bad"), FetchError::Refused),
+        (ok(&large), FetchError::NoBody(NoBody::TooLarge { max: 1000 })),
     ] {
         let store = MemoryStore::default();
         let (mut a, mut b) = (fetched(&store), worker());
@@ -226,7 +296,7 @@ fn foreign_bytes_in_the_store() {
         b"garbage".to_vec(),
         vec![0xff; 100_000],
         // A schedule that would stop all fetching, and make the document good for ever.
-        [b"prs1".as_slice(), &far, &far, &far, &[0xff; 4], &one].concat(),
+        [b"pfs1".as_slice(), &far, &far, &far, &far, &[0xff; 4], &one].concat(),
     ] {
         let store = MemoryStore::default();
         let (mut a, mut b) = (fetched(&store), worker());
@@ -246,7 +316,7 @@ fn foreign_bytes_in_the_store() {
 #[test]
 fn what_is_fetched_elsewhere_is_kept_elsewhere() {
     let keys = |url: &str, cluster: &str, topic: &str, namespace: &str| {
-        Refresh::new(spec(url, cluster), topic, namespace).store_keys().map(str::to_owned)
+        elsewhere(url, cluster, topic, namespace).store_keys().map(str::to_owned)
     };
     let places = [
         keys(URL, "lists", "topic", "test"),
@@ -257,8 +327,8 @@ fn what_is_fetched_elsewhere_is_kept_elsewhere() {
         keys("https://lists.example/revoked?x=2", "lists", "topic", "test"),
         keys("https://lists.example:443/revoked?x=1", "lists", "topic", "test"),
         // The same text, cut elsewhere.
-        keys("https://b/c", "a", "topic", "test"),
-        keys("https://c", "ab", "topic", "test"),
+        keys("http://b/c", "a", "topic", "test"),
+        keys("ttp://b/c", "ah", "topic", "test"),
     ];
     let mut flat: Vec<String> = places.concat();
     flat.sort();
@@ -267,7 +337,7 @@ fn what_is_fetched_elsewhere_is_kept_elsewhere() {
 
     let store = MemoryStore::default();
     fetched(&store);
-    let mut other = Refresh::new(spec(URL, "lists-staging"), "topic", "test");
+    let mut other = elsewhere(URL, "lists-staging", "topic", "test");
     assert_eq!(pick_up(&mut other, 1, &store), None);
     assert_eq!(other.due(at(1), &store, 0).map(|call| call.cluster), Some("lists-staging".into()));
 }
@@ -289,8 +359,8 @@ fn etags_that_can_be_sent_back() {
     }
     assert!(valid_etag(format!("\"{}\"", "x".repeat(254)).as_bytes()).is_some());
     assert!(valid_etag(format!("\"{}\"", "x".repeat(255)).as_bytes()).is_none());
-    assert_eq!(single(&[(b"etag", b"a"), (b"x", b"y")], b"etag"), Some(b"a".as_slice()));
-    assert_eq!(single(&[(b"etag", b"a"), (b"etag", b"a")], b"etag"), None);
+    assert_eq!(only(&[(b"etag", b"a"), (b"x", b"y")], "etag"), Some(b"a".as_slice()));
+    assert_eq!(only(&[(b"etag", b"a"), (b"etag", b"a")], "etag"), None);
 }
 
 /// A store that does not answer, or where every write loses.
@@ -318,4 +388,67 @@ fn a_store_that_fails() {
     assert_eq!(answer(&mut a, ok(b"one"), 1, &bad), Ok(Some(b"one".to_vec())));
     assert_eq!(pick_up(&mut a, 2, &bad), None);
     assert_eq!(a.confirmed_at(), Some(at(1)));
+}
+
+/// A tag says something about one place: when a signpost leads elsewhere, the whole document is asked for.
+#[test]
+fn an_etag_is_sent_to_the_place_that_gave_it() {
+    let store = MemoryStore::default();
+    let new = || Worker::of(spec(signpost(0)), "topic", &[URL], "test");
+    let (mut a, mut b) = (new(), new());
+    let mut secs = 0;
+    for (path, tag) in
+        [(&b"one"[..], None), (b"one", Some("\"v1\"")), (b"two", None), (b"two", Some("\"v1\""))]
+    {
+        secs = next_fetch(&mut a, &store, secs, secs + 30).unwrap();
+        pick_up(&mut b, secs, &store);
+        assert_eq!(answer(&mut a, ok(path), secs, &store), Ok(None));
+        let call = a.due(at(secs), &store, 0).unwrap();
+        let sent = call.headers.iter().find(|(name, _)| *name == "if-none-match");
+        assert_eq!(sent.map(|(_, value)| value.as_str()), tag, "{secs}");
+        let outcome = if tag.is_some() { status(304) } else { ok(path) };
+        assert!(answer(&mut a, outcome, secs, &store).is_ok());
+        assert_eq!(a.confirmed_at(), Some(at(secs)));
+    }
+    assert_eq!((pick_up(&mut b, secs, &store), b.confirmed_at()), (None, Some(at(secs))));
+}
+
+/// A worker that was stopped for long begins nothing else before it has seen what came of its call: that may be from
+/// before another one published.
+#[test]
+fn the_outcome_of_one_fetch_does_not_pass_for_that_of_the_next() {
+    let store = MemoryStore::default();
+    let (mut slow, mut quick) = (worker(), worker());
+    assert!(slow.due(at(0), &store, 0).is_some());
+    assert_eq!(next_fetch(&mut quick, &store, 1, 100), Some(10));
+    assert_eq!(answer(&mut quick, ok(b"new"), 11, &store), Ok(Some(b"new".to_vec())));
+    // The next one is due, and the slow one comes first.
+    assert_eq!(slow.due(at(40), &store, 0), None);
+    assert_eq!(answer(&mut slow, ok(b"old"), 41, &store), Ok(None));
+    assert!(slow.due(at(42), &store, 0).is_some());
+    assert_eq!(pick_up(&mut quick, 43, &store), None);
+    assert_eq!(pick_up(&mut worker(), 43, &store), Some(b"new".to_vec()));
+    // An outcome that never comes stops nobody for good.
+    let mut alone = fetched(&MemoryStore::default());
+    let store = MemoryStore::default();
+    assert!(alone.due(at(50), &store, 0).is_some());
+    assert_eq!(next_fetch(&mut alone, &store, 51, 1000), Some(150));
+}
+
+/// Between the look at the lease and the end of it somebody else takes over.
+#[test]
+fn a_lease_that_is_lost_in_the_last_moment() {
+    let store = MemoryStore::default();
+    let (mut slow, mut quick) = (worker(), worker());
+    assert!(slow.due(at(0), &store, 0).is_some());
+    let fetching = slow.fetched.fetching.clone().unwrap();
+    assert_eq!(next_fetch(&mut quick, &store, 1, 100), Some(10));
+    let Step::Document(place) = &fetching.step else { unreachable!() };
+    let Worker { fetched, owner } = &mut slow;
+    fetched.take(ok(b"old"), place, None, at(12), &store, owner).unwrap();
+    assert_eq!(answer(&mut quick, ok(b"new"), 11, &store), Ok(Some(b"new".to_vec())));
+    slow.fetched.end_lease(&fetching, Some(Duration::from_secs(24)), at(12), &store);
+    slow.owner.taken = None;
+    assert_eq!(pick_up(&mut slow, 12, &store), Some(b"new".to_vec()));
+    assert_eq!(pick_up(&mut worker(), 12, &store), Some(b"new".to_vec()));
 }

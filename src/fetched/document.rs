@@ -1,0 +1,52 @@
+//! What a document is to whoever has it fetched.
+
+use crate::{
+    calls::{Endpoint, Outcome},
+    crypto::short_digest,
+};
+
+/// What the mechanism asks of a document's owner. It knows nothing of what the bytes mean.
+pub trait Document {
+    /// Takes `body` as the document from now on; false: it is none, and what was before stays.
+    fn accept(&mut self, body: &[u8]) -> bool;
+
+    /// What to ask next after the outcome of a [`Step::Signpost`]; `None`: it leads nowhere, and the fetch has failed.
+    fn follow(&mut self, _outcome: Outcome<'_>, _index: usize) -> Option<Step> {
+        None
+    }
+}
+
+/// Where something is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its URL.
+    pub endpoint: Endpoint,
+    /// The Envoy cluster that reaches it: the same URL over another cluster may be somebody else's.
+    pub cluster: String,
+}
+
+impl Place {
+    /// Short, and another one for each place.
+    pub(super) fn digest(&self) -> String {
+        let Endpoint { scheme, authority, path } = &self.endpoint;
+        short_digest(&[self.cluster.as_str(), scheme, authority, path].map(str::as_bytes))
+    }
+}
+
+/// One call of a fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The document itself is asked for.
+    Document(Place),
+    /// Something else that says where it is, which is for the owner to read ([`Document::follow`]).
+    Signpost {
+        /// Where that is.
+        place: Place,
+        /// The owner's number for it.
+        index: usize,
+        /// `accept` of the request.
+        accept: &'static str,
+        /// The most bytes that it may have.
+        max_size: usize,
+    },
+}

@@ -1,0 +1,469 @@
+//! Documents that are fetched now and then, each once for all workers of one Envoy, and kept in step between them.
+//!
+//! Every worker holds one [`Fetched`] per document and calls [`Fetched::tick`] now and then. Through the shared store
+//! exactly one of them is told to fetch; it hands the outcome to [`Fetched::on_answer`], which publishes the document,
+//! and the others take it over at their next tick. What the bytes mean is for their owner to say, a [`Document`]: only
+//! what it accepts is published. Nothing here waits, sends or reads a clock.
+//!
+//! Two values of the store belong to a document: its bytes, and a small schedule that says which bytes are the current
+//! ones, who fetches and when. A document is published when the schedule names it, and the schedule can be written by
+//! whoever holds the lease alone: so an answer that comes after its lease ran out replaces nothing.
+
+mod document;
+mod freshness;
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
+mod late_tests;
+mod outlook;
+mod record;
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
+mod tests;
+mod times;
+
+use std::{fmt, time::Duration};
+
+pub use self::{
+    document::{Document, Place, Step},
+    times::FetchTimes,
+};
+use self::{
+    freshness::only,
+    record::{Published, Schedule},
+};
+use crate::{
+    calls::{Call, Counts, NoBody, Outcome},
+    crypto::{sha256, short_digest},
+    store::{Expected, SharedStore, StoreError, Versioned},
+    time::Timestamp,
+};
+
+/// How often a lost race for the store is run again. Losing all of them costs one late fetch.
+const STORE_TRIES: usize = 4;
+/// The longest `etag` that is sent back.
+const MAX_ETAG_LEN: usize = 256;
+/// A worker whose call has no outcome begins no other fetch, or the outcome of the one could pass for that of the other.
+/// After so many leases it will not come any more.
+const LOST_AFTER: u32 = 10;
+
+/// What to fetch and how often.
+#[derive(Clone, Debug)]
+pub struct FetchSpec {
+    /// How each fetch begins.
+    pub first: Step,
+    /// `accept` of the request for the document.
+    pub accept: &'static str,
+    /// The most bytes that a document may have.
+    pub max_size: usize,
+    /// When.
+    pub times: FetchTimes,
+}
+
+/// One worker's side of a document that all workers share.
+#[derive(Debug)]
+pub struct Fetched {
+    spec: FetchSpec,
+    document_key: String,
+    schedule_key: String,
+    current: Option<Current>,
+    generation: u64,
+    /// As it was read or written last.
+    schedule: Schedule,
+    /// `None`: this worker fetches nothing.
+    fetching: Option<Fetching>,
+    /// What was looked at last and not taken: the store's version, and the digest that it should have had.
+    passed_over: Option<(u32, [u8; 32])>,
+    counts: Counts,
+}
+
+/// The document that this worker has taken.
+#[derive(Debug)]
+struct Current {
+    digest: [u8; 32],
+    /// [`Place::digest`] of where it came from.
+    place: String,
+    /// Empty for none.
+    etag: String,
+    /// When the server last said that this is the document.
+    confirmed_at: Timestamp,
+}
+
+/// The fetch that this worker was told to do: one call or several, one after the other, all under one lease.
+#[derive(Clone, Debug)]
+struct Fetching {
+    random: u64,
+    began_at: Timestamp,
+    /// As it stands in the store while the lease is ours.
+    lease_until: Timestamp,
+    step: Step,
+    /// The step's call was handed out, and its outcome is due.
+    sent: bool,
+    /// The digest of the document that the server was asked about by `If-None-Match`.
+    known: Option<[u8; 32]>,
+}
+
+impl Fetching {
+    /// Whether the lease in `schedule` is still this one: run out or not, nobody took over.
+    fn holds(&self, schedule: Schedule) -> bool {
+        schedule.lease_until == self.lease_until
+    }
+}
+
+/// Why a fetch brought no document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchError {
+    /// There is nothing to read.
+    NoBody(NoBody),
+    /// The owner accepts neither the document nor what should have led to it, and knows why.
+    Refused,
+}
+
+impl Fetched {
+    /// `topic` is unique within `namespace`, which tells policies apart that share one store. `place` is all of the
+    /// policy that decides what is fetched.
+    pub fn new(spec: FetchSpec, topic: &str, place: &[&str], namespace: &str) -> Self {
+        // The store forgets nothing, so its keys come from the policy alone: two for each document.
+        let place: Vec<&[u8]> = place.iter().map(|part| part.as_bytes()).collect();
+        let place = short_digest(&place);
+        let key = |what: &str| format!("{namespace}/fetched/{topic}/{place}/{what}");
+        Self {
+            document_key: key("document"),
+            schedule_key: key("schedule"),
+            spec,
+            current: None,
+            generation: 0,
+            schedule: Schedule::default(),
+            fetching: None,
+            passed_over: None,
+            counts: Counts::default(),
+        }
+    }
+
+    /// When the server last said that the document this worker has is the current one; `None`: it has none.
+    pub fn confirmed_at(&self) -> Option<Timestamp> {
+        self.current.as_ref().map(|current| current.confirmed_at)
+    }
+
+    /// Whether that was no longer than `max_stale` ago.
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        self.confirmed_at().is_some_and(|confirmed_at| now.since(confirmed_at) <= self.spec.times.max_stale)
+    }
+
+    /// Counts the documents seen: what was decided under another generation has to be decided again. A fetch that brings
+    /// the same bytes does not count.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The fetches of this worker since the last call.
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// The two keys of the store that it uses.
+    #[cfg(test)]
+    pub(crate) fn store_keys(&self) -> [&str; 2] {
+        [&self.document_key, &self.schedule_key]
+    }
+
+    /// Takes over what another worker published, and says what this one has to send, if anything. `random` spreads the
+    /// fetches of many Envoys.
+    ///
+    /// A fetch with several calls hands out the next one at the first tick after the outcome of the one before.
+    pub fn tick(
+        &mut self,
+        now: Timestamp,
+        store: &dyn SharedStore,
+        random: u64,
+        document: &mut dyn Document,
+    ) -> Option<Call> {
+        let stored = self.look(now, store, document).ok()?;
+        if let Some(fetching) = &self.fetching {
+            if fetching.sent {
+                let lost_at = self.spec.times.lease().saturating_mul(LOST_AFTER);
+                if now.since(fetching.began_at) < lost_at {
+                    return None;
+                }
+            } else if now < fetching.lease_until {
+                return self.next_call();
+            }
+            // The lease ran out in between: as with a holder that died, somebody takes it, or we do again.
+            self.fetching = None;
+            self.counts.end(false);
+        }
+        let (times, schedule) = (&self.spec.times, self.schedule);
+        if now < schedule.lease_until || now < self.due_at() {
+            return None;
+        }
+        let lease = Schedule {
+            lease_until: now.saturating_add(times.lease()),
+            due_at: now.saturating_add(times.backoff(schedule.failures, random)),
+            not_before: now.saturating_add(times.min_interval),
+            // Taken back on success: a holder that dies counts as a failure.
+            failures: schedule.failures.saturating_add(1),
+            ..schedule
+        };
+        // Of several workers that come here at once the store lets one through.
+        store.replace(&self.schedule_key, &lease.encode(), expected(stored.as_ref())).ok()?;
+        self.schedule = lease;
+        self.counts.start();
+        let (step, lease_until) = (self.spec.first.clone(), lease.lease_until);
+        self.fetching = Some(Fetching { random, began_at: now, lease_until, step, sent: false, known: None });
+        self.next_call()
+    }
+
+    /// Takes the outcome of the call that [`Fetched::tick`] asked for. One that nobody asked for is ignored, and so is
+    /// one that comes when another worker has taken over. After one that is not the fetch's last, the next tick has
+    /// another call to send. On an error the last good document stays.
+    pub fn on_answer(
+        &mut self,
+        outcome: Outcome<'_>,
+        now: Timestamp,
+        store: &dyn SharedStore,
+        document: &mut dyn Document,
+    ) -> Result<(), FetchError> {
+        let Some(mut fetching) = self.fetching.take_if(|fetching| fetching.sent) else { return Ok(()) };
+        let is_over = |stored: Versioned| !fetching.holds(self.plausible(Some(&stored), now));
+        if store.get(&self.schedule_key).ok().flatten().is_some_and(is_over) {
+            self.counts.end(false);
+            return Ok(());
+        }
+        let taken = match &fetching.step {
+            Step::Document(place) => self.take(outcome, place, fetching.known, now, store, document),
+            Step::Signpost { index, .. } => match document.follow(outcome, *index) {
+                Some(step) => {
+                    self.fetching = Some(Fetching { step, sent: false, ..fetching });
+                    return Ok(());
+                }
+                None => Err(FetchError::Refused),
+            },
+        };
+        self.counts.end(taken.is_ok());
+        let headers = if let Outcome::Answer { headers, .. } = outcome { headers } else { &[] };
+        let delay = taken.is_ok().then(|| self.spec.times.refresh_delay(headers, now, fetching.random));
+        fetching.sent = false;
+        self.end_lease(&fetching, delay, now, store);
+        taken
+    }
+
+    /// Reads the schedule, and the document where it names another than this worker has. The schedule as it stands there.
+    fn look(
+        &mut self,
+        now: Timestamp,
+        store: &dyn SharedStore,
+        document: &mut dyn Document,
+    ) -> Result<Option<Versioned>, StoreError> {
+        // Never fresher than now: the clock was set back.
+        if let Some(current) = &mut self.current {
+            current.confirmed_at = current.confirmed_at.min(now);
+        }
+        let stored = store.get(&self.schedule_key)?;
+        self.schedule = self.plausible(stored.as_ref(), now);
+        self.pick_up(now, store, document);
+        Ok(stored)
+    }
+
+    fn pick_up(&mut self, now: Timestamp, store: &dyn SharedStore, document: &mut dyn Document) {
+        let digest = self.schedule.digest;
+        // A time a little ahead is another worker's clock.
+        let confirmed_at = self.schedule.confirmed_at.min(now);
+        if let Some(current) = &mut self.current
+            && current.digest == digest
+        {
+            current.confirmed_at = current.confirmed_at.max(confirmed_at);
+            // Whoever takes the lease says so again, also when the clock was set back.
+            self.schedule.confirmed_at = current.confirmed_at;
+            return;
+        }
+        // Nothing was ever published, or this worker was the first to know something newer.
+        if confirmed_at == Timestamp::default() || self.confirmed_at() > Some(confirmed_at) {
+            return;
+        }
+        let Ok(Some(stored)) = store.get(&self.document_key) else { return };
+        let looked_at = Some((stored.version, digest));
+        if self.passed_over == looked_at {
+            return;
+        }
+        // What does not fit is half of a publication, or bytes of somebody else: the schedule will name it, or a fetch
+        // replaces it.
+        let published = Published::decode(&stored.value).filter(|published| {
+            published.body.len() <= self.spec.max_size && sha256(published.body) == digest
+        });
+        match published {
+            Some(Published { place, etag, body }) if document.accept(body) => {
+                let etag = valid_etag(etag.as_bytes()).unwrap_or_default();
+                self.adopt(Current { digest, place: place.to_owned(), etag, confirmed_at });
+            }
+            _ => self.passed_over = looked_at,
+        }
+    }
+
+    /// Makes `current` what this worker has. Its owner has accepted it, or had it before.
+    fn adopt(&mut self, current: Current) {
+        if !self.has(current.digest) {
+            self.generation = self.generation.wrapping_add(1);
+        }
+        self.current = Some(current);
+        self.passed_over = None;
+    }
+
+    /// Whether this worker has the document of this digest.
+    fn has(&self, digest: [u8; 32]) -> bool {
+        self.current.as_ref().is_some_and(|current| current.digest == digest)
+    }
+
+    /// The call of the step that the fetch is at.
+    fn next_call(&mut self) -> Option<Call> {
+        let fetching = self.fetching.as_mut()?;
+        let (place, accept, max_answer) = match &fetching.step {
+            Step::Document(place) => (place, self.spec.accept, self.spec.max_size),
+            Step::Signpost { place, accept, max_size, .. } => (place, *accept, *max_size),
+        };
+        let mut headers = vec![("accept", accept.to_owned())];
+        if let Step::Document(_) = fetching.step
+            && let Some(current) = &self.current
+            && !current.etag.is_empty()
+            && current.place == place.digest()
+            // "Not modified" helps only where all workers can have what was not modified.
+            && current.digest == self.schedule.digest
+        {
+            headers.push(("if-none-match", current.etag.clone()));
+            fetching.known = Some(current.digest);
+        }
+        fetching.sent = true;
+        Some(Call {
+            cluster: place.cluster.clone(),
+            method: "GET",
+            endpoint: place.endpoint.clone(),
+            headers,
+            body: Vec::new(),
+            timeout: self.spec.times.timeout,
+            max_answer,
+        })
+    }
+
+    fn take(
+        &mut self,
+        outcome: Outcome<'_>,
+        place: &Place,
+        known: Option<[u8; 32]>,
+        now: Timestamp,
+        store: &dyn SharedStore,
+        document: &mut dyn Document,
+    ) -> Result<(), FetchError> {
+        if let (Outcome::Answer { status: 304, .. }, Some(current)) = (outcome, &mut self.current)
+            && known == Some(current.digest)
+        {
+            current.confirmed_at = now;
+            return Ok(());
+        }
+        let body = outcome.body(self.spec.max_size).map_err(FetchError::NoBody)?;
+        let digest = sha256(body);
+        if !self.has(digest) && !document.accept(body) {
+            return Err(FetchError::Refused);
+        }
+        let headers = if let Outcome::Answer { headers, .. } = outcome { headers } else { &[] };
+        let etag = only(headers, "etag").and_then(valid_etag).unwrap_or_default();
+        let place = place.digest();
+        // Published also when it is not new: another worker may not find it in the store any more.
+        self.publish(Published { place: &place, etag: &etag, body }, store);
+        self.adopt(Current { digest, place, etag, confirmed_at: now });
+        Ok(())
+    }
+
+    /// Leaves the bytes where the schedule will say they are. Nobody takes them before it does.
+    fn publish(&self, document: Published<'_>, store: &dyn SharedStore) {
+        let record = document.encode();
+        for _ in 0..STORE_TRIES {
+            let Ok(stored) = store.get(&self.document_key) else { break };
+            if stored.as_ref().is_some_and(|stored| stored.value == record) {
+                break;
+            }
+            let written = store.replace(&self.document_key, &record, expected(stored.as_ref()));
+            if written != Err(StoreError::Conflict) {
+                break;
+            }
+        }
+    }
+
+    /// Gives the lease back, and names the document. `delay`: until the next fetch after a success; `None`: it failed.
+    fn end_lease(
+        &mut self,
+        fetching: &Fetching,
+        delay: Option<Duration>,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) {
+        for _ in 0..STORE_TRIES {
+            let Ok(stored) = store.get(&self.schedule_key) else { break };
+            let mut schedule = self.plausible(stored.as_ref(), now);
+            // The lease ran out and somebody else fetches: the schedule is theirs, and so is the newer document.
+            if !fetching.holds(schedule) {
+                if let (Some(_), Some(current)) = (delay, &mut self.current) {
+                    current.confirmed_at = fetching.began_at;
+                }
+                break;
+            }
+            schedule.lease_until = Timestamp::default();
+            if let (Some(delay), Some(current)) = (delay, &self.current) {
+                schedule.failures = 0;
+                schedule.due_at = now.saturating_add(delay).max(schedule.not_before);
+                schedule.confirmed_at = current.confirmed_at;
+                schedule.digest = current.digest;
+            } else {
+                let earlier_failures = schedule.failures.saturating_sub(1);
+                let pause = self.spec.times.backoff(earlier_failures, fetching.random);
+                schedule.due_at = now.saturating_add(pause);
+            }
+            match store.replace(&self.schedule_key, &schedule.encode(), expected(stored.as_ref())) {
+                Err(StoreError::Conflict) => {}
+                Ok(()) => {
+                    self.schedule = schedule;
+                    break;
+                }
+                Err(StoreError::Unavailable) => break,
+            }
+        }
+    }
+
+    /// What the store says, as far as it can be true: no time lies further ahead than any worker would write it.
+    fn plausible(&self, stored: Option<&Versioned>, now: Timestamp) -> Schedule {
+        let mut schedule = stored.and_then(|stored| Schedule::decode(&stored.value)).unwrap_or_default();
+        let times = &self.spec.times;
+        for (instant, furthest) in [
+            (&mut schedule.lease_until, times.lease()),
+            (&mut schedule.due_at, times.longest_wait()),
+            (&mut schedule.not_before, times.min_interval),
+        ] {
+            if *instant > now.saturating_add(furthest) {
+                *instant = Timestamp::default();
+            }
+        }
+        // Else a document would never be too old. Who has none takes it, when the clock was set back, and once.
+        if schedule.confirmed_at > now.saturating_add(times.lease()) {
+            schedule.confirmed_at = if self.current.is_some() { Timestamp::default() } else { now };
+        }
+        schedule
+    }
+}
+
+/// What a writer who read `stored` expects to find.
+fn expected(stored: Option<&Versioned>) -> Expected {
+    stored.map_or(Expected::Absent, |stored| Expected::Version(stored.version))
+}
+
+/// An entity tag (RFC 9110 section 8.8.3) that can be sent back; `None` for anything else.
+fn valid_etag(value: &[u8]) -> Option<String> {
+    let text = str::from_utf8(value).ok().filter(|text| text.len() <= MAX_ETAG_LEN)?;
+    let opaque = text.strip_prefix("W/").unwrap_or(text).strip_prefix('"')?.strip_suffix('"')?;
+    opaque.bytes().all(|byte| byte == b'!' || matches!(byte, b'#'..=b'~')).then(|| text.to_owned())
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBody(fault) => fault.fmt(f),
+            Self::Refused => f.write_str("refused"),
+        }
+    }
+}
