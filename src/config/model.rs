@@ -70,7 +70,7 @@ pub(super) enum Kind {
     /// PKCS #8 in PEM, or a JWK.
     PrivateKey,
     Object(&'static Shape),
-    /// A list, each entry once; what is said of one that is empty.
+    /// A list, each entry once, but for claims; what is said of one that is empty.
     List(&'static str, &'static Kind),
     /// A list, each entry once, that may be empty.
     Any(&'static Kind),
@@ -85,6 +85,8 @@ pub(super) enum Kind {
 pub(super) enum Form {
     /// Text that is not empty and has no control characters.
     Any,
+    /// One of the names on the way to a claim.
+    ClaimName,
     /// `typ` of a token, in any case, with or without `application/`.
     TokenType,
     /// What the document defines by name.

@@ -240,7 +240,7 @@ pub(super) fn word(mut node: Node<'_>, what: &str, words: &[&str]) -> Option<usi
 /// Of a claim that is named by the names on the way to it.
 pub(super) static CLAIM: Shape = Shape::new(&[required(
     "path",
-    Kind::List("must name a claim", &Kind::Text(Form::Any)),
+    Kind::List("must name a claim", &Kind::Text(Form::ClaimName)),
     "Its names, literally.",
 )]);
 

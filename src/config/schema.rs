@@ -131,7 +131,11 @@ fn kind(kind: &Kind) -> Value {
 }
 
 fn list(item: &Kind, least: usize) -> Value {
-    let mut schema = json!({"type": "array", "items": kind(item), "uniqueItems": true});
+    let mut schema = json!({"type": "array", "items": kind(item)});
+    // The way to a claim may lead through one name twice, and one claim counts once however often it is listed.
+    if !matches!(item, Kind::Claim | Kind::Text(Form::ClaimName)) {
+        merge(&mut schema, json!({"uniqueItems": true}));
+    }
     if least > 0 {
         merge(&mut schema, json!({"minItems": least}));
     }
@@ -153,7 +157,7 @@ fn text(form: Form) -> Value {
     const ADDRESS: &str = r"\[[0-9A-Fa-f:.]+\]";
     const TOKEN: &str = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
     match form {
-        Form::Any | Form::TokenType => texts("^[^CONTROL]+$", 4096),
+        Form::Any | Form::TokenType | Form::ClaimName => texts("^[^CONTROL]+$", 4096),
         Form::Name => texts("^[A-Za-z0-9._:/@-]+$", 128),
         Form::KeyPrefix => texts("^(?!e$|ey|ew)[A-Za-z0-9._:/@-]+$", 128),
         Form::Label => texts(r"^[^\sCONTROL]([^CONTROL]*[^\sCONTROL])?$", 128),

@@ -37,6 +37,7 @@ mod load;
 mod minimal_config;
 mod observed;
 mod paths;
+mod policy_schema;
 mod policy_updates;
 mod preflights;
 mod provider_documents;
