@@ -21,6 +21,8 @@ pub(super) enum Task {
     /// Envoy Gateway (EnvoyExtensionPolicy) from which every policy is taken. Each is compiled as the filter would
     /// compile it. Ends with 0 if all are good, 1 if there is a fault or no policy, 2 if a file cannot be read.
     Check(CheckOptions),
+    /// Print the JSON Schema of policies, by which editors check and complete them
+    Schema,
     /// Make an API key, and the hash that the policy stores of it
     Key,
     /// Print a script that completes this command's arguments in a shell

@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use self::arguments::{Arguments, Task};
+use crate::config;
 
 /// Everything is well.
 const GOOD: u8 = 0;
@@ -38,10 +39,16 @@ const UNUSABLE: u8 = 2;
 pub fn main() -> ExitCode {
     let code = match Arguments::parse().task {
         Task::Check(options) => check::run(&options),
+        Task::Schema => print_schema(),
         Task::Key => key::run(),
         Task::Completions { shell } => arguments::completions(shell),
     };
     ExitCode::from(code)
+}
+
+fn print_schema() -> u8 {
+    say(&format!("{:#}\n", config::schema()));
+    GOOD
 }
 
 /// Writes to standard output. A closed pipe is the reader's choice, not a failure.

@@ -32,6 +32,7 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+const SCHEMA: &str = "docs/policy.schema.json";
 const RULE: &str = r#"{"name": "health", "matches": [{"path": {"type": "Exact", "value": "/health"}}],
                        "authenticate": {"anonymous": true}"#;
 
@@ -68,6 +69,23 @@ fn warnings_are_told_and_may_be_denied() {
     }
     let good = format!("{{\"rules\": [{RULE}}}]}}");
     assert!(run(&["check", "--deny-warnings", "-"], &good).status.success());
+}
+
+/// Made anew with `PORTCULLIS_RENEW=1`, as what the command says of broken files is.
+#[test]
+fn the_schema_that_editors_read_is_the_one_that_is_printed() {
+    let printed = run(&["schema"], "");
+    assert!(printed.status.success() && printed.stderr.is_empty(), "{printed:?}");
+    let (file, schema) = (Path::new(env!("CARGO_MANIFEST_DIR")).join(SCHEMA), text(printed.stdout));
+    if std::env::var_os("PORTCULLIS_RENEW").is_some() {
+        std::fs::write(&file, &schema).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(file).unwrap() == schema,
+        "{SCHEMA} is not what `portcullis schema` prints"
+    );
+    let demo = include_str!("../../envoy/demo/policy.yaml");
+    assert!(demo.starts_with(&format!("# yaml-language-server: $schema=../../{SCHEMA}\n")));
 }
 
 #[test]
