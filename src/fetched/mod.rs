@@ -34,7 +34,7 @@ use self::{
 use crate::{
     calls::{Call, Counts, NoBody, Outcome},
     crypto::{sha256, short_digest},
-    store::{Expected, SharedStore, StoreError, Versioned},
+    store::{self, Expected, SharedStore, StoreError, Versioned},
     time::Timestamp,
 };
 
@@ -204,7 +204,7 @@ impl Fetched {
             ..schedule
         };
         // Of several workers that come here at once the store lets one through.
-        store.replace(&self.schedule_key, &lease.encode(), expected(stored.as_ref())).ok()?;
+        store.replace(&self.schedule_key, &lease.encode(), Expected::of(stored.as_ref())).ok()?;
         self.schedule = lease;
         self.counts.start();
         let (step, lease_until) = (self.spec.first.clone(), lease.lease_until);
@@ -374,16 +374,8 @@ impl Fetched {
     /// Leaves the bytes where the schedule will say they are. Nobody takes them before it does.
     fn publish(&self, document: Published<'_>, store: &dyn SharedStore) {
         let record = document.encode();
-        for _ in 0..STORE_TRIES {
-            let Ok(stored) = store.get(&self.document_key) else { break };
-            if stored.as_ref().is_some_and(|stored| stored.value == record) {
-                break;
-            }
-            let written = store.replace(&self.document_key, &record, expected(stored.as_ref()));
-            if written != Err(StoreError::Conflict) {
-                break;
-            }
-        }
+        // Without it the others have the document at their own fetch.
+        let _ = store::update(store, &self.document_key, STORE_TRIES, &mut |_| Some(record.clone()));
     }
 
     /// Gives the lease back, and names the document. `delay`: until the next fetch after a success; `None`: it failed.
@@ -415,7 +407,7 @@ impl Fetched {
                 let pause = self.spec.times.backoff(earlier_failures, fetching.random);
                 schedule.due_at = now.saturating_add(pause);
             }
-            match store.replace(&self.schedule_key, &schedule.encode(), expected(stored.as_ref())) {
+            match store.replace(&self.schedule_key, &schedule.encode(), Expected::of(stored.as_ref())) {
                 Err(StoreError::Conflict) => {}
                 Ok(()) => {
                     self.schedule = schedule;
@@ -445,11 +437,6 @@ impl Fetched {
         }
         schedule
     }
-}
-
-/// What a writer who read `stored` expects to find.
-fn expected(stored: Option<&Versioned>) -> Expected {
-    stored.map_or(Expected::Absent, |stored| Expected::Version(stored.version))
 }
 
 /// An entity tag (RFC 9110 section 8.8.3) that can be sent back; `None` for anything else.

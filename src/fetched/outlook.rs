@@ -1,8 +1,8 @@
 //! What is to be expected of the next fetch, and how to have it sooner.
 
-use super::{Document, Fetched, expected};
+use super::{Document, Fetched};
 use crate::{
-    store::{SharedStore, StoreError, Versioned},
+    store::{Expected, SharedStore, StoreError, Versioned},
     time::Timestamp,
 };
 
@@ -61,7 +61,7 @@ impl Fetched {
         }
         schedule.due_at = wanted;
         // Whoever wrote in between either fetches or wants the same.
-        let _ = store.replace(&self.schedule_key, &schedule.encode(), expected(stored));
+        let _ = store.replace(&self.schedule_key, &schedule.encode(), Expected::of(stored));
         Some(wanted)
     }
 
