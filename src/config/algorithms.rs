@@ -3,7 +3,7 @@
 //! Whoever asked for a public key is never led to a shared secret, nor the other way: for one who follows it, the key that
 //! everybody knows would be the secret (RFC 8725 section 2.1).
 
-use super::reader::{Faults, quoted};
+use super::faults::{Faults, quoted};
 use crate::crypto::Algorithm;
 
 /// Algorithms with public keys (RFC 7518 section 3.1, RFC 8037, RFC 8812, RFC 9864).

@@ -4,9 +4,10 @@ use hashbrown::HashMap;
 
 use super::{
     extract_from::{EXTRACT_FROM, extract_from},
+    faults::{Faults, Path, quoted},
     model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
-    reader::{Faults, Node, Object, Path, quoted},
+    reader::{Node, Object},
     roles::{self, HELD},
 };
 use crate::{

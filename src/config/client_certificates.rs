@@ -1,9 +1,10 @@
 //! `clientCertificates`: where certificates come from, and whom they stand for.
 
 use super::{
+    faults::quoted,
     model::{Bound, Form, Kind, Shape, optional, required},
     names::Definitions,
-    reader::{Node, Object, quoted},
+    reader::{Node, Object},
     roles::{self, HELD},
     scalar::text,
 };

@@ -4,9 +4,10 @@ use hashbrown::HashSet;
 
 use super::{
     endpoint::uri,
+    faults::{Faults, Path, quoted},
     http_names::{authority, header_name, hostname, method, owned_header_name},
     model::Form,
-    reader::{Faults, Node, Path, quoted},
+    reader::Node,
     scalar::{label, name, permission, realm, scope, text as any},
 };
 

@@ -3,7 +3,8 @@
 use std::net::Ipv6Addr;
 
 use super::{
-    reader::{Node, quoted},
+    faults::quoted,
+    reader::Node,
     scalar::{MAX_NAME, text},
 };
 use crate::request::{alike::is_alike, overriding};

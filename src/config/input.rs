@@ -7,7 +7,7 @@ use prost_types::{Struct, Value as ProtoValue, value::Kind};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::reader::{Faults, Path, quoted};
+use super::faults::{Faults, Path, quoted};
 use crate::fault::Fault;
 
 /// Largest policy in bytes: room for some 300,000 API keys, and a bound on what configuring can allocate.

@@ -7,8 +7,9 @@ use hashbrown::HashSet;
 use serde_json::Value;
 
 use super::{
+    faults::{Path, quoted},
     model::{Bound, DAY, Field, Form, HOUR, Kind, MINUTE, SECOND, Shape, default, optional, required},
-    reader::{Node, Object, Path, quoted},
+    reader::{Node, Object},
 };
 use crate::{
     jose::SymmetricKey,

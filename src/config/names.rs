@@ -4,7 +4,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::reader::{Faults, Path, quoted};
+use super::faults::{Faults, Path, quoted};
 use crate::request::alike::folded_name;
 
 /// The names of one kind, with what must be known of each to check a reference.

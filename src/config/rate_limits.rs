@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::{
+    faults::quoted,
     http_names::header_name,
     model::{Bound, Form, HOUR, Kind, SECOND, Shape, default, optional, required, words},
     names::{Definitions, LimitFacts},
-    reader::{Node, Object, quoted},
+    reader::{Node, Object},
     scalar::word,
 };
 use crate::{

@@ -2,10 +2,11 @@
 
 use super::{
     RequestHeadersSpec,
+    faults::quoted,
     http_names::header_name,
     model::{Form, Kind, Shape, optional},
     names::Definitions,
-    reader::{Object, quoted},
+    reader::Object,
 };
 use crate::request::{alike::is_alike, overriding};
 

@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use hashbrown::HashSet;
 
 use super::{
+    faults::quoted,
     model::{Bound, Form, HOUR, Kind, MINUTE, SECOND, Shape, default, optional, required, words},
     names::Definitions,
-    reader::{Object, quoted},
+    reader::Object,
 };
 use crate::{
     revocation::{RemoteListSpec, RevocationList, RevocationSpec, WhenStale},

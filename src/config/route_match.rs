@@ -3,10 +3,11 @@
 use hashbrown::HashSet;
 
 use super::{
+    faults::quoted,
     model::{Bound, Field, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
     rate_limits::METHODS,
-    reader::{Object, quoted},
+    reader::Object,
 };
 use crate::route::{MatchSpec, PathSpec, ValueSpec};
 

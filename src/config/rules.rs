@@ -4,9 +4,10 @@ use hashbrown::HashSet;
 
 use super::{
     ActionSpec, MethodSpec, RuleSpec,
+    faults::{Faults, Path, quoted},
     model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
-    reader::{Faults, Node, Object, Path, quoted},
+    reader::{Node, Object},
     requirement::{AUTHORIZE, authorize},
     route_match::{HOSTNAMES, MATCH, one_match},
     scalar::name,

@@ -6,8 +6,9 @@ use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
+    faults::quoted,
     model::{Form, Kind, Shape, required},
-    reader::{Node, quoted},
+    reader::Node,
 };
 use crate::{identity::ClaimPath, time::Timestamp};
 
