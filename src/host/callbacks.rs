@@ -130,7 +130,7 @@ extern "C" fn proxy_on_request_headers(stream: u32, _headers: usize, end_of_stre
         Some(true) => CONTINUE,
         Some(false) => PAUSE,
         None => {
-            super::serving::answer_without_policy(&Abi);
+            super::carry_out::answer_without_policy(&Abi);
             PAUSE
         }
     }

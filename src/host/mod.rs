@@ -15,6 +15,8 @@ mod abi;
 mod callbacks;
 #[cfg(any(test, target_family = "wasm"))]
 mod calls;
+#[cfg(any(test, target_family = "wasm"))]
+mod carry_out;
 #[cfg(all(target_family = "wasm", feature = "faults"))]
 mod faults;
 #[cfg(any(test, target_family = "wasm"))]

@@ -3,8 +3,9 @@
 use std::{mem, rc::Rc};
 
 use super::{
+    carry_out,
     host_calls::Host,
-    serving::{self, Decided, Serving},
+    serving::{Decided, Serving},
     trailers,
 };
 
@@ -29,7 +30,7 @@ impl<H: Host> Stream<H> {
             return false;
         }
         let Some(serving) = &self.serving else {
-            serving::answer_without_policy(&self.host);
+            carry_out::answer_without_policy(&self.host);
             return false;
         };
         serving.on_request(self.id, ends) == Decided::Forward

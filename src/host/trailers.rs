@@ -1,8 +1,9 @@
 //! Trailers of requests: what is removed from headers is removed from them. Envoy calls for them only where there are any.
 
 use super::{
+    carry_out,
     host_calls::{Failed, Host},
-    serving::{self, Serving},
+    serving::Serving,
     wire,
 };
 
@@ -16,7 +17,7 @@ pub(super) fn on_request_trailers<H: Host>(host: &H, stream: u32, serving: Optio
         if let Some(serving) = serving {
             serving.forget(stream);
         }
-        serving::answer_in_between(host);
+        carry_out::answer_in_between(host);
         return false;
     }
     !serving.is_some_and(|serving| serving.has_waiting(stream))

@@ -1,8 +1,8 @@
 //! Every host call fails in turn, for each kind of request.
 
 use super::{
-    Decided, Done, KEY, Rc, STREAM, Serving, StandIn, Stream, answer_call, filter, head, is_active, later,
-    policy, root, serving, with_key, with_token,
+    Decided, Done, KEY, Rc, STREAM, Serving, StandIn, Stream, answer_call, carry_out, filter, head,
+    is_active, later, policy, root, with_key, with_token,
 };
 
 type Scenario = fn(&StandIn, &Rc<Serving<StandIn>>) -> bool;
@@ -193,7 +193,7 @@ fn without_a_policy_everything_is_refused() {
     let host = StandIn::new(String::new());
     host.hand_over(STREAM, &head("/keys?api_key=secret", Some(("authorization", "Bearer x"))));
     assert!(root::configure(&host).is_none());
-    serving::answer_without_policy(&host);
+    carry_out::answer_without_policy(&host);
     let done = host.done(STREAM);
     assert_eq!(done.last(), Some(&Done::Answered(503, "no_policy".to_owned())), "{done:?}");
     assert!(done.contains(&Done::Changed("remove authorization".to_owned())), "{done:?}");

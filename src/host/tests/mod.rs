@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use stand_in::{Done, StandIn, later};
 
 use super::{
-    root,
-    serving::{self, Decided, Serving},
+    carry_out, root,
+    serving::{Decided, Serving},
     stream::Stream,
 };
 use crate::crypto::sha256;
