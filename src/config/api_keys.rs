@@ -8,7 +8,7 @@ use super::{
     model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
     reader::{Node, Object},
-    roles::{self, HELD},
+    roles::{self, HOLDER_ROLES, HOLDER_SCOPES, HOLDER_TIER},
 };
 use crate::{
     api_key::{ApiKeySpec, ApiKeysSpec, Level},
@@ -76,14 +76,9 @@ pub(super) static API_KEY: Shape = Shape::new(&[
         "absent: no permissions by level",
         "Must be given in `levels`.",
     ),
-    optional(
-        "scopes",
-        Kind::List("no scopes; leave the field out", &Kind::Text(Form::Scope)),
-        "absent: none",
-        "What it may be used for, as scopes.",
-    ),
-    optional("roles", HELD, "absent: none", "Names of `roles`."),
-    optional("tier", Kind::Text(Form::Label), "absent: no tier", "Selects the `tiers` of rate limits."),
+    HOLDER_SCOPES,
+    HOLDER_ROLES,
+    HOLDER_TIER,
     optional("notBefore", Kind::Time, "absent: valid from the start", "Refused before."),
     optional("expiresAt", Kind::Time, "absent: does not expire", "Refused from this instant on."),
     default("disabled", Kind::Boolean, "false", "Refused while true."),

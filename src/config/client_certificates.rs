@@ -5,7 +5,7 @@ use super::{
     model::{Bound, Form, Kind, Shape, optional, required},
     names::Definitions,
     reader::{Node, Object},
-    roles::{self, HELD},
+    roles::{self, HOLDER_ROLES, HOLDER_SCOPES, HOLDER_TIER},
     scalar::text,
 };
 use crate::certificate::{CertificatePrincipalSpec, ClientCertificatesSpec, NamePattern};
@@ -56,14 +56,9 @@ pub(super) static CERTIFICATE_PRINCIPAL: Shape = Shape::bound(
             "",
             "It is this subject, as RFC 2253 text: `CN=a,O=Acme`.",
         ),
-        optional(
-            "scopes",
-            Kind::List("no scopes; leave the field out", &Kind::Text(Form::Scope)),
-            "absent: none",
-            "What it may be used for, as scopes.",
-        ),
-        optional("roles", HELD, "absent: none", "Names of `roles`."),
-        optional("tier", Kind::Text(Form::Label), "absent: no tier", "Selects the `tiers` of rate limits."),
+        HOLDER_SCOPES,
+        HOLDER_ROLES,
+        HOLDER_TIER,
     ],
     &[Bound::One(&NAMES)],
 );

@@ -1,7 +1,7 @@
 //! `roles`.
 
 use super::{
-    model::{Form, Kind, Shape, optional, required},
+    model::{Field, Form, Kind, Shape, optional, required},
     names::{Definitions, check_inheritance},
     reader::Object,
 };
@@ -62,8 +62,21 @@ fn role(
     Some(RoleSpec { name: name?, inherits, permissions })
 }
 
-/// What a key or a certificate may hold, each defined.
-pub(super) const HELD: Kind = Kind::List("no roles; leave the field out", &Kind::Text(Form::Label));
+/// What keys and certificates may be used for, their roles, and the tier of their limits: said alike of both.
+pub(super) const HOLDER_SCOPES: Field = optional(
+    "scopes",
+    Kind::List("no scopes; leave the field out", &Kind::Text(Form::Scope)),
+    "absent: none",
+    "What it may be used for, as scopes.",
+);
+pub(super) const HOLDER_ROLES: Field = optional(
+    "roles",
+    Kind::List("no roles; leave the field out", &Kind::Text(Form::Label)),
+    "absent: none",
+    "Names of `roles`.",
+);
+pub(super) const HOLDER_TIER: Field =
+    optional("tier", Kind::Text(Form::Label), "absent: no tier", "Selects the `tiers` of rate limits.");
 
 /// The roles that a key or a certificate holds.
 pub(super) fn held(o: &mut Object<'_>, defs: &Definitions) -> Option<Vec<String>> {
