@@ -44,3 +44,4 @@ pub mod sampling;
 pub mod store;
 pub mod time;
 pub mod transport;
+pub mod url;

@@ -7,7 +7,7 @@ pub(crate) mod pacing;
 mod room;
 
 pub use self::{
-    call::{Call, Endpoint, Unsent},
+    call::{Call, Unsent},
     outcome::{NoBody, Outcome},
     room::{Client, Room},
 };

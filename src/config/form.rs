@@ -3,7 +3,6 @@
 use hashbrown::HashSet;
 
 use super::{
-    endpoint::uri,
     faults::{Faults, Path, quoted},
     http_names::{authority, header_name, hostname, method, owned_header_name},
     model::Form,
@@ -32,7 +31,6 @@ pub(super) fn text(node: Node<'_>, form: Form) -> Option<String> {
         Form::Method => method(node),
         Form::Host => hostname(node),
         Form::Authority => authority(node),
-        Form::Url => uri(node),
     }
 }
 

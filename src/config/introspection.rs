@@ -23,7 +23,7 @@ const MODES: [(&str, IntrospectionMode); 2] =
 
 pub(super) static INTROSPECTION: Shape = Shape::bound(
     &[
-        required("endpoint", Kind::Endpoint { https: true }, "The introspection endpoint."),
+        required("endpoint", Kind::Url { https: true }, "The introspection endpoint."),
         required("cluster", Kind::Text(Form::Label), "The Envoy cluster that reaches it."),
         required("clientId", Kind::Text(Form::Any), "Our name there."),
         optional(
@@ -71,7 +71,7 @@ pub(super) static PRIVATE_KEY_JWT: Shape = Shape::new(&[
 
 /// `keyless`: the provider has no keys, so that nothing is verified here.
 pub(super) fn introspection(mut o: Object<'_>, keyless: bool) -> Option<IntrospectionSpec> {
-    let endpoint = o.endpoint("endpoint");
+    let endpoint = o.url("endpoint");
     let cluster = o.text("cluster");
     let client_id = o.text("clientId");
     let proof = proof(&mut o);

@@ -50,7 +50,7 @@ pub(super) static JWKS: Shape = Shape::bound(
             "",
             "The keys themselves (RFC 7517), each of them usable; each of `algorithms` has a key.",
         ),
-        optional("uri", Kind::Text(Form::Url), "required", "Where the set is fetched."),
+        optional("uri", Kind::Url { https: false }, "required", "Where the set is fetched."),
         optional("cluster", Kind::Text(Form::Label), "required", "The Envoy cluster that reaches it."),
         CACHE_DURATION,
         TIMEOUT,
@@ -79,7 +79,7 @@ pub(super) static DISCOVERY: Shape = Shape::new(&[
         Kind::Text(Form::Label),
         "The Envoy cluster that reaches the document, and the keys if they are on the same host.",
     ),
-    optional("uri", Kind::Text(Form::Url), "absent: made of `issuer`", "Where the document is."),
+    optional("uri", Kind::Url { https: false }, "absent: made of `issuer`", "Where the document is."),
     optional(
         "jwksCluster",
         Kind::Text(Form::Label),
@@ -136,7 +136,7 @@ fn jwks(mut o: Object<'_>) -> Option<KeySource> {
     if !o.has_one(&["uri", "cluster"]) {
         return o.fault("give inline, or uri and cluster");
     }
-    let uri = o.text("uri");
+    let uri = o.url("uri");
     for field in ["uri", "cluster"].into_iter().filter(|field| !o.has(field)) {
         o.fault_at::<()>(field, "required");
     }
@@ -159,7 +159,7 @@ fn inline(node: Node<'_>) -> Option<KeySource> {
 
 /// Whether the issuer has such a document is judged where it is used.
 fn discovery(mut o: Object<'_>) -> Option<KeySource> {
-    let spec = DiscoverySpec { uri: o.text("uri"), jwks_cluster: o.text("jwksCluster") };
+    let spec = DiscoverySpec { uri: o.url("uri"), jwks_cluster: o.text("jwksCluster") };
     fetched(&mut o, Some(JwksLocation::Discovery(spec)))
 }
 

@@ -9,7 +9,6 @@ mod api_keys;
 mod binding;
 mod client_certificates;
 mod document;
-mod endpoint;
 mod extract_from;
 mod faults;
 mod form;
@@ -35,6 +34,7 @@ mod scalar;
 #[cfg(not(target_arch = "wasm32"))]
 mod schema;
 mod transport;
+mod urls;
 
 #[cfg(test)]
 mod tests;

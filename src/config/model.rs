@@ -55,8 +55,8 @@ pub(super) enum Kind {
     Choice(&'static str, &'static [&'static str]),
     /// One of these names of algorithms.
     Algorithm(&'static [&'static str]),
-    /// An absolute URL that calls go to; or `https` alone, where secrets go there.
-    Endpoint {
+    /// An absolute `http` or `https` URL; or `https` alone.
+    Url {
         https: bool,
     },
     /// The hash of an API key.
@@ -112,8 +112,6 @@ pub(super) enum Form {
     Host,
     /// `host` or `host:port`.
     Authority,
-    /// An absolute `http` or `https` URL without user and fragment.
-    Url,
     /// A URI, or all below one.
     UriPattern,
     /// A DNS name, or all below one.

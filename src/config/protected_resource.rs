@@ -7,10 +7,13 @@ use super::{
 use crate::resource_metadata::ResourceMetadataSpec;
 
 pub(super) static PROTECTED_RESOURCE: Shape = Shape::new(&[
-    required("resource", Kind::Text(Form::Url), "The resource identifier: what clients ask tokens for."),
+    required("resource", Kind::Url { https: true }, "The resource identifier: what clients ask tokens for."),
     optional(
         "authorizationServers",
-        Kind::List("no issuers; leave the field out to name those of all providers", &Kind::Text(Form::Url)),
+        Kind::List(
+            "no issuers; leave the field out to name those of all providers",
+            &Kind::Url { https: false },
+        ),
         "the issuers of all providers that are URLs",
         "`authorization_servers`",
     ),
@@ -21,19 +24,24 @@ pub(super) static PROTECTED_RESOURCE: Shape = Shape::new(&[
         "`scopes_supported`",
     ),
     optional("resourceName", Kind::Text(Form::Label), "absent: not told", "`resource_name`"),
-    optional("resourceDocumentation", Kind::Text(Form::Url), "absent: not told", "`resource_documentation`"),
+    optional(
+        "resourceDocumentation",
+        Kind::Url { https: false },
+        "absent: not told",
+        "`resource_documentation`",
+    ),
 ]);
 
 pub(super) fn protected_resource(mut o: Object<'_>, has_tokens: bool) -> Option<ResourceMetadataSpec> {
     if !has_tokens {
         o.fault::<()>("tells clients where to get tokens, and without jwt none are accepted");
     }
-    let resource = o.text("resource");
+    let resource = o.url("resource");
     Some(ResourceMetadataSpec {
-        authorization_servers: o.texts("authorizationServers"),
+        authorization_servers: o.urls("authorizationServers"),
         scopes_supported: o.texts("scopesSupported"),
         resource_name: o.text("resourceName"),
-        resource_documentation: o.text("resourceDocumentation"),
+        resource_documentation: o.url("resourceDocumentation"),
         resource: resource?,
     })
 }

@@ -9,13 +9,13 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{
-    endpoint::endpoint,
     faults::{Faults, Path},
     form,
     model::{Field, Kind, Presence, Shape},
     scalar,
+    urls::{url, urls},
 };
-use crate::{calls::Endpoint, fault::UNKNOWN_FIELD, identity::ClaimPath, time::Timestamp};
+use crate::{fault::UNKNOWN_FIELD, identity::ClaimPath, time::Timestamp, url::Url};
 
 /// A value, where it stands, and where its faults go.
 pub(super) struct Node<'a> {
@@ -288,10 +288,20 @@ impl Object<'_> {
         }
     }
 
-    /// An absolute URL that calls go to.
-    pub(super) fn endpoint(&mut self, name: &'static str) -> Option<Endpoint> {
+    /// An absolute URL.
+    pub(super) fn url(&mut self, name: &'static str) -> Option<Url> {
         match self.get(name)? {
-            (Field { kind: Kind::Endpoint { https }, .. }, Some(node)) => endpoint(node, *https),
+            (Field { kind: Kind::Url { https }, .. }, Some(node)) => url(node, *https),
+            _ => None,
+        }
+    }
+
+    /// A list of different URLs.
+    pub(super) fn urls(&mut self, name: &'static str) -> Option<Vec<Url>> {
+        match self.get(name)? {
+            (Field { kind: Kind::List(empty, Kind::Url { https }), .. }, Some(node)) => {
+                urls(node, empty, *https)
+            }
             _ => None,
         }
     }

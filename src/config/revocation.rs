@@ -66,7 +66,7 @@ static SUBJECT: Shape = Shape::new(&[
 ]);
 
 pub(super) static REMOTE: Shape = Shape::new(&[
-    required("uri", Kind::Endpoint { https: false }, "Where the list is fetched."),
+    required("uri", Kind::Url { https: false }, "Where the list is fetched."),
     required("cluster", Kind::Text(Form::Label), "The Envoy cluster that reaches it."),
     default("pollInterval", Kind::Duration(SECOND, HOUR), "30s", "The most time from one fetch to the next."),
     default("timeout", Kind::Duration(100, MINUTE), "5s", "Per fetch."),
@@ -134,7 +134,7 @@ fn subject(mut o: Object<'_>, seen: &mut HashSet<String>) -> Option<(Box<str>, O
 
 fn remote(mut o: Object<'_>) -> Option<RemoteListSpec> {
     const USUALLY: Duration = Duration::from_secs(300);
-    let endpoint = o.endpoint("uri");
+    let endpoint = o.url("uri");
     let cluster = o.text("cluster");
     let poll_interval = o.duration("pollInterval");
     let timeout = o.duration("timeout");

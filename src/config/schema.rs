@@ -99,9 +99,9 @@ fn kind(kind: &Kind) -> Value {
             "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
         ),
         Kind::Choice(_, words) | Kind::Algorithm(words) => json!({"enum": words}),
-        Kind::Endpoint { https } => {
+        Kind::Url { https } => {
             let scheme = if *https { "https" } else { "https?" };
-            let rest = r#"://[!"$-.0-9;->A-\[\]-~][!"$-.0-9:->A-\[\]-~]*([/?][!"$-~]*)?$"#;
+            let rest = r"://[!$-.0-9;=A-\[\]-~][!$-.0-9:;=A-\[\]-~]*([/?][!$-;=?-\[\]-~]*)?$";
             texts(&format!("^{scheme}{rest}"), 4096)
         }
         Kind::Digest => pattern("^sha256:[0-9A-Fa-f]{64}$"),
@@ -177,7 +177,6 @@ fn text(form: Form) -> Value {
         Form::Method => texts("^[!#$%&'*+.^_`|~0-9A-Z-]+$", 4096),
         Form::Host => texts(&format!(r"^((\*\.)?{HOST}|{ADDRESS})$"), 255),
         Form::Authority => texts(&format!("^({HOST}|{ADDRESS})(:[0-9]+)?$"), 4096),
-        Form::Url => texts(r"^https?://[!$-.0-9:;=A-\[\]-~]+([/?][!$-;=?-\[\]-~]*)?$", 4096),
         Form::UriPattern => {
             texts(r"^[^*/CONTROL]*://[^*/CONTROL]+(/[^*CONTROL]*|/([^*CONTROL]*/)?\*)?$", 4096)
         }

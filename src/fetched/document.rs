@@ -1,9 +1,6 @@
 //! What a document is to whoever has it fetched.
 
-use crate::{
-    calls::{Endpoint, Outcome},
-    crypto::short_digest,
-};
+use crate::{calls::Outcome, crypto::short_digest, url::Url};
 
 /// What the mechanism asks of a document's owner. It knows nothing of what the bytes mean.
 pub trait Document {
@@ -20,7 +17,7 @@ pub trait Document {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Its URL.
-    pub endpoint: Endpoint,
+    pub endpoint: Url,
     /// The Envoy cluster that reaches it: the same URL over another cluster may be somebody else's.
     pub cluster: String,
 }
@@ -28,7 +25,7 @@ pub struct Place {
 impl Place {
     /// Short, and another one for each place.
     pub(super) fn digest(&self) -> String {
-        let Endpoint { scheme, authority, path } = &self.endpoint;
+        let Url { scheme, authority, path, .. } = &self.endpoint;
         short_digest(&[self.cluster.as_str(), scheme, authority, path].map(str::as_bytes))
     }
 }

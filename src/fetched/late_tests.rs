@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    calls::{Call, Counts, Endpoint, Outcome},
+    calls::{Call, Counts, Outcome},
     jwt::{DiscoverySpec, JwksLocation, RemoteJwks, RemoteKeys, tests::tokens},
     revocation::{RemoteListSpec, RevocationSpec, Revocations, WhenStale},
     store::{MemoryStore, SharedStore},
     time::Timestamp,
+    url::Url,
 };
 
 const ISSUER: &str = "https://idp.example";
@@ -34,7 +35,7 @@ fn keys(location: JwksLocation) -> Kind {
 
 fn list() -> Kind {
     let remote = RemoteListSpec {
-        endpoint: Endpoint::parse("https://lists.example/revoked").unwrap(),
+        endpoint: Url::parse("https://lists.example/revoked").unwrap(),
         cluster: "lists".into(),
         poll_interval: Duration::from_secs(600),
         timeout: Duration::from_secs(5),
@@ -48,7 +49,7 @@ fn list() -> Kind {
 type Row = (&'static str, fn() -> Kind, u32);
 
 const KINDS: [Row; 3] = [
-    ("key set", || keys(JwksLocation::Uri("https://idp.example/keys".into())), 1),
+    ("key set", || keys(JwksLocation::Uri(Url::parse("https://idp.example/keys").unwrap())), 1),
     ("discovered key set", || keys(JwksLocation::Discovery(DiscoverySpec::default())), 2),
     ("revocation list", list, 1),
 ];

@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::{
-    calls::Endpoint,
     store::{Expected, MemoryStore},
+    url::Url,
 };
 
 const URL: &str = "https://lists.example/revoked?x=1";
 
 fn place(url: &str, cluster: &str) -> Place {
-    Place { endpoint: Endpoint::parse(url).unwrap(), cluster: cluster.into() }
+    Place { endpoint: Url::parse(url).unwrap(), cluster: cluster.into() }
 }
 
 fn spec(first: Step) -> FetchSpec {
@@ -142,7 +142,7 @@ fn one_fetch_serves_all() {
     let expected = Call {
         cluster: "lists".into(),
         method: "GET",
-        endpoint: Endpoint::parse(URL).unwrap(),
+        endpoint: Url::parse(URL).unwrap(),
         headers: vec![("accept", "application/json".into())],
         body: Vec::new(),
         timeout: Duration::from_secs(5),

@@ -2,13 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{calls::Endpoint, crypto::SigningKey};
+use crate::{crypto::SigningKey, url::Url};
 
 /// An issuer's introspection endpoint and how we use it.
 #[derive(Clone, Debug)]
 pub struct IntrospectionSpec {
     /// An `https` URL.
-    pub endpoint: Endpoint,
+    pub endpoint: Url,
     /// The Envoy cluster that reaches it.
     pub cluster: String,
     /// Our name there.

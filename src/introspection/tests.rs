@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    calls::Endpoint,
     crypto::{Algorithm, KeyType, NoHostCrypto, PublicKey, SigningKey},
     jwt::{
         JwtError, KeySource, ProviderSpec,
         tests::tokens::{self, NOW},
     },
+    url::Url,
 };
 
 fn introspection() -> IntrospectionSpec {
     IntrospectionSpec {
-        endpoint: Endpoint::parse("https://idp.example/introspect").unwrap(),
+        endpoint: Url::parse("https://idp.example/introspect").unwrap(),
         cluster: "idp".into(),
         client_id: "gate way".into(),
         proof: ClientProof::Secret(ClientSecret("hunter2:é".into())),

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{JwksLocation, KeySource, ProviderSpec, RemoteJwks, discovery::Discovery};
 use crate::{
-    calls::Endpoint,
     crypto::Algorithm,
     fault::Fault,
     identity::ClaimPath,
@@ -201,16 +200,9 @@ fn unsatisfied(keys: &KeySet, spec: &ProviderSpec, what: &str, faults: &mut Vec<
 
 fn check_remote(remote: &RemoteJwks, issuer: &str, faults: &mut Vec<Fault>) {
     let section = match &remote.location {
-        JwksLocation::Uri(uri) => {
-            if let Err(message) = Endpoint::parse(uri) {
-                faults.push(Fault::new("jwks.uri", message));
-            }
-            "jwks"
-        }
+        JwksLocation::Uri(_) => "jwks",
         JwksLocation::Discovery(discovery) => {
-            if let Some(Err(message)) = discovery.uri.as_deref().map(Endpoint::parse) {
-                faults.push(Fault::new("discovery.uri", message));
-            } else if let Err(message) = Discovery::new(discovery, issuer, &remote.cluster) {
+            if let Err(message) = Discovery::new(discovery, issuer, &remote.cluster) {
                 faults
                     .push(Fault::new("issuer", format!("{message}: discovery asks the issuer for its keys")));
             }

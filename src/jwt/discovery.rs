@@ -7,9 +7,10 @@ use std::fmt;
 
 use super::DiscoverySpec;
 use crate::{
-    calls::{Endpoint, NoBody, Outcome},
+    calls::{NoBody, Outcome},
     fetched::{Place, Step},
     json::{self, Json, JsonFault},
+    url::Url,
 };
 
 /// The longest document that is read, in bytes.
@@ -22,7 +23,7 @@ const SHOWN: usize = 200;
 pub(super) struct Discovery {
     issuer: String,
     /// In the order in which they are tried; never empty.
-    candidates: Vec<Endpoint>,
+    candidates: Vec<Url>,
     cluster: String,
     jwks_cluster: Option<String>,
 }
@@ -56,21 +57,21 @@ pub enum DocumentError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// The keys are there.
-    KeySet(Endpoint, String),
+    KeySet(Url, String),
     /// Nothing is here; the next candidate may have it.
     TryNext,
 }
 
 impl Discovery {
-    /// What is wrong with `issuer` or the configured URI if they cannot be used.
+    /// What `issuer` must be if it cannot be used.
     pub(super) fn new(spec: &DiscoverySpec, issuer: &str, cluster: &str) -> Result<Self, &'static str> {
-        let own = Endpoint::parse(issuer)?;
+        let own = Url::parse(issuer)?;
         if issuer.contains('?') {
             // RFC 8414 section 2.
-            return Err("holds a query");
+            return Err("must be a URL without query");
         }
         let candidates = match &spec.uri {
-            Some(uri) => vec![Endpoint::parse(uri)?],
+            Some(uri) => vec![uri.clone()],
             None => well_known(&own),
         };
         Ok(Self {
@@ -110,7 +111,7 @@ impl Discovery {
             found => return Err(DocumentError::Issuer { found: found.map(shown) }),
         }
         let uri = members.get("jwks_uri").and_then(Json::as_str).ok_or(DocumentError::NoJwksUri)?;
-        let keys = Endpoint::parse(uri).map_err(DocumentError::JwksUri)?;
+        let keys = Url::parse(uri).map_err(DocumentError::JwksUri)?;
         if keys.scheme == "http" && document.scheme == "https" {
             return Err(DocumentError::Plaintext);
         }
@@ -125,20 +126,19 @@ impl Discovery {
 
 /// The two places where the document of `issuer` may be: behind its path (OpenID Connect Discovery 1.0 section 4)
 /// and between its host and path (RFC 8414 section 3).
-fn well_known(issuer: &Endpoint) -> Vec<Endpoint> {
+fn well_known(issuer: &Url) -> Vec<Url> {
     let path = issuer.path.strip_suffix('/').unwrap_or(&issuer.path);
-    let at = |path: String| Endpoint { path, ..issuer.clone() };
     vec![
-        at(format!("{path}/.well-known/openid-configuration")),
-        at(format!("/.well-known/oauth-authorization-server{path}")),
+        issuer.with_path(format!("{path}/.well-known/openid-configuration")),
+        issuer.with_path(format!("/.well-known/oauth-authorization-server{path}")),
     ]
 }
 
 /// Host names have no case, and a port that goes without saying is the same said, or left empty (RFC 3986 section 6.2.3).
-fn same_host(a: &Endpoint, b: &Endpoint) -> bool {
-    let normal = |endpoint: &Endpoint| {
-        let port = if endpoint.scheme == "https" { ":443" } else { ":80" };
-        let authority = endpoint.authority.to_ascii_lowercase();
+fn same_host(a: &Url, b: &Url) -> bool {
+    let normal = |url: &Url| {
+        let port = if url.scheme == "https" { ":443" } else { ":80" };
+        let authority = url.authority.to_ascii_lowercase();
         let bare = authority.strip_suffix(port).or(authority.strip_suffix(':')).map(str::to_owned);
         bare.unwrap_or(authority)
     };
@@ -183,7 +183,10 @@ mod tests {
     use super::*;
 
     fn discovery(issuer: &str, uri: Option<&str>, jwks_cluster: Option<&str>) -> Discovery {
-        let spec = DiscoverySpec { uri: uri.map(Into::into), jwks_cluster: jwks_cluster.map(Into::into) };
+        let spec = DiscoverySpec {
+            uri: uri.map(|uri| Url::parse(uri).unwrap()),
+            jwks_cluster: jwks_cluster.map(Into::into),
+        };
         Discovery::new(&spec, issuer, "idp").unwrap()
     }
 
@@ -324,7 +327,7 @@ mod tests {
                 https,
                 None,
                 r#"{"issuer":"https://idp.example","jwks_uri":"/k"}"#,
-                Err(DocumentError::JwksUri("not an http or https URL")),
+                Err(DocumentError::JwksUri("must be an absolute http or https URL")),
             ),
             (
                 https,

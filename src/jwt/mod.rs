@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::{
     confirmation::BindingMode, crypto::Algorithm, dpop::DpopSpec, identity::ClaimPath,
-    introspection::IntrospectionSpec, jose::SymmetricKey, request::Location,
+    introspection::IntrospectionSpec, jose::SymmetricKey, request::Location, url::Url,
 };
 
 pub(crate) use self::claims::{check_audience, date};
@@ -114,8 +114,8 @@ pub struct RemoteJwks {
 /// Where a JWK set is.
 #[derive(Clone, Debug)]
 pub enum JwksLocation {
-    /// `http` or `https` URL; its authority and path go into the request.
-    Uri(String),
+    /// Here.
+    Uri(Url),
     /// Where the issuer's discovery document says (RFC 8414, OpenID Connect Discovery 1.0).
     Discovery(DiscoverySpec),
 }
@@ -124,7 +124,7 @@ pub enum JwksLocation {
 #[derive(Clone, Debug, Default)]
 pub struct DiscoverySpec {
     /// Its URL. `None`: made of the issuer, as OpenID Connect says, and where that is not found as RFC 8414 says.
-    pub uri: Option<String>,
+    pub uri: Option<Url>,
     /// The Envoy cluster that reaches the keys where they are on another host than the document. `None`: such a
     /// document is refused.
     pub jwks_cluster: Option<String>,

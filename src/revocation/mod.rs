@@ -14,11 +14,12 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use self::list::{ListError, MAX_ENTRIES, MAX_LIST_SIZE, RevocationList};
 use crate::{
     answer::Reason,
-    calls::{Call, Counts, Endpoint, NoBody, Outcome, pacing::FIRST_BACKOFF},
+    calls::{Call, Counts, NoBody, Outcome, pacing::FIRST_BACKOFF},
     fetched::{Document, FetchError, FetchSpec, FetchTimes, Fetched, Place, Step},
     identity::Principal,
     store::SharedStore,
     time::Timestamp,
+    url::Url,
 };
 
 /// As configured; at least one of the two says something.
@@ -34,7 +35,7 @@ pub struct RevocationSpec {
 #[derive(Clone, Debug)]
 pub struct RemoteListSpec {
     /// Where it is.
-    pub endpoint: Endpoint,
+    pub endpoint: Url,
     /// The Envoy cluster that reaches it.
     pub cluster: String,
     /// The most time from one fetch to the next. Default 30 s.
@@ -124,7 +125,7 @@ impl Revocations {
         let remote = spec.remote.as_ref().map(|remote| {
             let RemoteListSpec { endpoint, cluster, poll_interval, timeout, max_stale, when_stale } =
                 remote.clone();
-            let Endpoint { scheme, authority, path } = &remote.endpoint;
+            let Url { scheme, authority, path, .. } = &remote.endpoint;
             let spec = FetchSpec {
                 first: Step::Document(Place { endpoint, cluster: cluster.clone() }),
                 accept: "application/json",

@@ -45,7 +45,7 @@ fn spec() -> RevocationSpec {
     RevocationSpec {
         inline: Arc::default(),
         remote: Some(RemoteListSpec {
-            endpoint: Endpoint::parse("https://lists.example/revoked").unwrap(),
+            endpoint: Url::parse("https://lists.example/revoked").unwrap(),
             cluster: "lists".into(),
             poll_interval: Duration::from_secs(30),
             timeout: Duration::from_secs(5),

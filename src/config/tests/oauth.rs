@@ -14,7 +14,7 @@ fn discovery() {
             "{\"name\": \"p\", \"issuer\": \"https://p\", \"anyAudience\": true, \"algorithms\": [\"ES256\"], \
              \"discovery\": {\"jwksCluser\": \"d\", \"uri\": \"/doc\"}}",
             &[
-                "jwt.providers[1].discovery.uri: must be an absolute http or https URL without user and fragment",
+                "jwt.providers[1].discovery.uri: must be an absolute http or https URL",
                 "jwt.providers[1].discovery.cluster: required",
                 "jwt.providers[1].discovery.jwksCluser: unknown field; did you mean \"jwksCluster\"?",
             ],
@@ -52,10 +52,23 @@ fn protected_resource() {
             "{\"resource\": \"https://api.example.com\"}",
             "{\"resource\": \"api.example.com\", \"scopesSupported\": [\"a b\"], \"authorizationServers\": []}",
             &[
-                "protectedResource.resource: must be an absolute http or https URL without user and fragment",
+                "protectedResource.resource: must be an absolute http or https URL",
                 "protectedResource.authorizationServers: no issuers; leave the field out to name those of all providers",
                 "protectedResource.scopesSupported[0]: \"a b\" is not valid here: a scope is printable ASCII \
                  without space, \" and \\",
+            ],
+        ),
+        Row(
+            "/protectedResource",
+            whole,
+            "{\"resource\": \"http://api.example.com\", \"authorizationServers\": [\"https://a\", \"https://b#\", \
+             \"https://a\"], \"resourceDocumentation\": \"https://docs.example.com/<page>\"}",
+            &[
+                "protectedResource.resource: must be an https URL",
+                "protectedResource.authorizationServers[1]: must be a URL without fragment",
+                "protectedResource.authorizationServers[2]: \"https://a\" is listed twice",
+                "protectedResource.resourceDocumentation: must be a URL of visible ASCII without \\, \", < and >, \
+                 which are percent-encoded",
             ],
         ),
     ]);

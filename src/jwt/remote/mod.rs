@@ -14,12 +14,13 @@ use super::{
     discovery::{Discovery, DocumentError, Found},
 };
 use crate::{
-    calls::{Call, Counts, Endpoint, NoBody, Outcome},
+    calls::{Call, Counts, NoBody, Outcome},
     crypto::sha256,
     fetched::{Document, FetchError, FetchSpec, FetchTimes, Fetched, Place, Step},
     jose::{KeySet, KeySetError, MAX_JWKS_SIZE, UnusableKey},
     store::SharedStore,
     time::Timestamp,
+    url::Url,
 };
 
 /// The key set of one provider, as one worker has it.
@@ -60,7 +61,7 @@ pub enum KeyFetchError {
 impl RemoteKeys {
     /// `provider_name` is unique within `namespace`, which tells policies apart that share one store.
     ///
-    /// A URI that [`Endpoint::parse`] refuses, and an issuer without a discovery document, is a fault of the policy
+    /// An issuer without a discovery document is a fault of the policy
     /// and never comes here; its message if it does.
     pub fn new(
         spec: &RemoteJwks,
@@ -71,7 +72,7 @@ impl RemoteKeys {
         let cluster = spec.cluster.as_str();
         let (first, calls, discovery, [keys, document, keys_cluster]) = match &spec.location {
             JwksLocation::Uri(uri) => {
-                let place = Place { endpoint: Endpoint::parse(uri)?, cluster: cluster.to_owned() };
+                let place = Place { endpoint: uri.clone(), cluster: cluster.to_owned() };
                 (Step::Document(place), 1, None, [uri.as_str(), "", ""])
             }
             JwksLocation::Discovery(of_issuer) => {
@@ -79,7 +80,8 @@ impl RemoteKeys {
                 let first = discovery.step(0).ok_or("leads nowhere")?;
                 let DiscoverySpec { uri, jwks_cluster } = of_issuer;
                 // Neither is empty where it is given.
-                let [uri, jwks_cluster] = [uri, jwks_cluster].map(|text| text.as_deref().unwrap_or_default());
+                let uri = uri.as_ref().map(Url::as_str).unwrap_or_default();
+                let jwks_cluster = jwks_cluster.as_deref().unwrap_or_default();
                 (first, discovery.calls(), Some(discovery), ["", uri, jwks_cluster])
             }
         };

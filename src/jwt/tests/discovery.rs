@@ -100,7 +100,7 @@ fn the_other_place_and_the_other_cluster() {
     assert!(a.keys(at(0)).is_some());
 
     let store = MemoryStore::default();
-    let uri = Some("https://meta.example/doc".into());
+    let uri = Some(Url::parse("https://meta.example/doc").unwrap());
     let mut a = worker_of(DiscoverySpec { uri, jwks_cluster: None });
     assert_eq!(place(a.tick(at(0), &store, 0)).as_deref(), Some("idp meta.example/doc"));
 }
