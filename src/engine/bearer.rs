@@ -8,9 +8,10 @@ use super::{
 };
 use crate::{
     answer::Reason,
-    jose::{CompactToken, KeyError, KeySet, Malformed, TokenError},
-    jwt::{JwtError, Provider, Validity},
+    jose::{CompactToken, KeyError, Malformed, TokenError},
+    jwt::{CheckedToken, JwtError, Provider, Validity, VerifiedToken},
     policy::Access,
+    rbac::Vocabulary,
     request::{Location, credential::Credential},
     time::Timestamp,
 };
@@ -149,7 +150,7 @@ fn verify_anew(
     let gate = attempt.gate;
     let sizes = accepting(gate, access, location).map(|(_, provider)| provider.spec().max_token_size);
     let asked = || accepting(gate, access, location).find(|(_, provider)| provider.introspects(false));
-    let token = match (CompactToken::parse(text, sizes.max().unwrap_or(0)), asked()) {
+    let mut token = match (CompactToken::parse(text, sizes.max().unwrap_or(0)), asked()) {
         (Ok(token), _) => token,
         // A JWT that nobody here could verify is no opaque token: who has keys is not asked what it is worth.
         (
@@ -161,77 +162,68 @@ fn verify_anew(
         (Err(_), Some((provider, _))) => return Err(Failure::NotVerifiable { provider }),
         (Err(error), None) => return Err(JwtError::from(error).into()),
     };
-    let (index, provider, validity) = match judge(attempt, access, &token, location) {
-        Ok(judged) => judged,
-        Err(failure) => {
-            if let Failure::Token(error) | Failure::Keys { error, .. } = &failure {
-                attempt.keep_token(token, error.reason());
-            }
-            return Err(failure);
-        }
-    };
-    let principal = provider.principal(token.into_claims()).inspect_err(|error| {
-        // Its claims went with the principal that did not come of them.
-        if let Ok(token) = CompactToken::parse(text, text.len()) {
+    judge(attempt, access, &mut token, location).inspect_err(|failure| {
+        if let Failure::Token(error) | Failure::Keys { error, .. } = failure {
             attempt.keep_token(token, error.reason());
         }
-    })?;
-    let caller = Rc::new(Caller::of_token(principal, &gate.policy().vocabulary, index, provider));
-    Ok(Verified::new(caller, index, validity))
+    })
 }
 
-/// Whose token it is, and when it is valid, if everything about it is good but what it says of its user.
-fn judge<'a>(
-    attempt: &mut Attempt<'a, '_>,
+/// Holds `token` against the rules and the keys of its provider.
+fn judge(
+    attempt: &mut Attempt<'_, '_>,
     access: &Access,
-    token: &CompactToken<'_>,
+    token: &mut CompactToken<'_>,
     location: &Location,
-) -> Result<(usize, &'a Provider, Validity), Failure> {
+) -> Result<Verified, Failure> {
+    let gate = attempt.gate;
     // The issuer is not verified yet: it only selects whose keys and rules the token is held against, and those
     // compare it again. A JWT of somebody else is nobody's opaque token.
     let issuer = token.issuer();
-    let (index, provider) = accepting(attempt.gate, access, location)
+    let (index, provider) = accepting(gate, access, location)
         .find(|(_, provider)| Some(provider.issuer()) == issuer)
         .ok_or(JwtError::Issuer)?;
     if !provider.has_keys() {
         return Err(Failure::NotVerifiable { provider: index });
     }
-    // Cheap checks first: a token that would be refused anyway costs no signature check.
-    provider.check_header(token)?;
-    let validity = provider.check_claims(token.claims().object(), attempt.now())?;
-    verify_signature(attempt, index, provider, token)?;
-    Ok((index, provider, validity))
+    let checked = provider.check(token, attempt.now())?;
+    let token = verify_signature(attempt, index, checked)?;
+    Ok(Verified::new(token, &gate.policy().vocabulary, index, provider))
 }
 
-/// Whether a key of the provider at `index` made the signature of `token`.
+/// The token itself, if a key of the provider at `index` made its signature.
 fn verify_signature(
     attempt: &mut Attempt<'_, '_>,
     index: usize,
-    provider: &Provider,
-    token: &CompactToken<'_>,
-) -> Result<(), Failure> {
+    mut token: CheckedToken<'_, '_>,
+) -> Result<VerifiedToken, Failure> {
     let (gate, around, now) = (attempt.gate, attempt.around, attempt.now());
     let exchange = &mut *attempt.exchange;
-    let verify = || {
-        let keys = |keys: &KeySet| provider.verify_signature(token, keys, around.crypto);
-        gate.with_keys(index, now, keys).unwrap_or(Err(JwtError::KeysUnavailable))
+    let verify = |token: &mut CheckedToken<'_, '_>| {
+        let verified = gate.with_keys(index, now, |keys| token.verify(keys, around.crypto));
+        verified.unwrap_or(Err(JwtError::KeysUnavailable))
     };
     let verified = match exchange.unsigned_by {
         // It was held against these very keys before it waited for others.
         Some(_) if exchange.unsigned_by == gate.key_generation(index, now) => {
-            let refusal = gate.with_keys(index, now, |keys| keys.refusal(token));
-            Err(refusal.map_or(JwtError::KeysUnavailable, JwtError::Key))
+            let refusal = gate.with_keys(index, now, |keys| token.refusal(keys));
+            Err(refusal.unwrap_or(JwtError::KeysUnavailable))
         }
-        _ => verify(),
+        _ => verify(&mut token),
     };
     let verified = match verified {
         Err(JwtError::Key(KeyError::UnknownKey { kid })) if gate.note_unknown_key(index, &kid, around) => {
-            verify()
+            verify(&mut token)
         }
-        Err(error) if error.is_of_keys() && gate.note_wrong_signature(index, token.kid(), around) => verify(),
+        Err(error) if error.is_of_keys() && gate.note_wrong_signature(index, token.kid(), around) => {
+            verify(&mut token)
+        }
         verified => verified,
     };
-    let Err(error) = verified else { return Ok(()) };
+    let error = match verified {
+        Ok(verified) => return Ok(verified),
+        Err(error) => error,
+    };
     let until = match error {
         // A key that was published since the last fetch is as good as any other: its first token waits for it.
         JwtError::Key(KeyError::UnknownKey { .. }) | JwtError::KeysUnavailable => {
@@ -249,9 +241,16 @@ fn verify_signature(
 }
 
 impl Verified {
-    /// `provider` is the index of whose token it is.
-    pub(super) fn new(caller: Rc<Caller>, provider: usize, validity: Validity) -> Self {
-        Self { caller, provider, validity }
+    /// Makes of a token of `provider`, which stands at `index`, what each of its requests needs.
+    pub(super) fn new(
+        token: VerifiedToken,
+        vocabulary: &Vocabulary,
+        index: usize,
+        provider: &Provider,
+    ) -> Self {
+        let validity = token.validity();
+        let caller = Caller::of_token(token, vocabulary, index, provider);
+        Self { caller: Rc::new(caller), provider: index, validity }
     }
 
     pub(super) fn caller(&self) -> Rc<Caller> {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::{
     confirmation::{BindingError, Confirmation},
     identity::{Principal, header_text, push_header_text},
-    jwt::{ClaimHeaders, Provider, Unsendable},
+    jwt::{ClaimHeaders, Provider, Unsendable, VerifiedToken},
     rate_limit::KnownPlace,
     rbac::{Grants, Vocabulary},
 };
@@ -45,13 +45,14 @@ impl Caller {
         Self::new(principal, vocabulary, None, ClaimHeaders::default())
     }
 
-    /// The bearer of a token that the provider at `index` has verified.
+    /// The bearer of a token that was verified for `provider`, which stands at `index`.
     pub(super) fn of_token(
-        principal: Principal,
+        token: VerifiedToken,
         vocabulary: &Vocabulary,
         index: usize,
         provider: &Provider,
     ) -> Self {
+        let principal = token.into_principal();
         let claims = provider.claim_headers(principal.claims.object());
         Self::new(principal, vocabulary, Some(index), claims)
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{
-    Around, Attempt, Caller, Gate, Purpose,
+    Around, Attempt, Gate, Purpose,
     bearer::Verified,
     refusal::{Stop, Wait},
 };
@@ -90,10 +90,7 @@ impl Gate {
         let (Some(introspector), Some(provider)) = (introspector, self.policy().providers.get(index)) else {
             return Vec::new();
         };
-        let make = |token: crate::introspection::IntrospectedToken| {
-            let caller = Caller::of_token(token.principal, &self.policy().vocabulary, index, provider);
-            Verified::new(Rc::new(caller), index, token.validity)
-        };
+        let make = |token| Verified::new(token, &self.policy().vocabulary, index, provider);
         let verdict = introspector.borrow_mut().on_answer(ticket, outcome, around.now(), provider, make);
         let Some(verdict) = verdict else { return Vec::new() };
         let message = match &verdict {

@@ -6,21 +6,24 @@ use super::client::MAX_ANSWER_SIZE;
 use crate::{
     answer::Reason,
     calls::Outcome,
-    identity::Principal,
     json::{self, Json, JsonFault, Members, Object},
-    jwt::{JwtError, Provider, ProviderSpec, Validity, check_audience, date},
+    jwt::{JwtError, Provider, ProviderSpec, Validity, VerifiedToken, check_audience, date},
     time::Timestamp,
 };
 
-/// A token that its issuer says is active, and that is meant for us.
-#[derive(Clone, Debug)]
-pub struct IntrospectedToken {
-    /// Whom it speaks of. Its claims are all members of the answer but null ones, `cnf` too.
-    pub principal: Principal,
-    /// When it is valid, clock skew included; without `exp` to the end of time.
-    pub validity: Validity,
+/// What an issuer says of a token that is active by its word, and that is meant for us now. Only this file makes one.
+pub struct VouchedClaims {
+    /// All members of the answer but null ones, `cnf` too.
+    claims: Members,
+    /// Clock skew included; without `exp` to the end of time.
+    validity: Validity,
+}
+
+/// A token that its issuer vouches for.
+pub(super) struct IntrospectedToken {
+    pub(super) token: VerifiedToken,
     /// `exp` itself; `None`: the answer has none.
-    pub expires: Option<Timestamp>,
+    pub(super) expires: Option<Timestamp>,
 }
 
 /// Why a token is refused.
@@ -53,6 +56,12 @@ pub enum IntrospectionError {
     Status(u16),
     /// A longer answer than is read.
     TooLarge,
+}
+
+impl VouchedClaims {
+    pub(crate) fn into_parts(self) -> (Members, Validity) {
+        (self.claims, self.validity)
+    }
 }
 
 impl Refusal {
@@ -107,7 +116,8 @@ pub(super) fn judge(
 
 fn token(claims: Members, provider: &Provider, now: Timestamp) -> Result<IntrospectedToken, JwtError> {
     let (validity, expires) = validate(claims.object(), provider.spec(), now)?;
-    Ok(IntrospectedToken { principal: provider.introspected_principal(claims)?, validity, expires })
+    let token = provider.accept_vouched(VouchedClaims { claims, validity })?;
+    Ok(IntrospectedToken { token, expires })
 }
 
 /// As for the claims of a JWT, except that the issuer may leave out what it checked itself: `iss` and `exp`.

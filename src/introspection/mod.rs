@@ -24,19 +24,20 @@ use std::{rc::Rc, time::Duration};
 
 use hashbrown::HashMap;
 
-pub use self::{
-    answer::{IntrospectedToken, IntrospectionError, Refusal},
-    spec::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
-};
 use self::{
+    answer::IntrospectedToken,
     backoff::Backoff,
     cache::{Cache, Digest},
+};
+pub use self::{
+    answer::{IntrospectionError, Refusal, VouchedClaims},
+    spec::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
 };
 use crate::{
     answer::Reason,
     calls::{Call, Client, Outcome, Room},
     crypto::sha256,
-    jwt::Provider,
+    jwt::{Provider, VerifiedToken},
     time::Timestamp,
 };
 
@@ -192,7 +193,7 @@ impl<T> Introspector<T> {
         outcome: Outcome<'_>,
         now: Timestamp,
         provider: &Provider,
-        make: impl FnOnce(IntrospectedToken) -> T,
+        make: impl FnOnce(VerifiedToken) -> T,
     ) -> Option<Verdict<T>> {
         let flight = self.end_flight(ticket)?;
         let digest = ticket.digest;
@@ -205,10 +206,10 @@ impl<T> Introspector<T> {
         }
         let keep_until = |life| now.saturating_add(life);
         let (verdict, until) = match judged {
-            Ok(Ok(token)) => {
+            Ok(Ok(IntrospectedToken { token, expires })) => {
                 let until = keep_until(self.spec.cache_duration);
-                let claims = token.principal.claims.memory();
-                let until = token.expires.map_or(until, |expires| until.min(expires));
+                let claims = token.principal().claims.memory();
+                let until = expires.map_or(until, |expires| until.min(expires));
                 let verdict = Verdict::Active(Rc::new(make(token)));
                 self.refused.remove(&digest);
                 if now < until {

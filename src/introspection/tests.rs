@@ -108,7 +108,7 @@ impl Setup {
     }
 
     fn answer(&mut self, ticket: Ticket, outcome: Outcome<'_>, secs: u64) -> Option<Verdict<String>> {
-        let make = |token: IntrospectedToken| token.principal.subject.to_string();
+        let make = |token: VerifiedToken| token.principal().subject.to_string();
         self.introspector.on_answer(ticket, outcome, at(secs), &self.provider, make)
     }
 
@@ -254,7 +254,7 @@ fn what_answers_come_to() {
         }
         let provider = Provider::compile(&spec()).unwrap();
         let judged = answer::judge(ok(&answer.to_string()), &provider, at(0)).unwrap();
-        assert_eq!(judged.map(|token| token.principal.subject.to_string()), expected, "{changes}");
+        assert_eq!(judged.map(|token| token.token.principal().subject.to_string()), expected, "{changes}");
     }
     // Other settings.
     let by = |change: fn(&mut ProviderSpec), body: &Value| {
@@ -263,7 +263,7 @@ fn what_answers_come_to() {
         let provider = Provider::compile(&spec).unwrap();
         answer::judge(ok(&body.to_string()), &provider, at(0))
             .unwrap()
-            .map(|t| t.principal.subject.to_string())
+            .map(|t| t.token.principal().subject.to_string())
     };
     let anywhere = json!({"active": true, "sub": "alice"});
     assert_eq!(by(|_| {}, &anywhere), missing("aud"));
@@ -288,10 +288,10 @@ fn an_active_token_is_a_principal() {
     }
     let provider = Provider::compile(&spec()).unwrap();
     let token = answer::judge(ok(&answer.to_string()), &provider, at(0)).unwrap().unwrap();
-    assert_eq!(token.principal.scopes, [Box::from("a"), Box::from("b")]);
-    assert_eq!((&*token.principal.authority, &*token.principal.credential_id), ("corp", "7"));
-    assert_eq!(token.principal.claims.get("cnf").unwrap().to_value(), json!({"jkt": "x"}));
-    assert_eq!((token.expires, token.validity.not_after), (Some(at(3600)), at(3660)));
+    assert_eq!(token.token.principal().scopes, [Box::from("a"), Box::from("b")]);
+    assert_eq!((&*token.token.principal().authority, &*token.token.principal().credential_id), ("corp", "7"));
+    assert_eq!(token.token.principal().claims.get("cnf").unwrap().to_value(), json!({"jkt": "x"}));
+    assert_eq!((token.expires, token.token.validity().not_after), (Some(at(3600)), at(3660)));
 }
 
 #[test]

@@ -97,6 +97,11 @@ impl<'a> CompactToken<'a> {
         self.claims
     }
 
+    /// The claims, unverified; none are left.
+    pub(crate) fn take_claims(&mut self) -> Members {
+        std::mem::take(&mut self.claims)
+    }
+
     /// The signature's bytes; never empty.
     pub fn signature(&self) -> &[u8] {
         &self.signature

@@ -30,7 +30,11 @@ impl Validity {
 }
 
 /// Checks `iss`, `aud`, `exp`, `nbf` and `iat` as the provider asks for, at `now`.
-pub fn validate(claims: Object<'_>, provider: &ProviderSpec, now: Timestamp) -> Result<Validity, JwtError> {
+pub(super) fn validate(
+    claims: Object<'_>,
+    provider: &ProviderSpec,
+    now: Timestamp,
+) -> Result<Validity, JwtError> {
     match claims.get("iss") {
         Some(Json::String(issuer)) if issuer == provider.issuer => {}
         Some(Json::String(_)) => return Err(JwtError::Issuer),

@@ -1,19 +1,21 @@
 //! OAuth2 access tokens: RFC 7515 to 7519, with the rules of RFC 8725 and RFC 9068.
 //!
-//! A text becomes a [`CompactToken`](crate::jose::CompactToken) (well-formed, not believed), a [`Provider`] judges it with
-//! the keys of a [`KeySet`](crate::jose::KeySet), and a [`VerifiedToken`] holds its principal. Fetched key sets live in
-//! [`RemoteKeys`].
+//! A text becomes a [`CompactToken`](crate::jose::CompactToken) (well-formed, not believed); its [`Provider`] makes of it a
+//! [`CheckedToken`] (meant for us now, if it is genuine); and with the keys of a [`KeySet`](crate::jose::KeySet) that
+//! becomes a [`VerifiedToken`], which alone has a principal. Fetched key sets live in [`RemoteKeys`].
 
 mod claim_headers;
 mod claims;
 mod compile;
 mod discovery;
 mod error;
+mod principal;
 mod provider;
 mod remote;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, clippy::string_slice, reason = "test code may panic")]
 pub(crate) mod tests;
+mod token;
 
 use std::time::Duration;
 
@@ -25,11 +27,12 @@ use crate::{
 pub(crate) use self::claims::{check_audience, date};
 pub use self::{
     claim_headers::{MAX_HEADER_LEN, Unsendable, header_value},
-    claims::{Validity, validate},
+    claims::Validity,
     discovery::{DocumentError, MAX_DOCUMENT_SIZE},
     error::{ClaimFault, JwtError},
-    provider::{ClaimHeaders, Provider, VerifiedToken},
+    provider::{ClaimHeaders, Provider},
     remote::{KeyFetchError, RemoteKeys},
+    token::{CheckedToken, VerifiedToken},
 };
 
 /// One token issuer, as configured.

@@ -32,6 +32,6 @@ fn verify_by(
     host: &dyn HostCrypto,
     text: &str,
 ) -> Result<VerifiedToken, JwtError> {
-    let token = CompactToken::parse(text, 8192)?;
-    provider.verify(token, keys, host, Timestamp::from_secs(tokens::NOW))
+    let mut token = CompactToken::parse(text, 8192)?;
+    provider.check(&mut token, Timestamp::from_secs(tokens::NOW))?.verify(keys, host)
 }

@@ -162,6 +162,6 @@ fn what_is_remembered_is_still_judged_by_time() {
     for (secs, valid) in
         [(NOW - 60, true), (NOW - 61, false), (NOW, true), (NOW + 659, true), (NOW + 660, false)]
     {
-        assert_eq!(token.still_valid(Timestamp::from_secs(secs)).is_ok(), valid, "{secs}");
+        assert_eq!(token.validity().check(Timestamp::from_secs(secs)).is_ok(), valid, "{secs}");
     }
 }

@@ -1,0 +1,97 @@
+//! Whom verified claims speak of.
+
+use std::sync::Arc;
+
+use super::{Provider, error::JwtError};
+use crate::{
+    identity::{ClaimPath, MAX_NAME_LEN, Principal, PrincipalKind},
+    json::{Json, Members, Object},
+};
+
+impl Provider {
+    /// Whom verified `claims` speak of, by the claim at `subject_path`. The claims themselves are not part of it yet:
+    /// where nobody comes of them, whoever holds them still has them.
+    pub(super) fn principal_named_by(
+        &self,
+        subject_path: &ClaimPath,
+        claims: Object<'_>,
+    ) -> Result<Principal, JwtError> {
+        let spec = self.spec();
+        let subject = subject_path.find(claims).ok_or_else(|| JwtError::missing(&dotted(subject_path)))?;
+        let subject = name(subject).ok_or_else(|| JwtError::malformed(&dotted(subject_path)))?;
+        let credential_id = match claims.get("jti") {
+            None | Some(Json::Null) => Box::default(),
+            Some(jti) => name(jti).ok_or_else(|| JwtError::malformed("jti"))?,
+        };
+        let tier = match spec.tier_claim.as_ref().and_then(|path| Some((path, present(path, claims)?))) {
+            None => None,
+            Some((path, tier)) => {
+                Some(name_or_number(tier).ok_or_else(|| JwtError::malformed(&dotted(path)))?)
+            }
+        };
+        let first = spec.scope_claims.iter().find_map(|path| Some((path, present(path, claims)?)));
+        let scopes = match first {
+            None => Vec::new(),
+            Some((path, value)) => scopes(value).ok_or_else(|| JwtError::malformed(&dotted(path)))?,
+        };
+        let mut roles = Vec::new();
+        for path in &spec.role_claims {
+            if let Some(value) = present(path, claims) {
+                roles.extend(strings(value).ok_or_else(|| JwtError::malformed(&dotted(path)))?);
+            }
+        }
+        Ok(Principal {
+            subject,
+            kind: PrincipalKind::Jwt,
+            authority: Arc::clone(self.name()),
+            credential_id,
+            scopes,
+            roles,
+            permissions: Vec::new(),
+            tier,
+            claims: Members::default(),
+        })
+    }
+}
+
+/// The claim's value. Some providers write null for what a user has none of: the same as absent.
+fn present<'a>(path: &ClaimPath, claims: Object<'a>) -> Option<Json<'a>> {
+    path.find(claims).filter(|value| !matches!(value, Json::Null))
+}
+
+/// A string that can name somebody in a log, a key or a header: neither empty nor long, no control characters.
+fn name(value: Json<'_>) -> Option<Box<str>> {
+    let text = value.as_str()?;
+    let fine = !text.is_empty() && text.len() <= MAX_NAME_LEN && !text.chars().any(char::is_control);
+    fine.then(|| text.into())
+}
+
+/// A name, or a whole number in decimal: plans are often numbered. Numbers beyond 64 bits are none: they were rounded.
+fn name_or_number(value: Json<'_>) -> Option<Box<str>> {
+    match value {
+        Json::Number(number) => (number.is_u64() || number.is_i64()).then(|| number.to_string().into()),
+        value => name(value),
+    }
+}
+
+/// Scopes as a space-separated string (RFC 6749 section 3.3, RFC 8693 section 4.2) or as a list, each of them one
+/// scope: joined again for the upstream, one with a space in it would be two.
+fn scopes(value: Json<'_>) -> Option<Vec<Box<str>>> {
+    let scopes: Vec<Box<str>> = match value {
+        Json::String(text) => text.split(' ').filter(|scope| !scope.is_empty()).map(Into::into).collect(),
+        list => strings(list)?,
+    };
+    scopes.iter().all(|scope| scope.bytes().all(|byte| matches!(byte, b'!'..=b'~'))).then_some(scopes)
+}
+
+/// One string or a list of strings, none of them empty or with control characters.
+fn strings(value: Json<'_>) -> Option<Vec<Box<str>>> {
+    match value {
+        Json::List(list) => list.iter().map(name).collect(),
+        one => Some(vec![name(one)?]),
+    }
+}
+
+fn dotted(path: &ClaimPath) -> String {
+    path.0.join(".")
+}
