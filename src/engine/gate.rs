@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     answer::Reason,
-    calls::{Call, Client, Counts, Outcome, Unsent},
+    calls::{Call, Client, Outcome, Unsent},
     crypto::HostCrypto,
     dpop::DpopSecret,
     identity::Principal,
@@ -96,7 +96,7 @@ pub struct Gate {
     policy: Policy,
     namespace: String,
     /// One place for each provider; `None` for those whose keys are in the policy.
-    remote: Vec<Option<RefCell<RemoteKeys>>>,
+    pub(super) remote: Vec<Option<RefCell<RemoteKeys>>>,
     slot_secret: SharedSecret<SlotSecret>,
     /// What this thread has charged ahead to large limits.
     pub(super) leases: RefCell<Leases>,
@@ -108,7 +108,7 @@ pub struct Gate {
     /// tickets itself.
     pub(super) answers: RefCell<HashMap<(usize, Ticket), Verdict<Verified>>>,
     /// `None`: nothing is revoked.
-    revocations: Option<RefCell<Revocations>>,
+    pub(super) revocations: Option<RefCell<Revocations>>,
     /// Calls that requests asked for.
     pub(super) outbox: RefCell<Vec<(Purpose, Call)>>,
     /// `None` while there was no randomness to make it with; then nothing is remembered.
@@ -377,18 +377,6 @@ impl Gate {
     /// When a client may come back that was refused for want of the keys of a provider.
     pub fn keys_retry_after(&self, provider: usize, now: Timestamp) -> Option<Duration> {
         Some(self.remote.get(provider)?.as_ref()?.borrow().retry_after(now))
-    }
-
-    /// The fetches of key sets since the last call, over all providers.
-    pub fn take_fetch_events(&self) -> Counts {
-        self.remote.iter().flatten().fold(Counts::default(), |sum, keys| {
-            let events = keys.borrow_mut().take_counts();
-            Counts {
-                started: sum.started.saturating_add(events.started),
-                succeeded: sum.succeeded.saturating_add(events.succeeded),
-                failed: sum.failed.saturating_add(events.failed),
-            }
-        })
     }
 
     /// The secret that keeps clients from aiming at slots; loaded once.

@@ -16,12 +16,14 @@ mod open_tests;
 mod record;
 mod refusal;
 mod request_line;
+mod sources;
 mod step;
 mod token_cache;
 mod withheld;
 
 pub use caller::Caller;
 pub use gate::{Around, Gate, Purpose, Readers};
+pub use sources::{Source, Subject};
 pub use step::{Changes, Step, Text, Verdict};
 pub use withheld::names_without_policy;
 

@@ -99,7 +99,7 @@ impl Kind {
     fn take_counts(&mut self) -> Counts {
         match self {
             Self::Keys(keys) => keys.take_counts(),
-            Self::List(list) => list.take_counts(),
+            Self::List(list) => list.take_counts().unwrap(),
         }
     }
 }

@@ -71,9 +71,9 @@ pub(super) enum Decided {
 impl<H: Host> Serving<H> {
     pub(super) fn new(host: H, gate: Gate, mark: Option<Box<[u8]>>) -> Self {
         let serving = Self {
+            stats: Stats::define(&host, &gate),
             gate,
             mark,
-            stats: Stats::define(&host),
             services: Services::of(&host),
             host,
             calls: Calls::default(),
@@ -154,7 +154,7 @@ impl<H: Host> Serving<H> {
 
     pub(super) fn on_tick(&self) {
         self.services.on_tick(&self.host);
-        self.stats.count_fetches(self.gate.take_fetch_events());
+        self.stats.observe(&self.host, &self.gate, H::now());
         self.stats.flush(&self.host);
         self.gate.take_repeated(&self.around()).iter().for_each(|told| warn!("{told}"));
         self.send(self.gate.on_tick(&self.around()));
@@ -163,7 +163,7 @@ impl<H: Host> Serving<H> {
 
     /// Hands on what is left to tell, when nothing more will come.
     pub(super) fn end(&self) {
-        self.stats.flush(&self.host);
+        self.stats.end(&self.host, &self.gate);
         self.gate.end_repeated().iter().for_each(|told| warn!("{told}"));
     }
 

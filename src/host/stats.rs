@@ -1,11 +1,16 @@
-//! Counters in Envoy's stats. A fixed set, defined at configure: Envoy never forgets a metric.
+//! Counters in Envoy's stats. A fixed set, which the policy bounds, defined at configure: Envoy never forgets a metric.
 //!
 //! Counting is a host call, so it is done here first and handed on with every tick.
 
 use std::cell::Cell;
 
 use super::host_calls::{Host, Metric};
-use crate::{answer::Reason, calls::Counts, engine::Purpose};
+use crate::{
+    answer::Reason,
+    calls::Counts,
+    engine::{Gate, Purpose, Source, Subject},
+    time::Timestamp,
+};
 
 /// Counters by decision and reason.
 ///
@@ -16,7 +21,12 @@ pub(super) struct Stats {
     /// In the order of [`Reason::ALL`].
     denied: Vec<Counter>,
     evicted: Counter,
-    fetches: [Counter; 3],
+    /// Fetches of key sets, of all providers together.
+    fetches: Results,
+    /// In the order of [`Gate::take_sources`].
+    sources: Vec<SourceStats>,
+    /// The time of the first tick; the epoch: there was none yet.
+    began_at: Cell<Timestamp>,
     /// Calls that Envoy did not take: for key sets, about tokens, for revocation lists.
     unsent: [Counter; 3],
     memory: Option<u32>,
@@ -47,9 +57,76 @@ impl Counter {
     }
 }
 
+/// What was begun, and how it ended.
+struct Results([Counter; 3]);
+
+impl Results {
+    /// `what` is counted, by the labels `of` beside the result.
+    fn define(host: &impl Host, what: &str, of: &str) -> Self {
+        let define = |result| Counter::define(host, &format!("portcullis_{what}._result={result}_{of}"));
+        Self(["started", "succeeded", "failed"].map(define))
+    }
+
+    fn add(&self, counts: Counts) {
+        for (counter, count) in self.0.iter().zip([counts.started, counts.succeeded, counts.failed]) {
+            counter.add(count);
+        }
+    }
+}
+
+/// What became of one document, or of the questions to one issuer.
+struct SourceStats {
+    results: Results,
+    /// `None`: it is no document.
+    age: Option<Age>,
+}
+
+impl SourceStats {
+    /// A provider's name is any of `a-zA-Z0-9._-:/@`, so its label comes last: whatever follows the `=` is the name.
+    fn define(host: &impl Host, subject: Subject<'_>) -> Self {
+        let label = |provider: &str| format!("._provider={provider}_");
+        let (what, age, of) = match subject {
+            Subject::KeySet(provider) => {
+                ("provider_key_set_fetches", Some("key_set_age_seconds"), label(provider))
+            }
+            Subject::Introspection(provider) => ("introspection_calls", None, label(provider)),
+            Subject::RevocationList => {
+                ("revocation_list_fetches", Some("revocation_list_age_seconds"), String::new())
+            }
+        };
+        Self {
+            results: Results::define(host, what, &of),
+            age: age.map(|what| Age::define(host, &format!("portcullis_{what}{of}"))),
+        }
+    }
+}
+
+/// How long ago the document in use was confirmed, in seconds.
+///
+/// All workers write the same gauge. Their documents are kept in step, so they write alike.
+struct Age {
+    id: Option<u32>,
+    /// As it was handed on last; a new gauge says 0.
+    seconds: Cell<u64>,
+}
+
+impl Age {
+    fn define(host: &impl Host, name: &str) -> Self {
+        Self { id: host.define_metric(Metric::Gauge, name), seconds: Cell::new(0) }
+    }
+
+    fn set(&self, host: &impl Host, seconds: u64) {
+        if self.seconds.replace(seconds) != seconds
+            && let Some(id) = self.id
+        {
+            host.record_metric(id, seconds);
+        }
+    }
+}
+
 impl Stats {
     /// Defines the counters.
-    pub(super) fn define(host: &impl Host) -> Self {
+    pub(super) fn define(host: &impl Host, gate: &Gate) -> Self {
         let define = |name: &str| Counter::define(host, name);
         let denied = Reason::ALL
             .into_iter()
@@ -58,8 +135,9 @@ impl Stats {
             allowed: define("portcullis_requests._decision=allow_._reason=none_"),
             denied: denied.collect(),
             evicted: define("portcullis_rate_limit_evictions"),
-            fetches: ["started", "succeeded", "failed"]
-                .map(|result| define(&format!("portcullis_key_set_fetches._result={result}_"))),
+            fetches: Results::define(host, "key_set_fetches", ""),
+            sources: gate.take_sources().map(|source| SourceStats::define(host, source.subject)).collect(),
+            began_at: Cell::default(),
             unsent: ["key_set", "introspection", "revocations"]
                 .map(|purpose| define(&format!("portcullis_calls_not_sent._purpose={purpose}_"))),
             memory: host.define_metric(Metric::Gauge, "portcullis_memory_bytes"),
@@ -93,17 +171,49 @@ impl Stats {
         .add(1);
     }
 
-    /// Counts fetches of key sets.
-    pub(super) fn count_fetches(&self, events: Counts) {
-        for (counter, count) in self.fetches.iter().zip([events.started, events.succeeded, events.failed]) {
-            counter.add(count);
+    /// Counts what `gate` asked other servers for since the last time, and says how old its documents are; to be called
+    /// with every tick.
+    ///
+    /// While there is no document its age is the time since the first tick. So an alert for old documents goes off for
+    /// one that never came, too.
+    pub(super) fn observe(&self, host: &impl Host, gate: &Gate, now: Timestamp) {
+        if self.began_at.get() == Timestamp::default() {
+            self.began_at.set(now);
+        }
+        for (stats, source) in self.sources.iter().zip(gate.take_sources()) {
+            self.count_source(stats, source);
+            if let Some(age) = &stats.age {
+                let confirmed_at = source.confirmed_at.unwrap_or(self.began_at.get());
+                age.set(host, now.since(confirmed_at).as_secs());
+            }
         }
     }
 
-    /// Hands on what was counted, to be called with every tick and at the end.
+    fn count_source(&self, stats: &SourceStats, source: Source<'_>) {
+        stats.results.add(source.counts);
+        if let Subject::KeySet(_) = source.subject {
+            self.fetches.add(source.counts);
+        }
+    }
+
+    /// Hands on what is left, when `gate` has served its time.
+    pub(super) fn end(&self, host: &impl Host, gate: &Gate) {
+        for (stats, source) in self.sources.iter().zip(gate.take_sources()) {
+            self.count_source(stats, source);
+            // Where no later configuration has this document, the gauge would stand for good at what it says.
+            if let Some(age) = &stats.age {
+                age.set(host, 0);
+            }
+        }
+        self.flush(host);
+    }
+
+    /// Hands on what was counted, to be called with every tick.
     pub(super) fn flush(&self, host: &impl Host) {
         let all = [&self.allowed, &self.evicted].into_iter().chain(&self.denied);
-        let all = all.chain(&self.fetches).chain(&self.unsent);
+        let of_sources = self.sources.iter().map(|stats| &stats.results);
+        let fetches = std::iter::once(&self.fetches).chain(of_sources).flat_map(|results| &results.0);
+        let all = all.chain(fetches).chain(&self.unsent);
         all.for_each(|counter| counter.flush(host));
         self.measure_memory(host);
     }

@@ -35,7 +35,7 @@ pub use self::{
 };
 use crate::{
     answer::Reason,
-    calls::{Call, Client, Outcome, Room},
+    calls::{Call, Client, Counts, Outcome, Room},
     crypto::sha256,
     jwt::{Provider, VerifiedToken},
     time::Timestamp,
@@ -116,6 +116,7 @@ pub struct Introspector<T> {
     flights: HashMap<Digest, Flight>,
     last_number: u64,
     backoff: Backoff,
+    counts: Counts,
 }
 
 #[derive(Clone, Copy)]
@@ -140,6 +141,7 @@ impl<T> Introspector<T> {
             flights: HashMap::new(),
             last_number: 0,
             backoff: Backoff::default(),
+            counts: Counts::default(),
         })
     }
 
@@ -180,6 +182,7 @@ impl<T> Introspector<T> {
         self.last_number = number;
         let until = now.saturating_add(self.spec.timeout).saturating_add(FLIGHT_MARGIN);
         self.flights.insert(digest, Flight { number, until, client, is_probe: self.backoff.is_down() });
+        self.counts.start();
         Ok((Ticket { digest, number }, call))
     }
 
@@ -199,6 +202,7 @@ impl<T> Introspector<T> {
         let digest = ticket.digest;
         let size = if let Outcome::Answer { body, .. } = outcome { body.len() } else { 0 };
         let judged = answer::judge(outcome, provider, now);
+        self.counts.end(judged.is_ok());
         match judged.as_ref().err() {
             None => self.backoff.succeeded(flight.client),
             Some(error) if error.blames_server() => self.backoff.failed(flight.client, now),
@@ -230,6 +234,11 @@ impl<T> Introspector<T> {
         Some(verdict)
     }
 
+    /// The calls since the last time. One succeeded that the issuer answered, whatever it said of the token.
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
+    }
+
     /// `None`: it was over already.
     fn end_flight(&mut self, ticket: Ticket) -> Option<Flight> {
         let is_it = self.flights.get(&ticket.digest).is_some_and(|flight| flight.number == ticket.number);
@@ -240,7 +249,14 @@ impl<T> Introspector<T> {
         self.backoff.check(client, now)?;
         // A flight from the future was begun before the clock was set back.
         let longest = self.spec.timeout.saturating_add(FLIGHT_MARGIN);
-        self.flights.retain(|_, flight| now < flight.until && flight.until <= now.saturating_add(longest));
+        let counts = &mut self.counts;
+        self.flights.retain(|_, flight| {
+            let lasts = now < flight.until && flight.until <= now.saturating_add(longest);
+            if !lasts {
+                counts.end(false);
+            }
+            lasts
+        });
         let own = self.flights.values().filter(|flight| flight.client == client).count();
         let is_probed = self.backoff.is_down() && self.flights.values().any(|flight| flight.is_probe);
         if is_probed || (self.backoff.has_failed(client) && own > 0) {

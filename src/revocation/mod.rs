@@ -185,9 +185,14 @@ impl Revocations {
         if remote.is_usable(now) { Ok(()) } else { Err(Revoked::Unknown) }
     }
 
-    /// The fetches since the last call.
-    pub fn take_counts(&mut self) -> Counts {
-        self.remote.as_mut().map(|remote| remote.fetched.take_counts()).unwrap_or_default()
+    /// The fetches since the last call; `None`: no list is fetched.
+    pub fn take_counts(&mut self) -> Option<Counts> {
+        self.remote.as_mut().map(|remote| remote.fetched.take_counts())
+    }
+
+    /// When the server last said that the list this worker has is the current one; `None`: it has fetched none yet.
+    pub fn confirmed_at(&self) -> Option<Timestamp> {
+        self.remote.as_ref()?.fetched.confirmed_at()
     }
 
     /// How many entries the fetched list has.

@@ -14,6 +14,7 @@ use crate::harness::{
     process::{Envoy, validate},
     repository,
     request::{Answer, get, post},
+    revocations::RevocationServer,
     tls::{self, IDENTITY},
 };
 
@@ -145,6 +146,100 @@ async fn fetches_are_counted_as_the_readme_says() {
     assert!(gateway.admin().stat("wasmcustom.portcullis_memory_bytes").await > 0);
 }
 
+/// The tags that README.md shows, by their names.
+fn stats_tags() -> Vec<(String, String)> {
+    let shown = block(&read("README.md"), "stats_config:", 0);
+    let tags = shown.lines().filter_map(|line| {
+        let (name, regex) = line.trim().strip_prefix("- {tag_name: ")?.split_once(", regex: '")?;
+        Some((name.to_owned(), regex.strip_suffix("'}")?.to_owned()))
+    });
+    tags.collect()
+}
+
+/// Each document and each issuer by itself, by the names that README.md has for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_and_issuers_are_counted_as_the_readme_says() {
+    const NAME: &str = "idp.example:a/b@c_d-e";
+    let (keys, lists, issuer) =
+        (KeyServer::start().await, RevocationServer::start().await, KeyServer::start().await);
+    let (mut fetched, mut asked) = (provider(), provider());
+    fetched["name"] = NAME.into();
+    fetched["jwks"] = json!({"uri": "http://keys.test/keys?v=1", "cluster": "jwks", "cacheDuration": "2s",
+        "minRefetchInterval": "1s"});
+    asked["name"] = "opaque".into();
+    asked["issuer"] = "https://as.test".into();
+    asked["introspection"] = json!({"endpoint": "https://as.test/introspect", "cluster": "as", "clientId": "a",
+        "clientSecret": "b"});
+    for unused in ["jwks", "algorithms"] {
+        asked.as_object_mut().unwrap().remove(unused);
+    }
+    let policy = json!({
+        "jwt": {"providers": [fetched, asked]},
+        "revocation": lists.section("30s"),
+        "rules": [
+            rule("closed", "Exact", "/closed", json!({"authenticate": {"anyOf": [{"jwt": NAME}]}})),
+            rule("opaque", "Exact", "/opaque", json!({"authenticate": {"anyOf": [{"jwt": "opaque"}]}})),
+        ],
+        "defaultAction": "Deny",
+    });
+    let gateway = gateway(&policy)
+        .https_only()
+        .workers(2)
+        .jwks(keys.address)
+        .revocations(lists.address)
+        .cluster("as", issuer.address)
+        .stats_tags(stats_tags())
+        .start()
+        .await;
+    let readme = read("README.md");
+    // What Prometheus is given of `what`, of which README.md says the same of the provider `login`.
+    let read = async |what: &str, labels: &str| -> Option<u64> {
+        let shown = labels.replace(NAME, "login").replace("opaque", "login");
+        let shown = shown.replace("succeeded", "started").replace("failed", "started");
+        assert!(readme.contains(&format!("`{what}{shown}`")), "{what}{shown}");
+        let stats = gateway.admin().text("/stats?format=prometheus").await;
+        // What has no labels is shown with an empty list of them.
+        let line = if labels.is_empty() { format!("{what}{{}} ") } else { format!("{what}{labels} ") };
+        stats.lines().find_map(|given| given.strip_prefix(&line)?.parse().ok())
+    };
+    let of = |result: &str, provider: &str| format!("{{result=\"{result}\",provider=\"{provider}\"}}");
+    let key_fetches =
+        async |result: &str| read("portcullis_provider_key_set_fetches", &of(result, NAME)).await;
+    let calls = async |result: &str| read("portcullis_introspection_calls", &of(result, "opaque")).await;
+    let list_fetches = async |result: &str| {
+        read("portcullis_revocation_list_fetches", &format!("{{result=\"{result}\"}}")).await
+    };
+    let key_age = async || read("portcullis_key_set_age_seconds", &format!("{{provider=\"{NAME}\"}}")).await;
+    let list_age = async || read("portcullis_revocation_list_age_seconds", "").await;
+
+    // All are there from the start, and those alone that the policy asks for.
+    for result in ["started", "succeeded", "failed"] {
+        assert!(key_fetches(result).await.is_some() && list_fetches(result).await.is_some(), "{result}");
+        assert_eq!(calls(result).await, Some(0), "{result}");
+        assert_eq!(read("portcullis_provider_key_set_fetches", &of(result, "opaque")).await, None);
+        assert_eq!(read("portcullis_introspection_calls", &of(result, NAME)).await, None);
+    }
+    // The age of keys that never came is told, too.
+    until(SOON, async || key_age().await > Some(1) && key_fetches("failed").await > Some(0)).await;
+    assert_eq!(key_fetches("succeeded").await, Some(0));
+    keys.publish(&ISSUER_KEYS.jwks());
+    until(SOON, async || key_age().await == Some(0) && key_fetches("succeeded").await > Some(0)).await;
+    // They grow as long as nobody confirms what there is.
+    until(SOON, async || list_fetches("succeeded").await > Some(0)).await;
+    assert!(list_age().await <= Some(2), "{:?}", list_age().await);
+    lists.fail();
+    keys.fail();
+    until(SOON, async || list_age().await > Some(3) && key_age().await > Some(3)).await;
+    assert!(list_fetches("failed").await > Some(0));
+
+    let answer = gateway.send(&get("/opaque").bearer("abc")).await;
+    assert_eq!(answer.reason().as_deref(), Some("introspection_unavailable"));
+    until(SOON, async || calls("failed").await == Some(1)).await;
+    assert_eq!((calls("started").await, calls("succeeded").await), (Some(1), Some(0)));
+    let total = gateway.admin().stat("wasmcustom.portcullis_key_set_fetches._result=failed_").await;
+    assert!(total >= 1);
+}
+
 /// The record that README.md shows: its members, in their order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_has_the_members_that_the_readme_shows() {
@@ -218,7 +313,7 @@ fn the_shipped_configurations_have_the_tags_that_the_readme_shows() {
         .filter(|line| line.contains("tag_name"))
         .map(|line| line.trim().to_owned())
         .collect();
-    assert_eq!(tags.len(), 2);
+    assert_eq!(tags.len(), 5);
     for file in ["envoy/minimal.yaml", "envoy/oauth2-login.yaml", "envoy/demo/envoy.yaml"] {
         let text = read(file);
         for tag in &tags {

@@ -3,6 +3,7 @@
 
 mod failing;
 mod stand_in;
+mod stats;
 mod stream;
 mod waiting;
 

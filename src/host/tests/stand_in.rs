@@ -56,6 +56,9 @@ struct State {
     gone: RefCell<BTreeSet<u32>>,
     sent: Cell<u32>,
     counted: Cell<u32>,
+    recorded: Cell<u32>,
+    /// By their names; the id of each is its place, from 1.
+    metrics: RefCell<Vec<(String, u64)>>,
     answer: RefCell<String>,
     done: RefCell<Vec<(u32, Done)>>,
 }
@@ -75,6 +78,8 @@ impl StandIn {
             gone: RefCell::default(),
             sent: Cell::default(),
             counted: Cell::default(),
+            recorded: Cell::default(),
+            metrics: RefCell::default(),
             answer: RefCell::default(),
             done: RefCell::default(),
         }))
@@ -129,6 +134,23 @@ impl StandIn {
     /// What all counters come to.
     pub(super) fn counted(&self) -> u32 {
         self.0.counted.get()
+    }
+
+    /// How often a gauge was set.
+    pub(super) fn recorded(&self) -> u32 {
+        self.0.recorded.get()
+    }
+
+    /// What a metric says; `None`: it was not defined.
+    pub(super) fn stat(&self, name: &str) -> Option<u64> {
+        let metrics = self.0.metrics.borrow();
+        metrics.iter().find(|(other, _)| other == name).map(|(_, value)| *value)
+    }
+
+    fn change_metric(&self, id: u32, change: impl FnOnce(u64) -> u64) {
+        let place = usize::try_from(id).unwrap() - 1;
+        let value = &mut self.0.metrics.borrow_mut()[place].1;
+        *value = change(*value);
     }
 
     /// What was done to `stream`, in order.
@@ -282,18 +304,28 @@ impl Host for StandIn {
         self.attempt("logs").is_err()
     }
 
-    fn define_metric(&self, _: Metric, _: &str) -> Option<u32> {
-        self.attempt("define_metric").ok().map(|()| 1)
+    fn define_metric(&self, _: Metric, name: &str) -> Option<u32> {
+        self.attempt("define_metric").ok()?;
+        let mut metrics = self.0.metrics.borrow_mut();
+        let place = metrics.iter().position(|(other, _)| other == name).unwrap_or_else(|| {
+            metrics.push((name.to_owned(), 0));
+            metrics.len() - 1
+        });
+        Some(u32::try_from(place + 1).unwrap())
     }
 
-    fn increment_metric(&self, _: u32, by: u32) {
+    fn increment_metric(&self, id: u32, by: u32) {
         if self.attempt("increment_metric").is_ok() {
             self.0.counted.set(self.0.counted.get() + by);
+            self.change_metric(id, |value| value + u64::from(by));
         }
     }
 
-    fn record_metric(&self, _: u32, _: u64) {
-        let _ = self.attempt("record_metric");
+    fn record_metric(&self, id: u32, value: u64) {
+        if self.attempt("record_metric").is_ok() {
+            self.0.recorded.set(self.0.recorded.get() + 1);
+            self.change_metric(id, |_| value);
+        }
     }
 
     fn metric(&self, _: u32) -> Option<u64> {

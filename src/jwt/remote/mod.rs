@@ -163,6 +163,12 @@ impl RemoteKeys {
         self.fetched.confirmed_at()
     }
 
+    /// When the server last said that the set this worker has is the current one, be that too long ago to use it or
+    /// not; `None`: it has none yet.
+    pub fn confirmed_at(&self) -> Option<Timestamp> {
+        self.fetched.confirmed_at()
+    }
+
     /// The fetches since the last call.
     pub fn take_counts(&mut self) -> Counts {
         self.fetched.take_counts()

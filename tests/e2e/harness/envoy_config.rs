@@ -92,6 +92,8 @@ pub(crate) struct Options {
     pub(crate) redirects: bool,
     /// Hosts with an upstream of their own.
     pub(crate) hosts: Vec<(&'static str, SocketAddr)>,
+    /// Names and regular expressions of labels that Envoy takes out of the names of stats.
+    pub(crate) stats_tags: Vec<(String, String)>,
 }
 
 /// Where Envoy's filter for CORS stands.
@@ -139,8 +141,10 @@ pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
             }}),
         ),
     };
+    let tag = |(name, regex): &(String, String)| json!({"tag_name": name, "regex": regex});
     json!({
         "node": {"id": "test", "cluster": "test"},
+        "stats_config": {"stats_tags": options.stats_tags.iter().map(tag).collect::<Vec<_>>()},
         "admin": {"address": address(parts::any_port())},
         "dynamic_resources": discovered,
         "static_resources": {

@@ -77,6 +77,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         request_timeout: "0s",
         redirects: false,
         hosts: Vec::new(),
+        stats_tags: Vec::new(),
     };
     Builder { options, workers: 1 }
 }
@@ -245,6 +246,12 @@ impl Builder {
     /// What is asked of `host` goes to `address`.
     pub(crate) fn host(mut self, host: &'static str, address: SocketAddr) -> Self {
         self.options.hosts.push((host, address));
+        self
+    }
+
+    /// Envoy takes these labels out of the names of stats: a name and a regular expression for each.
+    pub(crate) fn stats_tags(mut self, tags: Vec<(String, String)>) -> Self {
+        self.options.stats_tags = tags;
         self
     }
 

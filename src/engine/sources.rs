@@ -1,0 +1,49 @@
+//! What a configuration asks other servers for, and what came of it, to be counted.
+
+use super::Gate;
+use crate::{calls::Counts, jwt::Provider, time::Timestamp};
+
+/// One document that is fetched, or one issuer that is asked about tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source<'g> {
+    /// What is asked for, and of whom.
+    pub subject: Subject<'g>,
+    /// Fetches or calls of this worker since they were taken last.
+    pub counts: Counts,
+    /// Of a document, when its server last said that the one in use is the current one; `None`: there is none yet.
+    pub confirmed_at: Option<Timestamp>,
+}
+
+/// What is asked for, and by the name of which provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject<'g> {
+    /// The key set of a provider.
+    KeySet(&'g str),
+    /// What the issuer of a provider says of tokens.
+    Introspection(&'g str),
+    /// The list of what is revoked.
+    RevocationList,
+}
+
+impl Gate {
+    /// Every source, in an order that never changes. What was counted is taken.
+    pub fn take_sources(&self) -> impl Iterator<Item = Source<'_>> {
+        let names = || self.policy().providers.iter().map(Provider::name).map(|name| &**name);
+        let key_sets = self.remote.iter().zip(names()).filter_map(|(keys, name)| {
+            let mut keys = keys.as_ref()?.borrow_mut();
+            let (counts, confirmed_at) = (keys.take_counts(), keys.confirmed_at());
+            Some(Source { subject: Subject::KeySet(name), counts, confirmed_at })
+        });
+        let issuers = self.introspectors.iter().zip(names()).filter_map(|(introspector, name)| {
+            let counts = introspector.as_ref()?.borrow_mut().take_counts();
+            Some(Source { subject: Subject::Introspection(name), counts, confirmed_at: None })
+        });
+        let lists = self.revocations.iter().filter_map(|revocations| {
+            let mut revocations = revocations.borrow_mut();
+            let counts = revocations.take_counts()?;
+            let confirmed_at = revocations.confirmed_at();
+            Some(Source { subject: Subject::RevocationList, counts, confirmed_at })
+        });
+        key_sets.chain(issuers).chain(lists)
+    }
+}
