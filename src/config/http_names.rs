@@ -1,13 +1,13 @@
 //! The forms of names that HTTP defines: methods, header names, hosts.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{
     faults::quoted,
     reader::Node,
     scalar::{MAX_NAME, text},
 };
-use crate::request::{alike::is_alike, overriding};
+use crate::request::{alike::is_alike, authority, overriding};
 
 /// RFC 9110 section 5.6.2.
 fn is_token(text: &str) -> bool {
@@ -125,15 +125,27 @@ pub(super) fn authority(node: Node<'_>) -> Option<String> {
     None
 }
 
-/// `api.example.com` or `*.example.com`, in lower case.
+/// `api.example.com` or `*.example.com`, in lower case; an address in the form in which requests are read.
 pub(super) fn hostname(node: Node<'_>) -> Option<String> {
     let (path, faults) = (node.path, node.faults);
     let text = text(node)?.to_ascii_lowercase();
-    if is_host(text.strip_prefix("*.").unwrap_or(&text)) {
-        return Some(text);
-    }
-    let rule = "is not a host name, as in api.example.com or *.example.com, without port";
-    faults.add(&path, format!("{} {rule}", quoted(&text)));
+    let (is_wildcard, base) = match text.strip_prefix("*.") {
+        Some(base) => (true, base),
+        None => (false, text.as_str()),
+    };
+    let is_address = base.starts_with('[') || base.parse::<Ipv4Addr>().is_ok();
+    let message = match authority::host(base.as_bytes()) {
+        Ok(_) if is_wildcard && is_address => {
+            format!("{} is an address, which has no subdomains", quoted(base))
+        }
+        Ok(host) if is_host(base) && host == base => return Some(text),
+        Ok(host) if is_address && host != base => format!("write {host}, the address in its shortest form"),
+        _ => {
+            let rule = "is not a host name, as in api.example.com or *.example.com, without port";
+            format!("{} {rule}", quoted(&text))
+        }
+    };
+    faults.add(&path, message);
     None
 }
 

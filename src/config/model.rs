@@ -91,6 +91,8 @@ pub(super) enum Form {
     TokenType,
     /// What the document defines by name.
     Name,
+    /// A rate limit's name, which clients read.
+    LimitName,
     /// What tells API keys from tokens.
     KeyPrefix,
     /// What identity providers call something.

@@ -43,7 +43,7 @@ const NO_KEY: &str = "counts nothing apart; name what the limit is kept for, as 
 
 pub(super) static LIMIT: Shape = Shape::bound(
     &[
-        required("name", Kind::Text(Form::Name), "What rules call it."),
+        required("name", Kind::Text(Form::LimitName), "What rules call it."),
         required(
             "key",
             Kind::List(

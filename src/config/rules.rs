@@ -10,7 +10,7 @@ use super::{
     reader::{Node, Object},
     requirement::{AUTHORIZE, authorize},
     route_match::{HOSTNAMES, MATCH, one_match},
-    scalar::name,
+    scalar::{limit_name, name},
 };
 use crate::{rbac::RequirementSpec, route::RouteSpec};
 
@@ -64,7 +64,7 @@ pub(super) static RULE: Shape = Shape::bound(
         ),
         optional(
             "rateLimits",
-            Kind::List("no limits; leave the field out", &Kind::Text(Form::Name)),
+            Kind::List("no limits; leave the field out", &Kind::Text(Form::LimitName)),
             "absent: none",
             "Names of `rateLimits` that apply after authorization.",
         ),
@@ -278,7 +278,7 @@ fn rate_limits(o: &mut Object<'_>, anonymous: bool, defs: &Definitions) -> Optio
     let mut seen = HashSet::new();
     o.list("rateLimits")?.all(|n| {
         let (path, faults) = (n.path, n.faults);
-        let name = name(n)?;
+        let name = limit_name(n)?;
         let facts = defs.limits.resolve(&name, &path, faults)?;
         let fault = |message: String| {
             faults.add(&path, message);

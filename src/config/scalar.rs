@@ -10,7 +10,7 @@ use super::{
     model::{Form, Kind, Shape, required},
     reader::Node,
 };
-use crate::{identity::ClaimPath, time::Timestamp};
+use crate::{identity::ClaimPath, rate_limit::MAX_NAME as MAX_LIMIT_NAME, time::Timestamp};
 
 /// Longest text that a policy may hold in one string, secrets and key sets aside.
 const MAX_TEXT: usize = 4096;
@@ -58,11 +58,19 @@ fn text_of(node: Node<'_>, max: usize, rule: &str, allowed: impl Fn(char) -> boo
     Some(text)
 }
 
-/// The name of a provider, key, limit or rule. It stands bare in log lines, headers and metrics.
+/// The name of a provider, key or rule. It stands bare in log lines, headers and metrics.
 #[inline(never)]
 pub(super) fn name(node: Node<'_>) -> Option<String> {
     text_of(node, MAX_NAME, "a name is 1 to 128 letters, digits and . _ - : / @", |c| {
         c.is_ascii_alphanumeric() || "._-:/@".contains(c)
+    })
+}
+
+/// The name of a rate limit. It stands in keys of the store and, unescaped, in a String of RFC 9651.
+#[inline(never)]
+pub(super) fn limit_name(node: Node<'_>) -> Option<String> {
+    text_of(node, MAX_LIMIT_NAME, "a limit's name is 1 to 64 letters, digits and . _ -", |c| {
+        c.is_ascii_alphanumeric() || "._-".contains(c)
     })
 }
 

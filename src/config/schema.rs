@@ -159,6 +159,7 @@ fn text(form: Form) -> Value {
     match form {
         Form::Any | Form::TokenType | Form::ClaimName => texts("^[^CONTROL]+$", 4096),
         Form::Name => texts("^[A-Za-z0-9._:/@-]+$", 128),
+        Form::LimitName => texts("^[A-Za-z0-9._-]+$", 64),
         Form::KeyPrefix => texts("^(?!e$|ey|ew)[A-Za-z0-9._:/@-]+$", 128),
         Form::Label => texts(r"^[^\sCONTROL]([^CONTROL]*[^\sCONTROL])?$", 128),
         Form::Scope => texts(r"^[!#-\[\]-~]+$", 128),

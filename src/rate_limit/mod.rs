@@ -27,24 +27,24 @@ pub use limiter::{Denial, Ledger, LimitId, Limiter, Outcome, Status};
 pub use place::SlotSecret;
 pub use terms::Terms;
 
-/// One limit, as configured.
+/// One limit, as configured. Values are in the form that is said here; nobody checks that again.
 #[derive(Clone, Debug)]
 pub struct LimitSpec {
-    /// Unique name that rules refer to.
+    /// Unique name that rules refer to: 1 to [`MAX_NAME`] letters, digits, `.`, `_` and `-`.
     pub name: String,
-    /// What is counted apart; never empty. All parts together make the key.
+    /// What is counted apart; never empty, each part once. All parts together make the key.
     pub key: Vec<KeyPart>,
     /// All windows must admit the request; never empty.
     pub windows: Vec<WindowSpec>,
-    /// Other windows for principals of a tier.
+    /// Other windows for principals of a tier, each tier once; none before authentication.
     pub tiers: Vec<(String, Vec<WindowSpec>)>,
-    /// Only requests with one of these methods count; empty: all.
+    /// Only requests with one of these methods (upper case) count; empty: all.
     pub methods: Vec<String>,
     /// Charged before authentication, for every request. Such a limit is not named in rules.
     pub before_authentication: bool,
-    /// Addresses are counted by this prefix. Default 32.
+    /// Addresses are counted by this prefix, 1 to 32 bits. Default 32.
     pub ipv4_prefix: u8,
-    /// Default 64: what one subscriber commonly holds.
+    /// 1 to 128 bits. Default 64: what one subscriber commonly holds.
     pub ipv6_prefix: u8,
 }
 
@@ -53,7 +53,7 @@ pub struct LimitSpec {
 pub struct WindowSpec {
     /// At least 1.
     pub requests: u32,
-    /// At least 1 s.
+    /// At least 1 s, whole seconds.
     pub per: Duration,
     /// At least 1; equal to `requests` unless given.
     pub burst: u32,

@@ -107,22 +107,8 @@ impl Conditions {
     /// Compiles what `spec` asks; its place, 0 for nothing. Faults are relative to it.
     pub(super) fn add(&mut self, spec: &MatchSpec, faults: &mut Vec<Fault>) -> usize {
         let from = self.conditions.len();
-        self.add_list("headers", &spec.headers, faults, |name| {
-            if name.starts_with(':') {
-                return Err("a pseudo-header: use path, methods or hostnames");
-            }
-            if !is_token(name) {
-                return Err("not a header name");
-            }
-            match name.to_ascii_lowercase() {
-                name if name == "host" => Err("use hostnames"),
-                name => Ok((Part::Header, name)),
-            }
-        });
-        self.add_list("queryParams", &spec.query, faults, |name| match name {
-            "" => Err("must not be empty"),
-            name => Ok((Part::Query, name.to_owned())),
-        });
+        self.add_list(Part::Header, "headers", &spec.headers, faults);
+        self.add_list(Part::Query, "queryParams", &spec.query, faults);
         // Expressions last, for they cost most and whatever fails before spares them.
         let own = self.conditions.split_off(from);
         let is_last = |condition: &&Condition| matches!(condition.wanted, Wanted::Expression(_));
@@ -135,24 +121,16 @@ impl Conditions {
         self.lists.len().saturating_sub(1)
     }
 
-    fn add_list(
-        &mut self,
-        list: &str,
-        specs: &[(String, ValueSpec)],
-        faults: &mut Vec<Fault>,
-        read_name: impl Fn(&str) -> Result<(Part, String), &'static str>,
-    ) {
+    fn add_list(&mut self, part: Part, list: &str, specs: &[(String, ValueSpec)], faults: &mut Vec<Fault>) {
         for (at, (name, spec)) in specs.iter().enumerate() {
-            let name =
-                read_name(name).map_err(|error| faults.push(Fault::new(format!("{list}[{at}].name"), error)));
             let expression = match spec {
                 ValueSpec::RegularExpression(text) => Expression::compile(text).map(Some),
                 ValueSpec::Exact(_) | ValueSpec::Present => Ok(None),
             };
             let expression =
                 expression.map_err(|error| faults.push(Fault::new(format!("{list}[{at}].value"), error)));
-            if let (Ok((part, name)), Ok(expression)) = (name, expression) {
-                let name = self.name(part, &name);
+            if let Ok(expression) = expression {
+                let name = self.name(part, name);
                 let wanted = match (spec, expression) {
                     (ValueSpec::Exact(text), _) => Wanted::Exact(self.value(name, text)),
                     (_, Some(expression)) => Wanted::Expression(self.expression(name, expression)),
@@ -293,10 +271,4 @@ fn text_hash(hasher: &DefaultHashBuilder, name: u32, text: &[u8]) -> u64 {
 
 fn place_after<T>(list: &[T]) -> u32 {
     u32::try_from(list.len()).unwrap_or(NO_VALUE)
-}
-
-/// RFC 9110 section 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }

@@ -18,10 +18,12 @@ pub use conditions::Part;
 pub use given::Doubt;
 pub use router::{RouteMatch, RouteRequest, Router, Unclear};
 
-/// When a rule applies, as configured.
+/// When a rule applies, as configured. Hosts, methods and names are in the form that is said here; nobody checks that
+/// again.
 #[derive(Clone, Debug, Default)]
 pub struct RouteSpec {
-    /// `api.example.com` or `*.example.com` (one or more labels), lower case, without port. Empty: every host.
+    /// `api.example.com` or `*.example.com` (one or more labels), lower case, without port; addresses in their shortest
+    /// form. Empty: every host.
     pub hostnames: Vec<String>,
     /// Any one must match. Empty: every request.
     pub matches: Vec<MatchSpec>,
@@ -34,10 +36,10 @@ pub struct MatchSpec {
     pub path: Option<PathSpec>,
     /// Upper case as on the wire; empty: every method.
     pub methods: Vec<String>,
-    /// All must match. Names are compared without case; the values of several lines are joined with `,`
+    /// All must match. Names are lower case and compared without case; the values of several lines are joined with `,`
     /// (RFC 9110 section 5.3), those of `cookie` with `; `.
     pub headers: Vec<(String, ValueSpec)>,
-    /// All must match. Names are compared with case, after decoding; to whom a parameter is given more than once,
+    /// All must match. Names are not empty and compared with case, after decoding; to whom a parameter is given more than once,
     /// or cannot be decoded, every condition but [`ValueSpec::Present`] is in doubt.
     pub query: Vec<(String, ValueSpec)>,
 }

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::{
     MatchSpec, RouteSpec,
-    conditions::{Conditions, Part, is_token},
+    conditions::{Conditions, Part},
     coverage::{self, covers},
     given::Doubt,
     index::{Cost, Entry, Index, Root, Search, at},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     fault::Fault,
-    request::{RequestHead, authority, path},
+    request::{RequestHead, path},
 };
 
 /// Every method, named by a rule or not.
@@ -240,11 +240,6 @@ impl Router {
     /// Compiles the matches of a rule; they are not in the index yet.
     fn add(&mut self, rule: usize, spec: &RouteSpec, faults: &mut Vec<Fault>) -> Vec<Entry> {
         let first = self.paths.len();
-        for (at, hostname) in spec.hostnames.iter().enumerate() {
-            if let Err(message) = check_hostname(hostname) {
-                faults.push(Fault::new(format!("hostnames[{at}]"), message));
-            }
-        }
         let every = [MatchSpec::default()];
         let matches = if spec.matches.is_empty() { &every[..] } else { &spec.matches };
         let mut entries = Vec::with_capacity(matches.len());
@@ -363,21 +358,14 @@ impl Router {
         }
         let mut set = 0;
         for (at, method) in methods.iter().enumerate() {
-            let fault = |message: String| Fault::new(format!("methods[{at}]"), message);
-            if !is_token(method) {
-                faults.push(fault("not a method name".into()));
-            } else if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
-                faults.push(fault(format!(
-                    "methods are case-sensitive: write `{}`",
-                    method.to_ascii_uppercase()
-                )));
-            } else if let Some(bit) = self.method_bit(method) {
+            if let Some(bit) = self.method_bit(method) {
                 set |= bit;
             } else if self.methods.len() < MAX_METHODS {
                 self.methods.push(method.as_str().into());
                 set |= self.method_bit(method).unwrap_or_default();
             } else {
-                faults.push(fault(format!("more than {MAX_METHODS} different methods")));
+                let message = format!("more than {MAX_METHODS} different methods");
+                faults.push(Fault::new(format!("methods[{at}]"), message));
             }
         }
         set
@@ -401,31 +389,6 @@ fn hosts(spec: &RouteSpec) -> Vec<Host<'_>> {
 /// The name without its first label; `None` for the last one.
 fn parent(name: &str) -> Option<&str> {
     name.split_once('.').map(|(_, parent)| parent)
-}
-
-fn check_hostname(name: &str) -> Result<(), String> {
-    if name == "*" {
-        return Err("leave `hostnames` out to match every host".into());
-    }
-    let (star, base) = match name.strip_prefix("*.") {
-        Some(base) => ("*.", base),
-        None => ("", name),
-    };
-    if base.contains('*') {
-        return Err("`*` stands for whole labels at the front only: `*.example.com`".into());
-    }
-    match authority::host(base.as_bytes()) {
-        Ok(host) if host != base => {
-            Err(format!("write `{star}{host}`: lower case, no port, no dot at the end"))
-        }
-        Ok(host)
-            if !star.is_empty() && (host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok()) =>
-        {
-            Err("an address has no subdomains".into())
-        }
-        Ok(_) => Ok(()),
-        Err(authority::AuthorityError) => Err("not a host name".into()),
-    }
 }
 
 fn unreachable_message(rules: &[(&str, &RouteSpec)], takers: &[usize]) -> String {

@@ -97,6 +97,23 @@ fn rate_limits() {
             ],
         ),
         Row(
+            "/rateLimits/0/name",
+            "\"all_v1.2-x\"",
+            "\"a b\"",
+            &[
+                "rateLimits[0].name: \"a b\" is not valid here: a limit's name is 1 to 64 letters, digits and . _ -",
+            ],
+        ),
+        // Fit for a rule's name, and not for a limit's.
+        Row(
+            "/rateLimits/0/name",
+            "\"api.v1\"",
+            "\"api@v1\"",
+            &[
+                "rateLimits[0].name: \"api@v1\" is not valid here: a limit's name is 1 to 64 letters, digits and . _ -",
+            ],
+        ),
+        Row(
             "/rateLimits/2/key",
             "[\"route\", \"remoteAddress\"]",
             "[]",
@@ -291,6 +308,21 @@ fn matches() {
             "\"api.*.com\"",
             &[
                 "rules[0].hostnames[0]: \"api.*.com\" is not a host name, as in api.example.com or *.example.com, without port",
+            ],
+        ),
+        Row(
+            "/rules/0/hostnames",
+            "[\"[::1]\", \"[2001:DB8::1]\"]",
+            "[\"*\", \"*.10.0.0.1\", \"*.[::1]\", \"[0::1]\", \"[::g]\", \"u@h\", \"-a\", \"a.\"]",
+            &[
+                "rules[0].hostnames[0]: \"*\" is not a host name, as in api.example.com or *.example.com, without port",
+                "rules[0].hostnames[1]: \"10.0.0.1\" is an address, which has no subdomains",
+                "rules[0].hostnames[2]: \"[::1]\" is an address, which has no subdomains",
+                "rules[0].hostnames[3]: write [::1], the address in its shortest form",
+                "rules[0].hostnames[4]: \"[::g]\" is not a host name, as in api.example.com or *.example.com, without port",
+                "rules[0].hostnames[5]: \"u@h\" is not a host name, as in api.example.com or *.example.com, without port",
+                "rules[0].hostnames[6]: \"-a\" is not a host name, as in api.example.com or *.example.com, without port",
+                "rules[0].hostnames[7]: \"a.\" is not a host name, as in api.example.com or *.example.com, without port",
             ],
         ),
         Row(
