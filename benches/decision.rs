@@ -18,7 +18,7 @@ use std::{hint::black_box, time::Instant};
 use ct_codecs::{Encoder, Hex};
 use portcullis::{
     crypto::{NoHostCrypto, sha256},
-    engine::{Around, Exchange, Gate, Readers, Step},
+    engine::{Exchange, Gate, HostServices, Readers, Step},
     policy::Policy,
     request::RequestHead,
     store::MemoryStore,
@@ -130,7 +130,7 @@ fn requests(rules: usize, keys: usize, with_key: bool) -> Vec<Sent> {
 /// Nanoseconds for each decision.
 fn round(gate: &Gate, sent: &[Sent]) -> f64 {
     let store = MemoryStore::default();
-    let around = Around {
+    let services = HostServices {
         may_wait: &|| true,
         client: &Default::default,
         readers: Readers::OF_ALL,
@@ -143,7 +143,7 @@ fn round(gate: &Gate, sent: &[Sent]) -> f64 {
     let start = Instant::now();
     for head in &heads {
         let mut exchange = Exchange::default();
-        let verdict = exchange.on_request(gate, black_box(head), &around);
+        let verdict = exchange.on_request(gate, black_box(head), &services);
         assert!(matches!(verdict.step, Step::Forward(_)), "{:?}", verdict.record);
         black_box(&verdict);
     }

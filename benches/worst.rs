@@ -19,7 +19,7 @@ use std::{hint::black_box, time::Instant};
 use ct_codecs::{Base64UrlSafeNoPadding, Encoder};
 use portcullis::{
     crypto::NoHostCrypto,
-    engine::{Around, Exchange, Gate, Readers, Step},
+    engine::{Exchange, Gate, HostServices, Readers, Step},
     policy::Policy,
     request::RequestHead,
     store::MemoryStore,
@@ -509,7 +509,7 @@ fn gate(policy: &Value) -> Gate {
 fn measure(case: &Case) -> (Vec<f64>, String) {
     let gate = gate(&case.policy);
     let store = MemoryStore::default();
-    let around = Around {
+    let services = HostServices {
         may_wait: &|| true,
         client: &Default::default,
         readers: Readers::OF_ALL,
@@ -530,7 +530,7 @@ fn measure(case: &Case) -> (Vec<f64>, String) {
     let figures = (0..ROUNDS).map(|_| {
         let mut exchange = Exchange::default();
         let start = Instant::now();
-        let verdict = exchange.on_request(&gate, black_box(&head), &around);
+        let verdict = exchange.on_request(&gate, black_box(&head), &services);
         let took = start.elapsed().as_nanos() as f64 / 1e3;
         outcome = match (&verdict.step, verdict.reason) {
             (Step::Forward(_), _) => "passes".to_owned(),

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use portcullis::{
     crypto::NoHostCrypto,
-    engine::{Around, Exchange, Gate, Readers, Step},
+    engine::{Exchange, Gate, HostServices, Readers, Step},
     host::wire::parse_pairs,
     policy::Policy,
     request::RequestHead,
@@ -44,7 +44,7 @@ fuzz_target!(|bytes: &[u8]| {
     let head = RequestHead { headers, remote_address: Some([192, 0, 2, 1].into()), tls: true, ..RequestHead::default() };
     GATE.with(|gate| {
         STORE.with(|store| {
-            let around = Around {
+            let services = HostServices {
                 clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
                 store,
                 crypto: &NoHostCrypto,
@@ -53,7 +53,7 @@ fuzz_target!(|bytes: &[u8]| {
                 readers: Readers::OF_ALL,
                 random: &|| Some([7; 16]),
             };
-            let verdict = Exchange::default().on_request(gate, &head, &around);
+            let verdict = Exchange::default().on_request(gate, &head, &services);
             if let Step::Forward(changes) = &verdict.step {
                 let rule = changes.add.iter().find(|(name, _)| *name == "x-portcullis-rule");
                 assert_eq!(rule.map(|(_, text)| text.as_str()), Some("open"));

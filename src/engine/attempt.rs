@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Around, Exchange, Gate, record::Trace, refusal::Stop};
+use super::{Exchange, Gate, HostServices, record::Trace, refusal::Stop};
 use crate::{
     answer::Reason,
     jose::CompactToken,
@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct Attempt<'a, 'e> {
     pub(super) gate: &'a Gate,
     pub(super) head: &'a RequestHead<'a>,
-    pub(super) around: &'e Around<'e>,
+    pub(super) services: &'e HostServices<'e>,
     pub(super) exchange: &'e mut Exchange,
     pub(super) trace: Trace,
 }
@@ -25,10 +25,10 @@ impl<'a, 'e> Attempt<'a, 'e> {
     pub(super) fn new(
         gate: &'a Gate,
         head: &'a RequestHead<'a>,
-        around: &'e Around<'e>,
+        services: &'e HostServices<'e>,
         exchange: &'e mut Exchange,
     ) -> Self {
-        Self { gate, head, around, exchange, trace: Trace::default() }
+        Self { gate, head, services, exchange, trace: Trace::default() }
     }
 
     pub(super) fn policy(&self) -> &'a Policy {
@@ -36,7 +36,7 @@ impl<'a, 'e> Attempt<'a, 'e> {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        self.around.now()
+        self.services.now()
     }
 
     /// The rule that decides, once it is known.
@@ -46,7 +46,7 @@ impl<'a, 'e> Attempt<'a, 'e> {
 
     /// Whether a refusal for `reason` is going to be recorded: else what is for operators alone is not even put together.
     fn is_recorded(&self, reason: Reason) -> bool {
-        self.around.readers.of_refused && self.gate.records_refusal(reason, self.trace.rule)
+        self.services.readers.of_refused && self.gate.records_refusal(reason, self.trace.rule)
     }
 
     /// Refuses for `reason`, and notes what is wrong for operators.

@@ -89,7 +89,7 @@ fn told_apart<'a, 'l>(found: Found<'a, 'l>, keys: &ApiKeys<Caller>) -> Found<'a,
 fn verify_key(attempt: &mut Attempt<'_, '_>, key: &Credential<'_, '_>) -> Result<Rc<Caller>, Reason> {
     let keys = attempt.policy().api_keys.as_ref().ok_or(Reason::ApiKeyUnknown)?;
     let key = key.text().map_err(|unreadable| unreadable.reason(Reason::ApiKeyUnknown))?;
-    let verified = keys.authenticate(key.as_bytes(), &attempt.around.clock, attempt.around.random);
+    let verified = keys.authenticate(key.as_bytes(), &attempt.services.clock, attempt.services.random);
     verified.cloned().map_err(|refused| {
         attempt.trace.principal = refused.caller.cloned();
         refused.reason

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{
-    Around, Attempt, Caller, Gate, Purpose, opaque,
+    Attempt, Caller, Gate, HostServices, Purpose, opaque,
     refusal::{Stop, Wait},
 };
 use crate::{
@@ -33,8 +33,8 @@ pub(super) fn verify(
     token: &Credential<'_, '_>,
 ) -> Result<Rc<Caller>, Stop> {
     let gate = attempt.gate;
-    let verified = match gate.remembered(token.bytes(), attempt.around) {
-        Some(verified) => match still_good(gate, access, token.location, &verified, attempt.around) {
+    let verified = match gate.remembered(token.bytes(), attempt.services) {
+        Some(verified) => match still_good(gate, access, token.location, &verified, attempt.services) {
             Ok(()) => verified,
             Err(error) => {
                 attempt.trace.principal = Some(verified.caller);
@@ -73,7 +73,7 @@ fn verify_now(
 ) -> Result<Now, Stop> {
     match verify_anew(attempt, access, text(token)?, token.location) {
         Ok(verified) => {
-            attempt.gate.remember(token.bytes(), &verified, attempt.around);
+            attempt.gate.remember(token.bytes(), &verified, attempt.services);
             Ok(Now::Verified(verified))
         }
         Err(Failure::NotVerifiable { provider }) => {
@@ -85,7 +85,7 @@ fn verify_now(
             attempt.note(&error, otherwise);
             // Keys that were fetched since the request came do not change by waiting on.
             let fetched_at = attempt.gate.keys_fetched_at(provider, now);
-            let began = attempt.exchange.began(attempt.around);
+            let began = attempt.exchange.began(attempt.services);
             let final_word = fetched_at.is_some_and(|fetched_at| fetched_at >= began);
             Err(match until.filter(|_| !final_word) {
                 Some(until) => Stop::Wait(Wait { call: Purpose::KeySet { provider }, until, otherwise }),
@@ -122,12 +122,12 @@ fn still_good(
     access: &Access,
     location: &Location,
     verified: &Verified,
-    around: &Around<'_>,
+    services: &HostServices<'_>,
 ) -> Result<(), JwtError> {
     accepting(gate, access, location)
         .find(|(index, _)| *index == verified.provider)
         .ok_or(JwtError::Issuer)?;
-    verified.validity.check(around.now())
+    verified.validity.check(services.now())
 }
 
 /// The providers whose tokens the rule takes at `location`.
@@ -197,10 +197,10 @@ fn verify_signature(
     index: usize,
     mut token: CheckedToken<'_, '_>,
 ) -> Result<VerifiedToken, Failure> {
-    let (gate, around, now) = (attempt.gate, attempt.around, attempt.now());
+    let (gate, services, now) = (attempt.gate, attempt.services, attempt.now());
     let exchange = &mut *attempt.exchange;
     let verify = |token: &mut CheckedToken<'_, '_>| {
-        let verified = gate.with_keys(index, now, |keys| token.verify(keys, around.crypto));
+        let verified = gate.with_keys(index, now, |keys| token.verify(keys, services.crypto));
         verified.unwrap_or(Err(JwtError::KeysUnavailable))
     };
     let verified = match exchange.unsigned_by {
@@ -212,10 +212,10 @@ fn verify_signature(
         _ => verify(&mut token),
     };
     let verified = match verified {
-        Err(JwtError::Key(KeyError::UnknownKey { kid })) if gate.note_unknown_key(index, &kid, around) => {
+        Err(JwtError::Key(KeyError::UnknownKey { kid })) if gate.note_unknown_key(index, &kid, services) => {
             verify(&mut token)
         }
-        Err(error) if error.is_of_keys() && gate.note_wrong_signature(index, token.kid(), around) => {
+        Err(error) if error.is_of_keys() && gate.note_wrong_signature(index, token.kid(), services) => {
             verify(&mut token)
         }
         verified => verified,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     answer::Reason,
     crypto::{Algorithm, NoHostCrypto, sha256},
-    engine::{Around, Exchange, Gate, Readers, Step},
+    engine::{Exchange, Gate, HostServices, Readers, Step},
     jose::tests::tokens::{NOW, encode, foreign_keys, good_claims, keys, kid},
     policy::Policy,
     request::{RequestHead, client_certificate::PeerCertificate},
@@ -92,7 +92,7 @@ fn ask(
         peer_certificate: certificate,
         ..RequestHead::default()
     };
-    let around = Around {
+    let services = HostServices {
         clock: Clock::at(Timestamp::from_secs(now)),
         store,
         crypto: &NoHostCrypto,
@@ -102,7 +102,7 @@ fn ask(
         random: &|| Some([9; 16]),
     };
     let mut exchange = Exchange::default();
-    let verdict = exchange.on_request(gate, &head, &around);
+    let verdict = exchange.on_request(gate, &head, &services);
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     let mut answer = Answer { reason: verdict.reason, headers: vec![], removed: vec![], set: vec![] };
     match &verdict.step {

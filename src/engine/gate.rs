@@ -34,7 +34,7 @@ const TOKENS: Limits = Limits { entries: 2048, bytes: 4 << 20 };
 const REPORTED_KEYS: usize = 10;
 
 /// What the engine asks of its host, for the length of one call.
-pub struct Around<'a> {
+pub struct HostServices<'a> {
     /// The time of the call.
     pub clock: Clock,
     /// State that all workers share.
@@ -51,7 +51,7 @@ pub struct Around<'a> {
     pub random: &'a dyn Fn() -> Option<[u8; 16]>,
 }
 
-impl Around<'_> {
+impl HostServices<'_> {
     /// The time of the call.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
@@ -156,22 +156,22 @@ impl Gate {
 
     /// Says in the shared state which limits are in force, and looks which others are. To be called as soon as this
     /// policy is configured, or that of another filter of the same name: the order of what happens counts.
-    pub fn confirm_limits(&self, around: &Around<'_>) {
-        self.terms.borrow_mut().confirm(&self.policy.limiter, &around.clock, around.store);
+    pub fn confirm_limits(&self, services: &HostServices<'_>) {
+        self.terms.borrow_mut().confirm(&self.policy.limiter, &services.clock, services.store);
     }
 
     /// To be called a few times a second; answers what to send now.
-    pub fn on_tick(&self, around: &Around<'_>) -> Vec<(Purpose, Call)> {
-        self.terms.borrow_mut().on_tick(&self.policy.limiter, &around.clock, around.store);
+    pub fn on_tick(&self, services: &HostServices<'_>) -> Vec<(Purpose, Call)> {
+        self.terms.borrow_mut().on_tick(&self.policy.limiter, &services.clock, services.store);
         // Randomness only spreads fetches over time: without it they are not spread.
-        let jitter = (around.random)()
+        let jitter = (services.random)()
             .map_or(0, |bytes| bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)));
         let key_sets = self.remote.iter().enumerate().filter_map(|(provider, keys)| {
-            let call = keys.as_ref()?.borrow_mut().tick(around.now(), around.store, jitter)?;
+            let call = keys.as_ref()?.borrow_mut().tick(services.now(), services.store, jitter)?;
             Some((Purpose::KeySet { provider }, call))
         });
         let revocations = self.revocations.iter().filter_map(|revocations| {
-            let call = revocations.borrow_mut().tick(around.now(), around.store, jitter)?;
+            let call = revocations.borrow_mut().tick(services.now(), services.store, jitter)?;
             Some((Purpose::Revocations, call))
         });
         key_sets.chain(revocations).collect()
@@ -184,15 +184,20 @@ impl Gate {
 
     /// To be called when a call has ended. Answers what the operator should know of it. Where a further call
     /// follows from it, the next [`Gate::on_tick`] has it, so a tick right behind saves time.
-    pub fn on_answer(&self, purpose: Purpose, outcome: Outcome<'_>, around: &Around<'_>) -> Vec<String> {
+    pub fn on_answer(
+        &self,
+        purpose: Purpose,
+        outcome: Outcome<'_>,
+        services: &HostServices<'_>,
+    ) -> Vec<String> {
         match purpose {
-            Purpose::KeySet { provider } => self.on_key_set(provider, outcome, around),
+            Purpose::KeySet { provider } => self.on_key_set(provider, outcome, services),
             Purpose::Introspection { provider, ticket } => {
-                self.on_introspected(provider, ticket, outcome, around)
+                self.on_introspected(provider, ticket, outcome, services)
             }
             Purpose::Revocations => {
                 let Some(revocations) = &self.revocations else { return Vec::new() };
-                let taken = revocations.borrow_mut().on_answer(outcome, around.now(), around.store);
+                let taken = revocations.borrow_mut().on_answer(outcome, services.now(), services.store);
                 taken.err().map(|error| format!("revocation list: {error}")).into_iter().collect()
             }
         }
@@ -200,9 +205,15 @@ impl Gate {
 
     /// To be called when a call to `cluster` could not be sent. Answers what the operator should know of it: what it was
     /// for, and why.
-    pub fn on_unsent(&self, purpose: Purpose, cluster: &str, why: Unsent, around: &Around<'_>) -> String {
+    pub fn on_unsent(
+        &self,
+        purpose: Purpose,
+        cluster: &str,
+        why: Unsent,
+        services: &HostServices<'_>,
+    ) -> String {
         // That there is no answer is all there is to say of the outcome.
-        let _ = self.on_answer(purpose, Outcome::Failed, around);
+        let _ = self.on_answer(purpose, Outcome::Failed, services);
         format!("{}: {}", self.subject(purpose), why.of(cluster))
     }
 
@@ -246,8 +257,8 @@ impl Gate {
     }
 
     /// To be called a few times a second: what to write of records and warnings that were only counted.
-    pub fn take_repeated(&self, around: &Around<'_>) -> Vec<String> {
-        let now = around.now();
+    pub fn take_repeated(&self, services: &HostServices<'_>) -> Vec<String> {
+        let now = services.now();
         told(self.refusals.borrow_mut().flush(now), self.warnings.borrow_mut().flush(now))
     }
 
@@ -261,17 +272,17 @@ impl Gate {
         self.answers.borrow_mut().clear();
     }
 
-    fn on_key_set(&self, provider: usize, outcome: Outcome<'_>, around: &Around<'_>) -> Vec<String> {
+    fn on_key_set(&self, provider: usize, outcome: Outcome<'_>, services: &HostServices<'_>) -> Vec<String> {
         let (Some(Some(keys)), Some(provider)) =
             (self.remote.get(provider), self.policy.providers.get(provider))
         else {
             return Vec::new();
         };
-        let (mut messages, unusable) = match keys.borrow_mut().on_fetched(outcome, around.now(), around.store)
-        {
-            Ok(unusable) => (Vec::new(), unusable),
-            Err(error) => (vec![error.to_string()], error.into_unusable()),
-        };
+        let (mut messages, unusable) =
+            match keys.borrow_mut().on_fetched(outcome, services.now(), services.store) {
+                Ok(unusable) => (Vec::new(), unusable),
+                Err(error) => (vec![error.to_string()], error.into_unusable()),
+            };
         messages.extend(unusable.iter().take(REPORTED_KEYS).map(|key| format!("not used: {key}")));
         let more = unusable.len().saturating_sub(REPORTED_KEYS);
         if more > 0 {
@@ -282,19 +293,19 @@ impl Gate {
     }
 
     /// What came of verifying this very token with the keys that are in force now.
-    pub(super) fn remembered(&self, text: &[u8], around: &Around<'_>) -> Option<Verified> {
+    pub(super) fn remembered(&self, text: &[u8], services: &HostServices<'_>) -> Option<Verified> {
         let is_current = |verified: &Verified, generation| {
-            self.key_generation(verified.provider(), around.now()) == Some(generation)
+            self.key_generation(verified.provider(), services.now()) == Some(generation)
         };
         self.tokens.borrow_mut().as_mut()?.find(text, is_current)
     }
 
     /// Remembers a token that was verified with the keys in force now.
-    pub(super) fn remember(&self, text: &[u8], verified: &Verified, around: &Around<'_>) {
-        let Some(generation) = self.key_generation(verified.provider(), around.now()) else { return };
+    pub(super) fn remember(&self, text: &[u8], verified: &Verified, services: &HostServices<'_>) {
+        let Some(generation) = self.key_generation(verified.provider(), services.now()) else { return };
         let mut tokens = self.tokens.borrow_mut();
         if tokens.is_none() {
-            let Some([a, b, c, d, e, f, g, h, ..]) = (around.random)() else { return };
+            let Some([a, b, c, d, e, f, g, h, ..]) = (services.random)() else { return };
             *tokens = Some(TokenCache::new(TOKENS, u64::from_le_bytes([a, b, c, d, e, f, g, h])));
         }
         if let Some(tokens) = tokens.as_mut() {
@@ -329,9 +340,9 @@ impl Gate {
     /// A token named a key that its provider's set does not have: worth a fetch, within bounds.
     ///
     /// Whether another set is in use now than before, picked up over it.
-    pub(super) fn note_unknown_key(&self, provider: usize, kid: &str, around: &Around<'_>) -> bool {
+    pub(super) fn note_unknown_key(&self, provider: usize, kid: &str, services: &HostServices<'_>) -> bool {
         let Some(Some(keys)) = self.remote.get(provider) else { return false };
-        keys.borrow_mut().note_unknown_kid(kid, around.now(), around.store)
+        keys.borrow_mut().note_unknown_kid(kid, services.now(), services.store)
     }
 
     /// No key of its provider's set made a token that names `kid`: worth a fetch, within bounds, for its key may have
@@ -342,10 +353,10 @@ impl Gate {
         &self,
         provider: usize,
         kid: Option<&str>,
-        around: &Around<'_>,
+        services: &HostServices<'_>,
     ) -> bool {
         let Some(Some(keys)) = self.remote.get(provider) else { return false };
-        keys.borrow_mut().note_wrong_signature(kid, around.now(), around.store)
+        keys.borrow_mut().note_wrong_signature(kid, services.now(), services.store)
     }
 
     /// Until when a request with such a token may wait; `None` where another key will not come now.
@@ -359,9 +370,13 @@ impl Gate {
     }
 
     /// Whether a verified principal was revoked meanwhile.
-    pub(super) fn check_revoked(&self, principal: &Principal, around: &Around<'_>) -> Result<(), Revoked> {
+    pub(super) fn check_revoked(
+        &self,
+        principal: &Principal,
+        services: &HostServices<'_>,
+    ) -> Result<(), Revoked> {
         let Some(revocations) = &self.revocations else { return Ok(()) };
-        revocations.borrow().check(principal, around.now())
+        revocations.borrow().check(principal, services.now())
     }
 
     /// When the keys of a provider that are in use were fetched; `None` where there are none, or none are fetched.
@@ -380,15 +395,17 @@ impl Gate {
     }
 
     /// The secret that keeps clients from aiming at slots; loaded once.
-    pub(super) fn slot_secret(&self, around: &Around<'_>) -> Result<&SlotSecret, StoreError> {
-        self.slot_secret
-            .get(|| SlotSecret::load_or_create(around.store, &self.namespace, random_bytes(around.random)?))
+    pub(super) fn slot_secret(&self, services: &HostServices<'_>) -> Result<&SlotSecret, StoreError> {
+        self.slot_secret.get(|| {
+            SlotSecret::load_or_create(services.store, &self.namespace, random_bytes(services.random)?)
+        })
     }
 
     /// The secret behind nonces and used proofs; loaded once.
-    pub(super) fn dpop_secret(&self, around: &Around<'_>) -> Result<&DpopSecret, StoreError> {
-        self.dpop_secret
-            .get(|| DpopSecret::load_or_create(around.store, &self.namespace, random_bytes(around.random)?))
+    pub(super) fn dpop_secret(&self, services: &HostServices<'_>) -> Result<&DpopSecret, StoreError> {
+        self.dpop_secret.get(|| {
+            DpopSecret::load_or_create(services.store, &self.namespace, random_bytes(services.random)?)
+        })
     }
 
     /// What keeps this policy's shared state apart from that of others.

@@ -30,14 +30,14 @@ impl Attempt<'_, '_> {
         if limits.is_empty() {
             return Ok(());
         }
-        let (gate, around, policy) = (self.gate, self.around, self.policy());
+        let (gate, services, policy) = (self.gate, self.services, self.policy());
         let unavailable = |_| Reason::StateUnavailable;
-        let secret = gate.slot_secret(around).map_err(unavailable)?;
+        let secret = gate.slot_secret(services).map_err(unavailable)?;
         let (leases, terms) = (&mut gate.leases.borrow_mut(), &mut gate.terms.borrow_mut());
         let tells = policy.rate_limit_headers_always;
-        let mut ledger = Ledger { store: around.store, secret, leases, terms, tells };
+        let mut ledger = Ledger { store: services.store, secret, leases, terms, tells };
         let outcome =
-            policy.limiter.check(limits, subject, around.now(), &mut ledger).map_err(unavailable)?;
+            policy.limiter.check(limits, subject, services.now(), &mut ledger).map_err(unavailable)?;
         self.trace.evicted = self.trace.evicted.saturating_add(outcome.evicted);
         match &outcome.denied {
             None if outcome.statuses.is_empty() => Ok(()),

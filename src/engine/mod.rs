@@ -22,7 +22,7 @@ mod token_cache;
 mod withheld;
 
 pub use caller::Caller;
-pub use gate::{Around, Gate, Purpose, Readers};
+pub use gate::{Gate, HostServices, Purpose, Readers};
 pub use sources::{Source, Subject};
 pub use step::{Changes, Step, Text, Verdict};
 pub use withheld::names_without_policy;
@@ -76,17 +76,17 @@ impl Exchange {
         &mut self,
         gate: &'a Gate,
         head: &'a RequestHead<'a>,
-        around: &Around<'_>,
+        services: &HostServices<'_>,
     ) -> Verdict<'a> {
-        let mut attempt = Attempt::new(gate, head, around, self);
+        let mut attempt = Attempt::new(gate, head, services, self);
         let policy = gate.policy();
         let refusal = match attempt.decide() {
             Ok(step) => {
-                let is_read = policy.log_allowed && around.readers.of_allowed;
+                let is_read = policy.log_allowed && services.readers.of_allowed;
                 let record = is_read.then(|| attempt.trace.record(policy, head, None, None));
                 return Verdict { record, step, reason: None, evicted: attempt.trace.evicted };
             }
-            Err(Stop::Wait(wait)) if attempt.exchange.goes_on_waiting(wait, around) => {
+            Err(Stop::Wait(wait)) if attempt.exchange.goes_on_waiting(wait, services) => {
                 let step = attempt.exchange.wait(wait, policy, head);
                 return Verdict { record: None, step, reason: None, evicted: attempt.trace.evicted };
             }
@@ -95,7 +95,7 @@ impl Exchange {
         };
         let reason = refusal.reason;
         let changes = withheld::from_answered(policy, head);
-        let is_read = around.readers.of_refused;
+        let is_read = services.readers.of_refused;
         let record = is_read.then(|| gate.record_refusal(&attempt.trace, head, changes.target(), reason));
         Verdict {
             record: record.flatten(),
@@ -136,18 +136,18 @@ impl Exchange {
 
     /// Whether it is told to wait. A request waits until the first deadline it was given; then it is refused.
     #[cold]
-    fn goes_on_waiting(&mut self, wait: Wait, around: &Around<'_>) -> bool {
-        (around.may_wait)() && around.now() < *self.waits_until.get_or_insert(wait.until)
+    fn goes_on_waiting(&mut self, wait: Wait, services: &HostServices<'_>) -> bool {
+        (services.may_wait)() && services.now() < *self.waits_until.get_or_insert(wait.until)
     }
 
     /// When the request came, as far as waiting goes.
-    fn began(&mut self, around: &Around<'_>) -> Timestamp {
-        *self.began.get_or_insert(around.now())
+    fn began(&mut self, services: &HostServices<'_>) -> Timestamp {
+        *self.began.get_or_insert(services.now())
     }
 
     /// Whether it may still be told to wait for something that is not under way yet.
-    fn may_wait(&self, around: &Around<'_>) -> bool {
-        self.waits_until.is_none_or(|until| around.now() < until) && (around.may_wait)()
+    fn may_wait(&self, services: &HostServices<'_>) -> bool {
+        self.waits_until.is_none_or(|until| services.now() < until) && (services.may_wait)()
     }
 }
 
@@ -190,7 +190,7 @@ impl<'a> Attempt<'a, '_> {
 
     /// Of a caller that was verified before, too: what was revoked since is revoked at once.
     fn not_revoked(&mut self, caller: Rc<Caller>) -> Result<Rc<Caller>, Stop> {
-        match self.gate.check_revoked(&caller.principal, self.around) {
+        match self.gate.check_revoked(&caller.principal, self.services) {
             Ok(()) => Ok(caller),
             Err(revoked) => {
                 self.trace.principal = Some(caller);
@@ -203,7 +203,7 @@ impl<'a> Attempt<'a, '_> {
         let Action::Allow(access) = &rule.action else { return Err(Reason::RuleDenied.into()) };
         let Some(requirement) = &access.requirement else { return Ok(()) };
         requirement
-            .check(&caller.principal, &caller.grants, &self.around.clock, |name| matched.variable(name))
+            .check(&caller.principal, &caller.grants, &self.services.clock, |name| matched.variable(name))
             .map_err(|denial| Stop::Answer(refuse(self.policy(), rule, &denial)))
     }
 }

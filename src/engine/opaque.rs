@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{
-    Around, Attempt, Gate, Purpose,
+    Attempt, Gate, HostServices, Purpose,
     bearer::Verified,
     refusal::{Stop, Wait},
 };
@@ -51,15 +51,15 @@ fn reason_of(verdict: &Verdict<Verified>) -> Reason {
 /// What is known of `token` already; else its issuer is asked.
 fn look_up(attempt: &mut Attempt<'_, '_>, provider: usize, token: &str) -> Result<Verdict<Verified>, Stop> {
     const UNAVAILABLE: Stop = Stop::Refuse(Reason::IntrospectionUnavailable);
-    let (gate, around, now) = (attempt.gate, attempt.around, attempt.now());
+    let (gate, services, now) = (attempt.gate, attempt.services, attempt.now());
     let introspector = gate.introspectors.get(provider).and_then(Option::as_ref).ok_or(UNAVAILABLE)?;
     let mut introspector = introspector.borrow_mut();
     let ticket = match introspector.lookup(token, now) {
         Lookup::Known(verdict) => return Ok(verdict),
         Lookup::InFlight(ticket) => ticket,
         // Nobody would send the call, or hear its answer.
-        Lookup::Unknown if !attempt.exchange.may_wait(around) => return Err(UNAVAILABLE),
-        Lookup::Unknown => match introspector.start(token, (around.client)(), now, (around.random)()) {
+        Lookup::Unknown if !attempt.exchange.may_wait(services) => return Err(UNAVAILABLE),
+        Lookup::Unknown => match introspector.start(token, (services.client)(), now, (services.random)()) {
             Ok((ticket, call)) => {
                 gate.outbox.borrow_mut().push((Purpose::Introspection { provider, ticket }, call));
                 ticket
@@ -84,14 +84,14 @@ impl Gate {
         index: usize,
         ticket: Ticket,
         outcome: Outcome<'_>,
-        around: &Around<'_>,
+        services: &HostServices<'_>,
     ) -> Vec<String> {
         let introspector = self.introspectors.get(index).and_then(Option::as_ref);
         let (Some(introspector), Some(provider)) = (introspector, self.policy().providers.get(index)) else {
             return Vec::new();
         };
         let make = |token| Verified::new(token, &self.policy().vocabulary, index, provider);
-        let verdict = introspector.borrow_mut().on_answer(ticket, outcome, around.now(), provider, make);
+        let verdict = introspector.borrow_mut().on_answer(ticket, outcome, services.now(), provider, make);
         let Some(verdict) = verdict else { return Vec::new() };
         let message = match &verdict {
             Verdict::Unavailable(error) => {

@@ -38,7 +38,7 @@ type Headers = [(&'static str, &'static str)];
 fn decide(requests: &[&Headers]) -> Vec<String> {
     let gate = Gate::new(Policy::compile(POLICY.as_bytes(), "test").expect("a good policy"), "test");
     let store = MemoryStore::default();
-    let around = Around {
+    let services = HostServices {
         may_wait: &|| true,
         client: &Default::default,
         readers: Readers::OF_ALL,
@@ -55,7 +55,7 @@ fn decide(requests: &[&Headers]) -> Vec<String> {
             tls: !headers.contains(&("plain", "")),
             ends: !headers.contains(&("body", "")),
         };
-        let verdict = Exchange::default().on_request(&gate, &head, &around);
+        let verdict = Exchange::default().on_request(&gate, &head, &services);
         match (verdict.step, verdict.reason) {
             (Step::Forward(changes), None) => {
                 let removed = changes.remove.iter().map(|name| String::from_utf8_lossy(name));

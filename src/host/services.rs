@@ -8,7 +8,7 @@ use super::host_calls::{Failed, Host};
 use crate::{
     calls::Client,
     crypto::{self, HostCrypto, NoHostCrypto},
-    engine::{Around, Readers},
+    engine::{HostServices, Readers},
     store::{Expected, SharedStore, StoreError, Versioned},
     time::Clock,
 };
@@ -94,8 +94,8 @@ impl<H: Host> Services<H> {
     }
 
     /// Everything that the engine asks for, now, but for what it asks about a request.
-    pub(super) fn around(&self) -> Around<'_> {
-        Around {
+    pub(super) fn of_call(&self) -> HostServices<'_> {
+        HostServices {
             clock: Clock::new(H::now),
             store: &self.shared,
             crypto: match &self.verifier {

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     answer::Reason,
     calls::{Call, Client, Outcome, Room},
-    engine::{Around, Exchange, Gate, Purpose, Step},
+    engine::{Exchange, Gate, HostServices, Purpose, Step},
     request::{
         RequestHead,
         client_certificate::{self, PeerCertificate},
@@ -82,14 +82,14 @@ impl<H: Host> Serving<H> {
             answering: RefCell::default(),
         };
         // Before the first request, so that filters that are configured together are seen to stand side by side.
-        serving.gate.confirm_limits(&serving.around());
+        serving.gate.confirm_limits(&serving.host_services());
         serving
     }
 
     /// To be called when `other` was configured on the same thread: if it counts together with this one.
     pub(super) fn note_configured(&self, other: &Self) {
         if self.gate.namespace() == other.gate.namespace() {
-            self.gate.confirm_limits(&self.around());
+            self.gate.confirm_limits(&self.host_services());
         }
     }
 
@@ -156,8 +156,8 @@ impl<H: Host> Serving<H> {
         self.services.on_tick(&self.host);
         self.stats.observe(&self.host, &self.gate, H::now());
         self.stats.flush(&self.host);
-        self.gate.take_repeated(&self.around()).iter().for_each(|told| warn!("{told}"));
-        self.send(self.gate.on_tick(&self.around()));
+        self.gate.take_repeated(&self.host_services()).iter().for_each(|told| warn!("{told}"));
+        self.send(self.gate.on_tick(&self.host_services()));
         self.wake_all();
     }
 
@@ -174,13 +174,13 @@ impl<H: Host> Serving<H> {
             return;
         };
         // One answer may lead to the next call, to the keys that a document names.
-        self.send(self.gate.on_tick(&self.around()));
+        self.send(self.gate.on_tick(&self.host_services()));
         self.wake_for(purpose);
     }
 
     /// What the host has to offer now, beside what it knows of a request.
-    fn around(&self) -> Around<'_> {
-        self.services.around()
+    fn host_services(&self) -> HostServices<'_> {
+        self.services.of_call()
     }
 
     /// Whether one more request of `client` may wait.
@@ -243,8 +243,8 @@ impl<H: Host> Serving<H> {
             *client.get_or_init(|| Client::new(head.remote_address.or_else(|| remote_address(&self.host))))
         };
         let may_wait = || has_waited || self.has_room(client());
-        let around = Around { client: &client, may_wait: &may_wait, ..self.around() };
-        let verdict = exchange.on_request(&self.gate, &head, &around);
+        let services = HostServices { client: &client, may_wait: &may_wait, ..self.host_services() };
+        let verdict = exchange.on_request(&self.gate, &head, &services);
         if let Some(record) = &verdict.record {
             write_down(record, verdict.reason);
         }
@@ -326,13 +326,13 @@ impl<H: Host> Serving<H> {
         for (purpose, call) in calls {
             if let Err(why) = self.calls.send(&self.host, purpose, &call) {
                 self.stats.count_unsent(purpose);
-                self.warn(self.gate.on_unsent(purpose, &call.cluster, why, &self.around()));
+                self.warn(self.gate.on_unsent(purpose, &call.cluster, why, &self.host_services()));
             }
         }
     }
 
     fn report(&self, purpose: Purpose, outcome: Outcome<'_>) {
-        for message in self.gate.on_answer(purpose, outcome, &self.around()) {
+        for message in self.gate.on_answer(purpose, outcome, &self.host_services()) {
             warn!("{message}");
         }
     }

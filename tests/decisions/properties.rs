@@ -222,9 +222,9 @@ proptest! {
             let mut ask = if pseudo { Ask::get("/orders") } else { EMPTY.clone() };
             ask.headers.extend(headers);
             let head = ask.head();
-            let forwarded = open.around(|around| {
+            let forwarded = open.with_services(|services| {
                 let mut exchange = portcullis::engine::Exchange::default();
-                matches!(exchange.on_request(&open.gate, &head, around).step, Step::Forward(_))
+                matches!(exchange.on_request(&open.gate, &head, services).step, Step::Forward(_))
             });
             prop_assert!(!forwarded);
             Ok(())

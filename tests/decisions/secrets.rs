@@ -211,7 +211,7 @@ fn refusals_alike_are_recorded_once_and_then_counted() {
     let w = World::with(|policy| policy["decisionLog"] = json!({"allowed": true}));
     let told = |secs: u64| -> Vec<Value> {
         w.later(secs);
-        let told = w.around(|around| w.gate.take_repeated(around));
+        let told = w.with_services(|services| w.gate.take_repeated(services));
         told.iter().map(|record| serde_json::from_str(record).unwrap()).collect()
     };
     let records = |ask: &Ask, times: usize| {

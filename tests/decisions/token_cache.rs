@@ -43,12 +43,15 @@ impl World {
         let fresh = Gate::new(policy, "test");
         let first = self.reason(ask);
         // It takes the keys over from the store at its first tick.
-        self.around(|around| fresh.on_tick(around));
+        self.with_services(|services| fresh.on_tick(services));
         let head = ask.head();
-        let reason = self.around(|around| {
-            let around =
-                portcullis::engine::Around { may_wait: &|| false, clock: around.clock.clone(), ..*around };
-            portcullis::engine::Exchange::default().on_request(&fresh, &head, &around).reason
+        let reason = self.with_services(|services| {
+            let services = portcullis::engine::HostServices {
+                may_wait: &|| false,
+                clock: services.clock.clone(),
+                ..*services
+            };
+            portcullis::engine::Exchange::default().on_request(&fresh, &head, &services).reason
         });
         (first, reason)
     }

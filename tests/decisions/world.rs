@@ -14,7 +14,7 @@ use portcullis::{
     answer::Reason,
     calls::{Call, Client, Outcome},
     crypto::{HostCrypto, sha256},
-    engine::{Around, Exchange, Gate, Purpose, Readers, Step},
+    engine::{Exchange, Gate, HostServices, Purpose, Readers, Step},
     policy::Policy,
     request::{RequestHead, client_certificate::PeerCertificate},
     store::{MemoryStore, SharedStore},
@@ -135,8 +135,8 @@ impl World {
     }
 
     /// Runs `with` on what the host provides now.
-    pub(crate) fn around<T>(&self, with: impl FnOnce(&Around<'_>) -> T) -> T {
-        with(&Around {
+    pub(crate) fn with_services<T>(&self, with: impl FnOnce(&HostServices<'_>) -> T) -> T {
+        with(&HostServices {
             clock: Clock::at(Timestamp::from_secs(self.now.get())),
             store: &*self.store,
             crypto: &Counting(&self.checked),
@@ -178,12 +178,12 @@ impl World {
     }
 
     pub(crate) fn deliver(&self, purpose: Purpose, outcome: Outcome<'_>) -> Vec<String> {
-        self.around(|around| self.gate.on_answer(purpose, outcome, around))
+        self.with_services(|services| self.gate.on_answer(purpose, outcome, services))
     }
 
     /// What a tick asks for.
     pub(crate) fn tick(&self) -> Vec<(Purpose, Call)> {
-        self.around(|around| self.gate.on_tick(around))
+        self.with_services(|services| self.gate.on_tick(services))
     }
 
     pub(crate) fn later(&self, secs: u64) {
@@ -231,8 +231,8 @@ impl Pending {
     /// `None`: it waits.
     pub(crate) fn decide(&mut self, w: &World) -> Option<Answer> {
         let head = self.ask.head();
-        let mut answer = w.around(|around| {
-            let verdict = self.exchange.on_request(&w.gate, &head, around);
+        let mut answer = w.with_services(|services| {
+            let verdict = self.exchange.on_request(&w.gate, &head, services);
             let debug = format!("{verdict:?} {head:?}");
             let (upstream, changes) = match &verdict.step {
                 Step::Forward(changes) => (Ok(carried_out(&head, changes)), changes),
