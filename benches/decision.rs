@@ -18,7 +18,7 @@ use std::{hint::black_box, time::Instant};
 use ct_codecs::{Encoder, Hex};
 use portcullis::{
     crypto::{NoHostCrypto, sha256},
-    engine::{Exchange, Gate, HostServices, Readers, Step},
+    engine::{Exchange, Gate, HostServices, LogEnabled, Step},
     policy::Policy,
     request::RequestHead,
     store::MemoryStore,
@@ -133,7 +133,7 @@ fn round(gate: &Gate, sent: &[Sent]) -> f64 {
     let services = HostServices {
         may_wait: &|| true,
         client: &Default::default,
-        readers: Readers::OF_ALL,
+        log_enabled: LogEnabled::ALL,
         clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
         store: &store,
         crypto: &NoHostCrypto,

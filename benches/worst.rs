@@ -19,7 +19,7 @@ use std::{hint::black_box, time::Instant};
 use ct_codecs::{Base64UrlSafeNoPadding, Encoder};
 use portcullis::{
     crypto::NoHostCrypto,
-    engine::{Exchange, Gate, HostServices, Readers, Step},
+    engine::{Exchange, Gate, HostServices, LogEnabled, Step},
     policy::Policy,
     request::RequestHead,
     store::MemoryStore,
@@ -512,7 +512,7 @@ fn measure(case: &Case) -> (Vec<f64>, String) {
     let services = HostServices {
         may_wait: &|| true,
         client: &Default::default,
-        readers: Readers::OF_ALL,
+        log_enabled: LogEnabled::ALL,
         clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
         store: &store,
         crypto: &NoHostCrypto,

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use portcullis::{
     crypto::NoHostCrypto,
-    engine::{Exchange, Gate, HostServices, Readers, Step},
+    engine::{Exchange, Gate, HostServices, LogEnabled, Step},
     host::wire::parse_pairs,
     policy::Policy,
     request::RequestHead,
@@ -50,7 +50,7 @@ fuzz_target!(|bytes: &[u8]| {
                 crypto: &NoHostCrypto,
                 may_wait: &|| true,
                 client: &Default::default,
-                readers: Readers::OF_ALL,
+                log_enabled: LogEnabled::ALL,
                 random: &|| Some([7; 16]),
             };
             let verdict = Exchange::default().on_request(gate, &head, &services);

@@ -46,7 +46,7 @@ impl<'a, 'e> Attempt<'a, 'e> {
 
     /// Whether a refusal for `reason` is going to be recorded: else what is for operators alone is not even put together.
     fn is_recorded(&self, reason: Reason) -> bool {
-        self.services.readers.of_refused && self.gate.records_refusal(reason, self.trace.rule)
+        self.services.log_enabled.refused && self.gate.records_refusal(reason, self.trace.rule)
     }
 
     /// Refuses for `reason`, and notes what is wrong for operators.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     answer::Reason,
     crypto::{Algorithm, NoHostCrypto, sha256},
-    engine::{Exchange, Gate, HostServices, Readers, Step},
+    engine::{Exchange, Gate, HostServices, LogEnabled, Step},
     jose::tests::tokens::{NOW, encode, foreign_keys, good_claims, keys, kid},
     policy::Policy,
     request::{RequestHead, client_certificate::PeerCertificate},
@@ -98,7 +98,7 @@ fn ask(
         crypto: &NoHostCrypto,
         may_wait: &|| true,
         client: &Default::default,
-        readers: Readers::OF_ALL,
+        log_enabled: LogEnabled::ALL,
         random: &|| Some([9; 16]),
     };
     let mut exchange = Exchange::default();

@@ -45,8 +45,8 @@ pub struct HostServices<'a> {
     pub client: &'a dyn Fn() -> Client,
     /// Whether the request may be told to wait; false when too many do, or too many of the same client.
     pub may_wait: &'a dyn Fn() -> bool,
-    /// Who reads decision records.
-    pub readers: Readers,
+    /// Which decision records the host's log takes.
+    pub log_enabled: LogEnabled,
     /// Unpredictable bytes; `None` when there are none to be had.
     pub random: &'a dyn Fn() -> Option<[u8; 16]>,
 }
@@ -58,18 +58,18 @@ impl HostServices<'_> {
     }
 }
 
-/// Whether anybody reads decision records; without a reader none is written.
+/// Which decision records the log takes at its level; others are not even written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Readers {
-    /// Those of requests that were refused.
-    pub of_refused: bool,
-    /// Those of requests that were allowed.
-    pub of_allowed: bool,
+pub struct LogEnabled {
+    /// Of requests that were refused.
+    pub refused: bool,
+    /// Of requests that were allowed.
+    pub allowed: bool,
 }
 
-impl Readers {
-    /// Every record is read.
-    pub const OF_ALL: Self = Self { of_refused: true, of_allowed: true };
+impl LogEnabled {
+    /// The log takes every record.
+    pub const ALL: Self = Self { refused: true, allowed: true };
 }
 
 /// What a call is for: whoever sent it hands its outcome back with this.
@@ -229,7 +229,7 @@ impl Gate {
     }
 
     /// The record of a refused request, where it is to be written now. `target` as for [`Trace::record`]. To be asked
-    /// where somebody reads records.
+    /// where the log takes it.
     #[cold]
     pub(super) fn record_refusal(
         &self,

@@ -22,7 +22,7 @@ mod token_cache;
 mod withheld;
 
 pub use caller::Caller;
-pub use gate::{Gate, HostServices, Purpose, Readers};
+pub use gate::{Gate, HostServices, LogEnabled, Purpose};
 pub use sources::{Source, Subject};
 pub use step::{Changes, Step, Text, Verdict};
 pub use withheld::names_without_policy;
@@ -82,8 +82,8 @@ impl Exchange {
         let policy = gate.policy();
         let refusal = match attempt.decide() {
             Ok(step) => {
-                let is_read = policy.log_allowed && services.readers.of_allowed;
-                let record = is_read.then(|| attempt.trace.record(policy, head, None, None));
+                let is_logged = policy.log_allowed && services.log_enabled.allowed;
+                let record = is_logged.then(|| attempt.trace.record(policy, head, None, None));
                 return Verdict { record, step, reason: None, evicted: attempt.trace.evicted };
             }
             Err(Stop::Wait(wait)) if attempt.exchange.goes_on_waiting(wait, services) => {
@@ -95,8 +95,8 @@ impl Exchange {
         };
         let reason = refusal.reason;
         let changes = withheld::from_answered(policy, head);
-        let is_read = services.readers.of_refused;
-        let record = is_read.then(|| gate.record_refusal(&attempt.trace, head, changes.target(), reason));
+        let is_logged = services.log_enabled.refused;
+        let record = is_logged.then(|| gate.record_refusal(&attempt.trace, head, changes.target(), reason));
         Verdict {
             record: record.flatten(),
             step: Step::Reply(refusal.reply_to(head), changes),

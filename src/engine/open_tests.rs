@@ -41,7 +41,7 @@ fn decide(requests: &[&Headers]) -> Vec<String> {
     let services = HostServices {
         may_wait: &|| true,
         client: &Default::default,
-        readers: Readers::OF_ALL,
+        log_enabled: LogEnabled::ALL,
         clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
         store: &store,
         crypto: &NoHostCrypto,

@@ -8,7 +8,7 @@ use super::host_calls::{Failed, Host};
 use crate::{
     calls::Client,
     crypto::{self, HostCrypto, NoHostCrypto},
-    engine::{HostServices, Readers},
+    engine::{HostServices, LogEnabled},
     store::{Expected, SharedStore, StoreError, Versioned},
     time::Clock,
 };
@@ -74,7 +74,7 @@ pub(super) struct Services<H> {
     /// `None`: the host verifies no signatures.
     verifier: Option<Verifier<H>>,
     /// As of the last tick: an operator may change the host's log level while we run.
-    readers: Cell<Readers>,
+    log_enabled: Cell<LogEnabled>,
 }
 
 impl<H: Host> Services<H> {
@@ -85,12 +85,12 @@ impl<H: Host> Services<H> {
         if verifier.is_none() {
             warn!("the host verifies no signatures; the module does so itself, many times slower");
         }
-        Self { shared: SharedData(host.clone()), verifier, readers: Cell::new(readers(host)) }
+        Self { shared: SharedData(host.clone()), verifier, log_enabled: Cell::new(log_enabled(host)) }
     }
 
     /// Asks anew what may change.
     pub(super) fn on_tick(&self, host: &H) {
-        self.readers.set(readers(host));
+        self.log_enabled.set(log_enabled(host));
     }
 
     /// Everything that the engine asks for, now, but for what it asks about a request.
@@ -104,15 +104,15 @@ impl<H: Host> Services<H> {
             },
             client: &Client::default,
             may_wait: &|| false,
-            readers: self.readers.get(),
+            log_enabled: self.log_enabled.get(),
             random: &random,
         }
     }
 }
 
-/// Who reads decision records: whether the host keeps what is logged at their level.
-fn readers(host: &impl Host) -> Readers {
-    Readers { of_refused: host.logs(Level::Warn), of_allowed: host.logs(Level::Info) }
+/// Whether the host keeps what is logged at the levels of decision records.
+fn log_enabled(host: &impl Host) -> LogEnabled {
+    LogEnabled { refused: host.logs(Level::Warn), allowed: host.logs(Level::Info) }
 }
 
 /// Random bytes; `None` when the host has none to give, which whoever asks must treat as a failure.

@@ -14,7 +14,7 @@ use portcullis::{
     answer::Reason,
     calls::{Call, Client, Outcome},
     crypto::{HostCrypto, sha256},
-    engine::{Exchange, Gate, HostServices, Purpose, Readers, Step},
+    engine::{Exchange, Gate, HostServices, LogEnabled, Purpose, Step},
     policy::Policy,
     request::{RequestHead, client_certificate::PeerCertificate},
     store::{MemoryStore, SharedStore},
@@ -142,7 +142,7 @@ impl World {
             crypto: &Counting(&self.checked),
             may_wait: &|| self.may_wait.get(),
             client: &|| Client::new(self.client.get()),
-            readers: Readers::OF_ALL,
+            log_enabled: LogEnabled::ALL,
             random: &|| self.random.get().then_some([7; 16]),
         })
     }
