@@ -18,7 +18,7 @@ use std::{hint::black_box, time::Instant};
 use ct_codecs::{Encoder, Hex};
 use portcullis::{
     crypto::{NoHostCrypto, sha256},
-    engine::{Exchange, Gate, HostServices, LogEnabled, Step},
+    engine::{Exchange, HostServices, LogEnabled, Step, WorkerState},
     policy::Policy,
     request::RequestHead,
     store::MemoryStore,
@@ -79,9 +79,9 @@ fn document(size: &Size) -> Vec<u8> {
     document.to_string().into_bytes()
 }
 
-fn gate(document: &[u8]) -> Gate {
+fn worker(document: &[u8]) -> WorkerState {
     let policy = Policy::compile(document, "bench").unwrap_or_else(|faults| panic!("{faults:?}"));
-    Gate::new(policy, "bench")
+    WorkerState::new(policy, "bench")
 }
 
 /// A request as bytes of its own, as the host hands it over.
@@ -128,7 +128,7 @@ fn requests(rules: usize, keys: usize, with_key: bool) -> Vec<Sent> {
 }
 
 /// Nanoseconds for each decision.
-fn round(gate: &Gate, sent: &[Sent]) -> f64 {
+fn round(worker: &WorkerState, sent: &[Sent]) -> f64 {
     let store = MemoryStore::default();
     let services = HostServices {
         may_wait: &|| true,
@@ -143,7 +143,7 @@ fn round(gate: &Gate, sent: &[Sent]) -> f64 {
     let start = Instant::now();
     for head in &heads {
         let mut exchange = Exchange::default();
-        let verdict = exchange.on_request(gate, black_box(head), &services);
+        let verdict = exchange.on_request(worker, black_box(head), &services);
         assert!(matches!(verdict.step, Step::Forward(_)), "{:?}", verdict.record);
         black_box(&verdict);
     }
@@ -158,7 +158,7 @@ fn median(figures: &mut [f64]) -> f64 {
 fn main() {
     let large_document = document(&LARGE);
     let start = Instant::now();
-    let large = gate(&large_document);
+    let large = worker(&large_document);
     println!(
         "compiling {} rules and {} keys ({:.1} MB): {:.0} ms",
         LARGE.rules,
@@ -166,7 +166,7 @@ fn main() {
         large_document.len() as f64 / 1e6,
         start.elapsed().as_secs_f64() * 1e3
     );
-    let small = gate(&document(&SMALL));
+    let small = worker(&document(&SMALL));
 
     println!("{:>10} {:>8} {:>10} {:>10} {:>7}", "caller", "traffic", "small ns", "large ns", "ratio");
     for (caller, with_key) in [("API key", true), ("anonymous", false)] {

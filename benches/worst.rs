@@ -19,7 +19,7 @@ use std::{hint::black_box, time::Instant};
 use ct_codecs::{Base64UrlSafeNoPadding, Encoder};
 use portcullis::{
     crypto::NoHostCrypto,
-    engine::{Exchange, Gate, HostServices, LogEnabled, Step},
+    engine::{Exchange, HostServices, LogEnabled, Step, WorkerState},
     policy::Policy,
     request::RequestHead,
     store::MemoryStore,
@@ -497,17 +497,17 @@ fn others() -> Vec<Case> {
     ]
 }
 
-fn gate(policy: &Value) -> Gate {
+fn worker(policy: &Value) -> WorkerState {
     let mut document = json!({"transport": {"requireTls": false}});
     document.as_object_mut().unwrap().extend(policy.as_object().unwrap().clone());
     let policy = Policy::compile(document.to_string().as_bytes(), "bench");
     let policy = policy.unwrap_or_else(|faults| panic!("{:?}", &faults[..faults.len().min(3)]));
-    Gate::new(policy, "bench")
+    WorkerState::new(policy, "bench")
 }
 
 /// Microseconds for each decision, and what came of it.
 fn measure(case: &Case) -> (Vec<f64>, String) {
-    let gate = gate(&case.policy);
+    let worker = worker(&case.policy);
     let store = MemoryStore::default();
     let services = HostServices {
         may_wait: &|| true,
@@ -530,7 +530,7 @@ fn measure(case: &Case) -> (Vec<f64>, String) {
     let figures = (0..ROUNDS).map(|_| {
         let mut exchange = Exchange::default();
         let start = Instant::now();
-        let verdict = exchange.on_request(&gate, black_box(&head), &services);
+        let verdict = exchange.on_request(&worker, black_box(&head), &services);
         let took = start.elapsed().as_nanos() as f64 / 1e3;
         outcome = match (&verdict.step, verdict.reason) {
             (Step::Forward(_), _) => "passes".to_owned(),

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use portcullis::{
     crypto::NoHostCrypto,
-    engine::{Exchange, Gate, HostServices, LogEnabled, Step},
+    engine::{Exchange, HostServices, LogEnabled, Step, WorkerState},
     host::wire::parse_pairs,
     policy::Policy,
     request::RequestHead,
@@ -35,14 +35,14 @@ const POLICY: &str = r#"{
 }"#;
 
 thread_local! {
-    static GATE: Gate = Gate::new(Policy::compile(POLICY.as_bytes(), "fuzz").expect("good"), "fuzz");
+    static WORKER: WorkerState = WorkerState::new(Policy::compile(POLICY.as_bytes(), "fuzz").expect("good"), "fuzz");
     static STORE: MemoryStore = MemoryStore::default();
 }
 
 fuzz_target!(|bytes: &[u8]| {
     let Some(headers) = parse_pairs(bytes) else { return };
     let head = RequestHead { headers, remote_address: Some([192, 0, 2, 1].into()), tls: true, ..RequestHead::default() };
-    GATE.with(|gate| {
+    WORKER.with(|worker| {
         STORE.with(|store| {
             let services = HostServices {
                 clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
@@ -53,7 +53,7 @@ fuzz_target!(|bytes: &[u8]| {
                 log_enabled: LogEnabled::ALL,
                 random: &|| Some([7; 16]),
             };
-            let verdict = Exchange::default().on_request(gate, &head, &services);
+            let verdict = Exchange::default().on_request(worker, &head, &services);
             if let Step::Forward(changes) = &verdict.step {
                 let rule = changes.add.iter().find(|(name, _)| *name == "x-portcullis-rule");
                 assert_eq!(rule.map(|(_, text)| text.as_str()), Some("open"));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Exchange, Gate, HostServices, record::Trace, refusal::Stop};
+use super::{Exchange, HostServices, WorkerState, record::Trace, refusal::Stop};
 use crate::{
     answer::Reason,
     jose::CompactToken,
@@ -14,7 +14,7 @@ use crate::{
 
 /// What a request is decided with, what of it lasts longer than one attempt, and what became known in this one.
 pub(super) struct Attempt<'a, 'e> {
-    pub(super) gate: &'a Gate,
+    pub(super) worker: &'a WorkerState,
     pub(super) head: &'a RequestHead<'a>,
     pub(super) services: &'e HostServices<'e>,
     pub(super) exchange: &'e mut Exchange,
@@ -23,16 +23,16 @@ pub(super) struct Attempt<'a, 'e> {
 
 impl<'a, 'e> Attempt<'a, 'e> {
     pub(super) fn new(
-        gate: &'a Gate,
+        worker: &'a WorkerState,
         head: &'a RequestHead<'a>,
         services: &'e HostServices<'e>,
         exchange: &'e mut Exchange,
     ) -> Self {
-        Self { gate, head, services, exchange, trace: Trace::default() }
+        Self { worker, head, services, exchange, trace: Trace::default() }
     }
 
     pub(super) fn policy(&self) -> &'a Policy {
-        self.gate.policy()
+        self.worker.policy()
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -46,7 +46,7 @@ impl<'a, 'e> Attempt<'a, 'e> {
 
     /// Whether a refusal for `reason` is going to be recorded: else what is for operators alone is not even put together.
     fn is_recorded(&self, reason: Reason) -> bool {
-        self.services.log_enabled.refused && self.gate.records_refusal(reason, self.trace.rule)
+        self.services.log_enabled.refused && self.worker.records_refusal(reason, self.trace.rule)
     }
 
     /// Refuses for `reason`, and notes what is wrong for operators.

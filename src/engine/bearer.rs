@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{
-    Attempt, Caller, Gate, HostServices, Purpose, opaque,
+    Attempt, Caller, HostServices, Purpose, WorkerState, opaque,
     refusal::{Stop, Wait},
 };
 use crate::{
@@ -32,9 +32,9 @@ pub(super) fn verify(
     access: &Access,
     token: &Credential<'_, '_>,
 ) -> Result<Rc<Caller>, Stop> {
-    let gate = attempt.gate;
-    let verified = match gate.remembered(token.bytes(), attempt.services) {
-        Some(verified) => match still_good(gate, access, token.location, &verified, attempt.services) {
+    let worker = attempt.worker;
+    let verified = match worker.remembered(token.bytes(), attempt.services) {
+        Some(verified) => match still_good(worker, access, token.location, &verified, attempt.services) {
             Ok(()) => verified,
             Err(error) => {
                 attempt.trace.principal = Some(verified.caller);
@@ -46,7 +46,7 @@ pub(super) fn verify(
             Now::Vouched(caller) => return Ok(caller),
         },
     };
-    let provider = gate.policy().providers.get(verified.provider);
+    let provider = worker.policy().providers.get(verified.provider);
     if provider.is_some_and(|provider| provider.introspects(true)) {
         // Good as it is, it may have been revoked since.
         if let Err(stop) = opaque::ask(attempt, verified.provider, text(token)?) {
@@ -73,7 +73,7 @@ fn verify_now(
 ) -> Result<Now, Stop> {
     match verify_anew(attempt, access, text(token)?, token.location) {
         Ok(verified) => {
-            attempt.gate.remember(token.bytes(), &verified, attempt.services);
+            attempt.worker.remember(token.bytes(), &verified, attempt.services);
             Ok(Now::Verified(verified))
         }
         Err(Failure::NotVerifiable { provider }) => {
@@ -84,7 +84,7 @@ fn verify_now(
             let (otherwise, now) = (error.reason(), attempt.now());
             attempt.note(&error, otherwise);
             // Keys that were fetched since the request came do not change by waiting on.
-            let fetched_at = attempt.gate.keys_fetched_at(provider, now);
+            let fetched_at = attempt.worker.keys_fetched_at(provider, now);
             let began = attempt.exchange.began(attempt.services);
             let final_word = fetched_at.is_some_and(|fetched_at| fetched_at >= began);
             Err(match until.filter(|_| !final_word) {
@@ -118,13 +118,13 @@ impl From<JwtError> for Failure {
 /// A token that was verified before: the rule at hand may take other providers, or tokens at other places, than the
 /// one it was verified for, and its time may have passed.
 fn still_good(
-    gate: &Gate,
+    worker: &WorkerState,
     access: &Access,
     location: &Location,
     verified: &Verified,
     services: &HostServices<'_>,
 ) -> Result<(), JwtError> {
-    accepting(gate, access, location)
+    accepting(worker, access, location)
         .find(|(index, _)| *index == verified.provider)
         .ok_or(JwtError::Issuer)?;
     verified.validity.check(services.now())
@@ -132,12 +132,12 @@ fn still_good(
 
 /// The providers whose tokens the rule takes at `location`.
 fn accepting<'a, 'r>(
-    gate: &'a Gate,
+    worker: &'a WorkerState,
     access: &'r Access,
     location: &'r Location,
 ) -> impl Iterator<Item = (usize, &'a Provider)> + use<'a, 'r> {
     let providers =
-        access.offer.providers.iter().filter_map(|i| Some((*i, gate.policy().providers.get(*i)?)));
+        access.offer.providers.iter().filter_map(|i| Some((*i, worker.policy().providers.get(*i)?)));
     providers.filter(|(_, provider)| provider.spec().locations.contains(location))
 }
 
@@ -147,9 +147,9 @@ fn verify_anew(
     text: &str,
     location: &Location,
 ) -> Result<Verified, Failure> {
-    let gate = attempt.gate;
-    let sizes = accepting(gate, access, location).map(|(_, provider)| provider.spec().max_token_size);
-    let asked = || accepting(gate, access, location).find(|(_, provider)| provider.introspects(false));
+    let worker = attempt.worker;
+    let sizes = accepting(worker, access, location).map(|(_, provider)| provider.spec().max_token_size);
+    let asked = || accepting(worker, access, location).find(|(_, provider)| provider.introspects(false));
     let mut token = match (CompactToken::parse(text, sizes.max().unwrap_or(0)), asked()) {
         (Ok(token), _) => token,
         // A JWT that nobody here could verify is no opaque token: who has keys is not asked what it is worth.
@@ -176,11 +176,11 @@ fn judge(
     token: &mut CompactToken<'_>,
     location: &Location,
 ) -> Result<Verified, Failure> {
-    let gate = attempt.gate;
+    let worker = attempt.worker;
     // The issuer is not verified yet: it only selects whose keys and rules the token is held against, and those
     // compare it again. A JWT of somebody else is nobody's opaque token.
     let issuer = token.issuer();
-    let (index, provider) = accepting(gate, access, location)
+    let (index, provider) = accepting(worker, access, location)
         .find(|(_, provider)| Some(provider.issuer()) == issuer)
         .ok_or(JwtError::Issuer)?;
     if !provider.has_keys() {
@@ -188,7 +188,7 @@ fn judge(
     }
     let checked = provider.check(token, attempt.now())?;
     let token = verify_signature(attempt, index, checked)?;
-    Ok(Verified::new(token, &gate.policy().vocabulary, index, provider))
+    Ok(Verified::new(token, &worker.policy().vocabulary, index, provider))
 }
 
 /// The token itself, if a key of the provider at `index` made its signature.
@@ -197,25 +197,27 @@ fn verify_signature(
     index: usize,
     mut token: CheckedToken<'_, '_>,
 ) -> Result<VerifiedToken, Failure> {
-    let (gate, services, now) = (attempt.gate, attempt.services, attempt.now());
+    let (worker, services, now) = (attempt.worker, attempt.services, attempt.now());
     let exchange = &mut *attempt.exchange;
     let verify = |token: &mut CheckedToken<'_, '_>| {
-        let verified = gate.with_keys(index, now, |keys| token.verify(keys, services.crypto));
+        let verified = worker.with_keys(index, now, |keys| token.verify(keys, services.crypto));
         verified.unwrap_or(Err(JwtError::KeysUnavailable))
     };
     let verified = match exchange.unsigned_by {
         // It was held against these very keys before it waited for others.
-        Some(_) if exchange.unsigned_by == gate.key_generation(index, now) => {
-            let refusal = gate.with_keys(index, now, |keys| token.refusal(keys));
+        Some(_) if exchange.unsigned_by == worker.key_generation(index, now) => {
+            let refusal = worker.with_keys(index, now, |keys| token.refusal(keys));
             Err(refusal.unwrap_or(JwtError::KeysUnavailable))
         }
         _ => verify(&mut token),
     };
     let verified = match verified {
-        Err(JwtError::Key(KeyError::UnknownKey { kid })) if gate.note_unknown_key(index, &kid, services) => {
+        Err(JwtError::Key(KeyError::UnknownKey { kid }))
+            if worker.note_unknown_key(index, &kid, services) =>
+        {
             verify(&mut token)
         }
-        Err(error) if error.is_of_keys() && gate.note_wrong_signature(index, token.kid(), services) => {
+        Err(error) if error.is_of_keys() && worker.note_wrong_signature(index, token.kid(), services) => {
             verify(&mut token)
         }
         verified => verified,
@@ -227,16 +229,16 @@ fn verify_signature(
     let until = match error {
         // A key that was published since the last fetch is as good as any other: its first token waits for it.
         JwtError::Key(KeyError::UnknownKey { .. }) | JwtError::KeysUnavailable => {
-            gate.keys_may_come(index, now)
+            worker.keys_may_come(index, now)
         }
         // As is one that replaced another under its name.
-        _ if error.is_of_keys() => match gate.key_may_be_replaced(index, token.kid(), now) {
+        _ if error.is_of_keys() => match worker.key_may_be_replaced(index, token.kid(), now) {
             None => return Err(error.into()),
             until => until,
         },
         error => return Err(error.into()),
     };
-    exchange.unsigned_by = gate.key_generation(index, now);
+    exchange.unsigned_by = worker.key_generation(index, now);
     Err(Failure::Keys { error, provider: index, until })
 }
 

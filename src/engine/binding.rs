@@ -69,10 +69,10 @@ fn shown(attempt: &Attempt<'_, '_>) -> Option<[u8; 32]> {
 }
 
 fn prove(attempt: &mut Attempt<'_, '_>, spec: &DpopSpec, presented: &Presented<'_>) -> Result<(), DpopError> {
-    let (gate, services, now) = (attempt.gate, attempt.services, attempt.now());
+    let (worker, services, now) = (attempt.worker, attempt.services, attempt.now());
     let proof = Proof::verify(Proof::find(attempt.head)?, spec, presented, services.crypto, now)?;
     let unavailable = DpopError::State(replay::ReplayError::Unavailable);
-    let secret = gate.dpop_secret(services).map_err(|_| unavailable.clone())?;
+    let secret = worker.dpop_secret(services).map_err(|_| unavailable.clone())?;
     if let Some(lifetime) = spec.nonce_lifetime {
         let nonces = Nonces::at(secret, lifetime, now).ok_or(unavailable)?;
         let freshness = proof.nonce.as_deref().map_or(Freshness::Unknown, |nonce| nonces.judge(nonce));
@@ -84,7 +84,7 @@ fn prove(attempt: &mut Attempt<'_, '_>, spec: &DpopSpec, presented: &Presented<'
         }
     }
     // Last: only what is good in every other way takes up room.
-    match replay::claim(&proof, secret, services.store, gate.namespace(), now) {
+    match replay::claim(&proof, secret, services.store, worker.namespace(), now) {
         Ok(true) => Ok(()),
         Ok(false) => Err(DpopError::Replayed),
         Err(error) => Err(DpopError::State(error)),

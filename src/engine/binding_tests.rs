@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     answer::Reason,
     crypto::{Algorithm, NoHostCrypto, sha256},
-    engine::{Exchange, Gate, HostServices, LogEnabled, Step},
+    engine::{Exchange, HostServices, LogEnabled, Step, WorkerState},
     jose::tests::tokens::{NOW, encode, foreign_keys, good_claims, keys, kid},
     policy::Policy,
     request::{RequestHead, client_certificate::PeerCertificate},
@@ -14,7 +14,7 @@ use crate::{
     time::{Clock, Timestamp},
 };
 
-fn gate(provider: &Value, certificates: &Value) -> Gate {
+fn worker(provider: &Value, certificates: &Value) -> WorkerState {
     let mut corp = json!({
         "name": "corp",
         "issuer": "https://idp.example",
@@ -48,11 +48,11 @@ fn gate(provider: &Value, certificates: &Value) -> Gate {
     let policy =
         Policy::compile(policy.to_string().as_bytes(), "t").unwrap_or_else(|faults| panic!("{faults:?}"));
     assert!(policy.needs_peer_certificate() && policy.needs_connection());
-    Gate::new(policy, "t")
+    WorkerState::new(policy, "t")
 }
 
-fn accepting() -> Gate {
-    gate(&json!({"dpop": {"mode": "Accepted"}}), &json!({}))
+fn accepting() -> WorkerState {
+    worker(&json!({"dpop": {"mode": "Accepted"}}), &json!({}))
 }
 
 /// What the engine said: why not, and the headers of the answer.
@@ -76,7 +76,7 @@ impl Answer {
 }
 
 fn ask(
-    gate: &Gate,
+    worker: &WorkerState,
     store: &MemoryStore,
     path: &str,
     headers: &[(&str, &str)],
@@ -102,7 +102,7 @@ fn ask(
         random: &|| Some([9; 16]),
     };
     let mut exchange = Exchange::default();
-    let verdict = exchange.on_request(gate, &head, &services);
+    let verdict = exchange.on_request(worker, &head, &services);
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     let mut answer = Answer { reason: verdict.reason, headers: vec![], removed: vec![], set: vec![] };
     match &verdict.step {
@@ -122,7 +122,7 @@ fn ask(
         Step::Wait(_) => panic!("nothing to wait for"),
     }
     drop(verdict);
-    answer.headers.extend(exchange.on_response(gate).map(|(name, value)| owned((name, &value))));
+    answer.headers.extend(exchange.on_response(worker).map(|(name, value)| owned((name, &value))));
     answer
 }
 
@@ -156,7 +156,7 @@ fn proof(token: &str, jti: &str, nonce: Option<&str>) -> String {
 
 #[test]
 fn a_proof_for_a_bound_token_and_nothing_else() {
-    let (gate, store) = (accepting(), MemoryStore::default());
+    let (worker, store) = (accepting(), MemoryStore::default());
     let (bound, free) = (bound_token(), token(&json!({})));
     let under = |scheme: &str, token: &str| format!("{scheme} {token}");
     let forged = {
@@ -186,7 +186,7 @@ fn a_proof_for_a_bound_token_and_nothing_else() {
     ] {
         let mut headers = vec![("authorization", authorization.as_str())];
         headers.extend(proofs.iter().map(|proof| ("dpop", proof.as_str())));
-        let answer = ask(&gate, &store, path, &headers, None, NOW);
+        let answer = ask(&worker, &store, path, &headers, None, NOW);
         assert_eq!(answer.reason, expected, "{path} {headers:?}");
         if expected.is_none() {
             // Neither token nor proof goes upstream.
@@ -194,7 +194,7 @@ fn a_proof_for_a_bound_token_and_nothing_else() {
             assert_eq!(answer.removed.iter().any(|name| name == "dpop"), !proofs.is_empty(), "{answer:?}");
         }
     }
-    let missing = ask(&gate, &store, "/orders", &[], None, NOW);
+    let missing = ask(&worker, &store, "/orders", &[], None, NOW);
     assert_eq!(missing.challenge("Bearer"), "Bearer realm=\"portcullis\"");
     assert!(missing.challenge("DPoP").starts_with("DPoP realm=\"portcullis\", algs=\"ES256 "), "{missing:?}");
 }
@@ -202,7 +202,7 @@ fn a_proof_for_a_bound_token_and_nothing_else() {
 #[test]
 fn what_a_provider_requires_and_what_it_does_not_know() {
     let (bound, free) = (bound_token(), token(&json!({})));
-    let required = gate(&json!({"dpop": {"mode": "Required"}}), &json!({}));
+    let required = worker(&json!({"dpop": {"mode": "Required"}}), &json!({}));
     let store = MemoryStore::default();
     for (token, scheme, expected) in [
         (&bound, "DPoP", None),
@@ -223,12 +223,12 @@ fn what_a_provider_requires_and_what_it_does_not_know() {
 
 #[test]
 fn nonces() {
-    let gate = gate(&json!({"dpop": {"mode": "Required", "nonce": {"lifetime": "10s"}}}), &json!({}));
+    let worker = worker(&json!({"dpop": {"mode": "Required", "nonce": {"lifetime": "10s"}}}), &json!({}));
     let (store, bound) = (MemoryStore::default(), bound_token());
     let authorization = format!("DPoP {bound}");
     let send = |jti: &str, nonce: Option<&str>, now| {
         let proof = proof(&bound, jti, nonce);
-        ask(&gate, &store, "/orders", &[("authorization", &authorization), ("dpop", &proof)], None, now)
+        ask(&worker, &store, "/orders", &[("authorization", &authorization), ("dpop", &proof)], None, now)
     };
     let first = send("a", None, NOW);
     assert_eq!(first.reason, Some(Reason::DpopNonceRequired));
@@ -256,30 +256,30 @@ fn certificate(uri: &str) -> PeerCertificate {
 
 #[test]
 fn tokens_bound_to_certificates() {
-    let (gate, store) = (accepting(), MemoryStore::default());
+    let (worker, store) = (accepting(), MemoryStore::default());
     let digest = Base64UrlSafeNoPadding::encode_to_string(sha256(b"spiffe://td/a")).unwrap();
     let bound = token(&json!({"cnf": {"x5t#S256": digest}}));
     let odd = token(&json!({"cnf": {"kid": "k"}}));
     let free = token(&json!({}));
     let required =
-        self::gate(&json!({"mtls": {"mode": "Required"}, "dpop": {"mode": "Accepted"}}), &json!({}));
-    for (gate, token, shown, expected) in [
-        (&gate, &bound, Some("spiffe://td/a"), None),
-        (&gate, &bound, Some("spiffe://td/b"), Some(Reason::TokenBinding)),
-        (&gate, &bound, None, Some(Reason::TokenBinding)),
-        (&gate, &free, None, None),
-        (&gate, &free, Some("spiffe://td/b"), None),
-        (&gate, &odd, Some("spiffe://td/a"), Some(Reason::TokenBinding)),
+        self::worker(&json!({"mtls": {"mode": "Required"}, "dpop": {"mode": "Accepted"}}), &json!({}));
+    for (worker, token, shown, expected) in [
+        (&worker, &bound, Some("spiffe://td/a"), None),
+        (&worker, &bound, Some("spiffe://td/b"), Some(Reason::TokenBinding)),
+        (&worker, &bound, None, Some(Reason::TokenBinding)),
+        (&worker, &free, None, None),
+        (&worker, &free, Some("spiffe://td/b"), None),
+        (&worker, &odd, Some("spiffe://td/a"), Some(Reason::TokenBinding)),
         (&required, &bound, Some("spiffe://td/a"), None),
         (&required, &free, Some("spiffe://td/a"), Some(Reason::TokenBinding)),
     ] {
         let authorization = format!("Bearer {token}");
         let headers = [("authorization", authorization.as_str())];
-        let answer = ask(gate, &store, "/orders", &headers, shown.map(certificate), NOW);
+        let answer = ask(worker, &store, "/orders", &headers, shown.map(certificate), NOW);
         assert_eq!(answer.reason, expected, "{shown:?}");
     }
     // Behind a proxy its header counts, and the connection's certificate is the proxy's own.
-    let behind = self::gate_behind_proxy();
+    let behind = self::worker_behind_proxy();
     let hash: String = sha256(b"spiffe://td/a").iter().map(|byte| format!("{byte:02x}")).collect();
     let authorization = format!("Bearer {bound}");
     for (forwarded, expected) in [
@@ -296,7 +296,7 @@ fn tokens_bound_to_certificates() {
     }
 }
 
-fn gate_behind_proxy() -> Gate {
+fn worker_behind_proxy() -> WorkerState {
     let policy = json!({
         "clientCertificates": {"forwardedClientCert": {"trustedHops": 1}},
         "jwt": {"providers": [{
@@ -312,13 +312,13 @@ fn gate_behind_proxy() -> Gate {
     let policy =
         Policy::compile(policy.to_string().as_bytes(), "t").unwrap_or_else(|faults| panic!("{faults:?}"));
     assert!(!policy.needs_peer_certificate());
-    Gate::new(policy, "t")
+    WorkerState::new(policy, "t")
 }
 
 #[test]
 fn certificates_as_principals() {
     let principals = json!({"principals": [{"uri": "spiffe://td/ns/pay/*", "roles": ["payments"]}, {"uri": "spiffe://td/poor"}]});
-    let gate = gate(&json!({}), &principals);
+    let worker = worker(&json!({}), &principals);
     let store = MemoryStore::default();
     let free = format!("Bearer {}", token(&json!({})));
     for (path, headers, shown, expected) in [
@@ -336,7 +336,7 @@ fn certificates_as_principals() {
         // Where the rule does not name certificates they are nobody's credential.
         ("/orders", &[], Some("spiffe://td/ns/pay/1"), Some(Reason::CredentialsMissing)),
     ] {
-        let answer = ask(&gate, &store, path, headers, shown.map(certificate), NOW);
+        let answer = ask(&worker, &store, path, headers, shown.map(certificate), NOW);
         assert_eq!(answer.reason, expected, "{path} {shown:?}");
         if expected.is_none() {
             let sent = |name: &str, value: &str| answer.set.contains(&(name.to_owned(), value.to_owned()));
@@ -348,7 +348,7 @@ fn certificates_as_principals() {
 
 #[test]
 fn step_up() {
-    let (gate, store) = (accepting(), MemoryStore::default());
+    let (worker, store) = (accepting(), MemoryStore::default());
     for (claims, expected) in [
         (json!({"acr": "phr", "auth_time": NOW - 300}), None),
         (json!({"acr": "phr", "auth_time": NOW - 301}), Some(Reason::InsufficientUserAuthentication)),
@@ -356,7 +356,7 @@ fn step_up() {
         (json!({"acr": "phr"}), Some(Reason::InsufficientUserAuthentication)),
     ] {
         let authorization = format!("Bearer {}", token(&claims));
-        let answer = ask(&gate, &store, "/fresh", &[("authorization", &authorization)], None, NOW);
+        let answer = ask(&worker, &store, "/fresh", &[("authorization", &authorization)], None, NOW);
         assert_eq!(answer.reason, expected, "{claims}");
         if expected.is_some() {
             let challenge = answer.challenge("Bearer");
@@ -383,12 +383,12 @@ fn an_unbound_token_under_the_dpop_scheme_is_refused_whatever_the_provider_says(
         });
         let policy =
             Policy::compile(policy.to_string().as_bytes(), "t").unwrap_or_else(|faults| panic!("{faults:?}"));
-        let gate = Gate::new(policy, "t");
+        let worker = WorkerState::new(policy, "t");
         let value = format!("{prefix}{}", token(&json!({})));
         // Asked twice: what is remembered is held to the same.
         for _ in 0..2 {
             let answer =
-                ask(&gate, &MemoryStore::default(), "/orders", &[("authorization", &value)], None, NOW);
+                ask(&worker, &MemoryStore::default(), "/orders", &[("authorization", &value)], None, NOW);
             assert_eq!(answer.reason, expected, "{prefix}");
         }
     }

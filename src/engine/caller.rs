@@ -23,7 +23,7 @@ pub struct Caller {
     pub(super) provider: Option<usize>,
     /// Ready to send.
     pub(super) headers: HeaderTexts,
-    /// Where the gate's limiter counts it.
+    /// Where the worker's limiter counts it.
     pub(super) place: KnownPlace,
 }
 

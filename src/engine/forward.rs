@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::{Caller, Changes, Gate, step::Text};
+use super::{Caller, Changes, WorkerState, step::Text};
 use crate::{
     api_key::ApiKeys,
     config::IdentityField,
@@ -134,7 +134,7 @@ pub(super) struct Target<'t> {
     pub(super) is_rewritten: bool,
 }
 
-impl Gate {
+impl WorkerState {
     /// Whether a trailer of this name must not reach the upstream: some servers merge trailers into headers. Nobody
     /// verified a credential there, where none belongs (RFC 9110 section 6.5.1), and nobody vouches for anything.
     pub fn guards_trailer(&self, name: &[u8]) -> bool {

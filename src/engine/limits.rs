@@ -30,10 +30,10 @@ impl Attempt<'_, '_> {
         if limits.is_empty() {
             return Ok(());
         }
-        let (gate, services, policy) = (self.gate, self.services, self.policy());
+        let (worker, services, policy) = (self.worker, self.services, self.policy());
         let unavailable = |_| Reason::StateUnavailable;
-        let secret = gate.slot_secret(services).map_err(unavailable)?;
-        let (leases, terms) = (&mut gate.leases.borrow_mut(), &mut gate.terms.borrow_mut());
+        let secret = worker.slot_secret(services).map_err(unavailable)?;
+        let (leases, terms) = (&mut worker.leases.borrow_mut(), &mut worker.terms.borrow_mut());
         let tells = policy.rate_limit_headers_always;
         let mut ledger = Ledger { store: services.store, secret, leases, terms, tells };
         let outcome =

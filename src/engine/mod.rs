@@ -8,7 +8,6 @@ mod binding;
 mod caller;
 mod endpoints;
 mod forward;
-mod gate;
 mod limits;
 mod opaque;
 #[cfg(test)]
@@ -20,12 +19,13 @@ mod sources;
 mod step;
 mod token_cache;
 mod withheld;
+mod worker;
 
 pub use caller::Caller;
-pub use gate::{Gate, HostServices, LogEnabled, Purpose};
 pub use sources::{Source, Subject};
 pub use step::{Changes, Step, Text, Verdict};
 pub use withheld::names_without_policy;
+pub use worker::{HostServices, LogEnabled, Purpose, WorkerState};
 
 use std::{borrow::Cow, rc::Rc};
 
@@ -74,12 +74,12 @@ impl Exchange {
     /// Whatever cannot be read or computed refuses the request.
     pub fn on_request<'a>(
         &mut self,
-        gate: &'a Gate,
+        worker: &'a WorkerState,
         head: &'a RequestHead<'a>,
         services: &HostServices<'_>,
     ) -> Verdict<'a> {
-        let mut attempt = Attempt::new(gate, head, services, self);
-        let policy = gate.policy();
+        let mut attempt = Attempt::new(worker, head, services, self);
+        let policy = worker.policy();
         let refusal = match attempt.decide() {
             Ok(step) => {
                 let is_logged = policy.log_allowed && services.log_enabled.allowed;
@@ -96,7 +96,7 @@ impl Exchange {
         let reason = refusal.reason;
         let changes = withheld::from_answered(policy, head);
         let is_logged = services.log_enabled.refused;
-        let record = is_logged.then(|| gate.record_refusal(&attempt.trace, head, changes.target(), reason));
+        let record = is_logged.then(|| worker.record_refusal(&attempt.trace, head, changes.target(), reason));
         Verdict {
             record: record.flatten(),
             step: Step::Reply(refusal.reply_to(head), changes),
@@ -111,17 +111,20 @@ impl Exchange {
     }
 
     /// Whether [`Exchange::on_response`] has any header.
-    pub fn has_response(&self, gate: &Gate) -> bool {
+    pub fn has_response(&self, worker: &WorkerState) -> bool {
         self.dpop_nonce.is_some()
             || !self.rate_limits.is_empty()
-            || (self.secure && gate.policy().transport.hsts().is_some())
+            || (self.secure && worker.policy().transport.hsts().is_some())
     }
 
     /// Headers to set on the answer, whoever made it.
-    pub fn on_response<'a>(&'a self, gate: &'a Gate) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
-        let hsts = self.secure.then(|| gate.policy().transport.hsts()).flatten();
+    pub fn on_response<'a>(
+        &'a self,
+        worker: &'a WorkerState,
+    ) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
+        let hsts = self.secure.then(|| worker.policy().transport.hsts()).flatten();
         let hsts = hsts.map(|value| ("strict-transport-security", value));
-        let rate_limits = limits::headers(gate.policy(), &self.rate_limits);
+        let rate_limits = limits::headers(worker.policy(), &self.rate_limits);
         let nonce = self.dpop_nonce.as_deref().map(|nonce| (dpop::NONCE_HEADER, nonce));
         hsts.into_iter().chain(nonce).map(|(name, value)| (name, Cow::Borrowed(value))).chain(rate_limits)
     }
@@ -190,7 +193,7 @@ impl<'a> Attempt<'a, '_> {
 
     /// Of a caller that was verified before, too: what was revoked since is revoked at once.
     fn not_revoked(&mut self, caller: Rc<Caller>) -> Result<Rc<Caller>, Stop> {
-        match self.gate.check_revoked(&caller.principal, self.services) {
+        match self.worker.check_revoked(&caller.principal, self.services) {
             Ok(()) => Ok(caller),
             Err(revoked) => {
                 self.trace.principal = Some(caller);

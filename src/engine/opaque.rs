@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{
-    Attempt, Gate, HostServices, Purpose,
+    Attempt, HostServices, Purpose, WorkerState,
     bearer::Verified,
     refusal::{Stop, Wait},
 };
@@ -20,12 +20,12 @@ const MARGIN: std::time::Duration = std::time::Duration::from_secs(1);
 /// before, or nothing yet.
 #[inline(never)]
 pub(super) fn ask(attempt: &mut Attempt<'_, '_>, provider: usize, token: &str) -> Result<Rc<Verified>, Stop> {
-    let gate = attempt.gate;
+    let worker = attempt.worker;
     attempt.trace.provider = Some(provider);
     // An answer is for whoever waited for it, also where nothing of it is kept.
     let answered = match attempt.exchange.waits_for {
         Some(Purpose::Introspection { provider: asked, ticket }) if asked == provider => {
-            gate.answers.borrow().get(&(asked, ticket)).cloned()
+            worker.answers.borrow().get(&(asked, ticket)).cloned()
         }
         _ => None,
     };
@@ -51,8 +51,8 @@ fn reason_of(verdict: &Verdict<Verified>) -> Reason {
 /// What is known of `token` already; else its issuer is asked.
 fn look_up(attempt: &mut Attempt<'_, '_>, provider: usize, token: &str) -> Result<Verdict<Verified>, Stop> {
     const UNAVAILABLE: Stop = Stop::Refuse(Reason::IntrospectionUnavailable);
-    let (gate, services, now) = (attempt.gate, attempt.services, attempt.now());
-    let introspector = gate.introspectors.get(provider).and_then(Option::as_ref).ok_or(UNAVAILABLE)?;
+    let (worker, services, now) = (attempt.worker, attempt.services, attempt.now());
+    let introspector = worker.introspectors.get(provider).and_then(Option::as_ref).ok_or(UNAVAILABLE)?;
     let mut introspector = introspector.borrow_mut();
     let ticket = match introspector.lookup(token, now) {
         Lookup::Known(verdict) => return Ok(verdict),
@@ -61,14 +61,14 @@ fn look_up(attempt: &mut Attempt<'_, '_>, provider: usize, token: &str) -> Resul
         Lookup::Unknown if !attempt.exchange.may_wait(services) => return Err(UNAVAILABLE),
         Lookup::Unknown => match introspector.start(token, (services.client)(), now, (services.random)()) {
             Ok((ticket, call)) => {
-                gate.outbox.borrow_mut().push((Purpose::Introspection { provider, ticket }, call));
+                worker.outbox.borrow_mut().push((Purpose::Introspection { provider, ticket }, call));
                 ticket
             }
             Err(error) => return Ok(Verdict::Unavailable(error)),
         },
     };
     let spec =
-        gate.policy().providers.get(provider).and_then(|provider| provider.spec().introspection.as_ref());
+        worker.policy().providers.get(provider).and_then(|provider| provider.spec().introspection.as_ref());
     let timeout = spec.map(|spec| spec.timeout).unwrap_or_default();
     Err(Stop::Wait(Wait {
         call: Purpose::Introspection { provider, ticket },
@@ -77,7 +77,7 @@ fn look_up(attempt: &mut Attempt<'_, '_>, provider: usize, token: &str) -> Resul
     }))
 }
 
-impl Gate {
+impl WorkerState {
     /// Takes what an issuer answered, for those who wait for `ticket`.
     pub(super) fn on_introspected(
         &self,

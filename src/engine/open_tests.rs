@@ -36,7 +36,7 @@ type Headers = [(&'static str, &'static str)];
 
 /// Decides each request in turn; the outcome in a few words.
 fn decide(requests: &[&Headers]) -> Vec<String> {
-    let gate = Gate::new(Policy::compile(POLICY.as_bytes(), "test").expect("a good policy"), "test");
+    let worker = WorkerState::new(Policy::compile(POLICY.as_bytes(), "test").expect("a good policy"), "test");
     let store = MemoryStore::default();
     let services = HostServices {
         may_wait: &|| true,
@@ -55,7 +55,7 @@ fn decide(requests: &[&Headers]) -> Vec<String> {
             tls: !headers.contains(&("plain", "")),
             ends: !headers.contains(&("body", "")),
         };
-        let verdict = Exchange::default().on_request(&gate, &head, &services);
+        let verdict = Exchange::default().on_request(&worker, &head, &services);
         match (verdict.step, verdict.reason) {
             (Step::Forward(changes), None) => {
                 let removed = changes.remove.iter().map(|name| String::from_utf8_lossy(name));
@@ -117,15 +117,15 @@ fn metadata_comes_after_transport_and_throttle() {
 
 #[test]
 fn challenges_for_tokens_name_the_metadata() {
-    let gate = Gate::new(Policy::compile(POLICY.as_bytes(), "test").expect("a good policy"), "test");
+    let worker = WorkerState::new(Policy::compile(POLICY.as_bytes(), "test").expect("a good policy"), "test");
     let url = "https://api.example.com/.well-known/oauth-protected-resource/v1";
-    let rule = &gate.policy().rules[2];
+    let rule = &worker.policy().rules[2];
     for reason in [Reason::CredentialsMissing, Reason::TokenExpired, Reason::InsufficientScope] {
-        let refusal = refuse(gate.policy(), rule, &reason.into());
+        let refusal = refuse(worker.policy(), rule, &reason.into());
         let told = |value: &String| value.starts_with("Bearer ") && value.contains(url);
         assert!(refusal.reply.headers.iter().any(|(_, value)| told(value)), "{reason:?}");
     }
-    let closed = refuse(gate.policy(), &gate.policy().rules[3], &Reason::RuleDenied.into());
+    let closed = refuse(worker.policy(), &worker.policy().rules[3], &Reason::RuleDenied.into());
     assert!(closed.reply.headers.iter().all(|(_, value)| !value.contains(url)));
 }
 

@@ -94,7 +94,7 @@ impl Attempt<'_, '_> {
             return None;
         };
         let providers = access.offer.providers.iter();
-        providers.filter_map(|provider| self.gate.keys_retry_after(*provider, self.now())).min()
+        providers.filter_map(|provider| self.worker.keys_retry_after(*provider, self.now())).min()
     }
 }
 

@@ -1,13 +1,13 @@
 //! What a configuration asks other servers for, and what came of it, to be counted.
 
-use super::Gate;
+use super::WorkerState;
 use crate::{calls::Counts, jwt::Provider, time::Timestamp};
 
 /// One document that is fetched, or one issuer that is asked about tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source<'g> {
+pub struct Source<'w> {
     /// What is asked for, and of whom.
-    pub subject: Subject<'g>,
+    pub subject: Subject<'w>,
     /// Fetches or calls of this worker since they were taken last.
     pub counts: Counts,
     /// Of a document, when its server last said that the one in use is the current one; `None`: there is none yet.
@@ -16,16 +16,16 @@ pub struct Source<'g> {
 
 /// What is asked for, and by the name of which provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject<'g> {
+pub enum Subject<'w> {
     /// The key set of a provider.
-    KeySet(&'g str),
+    KeySet(&'w str),
     /// What the issuer of a provider says of tokens.
-    Introspection(&'g str),
+    Introspection(&'w str),
     /// The list of what is revoked.
     RevocationList,
 }
 
-impl Gate {
+impl WorkerState {
     /// Every source, in an order that never changes. What was counted is taken.
     pub fn take_sources(&self) -> impl Iterator<Item = Source<'_>> {
         let names = || self.policy().providers.iter().map(Provider::name).map(|name| &**name);

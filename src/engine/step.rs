@@ -12,7 +12,7 @@ pub struct Verdict<'a> {
     /// Why it was refused; `None` when it was allowed, or answered with a document that anyone may read.
     pub reason: Option<Reason>,
     /// The decision record, one line of JSON; `None` when the policy wants none for this outcome, the log
-    /// does not take it, or it is one of many alike (see [`super::Gate::take_repeated`]).
+    /// does not take it, or it is one of many alike (see [`super::WorkerState::take_repeated`]).
     pub record: Option<String>,
     /// Rate-limit entries that had to make room.
     pub evicted: u32,

@@ -1,7 +1,7 @@
 //! What is taken out of a request that does not reach the upstream, so that no access log shows what none may see.
 
 use super::{
-    Changes, Gate,
+    Changes, WorkerState,
     forward::{self, Target},
     step::Text,
 };
@@ -67,7 +67,7 @@ pub fn names_without_policy() -> impl Iterator<Item = &'static [u8]> {
     NAMES.into_iter().map(str::as_bytes)
 }
 
-impl Gate {
+impl WorkerState {
     /// Headers of which no request that goes no further should have any, each in the spelling that the policy names; for
     /// one that cannot be looked at. Some are named more than once.
     pub fn guarded_names(&self) -> impl Iterator<Item = &[u8]> {

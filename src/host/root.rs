@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher24;
 use super::{host_calls::Host, services::SharedData, serving::Serving};
 use crate::{
     crypto,
-    engine::Gate,
+    engine::WorkerState,
     fault::Fault,
     policy::Policy,
     store::{Expected, SharedStore, StoreError},
@@ -32,16 +32,16 @@ pub(super) fn configure<H: Host>(host: &H) -> Option<Serving<H>> {
     let (name, namespace) = names(host);
     match Policy::compile(&bytes, &namespace) {
         Ok(policy) => {
-            let gate = Gate::new(policy, &namespace);
+            let worker = WorkerState::new(policy, &namespace);
             if host.set_tick_period(TICK).is_err() {
                 warn!("the host gives no ticks: nothing is fetched, and nothing counted");
             }
-            warn_of(host, gate.policy().warnings(), &namespace, &bytes);
-            let (summary, mark) = (gate.policy().summary(), gate.policy().mark(&name));
+            warn_of(host, worker.policy().warnings(), &namespace, &bytes);
+            let (summary, mark) = (worker.policy().summary(), worker.policy().mark(&name));
             let shown = mark
                 .as_ref()
                 .map_or("no mark".into(), |mark| format!("mark \"wasm.{}\"", mark.escape_ascii()));
-            let serving = Serving::new(host.clone(), gate, mark);
+            let serving = Serving::new(host.clone(), worker, mark);
             info!("policy loaded in {} ms: {summary}, {shown}", H::now().since(began).as_millis());
             Some(serving)
         }

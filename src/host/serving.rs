@@ -20,7 +20,7 @@ use super::{
 use crate::{
     answer::Reason,
     calls::{Call, Client, Outcome, Room},
-    engine::{Exchange, Gate, HostServices, Purpose, Step},
+    engine::{Exchange, HostServices, Purpose, Step, WorkerState},
     request::{
         RequestHead,
         client_certificate::{self, PeerCertificate},
@@ -38,7 +38,7 @@ const MAX_WOKEN: usize = 32;
 /// One configuration of the filter on one thread.
 pub(super) struct Serving<H: Host> {
     host: H,
-    gate: Gate,
+    worker: WorkerState,
     /// The name of the mark; `None`: there is none.
     mark: Option<Box<[u8]>>,
     stats: Stats,
@@ -69,10 +69,10 @@ pub(super) enum Decided {
 }
 
 impl<H: Host> Serving<H> {
-    pub(super) fn new(host: H, gate: Gate, mark: Option<Box<[u8]>>) -> Self {
+    pub(super) fn new(host: H, worker: WorkerState, mark: Option<Box<[u8]>>) -> Self {
         let serving = Self {
-            stats: Stats::define(&host, &gate),
-            gate,
+            stats: Stats::define(&host, &worker),
+            worker,
             mark,
             services: Services::of(&host),
             host,
@@ -82,14 +82,14 @@ impl<H: Host> Serving<H> {
             answering: RefCell::default(),
         };
         // Before the first request, so that filters that are configured together are seen to stand side by side.
-        serving.gate.confirm_limits(&serving.host_services());
+        serving.worker.confirm_limits(&serving.host_services());
         serving
     }
 
     /// To be called when `other` was configured on the same thread: if it counts together with this one.
     pub(super) fn note_configured(&self, other: &Self) {
-        if self.gate.namespace() == other.gate.namespace() {
-            self.gate.confirm_limits(&self.host_services());
+        if self.worker.namespace() == other.worker.namespace() {
+            self.worker.confirm_limits(&self.host_services());
         }
     }
 
@@ -105,7 +105,7 @@ impl<H: Host> Serving<H> {
 
     /// Whether a trailer of this name stays here.
     pub(super) fn guards_trailer(&self, name: &[u8]) -> bool {
-        self.gate.guards_trailer(name)
+        self.worker.guards_trailer(name)
     }
 
     /// Whether the request of `stream` waits to be decided again.
@@ -146,7 +146,7 @@ impl<H: Host> Serving<H> {
 
     #[inline(never)]
     fn add_response_headers(&self, exchange: &Exchange) {
-        for (name, value) in exchange.on_response(&self.gate) {
+        for (name, value) in exchange.on_response(&self.worker) {
             // An answer without one of these headers is still the right answer.
             let _ = self.host.set_response_header(name, value.as_bytes());
         }
@@ -154,17 +154,17 @@ impl<H: Host> Serving<H> {
 
     pub(super) fn on_tick(&self) {
         self.services.on_tick(&self.host);
-        self.stats.observe(&self.host, &self.gate, H::now());
+        self.stats.observe(&self.host, &self.worker, H::now());
         self.stats.flush(&self.host);
-        self.gate.take_repeated(&self.host_services()).iter().for_each(|told| warn!("{told}"));
-        self.send(self.gate.on_tick(&self.host_services()));
+        self.worker.take_repeated(&self.host_services()).iter().for_each(|told| warn!("{told}"));
+        self.send(self.worker.on_tick(&self.host_services()));
         self.wake_all();
     }
 
     /// Hands on what is left to tell, when nothing more will come.
     pub(super) fn end(&self) {
-        self.stats.end(&self.host, &self.gate);
-        self.gate.end_repeated().iter().for_each(|told| warn!("{told}"));
+        self.stats.end(&self.host, &self.worker);
+        self.worker.end_repeated().iter().for_each(|told| warn!("{told}"));
     }
 
     /// Takes the answer to a call.
@@ -174,7 +174,7 @@ impl<H: Host> Serving<H> {
             return;
         };
         // One answer may lead to the next call, to the keys that a document names.
-        self.send(self.gate.on_tick(&self.host_services()));
+        self.send(self.worker.on_tick(&self.host_services()));
         self.wake_for(purpose);
     }
 
@@ -209,7 +209,7 @@ impl<H: Host> Serving<H> {
         if decided == Decided::Wait {
             let client = client.into_inner().unwrap_or_default();
             self.let_wait(stream, Waiting { exchange, head: kept(), client });
-        } else if exchange.has_response(&self.gate) {
+        } else if exchange.has_response(&self.worker) {
             self.answering.borrow_mut().insert(stream, exchange);
         }
         decided
@@ -218,7 +218,7 @@ impl<H: Host> Serving<H> {
     #[inline(never)]
     fn let_wait(&self, stream: u32, waiting: Waiting) {
         self.waiting.borrow_mut().insert(stream, waiting);
-        self.send(self.gate.take_calls());
+        self.send(self.worker.take_calls());
     }
 
     fn try_decide(
@@ -228,7 +228,7 @@ impl<H: Host> Serving<H> {
         head: &[u8],
         ends: bool,
     ) -> Result<Decided, Reason> {
-        let policy = self.gate.policy();
+        let policy = self.worker.policy();
         let headers = wire::parse_pairs(head).ok_or(Reason::MalformedRequest)?;
         let head = RequestHead {
             headers,
@@ -244,7 +244,7 @@ impl<H: Host> Serving<H> {
         };
         let may_wait = || has_waited || self.has_room(client());
         let services = HostServices { client: &client, may_wait: &may_wait, ..self.host_services() };
-        let verdict = exchange.on_request(&self.gate, &head, &services);
+        let verdict = exchange.on_request(&self.worker, &head, &services);
         if let Some(record) = &verdict.record {
             write_down(record, verdict.reason);
         }
@@ -271,7 +271,7 @@ impl<H: Host> Serving<H> {
     /// Refuses a request for what the host did not give. Of what it holds is removed what can be without a look at it.
     #[cold]
     fn answer_failure(&self, reason: Reason) -> Decided {
-        hide(&self.host, self.gate.guarded_names());
+        hide(&self.host, self.worker.guarded_names());
         self.stats.count(Some(reason), 0);
         refuse(&self.host, reason);
         Decided::Answered
@@ -303,7 +303,7 @@ impl<H: Host> Serving<H> {
         let mut woken = 0_usize;
         while woken < MAX_WOKEN {
             let Some((stream, Waiting { exchange, head, client })) = self.to_wake.borrow_mut().pop() else {
-                self.gate.settled();
+                self.worker.settled();
                 return;
             };
             // A stream that is gone has no context.
@@ -326,13 +326,13 @@ impl<H: Host> Serving<H> {
         for (purpose, call) in calls {
             if let Err(why) = self.calls.send(&self.host, purpose, &call) {
                 self.stats.count_unsent(purpose);
-                self.warn(self.gate.on_unsent(purpose, &call.cluster, why, &self.host_services()));
+                self.warn(self.worker.on_unsent(purpose, &call.cluster, why, &self.host_services()));
             }
         }
     }
 
     fn report(&self, purpose: Purpose, outcome: Outcome<'_>) {
-        for message in self.gate.on_answer(purpose, outcome, &self.host_services()) {
+        for message in self.worker.on_answer(purpose, outcome, &self.host_services()) {
             warn!("{message}");
         }
     }
@@ -340,7 +340,7 @@ impl<H: Host> Serving<H> {
     /// Writes what clients may cause any number of times.
     #[cold]
     fn warn(&self, message: String) {
-        if let Some(message) = self.gate.warning(message) {
+        if let Some(message) = self.worker.warning(message) {
             warn!("{message}");
         }
     }

@@ -8,7 +8,7 @@ use super::host_calls::{Host, Metric};
 use crate::{
     answer::Reason,
     calls::Counts,
-    engine::{Gate, Purpose, Source, Subject},
+    engine::{Purpose, Source, Subject, WorkerState},
     time::Timestamp,
 };
 
@@ -23,7 +23,7 @@ pub(super) struct Stats {
     evicted: Counter,
     /// Fetches of key sets, of all providers together.
     fetches: Results,
-    /// In the order of [`Gate::take_sources`].
+    /// In the order of [`WorkerState::take_sources`].
     sources: Vec<SourceStats>,
     /// The time of the first tick; the epoch: there was none yet.
     began_at: Cell<Timestamp>,
@@ -126,7 +126,7 @@ impl Age {
 
 impl Stats {
     /// Defines the counters.
-    pub(super) fn define(host: &impl Host, gate: &Gate) -> Self {
+    pub(super) fn define(host: &impl Host, worker: &WorkerState) -> Self {
         let define = |name: &str| Counter::define(host, name);
         let denied = Reason::ALL
             .into_iter()
@@ -136,7 +136,7 @@ impl Stats {
             denied: denied.collect(),
             evicted: define("portcullis_rate_limit_evictions"),
             fetches: Results::define(host, "key_set_fetches", ""),
-            sources: gate.take_sources().map(|source| SourceStats::define(host, source.subject)).collect(),
+            sources: worker.take_sources().map(|source| SourceStats::define(host, source.subject)).collect(),
             began_at: Cell::default(),
             unsent: ["key_set", "introspection", "revocations"]
                 .map(|purpose| define(&format!("portcullis_calls_not_sent._purpose={purpose}_"))),
@@ -171,16 +171,16 @@ impl Stats {
         .add(1);
     }
 
-    /// Counts what `gate` asked other servers for since the last time, and says how old its documents are; to be called
+    /// Counts what `worker` asked other servers for since the last time, and says how old its documents are; to be called
     /// with every tick.
     ///
     /// While there is no document its age is the time since the first tick. So an alert for old documents goes off for
     /// one that never came, too.
-    pub(super) fn observe(&self, host: &impl Host, gate: &Gate, now: Timestamp) {
+    pub(super) fn observe(&self, host: &impl Host, worker: &WorkerState, now: Timestamp) {
         if self.began_at.get() == Timestamp::default() {
             self.began_at.set(now);
         }
-        for (stats, source) in self.sources.iter().zip(gate.take_sources()) {
+        for (stats, source) in self.sources.iter().zip(worker.take_sources()) {
             self.count_source(stats, source);
             if let Some(age) = &stats.age {
                 let confirmed_at = source.confirmed_at.unwrap_or(self.began_at.get());
@@ -196,9 +196,9 @@ impl Stats {
         }
     }
 
-    /// Hands on what is left, when `gate` has served its time.
-    pub(super) fn end(&self, host: &impl Host, gate: &Gate) {
-        for (stats, source) in self.sources.iter().zip(gate.take_sources()) {
+    /// Hands on what is left, when `worker` has served its time.
+    pub(super) fn end(&self, host: &impl Host, worker: &WorkerState) {
+        for (stats, source) in self.sources.iter().zip(worker.take_sources()) {
             self.count_source(stats, source);
             // Where no later configuration has this document, the gauge would stand for good at what it says.
             if let Some(age) = &stats.age {

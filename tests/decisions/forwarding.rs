@@ -273,7 +273,7 @@ fn trailers_lose_what_headers_lose() {
         ("x-portcullis-role", false),
         ("", false),
     ] {
-        assert_eq!(w.gate.guards_trailer(name.as_bytes()), stays_here, "{name}");
+        assert_eq!(w.worker.guards_trailer(name.as_bytes()), stays_here, "{name}");
     }
 }
 

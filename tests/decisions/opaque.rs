@@ -45,7 +45,7 @@ fn waiting(w: &World, ask: &Ask) -> Pending {
 }
 
 fn only_call(w: &World) -> (Purpose, Call) {
-    let mut calls = w.gate.take_calls();
+    let mut calls = w.worker.take_calls();
     assert_eq!(calls.len(), 1, "{calls:?}");
     calls.remove(0)
 }
@@ -54,7 +54,7 @@ fn only_call(w: &World) -> (Purpose, Call) {
 fn asked(w: &World, ask: &Ask) -> Vec<String> {
     let mut pending = Pending::new(ask);
     let _ = pending.decide(w);
-    let calls = w.gate.take_calls();
+    let calls = w.worker.take_calls();
     calls
         .into_iter()
         .inspect(|(purpose, call)| w.answer_call(*purpose, call))
@@ -69,7 +69,7 @@ fn one_call_for_all_who_wait_for_it() {
     let ask = Ask::get("/opaque").token("good");
     let mut requests: Vec<_> = (0..5).map(|_| waiting(&w, &ask)).collect();
     let mut bad = waiting(&w, &Ask::get("/opaque").token("bad"));
-    let calls = w.gate.take_calls();
+    let calls = w.worker.take_calls();
     let tokens: Vec<_> = calls.iter().map(|(_, call)| asked_about(call)).collect();
     assert_eq!(tokens, ["good", "bad"]);
     // Each is decided again for its own answer, not for every one: a flood would cost the square of itself.
@@ -79,7 +79,7 @@ fn one_call_for_all_who_wait_for_it() {
     assert!(!bad.waits_for(Purpose::KeySet { provider: 0 }) && !bad.waits_for(Purpose::Revocations));
     // Woken by something else, nobody asks again.
     assert!(requests.iter_mut().chain([&mut bad]).all(|request| request.waits(&w)));
-    assert_eq!(w.gate.take_calls(), []);
+    assert_eq!(w.worker.take_calls(), []);
     w.answer_call(calls[0].0, &calls[0].1);
     for request in &mut requests {
         let answer = request.decide(&w).unwrap();
@@ -88,7 +88,7 @@ fn one_call_for_all_who_wait_for_it() {
     assert!(bad.waits(&w), "the answer was about another token");
     w.answer_call(calls[1].0, &calls[1].1);
     assert_eq!(bad.reason(&w), Some(TokenInactive));
-    w.gate.settled();
+    w.worker.settled();
     // Both are known now, for a while.
     assert_eq!(asked(&w, &ask), [""; 0]);
     assert_eq!(w.reason(&Ask::get("/opaque").token("bad")), Some(TokenInactive));
@@ -121,11 +121,11 @@ fn nothing_kept_serves_those_who_wait_and_nobody_else() {
         // Who comes between the answer and its end asks anew.
         let mut late = waiting(&w, &ask);
         let (purpose, call) = only_call(&w);
-        w.gate.settled();
+        w.worker.settled();
         assert!(late.waits(&w));
         w.answer_call(purpose, &call);
         assert_eq!(late.reason(&w), expected);
-        w.gate.settled();
+        w.worker.settled();
     }
 }
 
@@ -151,10 +151,10 @@ fn an_issuer_that_cannot_tell() {
         assert_eq!(answer.reason, Some(IntrospectionUnavailable), "{outcome:?}");
         assert_eq!(answer.upstream.as_ref().unwrap_err().status, 503);
         assert_eq!(answer.reply("retry-after"), Some("1"));
-        w.gate.settled();
+        w.worker.settled();
         // Not asked about in vain again at once, but soon.
         assert_eq!(w.reason(&ask), Some(IntrospectionUnavailable));
-        assert_eq!(w.gate.take_calls(), []);
+        assert_eq!(w.worker.take_calls(), []);
         w.later(1);
         w.issue("good", 200, active());
         assert_eq!(w.reason(&ask), None);
@@ -175,7 +175,7 @@ fn no_request_waits_for_ever() {
     let answer = first.decide(&w).unwrap();
     assert_eq!(answer.reason, Some(IntrospectionUnavailable));
     assert_eq!(answer.reply("retry-after"), Some("1"));
-    assert_eq!(w.gate.take_calls(), [], "nobody asks on behalf of a request that is refused");
+    assert_eq!(w.worker.take_calls(), [], "nobody asks on behalf of a request that is refused");
     // The second one may wait longer, and asks for itself.
     assert!(second.waits(&w));
     let (purpose, call) = only_call(&w);
@@ -192,7 +192,7 @@ fn where_nobody_may_wait_nobody_is_asked() {
     let ask = Ask::get("/opaque").token("good");
     w.may_wait.set(false);
     assert_eq!(Pending::new(&ask).reason(&w), Some(IntrospectionUnavailable));
-    assert_eq!(w.gate.take_calls(), []);
+    assert_eq!(w.worker.take_calls(), []);
     w.may_wait.set(true);
     assert_eq!(w.reason(&ask), None);
     w.may_wait.set(false);
@@ -208,7 +208,7 @@ fn a_flood_from_one_address_leaves_the_calls_of_others_alone() {
     from(1);
     let mut flood: Vec<_> = (0..130).map(|n| opaque(&format!("made-up-{n}"))).collect();
     let waiting = flood.iter_mut().filter_map(|request| request.waits(&w).then_some(())).count();
-    let forged = w.gate.take_calls();
+    let forged = w.worker.take_calls();
     assert_eq!((waiting, forged.len()), (43, 43));
     from(2);
     let mut good = opaque("good");
@@ -216,7 +216,7 @@ fn a_flood_from_one_address_leaves_the_calls_of_others_alone() {
     let (purpose, call) = only_call(&w);
     w.answer_call(purpose, &call);
     assert_eq!(good.reason(&w), None);
-    w.gate.settled();
+    w.worker.settled();
 
     // The issuer chokes on all of them. Who sent them waits, and nobody else does.
     from(1);
@@ -224,7 +224,7 @@ fn a_flood_from_one_address_leaves_the_calls_of_others_alone() {
         w.deliver(*purpose, Outcome::Answer { status: 500, headers: &[], body: b"" });
     }
     assert_eq!(opaque("made-up-more").reason(&w), Some(IntrospectionUnavailable));
-    assert_eq!(w.gate.take_calls(), []);
+    assert_eq!(w.worker.take_calls(), []);
     from(2);
     w.issue("good-too", 200, active());
     assert!(opaque("good-too").waits(&w));
@@ -308,7 +308,7 @@ fn one_issuers_word_is_not_anothers() {
     });
     let mut at_first = waiting(&w, &Ask::get("/opaque").token("same"));
     let mut at_second = waiting(&w, &Ask::get("/second").token("same"));
-    let calls = w.gate.take_calls();
+    let calls = w.worker.take_calls();
     let hosts: Vec<_> = calls.iter().map(|(_, call)| call.endpoint.authority.as_str()).collect();
     assert_eq!(hosts, ["as.example", "second.example"]);
     w.deliver(calls[0].0, ok(active().to_string().as_bytes()));

@@ -224,7 +224,7 @@ proptest! {
             let head = ask.head();
             let forwarded = open.with_services(|services| {
                 let mut exchange = portcullis::engine::Exchange::default();
-                matches!(exchange.on_request(&open.gate, &head, services).step, Step::Forward(_))
+                matches!(exchange.on_request(&open.worker, &head, services).step, Step::Forward(_))
             });
             prop_assert!(!forwarded);
             Ok(())

@@ -223,7 +223,7 @@ fn every_reason_and_the_nearest_request_that_passes() {
         seen.push(reason);
     }
     // The state's own: no store, and no randomness to begin with; rate limits have a file of their own, and
-    // without a policy there is no gate to ask.
+    // without a policy there is no worker to ask.
     let mut w = World::new();
     w.random.set(false);
     assert_eq!(w.reason(&get("/health")), Some(StateUnavailable));

@@ -114,7 +114,7 @@ fn what_is_said_of_keys_that_are_not_used() {
 fn a_call_that_could_not_be_sent_says_what_it_was_for() {
     let w = World::new();
     let purpose = w.calls()[0];
-    let unsent = |purpose, why| w.with_services(|services| w.gate.on_unsent(purpose, "idp", why, services));
+    let unsent = |purpose, why| w.with_services(|services| w.worker.on_unsent(purpose, "idp", why, services));
     for (why, said) in [
         (Unsent::NoCluster, "key set of \"remote\": Envoy has no cluster \"idp\""),
         (

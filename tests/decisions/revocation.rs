@@ -104,11 +104,11 @@ fn in_a_list_that_is_fetched() {
     }
 }
 
-/// A gate of its own for the same policy, with the state of `w`.
+/// A worker of its own for the same policy, with the state of `w`.
 fn other_worker(w: &World) -> World {
     let mut other = World::with(listed);
     other.corp = w.corp.clone();
-    other.gate = portcullis::engine::Gate::new(
+    other.worker = portcullis::engine::WorkerState::new(
         Policy::compile(w.document.to_string().as_bytes(), "test").unwrap(),
         "test",
     );

@@ -133,7 +133,7 @@ fn what_no_upstream_may_see_stands_in_no_access_log() {
 fn what_cannot_be_looked_at_loses_what_the_policy_names() {
     let w = World::new();
     let names: Vec<_> =
-        w.gate.guarded_names().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        w.worker.guarded_names().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
     for name in
         ["authorization", "x-api-key", "cookie", "dpop", "x-portcullis-roles", "x-auth-email", "proxy"]
     {
@@ -211,7 +211,7 @@ fn refusals_alike_are_recorded_once_and_then_counted() {
     let w = World::with(|policy| policy["decisionLog"] = json!({"allowed": true}));
     let told = |secs: u64| -> Vec<Value> {
         w.later(secs);
-        let told = w.with_services(|services| w.gate.take_repeated(services));
+        let told = w.with_services(|services| w.worker.take_repeated(services));
         told.iter().map(|record| serde_json::from_str(record).unwrap()).collect()
     };
     let records = |ask: &Ask, times: usize| {
@@ -251,7 +251,7 @@ fn refusals_alike_are_recorded_once_and_then_counted() {
     );
     assert_eq!(told(10), Vec::<Value>::new());
     assert_eq!(records(&Ask::get("/nowhere"), 3), 1);
-    assert_eq!(w.gate.end_repeated().len(), 1);
+    assert_eq!(w.worker.end_repeated().len(), 1);
 
     let all = World::new();
     let asked = |n: u32| all.ask(&Ask::get("/nowhere").from(&format!("10.0.2.{n}"))).record;

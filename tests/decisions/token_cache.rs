@@ -6,7 +6,7 @@ use portcullis::{
         TokenRevoked,
     },
     calls::Outcome,
-    engine::{Gate, Purpose},
+    engine::{Purpose, WorkerState},
     policy::Policy,
 };
 use serde_json::{Value, json};
@@ -37,10 +37,10 @@ impl World {
         assert_eq!(self.deliver(purpose.unwrap(), ok(set.to_string().as_bytes())), [""; 0]);
     }
 
-    /// Why it is refused by this gate, and by one that has seen no token yet but has the same state.
+    /// Why it is refused by this worker, and by one that has seen no token yet but has the same state.
     fn both(&self, ask: &Ask) -> (Option<Reason>, Option<Reason>) {
         let policy = Policy::compile(self.document.to_string().as_bytes(), "test").unwrap();
-        let fresh = Gate::new(policy, "test");
+        let fresh = WorkerState::new(policy, "test");
         let first = self.reason(ask);
         // It takes the keys over from the store at its first tick.
         self.with_services(|services| fresh.on_tick(services));
@@ -140,9 +140,9 @@ fn a_new_policy_remembers_nothing() {
     for (change, expected) in changes {
         let document = changed(w.document.clone(), change);
         let policy = Policy::compile(document.to_string().as_bytes(), "test").unwrap();
-        let old = std::mem::replace(&mut w.gate, Gate::new(policy, "test"));
+        let old = std::mem::replace(&mut w.worker, WorkerState::new(policy, "test"));
         assert_eq!(w.reason(&ask), Some(expected));
-        w.gate = old;
+        w.worker = old;
         assert_eq!(w.reason(&ask), None);
     }
 }

@@ -225,7 +225,7 @@ fn the_first_deadline_holds() {
     w.deliver(purpose, ok(w.remote.set().to_string().as_bytes()));
     assert!(request.waits(&w));
     let mut second = waiting(&w, &remote(&w.remote));
-    let calls = w.gate.take_calls();
+    let calls = w.worker.take_calls();
     assert_eq!(calls.len(), 2, "signatures differ, so tokens do");
     w.later(1);
     assert_eq!(request.reason(&w), Some(IntrospectionUnavailable));
@@ -248,12 +248,12 @@ fn a_request_that_waits_is_charged_once() {
     w.issue("good", 200, json!({"active": true, "sub": "alice", "aud": "api"}));
     let ask = Ask::get("/opaque").token("good");
     let mut request = waiting(&w, &ask);
-    let (purpose, call) = w.gate.take_calls().pop().unwrap();
+    let (purpose, call) = w.worker.take_calls().pop().unwrap();
     // However often it is woken.
     assert!((0..10).all(|_| request.waits(&w)));
     w.answer_call(purpose, &call);
     assert_eq!(request.reason(&w), None);
-    w.gate.settled();
+    w.worker.settled();
     assert_eq!(w.reason(&ask), None, "the second of two");
     let answer = w.ask(&ask);
     assert_eq!((answer.reason, answer.recorded("limit")), (Some(RateLimited), json!("throttle")));

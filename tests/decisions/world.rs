@@ -14,7 +14,7 @@ use portcullis::{
     answer::Reason,
     calls::{Call, Client, Outcome},
     crypto::{HostCrypto, sha256},
-    engine::{Exchange, Gate, HostServices, LogEnabled, Purpose, Step},
+    engine::{Exchange, HostServices, LogEnabled, Purpose, Step, WorkerState},
     policy::Policy,
     request::{RequestHead, client_certificate::PeerCertificate},
     store::{MemoryStore, SharedStore},
@@ -90,7 +90,7 @@ impl Issuer {
 /// The policy, loaded, with everybody who can sign for it.
 pub(crate) struct World {
     pub(crate) document: Value,
-    pub(crate) gate: Gate,
+    pub(crate) worker: WorkerState,
     pub(crate) corp: Issuer,
     pub(crate) partner: Issuer,
     pub(crate) remote: Issuer,
@@ -120,7 +120,7 @@ impl World {
         let policy = policy.unwrap_or_else(|faults| panic!("{faults:?}"));
         Self {
             document,
-            gate: Gate::new(policy, "test"),
+            worker: WorkerState::new(policy, "test"),
             corp,
             partner,
             remote,
@@ -153,14 +153,14 @@ impl World {
         let mut pending = Pending::new(ask);
         let mut answer = pending.decide(self);
         while answer.is_none() {
-            let calls = self.gate.take_calls();
+            let calls = self.worker.take_calls();
             let may_wait = self.may_wait.replace(!calls.is_empty());
             for (purpose, call) in calls {
                 self.answer_call(purpose, &call);
             }
             answer = pending.decide(self);
             self.may_wait.set(may_wait);
-            self.gate.settled();
+            self.worker.settled();
         }
         answer.unwrap()
     }
@@ -178,12 +178,12 @@ impl World {
     }
 
     pub(crate) fn deliver(&self, purpose: Purpose, outcome: Outcome<'_>) -> Vec<String> {
-        self.with_services(|services| self.gate.on_answer(purpose, outcome, services))
+        self.with_services(|services| self.worker.on_answer(purpose, outcome, services))
     }
 
     /// What a tick asks for.
     pub(crate) fn tick(&self) -> Vec<(Purpose, Call)> {
-        self.with_services(|services| self.gate.on_tick(services))
+        self.with_services(|services| self.worker.on_tick(services))
     }
 
     pub(crate) fn later(&self, secs: u64) {
@@ -232,7 +232,7 @@ impl Pending {
     pub(crate) fn decide(&mut self, w: &World) -> Option<Answer> {
         let head = self.ask.head();
         let mut answer = w.with_services(|services| {
-            let verdict = self.exchange.on_request(&w.gate, &head, services);
+            let verdict = self.exchange.on_request(&w.worker, &head, services);
             let debug = format!("{verdict:?} {head:?}");
             let (upstream, changes) = match &verdict.step {
                 Step::Forward(changes) => (Ok(carried_out(&head, changes)), changes),
@@ -249,7 +249,7 @@ impl Pending {
             let (reason, record) = (verdict.reason, verdict.record);
             Some(Answer { reason, record, upstream, shown, debug, response: Vec::new() })
         })?;
-        let response = self.exchange.on_response(&w.gate).map(|(name, value)| (name, value.into_owned()));
+        let response = self.exchange.on_response(&w.worker).map(|(name, value)| (name, value.into_owned()));
         answer.response = response.collect();
         Some(answer)
     }

@@ -92,7 +92,7 @@ pub enum Purpose {
 }
 
 /// One configuration of the filter on one thread.
-pub struct Gate {
+pub struct WorkerState {
     policy: Policy,
     namespace: String,
     /// One place for each provider; `None` for those whose keys are in the policy.
@@ -120,7 +120,7 @@ pub struct Gate {
     warnings: RefCell<Sampler<String>>,
 }
 
-impl Gate {
+impl WorkerState {
     /// Touches nothing outside: state is read when the first request or tick needs it.
     pub fn new(policy: Policy, namespace: &str) -> Self {
         let remote = policy.providers.iter().map(|provider| {
@@ -183,7 +183,7 @@ impl Gate {
     }
 
     /// To be called when a call has ended. Answers what the operator should know of it. Where a further call
-    /// follows from it, the next [`Gate::on_tick`] has it, so a tick right behind saves time.
+    /// follows from it, the next [`WorkerState::on_tick`] has it, so a tick right behind saves time.
     pub fn on_answer(
         &self,
         purpose: Purpose,
