@@ -30,7 +30,6 @@ pub mod introspection;
 pub mod jose;
 pub mod json;
 pub mod jwt;
-mod offer;
 pub mod policy;
 
 pub mod rate_limit;

@@ -36,19 +36,19 @@ pub(super) fn authenticate(
 ) -> Result<Rc<Caller>, Stop> {
     let policy = attempt.policy();
     let query = line.path.query();
-    let keys = policy.api_keys.as_ref().filter(|_| access.offer.api_key);
+    let keys = policy.api_keys.as_ref().filter(|_| access.accepted.api_key);
     let places = Places {
         names: &policy.credential_names,
-        tokens: &access.offer.token_locations,
+        tokens: &access.accepted.token_locations,
         keys: keys.map(ApiKeys::locations).unwrap_or_default(),
     };
     let found = places.find(attempt.head, query);
     let Found { token, key } = match keys {
-        Some(keys) if access.offer.shares_place => told_apart(found, keys),
+        Some(keys) if access.accepted.shares_place => told_apart(found, keys),
         _ => found,
     };
     match (&token, &key) {
-        (Lookup::Absent, Lookup::Absent) if access.offer.client_certificate => {
+        (Lookup::Absent, Lookup::Absent) if access.accepted.client_certificate => {
             verify_certificate(attempt, access)
         }
         (Lookup::Absent, Lookup::Absent) => Err(Reason::CredentialsMissing.into()),
@@ -98,7 +98,7 @@ fn verify_key(attempt: &mut Attempt<'_, '_>, key: &Credential<'_, '_>) -> Result
 
 #[inline(never)]
 fn verify_certificate(attempt: &mut Attempt<'_, '_>, access: &Access) -> Result<Rc<Caller>, Stop> {
-    let missing = match access.offer.has_challenge() {
+    let missing = match access.accepted.has_challenge() {
         true => Reason::CredentialsMissing,
         false => Reason::CertificateMissing,
     };

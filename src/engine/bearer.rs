@@ -137,7 +137,7 @@ fn accepting<'a, 'r>(
     location: &'r Location,
 ) -> impl Iterator<Item = (usize, &'a Provider)> + use<'a, 'r> {
     let providers =
-        access.offer.providers.iter().filter_map(|i| Some((*i, worker.policy().providers.get(*i)?)));
+        access.accepted.providers.iter().filter_map(|i| Some((*i, worker.policy().providers.get(*i)?)));
     providers.filter(|(_, provider)| provider.spec().locations.contains(location))
 }
 

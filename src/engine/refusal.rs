@@ -93,7 +93,7 @@ impl Attempt<'_, '_> {
         let (Reason::KeysUnavailable, Action::Allow(access)) = (reason, &self.rule()?.action) else {
             return None;
         };
-        let providers = access.offer.providers.iter();
+        let providers = access.accepted.providers.iter();
         providers.filter_map(|provider| self.worker.keys_retry_after(*provider, self.now())).min()
     }
 }
@@ -103,16 +103,16 @@ impl Attempt<'_, '_> {
 pub(super) fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
     let reason = denial.reason;
     let Action::Allow(access) = &rule.action else { return reason.into() };
-    let (offer, scoped) = (&*access.offer, access.scoped.as_deref());
+    let (accepted, scoped) = (&*access.accepted, access.scoped.as_deref());
     let own_scopes = denial.scopes.as_slice();
     let known_scopes = scoped.map(|scoped| scoped.scopes.as_slice()).unwrap_or_default();
     let scopes = if own_scopes.is_empty() { known_scopes } else { own_scopes };
     let make = || {
         let challenges = Challenges {
             realm: &policy.realm,
-            bearer: offer.bearer,
-            dpop: &offer.dpop_algorithms,
-            api_key: offer.api_key,
+            bearer: accepted.bearer,
+            dpop: &accepted.dpop_algorithms,
+            api_key: accepted.api_key,
             scopes,
             acr_values: denial
                 .step_up
@@ -126,7 +126,7 @@ pub(super) fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
     };
     // Of several alternatives another one than the first may lack, and each asks for a login of its own.
     let is_own = denial.step_up.is_some() || (!own_scopes.is_empty() && own_scopes != known_scopes);
-    let ready = scoped.map_or(&offer.ready, |scoped| &scoped.ready);
+    let ready = scoped.map_or(&accepted.ready, |scoped| &scoped.ready);
     let reply = if is_own { Rc::new(make()) } else { ready.reply(reason, make) };
     Refusal { reason, reply }
 }

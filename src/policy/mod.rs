@@ -1,5 +1,6 @@
 //! The compiled policy: what a document comes to when every name is resolved and every number checked.
 
+mod accepted_credentials;
 mod coherence;
 mod guards;
 mod places;
@@ -8,6 +9,7 @@ mod unused;
 
 use std::rc::Rc;
 
+use self::accepted_credentials::{AcceptedCredentials, Scoped};
 use crate::{
     api_key::ApiKeys,
     certificate::ClientCertificatesSpec,
@@ -21,7 +23,6 @@ use crate::{
     identity::header_text,
     interned::Interned,
     jwt::Provider,
-    offer::{Offer, Scoped},
     rate_limit::{LimitId, Limiter},
     rbac::{Names, Requirement, Vocabulary},
     request::{Location, credential::CredentialNames, guarded::GuardedHeaders},
@@ -97,7 +98,7 @@ pub(crate) enum Action {
 /// Whom a rule lets pass.
 pub(crate) struct Access {
     /// One for all rules that take the same.
-    pub(crate) offer: Rc<Offer>,
+    pub(crate) accepted: Rc<AcceptedCredentials>,
     /// `None`: every authenticated principal may. One for all rules that ask the same.
     pub(crate) requirement: Option<Rc<Requirement>>,
     /// What is said of the scopes that tokens need; `None`: they need none, or none are taken. One for all rules that
@@ -108,7 +109,7 @@ pub(crate) struct Access {
 /// What rules have in common.
 #[derive(Default)]
 struct Common {
-    offers: Interned<Offer>,
+    accepted: Interned<AcceptedCredentials>,
     requirements: Interned<Requirement>,
     scoped: Interned<Scoped>,
     limits: Interned<Vec<LimitId>>,
@@ -318,35 +319,35 @@ impl RuleSpec {
             ActionSpec::Deny => Action::Deny,
             ActionSpec::AllowAnyone => Action::AllowAnyone,
             ActionSpec::Allow { authenticate, authorize } => {
-                let mut offer = Offer::default();
+                let mut accepted = AcceptedCredentials::default();
                 for method in authenticate {
                     match method {
-                        MethodSpec::ApiKey => offer.api_key = true,
-                        MethodSpec::ClientCertificate => offer.client_certificate = true,
+                        MethodSpec::ApiKey => accepted.api_key = true,
+                        MethodSpec::ClientCertificate => accepted.client_certificate = true,
                         MethodSpec::Jwt(name) => {
                             let index = document.providers.iter().position(|spec| spec.name == *name)?;
                             let provider = document.providers.get(index)?;
-                            offer.providers.push(index);
-                            add_new(&mut offer.token_locations, &provider.locations);
+                            accepted.providers.push(index);
+                            add_new(&mut accepted.token_locations, &provider.locations);
                             let dpop = provider.dpop.as_ref();
-                            offer.bearer |= dpop.is_none_or(|dpop| dpop.mode == BindingMode::Accepted);
+                            accepted.bearer |= dpop.is_none_or(|dpop| dpop.mode == BindingMode::Accepted);
                             add_new(
-                                &mut offer.dpop_algorithms,
+                                &mut accepted.dpop_algorithms,
                                 &dpop.map(DpopSpec::algs).unwrap_or_default(),
                             );
                         }
                     }
                 }
-                let keys = document.api_keys.as_ref().filter(|_| offer.api_key);
-                offer.shares_place =
-                    keys.is_some_and(|keys| places::has_shared(&keys.locations, &offer.token_locations));
+                let keys = document.api_keys.as_ref().filter(|_| accepted.api_key);
+                accepted.shares_place =
+                    keys.is_some_and(|keys| places::has_shared(&keys.locations, &accepted.token_locations));
                 let requirement = authorize.as_ref().map(|spec| Requirement::compile(spec, vocabulary));
-                let offer = common.offers.one(offer);
+                let accepted = common.accepted.one(accepted);
                 let scopes = requirement.as_ref().map(Requirement::scopes).unwrap_or_default();
-                let scoped = (offer.takes_tokens() && !scopes.is_empty())
-                    .then(|| common.scoped.one(Scoped::new(&offer, scopes)));
+                let scoped = (accepted.takes_tokens() && !scopes.is_empty())
+                    .then(|| common.scoped.one(Scoped::new(&accepted, scopes)));
                 Action::Allow(Access {
-                    offer,
+                    accepted,
                     requirement: requirement.map(|requirement| common.requirements.one(requirement)),
                     scoped,
                 })

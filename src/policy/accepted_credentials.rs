@@ -1,10 +1,10 @@
 //! Which credentials a rule takes, with the answers that say so to whoever brings none that is good.
 //!
-//! Most rules of a policy take the same, so they share one [`Offer`]: of many rules in use it is then read from a
-//! cache. Where tokens need scopes, an answer names them too: [`Scoped`].
+//! Rules that take the same share one [`AcceptedCredentials`], for most rules of a policy do: however many of them are in
+//! use, the processor's cache then holds it once. Where tokens need scopes, an answer names them too: [`Scoped`].
 //!
-//! Their answers are kept with them. There are no more of these than there are offers in a policy, with the scopes that
-//! go with each, and reasons to refuse.
+//! An answer is put together when it is first needed, and kept: one for each [`AcceptedCredentials`] or [`Scoped`] and each
+//! reason to refuse. So the policy bounds how many there are, whatever clients do.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use crate::{answer::Ready, request::Location};
 
 /// The ways of authenticating that a rule takes.
 #[derive(Debug, Default)]
-pub(crate) struct Offer {
+pub(crate) struct AcceptedCredentials {
     /// Indexes of the providers whose tokens it takes; may be empty if it takes API keys.
     pub(crate) providers: Vec<usize>,
     /// Where those tokens may stand, each once.
@@ -31,7 +31,7 @@ pub(crate) struct Offer {
     pub(crate) ready: Ready,
 }
 
-impl Offer {
+impl AcceptedCredentials {
     pub(crate) fn takes_tokens(&self) -> bool {
         !self.providers.is_empty()
     }
@@ -43,10 +43,10 @@ impl Offer {
     }
 }
 
-/// The scopes that go with an offer: what a token must have that is to pass.
+/// The scopes that a token must have that is to pass, beside the credentials that are accepted.
 #[derive(Debug)]
 pub(crate) struct Scoped {
-    offer: Rc<Offer>,
+    accepted: Rc<AcceptedCredentials>,
     /// Never empty.
     pub(crate) scopes: Vec<String>,
     /// The answers that name them.
@@ -54,23 +54,23 @@ pub(crate) struct Scoped {
 }
 
 impl Scoped {
-    pub(crate) fn new(offer: &Rc<Offer>, scopes: &[String]) -> Self {
-        Self { offer: Rc::clone(offer), scopes: scopes.to_vec(), ready: Ready::default() }
+    pub(crate) fn new(accepted: &Rc<AcceptedCredentials>, scopes: &[String]) -> Self {
+        Self { accepted: Rc::clone(accepted), scopes: scopes.to_vec(), ready: Ready::default() }
     }
 }
 
 /// Equal is what says the same, whatever answers are ready.
 impl PartialEq for Scoped {
     fn eq(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.offer, &other.offer) && self.scopes == other.scopes
+        Rc::ptr_eq(&self.accepted, &other.accepted) && self.scopes == other.scopes
     }
 }
 
-/// Equal is what offers the same, whatever answers are ready.
-impl PartialEq for Offer {
+/// Equal is what accepts the same, whatever answers are ready.
+impl PartialEq for AcceptedCredentials {
     fn eq(&self, other: &Self) -> bool {
         fn taken(
-            Offer {
+            AcceptedCredentials {
                 providers,
                 token_locations,
                 client_certificate,
@@ -80,7 +80,7 @@ impl PartialEq for Offer {
                 // Follows from the others.
                 shares_place: _,
                 ready: _,
-            }: &Offer,
+            }: &AcceptedCredentials,
         ) -> impl PartialEq + use<'_> {
             (providers, token_locations, client_certificate, bearer, dpop_algorithms, api_key)
         }
@@ -94,28 +94,32 @@ mod tests {
     use crate::answer::{Challenges, Reason, Reply};
 
     #[test]
-    fn equal_is_what_offers_the_same() {
-        let changes: &[fn(&mut Offer)] = &[
-            |offer| offer.providers = vec![1],
-            |offer| offer.token_locations = vec![Location::Cookie("t".into())],
-            |offer| offer.client_certificate = true,
-            |offer| offer.bearer = false,
-            |offer| offer.dpop_algorithms = vec![],
-            |offer| offer.api_key = true,
+    fn equal_is_what_accepts_the_same() {
+        let changes: &[fn(&mut AcceptedCredentials)] = &[
+            |accepted| accepted.providers = vec![1],
+            |accepted| accepted.token_locations = vec![Location::Cookie("t".into())],
+            |accepted| accepted.client_certificate = true,
+            |accepted| accepted.bearer = false,
+            |accepted| accepted.dpop_algorithms = vec![],
+            |accepted| accepted.api_key = true,
         ];
-        let offer =
-            || Offer { providers: vec![0], bearer: true, dpop_algorithms: vec!["ES256"], ..Offer::default() };
-        let first = offer();
+        let accepted = || AcceptedCredentials {
+            providers: vec![0],
+            bearer: true,
+            dpop_algorithms: vec!["ES256"],
+            ..AcceptedCredentials::default()
+        };
+        let first = accepted();
         first
             .ready
             .reply(Reason::TokenExpired, || Reply::refusal(Reason::TokenExpired, Challenges::default()));
-        assert!(first == offer());
+        assert!(first == accepted());
         for change in changes {
-            let mut other = offer();
+            let mut other = accepted();
             change(&mut other);
             assert!(first != other);
         }
-        let (first, other) = (Rc::new(first), Rc::new(offer()));
+        let (first, other) = (Rc::new(first), Rc::new(accepted()));
         let scopes = |scopes: &[&str]| scopes.iter().map(|scope| (*scope).to_owned()).collect::<Vec<_>>();
         let scoped = Scoped::new(&first, &scopes(&["a", "b"]));
         assert!(scoped == Scoped::new(&first, &scopes(&["a", "b"])));
