@@ -45,6 +45,12 @@ impl Timestamp {
         Self(self.0.saturating_sub(nanos(by)))
     }
 
+    /// Whether this instant, which was put no more than `longest` ahead of its time, is still to come at `now`. One that
+    /// lies further ahead is from before the clock was set back, and over.
+    pub fn lies_ahead(self, now: Self, longest: Duration) -> bool {
+        now < self && self <= now.saturating_add(longest)
+    }
+
     /// How long ago `earlier` was; zero when it lies in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -83,4 +89,20 @@ impl Clock {
 /// A duration in nanoseconds, saturating at `u64::MAX` (584 years).
 pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_ahead_further_than_it_was_put_is_over() {
+        let longest = Duration::from_secs(10);
+        for (at, expected) in
+            [(99, false), (100, false), (101, true), (110, true), (111, false), (u64::MAX, false)]
+        {
+            let lies_ahead = Timestamp::from_secs(at).lies_ahead(Timestamp::from_secs(100), longest);
+            assert_eq!(lies_ahead, expected, "{at}");
+        }
+    }
 }

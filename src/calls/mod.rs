@@ -1,11 +1,13 @@
 //! Requests of our own to other servers, over Envoy clusters, as values: the core says what to send and takes
 //! what came back; only the host sends.
 
+mod backoff;
 mod call;
 mod outcome;
 pub(crate) mod pacing;
 mod room;
 
+pub(crate) use self::backoff::Backoff;
 pub use self::{
     call::{Call, Unsent},
     outcome::{NoBody, Outcome},

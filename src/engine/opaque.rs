@@ -13,9 +13,6 @@ use crate::{
     introspection::{Lookup, Ticket, Verdict},
 };
 
-/// How much longer than a call may take a request waits for it.
-const MARGIN: std::time::Duration = std::time::Duration::from_secs(1);
-
 /// What the issuer at `provider` says of `token`: the answer to the call that the request waited for, what is known from
 /// before, or nothing yet.
 #[inline(never)]
@@ -67,12 +64,9 @@ fn look_up(attempt: &mut Attempt<'_, '_>, provider: usize, token: &str) -> Resul
             Err(error) => return Ok(Verdict::Unavailable(error)),
         },
     };
-    let spec =
-        worker.policy().providers.get(provider).and_then(|provider| provider.spec().introspection.as_ref());
-    let timeout = spec.map(|spec| spec.timeout).unwrap_or_default();
     Err(Stop::Wait(Wait {
         call: Purpose::Introspection { provider, ticket },
-        until: now.saturating_add(timeout).saturating_add(MARGIN),
+        until: now.saturating_add(introspector.longest_call()),
         otherwise: Reason::IntrospectionUnavailable,
     }))
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::client::MAX_ANSWER_SIZE;
 use crate::{
     answer::Reason,
-    calls::Outcome,
+    calls::{NoBody, Outcome},
     json::{self, Json, JsonFault, Members, Object},
     jwt::{JwtError, Provider, ProviderSpec, Validity, VerifiedToken, check_audience, date},
     time::Timestamp,
@@ -46,16 +46,12 @@ pub enum IntrospectionError {
     BackingOff,
     /// Too many calls are under way.
     Busy,
-    /// No answer.
-    Failed,
     /// An answer that is no JSON object with unique members.
     Json(JsonFault),
+    /// There is nothing to read.
+    NoBody(NoBody),
     /// Our proof of who asks could not be made.
     NoProof,
-    /// Any status but 200.
-    Status(u16),
-    /// A longer answer than is read.
-    TooLarge,
 }
 
 impl VouchedClaims {
@@ -80,10 +76,10 @@ impl IntrospectionError {
     /// such a token must not make us stop asking about others.
     pub(super) fn blames_server(self) -> bool {
         match self {
-            Self::Status(status) => {
+            Self::NoBody(NoBody::Status(status)) => {
                 !matches!(status, 400..=499) || matches!(status, 401 | 403 | 404 | 405 | 408 | 429)
             }
-            Self::Active | Self::Failed | Self::Json(_) | Self::TooLarge => true,
+            Self::Active | Self::Json(_) | Self::NoBody(NoBody::Failed | NoBody::TooLarge { .. }) => true,
             Self::BackingOff | Self::Busy | Self::NoProof => false,
         }
     }
@@ -95,14 +91,7 @@ pub(super) fn judge(
     provider: &Provider,
     now: Timestamp,
 ) -> Result<Result<IntrospectedToken, Refusal>, IntrospectionError> {
-    let body = match outcome {
-        Outcome::Answer { status: 200, body, .. } => body,
-        Outcome::Answer { status, .. } => return Err(IntrospectionError::Status(status)),
-        Outcome::Failed => return Err(IntrospectionError::Failed),
-    };
-    if body.len() > MAX_ANSWER_SIZE {
-        return Err(IntrospectionError::TooLarge);
-    }
+    let body = outcome.body(MAX_ANSWER_SIZE).map_err(IntrospectionError::NoBody)?;
     let claims = json::parse_object(json::without_byte_order_mark(body))
         .map_err(|fault| IntrospectionError::Json(fault.of_body_in(outcome.coding())))?;
     match claims.get("active") {
@@ -177,11 +166,10 @@ impl fmt::Display for IntrospectionError {
             Self::Active => f.write_str("an answer without `active`"),
             Self::BackingOff => f.write_str("not asked, since earlier calls failed"),
             Self::Busy => f.write_str("not asked, since too many calls are under way"),
-            Self::Failed => f.write_str("no answer"),
             Self::Json(fault) => fault.fmt(f),
+            Self::NoBody(fault @ NoBody::TooLarge { .. }) => write!(f, "an answer {fault}"),
+            Self::NoBody(fault) => fault.fmt(f),
             Self::NoProof => f.write_str("not asked, since no client assertion could be made"),
-            Self::Status(status) => write!(f, "status {status}"),
-            Self::TooLarge => write!(f, "an answer longer than {MAX_ANSWER_SIZE} bytes"),
         }
     }
 }

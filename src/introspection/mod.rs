@@ -12,7 +12,6 @@
 //! Tokens are kept as SHA-256 digests only. Nothing here waits, sends or reads a clock.
 
 mod answer;
-mod backoff;
 mod cache;
 mod client;
 mod spec;
@@ -26,7 +25,6 @@ use hashbrown::HashMap;
 
 use self::{
     answer::IntrospectedToken,
-    backoff::Backoff,
     cache::{Cache, Digest},
 };
 pub use self::{
@@ -35,7 +33,7 @@ pub use self::{
 };
 use crate::{
     answer::Reason,
-    calls::{Call, Client, Counts, Outcome, Room},
+    calls::{Backoff, Call, Client, Counts, Outcome, Room, pacing::FIRST_BACKOFF},
     crypto::sha256,
     jwt::{Provider, VerifiedToken},
     time::Timestamp,
@@ -53,8 +51,6 @@ const ENTRY_COST: usize = 512;
 const COST_PER_BYTE: usize = 2;
 /// How much longer than its time-out a call may take; then whoever sent it is taken for dead.
 const FLIGHT_MARGIN: Duration = Duration::from_secs(1);
-/// After a failure the same token is not asked about again for this long.
-const TOKEN_BACKOFF: Duration = Duration::from_secs(1);
 
 /// What is known of a token. `T` is what the owner makes of an active one.
 #[derive(Debug)]
@@ -180,7 +176,7 @@ impl<T> Introspector<T> {
         let digest = sha256(token.as_bytes());
         let number = self.last_number.wrapping_add(1);
         self.last_number = number;
-        let until = now.saturating_add(self.spec.timeout).saturating_add(FLIGHT_MARGIN);
+        let until = now.saturating_add(self.longest_call());
         self.flights.insert(digest, Flight { number, until, client, is_probe: self.backoff.is_down() });
         self.counts.start();
         Ok((Ticket { digest, number }, call))
@@ -224,7 +220,8 @@ impl<T> Introspector<T> {
                 return Some(verdict);
             }
             Ok(Err(refusal)) => (Verdict::Refused(refusal), keep_until(self.spec.inactive_cache_duration)),
-            Err(error) => (Verdict::Unavailable(error), keep_until(TOKEN_BACKOFF)),
+            // For so long the same token is not asked about again.
+            Err(error) => (Verdict::Unavailable(error), keep_until(FIRST_BACKOFF)),
         };
         // It was good before the clock was set back, say; what counts is the last word.
         self.active.remove(&digest);
@@ -239,6 +236,11 @@ impl<T> Introspector<T> {
         std::mem::take(&mut self.counts)
     }
 
+    /// How long a call may take at most, for whoever waits for it.
+    pub fn longest_call(&self) -> Duration {
+        self.spec.timeout.saturating_add(FLIGHT_MARGIN)
+    }
+
     /// `None`: it was over already.
     fn end_flight(&mut self, ticket: Ticket) -> Option<Flight> {
         let is_it = self.flights.get(&ticket.digest).is_some_and(|flight| flight.number == ticket.number);
@@ -246,12 +248,12 @@ impl<T> Introspector<T> {
     }
 
     fn may_ask(&mut self, client: Client, now: Timestamp) -> Result<(), IntrospectionError> {
-        self.backoff.check(client, now)?;
-        // A flight from the future was begun before the clock was set back.
-        let longest = self.spec.timeout.saturating_add(FLIGHT_MARGIN);
-        let counts = &mut self.counts;
+        if self.backoff.pauses(client, now) {
+            return Err(IntrospectionError::BackingOff);
+        }
+        let (longest, counts) = (self.longest_call(), &mut self.counts);
         self.flights.retain(|_, flight| {
-            let lasts = now < flight.until && flight.until <= now.saturating_add(longest);
+            let lasts = flight.until.lies_ahead(now, longest);
             if !lasts {
                 counts.end(false);
             }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    calls::NoBody,
     crypto::{Algorithm, KeyType, NoHostCrypto, PublicKey, SigningKey},
     jwt::{
         JwtError, KeySource, ProviderSpec,
@@ -309,11 +310,11 @@ fn answers_that_say_nothing() {
     let coded =
         Outcome::Answer { status: 200, headers: &[(b"content-encoding", b"gzip")], body: b"\x1f\x8b\x08" };
     for (outcome, expected) in [
-        (Outcome::Failed, IntrospectionError::Failed),
-        (status(401), IntrospectionError::Status(401)),
-        (status(302), IntrospectionError::Status(302)),
-        (status(500), IntrospectionError::Status(500)),
-        (status(201), IntrospectionError::Status(201)),
+        (Outcome::Failed, IntrospectionError::NoBody(NoBody::Failed)),
+        (status(401), IntrospectionError::NoBody(NoBody::Status(401))),
+        (status(302), IntrospectionError::NoBody(NoBody::Status(302))),
+        (status(500), IntrospectionError::NoBody(NoBody::Status(500))),
+        (status(201), IntrospectionError::NoBody(NoBody::Status(201))),
         (ok(""), IntrospectionError::Json(crate::json::JsonFault::Syntax)),
         (ok("<html>"), IntrospectionError::Json(crate::json::JsonFault::Syntax)),
         (coded, IntrospectionError::Json(crate::json::JsonFault::Coded("gzip"))),
@@ -326,7 +327,7 @@ fn answers_that_say_nothing() {
         (ok("{\"active\":\"true\"}"), IntrospectionError::Active),
         (ok("{\"active\":1}"), IntrospectionError::Active),
         (ok("{\"active\":null}"), IntrospectionError::Active),
-        (ok(&large), IntrospectionError::TooLarge),
+        (ok(&large), IntrospectionError::NoBody(NoBody::TooLarge { max: 64 * 1024 })),
     ] {
         let mut setup = setup(|_| {});
         let ticket = setup.start("t", 0);

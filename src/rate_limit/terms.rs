@@ -74,8 +74,7 @@ impl Terms {
             return;
         }
         let now = clock.now();
-        // Further ahead than that: the clock stepped back.
-        if now >= self.next_look || self.next_look > now.saturating_add(PACE) {
+        if !self.next_look.lies_ahead(now, PACE) {
             self.confirm(limiter, clock, store);
         }
     }

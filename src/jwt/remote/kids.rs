@@ -44,10 +44,9 @@ impl WantedKids {
 
     fn quiet(&self, kid: &str, now: Timestamp) -> Option<&Asked> {
         let asked = self.asked.iter().find(|asked| *asked.kid == *kid);
-        // Nothing lies further ahead unless the clock was set back, and then it is not to be silenced by that.
         asked.filter(|asked| {
             let furthest = self.pause(asked.times).saturating_add(self.first_pause);
-            now < asked.quiet_until && asked.quiet_until <= now.saturating_add(furthest)
+            asked.quiet_until.lies_ahead(now, furthest)
         })
     }
 

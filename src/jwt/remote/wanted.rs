@@ -83,9 +83,7 @@ impl RemoteKeys {
 
     /// Whether nothing is to be brought forward for the sake of `kid` now.
     fn is_quiet(&self, kid: &str, now: Timestamp) -> bool {
-        // One that lies further ahead is from before the clock was set back.
-        let paused = now < self.quiet_until && self.quiet_until <= now.saturating_add(WANTED_PAUSE);
-        paused || self.kept.wanted.is_quiet(kid, now)
+        self.quiet_until.lies_ahead(now, WANTED_PAUSE) || self.kept.wanted.is_quiet(kid, now)
     }
 
     /// `stored` is the schedule as it was just read.

@@ -8,14 +8,11 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
-use super::IntrospectionError;
-use crate::{
-    calls::{
-        Client,
-        pacing::{FIRST_BACKOFF, doubled},
-    },
-    time::Timestamp,
+use super::{
+    Client,
+    pacing::{FIRST_BACKOFF, doubled},
 };
+use crate::time::Timestamp;
 
 /// This many failures of a client in a row, and it has to pause: first for [`FIRST_BACKOFF`], twice as long
 /// after each further failure.
@@ -26,8 +23,9 @@ const CLIENTS_TO_BE_DOWN: u32 = 3;
 /// Most clients whose failures are known.
 const MAX_CLIENTS: usize = 256;
 
+/// The failures of one server.
 #[derive(Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     clients: HashMap<Client, Failures>,
     /// For how many clients the server failed since it last answered.
     failed_for: u32,
@@ -43,39 +41,34 @@ struct Failures {
     counted: u64,
 }
 
-impl Failures {
-    /// A pause from the future was begun before the clock was set back.
-    fn lasts(&self, now: Timestamp) -> bool {
-        now < self.until && self.until <= now.saturating_add(LONGEST_BACKOFF)
-    }
-}
-
 impl Backoff {
-    pub(super) fn is_down(&self) -> bool {
+    /// Whether it failed for so many clients that one call at a time is all that anybody gets.
+    pub(crate) fn is_down(&self) -> bool {
         self.failed_for >= CLIENTS_TO_BE_DOWN
     }
 
     /// Whether one call at a time is all that `client` gets.
-    pub(super) fn has_failed(&self, client: Client) -> bool {
+    pub(crate) fn has_failed(&self, client: Client) -> bool {
         self.clients.get(&client).is_some_and(|failures| failures.times >= FAILURES_TO_BACK_OFF)
     }
 
-    /// Whether `client` need not pause.
-    pub(super) fn check(&self, client: Client, now: Timestamp) -> Result<(), IntrospectionError> {
-        let pauses = |failures: &Failures| self.is_down() || failures.times >= FAILURES_TO_BACK_OFF;
-        match self.clients.get(&client) {
-            Some(failures) if pauses(failures) && failures.lasts(now) => Err(IntrospectionError::BackingOff),
-            _ => Ok(()),
-        }
+    /// Whether `client` has to pause.
+    pub(crate) fn pauses(&self, client: Client, now: Timestamp) -> bool {
+        self.clients.get(&client).is_some_and(|failures| {
+            let counts = self.is_down() || failures.times >= FAILURES_TO_BACK_OFF;
+            counts && failures.until.lies_ahead(now, LONGEST_BACKOFF)
+        })
     }
 
-    pub(super) fn succeeded(&mut self, client: Client) {
+    /// It answered a call of `client`.
+    pub(crate) fn succeeded(&mut self, client: Client) {
         self.clients.remove(&client);
         self.failed_for = 0;
         self.answers = self.answers.wrapping_add(1);
     }
 
-    pub(super) fn failed(&mut self, client: Client, now: Timestamp) {
+    /// It failed a call of `client`.
+    pub(crate) fn failed(&mut self, client: Client, now: Timestamp) {
         self.make_room(client);
         let new = Failures { times: 0, until: now, counted: self.answers.wrapping_sub(1) };
         let failures = self.clients.entry(client).or_insert(new);
@@ -88,8 +81,9 @@ impl Backoff {
         }
     }
 
+    /// How many clients there are whose failures are known.
     #[cfg(test)]
-    pub(super) fn known(&self) -> usize {
+    pub(crate) fn known(&self) -> usize {
         self.clients.len()
     }
 
