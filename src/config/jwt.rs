@@ -90,7 +90,9 @@ pub(super) static PROVIDER: Shape = Shape::bound(
             "absent: `JWT`, `at+jwt` or none",
             "Accepted `typ` values, without regard to case; `application/` may be left out.",
         ),
+        // RFC 7519 section 4.1.4 asks for "usually no more than a few minutes".
         default("clockSkew", Kind::Duration(0, 5 * MINUTE), "60s", "Tolerance for `exp`, `nbf` and `iat`."),
+        // At most what Envoy takes in all headers together by default (60 KiB), and a little more.
         default(
             "maxTokenSize",
             Kind::Number(256, 65_536),

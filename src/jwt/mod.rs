@@ -35,16 +35,18 @@ pub use self::{
     token::{CheckedToken, VerifiedToken},
 };
 
-/// One token issuer, as configured.
+/// One token issuer, as configured. Names, texts and claim paths are not empty, lists but those that may be hold something,
+/// and each entry once; nobody checks that again.
 #[derive(Clone, Debug)]
 pub struct ProviderSpec {
     /// Unique name that rules refer to.
     pub name: String,
     /// Compared exactly with `iss`.
     pub issuer: String,
-    /// Any one of these must be in `aud`. `None`: waived in writing (`anyAudience: true`).
+    /// Any one of these must be in `aud`; never empty. `None`: waived in writing (`anyAudience: true`).
     pub audiences: Option<Vec<String>>,
-    /// The only algorithms accepted; empty exactly when there are no keys.
+    /// The only algorithms accepted, all with shared secrets or all with public keys, as the keys are; empty exactly when
+    /// there are no keys.
     pub algorithms: Vec<Algorithm>,
     /// Where the keys come from.
     pub keys: KeySource,
@@ -54,7 +56,7 @@ pub struct ProviderSpec {
     pub types: Vec<String>,
     /// Tolerance for `exp`, `nbf` and `iat`. Default 60 s; at most 5 min.
     pub clock_skew: Duration,
-    /// Longest token in bytes. Default 8192.
+    /// Longest token in bytes, at least 1. Default 8192.
     pub max_token_size: usize,
     /// Longest allowed `exp - iat`; `None`: not checked. When set, `iat` is required.
     pub max_lifetime: Option<Duration>,
@@ -68,7 +70,7 @@ pub struct ProviderSpec {
     pub tier_claim: Option<ClaimPath>,
     /// Claims forwarded upstream as headers (lower case names).
     pub claim_to_headers: Vec<(ClaimPath, String)>,
-    /// Where the token is looked for. Default `Authorization: Bearer`.
+    /// Where the token is looked for; never empty. Default `Authorization: Bearer`.
     pub locations: Vec<Location>,
     /// Whether the token itself goes upstream. Default no.
     pub forward: bool,
@@ -86,7 +88,7 @@ pub enum KeySource {
     Inline(serde_json::Value),
     /// Nowhere: the issuer is asked about every token.
     None,
-    /// Symmetric keys for HS256, HS384 and HS512.
+    /// Symmetric keys for HS256, HS384 and HS512, at least one, each `kid` once.
     Symmetric(Vec<SymmetricKey>),
     /// A JWK set that is fetched over an Envoy cluster.
     Remote(RemoteJwks),

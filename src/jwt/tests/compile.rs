@@ -7,7 +7,6 @@ use super::{
     remote::remote_at,
     tokens::{keys, provider},
 };
-use crate::identity::ClaimPath;
 
 fn good() -> ProviderSpec {
     let mut spec = provider();
@@ -61,33 +60,20 @@ const TENANTS: &str = "issuer: holds a place holder in braces, but is compared e
 #[test]
 fn each_fault_with_its_path() {
     let table: Vec<(Change, &[&str])> = vec![
-        (|spec| spec.name.clear(), &["name: empty"]),
-        (|spec| spec.issuer.clear(), &["issuer: empty"]),
         (|spec| spec.issuer = "https://login.example/{tenantid}/v2.0".into(), &[TENANTS]),
         (|spec| spec.issuer = "${ISSUER}".into(), &[TENANTS]),
         (|spec| spec.issuer = "https://login.example/}".into(), &[TENANTS]),
-        (|spec| spec.audiences = Some(vec![]), &["audiences: empty: no token could pass"]),
-        (|spec| spec.audiences = Some(vec!["a".into(), String::new()]), &["audiences[1]: empty"]),
-        (|spec| spec.types = vec![String::new()], &["types[0]: empty"]),
-        (|spec| spec.algorithms.clear(), &["algorithms: empty: no token could pass"]),
-        (|spec| spec.algorithms = vec![Algorithm::Es256; 2], &["algorithms[1]: ES256 is listed twice"]),
+        // A public key that is taken for a shared secret is the classic confusion (RFC 8725 section 2.1).
         (
             |spec| spec.algorithms = vec![Algorithm::Es256, Algorithm::Hs256],
-            &["algorithms[1]: HS256 needs symmetric keys and never goes with a public key set"],
-        ),
-        (
-            |spec| {
-                spec.keys = KeySource::Remote(remote());
-                spec.algorithms = vec![Algorithm::Hs512];
-            },
-            &["algorithms[0]: HS512 needs symmetric keys and never goes with a public key set"],
+            &["algorithms[1]: no key of the set can satisfy HS256"],
         ),
         (
             |spec| {
                 spec.keys = symmetric(&[64]);
                 spec.algorithms = vec![Algorithm::Hs256, Algorithm::Rs256];
             },
-            &["algorithms[1]: RS256 needs public keys, and the keys are symmetric"],
+            &["algorithms[1]: no symmetric key long enough can satisfy RS256"],
         ),
         (
             |spec| {
@@ -109,21 +95,6 @@ fn each_fault_with_its_path() {
                 spec.algorithms = vec![Algorithm::Hs256, Algorithm::Hs512];
             },
             &["algorithms[1]: no symmetric key long enough can satisfy HS512"],
-        ),
-        (
-            |spec| {
-                spec.keys = KeySource::Symmetric(vec![]);
-                spec.algorithms = vec![Algorithm::Hs256];
-            },
-            &["symmetricKeys: empty: no token could pass"],
-        ),
-        (
-            |spec| {
-                let key = SymmetricKey { id: Some("a".into()), secret: vec![7; 32] };
-                spec.keys = KeySource::Symmetric(vec![key.clone(), key]);
-                spec.algorithms = vec![Algorithm::Hs256];
-            },
-            &["symmetricKeys[1].kid: an id that an earlier key has"],
         ),
         (
             |spec| spec.keys = KeySource::Inline(keys().only(&["rsa"])),
@@ -151,35 +122,6 @@ fn each_fault_with_its_path() {
         ),
         (|spec| spec.keys = KeySource::Inline(json!({"keys": []})), &["jwks.inline: no usable key"]),
         (|spec| spec.keys = KeySource::Inline(json!([])), &["jwks.inline: not a JSON object"]),
-        (|spec| spec.clock_skew = Duration::from_secs(301), &["clockSkew: more than 5 minutes"]),
-        (|spec| spec.max_token_size = 0, &["maxTokenSize: not within 1 to 65536 bytes"]),
-        (|spec| spec.max_token_size = usize::MAX, &["maxTokenSize: not within 1 to 65536 bytes"]),
-        (|spec| spec.max_lifetime = Some(Duration::ZERO), &["maxLifetime: zero: no token could pass"]),
-        (|spec| spec.locations.clear(), &["extractFrom: empty: no token could be found"]),
-        (|spec| spec.subject_claim = ClaimPath(vec![]), &["claims.subject: an empty claim name"]),
-        (
-            |spec| spec.role_claims = vec![ClaimPath::dotted("a"), ClaimPath::dotted("a..b")],
-            &["claims.roles[1]: an empty claim name"],
-        ),
-        (
-            |spec| {
-                spec.keys = KeySource::Remote(RemoteJwks {
-                    cluster: String::new(),
-                    cache_duration: Duration::ZERO,
-                    timeout: Duration::ZERO,
-                    max_stale: Duration::ZERO,
-                    min_refetch_interval: Duration::ZERO,
-                    wait_timeout: Duration::ZERO,
-                    ..remote()
-                });
-            },
-            &[
-                "jwks.cluster: empty",
-                "jwks.cacheDuration: zero",
-                "jwks.timeout: zero",
-                "jwks.minRefetchInterval: zero",
-            ],
-        ),
         (
             |spec| {
                 let max_stale = Duration::from_secs(599);
@@ -189,29 +131,22 @@ fn each_fault_with_its_path() {
         ),
         (
             |spec| {
-                let discovery = DiscoverySpec { uri: None, jwks_cluster: Some(String::new()) };
-                let location = JwksLocation::Discovery(discovery);
+                let location = JwksLocation::Discovery(DiscoverySpec::default());
                 spec.keys = KeySource::Remote(RemoteJwks { location, max_stale: Duration::ZERO, ..remote() });
                 spec.issuer = "joe".into();
             },
             &[
                 "issuer: must be an absolute http or https URL: discovery asks the issuer for its keys",
-                "discovery.jwksCluster: empty",
                 "discovery.maxStale: shorter than discovery.cacheDuration",
             ],
         ),
         // All at once.
         (
             |spec| {
-                spec.issuer.clear();
-                spec.clock_skew = Duration::MAX;
+                spec.issuer = "{tenant}".into();
                 spec.algorithms = vec![Algorithm::Hs256];
             },
-            &[
-                "issuer: empty",
-                "clockSkew: more than 5 minutes",
-                "algorithms[0]: HS256 needs symmetric keys and never goes with a public key set",
-            ],
+            &[TENANTS, "algorithms[0]: no key of the set can satisfy HS256"],
         ),
     ];
     for (change, expected) in table {
