@@ -6,12 +6,11 @@
 use super::faults::{Faults, quoted};
 use crate::crypto::Algorithm;
 
-/// Algorithms with public keys (RFC 7518 section 3.1, RFC 8037, RFC 8812, RFC 9864).
-pub(super) const PUBLIC: [&str; 11] =
-    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES256K", "EdDSA", "Ed25519"];
+/// Names of algorithms with public keys.
+pub(super) const PUBLIC: [&str; 11] = Algorithm::names(Algorithm::PUBLIC);
 
-/// Those with shared secrets.
-pub(super) const SHARED: [&str; 3] = ["HS256", "HS384", "HS512"];
+/// Names of those with shared secrets.
+pub(super) const SHARED: [&str; 3] = Algorithm::names(Algorithm::SHARED);
 
 /// The algorithm called `text`, if it is one of `names`.
 pub(super) fn named(text: &str, names: &[&str]) -> Option<Algorithm> {
@@ -57,4 +56,32 @@ pub(super) fn not_accepted(name: &str, accepted: &[&'static str], faults: &Fault
 fn is_of_a_family(name: &str) -> bool {
     let start = name.get(..2).unwrap_or_default();
     ["HS", "RS", "PS", "ES", "Ed"].iter().any(|family| family.eq_ignore_ascii_case(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Neither by what is registered and not supported, nor by a name that is near.
+    #[test]
+    fn no_hint_leads_from_public_keys_to_secrets() {
+        let unsupported = UNSUPPORTED.iter().map(|(name, _)| *name);
+        let near =
+            ["ES512", "es512", "RS512 ", "PS5l2", "S512", "512", "E512", "EdDSA512", "eddsa", "ES1", "X256"];
+        let mut asked: Vec<String> = unsupported.chain(near).map(str::to_owned).collect();
+        for name in PUBLIC {
+            for (cut, one) in name.char_indices() {
+                let (start, rest) = name.split_at(cut);
+                asked.extend([start.to_owned(), rest.to_owned(), name.replace(one, "9")]);
+            }
+        }
+        for name in asked.iter().filter(|name| !name.to_ascii_uppercase().starts_with("HS")) {
+            let said = not_accepted(name, &PUBLIC, &Faults::default());
+            assert!(!SHARED.iter().any(|secret| said.contains(secret)), "{name}: {said}");
+        }
+        for name in ["HS1", "hs256", "HS384 ", "HS521"] {
+            let said = not_accepted(name, &SHARED, &Faults::default());
+            assert!(!PUBLIC.iter().any(|public| said.contains(public)), "{name}: {said}");
+        }
+    }
 }

@@ -6,11 +6,7 @@ use super::{
     names::Definitions,
     reader::{Node, Object},
 };
-use crate::{
-    confirmation::BindingMode,
-    crypto::Algorithm,
-    dpop::{DEFAULT_ALGORITHMS, DpopSpec},
-};
+use crate::{confirmation::BindingMode, crypto::Algorithm, dpop::DpopSpec};
 
 const MODES: [(&str, BindingMode); 2] =
     [("Accepted", BindingMode::Accepted), ("Required", BindingMode::Required)];
@@ -19,10 +15,10 @@ const MODE: Kind = Kind::Choice("a mode", &words(&MODES));
 
 pub(super) static DPOP: Shape = Shape::new(&[
     required("mode", MODE, "`Accepted`: tokens that are bound need a proof, others pass as bearer tokens."),
-    optional(
+    default(
         "algorithms",
         Kind::List("no algorithms; leave the field out", &Kind::Algorithm(&PUBLIC)),
-        "`ES256` `ES384` `EdDSA` `PS256` `PS384` `PS512` `RS256` `RS384` `RS512`",
+        "ES256 ES384 EdDSA PS256 PS384 PS512 RS256 RS384 RS512",
         "The only algorithms accepted in proofs; any with public keys.",
     ),
     default(
@@ -67,14 +63,14 @@ pub(super) fn dpop(mut o: Object<'_>) -> Option<DpopSpec> {
 
 /// RFC 9449 section 4.2: an asymmetric algorithm, never `none`.
 fn algorithms(o: &mut Object<'_>) -> Option<Vec<Algorithm>> {
-    if !o.has("algorithms") {
-        return Some(DEFAULT_ALGORITHMS.to_vec());
+    if let Some(names) = o.left_out("algorithms") {
+        return names.split(' ').map(Algorithm::from_name).collect();
     }
     let mut seen: Vec<Algorithm> = Vec::new();
     o.list("algorithms")?.all(|mut n: Node<'_>| {
         let text = n.text("an algorithm such as \"ES256\"")?;
         let Some(algorithm) = named(&text, &PUBLIC) else {
-            if text == "none" || Algorithm::from_name(&text).is_some() {
+            if text.eq_ignore_ascii_case("none") || Algorithm::from_name(&text).is_some() {
                 let why = "proofs are signed with a client's own key (RFC 9449 section 4.2)";
                 return n.fault(format!("{text} is no algorithm for proofs: {why}"));
             }

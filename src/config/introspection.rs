@@ -15,8 +15,8 @@ use crate::{
 /// The longest private key, in bytes: RSA with 4096 bits takes about 3300.
 const MAX_KEY: usize = 16 * 1024;
 
-/// Those that we sign with.
-const ALGORITHMS: [&str; 6] = ["RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"];
+/// Names of those that we sign with.
+const ALGORITHMS: [&str; 6] = Algorithm::names(&SigningKey::ALGORITHMS);
 
 const MODES: [(&str, IntrospectionMode); 2] =
     [("Opaque", IntrospectionMode::Opaque), ("Always", IntrospectionMode::Always)];

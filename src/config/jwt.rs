@@ -30,10 +30,7 @@ pub(super) static JWT: Shape = Shape::new(&[required(
 )]);
 
 /// Names of all algorithms.
-const ALL: [&str; 14] = [
-    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
-    "ES256K", "EdDSA", "Ed25519",
-];
+const ALL: [&str; 14] = Algorithm::names(&Algorithm::ALL);
 
 const KEYS: [&str; 3] = ["jwks", "discovery", "symmetricKeys"];
 

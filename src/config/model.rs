@@ -33,7 +33,7 @@ pub(super) enum Presence {
     Required,
     /// Or required in some cases only, which the shape's bounds say.
     Optional,
-    /// As if this text stood there.
+    /// As if this text stood there; of a list, its entries with blanks between them.
     Default(&'static str),
 }
 

@@ -195,6 +195,14 @@ impl Object<'_> {
         Some((self.field(name)?, self.take(name)))
     }
 
+    /// The default of a field that is left out.
+    pub(super) fn left_out(&self, name: &str) -> Option<&'static str> {
+        match self.field(name)?.presence {
+            Presence::Default(text) if !self.has(name) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Text of the form that is declared. `None`, here and below: absent without a default, or faulty and noted.
     #[inline(never)]
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {

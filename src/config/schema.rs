@@ -67,6 +67,7 @@ fn property(field: &Field) -> Value {
     if let Presence::Default(text) = field.presence {
         let default = match field.kind {
             Kind::Boolean => json!(text == "true"),
+            Kind::List(..) => text.split(' ').collect(),
             Kind::Number(..) => text.parse::<u32>().map_or(Value::Null, Value::from),
             _ => json!(text),
         };

@@ -33,7 +33,7 @@ pub enum KeyType {
 }
 
 impl Algorithm {
-    /// Every algorithm.
+    /// Every algorithm: three with shared secrets, and those with public keys.
     pub const ALL: [Self; 13] = [
         Self::Hs256,
         Self::Hs384,
@@ -50,14 +50,39 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
+    /// Those with shared secrets.
+    pub const SHARED: &[Self] = Self::ALL.split_at(3).0;
+
+    /// Those with public keys.
+    pub const PUBLIC: &[Self] = Self::ALL.split_at(3).1;
+
     /// The algorithm called `name`; letter case counts (RFC 7515 section 4.1.1). `None` for `none`, as for all
     /// that is unknown.
     pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            // RFC 9864 section 2.2.
-            "Ed25519" => Some(Self::EdDsa),
-            _ => Self::ALL.into_iter().find(|algorithm| algorithm.name() == name),
+        let by_first = Self::ALL.into_iter().find(|algorithm| algorithm.name() == name);
+        by_first.or_else(|| Self::ALL.into_iter().find(|algorithm| algorithm.other_name() == Some(name)))
+    }
+
+    /// The names of `algorithms`, all that each has; `N` is how many they are.
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "worked out by the compiler"
+    )]
+    pub const fn names<const N: usize>(algorithms: &[Self]) -> [&'static str; N] {
+        let mut names = [""; N];
+        let (mut from, mut to) = (0, 0);
+        while from < algorithms.len() {
+            names[to] = algorithms[from].name();
+            to += 1;
+            if let Some(name) = algorithms[from].other_name() {
+                names[to] = name;
+                to += 1;
+            }
+            from += 1;
         }
+        assert!(to == N, "every name has its place");
+        names
     }
 
     /// The registered name.
@@ -76,6 +101,15 @@ impl Algorithm {
             Self::Es384 => "ES384",
             Self::Es256k => "ES256K",
             Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// Another registered name of the same; `None`: it has but one.
+    pub const fn other_name(self) -> Option<&'static str> {
+        match self {
+            // RFC 9864 section 2.2.
+            Self::EdDsa => Some("Ed25519"),
+            _ => None,
         }
     }
 
@@ -124,7 +158,10 @@ mod tests {
             assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
             assert_eq!(Algorithm::from_name(&algorithm.name().to_lowercase()), None);
         }
+        assert!(Algorithm::SHARED.iter().all(|algorithm| algorithm.is_symmetric()));
+        assert!(!Algorithm::PUBLIC.iter().any(|algorithm| algorithm.is_symmetric()));
         assert_eq!(Algorithm::from_name("Ed25519"), Some(Algorithm::EdDsa));
+        assert_eq!(Algorithm::names(&[Algorithm::EdDsa, Algorithm::Es256]), ["EdDSA", "Ed25519", "ES256"]);
         for unknown in ["none", "None", "nOnE", "NONE", "", "RS256 ", "RS1", "ES512", "Ed448", "HS256\0"] {
             assert_eq!(Algorithm::from_name(unknown), None, "{unknown:?}");
         }

@@ -34,19 +34,6 @@ pub const HEADER: &str = "dpop";
 /// The header with the nonce that the next proof must carry (RFC 9449 section 8.1).
 pub const NONCE_HEADER: &str = "dpop-nonce";
 
-/// The algorithms that are accepted where a provider names none.
-pub const DEFAULT_ALGORITHMS: [Algorithm; 9] = [
-    Algorithm::Es256,
-    Algorithm::Es384,
-    Algorithm::EdDsa,
-    Algorithm::Ps256,
-    Algorithm::Ps384,
-    Algorithm::Ps512,
-    Algorithm::Rs256,
-    Algorithm::Rs384,
-    Algorithm::Rs512,
-];
-
 /// The longest `maxAge` that a policy may set. Used proofs are remembered for no longer.
 pub const LONGEST_MAX_AGE: Duration = Duration::from_secs(300);
 
@@ -55,7 +42,7 @@ pub const LONGEST_MAX_AGE: Duration = Duration::from_secs(300);
 pub struct DpopSpec {
     /// Whether every token must be bound to a key.
     pub mode: BindingMode,
-    /// The only algorithms accepted in proofs, all with public keys; never empty.
+    /// The only algorithms accepted in proofs, all with public keys; never empty. Default all but `ES256K`.
     pub algorithms: Vec<Algorithm>,
     /// How long after its `iat` a proof is accepted. Default 60 s; at most [`LONGEST_MAX_AGE`].
     pub max_age: Duration,

@@ -16,7 +16,7 @@ use crate::{
 fn public() -> ProviderSpec {
     let mut spec = provider();
     spec.keys = KeySource::Inline(keys().jwks.clone());
-    spec.algorithms = Algorithm::ALL.into_iter().filter(|algorithm| !algorithm.is_symmetric()).collect();
+    spec.algorithms = Algorithm::PUBLIC.to_vec();
     spec
 }
 
