@@ -14,6 +14,7 @@ mod freshness;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 mod late_tests;
+mod lease;
 mod outlook;
 mod record;
 #[cfg(test)]
@@ -21,7 +22,7 @@ mod record;
 mod tests;
 mod times;
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 pub use self::{
     document::{Document, Place, Step},
@@ -29,6 +30,7 @@ pub use self::{
 };
 use self::{
     freshness::only,
+    lease::Fetching,
     record::{Published, Schedule},
 };
 use crate::{
@@ -69,6 +71,8 @@ pub struct Fetched {
     generation: u64,
     /// As it was read or written last.
     schedule: Schedule,
+    /// What stood in the store when it was read last: what is made of that replaces nothing else.
+    stored: Expected,
     /// `None`: this worker fetches nothing.
     fetching: Option<Fetching>,
     /// What was looked at last and not taken: the store's version, and the digest that it should have had.
@@ -86,27 +90,6 @@ struct Current {
     etag: String,
     /// When the server last said that this is the document.
     confirmed_at: Timestamp,
-}
-
-/// The fetch that this worker was told to do: one call or several, one after the other, all under one lease.
-#[derive(Clone, Debug)]
-struct Fetching {
-    random: u64,
-    began_at: Timestamp,
-    /// As it stands in the store while the lease is ours.
-    lease_until: Timestamp,
-    step: Step,
-    /// The step's call was handed out, and its outcome is due.
-    sent: bool,
-    /// The digest of the document that the server was asked about by `If-None-Match`.
-    known: Option<[u8; 32]>,
-}
-
-impl Fetching {
-    /// Whether the lease in `schedule` is still this one: run out or not, nobody took over.
-    fn holds(&self, schedule: Schedule) -> bool {
-        schedule.lease_until == self.lease_until
-    }
 }
 
 /// Why a fetch brought no document.
@@ -133,6 +116,7 @@ impl Fetched {
             current: None,
             generation: 0,
             schedule: Schedule::default(),
+            stored: Expected::Absent,
             fetching: None,
             passed_over: None,
             counts: Counts::default(),
@@ -177,7 +161,7 @@ impl Fetched {
         random: u64,
         document: &mut dyn Document,
     ) -> Option<Call> {
-        let stored = self.look(now, store, document).ok()?;
+        self.look(now, store, document).ok()?;
         if let Some(fetching) = &self.fetching {
             if fetching.sent {
                 let lost_at = self.spec.times.lease().saturating_mul(LOST_AFTER);
@@ -203,8 +187,8 @@ impl Fetched {
             failures: schedule.failures.saturating_add(1),
             ..schedule
         };
-        // Of several workers that come here at once the store lets one through.
-        store.replace(&self.schedule_key, &lease.encode(), Expected::of(stored.as_ref())).ok()?;
+        // Of several workers that come here at once the store lets one through, so there is one try.
+        store.replace(&self.schedule_key, &lease.encode(), self.stored).ok()?;
         self.schedule = lease;
         self.counts.start();
         let (step, lease_until) = (self.spec.first.clone(), lease.lease_until);
@@ -223,7 +207,7 @@ impl Fetched {
         document: &mut dyn Document,
     ) -> Result<(), FetchError> {
         let Some(mut fetching) = self.fetching.take_if(|fetching| fetching.sent) else { return Ok(()) };
-        let is_over = |stored: Versioned| !fetching.holds(self.plausible(Some(&stored), now));
+        let is_over = |stored: Versioned| !fetching.holds(self.plausible(Some(&stored.value), now));
         if store.get(&self.schedule_key).ok().flatten().is_some_and(is_over) {
             self.counts.end(false);
             return Ok(());
@@ -246,21 +230,20 @@ impl Fetched {
         taken
     }
 
-    /// Reads the schedule, and the document where it names another than this worker has. The schedule as it stands there.
+    /// Reads the schedule, and the document where it names another than this worker has.
     fn look(
         &mut self,
         now: Timestamp,
         store: &dyn SharedStore,
         document: &mut dyn Document,
-    ) -> Result<Option<Versioned>, StoreError> {
+    ) -> Result<(), StoreError> {
         // Never fresher than now: the clock was set back.
         if let Some(current) = &mut self.current {
             current.confirmed_at = current.confirmed_at.min(now);
         }
-        let stored = store.get(&self.schedule_key)?;
-        self.schedule = self.plausible(stored.as_ref(), now);
+        self.schedule = self.read_schedule(now, store)?;
         self.pick_up(now, store, document);
-        Ok(stored)
+        Ok(())
     }
 
     fn pick_up(&mut self, now: Timestamp, store: &dyn SharedStore, document: &mut dyn Document) {
@@ -376,66 +359,6 @@ impl Fetched {
         let record = document.encode();
         // Without it the others have the document at their own fetch.
         let _ = store::update(store, &self.document_key, STORE_TRIES, &mut |_| Some(record.clone()));
-    }
-
-    /// Gives the lease back, and names the document. `delay`: until the next fetch after a success; `None`: it failed.
-    fn end_lease(
-        &mut self,
-        fetching: &Fetching,
-        delay: Option<Duration>,
-        now: Timestamp,
-        store: &dyn SharedStore,
-    ) {
-        for _ in 0..STORE_TRIES {
-            let Ok(stored) = store.get(&self.schedule_key) else { break };
-            let mut schedule = self.plausible(stored.as_ref(), now);
-            // The lease ran out and somebody else fetches: the schedule is theirs, and so is the newer document.
-            if !fetching.holds(schedule) {
-                if let (Some(_), Some(current)) = (delay, &mut self.current) {
-                    current.confirmed_at = fetching.began_at;
-                }
-                break;
-            }
-            schedule.lease_until = Timestamp::default();
-            if let (Some(delay), Some(current)) = (delay, &self.current) {
-                schedule.failures = 0;
-                schedule.due_at = now.saturating_add(delay).max(schedule.not_before);
-                schedule.confirmed_at = current.confirmed_at;
-                schedule.digest = current.digest;
-            } else {
-                let earlier_failures = schedule.failures.saturating_sub(1);
-                let pause = self.spec.times.backoff(earlier_failures, fetching.random);
-                schedule.due_at = now.saturating_add(pause);
-            }
-            match store.replace(&self.schedule_key, &schedule.encode(), Expected::of(stored.as_ref())) {
-                Err(StoreError::Conflict) => {}
-                Ok(()) => {
-                    self.schedule = schedule;
-                    break;
-                }
-                Err(StoreError::Unavailable) => break,
-            }
-        }
-    }
-
-    /// What the store says, as far as it can be true: no time lies further ahead than any worker would write it.
-    fn plausible(&self, stored: Option<&Versioned>, now: Timestamp) -> Schedule {
-        let mut schedule = stored.and_then(|stored| Schedule::decode(&stored.value)).unwrap_or_default();
-        let times = &self.spec.times;
-        for (instant, furthest) in [
-            (&mut schedule.lease_until, times.lease()),
-            (&mut schedule.due_at, times.longest_wait()),
-            (&mut schedule.not_before, times.min_interval),
-        ] {
-            if *instant > now.saturating_add(furthest) {
-                *instant = Timestamp::default();
-            }
-        }
-        // Else a document would never be too old. Who has none takes it, when the clock was set back, and once.
-        if schedule.confirmed_at > now.saturating_add(times.lease()) {
-            schedule.confirmed_at = if self.current.is_some() { Timestamp::default() } else { now };
-        }
-        schedule
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Document, Fetched};
 use crate::{
-    store::{Expected, SharedStore, StoreError, Versioned},
+    store::{SharedStore, StoreError},
     time::Timestamp,
 };
 
@@ -28,7 +28,7 @@ impl Fetched {
         if self.is_under_way(now) { now } else { self.due_at() }
     }
 
-    /// The schedule as it stands in the store, and whether there is another document now than before.
+    /// Reads the schedule again. Whether there is another document now than before.
     ///
     /// The schedule is small; the document, which can be large, is read only when something has happened to it.
     pub(crate) fn look_again(
@@ -36,24 +36,18 @@ impl Fetched {
         now: Timestamp,
         store: &dyn SharedStore,
         document: &mut dyn Document,
-    ) -> Result<(Option<Versioned>, bool), StoreError> {
-        let stored = store.get(&self.schedule_key)?;
-        let (schedule, generation) = (self.plausible(stored.as_ref(), now), self.generation);
+    ) -> Result<bool, StoreError> {
+        let (schedule, generation) = (self.read_schedule(now, store)?, self.generation);
         if schedule != self.schedule {
             self.schedule = schedule;
             self.pick_up(now, store, document);
         }
-        Ok((stored, self.generation != generation))
+        Ok(self.generation != generation)
     }
 
     /// Has the next fetch begin as soon as it may; when that is, if it is sooner than before. While fetches fail, nothing
-    /// is brought forward. `stored` is the schedule as it was just read.
-    pub(crate) fn bring_forward(
-        &mut self,
-        now: Timestamp,
-        stored: Option<&Versioned>,
-        store: &dyn SharedStore,
-    ) -> Option<Timestamp> {
+    /// is brought forward. To be called when the schedule was just looked at.
+    pub(crate) fn bring_forward(&mut self, now: Timestamp, store: &dyn SharedStore) -> Option<Timestamp> {
         let schedule = &mut self.schedule;
         let wanted = now.max(schedule.not_before);
         if schedule.failures > 0 || wanted >= schedule.due_at {
@@ -61,7 +55,7 @@ impl Fetched {
         }
         schedule.due_at = wanted;
         // Whoever wrote in between either fetches or wants the same.
-        let _ = store.replace(&self.schedule_key, &schedule.encode(), Expected::of(stored));
+        let _ = store.replace(&self.schedule_key, &schedule.encode(), self.stored);
         Some(wanted)
     }
 

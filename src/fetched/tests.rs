@@ -1,5 +1,7 @@
 //! Several workers over one store, on virtual time.
 
+use std::time::Duration;
+
 use super::*;
 use crate::{
     store::{Expected, MemoryStore},

@@ -226,6 +226,9 @@ impl Shared {
     }
 
     /// Writes the charge, judging again as often as another worker wrote first; it may end in a denial.
+    ///
+    /// Not by [`store::update`](crate::store::update), which reads first: here the first write is of what was judged
+    /// together with the other limits of the request.
     fn write(&mut self, plan: &Plan, now: Timestamp, ledger: &Ledger<'_>) -> Result<(), StoreError> {
         for _ in 0..MAX_CONFLICTS {
             match self.slot.write(ledger.store, self.key.as_str()) {
@@ -241,6 +244,7 @@ impl Shared {
         Err(StoreError::Unavailable)
     }
 
+    /// Takes the charge back, from what is stored by then; a slot reads and writes itself.
     fn refund(&self, plan: &Plan, now: Timestamp, ledger: &Ledger<'_>) {
         let Ok(charged) = self.after else { return };
         for _ in 0..MAX_REFUND_CONFLICTS {

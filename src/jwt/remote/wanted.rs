@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use super::RemoteKeys;
-use crate::{
-    store::{SharedStore, Versioned},
-    time::Timestamp,
-};
+use crate::{store::SharedStore, time::Timestamp};
 
 /// How often one worker brings a fetch forward, at most.
 const WANTED_PAUSE: Duration = Duration::from_secs(1);
@@ -20,11 +17,9 @@ impl RemoteKeys {
     /// Whether there is another set now than before, which may have the key: what others published since the last
     /// tick is picked up here, so that a key that one worker has found is known to all.
     pub fn note_unknown_kid(&mut self, kid: &str, now: Timestamp, store: &dyn SharedStore) -> bool {
-        let Ok((stored, is_another)) = self.fetched.look_again(now, store, &mut self.kept) else {
-            return false;
-        };
+        let Ok(is_another) = self.fetched.look_again(now, store, &mut self.kept) else { return false };
         if !self.is_quiet(kid, now) {
-            self.bring_forward(kid, now, stored.as_ref(), store);
+            self.bring_forward(kid, now, store);
         }
         is_another
     }
@@ -47,9 +42,9 @@ impl RemoteKeys {
         }
         match self.fetched.look_again(now, store, &mut self.kept) {
             // It is to be held against the other set first.
-            Ok((_, true)) => true,
-            Ok((stored, false)) => {
-                self.bring_forward(kid, now, stored.as_ref(), store);
+            Ok(true) => true,
+            Ok(false) => {
+                self.bring_forward(kid, now, store);
                 false
             }
             Err(_) => {
@@ -86,16 +81,9 @@ impl RemoteKeys {
         self.quiet_until.lies_ahead(now, WANTED_PAUSE) || self.kept.wanted.is_quiet(kid, now)
     }
 
-    /// `stored` is the schedule as it was just read.
-    fn bring_forward(
-        &mut self,
-        kid: &str,
-        now: Timestamp,
-        stored: Option<&Versioned>,
-        store: &dyn SharedStore,
-    ) {
+    fn bring_forward(&mut self, kid: &str, now: Timestamp, store: &dyn SharedStore) {
         self.quiet_until = now.saturating_add(WANTED_PAUSE);
-        if let Some(due_at) = self.fetched.bring_forward(now, stored, store) {
+        if let Some(due_at) = self.fetched.bring_forward(now, store) {
             self.kept.wanted.note(kid, due_at);
         }
     }
