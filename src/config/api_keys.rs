@@ -30,19 +30,21 @@ pub(super) static API_KEYS: Shape = Shape::new(&[
         "prefix",
         Kind::Text(Form::KeyPrefix),
         "absent: by form",
-        "What the keys begin with that stand where tokens may stand, too, see below.",
+        "What the keys begin with that stand where tokens may stand, too, see below. Not `e`, nor anything that \
+         begins with `ey` or `ew`, as signed tokens do.",
     ),
     default(
         "forward",
         Kind::Boolean,
         "false",
-        "Whether the key itself goes upstream, where it stands, so that a second filter that takes keys can see it.",
+        "Whether the key itself goes upstream, where it stands, so that a second filter that takes keys can see it. \
+         No other does.",
     ),
     optional(
         "levels",
         Kind::Object(&BY_LEVEL),
         "absent: no key has a level",
-        "Each given level is `{permissions: [..]}`: what it grants.",
+        "Each given level is `{permissions: [..]}`: what it grants. No level includes another.",
     ),
     required(
         "keys",
@@ -68,8 +70,13 @@ static LEVEL: Shape = Shape::new(&[required(
 
 pub(super) static API_KEY: Shape = Shape::new(&[
     required("id", Kind::Text(Form::Name), "Stands in the decision record."),
-    optional("client", Kind::Text(Form::Label), "`id`", "The principal's subject."),
-    required("hash", Kind::Digest, "SHA-256 of the key."),
+    optional(
+        "client",
+        Kind::Text(Form::Label),
+        "`id`",
+        "The principal's subject. Keys of the same client are the same principal, so that rotation overlaps.",
+    ),
+    required("hash", Kind::Digest, "SHA-256 of the key. The key itself never stands in a policy."),
     optional(
         "level",
         Kind::Choice("a level", &words(&LEVELS)),
@@ -80,7 +87,12 @@ pub(super) static API_KEY: Shape = Shape::new(&[
     HOLDER_ROLES,
     HOLDER_TIER,
     optional("notBefore", Kind::Time, "absent: valid from the start", "Refused before."),
-    optional("expiresAt", Kind::Time, "absent: does not expire", "Refused from this instant on."),
+    optional(
+        "expiresAt",
+        Kind::Time,
+        "absent: does not expire",
+        "Refused from this instant on. Must be after `notBefore`.",
+    ),
     default("disabled", Kind::Boolean, "false", "Refused while true."),
 ]);
 

@@ -14,7 +14,12 @@ const MODES: [(&str, BindingMode); 2] =
 const MODE: Kind = Kind::Choice("a mode", &words(&MODES));
 
 pub(super) static DPOP: Shape = Shape::new(&[
-    required("mode", MODE, "`Accepted`: tokens that are bound need a proof, others pass as bearer tokens."),
+    required(
+        "mode",
+        MODE,
+        "`Accepted`: tokens that are bound need a proof, others pass as bearer tokens. `Required`: every token must \
+         be bound and proven.",
+    ),
     default(
         "algorithms",
         Kind::List("no algorithms; leave the field out", &Kind::Algorithm(&PUBLIC)),
@@ -25,13 +30,14 @@ pub(super) static DPOP: Shape = Shape::new(&[
         "maxAge",
         Kind::Duration(SECOND, 5 * MINUTE),
         "60s",
-        "How long after its `iat` a proof is accepted.",
+        "How long after its `iat` a proof is accepted. A client's clock may be 5 s ahead.",
     ),
     optional(
         "nonce",
         Kind::Object(&NONCE),
         "absent: proofs need no nonce",
-        "Every proof must carry a nonce of ours.",
+        "Every proof must carry a nonce of ours. A proof without gets 401 `use_dpop_nonce` with one in `DPoP-Nonce`; \
+         an allowed answer brings the next in time.",
     ),
 ]);
 
@@ -39,14 +45,15 @@ static NONCE: Shape = Shape::new(&[default(
     "lifetime",
     Kind::Duration(10 * SECOND, HOUR),
     "5m",
-    "How long a nonce is handed out.",
+    "How long a nonce is handed out. It is accepted for as long again.",
 )]);
 
 pub(super) static MTLS: Shape = Shape::new(&[required(
     "mode",
     MODE,
     "Tokens bound to a client certificate (`cnf.x5t#S256`, RFC 8705 section 3) pass only with that certificate, \
-     whatever is written here.",
+     whatever is written here. `Required`: every token must be bound to one. Needs `clientCertificates`; without that \
+     section bound tokens are refused.",
 )]);
 
 pub(super) fn dpop(mut o: Object<'_>) -> Option<DpopSpec> {

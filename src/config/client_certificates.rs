@@ -31,7 +31,8 @@ pub(super) static CLIENT_CERTIFICATES: Shape = Shape::new(&[
 static FORWARDED: Shape = Shape::new(&[required(
     "trustedHops",
     Kind::Number(1, 16),
-    "Number of proxies in front that are trusted to add to `x-forwarded-client-cert`.",
+    "Number of proxies in front that are trusted to add to `x-forwarded-client-cert`. The element that counts is that \
+     many from the right: the one that the outermost of them appended. With fewer elements there is no certificate.",
 )]);
 
 const NAMES: [&str; 3] = ["uri", "dns", "subject"];
@@ -42,19 +43,20 @@ pub(super) static CERTIFICATE_PRINCIPAL: Shape = Shape::bound(
             "uri",
             Kind::Text(Form::UriPattern),
             "",
-            "The certificate's name is this URI: `spiffe://td/ns/a`, or `spiffe://td/ns/*` for all below.",
+            "The certificate's name is this URI: `spiffe://td/ns/a`, or `spiffe://td/ns/*` for all below. Compared \
+             exactly.",
         ),
         optional(
             "dns",
             Kind::Text(Form::DnsPattern),
             "",
-            "It is this DNS name: `api.example.com`, or `*.example.com` for one or more labels.",
+            "It is this DNS name: `api.example.com`, or `*.example.com` for one or more labels. In any case.",
         ),
         optional(
             "subject",
             Kind::Text(Form::Any),
             "",
-            "It is this subject, as RFC 2253 text: `CN=a,O=Acme`.",
+            "It is this subject, as RFC 2253 text: `CN=a,O=Acme`. Compared exactly.",
         ),
         HOLDER_SCOPES,
         HOLDER_ROLES,

@@ -59,7 +59,7 @@ const RATE_LIMIT_HEADERS: [(&str, bool); 2] = [("Denied", false), ("Always", tru
 
 pub(super) static DOCUMENT: Shape = Shape::bound(
     &[
-        default("realm", Kind::Text(Form::Realm), "portcullis", "`realm` of `WWW-Authenticate` challenges"),
+        default("realm", Kind::Text(Form::Realm), "portcullis", "`realm` of `WWW-Authenticate` challenges."),
         optional("transport", Kind::Object(&TRANSPORT), "TLS required", "[transport](#transport)"),
         optional("jwt", Kind::Object(&JWT), "no tokens are accepted", "[jwt](#jwt)"),
         optional(
@@ -97,7 +97,8 @@ pub(super) static DOCUMENT: Shape = Shape::bound(
             "defaultAction",
             Kind::Choice("an action", &["Deny"]),
             "Deny",
-            "What no rule matches is denied.",
+            "What no rule matches is denied. Nothing else may be written here: to allow the rest, write a last rule \
+             without `matches`.",
         ),
         optional(
             "identityHeaders",

@@ -16,7 +16,7 @@ pub(super) static EXTRACT_FROM: Shape = Shape::bound(
             "headers",
             Kind::List("no headers; leave the field out", &Kind::Object(&HEADER)),
             "none",
-            "`name` is a header other than `cookie`.",
+            "Headers, and what stands before the credential in them.",
         ),
         optional(
             "cookies",
@@ -39,7 +39,7 @@ static HEADER: Shape = Shape::new(&[
     optional(
         "valuePrefix",
         Kind::Text(Form::Any),
-        "absent: the whole value; required for `authorization`",
+        "absent: the whole value; required for `authorization`, as in `\"Bearer \"`",
         "What the value must begin with, in any case; it is cut off.",
     ),
 ]);

@@ -42,13 +42,16 @@ pub(super) static INTROSPECTION: Shape = Shape::bound(
             "mode",
             Kind::Choice("a mode", &words(&MODES)),
             "Opaque",
-            "`Opaque`: asked about tokens that are not JWTs of a provider with keys.",
+            "`Opaque`: asked about tokens that are not JWTs of a provider with keys. `Always`: about JWTs too, after \
+             they are verified, so that what the issuer revokes is refused within `cacheDuration`. Refused without \
+             keys.",
         ),
         default(
             "cacheDuration",
             Kind::Duration(0, HOUR),
             "60s",
-            "How long an active token counts as such; never past its `exp`.",
+            "How long an active token counts as such; never past its `exp`. `0s`: asked for each request, except that \
+             requests which wait for one token at the same time share one call.",
         ),
         default(
             "inactiveCacheDuration",

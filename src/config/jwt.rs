@@ -37,7 +37,12 @@ const KEYS: [&str; 3] = ["jwks", "discovery", "symmetricKeys"];
 pub(super) static PROVIDER: Shape = Shape::bound(
     &[
         required("name", Kind::Text(Form::Name), "What rules call it."),
-        required("issuer", Kind::Text(Form::Any), "Compared exactly with `iss`."),
+        required(
+            "issuer",
+            Kind::Text(Form::Any),
+            "Compared exactly with `iss`. A place holder in braces (`{tenantid}`) is refused: [one provider for each \
+             tenant](providers.md#microsoft-entra-id).",
+        ),
         optional(
             "audiences",
             Kind::List(
@@ -51,13 +56,14 @@ pub(super) static PROVIDER: Shape = Shape::bound(
             "anyAudience",
             Kind::True("only true is allowed; list audiences instead"),
             "",
-            "Accepts tokens for any audience.",
+            "Accepts tokens for any audience. Refused together with `audiences`.",
         ),
         optional(
             "algorithms",
             Kind::List("no algorithms; list those that the issuer signs with", &Kind::Algorithm(&ALL)),
             "required with keys",
-            "The only algorithms accepted",
+            "The only algorithms accepted: with `jwks` or `discovery` those with public keys; `HS256`, `HS384` and \
+             `HS512` with `symmetricKeys`. `Ed25519` is another name of `EdDSA`. `none` is never accepted.",
         ),
         optional("jwks", Kind::Object(&JWKS), "one of these four is required", "The public keys, see below."),
         optional(
@@ -70,13 +76,15 @@ pub(super) static PROVIDER: Shape = Shape::bound(
             "symmetricKeys",
             Kind::List("no keys; nothing could be verified", &Kind::Object(&SYMMETRIC_KEY)),
             "",
-            "Shared secrets.",
+            "Shared secrets, each at least as long as the hash: 32, 48 or 64 bytes (RFC 7518 section 3.2). Refused \
+             together with `jwks` and `discovery`.",
         ),
         optional(
             "introspection",
             Kind::Object(&INTROSPECTION),
             "absent: the issuer is not asked",
-            "How to ask the issuer about tokens, see [introspection](#introspection).",
+            "How to ask the issuer about tokens, see [introspection](#introspection). Without keys it is asked about \
+             every token; `algorithms` and `types` are then refused.",
         ),
         optional(
             "types",
@@ -85,7 +93,8 @@ pub(super) static PROVIDER: Shape = Shape::bound(
                 &Kind::Text(Form::TokenType),
             ),
             "absent: `JWT`, `at+jwt` or none",
-            "Accepted `typ` values, without regard to case; `application/` may be left out.",
+            "Accepted `typ` values, without regard to case; `application/` may be left out. Where it is given, a \
+             token without `typ` is refused.",
         ),
         // RFC 7519 section 4.1.4 asks for "usually no more than a few minutes".
         default("clockSkew", Kind::Duration(0, 5 * MINUTE), "60s", "Tolerance for `exp`, `nbf` and `iat`."),
@@ -94,20 +103,20 @@ pub(super) static PROVIDER: Shape = Shape::bound(
             "maxTokenSize",
             Kind::Number(256, 65_536),
             "8192",
-            "A longer token is refused before it is read.",
+            "A longer token, in bytes, is refused before it is read.",
         ),
         optional(
             "maxLifetime",
             Kind::Duration(SECOND, 3650 * DAY),
             "absent: not checked",
-            "Longest `exp - iat`.",
+            "Longest `exp - iat`. When it is set, `iat` is required.",
         ),
         optional("claims", Kind::Object(&CLAIMS), "", "Which claims say who it is, and what it holds."),
         optional(
             "claimToHeaders",
             Kind::List("no claims; leave the field out", &Kind::Object(&CLAIM_TO_HEADER)),
             "absent: none",
-            "Claims that go upstream as headers.",
+            "Claims that go upstream as headers, see below.",
         ),
         optional(
             "extractFrom",
@@ -119,7 +128,7 @@ pub(super) static PROVIDER: Shape = Shape::bound(
             "forward",
             Kind::Boolean,
             "false",
-            "Whether the token itself goes upstream, where it stands.",
+            "Whether the token itself goes upstream, where it stands. No other does. A DPoP proof never does.",
         ),
         optional("dpop", Kind::Object(&DPOP), "absent: tokens bound to a key are refused", "[dpop](#dpop)"),
         optional(
@@ -148,13 +157,23 @@ const ONE_OR_MORE: Kind = Kind::Either(&[
 
 static CLAIMS: Shape = Shape::new(&[
     default("subject", Kind::Claim, "sub", "Becomes the principal's subject."),
-    optional("scopes", ONE_OR_MORE, "`[scope, scp]`", "A space-separated string or a list."),
-    optional("roles", ONE_OR_MORE, "absent: no roles", "A string or a list of strings."),
+    optional(
+        "scopes",
+        ONE_OR_MORE,
+        "`[scope, scp]`",
+        "A space-separated string or a list. The first that is present counts.",
+    ),
+    optional(
+        "roles",
+        ONE_OR_MORE,
+        "absent: no roles",
+        "A string or a list of strings. All that are present count.",
+    ),
     optional(
         "tier",
         Kind::Claim,
         "absent: no tier",
-        "A string or a whole number, `3` being the tier `\"3\"`.",
+        "A string or a whole number, `3` being the tier `\"3\"`. Selects the `tiers` of rate limits.",
     ),
 ]);
 

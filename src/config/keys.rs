@@ -16,26 +16,35 @@ use crate::{
     jwt::{DiscoverySpec, JwksLocation, KeySource, RemoteJwks},
 };
 
-const CACHE_DURATION: Field =
-    default("cacheDuration", Kind::Duration(SECOND, DAY), "10m", "How long a fetched set is fresh.");
+const CACHE_DURATION: Field = default(
+    "cacheDuration",
+    Kind::Duration(SECOND, DAY),
+    "10m",
+    "How long a fetched set is fresh. Where the answer's `Cache-Control`, `Expires` and `Age` say less, less; but it \
+     is not fetched again within `minRefetchInterval`.",
+);
 const TIMEOUT: Field = default("timeout", Kind::Duration(100, MINUTE), "5s", "Per fetch.");
 const MAX_STALE: Field = optional(
     "maxStale",
     Kind::Duration(0, 7 * DAY),
     "`1h`, or `cacheDuration` where that is longer",
-    "How long after its last successful fetch a set may still be used while fetching fails.",
+    "How long after its last successful fetch a set may still be used while fetching fails. At least `cacheDuration`.",
 );
 const MIN_REFETCH_INTERVAL: Field = default(
     "minRefetchInterval",
     Kind::Duration(SECOND, HOUR),
     "30s",
-    "How soon after one fetch a token may cause the next, over all workers",
+    "How soon after one fetch a token may cause the next, over all workers: one with a `kid` that no key has, or one, \
+     good otherwise, that no key made which may be its own. A `kid` for which a fetch brought nothing new causes the \
+     next one after twice as long, and so on up to `cacheDuration`.",
 );
 const WAIT_TIMEOUT: Field = default(
     "waitTimeout",
     Kind::Duration(0, 30 * SECOND),
     "2s",
-    "How long a request may wait for keys that are due or being fetched.",
+    "How long a request may wait for keys that are due or being fetched. One whose signature is wrong waits only for \
+     a fetch that is due now or under way, and not again while its `kid` causes none. Where fetching failed and is to \
+     be tried again later, no request waits: 503 with `Retry-After`.",
 );
 
 /// What belongs to a key set that is fetched.
@@ -48,10 +57,16 @@ pub(super) static JWKS: Shape = Shape::bound(
             "inline",
             Kind::KeySet,
             "",
-            "The keys themselves (RFC 7517), each of them usable; each of `algorithms` has a key.",
+            "The keys themselves (RFC 7517), each of them usable; each of `algorithms` has a key. Refused together \
+             with the fields below.",
         ),
-        optional("uri", Kind::Url { https: false }, "required", "Where the set is fetched."),
-        optional("cluster", Kind::Text(Form::Label), "required", "The Envoy cluster that reaches it."),
+        optional("uri", Kind::Url { https: false }, "required without `inline`", "Where the set is fetched."),
+        optional(
+            "cluster",
+            Kind::Text(Form::Label),
+            "required without `inline`",
+            "The Envoy cluster that reaches it.",
+        ),
         CACHE_DURATION,
         TIMEOUT,
         MAX_STALE,
@@ -79,7 +94,13 @@ pub(super) static DISCOVERY: Shape = Shape::new(&[
         Kind::Text(Form::Label),
         "The Envoy cluster that reaches the document, and the keys if they are on the same host.",
     ),
-    optional("uri", Kind::Url { https: false }, "absent: made of `issuer`", "Where the document is."),
+    optional(
+        "uri",
+        Kind::Url { https: false },
+        "absent: made of `issuer`",
+        "Where the document is. Absent: `<issuer>/.well-known/openid-configuration`; where that is not found (400 to \
+         499), `/.well-known/oauth-authorization-server` between the issuer's host and path.",
+    ),
     optional(
         "jwksCluster",
         Kind::Text(Form::Label),
@@ -100,7 +121,7 @@ pub(super) static SYMMETRIC_KEY: Shape = Shape::new(&[
         "absent: whatever `kid` a token names",
         "The `kid` of the tokens that it verifies.",
     ),
-    required("secret", Kind::Secret, "The secret, in base64url without padding."),
+    required("secret", Kind::Secret, "The secret."),
 ]);
 
 /// Where the keys are; a fault if that is said nowhere, or more than once.

@@ -24,6 +24,8 @@ mod nearest;
 mod protected_resource;
 mod rate_limits;
 mod reader;
+#[cfg(not(target_arch = "wasm32"))]
+mod reference;
 mod request_headers;
 mod requirement;
 mod revocation;
@@ -39,9 +41,9 @@ mod urls;
 #[cfg(test)]
 mod tests;
 
-#[cfg(not(target_arch = "wasm32"))]
-pub use self::schema::schema;
 pub use self::{document::decode, input::MAX_POLICY_BYTES};
+#[cfg(not(target_arch = "wasm32"))]
+pub use self::{reference::reference, schema::schema};
 use crate::{
     api_key::ApiKeysSpec,
     certificate::ClientCertificatesSpec,

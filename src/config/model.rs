@@ -1,8 +1,8 @@
-//! How the document's model is written down: each field once, with its name, its kind, its range, its default and one
-//! line of meaning. Beside each section stands the [`Shape`] of its objects.
+//! How the document's model is written down: each field once, with its name, its kind, its range, its default and what it
+//! is for. Beside each section stands the [`Shape`] of its objects.
 //!
-//! From the shapes come reading ([`super::reader`]), the JSON Schema and the reference tables of `docs/policy.md`,
-//! which a test holds. What only those two need is not in the module.
+//! From the shapes come reading ([`super::reader`]), the JSON Schema and the tables of fields in `docs/policy.md`. What
+//! only those two need is not in the module.
 
 /// What an object may hold.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Field {
     /// What the table says of a field that is left out, where it has neither a default nor is required.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) absent: &'static str,
-    /// What the table begins with, too.
+    /// What it is for, in full sentences.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) meaning: &'static str,
 }
@@ -72,6 +72,8 @@ pub(super) enum Kind {
     Object(&'static Shape),
     /// A list, each entry once, but for claims; what is said of one that is empty.
     List(&'static str, &'static Kind),
+    /// As a list, with no more entries than this.
+    Few(usize, &'static str, &'static Kind),
     /// A list, each entry once, that may be empty.
     Any(&'static Kind),
     /// Strings, all of which are meant: as a list, or `{allOf: [..]}`; or any one of them: `{anyOf: [..]}`.

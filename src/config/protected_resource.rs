@@ -7,7 +7,11 @@ use super::{
 use crate::resource_metadata::ResourceMetadataSpec;
 
 pub(super) static PROTECTED_RESOURCE: Shape = Shape::new(&[
-    required("resource", Kind::Url { https: true }, "The resource identifier: what clients ask tokens for."),
+    required(
+        "resource",
+        Kind::Url { https: true },
+        "The resource identifier: what clients ask tokens for, without query. List it under `audiences`.",
+    ),
     optional(
         "authorizationServers",
         Kind::List(
@@ -15,20 +19,20 @@ pub(super) static PROTECTED_RESOURCE: Shape = Shape::new(&[
             &Kind::Url { https: false },
         ),
         "the issuers of all providers that are URLs",
-        "`authorization_servers`",
+        "`authorization_servers` of the document.",
     ),
     optional(
         "scopesSupported",
         Kind::List("no scopes; leave the field out to name those of all rules", &Kind::Text(Form::Scope)),
         "all that rules with `jwt` name",
-        "`scopes_supported`",
+        "`scopes_supported` of the document.",
     ),
-    optional("resourceName", Kind::Text(Form::Label), "absent: not told", "`resource_name`"),
+    optional("resourceName", Kind::Text(Form::Label), "absent: not told", "`resource_name` of the document."),
     optional(
         "resourceDocumentation",
         Kind::Url { https: false },
         "absent: not told",
-        "`resource_documentation`",
+        "`resource_documentation` of the document.",
     ),
 ]);
 

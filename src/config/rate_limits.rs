@@ -11,7 +11,7 @@ use super::{
     scalar::word,
 };
 use crate::{
-    rate_limit::{KeyPart, LimitSpec, WindowSpec},
+    rate_limit::{KeyPart, LimitSpec, MAX_WINDOWS, WindowSpec},
     request::alike::is_alike,
 };
 
@@ -37,7 +37,8 @@ const NO_METHODS: &str = "no methods; leave the field out to mean every method";
 /// Request methods.
 pub(super) const METHODS: Kind = Kind::List(NO_METHODS, &Kind::Text(Form::Method));
 
-const WINDOWS: Kind = Kind::List("no limits; a limit needs at least one window", &Kind::Object(&WINDOW));
+const WINDOWS: Kind =
+    Kind::Few(MAX_WINDOWS, "no limits; a limit needs at least one window", &Kind::Object(&WINDOW));
 
 const NO_KEY: &str = "counts nothing apart; name what the limit is kept for, as in [remoteAddress]";
 
@@ -46,28 +47,41 @@ pub(super) static LIMIT: Shape = Shape::bound(
         required("name", Kind::Text(Form::LimitName), "What rules call it."),
         required(
             "key",
-            Kind::List(
+            Kind::Few(
+                // A list of a thousand different headers would be searched for each of them; nobody needs sixteen.
+                16,
                 NO_KEY,
                 &Kind::Either(&[Kind::Choice("a key part", &words(&PARTS)), Kind::Object(&HEADER_PART)]),
             ),
             "What is counted apart; all parts together are the key.",
         ),
-        required("limits", WINDOWS, "All of them must admit a request."),
+        required("limits", WINDOWS, "All of them must admit a request. Their lengths differ."),
         optional(
             "tiers",
             Kind::List("no tiers; leave the field out", &Kind::Object(&TIER)),
             "absent: the same for all",
-            "Other windows for principals of the tier `name` (label).",
+            "Other windows for principals of a tier.",
         ),
         optional("methods", METHODS, "absent: every method", "Only these count."),
         optional(
             "before",
             Kind::Choice("a stage", &words(&BEFORE)),
             "absent: after authorization",
-            "Charged before authentication, for every request.",
+            "Charged before authentication, for every request. Such a limit is not named in rules; its key holds \
+             neither `principal`, `apiKey` nor `route`, and it has no `tiers`.",
         ),
-        default("ipv4PrefixLength", Kind::Number(1, 32), "32", "IPv4 addresses are counted by this prefix."),
-        default("ipv6PrefixLength", Kind::Number(1, 128), "64", "IPv6 addresses likewise."),
+        default(
+            "ipv4PrefixLength",
+            Kind::Number(1, 32),
+            "32",
+            "IPv4 addresses are counted by this prefix. Refused without `remoteAddress` in `key`.",
+        ),
+        default(
+            "ipv6PrefixLength",
+            Kind::Number(1, 128),
+            "64",
+            "IPv6 addresses likewise. 64 bits are what one subscriber commonly holds.",
+        ),
     ],
     &[Bound::Given(&["before"], &[Bound::Forbidden("tiers")], &[])],
 );
@@ -94,7 +108,12 @@ pub(super) static WINDOW: Shape = Shape::bound(
             "The length of the window.",
         ),
         optional("window", Kind::Duration(SECOND, 8760 * HOUR), "", "Any other length, in whole seconds."),
-        optional("burst", Kind::Number(1, u32::MAX), "`requests`", "How many at once."),
+        optional(
+            "burst",
+            Kind::Number(1, u32::MAX),
+            "`requests`",
+            "How many at once. It must be earned back within 366 days.",
+        ),
     ],
     &[Bound::One(&["unit", "window"])],
 );
@@ -158,11 +177,6 @@ fn key(o: &mut Object<'_>, before: bool, defs: &Definitions) -> Option<Vec<KeyPa
         };
         if seen.iter().any(is_same) {
             faults.add(&path, "is listed twice");
-            return None;
-        }
-        // A list of a thousand different headers would be searched for each of them; nobody needs sixteen.
-        if seen.len() >= 16 {
-            faults.add(&path, "a key has at most 16 parts");
             return None;
         }
         seen.push(part.clone());

@@ -84,6 +84,16 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// As [`Self::filled`], with at most so many items.
+    pub(super) fn few(self, most: usize, empty: &str) -> Option<Items<'a>> {
+        match &self.value {
+            Value::Array(items) if items.len() > most => {
+                self.fault(format!("has {} entries; at most {most} are allowed", items.len()))
+            }
+            _ => self.filled(empty),
+        }
+    }
+
     /// The list that is due here, which may be empty.
     #[inline(never)]
     pub(super) fn list(self) -> Option<Items<'a>> {
@@ -349,6 +359,7 @@ impl Object<'_> {
     pub(super) fn list(&mut self, name: &'static str) -> Option<Items<'_>> {
         match self.get(name)? {
             (Field { kind: Kind::List(empty, _), .. }, Some(node)) => node.filled(empty),
+            (Field { kind: Kind::Few(most, empty, _), .. }, Some(node)) => node.few(*most, empty),
             _ => None,
         }
     }
@@ -366,7 +377,7 @@ impl Object<'_> {
     /// The shape of the objects that the list `name` holds.
     pub(super) fn shape_of_items(&self, name: &str) -> Option<&'static Shape> {
         match self.field(name)?.kind {
-            Kind::List(_, Kind::Object(shape)) => Some(shape),
+            Kind::List(_, Kind::Object(shape)) | Kind::Few(_, _, Kind::Object(shape)) => Some(shape),
             _ => None,
         }
     }

@@ -11,18 +11,32 @@ use crate::rbac::{AlternativeSpec, Names, OwnerSpec, RequirementSpec, StepUp};
 const CONDITIONS: [&str; 5] = ["scopes", "permissions", "roles", "owner", "stepUp"];
 
 const SCOPES: Field = optional("scopes", Kind::Names(Form::Scope), "", "Scopes of the token or key.");
-const PERMISSIONS: Field =
-    optional("permissions", Kind::Names(Form::Permission), "", "Granted by roles, or by the key's level.");
-const ROLES: Field = optional("roles", Kind::Names(Form::Label), "", "Roles of the token or key itself.");
+const PERMISSIONS: Field = optional(
+    "permissions",
+    Kind::Names(Form::Permission),
+    "",
+    "Granted by roles, or by the key's level. Wildcards are refused here, and so is a permission that no role and no \
+     level grants.",
+);
+const ROLES: Field = optional(
+    "roles",
+    Kind::Names(Form::Label),
+    "",
+    "Roles of the token or key itself. Must be defined in `roles`.",
+);
 const OWNER: Field = optional(
     "owner",
     Kind::Object(&BY_OWNER),
     "",
     "The variable, which every match of the rule must have, equals the claim, or a member of it where it is a list \
-     (the first 4096 of them).",
+     (the first 4096 of them), see below.",
 );
-const STEP_UP: Field =
-    optional("stepUp", Kind::Object(&BY_LOGIN), "", "How the user must have logged in (RFC 9470)");
+const STEP_UP: Field = optional(
+    "stepUp",
+    Kind::Object(&BY_LOGIN),
+    "",
+    "How the user must have logged in (RFC 9470), see below.",
+);
 
 /// Conditions, or `anyOf` with a list of [`ALTERNATIVE`]s.
 pub(super) static AUTHORIZE: Shape = Shape::bound(

@@ -36,21 +36,26 @@ const LISTS: [&str; 5] = ["jti", "sid", "clientIds", "subjects", "apiKeys"];
 
 pub(super) static TOKENS: Shape = Shape::bound(
     &[
-        optional("jti", TEXTS, "", "these tokens"),
-        optional("sid", TEXTS, "", "tokens of these sessions"),
+        optional("jti", TEXTS, "", "Tokens with these ids."),
+        optional("sid", TEXTS, "", "Tokens of these sessions."),
         optional(
             "clientIds",
             TEXTS,
             "",
-            "tokens of these clients (`client_id`, `azp`, `cid` or `appid`), and API keys of these clients",
+            "Tokens of these clients (`client_id`, `azp`, `cid` or `appid`), and API keys of these clients.",
         ),
         optional(
             "subjects",
             Kind::List(EMPTY, &Kind::Object(&SUBJECT)),
             "",
-            "tokens of these subjects, by `sub` or by `claims.subject`.",
+            "Tokens of these subjects, by `sub` or by `claims.subject`.",
         ),
-        optional("apiKeys", Kind::List(EMPTY, &Kind::Text(Form::Name)), "", "these API keys."),
+        optional(
+            "apiKeys",
+            Kind::List(EMPTY, &Kind::Text(Form::Name)),
+            "",
+            "API keys with these ids, which must be defined in `apiKeys.keys`.",
+        ),
     ],
     &[Bound::Some(&LISTS)],
 );
@@ -68,19 +73,25 @@ static SUBJECT: Shape = Shape::new(&[
 pub(super) static REMOTE: Shape = Shape::new(&[
     required("uri", Kind::Url { https: false }, "Where the list is fetched."),
     required("cluster", Kind::Text(Form::Label), "The Envoy cluster that reaches it."),
-    default("pollInterval", Kind::Duration(SECOND, HOUR), "30s", "The most time from one fetch to the next."),
+    default(
+        "pollInterval",
+        Kind::Duration(SECOND, HOUR),
+        "30s",
+        "The most time from one fetch to the next. One fetch serves all workers.",
+    ),
     default("timeout", Kind::Duration(100, MINUTE), "5s", "Per fetch."),
     optional(
         "maxStale",
         Kind::Duration(SECOND, 168 * HOUR),
         "`5m`, or `pollInterval` where that is longer",
-        "How long a list counts after the server last sent or confirmed it.",
+        "How long a list counts after the server last sent or confirmed it. At least `pollInterval`.",
     ),
     default(
         "whenStale",
         Kind::Choice("a choice", &words(&WHEN_STALE)),
         "Deny",
-        "What then: `Deny` refuses every credential with 503 `revocation_unavailable`; `Serve` goes on with the old list.",
+        "What then: `Deny` refuses every credential with 503 `revocation_unavailable`; `Serve` goes on with the old \
+         list. Until the first list has arrived, every credential is refused in either case.",
     ),
 ]);
 

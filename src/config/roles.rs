@@ -13,7 +13,7 @@ pub(super) static ROLE: Shape = Shape::new(&[
         "inherits",
         Kind::List("inherits nothing; leave the field out", &Kind::Text(Form::Label)),
         "absent: nothing",
-        "Roles whose permissions this one has too.",
+        "Roles whose permissions this one has too. A circle is refused.",
     ),
     optional(
         "permissions",

@@ -21,14 +21,19 @@ const ASKS_NOTHING: &str = "asks for nothing; leave the field out";
 
 pub(super) static MATCH: Shape = Shape::bound(
     &[
-        optional("path", Kind::Object(&PATH), "absent: every path", "Both required, see below."),
+        optional("path", Kind::Object(&PATH), "absent: every path", "How the path is compared, see below."),
         optional(
             "method",
             Kind::Text(Form::Method),
             "absent: every method",
             "Short for a list of one method.",
         ),
-        optional("methods", METHODS, "absent: every method", "`method: GET` is short for `methods: [GET]`"),
+        optional(
+            "methods",
+            METHODS,
+            "absent: every method",
+            "`method: GET` is short for `methods: [GET]`; only one of the two is given.",
+        ),
         optional(
             "headers",
             Kind::List(ASKS_NOTHING, &Kind::Object(&HEADER)),

@@ -35,7 +35,8 @@ pub(super) static RULE: Shape = Shape::bound(
             "hostnames",
             HOSTNAMES,
             "absent: every host",
-            "`api.example.com`, or `*.example.com` for one or more labels.",
+            "`api.example.com`, or `*.example.com` for one or more labels. Any one must match; without port, in any \
+             case.",
         ),
         optional(
             "matches",
@@ -49,31 +50,27 @@ pub(super) static RULE: Shape = Shape::bound(
             "Allow",
             "`Deny` takes none of the fields below.",
         ),
-        optional(
-            "authenticate",
-            Kind::Object(&AUTHENTICATE),
-            "required for `Allow`",
-            "`{anyOf: [..]}` of `apiKey` (or `{apiKey: {}}`), `clientCertificate` (or `{clientCertificate: {}}`) and \
-             `{jwt: provider}`: who may pass.",
-        ),
+        optional("authenticate", Kind::Object(&AUTHENTICATE), "required for `Allow`", "Who may pass."),
         optional(
             "authorize",
             Kind::Object(&AUTHORIZE),
             "absent: every authenticated principal",
-            "What the principal needs.",
+            "What the principal needs. Refused on an anonymous rule.",
         ),
         optional(
             "rateLimits",
             Kind::List("no limits; leave the field out", &Kind::Text(Form::LimitName)),
             "absent: none",
-            "Names of `rateLimits` that apply after authorization.",
+            "Names of `rateLimits` that apply after authorization. On an anonymous rule none that counts by \
+             `principal` or `apiKey`.",
         ),
         optional(
             "corsPreflight",
             Kind::Choice("a choice", &words(&PREFLIGHT)),
             "absent: as any request",
             "CORS preflights of this rule's requests go on without credentials and without identity headers, to be \
-             answered by the upstream.",
+             answered by the upstream. Not needed where Envoy's `cors` filter stands in front and answers them, see \
+             below.",
         ),
     ],
     &[Bound::Where(
@@ -98,7 +95,8 @@ static AUTHENTICATE: Shape = Shape::bound(
                 &Kind::Either(&[Kind::Choice("", &["apiKey", "clientCertificate"]), Kind::Object(&METHOD)]),
             ),
             "",
-            "Ways to authenticate, one of which is enough.",
+            "Ways to authenticate, one of which is enough. `apiKey` is short for `{apiKey: {}}`, and \
+             `clientCertificate` likewise.",
         ),
         optional(
             "anonymous",

@@ -76,15 +76,16 @@ fn property(field: &Field) -> Value {
     schema
 }
 
-/// Without what points within the page of the reference: `[roles](#roles)` is `roles`.
+/// Without where the reference's links lead: `[roles](#roles)` is `roles`.
 fn plain(meaning: &str) -> String {
     let mut text = String::new();
     let mut rest = meaning;
-    while let Some((before, link)) = rest.split_once('[')
-        && let Some((name, after)) = link.split_once("](#")
+    while let Some((before, after)) = rest.split_once("](")
+        && let Some((before, name)) = before.rsplit_once('[')
+        && let Some((_, after)) = after.split_once(')')
     {
         text.extend([before, name]);
-        rest = after.split_once(')').map_or("", |(_, after)| after);
+        rest = after;
     }
     text + rest
 }
@@ -116,6 +117,11 @@ fn kind(kind: &Kind) -> Value {
         Kind::PrivateKey => json!({"type": ["string", "object"]}),
         Kind::Object(shape) => object(shape),
         Kind::List(_, item) => list(item, 1),
+        Kind::Few(most, _, item) => {
+            let mut schema = list(item, 1);
+            merge(&mut schema, json!({"maxItems": most}));
+            schema
+        }
         Kind::Any(item) => list(item, 0),
         Kind::Names(form) => {
             let names = list(&Kind::Text(*form), 1);

@@ -16,7 +16,8 @@ pub(super) static TRANSPORT: Shape = Shape::new(&[
         "redirectTo",
         Kind::Text(Form::Authority),
         "absent: plaintext gets 403",
-        "Plaintext GET and HEAD get a 308 to this host instead; other methods still get 403.",
+        "Plaintext GET and HEAD get a 308 to this host instead; other methods still get 403. Refused together with \
+         `requireTls: false`.",
     ),
     optional(
         "forwardedProto",
@@ -35,13 +36,18 @@ pub(super) static TRANSPORT: Shape = Shape::new(&[
 static FORWARDED_PROTO: Shape = Shape::new(&[required(
     "trustedHops",
     Kind::Number(1, 16),
-    "Number of proxies in front that are trusted to set `x-forwarded-proto`: it must then be there once and be `https`.",
+    "Number of proxies in front that are trusted to set `x-forwarded-proto`: it must then be there once and be \
+     `https`. Envoy keeps what they sent only with `xff_num_trusted_hops` set alike.",
 )]);
 
 static HSTS: Shape = Shape::new(&[
     // Two years, in the form that the preload list asks for, and room beyond. `max-age=0` would tell browsers to forget
     // the host (RFC 6797 section 6.1.1).
-    required("maxAge", Kind::Duration(SECOND, 99_999 * HOUR), "`max-age`, sent in whole seconds."),
+    required(
+        "maxAge",
+        Kind::Duration(SECOND, 99_999 * HOUR),
+        "`max-age`, sent in whole seconds. Two years are `17520h`.",
+    ),
     default("includeSubDomains", Kind::Boolean, "false", "For the hosts below this one, too."),
     default("preload", Kind::Boolean, "false", "Whether browsers may ship it."),
 ]);

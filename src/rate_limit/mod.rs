@@ -25,6 +25,7 @@ pub use key::{HeaderValues, KnownPlace, Subject};
 pub use leases::Leases;
 pub use limiter::{Denial, Ledger, LimitId, Limiter, Outcome, Status};
 pub use place::SlotSecret;
+pub use section::MAX_WINDOWS;
 pub use terms::Terms;
 
 /// One limit, as configured. Values are in the form that is said here; nobody checks that again.

@@ -830,5 +830,5 @@ fn a_bounded_number_of_headers_is_removed() {
         faults(&with("/requestHeaders", &format!("{{\"remove\": [{}]}}", names.join(", "))))
     };
     assert_eq!(removing(100), [""; 0]);
-    assert_eq!(removing(101), ["requestHeaders.remove: must be at most 100 names; there are 101"]);
+    assert_eq!(removing(101), ["requestHeaders.remove: has 101 entries; at most 100 are allowed"]);
 }

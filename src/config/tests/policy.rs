@@ -179,6 +179,13 @@ fn rate_limits() {
         ),
         Row(
             "/rateLimits/2/limits",
+            "[{\"requests\": 1, \"window\": \"1s\"}, {\"requests\": 1, \"window\": \"2s\"}, {\"requests\": 1, \"window\": \"3s\"}, \
+             {\"requests\": 1, \"window\": \"4s\"}]",
+            "[{}, {}, {}, {}, {}]",
+            &["rateLimits[2].limits: has 5 entries; at most 4 are allowed"],
+        ),
+        Row(
+            "/rateLimits/2/limits",
             "[{\"requests\": 1, \"unit\": \"Day\"}]",
             "[]",
             &["rateLimits[2].limits: no limits; a limit needs at least one window"],
