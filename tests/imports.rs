@@ -32,6 +32,7 @@ fn a_wrong_import_is_found() {
     for (from, to, allowed) in [
         ("host", "engine", true),
         ("engine", "host", false),
+        ("policy", "engine", false),
         ("config", "rbac", true),
         ("rbac", "config", false),
         ("jwt", "jose", true),

@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use super::{Attempt, Caller, RequestLine, bearer, binding, refusal::Stop};
+use super::{Attempt, RequestLine, bearer, binding, refusal::Stop};
 use crate::{
     answer::Reason,
     api_key::ApiKeys,
     jose,
-    policy::Access,
+    policy::{Access, Caller},
     request::{
         Lookup,
         credential::{Credential, Found, Places, Unreadable},

@@ -3,14 +3,14 @@
 use std::rc::Rc;
 
 use super::{
-    Attempt, Caller, HostServices, Purpose, WorkerState, opaque,
+    Attempt, HostServices, Purpose, WorkerState, opaque,
     refusal::{Stop, Wait},
 };
 use crate::{
     answer::Reason,
     jose::{CompactToken, KeyError, Malformed, TokenError},
     jwt::{CheckedToken, JwtError, Provider, Validity, VerifiedToken},
-    policy::Access,
+    policy::{Access, Caller},
     rbac::Vocabulary,
     request::{Location, credential::Credential},
     time::Timestamp,

@@ -1,11 +1,12 @@
 //! Whether a token came from whom it was issued to: RFC 8705 section 3 and RFC 9449 section 7.
 
-use super::{Attempt, Caller, RequestLine};
+use super::{Attempt, RequestLine};
 use crate::{
     answer::Reason,
     confirmation::Confirmation,
     dpop::{self, DpopError, DpopSpec, Freshness, Nonces, Presented, Proof, TargetUri, replay},
     jwt::ProviderSpec,
+    policy::Caller,
     request::{client_certificate::PeerCertificate, credential::Credential},
 };
 

@@ -3,12 +3,12 @@
 
 use std::rc::Rc;
 
-use super::{Caller, Changes, WorkerState, step::Text};
+use super::{Changes, WorkerState, step::Text};
 use crate::{
     api_key::ApiKeys,
     config::IdentityField,
     identity::PrincipalKind,
-    policy::{Policy, Rule},
+    policy::{Caller, Policy, Rule},
     request::{
         Location, RequestHead, connection, cookie, credential, guarded::Guard, path::CanonicalPath, protocol,
         query,

@@ -3,12 +3,12 @@
 use std::{borrow::Cow, rc::Rc};
 
 use super::{
-    Attempt, Caller, RequestLine,
+    Attempt, RequestLine,
     refusal::{Refusal, Stop},
 };
 use crate::{
     answer::Reason,
-    policy::Policy,
+    policy::{Caller, Policy},
     rate_limit::{self, Ledger, LimitId, Status, Subject},
     request::RequestHead,
 };

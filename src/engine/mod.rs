@@ -5,7 +5,6 @@ mod attempt;
 mod authenticate;
 mod bearer;
 mod binding;
-mod caller;
 mod endpoints;
 mod forward;
 mod limits;
@@ -21,7 +20,6 @@ mod token_cache;
 mod withheld;
 mod worker;
 
-pub use caller::Caller;
 pub use sources::{Source, Subject};
 pub use step::{Changes, Step, Text, Verdict};
 pub use withheld::names_without_policy;
@@ -37,7 +35,7 @@ use request_line::RequestLine;
 use crate::{
     answer::Reason,
     dpop,
-    policy::{Action, Policy, Rule},
+    policy::{Action, Caller, Policy, Rule},
     rate_limit::Status,
     request::{RequestHead, preflight},
     route::{RouteMatch, RouteRequest, Unclear},

@@ -8,12 +8,11 @@ use std::{
     rc::Rc,
 };
 
-use super::Caller;
 use crate::{
     answer::Reason,
     jose::CompactToken,
     json::{Json, Members},
-    policy::{Access, Action, Policy},
+    policy::{Access, Action, Caller, Policy},
     request::RequestHead,
 };
 

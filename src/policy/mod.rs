@@ -1,11 +1,14 @@
 //! The compiled policy: what a document comes to when every name is resolved and every number checked.
 
 mod accepted_credentials;
+mod caller;
 mod coherence;
 mod guards;
 mod places;
 mod reach;
 mod unused;
+
+pub(crate) use self::caller::Caller;
 
 use std::rc::Rc;
 
@@ -18,7 +21,6 @@ use crate::{
     },
     confirmation::BindingMode,
     dpop::{self, DpopSpec},
-    engine::Caller,
     fault::Fault,
     identity::header_text,
     interned::Interned,

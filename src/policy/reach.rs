@@ -5,11 +5,10 @@
 
 use std::rc::Rc;
 
-use super::{Access, Action, Rule};
+use super::{Access, Action, Caller, Rule};
 use crate::{
     api_key::ApiKeys,
     config::{ActionSpec, Document, MethodSpec},
-    engine::Caller,
     fault::Fault,
     identity::PrincipalKind,
     rbac::{AlternativeSpec, Holders, Lack, Names, Requirement, Vocabulary},

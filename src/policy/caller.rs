@@ -12,31 +12,31 @@ use crate::{
 
 /// A verified principal with everything that each of its requests needs, made once.
 #[derive(Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// Who it is.
-    pub principal: Principal,
+    pub(crate) principal: Principal,
     /// What it holds of what rules ask for.
-    pub grants: Grants,
+    pub(crate) grants: Grants,
     /// To whom its token is bound.
-    pub(super) confirmation: Result<Confirmation, BindingError>,
+    pub(crate) confirmation: Result<Confirmation, BindingError>,
     /// The index of the provider of its token; `None` for an API key.
-    pub(super) provider: Option<usize>,
+    pub(crate) provider: Option<usize>,
     /// Ready to send.
-    pub(super) headers: HeaderTexts,
+    pub(crate) headers: HeaderTexts,
     /// Where the worker's limiter counts it.
-    pub(super) place: KnownPlace,
+    pub(crate) place: KnownPlace,
 }
 
 /// Identity as header values.
 #[derive(Debug)]
-pub(super) struct HeaderTexts {
-    pub(super) subject: Rc<str>,
-    pub(super) scopes: Rc<str>,
-    pub(super) roles: Rc<str>,
+pub(crate) struct HeaderTexts {
+    pub(crate) subject: Rc<str>,
+    pub(crate) scopes: Rc<str>,
+    pub(crate) roles: Rc<str>,
     /// The place of an entry in the provider's `claimToHeaders`, and the claim's value.
-    pub(super) claims: Vec<(usize, Rc<str>)>,
+    pub(crate) claims: Vec<(usize, Rc<str>)>,
     /// Claims of `claimToHeaders` that cannot be sent, and why.
-    pub(super) unsent: Vec<(usize, Unsendable)>,
+    pub(crate) unsent: Vec<(usize, Unsendable)>,
 }
 
 impl Caller {
@@ -46,7 +46,7 @@ impl Caller {
     }
 
     /// The bearer of a token that was verified for `provider`, which stands at `index`.
-    pub(super) fn of_token(
+    pub(crate) fn of_token(
         token: VerifiedToken,
         vocabulary: &Vocabulary,
         index: usize,
