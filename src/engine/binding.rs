@@ -19,10 +19,7 @@ pub(super) fn check(
     token: &Credential<'_, '_>,
     line: &RequestLine<'_>,
 ) -> Result<(), Reason> {
-    let policy = attempt.policy();
-    let provider =
-        caller.provider.and_then(|index| policy.providers.get(index)).ok_or(Reason::TokenIssuer)?;
-    let spec = provider.spec();
+    let spec = caller.provider.as_ref().ok_or(Reason::TokenIssuer)?.spec();
     // The scheme alone asks for a proof, also where the policy names it as a place for tokens and says no more of DPoP.
     let asks_nothing = spec.mtls.is_none() && spec.dpop.is_none() && !dpop::is_location(token.location);
     if asks_nothing && caller.confirmation == Ok(Confirmation::default()) {

@@ -8,7 +8,7 @@ use crate::{
     api_key::ApiKeys,
     config::IdentityField,
     identity::PrincipalKind,
-    policy::{Caller, Policy, Rule},
+    policy::{Action, Caller, Policy, Rule},
     request::{
         Location, RequestHead, connection, cookie, credential, guarded::Guard, path::CanonicalPath, protocol,
         query,
@@ -61,12 +61,9 @@ fn cleaned<'a>(
 
 /// Where a credential of the kind that the caller has shown goes on. There is none but the one that was verified, or
 /// the request would have been refused.
-fn forwarded<'a>(policy: &'a Policy, caller: &Caller) -> &'a [Location] {
-    match (caller.provider, caller.principal.kind) {
-        (Some(provider), _) => {
-            let provider = policy.providers.get(provider).filter(|provider| provider.spec().forward);
-            provider.map(|provider| provider.spec().locations.as_slice())
-        }
+fn forwarded<'a>(policy: &'a Policy, caller: &'a Caller) -> &'a [Location] {
+    match (&caller.provider, caller.principal.kind) {
+        (Some(provider), _) => Some(provider.spec()).filter(|spec| spec.forward).map(|spec| &*spec.locations),
         (None, PrincipalKind::ApiKey) => {
             policy.api_keys.as_ref().filter(|keys| keys.is_forwarded()).map(ApiKeys::locations)
         }
@@ -207,9 +204,10 @@ fn identify<'a>(policy: &'a Policy, rule: &'a Rule, caller: Option<&Caller>, cha
             changes.add.push((name, Text::Caller(Rc::clone(value))));
         }
     }
-    let provider = caller.provider.and_then(|provider| policy.providers.get(provider));
-    let Some(provider) = provider else { return };
-    for (place, value) in &caller.headers.claims {
+    // Names stand in the policy, which outlives the request; the caller's own reference to them does not.
+    let (Some(provider), Action::Allow(access)) = (&caller.provider, &rule.action) else { return };
+    let Some(provider) = access.accepted.find(provider) else { return };
+    for (place, value) in &headers.claims {
         if let Some((_, name)) = provider.spec().claim_to_headers.get(*place) {
             changes.add.push((name, Text::Caller(Rc::clone(value))));
         }

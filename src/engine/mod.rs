@@ -7,10 +7,12 @@ mod bearer;
 mod binding;
 mod endpoints;
 mod forward;
+mod host_services;
 mod limits;
 mod opaque;
 #[cfg(test)]
 mod open_tests;
+mod provider;
 mod record;
 mod refusal;
 mod request_line;
@@ -20,10 +22,11 @@ mod token_cache;
 mod withheld;
 mod worker;
 
+pub use host_services::{HostServices, LogEnabled};
 pub use sources::{Source, Subject};
 pub use step::{Changes, Step, Text, Verdict};
 pub use withheld::names_without_policy;
-pub use worker::{HostServices, LogEnabled, Purpose, WorkerState};
+pub use worker::{Purpose, WorkerState};
 
 use std::{borrow::Cow, rc::Rc};
 

@@ -12,6 +12,7 @@ use crate::{
     answer::Reason,
     jose::CompactToken,
     json::{Json, Members},
+    jwt::Provider,
     policy::{Access, Action, Caller, Policy},
     request::RequestHead,
 };
@@ -27,8 +28,8 @@ pub(super) struct Trace {
     pub(super) limit: Option<String>,
     /// More about the reason, for operators.
     pub(super) detail: Option<String>,
-    /// The index of the provider that was asked about a token.
-    pub(super) provider: Option<usize>,
+    /// The provider that was asked about a token.
+    pub(super) provider: Option<Rc<Provider>>,
     /// What was refused of which nobody is known.
     pub(super) token: Option<Box<Claimed>>,
     /// A nonce that the client should use from now on; never part of the record.
@@ -100,7 +101,7 @@ impl Trace {
             line.add("certificate", certificate(policy, head, reason).as_deref());
         }
         if reason.is_none() {
-            line.add_all("unsent", &mut self.unsent(policy).iter().map(String::as_str));
+            line.add_all("unsent", &mut self.unsent().iter().map(String::as_str));
         }
         line.add("limit", self.limit.as_deref());
         line.add("address", head.remote_address.map(|address| address.to_string()).as_deref());
@@ -120,18 +121,18 @@ impl Trace {
     }
 
     /// The provider that was asked about the token, or whose it would be.
-    fn provider<'a>(&self, policy: &'a Policy, issuer: Option<&str>) -> Option<&'a str> {
-        let asked = self.provider.and_then(|provider| policy.providers.get(provider));
+    fn provider<'a>(&'a self, policy: &'a Policy, issuer: Option<&str>) -> Option<&'a str> {
+        let asked = self.provider.as_ref();
         let own = || policy.providers.iter().find(|provider| Some(provider.issuer()) == issuer);
         asked.or_else(own).map(|provider| &**provider.name())
     }
 
     /// Headers of `claimToHeaders` that the upstream misses although their claims say something, and why.
-    fn unsent(&self, policy: &Policy) -> Vec<String> {
+    fn unsent(&self) -> Vec<String> {
         let Some(caller) = self.principal.as_ref().filter(|caller| !caller.headers.unsent.is_empty()) else {
             return Vec::new();
         };
-        let provider = caller.provider.and_then(|provider| policy.providers.get(provider));
+        let provider = caller.provider.as_ref();
         let headers =
             provider.map(|provider| provider.spec().claim_to_headers.as_slice()).unwrap_or_default();
         let unsent = caller.headers.unsent.iter();

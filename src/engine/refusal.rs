@@ -93,8 +93,9 @@ impl Attempt<'_, '_> {
         let (Reason::KeysUnavailable, Action::Allow(access)) = (reason, &self.rule()?.action) else {
             return None;
         };
-        let providers = access.accepted.providers.iter();
-        providers.filter_map(|provider| self.worker.keys_retry_after(*provider, self.now())).min()
+        let providers =
+            access.accepted.providers.iter().filter_map(|provider| self.worker.state_of(provider));
+        providers.filter_map(|provider| provider.keys_retry_after(self.now())).min()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a configuration asks other servers for, and what came of it, to be counted.
 
 use super::WorkerState;
-use crate::{calls::Counts, jwt::Provider, time::Timestamp};
+use crate::{calls::Counts, time::Timestamp};
 
 /// One document that is fetched, or one issuer that is asked about tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +28,15 @@ pub enum Subject<'w> {
 impl WorkerState {
     /// Every source, in an order that never changes. What was counted is taken.
     pub fn take_sources(&self) -> impl Iterator<Item = Source<'_>> {
-        let names = || self.policy().providers.iter().map(Provider::name).map(|name| &**name);
-        let key_sets = self.remote.iter().zip(names()).filter_map(|(keys, name)| {
-            let mut keys = keys.as_ref()?.borrow_mut();
+        let key_sets = self.providers.iter().filter_map(|provider| {
+            let mut keys = provider.remote_mut()?;
             let (counts, confirmed_at) = (keys.take_counts(), keys.confirmed_at());
-            Some(Source { subject: Subject::KeySet(name), counts, confirmed_at })
+            Some(Source { subject: Subject::KeySet(provider.provider.name()), counts, confirmed_at })
         });
-        let issuers = self.introspectors.iter().zip(names()).filter_map(|(introspector, name)| {
-            let counts = introspector.as_ref()?.borrow_mut().take_counts();
-            Some(Source { subject: Subject::Introspection(name), counts, confirmed_at: None })
+        let issuers = self.providers.iter().filter_map(|provider| {
+            let counts = provider.introspector()?.take_counts();
+            let subject = Subject::Introspection(provider.provider.name());
+            Some(Source { subject, counts, confirmed_at: None })
         });
         let lists = self.revocations.iter().filter_map(|revocations| {
             let mut revocations = revocations.borrow_mut();

@@ -8,13 +8,13 @@
 
 use std::rc::Rc;
 
-use crate::{answer::Ready, request::Location};
+use crate::{answer::Ready, jwt::Provider, request::Location};
 
 /// The ways of authenticating that a rule takes.
 #[derive(Debug, Default)]
 pub(crate) struct AcceptedCredentials {
-    /// Indexes of the providers whose tokens it takes; may be empty if it takes API keys.
-    pub(crate) providers: Vec<usize>,
+    /// Those whose tokens it takes; may be empty if it takes API keys or certificates.
+    pub(crate) providers: Vec<Rc<Provider>>,
     /// Where those tokens may stand, each once.
     pub(crate) token_locations: Vec<Location>,
     /// Client certificates.
@@ -32,6 +32,16 @@ pub(crate) struct AcceptedCredentials {
 }
 
 impl AcceptedCredentials {
+    /// Those whose tokens may stand at `location`.
+    pub(crate) fn providers_at<'a>(&'a self, location: &Location) -> impl Iterator<Item = &'a Rc<Provider>> {
+        self.providers.iter().filter(move |provider| provider.spec().locations.contains(location))
+    }
+
+    /// `provider`, where it is one of those whose tokens are taken.
+    pub(crate) fn find(&self, provider: &Rc<Provider>) -> Option<&Rc<Provider>> {
+        self.providers.iter().find(|own| Rc::ptr_eq(own, provider))
+    }
+
     pub(crate) fn takes_tokens(&self) -> bool {
         !self.providers.is_empty()
     }
@@ -82,6 +92,7 @@ impl PartialEq for AcceptedCredentials {
                 ready: _,
             }: &AcceptedCredentials,
         ) -> impl PartialEq + use<'_> {
+            let providers: Vec<_> = providers.iter().map(Rc::as_ptr).collect();
             (providers, token_locations, client_certificate, bearer, dpop_algorithms, api_key)
         }
         taken(self) == taken(other)
@@ -91,20 +102,26 @@ impl PartialEq for AcceptedCredentials {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{Challenges, Reason, Reply};
+    use crate::{
+        answer::{Challenges, Reason, Reply},
+        jwt::{KeySource, tests::tokens},
+    };
 
     #[test]
     fn equal_is_what_accepts_the_same() {
-        let changes: &[fn(&mut AcceptedCredentials)] = &[
-            |accepted| accepted.providers = vec![1],
-            |accepted| accepted.token_locations = vec![Location::Cookie("t".into())],
-            |accepted| accepted.client_certificate = true,
-            |accepted| accepted.bearer = false,
-            |accepted| accepted.dpop_algorithms = vec![],
-            |accepted| accepted.api_key = true,
+        let mut spec = tokens::provider();
+        spec.keys = KeySource::Inline(tokens::keys().jwks.clone());
+        let [provider, another] = [(); 2].map(|()| Rc::new(Provider::compile(&spec).unwrap()));
+        let changes: &[&dyn Fn(&mut AcceptedCredentials)] = &[
+            &|accepted| accepted.providers = vec![Rc::clone(&another)],
+            &|accepted| accepted.token_locations = vec![Location::Cookie("t".into())],
+            &|accepted| accepted.client_certificate = true,
+            &|accepted| accepted.bearer = false,
+            &|accepted| accepted.dpop_algorithms = vec![],
+            &|accepted| accepted.api_key = true,
         ];
         let accepted = || AcceptedCredentials {
-            providers: vec![0],
+            providers: vec![Rc::clone(&provider)],
             bearer: true,
             dpop_algorithms: vec!["ES256"],
             ..AcceptedCredentials::default()

@@ -19,8 +19,8 @@ pub(crate) struct Caller {
     pub(crate) grants: Grants,
     /// To whom its token is bound.
     pub(crate) confirmation: Result<Confirmation, BindingError>,
-    /// The index of the provider of its token; `None` for an API key.
-    pub(crate) provider: Option<usize>,
+    /// The provider of its token; `None` for an API key or a certificate.
+    pub(crate) provider: Option<Rc<Provider>>,
     /// Ready to send.
     pub(crate) headers: HeaderTexts,
     /// Where the worker's limiter counts it.
@@ -45,22 +45,17 @@ impl Caller {
         Self::new(principal, vocabulary, None, ClaimHeaders::default())
     }
 
-    /// The bearer of a token that was verified for `provider`, which stands at `index`.
-    pub(crate) fn of_token(
-        token: VerifiedToken,
-        vocabulary: &Vocabulary,
-        index: usize,
-        provider: &Provider,
-    ) -> Self {
+    /// The bearer of a token that was verified for `provider`.
+    pub(crate) fn of_token(token: VerifiedToken, vocabulary: &Vocabulary, provider: &Rc<Provider>) -> Self {
         let principal = token.into_principal();
         let claims = provider.claim_headers(principal.claims.object());
-        Self::new(principal, vocabulary, Some(index), claims)
+        Self::new(principal, vocabulary, Some(Rc::clone(provider)), claims)
     }
 
     fn new(
         principal: Principal,
         vocabulary: &Vocabulary,
-        provider: Option<usize>,
+        provider: Option<Rc<Provider>>,
         claims: ClaimHeaders,
     ) -> Self {
         let join = |names: &[Box<str>], separator: &str, also: &[u8]| {

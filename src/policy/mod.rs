@@ -44,7 +44,7 @@ pub struct Policy {
     pub(crate) router: Router,
     /// In the document's order; the router's results are indexes into it.
     pub(crate) rules: Vec<Rule>,
-    pub(crate) providers: Vec<Provider>,
+    pub(crate) providers: Vec<Rc<Provider>>,
     pub(crate) api_keys: Option<ApiKeys<Caller>>,
     pub(crate) client_certificates: Option<ClientCertificatesSpec>,
     pub(crate) revocation: Option<RevocationSpec>,
@@ -120,7 +120,7 @@ struct Common {
 /// What the features made of their sections.
 struct Parts {
     router: Router,
-    providers: Vec<Provider>,
+    providers: Vec<Rc<Provider>>,
     limiter: Limiter,
     vocabulary: Vocabulary,
     metadata: Option<ResourceMetadata>,
@@ -146,7 +146,7 @@ impl Policy {
         let mut providers = Vec::with_capacity(document.providers.len());
         for (i, spec) in document.providers.iter().enumerate() {
             match Provider::compile(spec) {
-                Ok(provider) => providers.push(provider),
+                Ok(provider) => providers.push(Rc::new(provider)),
                 Err(found) => keep(&format!("jwt.providers[{i}]"), found),
             }
         }
@@ -191,7 +191,7 @@ impl Policy {
             .iter()
             .enumerate()
             .map(|(i, rule)| {
-                rule.compile(&document, &limiter, &vocabulary, &mut common)
+                rule.compile(&document, &providers, &limiter, &vocabulary, &mut common)
                     .ok_or_else(|| vec![Fault::new(format!("rules[{i}]"), "names something unknown")])
             })
             .collect();
@@ -313,6 +313,7 @@ impl RuleSpec {
     fn compile(
         &self,
         document: &Document,
+        providers: &[Rc<Provider>],
         limiter: &Limiter,
         vocabulary: &Vocabulary,
         common: &mut Common,
@@ -327,9 +328,14 @@ impl RuleSpec {
                         MethodSpec::ApiKey => accepted.api_key = true,
                         MethodSpec::ClientCertificate => accepted.client_certificate = true,
                         MethodSpec::Jwt(name) => {
-                            let index = document.providers.iter().position(|spec| spec.name == *name)?;
-                            let provider = document.providers.get(index)?;
-                            accepted.providers.push(index);
+                            let compiled = providers.iter().find(|provider| **provider.name() == **name);
+                            let Some(provider) = compiled else {
+                                // It is there, but has faults of its own, for which the policy is refused.
+                                document.providers.iter().find(|spec| spec.name == *name)?;
+                                continue;
+                            };
+                            accepted.providers.push(Rc::clone(provider));
+                            let provider = provider.spec();
                             add_new(&mut accepted.token_locations, &provider.locations);
                             let dpop = provider.dpop.as_ref();
                             accepted.bearer |= dpop.is_none_or(|dpop| dpop.mode == BindingMode::Accepted);
