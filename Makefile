@@ -25,6 +25,9 @@ FUZZ_TARGETS := path query_cookie token jwks policy exchange
 FUZZ_SECONDS := 60
 BINARYEN := .tools/binaryen-$(BINARYEN_VERSION)
 WASM_OPT := $(BINARYEN)/node_modules/binaryen/bin/wasm-opt
+WASM_METADCE := $(BINARYEN)/node_modules/binaryen/bin/wasm-metadce
+# What Envoy finds in the module: it calls whatever there is.
+EXPORTS := src/host/exports.json
 NOOP_WASM := target/bench/noop/$(WASM_TARGET)/release/noop.wasm
 
 .DEFAULT_GOAL := help
@@ -102,9 +105,10 @@ faults-build: wasm-target
 	cargo build --profile faults --features faults --target $(WASM_TARGET) --lib
 
 # Only when cargo has linked anew: it takes half a minute.
-$(OPTIMIZED): $(LINKED) $(WASM_OPT)
+$(OPTIMIZED): $(LINKED) $(WASM_OPT) $(EXPORTS)
 	@mkdir -p $(@D)
-	node $(WASM_OPT) $(LINKED) -Oz --reorder-functions --strip-producers -o $@
+	node $(WASM_METADCE) $(LINKED) --graph-file $(EXPORTS) -g -o $@.exports >$@.removed
+	node $(WASM_OPT) $@.exports -Oz --reorder-functions --strip-producers -o $@
 
 # Binaryen's optimizer, as JavaScript.
 $(WASM_OPT):

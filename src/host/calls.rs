@@ -35,7 +35,6 @@ impl Calls {
             ("accept-encoding", "identity"),
         ];
         headers.extend(call.headers.iter().map(|(name, value)| (*name, value.as_str())));
-        let headers = wire::write_pairs(headers.into_iter()).ok_or(Unsent::Refused)?;
         let token = host.http_call(&call.cluster, &headers, &call.body, call.timeout)?;
         self.0.borrow_mut().insert(token, Pending { purpose, max_answer: call.max_answer });
         Ok(())

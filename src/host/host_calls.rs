@@ -1,6 +1,6 @@
 //! What the filter asks of its host, as a trait: in the module the ABI answers, in tests a stand-in that can fail any call.
 
-use std::{ops::Deref, time::Duration};
+use std::time::Duration;
 
 use log::Level;
 
@@ -20,9 +20,6 @@ pub(super) enum Metric {
 /// The calls of the host. Those about a request are about the one that it is calling for, or that was made so by
 /// [`Host::set_effective_context`].
 pub(super) trait Host: Clone + 'static {
-    /// The memory that a request's headers come in.
-    type Head: Deref<Target = [u8]>;
-
     /// The host's wall clock. Without self, for whoever asks for the time of a decision has a function alone.
     ///
     /// Without a clock nothing can be decided: the VM ends, as it does with the standard library, and lets nothing
@@ -33,7 +30,7 @@ pub(super) trait Host: Clone + 'static {
     fn plugin_configuration(&self) -> Result<Vec<u8>, Failed>;
 
     /// All request headers, serialized; see `wire::parse_pairs`.
-    fn request_headers(&self) -> Result<Self::Head, Failed>;
+    fn request_headers(&self) -> Result<Vec<u8>, Failed>;
 
     /// All request trailers, serialized; see `wire::parse_pairs`.
     fn request_trailers(&self) -> Result<Vec<u8>, Failed>;
@@ -84,11 +81,16 @@ pub(super) trait Host: Clone + 'static {
     /// Calls a function that the host offers by name. `Ok(None)`: it has no such function, or it answered nothing.
     fn call_foreign_function(&self, name: &str, argument: &[u8]) -> Result<Option<Vec<u8>>, Failed>;
 
-    /// Sends a request to a cluster; the answer comes by its token. `headers` are serialized; see `wire::write_pairs`.
+    /// Sends a request to a cluster; the answer comes by its token, to the context that we are called for.
     ///
     /// Envoy takes less than a millisecond for no limit at all, so it is one at least.
-    fn http_call(&self, cluster: &str, headers: &[u8], body: &[u8], timeout: Duration)
-    -> Result<u32, Unsent>;
+    fn http_call(
+        &self,
+        cluster: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        timeout: Duration,
+    ) -> Result<u32, Unsent>;
 
     /// Makes a stream the one that calls are about. A stream that is gone has no context.
     fn set_effective_context(&self, stream: u32) -> Result<(), Failed>;

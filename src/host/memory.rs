@@ -1,78 +1,86 @@
-//! Memory that the host fills, and one block of it that serves request after request.
+//! The module's allocator: the system's, with one block that serves the headers of request after request.
 //!
-//! All headers of a request come in one block. The allocator would find another one each time: of the thousands of
-//! about that size that reading a large policy leaves behind, none of which is in any cache.
-#![expect(unsafe_code, reason = "the host hands memory over by its address")]
+//! All headers of a request come in one block of memory that the host asks for. The system's allocator would find
+//! another one each time: of the thousands of about that size that reading a large policy leaves behind, none of which
+//! is in any cache.
+#![expect(unsafe_code, reason = "an allocator")]
 
-use std::{cell::Cell, mem::ManuallyDrop, ops::Deref};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    ptr::null_mut,
+};
 
-/// The size of the block that is kept: more than the headers of most requests take.
-const KEPT: usize = 4096;
+/// The size of the block: more than the headers of most requests take.
+const SIZE: usize = 4096;
+const LAYOUT: Layout = Layout::new::<[u8; SIZE]>();
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
+struct Allocator;
 
 thread_local! {
-    /// The block, while nothing is in it and the host may not have it; else without capacity.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    /// The block, while the host may have it.
-    static OFFERED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// The block, once it was first wanted; it is never given back.
+    static BLOCK: Cell<*mut u8> = const { Cell::new(null_mut()) };
+    /// Somebody has it.
+    static TAKEN: Cell<bool> = const { Cell::new(false) };
+    /// The block while it goes to whoever next asks for bytes; else null.
+    static OFFERED: Cell<*mut u8> = const { Cell::new(null_mut()) };
 }
 
-/// What the host wrote in answer to one call. Dropping it keeps its memory for the next one.
-pub(super) struct Block(Vec<u8>);
-
-impl Deref for Block {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
+// SAFETY: the block is as large as what it stands in for, and goes to one at a time.
+unsafe impl GlobalAlloc for Allocator {
+    #[inline(never)]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let offered = OFFERED.get();
+        if !offered.is_null() && layout.size() <= SIZE && layout.align() == LAYOUT.align() {
+            OFFERED.set(null_mut());
+            TAKEN.set(true);
+            return offered;
+        }
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.alloc(layout) }
     }
-}
 
-impl Drop for Block {
-    fn drop(&mut self) {
-        if self.0.capacity() == KEPT {
-            SPARE.set(std::mem::take(&mut self.0));
+    #[inline(never)]
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        if memory == BLOCK.get() {
+            TAKEN.set(false);
+        } else {
+            // SAFETY: whatever else there is comes from it.
+            unsafe { System.dealloc(memory, layout) }
+        }
+    }
+
+    #[inline(never)]
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if memory != BLOCK.get() {
+            // SAFETY: as above.
+            return unsafe { System.realloc(memory, layout, size) };
+        }
+        // SAFETY: the caller promises that the new size is one; both places are as large as what is copied.
+        unsafe {
+            let moved = System.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+            if !moved.is_null() {
+                moved.copy_from_nonoverlapping(memory, layout.size().min(size));
+                TAKEN.set(false);
+            }
+            moved
         }
     }
 }
 
-/// Memory for `size` bytes, for the host.
-pub(super) fn lend(size: usize) -> *mut u8 {
-    let offered = OFFERED.take();
-    let bytes = if offered.capacity() >= size.max(1) {
-        offered
-    } else {
-        OFFERED.set(offered);
-        Vec::with_capacity(size)
-    };
-    ManuallyDrop::new(bytes).as_mut_ptr()
-}
-
-/// Makes the host's memory a `Vec` again.
-///
-/// # Safety
-///
-/// `data` is from [`lend`] for so many bytes, outside of [`in_kept`]; the host has filled them and leaves them to us.
-pub(super) unsafe fn taken(data: *mut u8, size: usize) -> Vec<u8> {
-    // SAFETY: so much was allocated for it.
-    unsafe { Vec::from_raw_parts(data, size, size) }
-}
-
-/// Makes a call for which the host asks for memory at most once, and has it use the block that is kept where that is
-/// large enough.
-///
-/// # Safety
-///
-/// What `call` gives is from [`lend`] during this very call, for so many bytes; the host has filled them and leaves
-/// them to us.
-pub(super) unsafe fn in_kept<E>(call: impl FnOnce() -> Result<(*mut u8, usize), E>) -> Result<Block, E> {
-    let spare = SPARE.take();
-    OFFERED.set(if spare.capacity() == KEPT { spare } else { Vec::with_capacity(KEPT) });
+/// Makes a call for which the host asks for memory once, and has it use the block where that is free and large enough.
+pub(super) fn in_block<T>(call: impl FnOnce() -> T) -> T {
+    if !TAKEN.get() {
+        if BLOCK.get().is_null() {
+            // SAFETY: its size is not zero.
+            BLOCK.set(unsafe { System.alloc(LAYOUT) });
+        }
+        OFFERED.set(BLOCK.get());
+    }
     let answer = call();
-    let left = OFFERED.take();
-    let is_kept = left.capacity() == 0;
-    SPARE.set(left);
-    let (data, size) = answer?;
-    let capacity = if is_kept { KEPT } else { size };
-    // SAFETY: it is the block, which is on offer no more, or so much was allocated for it.
-    Ok(Block(unsafe { Vec::from_raw_parts(data, size, capacity) }))
+    OFFERED.set(null_mut());
+    answer
 }

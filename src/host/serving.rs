@@ -159,6 +159,7 @@ impl<H: Host> Serving<H> {
         self.worker.take_repeated(&self.host_services()).iter().for_each(|told| warn!("{told}"));
         self.send(self.worker.on_tick(&self.host_services()));
         self.wake_all();
+        self.send_calls();
     }
 
     /// Hands on what is left to tell, when nothing more will come.
@@ -176,6 +177,12 @@ impl<H: Host> Serving<H> {
         // One answer may lead to the next call, to the keys that a document names.
         self.send(self.worker.on_tick(&self.host_services()));
         self.wake_for(purpose);
+        self.send_calls();
+    }
+
+    /// Sends the calls that requests asked for. To be called for the root context, which gets the answers.
+    pub(super) fn send_calls(&self) {
+        self.send(self.worker.take_calls());
     }
 
     /// What the host has to offer now, beside what it knows of a request.
@@ -208,17 +215,11 @@ impl<H: Host> Serving<H> {
         let decided = decided.unwrap_or_else(|reason| self.answer_failure(reason));
         if decided == Decided::Wait {
             let client = client.into_inner().unwrap_or_default();
-            self.let_wait(stream, Waiting { exchange, head: kept(), client });
+            self.waiting.borrow_mut().insert(stream, Waiting { exchange, head: kept(), client });
         } else if exchange.has_response(&self.worker) {
             self.answering.borrow_mut().insert(stream, exchange);
         }
         decided
-    }
-
-    #[inline(never)]
-    fn let_wait(&self, stream: u32, waiting: Waiting) {
-        self.waiting.borrow_mut().insert(stream, waiting);
-        self.send(self.worker.take_calls());
     }
 
     fn try_decide(

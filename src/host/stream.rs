@@ -1,6 +1,6 @@
 //! One request of one filter, from its creation to its end.
 
-use std::{mem, rc::Rc};
+use std::rc::Rc;
 
 use super::{
     carry_out,
@@ -15,25 +15,40 @@ pub(super) struct Stream<H: Host> {
     id: u32,
     /// `None`: its filter has no policy.
     serving: Option<Rc<Serving<H>>>,
-    begun: bool,
+    /// What became of it when it came; `None` before.
+    decided: Option<Decided>,
 }
 
 impl<H: Host> Stream<H> {
     pub(super) const fn new(host: H, id: u32, serving: Option<Rc<Serving<H>>>) -> Self {
-        Self { host, id, serving, begun: false }
+        Self { host, id, serving, decided: None }
     }
 
-    /// Whether the request may go on now; `ends` says that nothing follows its headers.
-    pub(super) fn on_request(&mut self, ends: bool) -> bool {
+    /// Decides the request; `ends` says that nothing follows its headers. What it asked for in order to wait is still to
+    /// be sent: [`Serving::send_calls`].
+    pub(super) fn on_request(&mut self, ends: bool) -> Decided {
         // INVARIANT: a request is begun once: nothing lets go on what was answered.
-        if mem::replace(&mut self.begun, true) {
-            return false;
+        if self.decided.is_some() {
+            return Decided::Answered;
         }
-        let Some(serving) = &self.serving else {
-            carry_out::answer_without_policy(&self.host);
-            return false;
+        let decided = match &self.serving {
+            Some(serving) => serving.on_request(self.id, ends),
+            None => {
+                carry_out::answer_without_policy(&self.host);
+                Decided::Answered
+            }
         };
-        serving.on_request(self.id, ends) == Decided::Forward
+        *self.decided.insert(decided)
+    }
+
+    /// Whether this part of its body may pass. Where Envoy is told to hand bodies over while their requests wait
+    /// (`allow_on_headers_stop_iteration`), a body that passes takes its request along.
+    pub(super) fn on_request_body(&self) -> bool {
+        match self.decided {
+            Some(Decided::Forward) => true,
+            Some(Decided::Wait) => self.serving.as_ref().is_some_and(|serving| !serving.has_waiting(self.id)),
+            Some(Decided::Answered) | None => false,
+        }
     }
 
     /// Whether the request may go on, with what is left of its trailers.

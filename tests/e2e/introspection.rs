@@ -151,6 +151,24 @@ async fn one_call_for_all_who_wait() {
     }
 }
 
+/// Envoy may hand a body over while its request waits; one that passed would take the request along, undecided.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_waits_with_its_request() {
+    let idp = Idp::start().await;
+    let gateway = before(&idp, json!({})).bodies_while_waiting().start().await;
+    idp.turns("introspection", "late").await;
+    let body = "x".repeat(10_000);
+    let post = |token: &str| post("/closed").bearer(token).body(body.clone());
+    let answer = gateway.send(&post("forged")).await;
+    assert_eq!((answer.status, answer.reason().as_deref()), (401, Some("token_inactive")), "{answer:?}");
+    assert_eq!(gateway.upstream.count(), 0);
+    let answer = gateway.send(&post(&idp.token("urn:api:opaque").await)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.seen().body().len(), body.len());
+    assert_eq!(gateway.upstream.count(), 1);
+    is_sound(&gateway);
+}
+
 /// The first asks on behalf of the others, and leaves before the answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_takes_nobody_with_it() {

@@ -57,17 +57,25 @@ fn head<'a>(path: &'a str, credential: Option<(&'a str, &'a str)>) -> Vec<(&'a s
     line.into_iter().chain([("x-portcullis-rule", "forged")]).chain(credential).collect()
 }
 
+/// Whether a request goes on at once. What it asks for in order to wait is sent.
+fn goes_on(serving: &Serving<StandIn>, decided: Decided) -> bool {
+    if decided == Decided::Wait {
+        serving.send_calls();
+    }
+    decided == Decided::Forward
+}
+
 /// Begins a request with a key, or with none.
 fn with_key(host: &StandIn, serving: &Serving<StandIn>, key: Option<&str>) -> bool {
     host.hand_over(STREAM, &head("/keys", key.map(|key| ("x-api-key", key))));
-    serving.on_request(STREAM, true) == Decided::Forward
+    goes_on(serving, serving.on_request(STREAM, true))
 }
 
 /// Begins a request whose token the issuer is asked about.
 fn with_token(host: &StandIn, serving: &Serving<StandIn>, stream: u32, token: &str) -> bool {
     let credential = format!("Bearer {token}");
     host.hand_over(stream, &head("/tokens", Some(("authorization", &credential))));
-    serving.on_request(stream, true) == Decided::Forward
+    goes_on(serving, serving.on_request(stream, true))
 }
 
 fn is_active(active: bool) -> String {

@@ -188,8 +188,6 @@ impl StandIn {
 }
 
 impl Host for StandIn {
-    type Head = Vec<u8>;
-
     fn now() -> Timestamp {
         Timestamp::from_secs(NOW.get())
     }
@@ -277,7 +275,7 @@ impl Host for StandIn {
         self.attempt("call_foreign_function").map(|()| None)
     }
 
-    fn http_call(&self, _: &str, _: &[u8], _: &[u8], _: Duration) -> Result<u32, Unsent> {
+    fn http_call(&self, _: &str, _: &[(&str, &str)], _: &[u8], _: Duration) -> Result<u32, Unsent> {
         self.attempt("http_call").map_err(|Failed| Unsent::NoHost)?;
         self.0.sent.set(self.0.sent.get() + 1);
         Ok(self.0.sent.get())

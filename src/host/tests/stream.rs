@@ -1,6 +1,13 @@
 //! One request from its creation to its end, whatever ends it.
 
-use super::{Done, KEY, Rc, STREAM, StandIn, Stream, answer_call, filter, head, is_active, later};
+use super::{
+    Decided, Done, KEY, Rc, STREAM, Serving, StandIn, Stream, answer_call, filter, goes_on, head, is_active,
+    later,
+};
+
+fn begin(stream: &mut Stream<StandIn>, serving: &Serving<StandIn>) -> bool {
+    goes_on(serving, stream.on_request(true))
+}
 
 fn answers(host: &StandIn) -> usize {
     host.done(STREAM).iter().filter(|done| matches!(done, Done::Answered(..))).count()
@@ -10,12 +17,12 @@ fn answers(host: &StandIn) -> usize {
 fn a_request_is_begun_once() {
     for (key, passes) in [(KEY, true), ("wrong-secret", false)] {
         let (host, serving) = filter();
-        let mut stream = Stream::new(host.clone(), STREAM, Some(serving));
+        let mut stream = Stream::new(host.clone(), STREAM, Some(Rc::clone(&serving)));
         host.hand_over(STREAM, &head("/keys", Some(("x-api-key", key))));
-        assert_eq!(stream.on_request(true), passes);
+        assert_eq!(begin(&mut stream, &serving), passes);
         let done = host.done(STREAM);
         host.hand_over(STREAM, &head("/keys", Some(("x-api-key", KEY))));
-        assert!(!stream.on_request(true), "{key}");
+        assert!(!begin(&mut stream, &serving), "{key}");
         assert_eq!(host.done(STREAM), done, "{key}");
     }
 }
@@ -25,7 +32,8 @@ fn without_a_policy_there_is_a_refusal_alone() {
     let host = StandIn::new(String::new());
     let mut stream = Stream::new(host.clone(), STREAM, None);
     host.hand_over(STREAM, &head("/keys", Some(("x-api-key", KEY))));
-    assert!(!stream.on_request(true));
+    assert_eq!(stream.on_request(true), Decided::Answered);
+    assert!(!stream.on_request_body());
     stream.on_response();
     assert_eq!(answers(&host), 1);
 }
@@ -44,7 +52,7 @@ fn a_request_that_has_ended_is_never_touched_again() {
             let (host, serving) = filter();
             let mut stream = Stream::new(host.clone(), STREAM, Some(Rc::clone(&serving)));
             host.hand_over(STREAM, &head("/tokens", Some(("authorization", "Bearer good"))));
-            assert!(!stream.on_request(true));
+            assert!(!begin(&mut stream, &serving));
             let waiting = host.done(STREAM);
             let kept = match end {
                 End::None => Some(stream),
@@ -69,6 +77,24 @@ fn a_request_that_has_ended_is_never_touched_again() {
     }
 }
 
+/// Where Envoy hands a body over while its request waits, to let it pass would let the request pass.
+#[test]
+fn a_body_waits_with_its_request() {
+    let (host, serving) = filter();
+    for (path, credential, passes) in
+        [("/keys", ("x-api-key", KEY), true), ("/tokens", ("authorization", "Bearer good"), false)]
+    {
+        let mut stream = Stream::new(host.clone(), STREAM, Some(Rc::clone(&serving)));
+        host.hand_over(STREAM, &head(path, Some(credential)));
+        assert_eq!(begin(&mut stream, &serving), passes, "{path}");
+        assert_eq!(stream.on_request_body(), passes, "{path}");
+        if !passes {
+            answer_call(&host, &serving, &is_active(true));
+            assert!(stream.on_request_body(), "{path}: decided");
+        }
+    }
+}
+
 /// Who has gone leaves its place to others at once.
 #[test]
 fn an_end_makes_room() {
@@ -77,16 +103,16 @@ fn an_end_makes_room() {
     for id in 0..128 {
         let mut stream = Stream::new(host.clone(), id, Some(Rc::clone(&serving)));
         host.hand_over(id, &head("/tokens", Some(("authorization", "Bearer good"))));
-        assert!(!stream.on_request(true));
+        assert!(!begin(&mut stream, &serving));
         streams.push(stream);
     }
-    let begin = || {
+    let waits = || {
         let mut stream = Stream::new(host.clone(), STREAM + 1000, Some(Rc::clone(&serving)));
         host.hand_over(STREAM + 1000, &head("/tokens", Some(("authorization", "Bearer good"))));
-        stream.on_request(true);
+        begin(&mut stream, &serving);
         serving.has_waiting(STREAM + 1000)
     };
-    assert!(!begin());
+    assert!(!waits());
     streams.pop();
-    assert!(begin());
+    assert!(waits());
 }

@@ -56,6 +56,8 @@ pub(crate) struct Options {
     pub(crate) fault: Option<String>,
     /// Envoy keeps its signature check to itself.
     pub(crate) without_crypto: bool,
+    /// Bodies come while their requests wait.
+    pub(crate) bodies_while_waiting: bool,
     /// Envoy's own normalization of paths.
     pub(crate) normalize: bool,
     /// The filter comes from the watched file `filter.json` instead of standing in the configuration.
@@ -311,6 +313,7 @@ fn wasm(options: &Options) -> Value {
         failure_policy: options.failure_policy.name(),
         fault: options.fault.as_deref(),
         without_crypto: options.without_crypto,
+        bodies_while_waiting: options.bodies_while_waiting,
         ..Plugin::new(&options.wasm)
     };
     plugin.typed_config(configuration)

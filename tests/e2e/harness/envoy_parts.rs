@@ -22,6 +22,8 @@ pub(crate) struct Plugin<'a> {
     pub(crate) fault: Option<&'a str>,
     /// Envoy keeps its signature check to itself.
     pub(crate) without_crypto: bool,
+    /// Bodies come while their requests wait (`allow_on_headers_stop_iteration`).
+    pub(crate) bodies_while_waiting: bool,
 }
 
 impl<'a> Plugin<'a> {
@@ -33,6 +35,7 @@ impl<'a> Plugin<'a> {
             failure_policy: "FAIL_CLOSED",
             fault: None,
             without_crypto: false,
+            bodies_while_waiting: false,
         }
     }
 
@@ -54,6 +57,7 @@ impl<'a> Plugin<'a> {
             "config": {
                 "name": self.name,
                 "failure_policy": self.failure_policy,
+                "allow_on_headers_stop_iteration": self.bodies_while_waiting,
                 "vm_config": vm,
                 "configuration": configuration,
             },

@@ -59,6 +59,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         wasm,
         fault: None,
         without_crypto: false,
+        bodies_while_waiting: false,
         normalize: false,
         watched: false,
         lds_port: None,
@@ -234,6 +235,12 @@ impl Builder {
     /// Envoy answers by itself what takes longer.
     pub(crate) fn request_timeout(mut self, timeout: &'static str) -> Self {
         self.options.request_timeout = timeout;
+        self
+    }
+
+    /// Envoy hands bodies over while their requests wait.
+    pub(crate) fn bodies_while_waiting(mut self) -> Self {
+        self.options.bodies_while_waiting = true;
         self
     }
 
