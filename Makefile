@@ -21,7 +21,7 @@ COMMAND := target/debug/portcullis
 IDP := tests/e2e/idp
 # npm writes it last.
 IDP_TOOLS := $(IDP)/node_modules/.package-lock.json
-FUZZ_TARGETS := path query_cookie token jwks policy exchange
+FUZZ_TARGETS := path query_cookie token jwks policy exchange revocation_list forwarded_certificate introspection
 FUZZ_SECONDS := 60
 BINARYEN := .tools/binaryen-$(BINARYEN_VERSION)
 WASM_OPT := $(BINARYEN)/node_modules/binaryen/bin/wasm-opt

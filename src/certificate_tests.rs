@@ -173,6 +173,12 @@ proptest! {
         let _ = find(hops, &[&text]);
     }
 
+    #[test]
+    fn any_bytes_are_read_without_panic(lines: Vec<Vec<u8>>, hops in 0_usize..4) {
+        let headers = lines.iter().map(|line| (FORWARDED_HEADER.as_bytes(), line.as_slice())).collect();
+        let _ = forwarded(&RequestHead { headers, ..RequestHead::default() }, hops);
+    }
+
     /// Whatever a client sends before it: what a proxy appends is what counts, or nothing does.
     #[test]
     fn what_a_proxy_appends_cannot_be_moved(sent in "[A-C=;,\"\\\\ ]{0,30}") {

@@ -624,3 +624,47 @@ fn which_tokens_the_issuer_is_asked_about() {
         assert_eq!(Introspector::<()>::new(&provider).is_some(), spec.introspection.is_some());
     }
 }
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An answer about an active token with a part of it replaced, and bytes that never were one.
+    fn answers() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..4),
+            "[\\[\\]{}\",:a-z0 ]{0,4}".prop_map(String::into_bytes),
+            prop::sample::select(vec!["true", "false", "null", "1", "\"x\""])
+                .prop_map(|word| word.as_bytes().to_vec()),
+        ];
+        let changed = (0_usize..1000, 0_usize..6, part).prop_map(|(at, len, part)| {
+            let mut answer = active();
+            answer["iss"] = "https://idp.example".into();
+            answer["token_type"] = "Bearer".into();
+            let mut answer = answer.to_string().into_bytes();
+            let at = at % answer.len();
+            answer.splice(at..(at + len).min(answer.len()), part);
+            answer
+        });
+        prop_oneof![8 => changed, 1 => any::<Vec<u8>>()]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        /// Whatever an issuer answers: a token is good where another reader reads that it is active, and for us.
+        #[test]
+        fn only_what_is_said_to_be_active_is_good(answer in answers()) {
+            let mut setup = setup(|_| {});
+            let ticket = setup.start("t", 0);
+            let outcome = Outcome::Answer { status: 200, headers: &[], body: &answer };
+            if let Verdict::Active(_) = setup.answer(ticket, outcome, 0).unwrap() {
+                let said: Value = serde_json::from_slice(&answer).unwrap();
+                prop_assert_eq!(&said["active"], &json!(true));
+                prop_assert!(said["iss"].is_null() || said["iss"] == "https://idp.example");
+                prop_assert!(said["aud"] == "api");
+            }
+        }
+    }
+}

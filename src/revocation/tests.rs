@@ -286,3 +286,50 @@ fn clients_learn_that_it_is_revoked_and_no_more() {
         assert_eq!((revoked.reason(), revoked.reason().status()), (reason, status));
     }
 }
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIST: &str = r#"{"jti":["t\u00e9"],"sid":[],"clientIds":["c","c"],"apiKeys":["k"],"subjects":[{"sub":"s"},{"sub":"t","issuedBefore":"2026-01-01T00:00:00Z"}]}"#;
+
+    /// The list with a part of it replaced, and bytes that never were one.
+    fn documents() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..4),
+            "[\\[\\]{}\",:a-z0 ]{0,4}".prop_map(String::into_bytes),
+        ];
+        let changed = (0..LIST.len(), 0_usize..6, part).prop_map(|(at, len, part)| {
+            let mut changed = LIST.as_bytes().to_vec();
+            changed.splice(at..(at + len).min(LIST.len()), part);
+            changed
+        });
+        prop_oneof![4 => changed, 1 => any::<Vec<u8>>()]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        /// Every entry of a list that is taken revokes, as another reader reads it; or none of it is taken.
+        #[test]
+        fn no_entry_is_passed_over(document in documents()) {
+            let Ok(list) = RevocationList::parse(&document) else { return Ok(()) };
+            let members: Map<String, Value> = serde_json::from_slice(&document).unwrap();
+            for (member, entries) in &members {
+                for entry in entries.as_array().unwrap() {
+                    let name = entry.get("sub").unwrap_or(entry).as_str().unwrap();
+                    let (principal, revoked) = match member.as_str() {
+                        "jti" => (token(json!({"jti": name})), Revoked::Token),
+                        "sid" => (token(json!({"sid": name})), Revoked::Session),
+                        "clientIds" => (token(json!({"azp": name})), Revoked::Client),
+                        "apiKeys" => (key("", name), Revoked::ApiKey),
+                        "subjects" => (token(json!({"sub": name})), Revoked::Subject),
+                        other => panic!("{other}"),
+                    };
+                    prop_assert_eq!(list.check(&principal), Err(revoked), "{} {}", member, name);
+                }
+            }
+        }
+    }
+}
