@@ -115,7 +115,18 @@ impl DpopError {
             Self::Nonce => Reason::DpopNonceRequired,
             Self::Replayed => Reason::DpopProofReplayed,
             Self::State(_) => Reason::StateUnavailable,
-            _ => Reason::DpopProofInvalid,
+            Self::Algorithm
+            | Self::Claim(_)
+            | Self::Key(_)
+            | Self::Malformed(_)
+            | Self::Method
+            | Self::Missing
+            | Self::Time
+            | Self::Several
+            | Self::Signature
+            | Self::Token
+            | Self::Type
+            | Self::Url => Reason::DpopProofInvalid,
         }
     }
 }
