@@ -12,6 +12,8 @@ use std::{collections::VecDeque, hash::BuildHasher};
 use foldhash::{SharedSeed, fast::SeedableRandomState};
 use hashbrown::HashTable;
 
+/// How much of verified tokens one worker remembers: 1,000 in steady use with some room for others.
+pub(super) const CAPACITY: Limits = Limits { entries: 2048, bytes: 4 << 20 };
 /// At most so many of 8 entries are on probation.
 const PROBATION_EIGHTHS: usize = 1;
 /// How often an entry of the large queue may be passed over, at most.

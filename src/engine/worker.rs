@@ -7,7 +7,7 @@ use super::{
     bearer::Remembered,
     provider::ProviderState,
     record::Trace,
-    token_cache::{Limits, TokenCache},
+    token_cache::{self, TokenCache},
 };
 use crate::{
     answer::Reason,
@@ -23,9 +23,6 @@ use crate::{
     sampling::{Repeated, Sampler},
     store::{SharedSecret, StoreError, random_bytes},
 };
-
-/// How much of verified tokens one thread remembers: 1,000 in steady use with some room for others.
-const TOKENS: Limits = Limits { entries: 2048, bytes: 4 << 20 };
 
 /// What a call is for: whoever sent it hands its outcome back with this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,7 +242,8 @@ impl WorkerState {
         let mut tokens = self.tokens.borrow_mut();
         if tokens.is_none() {
             let Some([a, b, c, d, e, f, g, h, ..]) = (services.random)() else { return };
-            *tokens = Some(TokenCache::new(TOKENS, u64::from_le_bytes([a, b, c, d, e, f, g, h])));
+            *tokens =
+                Some(TokenCache::new(token_cache::CAPACITY, u64::from_le_bytes([a, b, c, d, e, f, g, h])));
         }
         if let Some(tokens) = tokens.as_mut() {
             tokens.insert(text, generation, token.clone());
