@@ -17,8 +17,8 @@ use std::{hint::black_box, time::Instant};
 
 use ct_codecs::{Encoder, Hex};
 use portcullis::{
-    crypto::{NoHostCrypto, sha256},
-    engine::{Exchange, HostServices, LogEnabled, Step, WorkerState},
+    crypto::sha256,
+    engine::{Exchange, HostServices, Step, WorkerState},
     policy::Policy,
     request::RequestHead,
     store::MemoryStore,
@@ -132,12 +132,7 @@ fn round(worker: &WorkerState, sent: &[Sent]) -> f64 {
     let store = MemoryStore::default();
     let services = HostServices {
         may_wait: &|| true,
-        client: &Default::default,
-        log_enabled: LogEnabled::ALL,
-        clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
-        store: &store,
-        crypto: &NoHostCrypto,
-        random: &|| Some([7; 16]),
+        ..HostServices::new(Clock::at(Timestamp::from_secs(1_800_000_000)), &store, &|| Some([7; 16]))
     };
     let heads: Vec<_> = sent.iter().map(Sent::head).collect();
     let start = Instant::now();

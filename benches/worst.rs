@@ -18,8 +18,7 @@ use std::{hint::black_box, time::Instant};
 
 use ct_codecs::{Base64UrlSafeNoPadding, Encoder};
 use portcullis::{
-    crypto::NoHostCrypto,
-    engine::{Exchange, HostServices, LogEnabled, Step, WorkerState},
+    engine::{Exchange, HostServices, Step, WorkerState},
     policy::Policy,
     request::RequestHead,
     store::MemoryStore,
@@ -511,12 +510,7 @@ fn measure(case: &Case) -> (Vec<f64>, String) {
     let store = MemoryStore::default();
     let services = HostServices {
         may_wait: &|| true,
-        client: &Default::default,
-        log_enabled: LogEnabled::ALL,
-        clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
-        store: &store,
-        crypto: &NoHostCrypto,
-        random: &|| Some([7; 16]),
+        ..HostServices::new(Clock::at(Timestamp::from_secs(1_800_000_000)), &store, &|| Some([7; 16]))
     };
     let mut headers: Vec<(&[u8], &[u8])> = vec![(b":path", case.target.as_bytes()), (b":method", b"GET")];
     if !case.headers.iter().any(|(name, _)| name == ":authority") {

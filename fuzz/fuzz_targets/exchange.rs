@@ -4,8 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use portcullis::{
-    crypto::NoHostCrypto,
-    engine::{Exchange, HostServices, LogEnabled, Step, WorkerState},
+    engine::{Exchange, HostServices, Step, WorkerState},
     host::wire::parse_pairs,
     policy::Policy,
     request::RequestHead,
@@ -45,13 +44,8 @@ fuzz_target!(|bytes: &[u8]| {
     WORKER.with(|worker| {
         STORE.with(|store| {
             let services = HostServices {
-                clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
-                store,
-                crypto: &NoHostCrypto,
                 may_wait: &|| true,
-                client: &Default::default,
-                log_enabled: LogEnabled::ALL,
-                random: &|| Some([7; 16]),
+                ..HostServices::new(Clock::at(Timestamp::from_secs(1_800_000_000)), store, &|| Some([7; 16]))
             };
             let verdict = Exchange::default().on_request(worker, &head, &services);
             if let Step::Forward(changes) = &verdict.step {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{
     answer::Reason,
-    crypto::{Algorithm, NoHostCrypto, sha256},
-    engine::{Exchange, HostServices, LogEnabled, Step, WorkerState},
+    crypto::{Algorithm, sha256},
+    engine::{Exchange, HostServices, Step, WorkerState},
     jose::tests::tokens::{NOW, encode, foreign_keys, good_claims, keys, kid},
     policy::Policy,
     request::{RequestHead, client_certificate::PeerCertificate},
@@ -93,13 +93,8 @@ fn ask(
         ..RequestHead::default()
     };
     let services = HostServices {
-        clock: Clock::at(Timestamp::from_secs(now)),
-        store,
-        crypto: &NoHostCrypto,
         may_wait: &|| true,
-        client: &Default::default,
-        log_enabled: LogEnabled::ALL,
-        random: &|| Some([9; 16]),
+        ..HostServices::new(Clock::at(Timestamp::from_secs(now)), store, &|| Some([9; 16]))
     };
     let mut exchange = Exchange::default();
     let verdict = exchange.on_request(worker, &head, &services);

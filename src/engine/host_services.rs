@@ -2,7 +2,7 @@
 
 use crate::{
     calls::Client,
-    crypto::HostCrypto,
+    crypto::{HostCrypto, NoHostCrypto},
     store::SharedStore,
     time::{Clock, Timestamp},
 };
@@ -25,7 +25,21 @@ pub struct HostServices<'a> {
     pub random: &'a dyn Fn() -> Option<[u8; 16]>,
 }
 
-impl HostServices<'_> {
+impl<'a> HostServices<'a> {
+    /// What every host has. It verifies no signatures, knows no client and lets no request wait, and its log takes every
+    /// record, but where that is set otherwise.
+    pub fn new(clock: Clock, store: &'a dyn SharedStore, random: &'a dyn Fn() -> Option<[u8; 16]>) -> Self {
+        Self {
+            clock,
+            store,
+            crypto: &NoHostCrypto,
+            client: &Client::default,
+            may_wait: &|| false,
+            log_enabled: LogEnabled::ALL,
+            random,
+        }
+    }
+
     /// The time of the call.
     pub fn now(&self) -> Timestamp {
         self.clock.now()

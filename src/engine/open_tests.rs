@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::{
-    crypto::NoHostCrypto,
     store::MemoryStore,
     time::{Clock, Timestamp},
 };
@@ -40,12 +39,7 @@ fn decide(requests: &[&Headers]) -> Vec<String> {
     let store = MemoryStore::default();
     let services = HostServices {
         may_wait: &|| true,
-        client: &Default::default,
-        log_enabled: LogEnabled::ALL,
-        clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
-        store: &store,
-        crypto: &NoHostCrypto,
-        random: &|| Some([7; 16]),
+        ..HostServices::new(Clock::at(Timestamp::from_secs(1_800_000_000)), &store, &|| Some([7; 16]))
     };
     let decide = |headers: &&Headers| {
         let head = RequestHead {

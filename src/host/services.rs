@@ -6,8 +6,7 @@ use log::{Level, warn};
 
 use super::host_calls::{Failed, Host};
 use crate::{
-    calls::Client,
-    crypto::{self, HostCrypto, NoHostCrypto},
+    crypto::{self, HostCrypto},
     engine::{HostServices, LogEnabled},
     store::{Expected, SharedStore, StoreError, Versioned},
     time::Clock,
@@ -95,18 +94,12 @@ impl<H: Host> Services<H> {
 
     /// Everything that the engine asks for, now, but for what it asks about a request.
     pub(super) fn of_call(&self) -> HostServices<'_> {
-        HostServices {
-            clock: Clock::new(H::now),
-            store: &self.shared,
-            crypto: match &self.verifier {
-                Some(verifier) => verifier,
-                None => &NoHostCrypto,
-            },
-            client: &Client::default,
-            may_wait: &|| false,
-            log_enabled: self.log_enabled.get(),
-            random: &random,
+        let mut services = HostServices::new(Clock::new(H::now), &self.shared, &random);
+        if let Some(verifier) = &self.verifier {
+            services.crypto = verifier;
         }
+        services.log_enabled = self.log_enabled.get();
+        services
     }
 }
 

@@ -14,7 +14,7 @@ use portcullis::{
     answer::Reason,
     calls::{Call, Client, Outcome},
     crypto::{HostCrypto, sha256},
-    engine::{Exchange, HostServices, LogEnabled, Purpose, Step, WorkerState},
+    engine::{Exchange, HostServices, Purpose, Step, WorkerState},
     policy::Policy,
     request::{RequestHead, client_certificate::PeerCertificate},
     store::{MemoryStore, SharedStore},
@@ -136,14 +136,13 @@ impl World {
 
     /// Runs `with` on what the host provides now.
     pub(crate) fn with_services<T>(&self, with: impl FnOnce(&HostServices<'_>) -> T) -> T {
+        let random = || self.random.get().then_some([7; 16]);
+        let now = Clock::at(Timestamp::from_secs(self.now.get()));
         with(&HostServices {
-            clock: Clock::at(Timestamp::from_secs(self.now.get())),
-            store: &*self.store,
             crypto: &Counting(&self.checked),
             may_wait: &|| self.may_wait.get(),
             client: &|| Client::new(self.client.get()),
-            log_enabled: LogEnabled::ALL,
-            random: &|| self.random.get().then_some([7; 16]),
+            ..HostServices::new(now, &*self.store, &random)
         })
     }
 
