@@ -138,9 +138,9 @@ fn round(worker: &WorkerState, sent: &[Sent]) -> f64 {
     let start = Instant::now();
     for head in &heads {
         let mut exchange = Exchange::default();
-        let verdict = exchange.on_request(worker, black_box(head), &services);
-        assert!(matches!(verdict.step, Step::Forward(_)), "{:?}", verdict.record);
-        black_box(&verdict);
+        let decision = exchange.on_request(worker, black_box(head), &services);
+        assert!(matches!(decision.step, Step::Forward(_)), "{:?}", decision.record);
+        black_box(&decision);
     }
     start.elapsed().as_nanos() as f64 / sent.len() as f64
 }

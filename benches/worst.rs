@@ -524,9 +524,9 @@ fn measure(case: &Case) -> (Vec<f64>, String) {
     let figures = (0..ROUNDS).map(|_| {
         let mut exchange = Exchange::default();
         let start = Instant::now();
-        let verdict = exchange.on_request(&worker, black_box(&head), &services);
+        let decision = exchange.on_request(&worker, black_box(&head), &services);
         let took = start.elapsed().as_nanos() as f64 / 1e3;
-        outcome = match (&verdict.step, verdict.reason) {
+        outcome = match (&decision.step, decision.reason) {
             (Step::Forward(_), _) => "passes".to_owned(),
             (_, reason) => reason.map_or("waits", |reason| reason.code()).to_owned(),
         };

@@ -47,8 +47,8 @@ fuzz_target!(|bytes: &[u8]| {
                 may_wait: &|| true,
                 ..HostServices::new(Clock::at(Timestamp::from_secs(1_800_000_000)), store, &|| Some([7; 16]))
             };
-            let verdict = Exchange::default().on_request(worker, &head, &services);
-            if let Step::Forward(changes) = &verdict.step {
+            let decision = Exchange::default().on_request(worker, &head, &services);
+            if let Step::Forward(changes) = &decision.step {
                 let rule = changes.add.iter().find(|(name, _)| *name == "x-portcullis-rule");
                 assert_eq!(rule.map(|(_, text)| text.as_str()), Some("open"));
             }

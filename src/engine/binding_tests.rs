@@ -97,10 +97,10 @@ fn ask(
         ..HostServices::new(Clock::at(Timestamp::from_secs(now)), store, &|| Some([9; 16]))
     };
     let mut exchange = Exchange::default();
-    let verdict = exchange.on_request(worker, &head, &services);
+    let decision = exchange.on_request(worker, &head, &services);
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    let mut answer = Answer { reason: verdict.reason, headers: vec![], removed: vec![], set: vec![] };
-    match &verdict.step {
+    let mut answer = Answer { reason: decision.reason, headers: vec![], removed: vec![], set: vec![] };
+    match &decision.step {
         Step::Reply(reply, _) => {
             answer.headers = reply.headers.iter().map(|(name, value)| owned((name, value))).collect();
         }
@@ -116,7 +116,7 @@ fn ask(
         }
         Step::Wait(_) => panic!("nothing to wait for"),
     }
-    drop(verdict);
+    drop(decision);
     answer.headers.extend(exchange.on_response(worker).map(|(name, value)| owned((name, &value))));
     answer
 }

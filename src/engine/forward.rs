@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::{Changes, WorkerState, step::Text};
+use super::{Changes, WorkerState, decision::Text};
 use crate::{
     api_key::ApiKeys,
     config::IdentityField,

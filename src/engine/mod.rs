@@ -1,10 +1,11 @@
 //! The decision, step by step. No input or output: the host hands over a request head, the time and access to
-//! shared state, and carries out the [`Verdict`].
+//! shared state, and carries out the [`Decision`].
 
 mod attempt;
 mod authenticate;
 mod bearer;
 mod binding;
+mod decision;
 mod endpoints;
 mod forward;
 mod host_services;
@@ -17,14 +18,13 @@ mod record;
 mod refusal;
 mod request_line;
 mod sources;
-mod step;
 mod token_cache;
 mod withheld;
 mod worker;
 
+pub use decision::{Changes, Decision, Step, Text};
 pub use host_services::{HostServices, LogEnabled};
 pub use sources::{Source, Subject};
-pub use step::{Changes, Step, Text, Verdict};
 pub use withheld::names_without_policy;
 pub use worker::{Purpose, WorkerState};
 
@@ -78,18 +78,18 @@ impl Exchange {
         worker: &'a WorkerState,
         head: &'a RequestHead<'a>,
         services: &HostServices<'_>,
-    ) -> Verdict<'a> {
+    ) -> Decision<'a> {
         let mut attempt = Attempt::new(worker, head, services, self);
         let policy = worker.policy();
         let refusal = match attempt.decide() {
             Ok(step) => {
                 let is_logged = policy.log_allowed && services.log_enabled.allowed;
                 let record = is_logged.then(|| attempt.trace.record(policy, head, None, None));
-                return Verdict { record, step, reason: None, evicted: attempt.trace.evicted };
+                return Decision { record, step, reason: None, evicted: attempt.trace.evicted };
             }
             Err(Stop::Wait(wait)) if attempt.exchange.goes_on_waiting(wait, services) => {
                 let step = attempt.exchange.wait(wait, policy, head);
-                return Verdict { record: None, step, reason: None, evicted: attempt.trace.evicted };
+                return Decision { record: None, step, reason: None, evicted: attempt.trace.evicted };
             }
             Err(Stop::Refuse(reason) | Stop::Wait(Wait { otherwise: reason, .. })) => attempt.refusal(reason),
             Err(Stop::Answer(refusal)) => refusal,
@@ -98,7 +98,7 @@ impl Exchange {
         let changes = withheld::from_answered(policy, head);
         let is_logged = services.log_enabled.refused;
         let record = is_logged.then(|| worker.record_refusal(&attempt.trace, head, changes.target(), reason));
-        Verdict {
+        Decision {
             record: record.flatten(),
             step: Step::Reply(refusal.reply_to(head), changes),
             reason: Some(reason),

@@ -49,8 +49,8 @@ fn decide(requests: &[&Headers]) -> Vec<String> {
             tls: !headers.contains(&("plain", "")),
             ends: !headers.contains(&("body", "")),
         };
-        let verdict = Exchange::default().on_request(&worker, &head, &services);
-        match (verdict.step, verdict.reason) {
+        let decision = Exchange::default().on_request(&worker, &head, &services);
+        match (decision.step, decision.reason) {
             (Step::Forward(changes), None) => {
                 let removed = changes.remove.iter().map(|name| String::from_utf8_lossy(name));
                 let set = changes

@@ -2,8 +2,8 @@
 
 use super::{
     Changes, WorkerState,
+    decision::Text,
     forward::{self, Target},
-    step::Text,
 };
 use crate::{
     jwt::ProviderSpec,

@@ -245,18 +245,18 @@ impl<H: Host> Serving<H> {
         };
         let may_wait = || has_waited || self.has_room(client());
         let services = HostServices { client: &client, may_wait: &may_wait, ..self.host_services() };
-        let verdict = exchange.on_request(&self.worker, &head, &services);
-        if let Some(record) = &verdict.record {
-            write_down(record, verdict.reason);
+        let decision = exchange.on_request(&self.worker, &head, &services);
+        if let Some(record) = &decision.record {
+            write_down(record, decision.reason);
         }
-        match verdict.step {
+        match decision.step {
             Step::Forward(changes) => {
                 apply(&self.host, &changes, self.mark.as_deref()).map_err(|_| Reason::StateUnavailable)?;
-                self.stats.count(None, verdict.evicted);
+                self.stats.count(None, decision.evicted);
                 Ok(Decided::Forward)
             }
             Step::Reply(reply, changes) => {
-                self.stats.count(verdict.reason, verdict.evicted);
+                self.stats.count(decision.reason, decision.evicted);
                 // An answer whose request could not be changed is still the right answer.
                 let _ = apply(&self.host, &changes, None);
                 answer(&self.host, &reply);

@@ -231,21 +231,21 @@ impl Pending {
     pub(crate) fn decide(&mut self, w: &World) -> Option<Answer> {
         let head = self.ask.head();
         let mut answer = w.with_services(|services| {
-            let verdict = self.exchange.on_request(&w.worker, &head, services);
-            let debug = format!("{verdict:?} {head:?}");
-            let (upstream, changes) = match &verdict.step {
+            let decision = self.exchange.on_request(&w.worker, &head, services);
+            let debug = format!("{decision:?} {head:?}");
+            let (upstream, changes) = match &decision.step {
                 Step::Forward(changes) => (Ok(carried_out(&head, changes)), changes),
                 Step::Reply(reply, changes) => (Err((**reply).clone()), changes),
                 Step::Wait(changes) => {
-                    assert!(verdict.record.is_none() && verdict.reason.is_none());
+                    assert!(decision.record.is_none() && decision.reason.is_none());
                     self.shown.get_or_insert_with(|| carried_out(&head, changes));
                     return None;
                 }
             };
             let shown = carried_out(&head, changes);
             // What is refused goes nowhere; a document that anyone may read is no refusal.
-            assert!(upstream.is_err() || verdict.reason.is_none());
-            let (reason, record) = (verdict.reason, verdict.record);
+            assert!(upstream.is_err() || decision.reason.is_none());
+            let (reason, record) = (decision.reason, decision.record);
             Some(Answer { reason, record, upstream, shown, debug, response: Vec::new() })
         })?;
         let response = self.exchange.on_response(&w.worker).map(|(name, value)| (name, value.into_owned()));
@@ -318,7 +318,7 @@ pub(crate) struct Answer {
     pub(crate) upstream: Result<Headers, portcullis::answer::Reply>,
     /// The request's headers as they stand in access logs.
     pub(crate) shown: Headers,
-    /// The verdict and the head, as a careless log line would show them.
+    /// The decision and the head, as a careless log line would show them.
     pub(crate) debug: String,
     /// Headers added on the way back.
     pub(crate) response: Vec<(&'static str, String)>,

@@ -6,7 +6,7 @@ use crate::answer::{Reason, Reply};
 
 /// The outcome of one request, for the host to carry out.
 #[derive(Debug)]
-pub struct Verdict<'a> {
+pub struct Decision<'a> {
     /// What to do.
     pub step: Step<'a>,
     /// Why it was refused; `None` when it was allowed, or answered with a document that anyone may read.
