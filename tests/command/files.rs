@@ -56,6 +56,42 @@ fn the_page_shows_what_is_said() {
     assert!(read("docs/check.md").contains(&example), "docs/check.md does not show\n{example}");
 }
 
+/// A `configuration` that stands alone, where it stands in a file of Envoy; any other block as it is.
+fn in_a_filter(block: &str) -> String {
+    let outer = block.bytes().take_while(|byte| *byte == b' ').count();
+    if !block.trim_start().starts_with("configuration:") {
+        return block.to_owned();
+    }
+    let wasm = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+    let lines = block.lines().map(|line| format!("    {}\n", line.get(outer..).unwrap_or_default()));
+    format!("name: portcullis\ntyped_config:\n  \"@type\": {wasm}\n  config:\n{}", lines.collect::<String>())
+}
+
+/// What the pages show of files of Envoy and Istio, the policy in them included. Blocks that leave something out (`..`)
+/// are none.
+#[test]
+fn what_the_pages_show_is_good() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.chain([root.join("README.md"), root.join("SECURITY.md")]);
+    let mut checked = 0;
+    for page in pages.filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
+        let shown = fs::read_to_string(&page).unwrap();
+        for block in shown.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+            let has_policy =
+                ["google.protobuf.Struct", "google.protobuf.StringValue", "WasmPlugin", "pluginConfig"];
+            if !has_policy.iter().any(|sign| block.contains(sign)) || block.contains("..\n") {
+                continue;
+            }
+            let told = run_in(".", &["check", "--deny-warnings", "-"], &in_a_filter(block));
+            assert!(told.status.success(), "{}: {}\n{block}", page.display(), text(told.stderr));
+            assert!(text(told.stdout).contains(": good: "), "{block}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 3, "{checked}");
+}
+
 /// Everything that the repository shows as a policy of its own.
 #[test]
 fn what_the_repository_shows_is_good() {

@@ -1,10 +1,8 @@
-//! The policy of the [`World`](crate::world::World), as text.
+//! The policy that the decisions of these tests are made by, as text.
 
 use ct_codecs::Encoder;
 use portcullis::crypto::sha256;
 use serde_json::{Value, json};
-
-use crate::world::Issuer;
 
 /// The hash of a key whose text is its id and `-secret`.
 fn hash(id: &str) -> String {
@@ -17,7 +15,8 @@ pub(crate) fn introspection(endpoint: &str) -> Value {
     json!({"endpoint": endpoint, "cluster": "as", "clientId": "gateway", "clientSecret": "gateway-secret"})
 }
 
-pub(crate) fn document(corp: &Issuer, partner: &Issuer) -> Value {
+/// `corp` and `partner` are the key sets of the two issuers.
+pub(crate) fn document(corp: &Value, partner: &Value) -> Value {
     let rule = |name: &str, methods: &[&str], kind: &str, path: &str, more: Value| {
         let mut rule = json!({"name": name,
             "matches": [{"path": {"type": kind, "value": path}, "methods": methods}]});
@@ -37,14 +36,14 @@ pub(crate) fn document(corp: &Issuer, partner: &Issuer) -> Value {
         "transport": {"hsts": {"maxAge": "1h"}},
         "jwt": {"providers": [
             {"name": "corp", "issuer": "https://idp.example", "audiences": ["api"], "algorithms": ["ES256"],
-             "jwks": {"inline": corp.set()}, "maxLifetime": "1h",
+             "jwks": {"inline": corp}, "maxLifetime": "1h",
              "claims": {"roles": "roles", "tier": "tier"},
              "claimToHeaders": [{"claim": "email", "header": "x-auth-email"},
                                 {"claim": "groups", "header": "x-auth-groups"}],
              "extractFrom": {"headers": [{"name": "authorization", "valuePrefix": "Bearer "}],
                              "cookies": ["session"], "params": ["access_token"]}},
             {"name": "partner", "issuer": "https://partner.example", "anyAudience": true,
-             "algorithms": ["ES256"], "jwks": {"inline": partner.set()}, "forward": true,
+             "algorithms": ["ES256"], "jwks": {"inline": partner}, "forward": true,
              "claims": {"roles": "roles"}, "extractFrom": {"headers": [{"name": "x-partner-token"}]}},
             {"name": "remote", "issuer": "https://remote.example", "anyAudience": true,
              "algorithms": ["ES256"], "jwks": {"uri": "https://remote.example/jwks", "cluster": "remote"}},
@@ -53,9 +52,9 @@ pub(crate) fn document(corp: &Issuer, partner: &Issuer) -> Value {
              "introspection": introspection("https://as.example/introspect")},
             // Tokens of corp's keys that somebody must prove to hold.
             {"name": "bound", "issuer": "https://bound.example", "anyAudience": true, "algorithms": ["ES256"],
-             "jwks": {"inline": corp.set()}, "dpop": {"mode": "Accepted"}},
+             "jwks": {"inline": corp}, "dpop": {"mode": "Accepted"}},
             {"name": "nonced", "issuer": "https://nonced.example", "anyAudience": true, "algorithms": ["ES256"],
-             "jwks": {"inline": corp.set()}, "dpop": {"mode": "Required", "nonce": {}}},
+             "jwks": {"inline": corp}, "dpop": {"mode": "Required", "nonce": {}}},
         ]},
         "clientCertificates": {"principals": [{"uri": "spiffe://td/ns/*"}]},
         "revocation": {"tokens": {"jti": ["revoked"]}},

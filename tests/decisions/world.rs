@@ -114,7 +114,7 @@ impl World {
     /// The policy with changes.
     pub(crate) fn with(change: impl FnOnce(&mut Value)) -> Self {
         let (corp, partner, remote) = (Issuer::new("c1"), Issuer::new("p1"), Issuer::new("r1"));
-        let mut document = document(&corp, &partner);
+        let mut document = document(&corp.set(), &partner.set());
         change(&mut document);
         let policy = Policy::compile(document.to_string().as_bytes(), "test");
         let policy = policy.unwrap_or_else(|faults| panic!("{faults:?}"));

@@ -10,7 +10,7 @@ use crate::harness::{
     table::{Pair, hold, pair},
 };
 
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     let either = json!({"authenticate": {"anyOf": [{"jwt": "test"}, "apiKey"]}});
     let needs = |permission: &str| json!({"authenticate": {"anyOf": ["apiKey"]}, "authorize": {"permissions": [permission]}});
     json!({

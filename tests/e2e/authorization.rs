@@ -10,7 +10,7 @@ use crate::harness::{
     table::{Pair, hold, pair},
 };
 
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     let exact =
         |name: &str, authorize: Value| rule(name, "Exact", &format!("/{name}"), with_token_and(authorize));
     json!({

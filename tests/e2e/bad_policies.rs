@@ -13,7 +13,7 @@ use crate::harness::{
     signing::base64url,
 };
 
-fn good() -> Value {
+pub(crate) fn good() -> Value {
     let mut read = rule("read", "Exact", "/read", with_token_and(json!({"roles": ["viewer"]})));
     read["rateLimits"] = json!(["reads"]);
     json!({

@@ -9,7 +9,7 @@ use crate::harness::{
     table::{Pair, hold, pair},
 };
 
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     let path = json!({"type": "PathPrefix", "value": "/x"});
     json!({
         "rules": [

@@ -13,7 +13,7 @@ use crate::harness::{
 
 const NO_RULE: (u16, &str) = (403, "no_rule");
 
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     let on = |name: &str, condition: Value| {
         let mut conditioned = json!({"path": {"type": "Exact", "value": format!("/{name}")}});
         merge(&mut conditioned, condition);

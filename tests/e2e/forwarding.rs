@@ -10,7 +10,7 @@ use crate::harness::{
     table::{Pair, hold, pair},
 };
 
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     let mut forwarding = provider();
     forwarding["name"] = json!("forwarding");
     forwarding["issuer"] = json!("https://forwarding.test");

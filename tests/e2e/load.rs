@@ -17,7 +17,7 @@ const REQUESTS: usize = 100_000;
 const HTTP2_TASKS: usize = 24;
 const HTTP1_TASKS: usize = 8;
 
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     let mut read = rule(
         "read",
         "PathTemplate",

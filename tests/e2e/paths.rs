@@ -9,7 +9,7 @@ use crate::harness::{
     table::{Pair, hold, pair},
 };
 
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     json!({
         "jwt": {"providers": [provider()]},
         "rules": [

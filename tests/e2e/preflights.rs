@@ -11,7 +11,7 @@ use crate::harness::{
     web_sockets::WebSockets,
 };
 
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     let mut asked = with_api_key();
     merge(&mut asked, json!({"corsPreflight": "Allow"}));
     json!({

@@ -28,7 +28,7 @@ fn either() -> Value {
 }
 
 /// Hours, so that nothing is refilled while a test runs.
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     let hourly = |requests: usize| json!([{"requests": requests, "unit": "Hour"}]);
     json!({
         "jwt": {"providers": [{

@@ -13,7 +13,7 @@ use crate::harness::{
     request::{Request, get},
 };
 
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     json!({
         "jwt": {"providers": [{
             "name": "test",

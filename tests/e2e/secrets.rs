@@ -14,7 +14,7 @@ use crate::harness::{
     signing::base64url,
 };
 
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     let hmac = json!({
         "name": "hmac",
         "issuer": "https://hmac.test",

@@ -10,7 +10,7 @@ use crate::harness::{
     table::{hold, pair},
 };
 
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     json!({
         "jwt": {"providers": [provider()]},
         "apiKeys": {

@@ -15,7 +15,7 @@ use crate::harness::{
 
 const HMAC_ISSUER: &str = "https://hmac.test";
 
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     let elsewhere = json!({
         "name": "elsewhere",
         "issuer": "https://elsewhere.test",

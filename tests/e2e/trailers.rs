@@ -15,7 +15,7 @@ use crate::harness::{
 };
 
 /// Tokens are forwarded, and one of the headers that override is kept: both only where they were looked at.
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     let mut provider = provider();
     provider["forward"] = true.into();
     provider["claimToHeaders"] = json!([{"claim": "tenant", "header": "x-tenant"}]);

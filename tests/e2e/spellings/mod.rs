@@ -2,7 +2,7 @@
 //! for it, in every place, before upstreams that read loosely. None of them sees an identity, a credential, a method or
 //! a path that was not decided on.
 
-mod bases;
+pub(crate) mod bases;
 mod generated;
 mod pieces;
 mod reading;
