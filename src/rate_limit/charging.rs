@@ -8,13 +8,18 @@ use std::time::Duration;
 
 use super::{
     gcra::{self, Debt, Decision},
-    leases::{Lease, charge_ahead},
-    limiter::{Denial, Ledger, LimitId, Outcome, Plan, Status},
-    place::{Place, SlotKey},
+    leases::{Lease, Leases, charge_ahead},
+    limits::Plan,
+    outcome::{Denial, LimitId, Outcome, Status},
+    place::{Place, SlotKey, SlotSecret},
     quota::Quota,
     slots::{Debts, MAX_WINDOWS, Slot, Tats},
+    terms::Terms,
 };
-use crate::{store::StoreError, time::Timestamp};
+use crate::{
+    store::{SharedStore, StoreError},
+    time::Timestamp,
+};
 
 /// How often one limit is judged again because another worker wrote first. Each time somebody else got
 /// ahead; a worker that loses so often sees an overload and answers 503.
@@ -22,6 +27,20 @@ pub(super) const MAX_CONFLICTS: usize = 16;
 
 /// The same for taking a charge back, where giving up only costs the client one request.
 const MAX_REFUND_CONFLICTS: usize = 4;
+
+/// Where requests are charged, and what is told of it.
+pub struct Ledger<'a> {
+    /// What all workers share.
+    pub store: &'a dyn SharedStore,
+    /// The key of the hash that places clients in it.
+    pub secret: &'a SlotSecret,
+    /// The worker's own, used with no other limiter.
+    pub leases: &'a mut Leases,
+    /// Likewise.
+    pub terms: &'a mut Terms,
+    /// Whether an admitted client is told where it stands.
+    pub tells: bool,
+}
 
 /// One limit that applies to the request at hand.
 pub(super) struct Counted<'l> {

@@ -5,7 +5,8 @@ use siphasher::sip::SipHasher24;
 use super::{
     KeyPart, LimitSpec, WindowSpec,
     key::Prefixes,
-    limiter::{Limit, LimitId, Limiter, Plan},
+    limits::{Limit, Limiter, Plan},
+    outcome::LimitId,
     place::SlotKey,
     quota::Quota,
     section::{Head, MAX_WINDOWS},

@@ -6,7 +6,7 @@
 
 use std::{fmt::Write, time::Duration};
 
-use super::limiter::{Limiter, Status};
+use super::{limits::Limiter, outcome::Status};
 
 /// The value of `RateLimit-Policy`: `"reads";q=100;w=60`. Empty for no status; do not send it then.
 ///

@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    KeyPart, LimitId,
+    KeyPart,
+    outcome::LimitId,
     place::{KeyHasher, Place},
 };
 use crate::{

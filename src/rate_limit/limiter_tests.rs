@@ -10,12 +10,12 @@ use super::*;
 use crate::{
     identity::{Principal, PrincipalKind},
     rate_limit::{
-        LimitSpec, WindowSpec,
+        Leases, LimitSpec, Terms, WindowSpec,
         charging::MAX_CONFLICTS,
         headers,
         key::{HeaderValues, KnownPlace},
     },
-    store::{Expected, MemoryStore, Versioned},
+    store::{Expected, MemoryStore, SharedStore, Versioned},
 };
 
 const SECRET_BYTES: [u8; 16] = [7; 16];

@@ -25,7 +25,7 @@
 use std::time::Duration;
 
 use super::{
-    limiter::{Limiter, Plan},
+    limits::{Limiter, Plan},
     section::Head,
     terms_record::{Entry, Record},
 };

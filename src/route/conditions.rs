@@ -4,11 +4,15 @@ use std::{fmt, hash::BuildHasher};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::{MatchSpec, ValueSpec, expression::Expression, index::at};
+use super::{
+    MatchSpec, ValueSpec,
+    expression::Expression,
+    place::{NONE, at, place_after},
+};
 use crate::{fault::Fault, request::alike::Names};
 
 /// No value of any condition.
-pub(super) const NO_VALUE: u32 = u32::MAX;
+pub(super) const NO_VALUE: u32 = NONE;
 
 /// Stands for every value of a name.
 pub(super) const ANY_VALUE: u32 = NO_VALUE - 1;
@@ -267,8 +271,4 @@ impl Conditions {
 
 fn text_hash(hasher: &DefaultHashBuilder, name: u32, text: &[u8]) -> u64 {
     hasher.hash_one((name, text))
-}
-
-fn place_after<T>(list: &[T]) -> u32 {
-    u32::try_from(list.len()).unwrap_or(NO_VALUE)
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::{
     conditions::{ANY_VALUE, Conditions, NO_VALUE, Part, Wanted},
-    index::at,
+    place::at,
 };
 use crate::request::{
     RequestHead,

@@ -10,13 +10,16 @@ mod expression;
 mod given;
 mod index;
 mod pattern;
+mod place;
+mod request;
 mod router;
 #[cfg(test)]
 mod tests;
 
 pub use conditions::Part;
 pub use given::Doubt;
-pub use router::{RouteMatch, RouteRequest, Router, Unclear};
+pub use request::{RouteMatch, RouteRequest, Unclear};
+pub use router::Router;
 
 /// When a rule applies, as configured. Hosts, methods and names are in the form that is said here; nobody checks that
 /// again.

@@ -1,21 +1,18 @@
 //! The compiled rules.
 
-use std::{borrow::Cow, fmt};
-
 use hashbrown::HashMap;
 
 use super::{
     MatchSpec, RouteSpec,
-    conditions::{Conditions, Part},
+    conditions::Conditions,
     coverage::{self, covers},
     given::Doubt,
-    index::{Cost, Entry, Index, Root, Search, at},
+    index::{Cost, Entry, Index, MAX_TRIED, Root, Search},
     pattern::Path,
+    place::at,
+    request::{RouteMatch, RouteRequest, Unclear},
 };
-use crate::{
-    fault::Fault,
-    request::{RequestHead, path},
-};
+use crate::{fault::Fault, request::path};
 
 /// Every method, named by a rule or not.
 const ALL_METHODS: u64 = u64::MAX;
@@ -28,76 +25,6 @@ const MAX_METHODS: usize = 63;
 
 /// How many candidates are looked at to find what covers one match. Above that a rule passes as reachable.
 const MAX_SURVEY: usize = 1024;
-
-/// What trying expressions may cost one request, in bytes that are looked at, each time they are: about a quarter of a
-/// millisecond. 16 of them can be tried on 8 KiB, 200 on what headers commonly hold.
-pub(super) const MAX_TRIED: usize = 1 << 17;
-
-/// What a rule is chosen by. Its `Debug` does not show the query: it may hold credentials.
-#[derive(Clone, Copy)]
-pub struct RouteRequest<'a> {
-    /// As [`authority::host`] returns it: lower case, no port.
-    pub host: &'a str,
-    /// As sent; methods are compared with case (RFC 9110 section 9.1).
-    pub method: &'a str,
-    /// As [`path::CanonicalPath`] returns it.
-    pub path: &'a str,
-    /// Without `?`.
-    pub query: Option<&'a str>,
-    /// For header matchers.
-    pub head: &'a RequestHead<'a>,
-}
-
-impl fmt::Debug for RouteRequest<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RouteRequest")
-            .field("host", &self.host)
-            .field("method", &self.method)
-            .field("path", &self.path)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The rule that a request falls under.
-#[derive(Clone, Debug)]
-pub struct RouteMatch<'a> {
-    /// Its place in the list of rules.
-    pub rule: usize,
-    pattern: &'a Path,
-    path: Cow<'a, str>,
-}
-
-/// A request whose rule nobody can tell: some server may see what a rule asks for, and others do not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unclear<'a> {
-    /// The place of the rule that may apply.
-    pub rule: usize,
-    /// Why nobody can tell.
-    pub doubt: Doubt,
-    /// The header or parameter that the rule asks for; `None`: it is the path.
-    pub name: Option<(Part, &'a str)>,
-}
-
-impl fmt::Display for Unclear<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name {
-            Some((part, name)) => write!(f, "{part} \"{name}\""),
-            None => f.write_str("path"),
-        }
-    }
-}
-
-impl RouteMatch<'_> {
-    /// The value of a path variable, decoded and never empty; `None` where the match has no such variable.
-    pub fn variable(&self, name: &str) -> Option<&str> {
-        self.variables().find(|(own, _)| *own == name).map(|(_, value)| value)
-    }
-
-    /// All path variables in the order of the path.
-    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pattern.values(&self.path)
-    }
-}
 
 /// Ordered rules in an index: the first rule that matches wins, whatever the kind of its path.
 ///
@@ -217,7 +144,7 @@ impl Router {
             return Err(self.unclear(best, name, doubt));
         }
         let pattern = self.paths.get(at(best.id));
-        Ok(pattern.map(|pattern| RouteMatch { rule: at(best.rule), pattern, path }))
+        Ok(pattern.map(|pattern| RouteMatch::new(at(best.rule), pattern, path)))
     }
 
     #[cold]

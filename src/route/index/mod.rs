@@ -14,17 +14,18 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
-pub(super) use self::{cost::Cost, search::Search};
+pub(super) use self::{
+    cost::{Cost, MAX_TRIED},
+    search::Search,
+};
 
 use self::by_value::ByValue;
 use super::{
     conditions::Conditions,
     coverage::Step,
     pattern::{Path, Segment},
+    place::{NONE, at, place_after},
 };
-
-/// No place in any list.
-const NONE: u32 = u32::MAX;
 
 /// One match where the index found its path; what else it asks is checked here.
 #[derive(Clone, Copy, Debug)]
@@ -114,17 +115,6 @@ struct Node {
     ends: Chain,
     /// Regular expressions whose matches all go through here.
     regexes: Chain,
-}
-
-/// A place as an index; past the end of every list for [`NONE`].
-pub(super) fn at(place: u32) -> usize {
-    usize::try_from(place).unwrap_or(usize::MAX)
-}
-
-/// The place that the next item of a list gets. [`NONE`], which finds nothing, after four thousand
-/// million; a policy document is far smaller.
-fn place_after<T>(list: &[T]) -> u32 {
-    u32::try_from(list.len()).unwrap_or(NONE)
 }
 
 impl Index {

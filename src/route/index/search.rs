@@ -1,11 +1,12 @@
 //! The way of a request through the index.
 
-use super::{Chain, Entry, Index, NONE, Root, at};
+use super::{Chain, Entry, Index, Root};
 use crate::route::{
     conditions::Conditions,
     given::{Doubt, Given, Held},
     pattern::{Path, split_segment},
-    router::RouteRequest,
+    place::{NONE, at},
+    request::RouteRequest,
 };
 
 /// A request on its way through the index.
