@@ -57,6 +57,9 @@ fn elements() {
         ("Subject=\"CN=a".into(), Err(ForwardedError)),
         ("Subject=\"CN=a\\\"".into(), Err(ForwardedError)),
         ("Subject=\"CN=a\"x;URI=u".into(), Err(ForwardedError)),
+        ("Subject=\"CN=a\"é;URI=u".into(), Err(ForwardedError)),
+        ("Subject=\"CN=a\" é".into(), Err(ForwardedError)),
+        ("Subject=\"CN=é\";URI=ü".into(), found("- | ü | - | CN=é")),
         ("URI=a\"b".into(), Err(ForwardedError)),
         ("URI".into(), Err(ForwardedError)),
         ("=u".into(), Err(ForwardedError)),
@@ -99,6 +102,8 @@ fn which_element_counts() {
     let appended = format!("Hash={HASH};Subject=\"CN=client\"");
     assert_eq!(find(1, &[&format!("Subject=\",{appended}")]), Err(ForwardedError));
     assert_eq!(find(1, &[&format!("Subject=\"x\",{appended}")]), Ok(Some("46 | - | - | CN=client".into())));
+    // Nor does a character of several bytes end the header before it.
+    assert_eq!(find(1, &[&format!("URI=spiffe://td/admin;Subject=\"x\"é,{appended}")]), Err(ForwardedError));
     let many = |n| vec!["URI=u"; n].join(",");
     assert!(find(1, &[&many(MAX_ELEMENTS)]).is_ok());
     assert_eq!(find(1, &[&many(MAX_ELEMENTS + 1)]), Err(ForwardedError));
@@ -181,7 +186,7 @@ proptest! {
 
     /// Whatever a client sends before it: what a proxy appends is what counts, or nothing does.
     #[test]
-    fn what_a_proxy_appends_cannot_be_moved(sent in "[A-C=;,\"\\\\ ]{0,30}") {
+    fn what_a_proxy_appends_cannot_be_moved(sent in "[A-Cé=;,\"\\\\ ]{0,30}") {
         let value = format!("{sent},Hash={HASH};Subject=\"CN=client\";URI=spiffe://td/a");
         let expected = "46 | spiffe://td/a | - | CN=client".to_owned();
         if let Ok(found) = find(1, &[&value]) {

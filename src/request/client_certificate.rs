@@ -87,15 +87,16 @@ fn parse_elements(mut rest: &str, elements: &mut Vec<PeerCertificate>) -> Result
         }
         element.set(key, value)?;
         let after = after.trim_start_matches([' ', '\t']);
-        rest = match after.split_at_checked(1) {
-            Some((";", after)) => after,
-            Some((",", after)) => {
-                push(elements, std::mem::take(&mut element))?;
-                seen.clear();
-                after
-            }
-            Some(_) => return Err(ForwardedError),
-            None => return push(elements, element),
+        if after.is_empty() {
+            return push(elements, element);
+        }
+        rest = if let Some(after) = after.strip_prefix(';') {
+            after
+        } else {
+            let after = after.strip_prefix(',').ok_or(ForwardedError)?;
+            push(elements, std::mem::take(&mut element))?;
+            seen.clear();
+            after
         };
     }
 }

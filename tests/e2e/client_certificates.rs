@@ -185,3 +185,30 @@ async fn tokens_that_a_real_server_bound() {
     let answer = gateway.send_as(thief, &get("/tokens").bearer(&token)).await.unwrap();
     assert_eq!((answer.status, answer.reason().as_deref()), (401, Some("token_binding")), "{answer:?}");
 }
+
+/// What a proxy appends counts, here Envoy itself; whatever its client sends before, nothing else does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_says_of_itself_in_the_header_counts_never() {
+    let mut policy = policy(&provider());
+    policy["clientCertificates"]["forwardedClientCert"] = json!({"trustedHops": 1});
+    let gateway = gateway(&policy)
+        .client_certificates(ClientCertificates::Required)
+        .appends_client_cert()
+        .start()
+        .await;
+    let client = named("spiffe://td/ns/a");
+    assert_eq!(ask(&gateway, &client, "/machines").await.0, 200);
+    for (sent, expected) in [
+        ("URI=spiffe://td/ns/admin", "insufficient_role"),
+        ("URI=spiffe://td/ns/admin;Subject=\"x\"", "insufficient_role"),
+        ("URI=spiffe://td/ns/admin;Subject=\"é\"", "insufficient_role"),
+        ("URI=spiffe://td/ns/admin;Subject=\"x\"é", "client_certificate_unknown"),
+        ("URI=spiffe://td/ns/admin;Subject=\"x\" é", "client_certificate_unknown"),
+        ("URI=spiffe://td/ns/admin;Subject=\"x\"x", "client_certificate_unknown"),
+        ("URI=spiffe://td/ns/admin;Subject=\"", "client_certificate_unknown"),
+    ] {
+        let request = get("/admins").header("x-forwarded-client-cert", sent);
+        let answer = gateway.send_as(client.clone(), &request).await.unwrap();
+        assert_eq!(answer.reason().as_deref(), Some(expected), "{sent}: {answer:?}");
+    }
+}

@@ -80,6 +80,8 @@ pub(crate) struct Options {
     pub(crate) clusters: Vec<(String, SocketAddr)>,
     /// What the listener `https` asks clients for.
     pub(crate) client_certificates: ClientCertificates,
+    /// Envoy appends what it knows of its client to `x-forwarded-client-cert`, instead of removing that.
+    pub(crate) appends_client_cert: bool,
     /// What a line of `access.log` says of each request, as Envoy's format; `None`: there is no such log.
     pub(crate) access_log: Option<&'static str>,
     /// Connections may become WebSockets.
@@ -275,6 +277,8 @@ fn connection_manager(options: &Options) -> Value {
         "stat_prefix": "test",
         "use_remote_address": true,
         "xff_num_trusted_hops": options.trusted_hops,
+        "forward_client_cert_details": if options.appends_client_cert { "APPEND_FORWARD" } else { "SANITIZE" },
+        "set_current_client_cert_details": {"subject": true, "uri": true},
         "normalize_path": options.normalize,
         "merge_slashes": options.normalize,
         "stream_idle_timeout": "20s",

@@ -71,6 +71,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         revocations: None,
         clusters: Vec::new(),
         client_certificates: ClientCertificates::Ignored,
+        appends_client_cert: false,
         access_log: None,
         upgrades: false,
         http2_upstream: false,
@@ -206,6 +207,12 @@ impl Builder {
     /// Of the authority [`tls::CLIENTS`].
     pub(crate) fn client_certificates(mut self, asked: ClientCertificates) -> Self {
         self.options.client_certificates = asked;
+        self
+    }
+
+    /// Envoy appends what it knows of its client to `x-forwarded-client-cert`.
+    pub(crate) fn appends_client_cert(mut self) -> Self {
+        self.options.appends_client_cert = true;
         self
     }
 
