@@ -63,6 +63,7 @@ jwks: ## The demo issuer's public keys (JWK set)
 
 test: build faults-build demo-tool $(TOOLS) $(IDP_TOOLS) chromium php ## Unit tests, property tests, and the whole filter in a real Envoy
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
+	cargo test --features cli --doc
 	PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$(FAULTS_WASM) \
 	PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) PORTCULLIS_COMPOSE_CHECK=$(CURDIR)/$(COMPOSE_CHECK) \
 	PORTCULLIS_PYTHON=$(CURDIR)/$(PYTHON) \

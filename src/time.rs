@@ -20,6 +20,14 @@ impl Timestamp {
     }
 
     /// The instant that RFC 3339 text with its offset names; `None` for other text and before the epoch.
+    ///
+    /// ```
+    /// use portcullis::time::Timestamp;
+    ///
+    /// let instant = Timestamp::from_rfc3339("2027-01-15T08:00:00Z");
+    /// assert_eq!(instant.map(Timestamp::as_secs), Some(1_800_000_000));
+    /// assert_eq!(Timestamp::from_rfc3339("2027-01-15T08:00:00"), None, "without an offset");
+    /// ```
     pub fn from_rfc3339(text: &str) -> Option<Self> {
         let parsed = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         u64::try_from(parsed.unix_timestamp_nanos()).ok().map(Self)

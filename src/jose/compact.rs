@@ -28,6 +28,16 @@ impl<'a> CompactToken<'a> {
     /// Takes `text` apart. `max_size` is the most bytes that are read at all.
     ///
     /// `jku`, `jwk`, `x5u` and `x5c` are ignored: keys come from the policy alone.
+    ///
+    /// ```
+    /// use portcullis::jose::CompactToken;
+    ///
+    /// // {"alg":"ES256"} . {"sub":"alice"} . nothing that anyone signed
+    /// let token = CompactToken::parse("eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmVk", 8192);
+    /// assert_eq!(token.map(|token| token.algorithm().name()), Ok("ES256"));
+    /// // {"alg":"none"}
+    /// assert!(CompactToken::parse("eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.", 8192).is_err());
+    /// ```
     pub fn parse(text: &'a str, max_size: usize) -> Result<Self, TokenError> {
         if text.len() > max_size {
             return Err(TokenError::TooLong { max: max_size });

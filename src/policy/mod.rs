@@ -134,6 +134,15 @@ impl Policy {
     ///
     /// # Errors
     /// Every fault of the document, each with its path.
+    ///
+    /// ```
+    /// use portcullis::policy::Policy;
+    ///
+    /// let document = br#"{"rules": [{"name": "all", "authenticate": {"anonymous": true}, "ratelimits": []}]}"#;
+    /// let faults = Policy::compile(document, "example").err().unwrap_or_default();
+    /// let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    /// assert_eq!(told, ["rules[0].ratelimits: unknown field; did you mean \"rateLimits\"?"]);
+    /// ```
     pub fn compile(bytes: &[u8], namespace: &str) -> Result<Self, Vec<Fault>> {
         let document = config::decode(bytes).map_err(coherence::every_fault)?;
         let mut faults = Vec::new();

@@ -67,6 +67,15 @@ impl<'a> CanonicalPath<'a> {
     ///
     /// Total: every input gives a path or an error. Allocates only where the path has escapes, dots
     /// after a slash, or repeated slashes.
+    ///
+    /// ```
+    /// use portcullis::request::path::CanonicalPath;
+    ///
+    /// let canonical = |target: &str| CanonicalPath::parse(target.as_bytes()).map(|path| path.path().to_owned());
+    /// assert_eq!(canonical("/a/./b//c?d=e"), Ok("/a/b/c".to_owned()));
+    /// assert_eq!(canonical("/%61dmin"), Ok("/admin".to_owned()));
+    /// assert!(canonical("/a%2Fb").is_err(), "one segment or two: servers differ");
+    /// ```
     pub fn parse(target: &'a [u8]) -> Result<Self, PathError> {
         if target.len() > MAX_TARGET {
             return Err(PathError::TooLong);
