@@ -12,7 +12,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// What a request is decided with, what of it lasts longer than one attempt, and what became known in this one.
+/// All that a stage may need: the worker, the request and the host; what lasts from one attempt at a request to the
+/// next (`exchange`); and what this attempt has found out (`trace`).
 pub(super) struct Attempt<'a, 'e> {
     pub(super) worker: &'a WorkerState,
     pub(super) head: &'a RequestHead<'a>,
@@ -44,7 +45,7 @@ impl<'a, 'e> Attempt<'a, 'e> {
         self.trace.rule.and_then(|rule| self.policy().rules.get(rule))
     }
 
-    /// Whether a refusal for `reason` is going to be recorded: else what is for operators alone is not even put together.
+    /// Whether a refusal for `reason` is going to be recorded. If not, nothing is put together for its record.
     fn is_recorded(&self, reason: Reason) -> bool {
         self.services.log_enabled.refused && self.worker.records_refusal(reason, self.trace.rule)
     }

@@ -54,7 +54,7 @@ pub(super) fn authenticate(
         (Lookup::Absent, Lookup::Absent) => Err(Reason::CredentialsMissing.into()),
         (Lookup::One(token), Lookup::Absent) => {
             let caller = bearer::verify(attempt, access, token)?;
-            // Not part of what a token is worth: it may be good, and sent by somebody else.
+            // A good token may still be sent by somebody whom it was not issued to.
             if let Err(reason) = binding::check(attempt, &caller, token, line) {
                 attempt.trace.principal = Some(caller);
                 return Err(reason.into());
@@ -68,7 +68,8 @@ pub(super) fn authenticate(
     }
 }
 
-/// What is found as both stands where both may: it is the one or the other by its form.
+/// Where a token and an API key may stand in the same place, the same text is found as both. Its form tells which of
+/// them it is.
 #[inline(never)]
 fn told_apart<'a, 'l>(found: Found<'a, 'l>, keys: &ApiKeys<Caller>) -> Found<'a, 'l> {
     let is_token = match (&found.token, &found.key) {
@@ -76,7 +77,7 @@ fn told_apart<'a, 'l>(found: Found<'a, 'l>, keys: &ApiKeys<Caller>) -> Found<'a,
             Some(prefix) => !key.bytes().starts_with(prefix.as_bytes()),
             None => jose::is_compact_jws(key.bytes()),
         },
-        // A key is text, and so is a token: either way it is refused.
+        // What is neither of them is refused as a malformed token.
         (Lookup::Malformed, Lookup::Malformed) => true,
         _ => return found,
     };

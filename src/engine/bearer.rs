@@ -53,7 +53,7 @@ pub(super) fn verify(
             },
         };
     if provider.provider.introspects(true) {
-        // Good as it is, it may have been revoked since.
+        // Its signature is good, but it may have been revoked since it was made.
         if let Err(stop) = opaque::ask(attempt, &provider, text(token)?) {
             attempt.trace.principal = Some(caller);
             return Err(stop);
@@ -88,7 +88,7 @@ fn verify_now(
         Err(Failure::Keys { error, provider, until }) => {
             let (otherwise, now) = (error.reason(), attempt.now());
             attempt.note(&error, otherwise);
-            // Keys that were fetched since the request came do not change by waiting on.
+            // Where the keys in use were fetched after the request came, waiting longer would bring no others.
             let fetched_at = provider.keys_fetched_at(now);
             let began = attempt.exchange.began(attempt.services);
             let final_word = fetched_at.is_some_and(|fetched_at| fetched_at >= began);
@@ -120,8 +120,8 @@ impl From<JwtError> for Failure {
     }
 }
 
-/// A token that was verified before: the rule at hand may take other providers, or tokens at other places, than the
-/// one it was verified for, and its time may have passed.
+/// Whether this request may pass with a token that was verified before. The rule at hand may take other providers, or
+/// tokens at other places, than the one that it was verified for, and its time may have passed.
 fn still_good(
     access: &Access,
     location: &Location,
@@ -146,7 +146,8 @@ fn verify_anew(
     let asked = || providers().find(|provider| provider.introspects(false));
     let mut token = match (CompactToken::parse(text, sizes.max().unwrap_or(0)), asked()) {
         (Ok(token), _) => token,
-        // A JWT that nobody here could verify is no opaque token: who has keys is not asked what it is worth.
+        // A signed JWT of a kind that is not verified here is no opaque token: of a provider with keys, the issuer is
+        // not asked about it.
         (
             Err(error @ (TokenError::AlgorithmUnknown | TokenError::Malformed(Malformed::Extension))),
             Some(provider),
@@ -174,7 +175,7 @@ fn judge(
     location: &Location,
 ) -> Result<Remembered, Failure> {
     // The issuer is not verified yet: it only selects whose keys and rules the token is held against, and those
-    // compare it again. A JWT of somebody else is nobody's opaque token.
+    // compare it again. A JWT of any other issuer is refused, and not taken for an opaque token.
     let issuer = token.issuer();
     let provider = access.accepted.providers_at(location).find(|provider| Some(provider.issuer()) == issuer);
     let state = provider.and_then(|provider| attempt.worker.state_of(provider)).ok_or(JwtError::Issuer)?;
@@ -223,7 +224,7 @@ fn verify_signature(
     let until = match error {
         // A key that was published since the last fetch is as good as any other: its first token waits for it.
         JwtError::Key(KeyError::UnknownKey { .. }) | JwtError::KeysUnavailable => provider.keys_may_come(now),
-        // As is one that replaced another under its name.
+        // So is a key that replaced another one of the same name.
         _ if error.is_of_keys() => match provider.key_may_be_replaced(token.kid(), now) {
             None => return Err(error.into()),
             until => until,

@@ -12,7 +12,7 @@ use crate::{
 
 /// Holds what the verified claims of `caller` say in `cnf` against the request. `token` is what was verified.
 ///
-/// To be asked for each request: of a token that is known to be good, nothing is known about its sender.
+/// To be checked on each request, also of a token that is remembered: that it is good says nothing of who sent it.
 pub(super) fn check(
     attempt: &mut Attempt<'_, '_>,
     caller: &Caller,
@@ -20,7 +20,8 @@ pub(super) fn check(
     line: &RequestLine<'_>,
 ) -> Result<(), Reason> {
     let spec = caller.provider.as_ref().ok_or(Reason::TokenIssuer)?.spec();
-    // The scheme alone asks for a proof, also where the policy names it as a place for tokens and says no more of DPoP.
+    // A token under the DPoP scheme needs a proof, also where the policy has the scheme among the places of tokens
+    // and no `dpop` section.
     let asks_nothing = spec.mtls.is_none() && spec.dpop.is_none() && !dpop::is_location(token.location);
     if asks_nothing && caller.confirmation == Ok(Confirmation::default()) {
         return Ok(());
@@ -81,7 +82,7 @@ fn prove(attempt: &mut Attempt<'_, '_>, spec: &DpopSpec, presented: &Presented<'
             return Err(DpopError::Nonce);
         }
     }
-    // Last: only what is good in every other way takes up room.
+    // Last, so that only proofs that are good in every other way take up room in the table.
     match replay::claim(&proof, secret, services.store, worker.namespace(), now) {
         Ok(true) => Ok(()),
         Ok(false) => Err(DpopError::Replayed),

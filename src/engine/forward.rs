@@ -37,14 +37,15 @@ pub(super) fn preflight<'a>(
 }
 
 /// Nothing is left that a client made up or that proves who it is, verified or not: an upstream must never see a key,
-/// and could take a token that nobody checked for one that was. Only where the policy says so what was verified goes on.
+/// and could take a token that nobody checked for one that was. Only where the policy says so what was verified goes
+/// on.
 fn cleaned<'a>(
     policy: &'a Policy,
     head: &'a RequestHead<'a>,
     path: &CanonicalPath<'a>,
     caller: Option<&Caller>,
 ) -> Changes<'a> {
-    // Who has a caller has a credential, most often in one header.
+    // A caller has shown a credential, most often in one header, which is removed: there is room for that one.
     let remove = Vec::with_capacity(usize::from(caller.is_some()));
     let mut changes = Changes { remove, ..Changes::default() };
     let kept = caller.map(|caller| forwarded(policy, caller)).unwrap_or_default();
@@ -78,8 +79,8 @@ pub(super) fn looks_elsewhere(policy: &Policy) -> bool {
     policy.credential_locations.iter().any(|location| !matches!(location, Location::Header { .. }))
 }
 
-/// Headers that only the filter may set, that hold credentials or that override what was decided on. `is_kept` says which
-/// locations the upstream may see. Whether there are options of the connection, too.
+/// Removes headers that only the filter may set, that hold credentials or that override what was decided on.
+/// `is_kept` says which locations the upstream may see. Answers whether the request has a `connection` header.
 #[inline]
 pub(super) fn remove_headers<'a>(
     policy: &'a Policy,
@@ -112,7 +113,8 @@ pub(super) fn remove_headers<'a>(
     has_options
 }
 
-/// A proxy behind us drops what the connection's options name (RFC 9110 section 7.6.1), be it who is calling.
+/// Leaves in `connection` the options of HTTP itself alone: a proxy behind us drops every header that another option
+/// names (RFC 9110 section 7.6.1), also those that say who is calling.
 #[cold]
 #[inline(never)]
 fn keep_what_is_named(head: &RequestHead<'_>, changes: &mut Changes<'_>) {
@@ -139,7 +141,8 @@ impl WorkerState {
     }
 }
 
-/// What no header of its own holds. `is_kept` says which locations the upstream may see.
+/// Removes credentials from the target's query, from cookies and from WebSocket protocols, where they stand beside
+/// other things. `is_kept` says which locations the upstream may see.
 #[inline(never)]
 pub(super) fn clean_target_and_cookies<'a>(
     policy: &'a Policy,

@@ -24,7 +24,7 @@ impl Attempt<'_, '_> {
         Ok(())
     }
 
-    /// Checks `limits`, all or none of which are charged. Apart, since it is called twice and does much.
+    /// Checks `limits`, all or none of which are charged. Never inlined, since it is long and called from two places.
     #[inline(never)]
     pub(super) fn limit(&mut self, limits: &[LimitId], subject: &Subject<'_>) -> Result<(), Stop> {
         if limits.is_empty() {
@@ -58,7 +58,7 @@ impl Attempt<'_, '_> {
         let reply = Rc::make_mut(&mut refusal.reply);
         reply.set_retry_after(rate_limit::headers::retry_after(denied.retry_after));
         reply.headers.extend(headers(policy, statuses).map(|(name, value)| (name, value.into_owned())));
-        // The answer says it all itself.
+        // The refusal has them already; they must not be added once more.
         self.exchange.rate_limits.clear();
         Stop::Answer(refusal)
     }

@@ -60,7 +60,8 @@ pub struct Exchange {
     began: Option<Timestamp>,
     /// Which of its provider's key sets did not make its token's signature, while it waits for another.
     unsigned_by: Option<u64>,
-    /// What its headers must not show while it waits was taken out of them.
+    /// Its credentials were taken out of its headers, where Envoy's access log would show them if it ends while it
+    /// waits.
     is_hidden: bool,
     /// Where the client stands with every limit that applied; empty where the answer does not say.
     rate_limits: Vec<Status>,
@@ -130,7 +131,8 @@ impl Exchange {
         hsts.into_iter().chain(nonce).map(|(name, value)| (name, Cow::Borrowed(value))).chain(rate_limits)
     }
 
-    /// What it holds is hidden once: the host keeps the head.
+    /// Has credentials taken out of the headers, the first time alone: the host keeps the head as it came, to be
+    /// decided on.
     #[cold]
     fn wait<'a>(&mut self, wait: Wait, policy: &'a Policy, head: &'a RequestHead<'a>) -> Step<'a> {
         self.waits_for = Some(wait.call);
@@ -192,7 +194,7 @@ impl<'a> Attempt<'a, '_> {
         Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, caller.as_deref())))
     }
 
-    /// Of a caller that was verified before, too: what was revoked since is revoked at once.
+    /// Asked of every request, also of a caller that is remembered, so that a revocation counts at once.
     fn not_revoked(&mut self, caller: Rc<Caller>) -> Result<Rc<Caller>, Stop> {
         match self.worker.check_revoked(&caller.principal, self.services) {
             Ok(()) => Ok(caller),

@@ -14,8 +14,8 @@ use crate::{
     introspection::{Lookup, Ticket, Verdict},
 };
 
-/// What the issuer of `provider` says of `token`: the answer to the call that the request waited for, what is known from
-/// before, or nothing yet.
+/// What the issuer of `provider` says of `token`: the answer to the call that the request waited for, what is known
+/// from before, or nothing yet.
 #[inline(never)]
 pub(super) fn ask(
     attempt: &mut Attempt<'_, '_>,
@@ -23,7 +23,7 @@ pub(super) fn ask(
     token: &str,
 ) -> Result<Rc<Verified>, Stop> {
     attempt.trace.provider = Some(Rc::clone(&provider.provider));
-    // An answer is for whoever waited for it, also where nothing of it is kept.
+    // Whoever waited for an answer gets it, also where the introspector keeps nothing of it.
     let answered = attempt.exchange.waits_for.and_then(|purpose| provider.answer_to(purpose));
     let verdict = match answered {
         Some(verdict) => verdict,
@@ -56,7 +56,7 @@ fn look_up(
     let ticket = match introspector.lookup(token, now) {
         Lookup::Known(verdict) => return Ok(verdict),
         Lookup::InFlight(ticket) => ticket,
-        // Nobody would send the call, or hear its answer.
+        // The request may not wait, so there would be nobody to take the answer.
         Lookup::Unknown if !attempt.exchange.may_wait(services) => return Err(UNAVAILABLE),
         Lookup::Unknown => match introspector.start(token, (services.client)(), now, (services.random)()) {
             Ok((ticket, call)) => {

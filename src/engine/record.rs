@@ -30,7 +30,8 @@ pub(super) struct Trace {
     pub(super) detail: Option<String>,
     /// The provider that was asked about a token.
     pub(super) provider: Option<Rc<Provider>>,
-    /// What was refused of which nobody is known.
+    /// What a token that was refused says of itself; `None` where it is known whose credential it was, or there was
+    /// none.
     pub(super) token: Option<Box<Claimed>>,
     /// A nonce that the client should use from now on; never part of the record.
     pub(super) dpop_nonce: Option<String>,
@@ -53,7 +54,7 @@ impl fmt::Debug for Claimed {
 
 /// Client-chosen text is cut to this many characters.
 const LONGEST_TEXT: usize = 256;
-/// Of lists no more is shown.
+/// The most entries of a list that are shown.
 const MOST_ITEMS: usize = 8;
 
 impl Trace {
@@ -63,8 +64,8 @@ impl Trace {
         self.token = Some(Box::new(Claimed { kid, claims: token.into_claims() }));
     }
 
-    /// `target` is what of the request's is to be shown; `None`: all but its query. `reason` is `None` for an allowed
-    /// request.
+    /// `target` is the request's target as it may be shown; `None`: as it came. Its query is never shown. `reason` is
+    /// `None` for an allowed request.
     #[cold]
     pub(super) fn record(
         &self,

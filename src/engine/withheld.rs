@@ -11,14 +11,14 @@ use crate::{
     request::{Location, RequestHead, path::CanonicalPath, protocol},
 };
 
-/// Of a request that is answered here: no credential stays, whoever would have been given it.
+/// Of a request that is answered here: every credential goes, also those that the upstream would have been given.
 #[cold]
 #[inline(never)]
 pub(super) fn from_answered<'a>(policy: &'a Policy, head: &'a RequestHead<'a>) -> Changes<'a> {
     changes(policy, head, |_| false)
 }
 
-/// Of one that is not decided yet: where a token stands that may be forwarded, it stays.
+/// Of a request that waits: every credential goes but the tokens that the upstream is given if the request is allowed.
 #[cold]
 #[inline(never)]
 pub(super) fn from_waiting<'a>(policy: &'a Policy, head: &'a RequestHead<'a>) -> Changes<'a> {
@@ -45,7 +45,7 @@ fn changes<'a>(
     let target = Target { path, query, is_rewritten: false };
     forward::clean_target_and_cookies(policy, head, target, is_kept, &mut changes);
     if !is_read && let Some((_, left)) = changes.replace.iter_mut().find(|(name, _)| *name == ":path") {
-        // What stands there can be read in other ways, too: none of it stays.
+        // Servers differ in where its query begins, so whatever is a query for any of them goes.
         *left = Text::Made(path.to_owned());
     }
     changes
@@ -68,8 +68,8 @@ pub fn names_without_policy() -> impl Iterator<Item = &'static [u8]> {
 }
 
 impl WorkerState {
-    /// Headers of which no request that goes no further should have any, each in the spelling that the policy names; for
-    /// one that cannot be looked at. Some are named more than once.
+    /// Headers of which no request that goes no further should have any, each in the spelling that the policy names;
+    /// for one that cannot be looked at. Some are named more than once.
     pub fn guarded_names(&self) -> impl Iterator<Item = &[u8]> {
         let among_others = self.policy().credential_locations.iter().filter_map(|location| match location {
             Location::Cookie(_) => Some(&b"cookie"[..]),
@@ -80,7 +80,8 @@ impl WorkerState {
     }
 }
 
-/// Where a target that has more than one reading may have its parameters, one of them has.
+/// A target's path and its query. Where it can be read in several ways (`is_read` is false), the query begins with
+/// the first character that begins one in any of them.
 fn split(target: &str, is_read: bool) -> (&str, Option<&str>) {
     let begins = if is_read { target.find('?') } else { target.find(['?', ';', '#']) };
     match begins.and_then(|begins| target.split_at_checked(begins)) {

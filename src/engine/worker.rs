@@ -154,8 +154,8 @@ impl WorkerState {
         }
     }
 
-    /// To be called when a call to `cluster` could not be sent. Answers what the operator should know of it: what it was
-    /// for, and why.
+    /// To be called when a call to `cluster` could not be sent. Answers what the operator should know of it: what it
+    /// was for, and why.
     pub fn on_unsent(
         &self,
         purpose: Purpose,
@@ -280,7 +280,8 @@ impl WorkerState {
     }
 }
 
-/// Records say by a member of their own how many they stand for, messages by their last words.
+/// As they are written: a record has the member `repeated` with how many it stands for, a message ends with that
+/// number.
 fn told(records: Vec<Repeated>, messages: Vec<Repeated>) -> Vec<String> {
     let record = |told: Repeated| match told.text.strip_suffix('}') {
         Some(record) => format!("{record},\"repeated\":{}}}", told.times),

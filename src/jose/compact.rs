@@ -129,8 +129,8 @@ impl fmt::Debug for CompactToken<'_> {
     }
 }
 
-/// Whether `text` has the form of a signed JWT (RFC 7515 section 7.1): three parts of base64url, of which the first is a
-/// JSON object with `alg`. Whether it can be read any further is another question.
+/// Whether `text` has the form of a signed JWT (RFC 7515 section 7.1): three parts of base64url, of which the first
+/// is a JSON object with `alg`. Whether it can be read any further is another question.
 pub fn is_compact_jws(text: &[u8]) -> bool {
     let mut parts = text.split(|byte| *byte == b'.');
     let (Some(header), Some(payload), Some(signature), None) =
@@ -150,8 +150,10 @@ pub fn is_compact_jws(text: &[u8]) -> bool {
 
 const SEGMENTS: TokenError = TokenError::Malformed(Malformed::Segments);
 
-/// RFC 7515 section 4.1.11 demands that `crit` be understood, and nothing it may name is. `b64` (RFC 7797) and
-/// `zip` change what the payload is; `enc` belongs to a JWE. A nested JWT (`cty: JWT`) has no claims here.
+/// Refuses a token that would have to be read in another way than this module does. By `crit` it names extensions
+/// that must be understood (RFC 7515 section 4.1.11), and none is here. `b64` (RFC 7797) and `zip` change what the
+/// payload is; `enc` belongs to an encrypted token (JWE). With `cty: JWT` the payload is another token instead of
+/// claims.
 fn refuse_extensions(header: Object<'_>) -> Result<(), TokenError> {
     let is_jwt = |cty: &str| without_media_type_prefix(cty).eq_ignore_ascii_case("jwt");
     let is_one = |(name, value): (&str, Json<'_>)| match name {

@@ -23,7 +23,7 @@ pub(super) fn check(spec: &ProviderSpec) -> Result<Option<KeySet>, Vec<Fault>> {
     if faults.is_empty() { Ok(keys) } else { Err(faults) }
 }
 
-/// As documents for all tenants of a provider write it; no token ever says that.
+/// An issuer with a place holder, as a provider's document for all its tenants has it, is in no token.
 fn check_issuer(issuer: &str, faults: &mut Vec<Fault>) {
     if issuer.contains(['{', '}']) {
         let message = "holds a place holder in braces, but is compared exactly, and tokens name the tenant that they are \
@@ -40,7 +40,7 @@ fn inline_keys(jwks: &serde_json::Value, spec: &ProviderSpec, faults: &mut Vec<F
                 let path = format!("{PATH}.keys[{}]", key.index);
                 faults.push(Fault::new(path, key.reason.to_string()));
             }
-            // With a key missing that was meant to be there, this would only repeat it.
+            // Where a key is unusable, an algorithm without a key most often follows from it: one fault is enough.
             if unusable.is_empty() {
                 unsatisfied(&keys, spec, "key of the set", faults);
             }

@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Provider {
-    /// Whom verified `claims` speak of, by the claim at `subject_path`. The claims themselves are not part of it yet:
-    /// where nobody comes of them, whoever holds them still has them.
+    /// Whom verified `claims` speak of, by the claim at `subject_path`. The principal's own `claims` are empty, for
+    /// the caller to move there: so where there is an error, they are still with the token, for its record.
     pub(super) fn principal_named_by(
         &self,
         subject_path: &ClaimPath,
@@ -74,8 +74,8 @@ fn name_or_number(value: Json<'_>) -> Option<Box<str>> {
     }
 }
 
-/// Scopes as a space-separated string (RFC 6749 section 3.3, RFC 8693 section 4.2) or as a list, each of them one
-/// scope: joined again for the upstream, one with a space in it would be two.
+/// Scopes as a space-separated string (RFC 6749 section 3.3, RFC 8693 section 4.2) or as a list with one scope in each
+/// entry. An entry with a space is malformed: the upstream, which gets them joined by spaces, would read two scopes.
 fn scopes(value: Json<'_>) -> Option<Vec<Box<str>>> {
     let scopes: Vec<Box<str>> = match value {
         Json::String(text) => text.split(' ').filter(|scope| !scope.is_empty()).map(Into::into).collect(),

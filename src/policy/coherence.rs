@@ -11,8 +11,8 @@ use crate::{
     route::Router,
 };
 
-/// All that is wrong with a document: to the faults of form and of names are added those that the features find
-/// in the parts that have none.
+/// All that is wrong with a document that cannot be read as a whole: the faults of form and of names, and what the
+/// features find in the parts that could be read.
 pub(super) fn every_fault(rejected: Rejected) -> Vec<Fault> {
     let Rejected { mut faults, providers, rate_limits, rules } = rejected;
     for (i, spec) in &providers {
@@ -20,7 +20,7 @@ pub(super) fn every_fault(rejected: Rejected) -> Vec<Fault> {
         faults.extend(found.into_iter().map(|fault| fault.within(&format!("jwt.providers[{i}]"))));
     }
     for (i, spec) in &rate_limits {
-        // Alone: how many there are is not known while some of them cannot be read.
+        // Each by itself: while some of them cannot be read, it is not known how many there are.
         let found = Limiter::compile(slice::from_ref(spec), "").err().unwrap_or_default();
         faults.extend(found.into_iter().map(|fault| renumbered(fault, &[*i]).within("rateLimits")));
     }
@@ -78,7 +78,7 @@ pub(super) fn owner_variables<'a>(
     faults
 }
 
-/// What is forwarded of credentials stands in a header that must be let through.
+/// A header with a credential that is to be forwarded must not be among those to remove.
 pub(super) fn removed_headers(document: &Document) -> Vec<Fault> {
     let stands_in = |locations: &[Location], removed: &str| {
         let mut headers = locations.iter().filter_map(Location::header);

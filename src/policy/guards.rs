@@ -18,7 +18,7 @@ pub(super) fn guarded_headers(document: &Document, credentials: &[Location]) -> 
     let owned = owned.into_iter().chain(claims.map(|(_, header)| header)).map(String::as_str).map(every);
     let credentials = credentials.iter().enumerate().filter_map(|(place, location)| match location {
         Location::Header { name, .. } => Some((name.as_str(), Guard::Credential(place))),
-        // Servers that read other spellings find the same list.
+        // Servers that take other spellings of the name for it find the same list there.
         Location::WebSocketProtocol(_) => Some((protocol::HEADER, Guard::OtherSpellings)),
         Location::Cookie(_) | Location::Query(_) => None,
     });

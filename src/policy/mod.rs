@@ -174,7 +174,7 @@ impl Policy {
         });
         let assembled = match (router, limiter, vocabulary) {
             (Some(router), Some(limiter), Some(vocabulary)) => {
-                // Also where it is refused anyway, for the faults that only show in the whole.
+                // Also where there are faults already, to find those that only show when the parts come together.
                 Self::assemble(document, Parts { router, providers, limiter, vocabulary, metadata })
             }
             _ => Err(Vec::new()),
@@ -233,7 +233,7 @@ impl Policy {
         let transport = Transport::compile(&document.transport);
         let certificates = document.client_certificates.as_ref();
         let needs = Needs {
-            // The URL of a DPoP proof has a scheme.
+            // A DPoP proof is for a URL, which says whether it is `https`.
             tls: transport.needs_connection()
                 || providers.iter().any(|provider| provider.spec().dpop.is_some()),
             peer_certificate: certificates.is_some_and(ClientCertificatesSpec::of_connection),
@@ -293,8 +293,8 @@ impl Policy {
     /// The name of the filter state that marks allowed requests, so that another filter can refuse what lacks it;
     /// `None`: they are not marked. `filter` is the name of ours in Envoy's configuration, any bytes or none.
     ///
-    /// Each filter of a chain has a mark of its own: the first one's says nothing of what a second would have decided
-    /// that is switched off or could not start.
+    /// Each filter of a chain has a mark of its own. With one for all, the first filter's mark would let a request
+    /// pass that a second one never saw, because it is switched off or could not start.
     pub fn mark(&self, filter: &[u8]) -> Option<Box<[u8]>> {
         match (&self.interlock, filter) {
             (Interlock::Off, _) => None,
@@ -381,7 +381,7 @@ impl RuleSpec {
     }
 }
 
-/// What the section leaves out is told as the rest of the policy has it.
+/// The metadata that clients are told. What its section leaves out is taken from the rest of the policy.
 fn resource_metadata(document: &Document) -> Result<Option<ResourceMetadata>, Vec<Fault>> {
     let Some(spec) = &document.protected_resource else { return Ok(None) };
     let issuers: Vec<&str> = document.providers.iter().map(|provider| provider.issuer.as_str()).collect();

@@ -53,7 +53,8 @@ fn several_issuers(providers: &[&ProviderSpec]) -> Option<String> {
     })
 }
 
-/// Nor does it say that it is no key.
+/// An opaque token does not say either that it is no API key, so the two may share a place only where keys have a
+/// prefix.
 fn keys_or_opaque_tokens(providers: &[&ProviderSpec], keys: Option<&ApiKeysSpec>) -> Option<String> {
     let keys = keys.filter(|keys| keys.prefix.is_none())?;
     let shares = |provider: &&&ProviderSpec| {

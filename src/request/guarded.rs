@@ -1,6 +1,6 @@
-//! The headers that a request's own values of must not reach the upstream: identities, which only the filter may set,
-//! credentials, and what makes some server act on another request. One look at each header of a request tells whether
-//! it is one of them.
+//! Headers that must not reach the upstream as a client sent them: identities, which only the filter may set,
+//! credentials, and those by which some servers act on another request than the one that was decided on. One look at
+//! each header of a request tells whether it is one of them.
 
 use super::alike::is_alike;
 

@@ -1,7 +1,7 @@
 //! A key set that is fetched, as one worker has it.
 //!
-//! When, by whom and how it comes to all workers is [`Fetched`]'s business; here is what its bytes mean, and which tokens
-//! are worth a fetch.
+//! When, by whom and how it comes to all workers is [`Fetched`]'s business; here is what its bytes mean, and which
+//! tokens are worth a fetch.
 
 mod kids;
 mod wanted;
@@ -36,21 +36,21 @@ pub struct RemoteKeys {
 #[derive(Debug)]
 struct Kept {
     keys: Option<Arc<KeySet>>,
-    /// `None`: where the keys are is in the policy.
+    /// How the issuer says where its keys are; `None`: the policy does.
     discovery: Option<Discovery>,
     wanted: WantedKids,
     /// Of the set in use.
     unusable: Vec<UnusableKey>,
     /// The digest of the set without a usable key that was reported last.
     reported: Option<[u8; 32]>,
-    /// What was last held against a document.
+    /// Why the last document was not taken.
     fault: Option<KeyFetchError>,
 }
 
 /// Why a fetch brought no key set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyFetchError {
-    /// It did not get as far as the keys.
+    /// The discovery document leads to no keys.
     Document(DocumentError),
     /// The body.
     KeySet(KeySetError),
@@ -61,8 +61,8 @@ pub enum KeyFetchError {
 impl RemoteKeys {
     /// `provider_name` is unique within `namespace`, which tells policies apart that share one store.
     ///
-    /// An issuer without a discovery document is a fault of the policy
-    /// and never comes here; its message if it does.
+    /// # Errors
+    /// The issuer has no discovery document. That is a fault of the policy, which is refused before.
     pub fn new(
         spec: &RemoteJwks,
         issuer: &str,
@@ -79,7 +79,7 @@ impl RemoteKeys {
                 let discovery = Discovery::new(of_issuer, issuer, cluster)?;
                 let first = discovery.step(0).ok_or("leads nowhere")?;
                 let DiscoverySpec { uri, jwks_cluster } = of_issuer;
-                // Neither is empty where it is given.
+                // Neither is empty where it is given, so an empty text says that it is not.
                 let uri = uri.as_ref().map(Url::as_str).unwrap_or_default();
                 let jwks_cluster = jwks_cluster.as_deref().unwrap_or_default();
                 (first, discovery.calls(), Some(discovery), ["", uri, jwks_cluster])
@@ -184,9 +184,10 @@ impl RemoteKeys {
 impl Document for Kept {
     fn accept(&mut self, body: &[u8]) -> bool {
         let error = match KeySet::parse(body) {
-            // Nobody retires all keys at once; a provider that starts up may say so. The last good set has its bound.
+            // No provider retires all its keys at once, but one that starts up may answer with an empty set. So the
+            // last good set stays, until `max_stale`.
             Ok((keys, unusable)) if keys.is_empty() => {
-                // A server says the same again and again.
+                // The same set comes with every fetch: its keys are reported once.
                 let digest = Some(sha256(body));
                 let is_known = self.reported == digest;
                 self.reported = digest;

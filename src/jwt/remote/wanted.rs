@@ -7,15 +7,16 @@ use crate::{store::SharedStore, time::Timestamp};
 
 /// How often one worker brings a fetch forward, at most.
 const WANTED_PAUSE: Duration = Duration::from_secs(1);
-/// What a client is told at least when it is told to come back.
+/// The least `retry-after`.
 const LEAST_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl RemoteKeys {
-    /// A token with the provider's `iss` and otherwise good claims names a `kid` that no key has: brings the next
-    /// fetch forward, to once in `min_refetch_interval` over all workers. While fetches fail, it changes nothing.
+    /// To be told of a token with the provider's `iss` and otherwise good claims that names a `kid` which no key has.
+    /// Brings the next fetch forward, at most once in `min_refetch_interval` over all workers, and not while fetches
+    /// fail.
     ///
-    /// Whether there is another set now than before, which may have the key: what others published since the last
-    /// tick is picked up here, so that a key that one worker has found is known to all.
+    /// First picks up what other workers published since the last tick, so that a key that one of them has found is
+    /// known to all. Answers whether that brought another set, which may have the key.
     pub fn note_unknown_kid(&mut self, kid: &str, now: Timestamp, store: &dyn SharedStore) -> bool {
         let Ok(is_another) = self.fetched.look_again(now, store, &mut self.kept) else { return false };
         if !self.is_quiet(kid, now) {
@@ -24,12 +25,13 @@ impl RemoteKeys {
         is_another
     }
 
-    /// A token with the provider's `iss` and otherwise good claims was made by none of the keys that may be its own,
-    /// under a `kid` that one of them has or under none: the key may have been replaced under its name. As an unknown
-    /// `kid` this brings the next fetch forward, within the same bounds, and the answer is the same.
+    /// To be told of a token with the provider's `iss` and otherwise good claims that names a key of the set, or
+    /// none, and whose signature none of the keys made: its key may have been replaced by another of the same name.
+    /// As an unknown `kid` does, this brings the next fetch forward, within the same bounds, and the answer is the
+    /// same.
     ///
-    /// Anyone can make such tokens of any that they have seen. Nearly always nothing is done about one, without a look
-    /// into the store.
+    /// Anyone can make such tokens by changing a token that they have seen. So nearly all of them are passed over,
+    /// without a look into the store.
     pub fn note_wrong_signature(
         &mut self,
         kid: Option<&str>,
@@ -57,15 +59,15 @@ impl RemoteKeys {
     /// Until when a request that comes at `now` may wait for keys: `wait_timeout`, while a fetch is due or under
     /// way. `None` where waiting is pointless: the last fetch failed, and the next one is not due.
     ///
-    /// Knows what the last tick saw. A request that waits has one deadline, from when it came.
+    /// It goes by what the last tick saw. A request keeps the deadline that it was given first.
     pub fn may_come(&self, now: Timestamp) -> Option<Timestamp> {
         let until = now.saturating_add(self.wait_timeout);
         self.fetched.may_bring(now, until).then_some(until)
     }
 
-    /// The same for a request of which [`RemoteKeys::note_wrong_signature`] was told: only for a fetch that is due now
-    /// or under way, while none fails, and not any more when one for the sake of its `kid` came in vain. So forged
-    /// tokens wait now and then for a moment, and the first of a new key finds it.
+    /// Until when a request may wait of whose token [`RemoteKeys::note_wrong_signature`] was told: only while a fetch
+    /// is due now or under way and none fails, and only until one was made for the sake of its `kid` and brought
+    /// nothing. So the first token of a new key finds it, and forged tokens wait for a moment now and then.
     pub fn may_be_replaced(&self, kid: Option<&str>, now: Timestamp) -> Option<Timestamp> {
         let in_vain = self.kept.wanted.is_in_vain(kid.unwrap_or_default(), self.fetched_at(now)?, now);
         (self.fetched.is_coming(now) && !in_vain).then(|| now.saturating_add(self.wait_timeout))
