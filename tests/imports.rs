@@ -26,6 +26,39 @@ fn modules_import_what_they_may() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The tree lists the engine's files in an order in which they can be read.
+#[test]
+fn files_of_the_engine_use_those_below_them() {
+    let page = include_str!("../ARCHITECTURE.md");
+    let tree = page.split("\nsrc/engine/").nth(1).unwrap().split("\n\n").next().unwrap();
+    let order: Vec<&str> =
+        tree.lines().skip(1).map(|line| line.trim().split(".rs").next().unwrap()).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine");
+    let root = fs::read_to_string(folder.join("mod.rs")).unwrap();
+    // Where the names are from that all files have of `mod.rs`.
+    let home = |name: &str| {
+        let exports = root.split("use ").skip(1).filter_map(|rest| rest.split_once(';')?.0.split_once("::"));
+        let mut exports = exports.filter(|(file, _)| order.contains(file));
+        exports
+            .find(|(_, names)| names.split(|c: char| !c.is_alphanumeric()).any(|part| part == name))
+            .map(|(file, _)| file.to_owned())
+    };
+    let place = |file: &str| order.iter().position(|own| *own == file);
+    let mut faults = Vec::new();
+    let files: Vec<_> = files(&folder).into_iter().filter(|file| !is_of_tests(file)).collect();
+    assert_eq!(files.len(), order.len(), "the tree lists every file once");
+    for file in files {
+        let own = file.file_stem().unwrap().to_str().unwrap();
+        for name in imported(&fs::read_to_string(&file).unwrap(), "super::") {
+            let used = if order.contains(&&*name) { name } else { home(&name).unwrap_or(name) };
+            if place(&used).is_none_or(|used| place(own).is_none_or(|own| used <= own)) {
+                faults.push(format!("{own} uses {used}, which does not stand below it"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 #[test]
 fn a_wrong_import_is_found() {
     let rule = Rule::read(include_str!("../ARCHITECTURE.md"));
@@ -54,7 +87,7 @@ fn imports_are_found_however_they_are_written() {
     let text = "use crate::{\n    answer::Reason,\n    json::{self, Json},\n};\nuse crate::time::Timestamp;\n\
                 // crate::not_this\nfn f() -> crate::room::Client { todo!() }\n\
                 #[cfg(test)]\nmod tests {\n    use crate::nor_this;\n}\n";
-    let found: Vec<String> = imported(text).into_iter().collect();
+    let found: Vec<String> = imported(text, "crate::").into_iter().collect();
     assert_eq!(found, ["answer", "json", "room", "time"]);
 }
 
@@ -113,7 +146,7 @@ fn imports(src: &Path) -> BTreeMap<Edge, PathBuf> {
         if is_of_tests(path) || ["lib", "main"].contains(&module) {
             continue;
         }
-        for to in imported(&fs::read_to_string(&file).unwrap()) {
+        for to in imported(&fs::read_to_string(&file).unwrap(), "crate::") {
             if to != module {
                 found.entry((module.to_owned(), to)).or_insert_with(|| file.clone());
             }
@@ -145,13 +178,13 @@ fn is_of_tests(path: &Path) -> bool {
     })
 }
 
-/// The modules of the crate that a file names, outside comments and its own tests.
-fn imported(text: &str) -> BTreeSet<String> {
+/// What a file names behind `root`, `crate::` or `super::`, outside comments and its own tests.
+fn imported(text: &str, root: &str) -> BTreeSet<String> {
     let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
     let code = code.join("\n");
     let own_tests = code.find("\nmod tests {").unwrap_or(code.len());
     let mut found = BTreeSet::new();
-    for rest in code[..own_tests].split("crate::").skip(1) {
+    for rest in code[..own_tests].split(root).skip(1) {
         let name = |text: &str| {
             let text = text.trim();
             text[..text.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(text.len())].to_owned()

@@ -1,12 +1,18 @@
 //! One attempt at a request: what every stage is given.
 
-use std::fmt;
+use std::{fmt, rc::Rc, time::Duration};
 
-use super::{Exchange, HostServices, WorkerState, record::Trace, refusal::Stop};
+use super::{
+    Exchange, HostServices, WorkerState,
+    record::Trace,
+    refusal::{Refusal, Stop, refuse},
+};
 use crate::{
     answer::Reason,
+    dpop,
     jose::CompactToken,
-    policy::{Policy, Rule},
+    policy::{Action, Policy, Rule},
+    rate_limit,
     request::RequestHead,
     route::{Doubt, Unclear},
     time::Timestamp,
@@ -83,5 +89,32 @@ impl<'a, 'e> Attempt<'a, 'e> {
             Doubt::Path => Reason::PathTooLong,
         };
         self.refused(unclear, reason)
+    }
+
+    /// The refusal for `reason`. It tells the client which credentials the rule takes, where a rule is known.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn refusal(&mut self, reason: Reason) -> Refusal {
+        let mut refusal = match self.rule() {
+            Some(rule) => refuse(self.policy(), rule, &reason.into()),
+            None => reason.into(),
+        };
+        if let Some(nonce) = self.trace.dpop_nonce.take() {
+            Rc::make_mut(&mut refusal.reply).headers.push((dpop::NONCE_HEADER, nonce));
+        }
+        if let Some(wait) = self.keys_wait(reason) {
+            Rc::make_mut(&mut refusal.reply).set_retry_after(rate_limit::headers::retry_after(wait));
+        }
+        refusal
+    }
+
+    /// How long until the keys that a refused token needs are fetched next; `None`: that is not why it was refused.
+    fn keys_wait(&self, reason: Reason) -> Option<Duration> {
+        let (Reason::KeysUnavailable, Action::Allow(access)) = (reason, &self.rule()?.action) else {
+            return None;
+        };
+        let providers =
+            access.accepted.providers.iter().filter_map(|provider| self.worker.state_of(provider));
+        providers.filter_map(|provider| provider.keys_retry_after(self.now())).min()
     }
 }

@@ -6,60 +6,47 @@ use super::{
     Attempt, opaque,
     provider::ProviderState,
     refusal::{Stop, Wait},
+    verified::Verified,
+    worker::Remembered,
 };
 use crate::{
     answer::Reason,
     jose::{CompactToken, KeyError, Malformed, TokenError},
-    jwt::{CheckedToken, JwtError, Provider, Validity, VerifiedToken},
+    jwt::{CheckedToken, JwtError, VerifiedToken},
     policy::{Access, Caller},
-    rbac::Vocabulary,
     request::{Location, credential::Credential},
     time::Timestamp,
 };
-
-/// A token that was verified. Only what does not change is kept.
-#[derive(Clone, Debug)]
-pub(super) struct Verified {
-    caller: Rc<Caller>,
-    validity: Validity,
-}
-
-/// A token whose signature was verified, with the provider whose keys it was.
-#[derive(Clone)]
-pub(super) struct Remembered {
-    pub(super) token: Verified,
-    pub(super) provider: Rc<ProviderState>,
-}
 
 /// Verifies a token: by its signature, by having done so before, by asking its issuer, or by both where the policy says
 /// so.
 pub(super) fn verify(
     attempt: &mut Attempt<'_, '_>,
     access: &Access,
-    token: &Credential<'_, '_>,
+    credential: &Credential<'_, '_>,
 ) -> Result<Rc<Caller>, Stop> {
-    let Remembered { token: Verified { caller, .. }, provider } =
-        match attempt.worker.remembered(token.bytes(), attempt.services) {
-            Some(remembered) => match still_good(access, token.location, &remembered, attempt.now()) {
-                Ok(()) => remembered,
-                Err(error) => {
-                    attempt.trace.principal = Some(remembered.token.caller);
-                    return Err(attempt.refused(&error, error.reason()));
-                }
-            },
-            None => match verify_now(attempt, access, token)? {
-                Now::Verified(verified) => verified,
-                Now::Vouched(caller) => return Ok(caller),
-            },
-        };
+    let remembered = attempt.worker.remembered(credential.bytes(), attempt.services);
+    let Remembered { token, provider } = match remembered {
+        Some(remembered) => match still_good(access, credential.location, &remembered, attempt.now()) {
+            Ok(()) => remembered,
+            Err(error) => {
+                attempt.trace.principal = Some(remembered.token.into_caller());
+                return Err(attempt.refused(&error, error.reason()));
+            }
+        },
+        None => match verify_now(attempt, access, credential)? {
+            Now::Verified(verified) => verified,
+            Now::Vouched(caller) => return Ok(caller),
+        },
+    };
     if provider.provider.introspects(true) {
         // Its signature is good, but it may have been revoked since it was made.
-        if let Err(stop) = opaque::ask(attempt, &provider, text(token)?) {
-            attempt.trace.principal = Some(caller);
+        if let Err(stop) = opaque::ask(attempt, &provider, text(credential)?) {
+            attempt.trace.principal = Some(token.into_caller());
             return Err(stop);
         }
     }
-    Ok(caller)
+    Ok(token.into_caller())
 }
 
 /// A token that was not verified before.
@@ -233,21 +220,4 @@ fn verify_signature(
     };
     exchange.unsigned_by = provider.key_generation(now);
     Err(Failure::Keys { error, provider: Rc::clone(provider), until })
-}
-
-impl Verified {
-    /// Makes of a token of `provider` what each of its requests needs.
-    pub(super) fn new(token: VerifiedToken, vocabulary: &Vocabulary, provider: &Rc<Provider>) -> Self {
-        let validity = token.validity();
-        Self { caller: Rc::new(Caller::of_token(token, vocabulary, provider)), validity }
-    }
-
-    pub(super) fn caller(&self) -> Rc<Caller> {
-        Rc::clone(&self.caller)
-    }
-
-    /// Whether it is valid at `now`; nothing else of it changes with time.
-    pub(super) fn check_times(&self, now: Timestamp) -> Result<(), JwtError> {
-        self.validity.check(now)
-    }
 }

@@ -1,14 +1,15 @@
 //! The two stages that count requests: before it is known who is calling, and behind all else.
 
-use std::{borrow::Cow, rc::Rc};
+use std::rc::Rc;
 
 use super::{
     Attempt, RequestLine,
+    exchange::rate_limit_headers,
     refusal::{Refusal, Stop},
 };
 use crate::{
     answer::Reason,
-    policy::{Caller, Policy},
+    policy::Caller,
     rate_limit::{self, Ledger, LimitId, Status, Subject},
     request::RequestHead,
 };
@@ -57,7 +58,9 @@ impl Attempt<'_, '_> {
         let mut refusal = Refusal::from(Reason::RateLimited);
         let reply = Rc::make_mut(&mut refusal.reply);
         reply.set_retry_after(rate_limit::headers::retry_after(denied.retry_after));
-        reply.headers.extend(headers(policy, statuses).map(|(name, value)| (name, value.into_owned())));
+        reply
+            .headers
+            .extend(rate_limit_headers(policy, statuses).map(|(name, value)| (name, value.into_owned())));
         // The refusal has them already; they must not be added once more.
         self.exchange.rate_limits.clear();
         Stop::Answer(refusal)
@@ -79,19 +82,4 @@ pub(super) fn subject<'a>(
         method: line.method,
         headers: head,
     }
-}
-
-/// `RateLimit-Policy` and `RateLimit`; nothing where no limit applied.
-pub(super) fn headers<'a>(
-    policy: &Policy,
-    statuses: &[Status],
-) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> + use<'a> {
-    let limiter = &policy.limiter;
-    let headers = (!statuses.is_empty()).then(|| {
-        [
-            ("ratelimit-policy", Cow::Owned(rate_limit::headers::policy(limiter, statuses.iter()))),
-            ("ratelimit", Cow::Owned(rate_limit::headers::rate_limit(limiter, statuses.iter()))),
-        ]
-    });
-    headers.into_iter().flatten()
 }

@@ -7,6 +7,7 @@ mod bearer;
 mod binding;
 mod decision;
 mod endpoints;
+mod exchange;
 mod forward;
 mod host_services;
 mod limits;
@@ -14,21 +15,25 @@ mod opaque;
 #[cfg(test)]
 mod open_tests;
 mod provider;
+mod purpose;
 mod record;
 mod refusal;
 mod request_line;
 mod sources;
 mod token_cache;
+mod verified;
 mod withheld;
 mod worker;
 
 pub use decision::{Changes, Decision, Step, Text};
+pub use exchange::Exchange;
 pub use host_services::{HostServices, LogEnabled};
+pub use purpose::Purpose;
 pub use sources::{Source, Subject};
 pub use withheld::names_without_policy;
-pub use worker::{Purpose, WorkerState};
+pub use worker::WorkerState;
 
-use std::{borrow::Cow, rc::Rc};
+use std::rc::Rc;
 
 use attempt::Attempt;
 use authenticate::authenticate;
@@ -37,37 +42,10 @@ use request_line::RequestLine;
 
 use crate::{
     answer::Reason,
-    dpop,
     policy::{Action, Caller, Policy, Rule},
-    rate_limit::Status,
     request::{RequestHead, preflight},
     route::{RouteMatch, RouteRequest, Unclear},
-    time::Timestamp,
 };
-
-/// One request and its answer. A request is decided once.
-#[derive(Debug, Default)]
-pub struct Exchange {
-    /// The answer travels over TLS.
-    secure: bool,
-    /// The throttle before authentication has charged it.
-    throttled: bool,
-    /// The call that it waits for.
-    waits_for: Option<Purpose>,
-    /// When waiting ends; `None`: it never waited.
-    waits_until: Option<Timestamp>,
-    /// When it first wanted for keys.
-    began: Option<Timestamp>,
-    /// Which of its provider's key sets did not make its token's signature, while it waits for another.
-    unsigned_by: Option<u64>,
-    /// Its credentials were taken out of its headers, where Envoy's access log would show them if it ends while it
-    /// waits.
-    is_hidden: bool,
-    /// Where the client stands with every limit that applied; empty where the answer does not say.
-    rate_limits: Vec<Status>,
-    /// The nonce for the client's next DPoP proof; `None`: it has a good one, or needs none.
-    dpop_nonce: Option<String>,
-}
 
 impl Exchange {
     /// Decides a request. After [`Step::Wait`] it is to be called again with the same request; nothing is
@@ -105,55 +83,6 @@ impl Exchange {
             reason: Some(reason),
             evicted: attempt.trace.evicted,
         }
-    }
-
-    /// Whether the outcome of a call is what it waits for, so that it is worth deciding again.
-    pub fn waits_for(&self, purpose: Purpose) -> bool {
-        self.waits_for == Some(purpose)
-    }
-
-    /// Whether [`Exchange::on_response`] has any header.
-    pub fn has_response(&self, worker: &WorkerState) -> bool {
-        self.dpop_nonce.is_some()
-            || !self.rate_limits.is_empty()
-            || (self.secure && worker.policy().transport.hsts().is_some())
-    }
-
-    /// Headers to set on the answer, whoever made it.
-    pub fn on_response<'a>(
-        &'a self,
-        worker: &'a WorkerState,
-    ) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
-        let hsts = self.secure.then(|| worker.policy().transport.hsts()).flatten();
-        let hsts = hsts.map(|value| ("strict-transport-security", value));
-        let rate_limits = limits::headers(worker.policy(), &self.rate_limits);
-        let nonce = self.dpop_nonce.as_deref().map(|nonce| (dpop::NONCE_HEADER, nonce));
-        hsts.into_iter().chain(nonce).map(|(name, value)| (name, Cow::Borrowed(value))).chain(rate_limits)
-    }
-
-    /// Has credentials taken out of the headers, the first time alone: the host keeps the head as it came, to be
-    /// decided on.
-    #[cold]
-    fn wait<'a>(&mut self, wait: Wait, policy: &'a Policy, head: &'a RequestHead<'a>) -> Step<'a> {
-        self.waits_for = Some(wait.call);
-        let is_hidden = std::mem::replace(&mut self.is_hidden, true);
-        Step::Wait(if is_hidden { Changes::default() } else { withheld::from_waiting(policy, head) })
-    }
-
-    /// Whether it is told to wait. A request waits until the first deadline it was given; then it is refused.
-    #[cold]
-    fn goes_on_waiting(&mut self, wait: Wait, services: &HostServices<'_>) -> bool {
-        (services.may_wait)() && services.now() < *self.waits_until.get_or_insert(wait.until)
-    }
-
-    /// When the request came, as far as waiting goes.
-    fn began(&mut self, services: &HostServices<'_>) -> Timestamp {
-        *self.began.get_or_insert(services.now())
-    }
-
-    /// Whether it may still be told to wait for something that is not under way yet.
-    fn may_wait(&self, services: &HostServices<'_>) -> bool {
-        self.waits_until.is_none_or(|until| services.now() < until) && (services.may_wait)()
     }
 }
 

@@ -1,17 +1,16 @@
-//! Tokens whose issuer is asked about them: who asks, who waits, and who gets the answer.
+//! Tokens whose issuer is asked about them: who asks, who waits, and what the answer comes to.
 
 use std::rc::Rc;
 
 use super::{
-    Attempt, HostServices, WorkerState,
-    bearer::Verified,
+    Attempt,
     provider::ProviderState,
     refusal::{Stop, Wait},
+    verified::Verified,
 };
 use crate::{
     answer::Reason,
-    calls::Outcome,
-    introspection::{Lookup, Ticket, Verdict},
+    introspection::{Lookup, Verdict},
 };
 
 /// What the issuer of `provider` says of `token`: the answer to the call that the request waited for, what is known
@@ -71,30 +70,4 @@ fn look_up(
         until: now.saturating_add(introspector.longest_call()),
         otherwise: Reason::IntrospectionUnavailable,
     }))
-}
-
-impl WorkerState {
-    /// Takes what the issuer of `provider` answered, for those who wait for `ticket`.
-    pub(super) fn on_introspected(
-        &self,
-        provider: &ProviderState,
-        ticket: Ticket,
-        outcome: Outcome<'_>,
-        services: &HostServices<'_>,
-    ) -> Vec<String> {
-        let Some(mut introspector) = provider.introspector() else { return Vec::new() };
-        let own = &provider.provider;
-        let make = |token| Verified::new(token, &self.policy().vocabulary, own);
-        let Some(verdict) = introspector.on_answer(ticket, outcome, services.now(), own, make) else {
-            return Vec::new();
-        };
-        let message = match &verdict {
-            Verdict::Unavailable(error) => {
-                self.warning(format!("introspection of \"{}\": {error}", own.name()))
-            }
-            Verdict::Active(_) | Verdict::Refused(_) => None,
-        };
-        provider.keep_answer(ticket, verdict);
-        message.into_iter().collect()
-    }
 }

@@ -8,12 +8,13 @@ use std::{
 
 use hashbrown::HashMap;
 
-use super::{HostServices, Purpose, bearer::Verified};
+use super::{HostServices, Purpose, verified::Verified};
 use crate::{
     calls::{Call, Outcome},
     introspection::{Introspector, Ticket, Verdict},
     jose::KeySet,
     jwt::{Provider, RemoteKeys},
+    rbac::Vocabulary,
     time::Timestamp,
 };
 
@@ -84,11 +85,6 @@ impl ProviderState {
         }
     }
 
-    /// Keeps an answer for the requests that wait for it.
-    pub(super) fn keep_answer(&self, ticket: Ticket, verdict: Verdict<Verified>) {
-        self.answers.borrow_mut().insert(ticket, verdict);
-    }
-
     /// Forgets all answers: every request that waited was decided again.
     pub(super) fn forget_answers(&self) {
         self.answers.borrow_mut().clear();
@@ -114,6 +110,28 @@ impl ProviderState {
         }
         let name = self.provider.name();
         messages.into_iter().map(|message| format!("key set of \"{name}\": {message}")).collect()
+    }
+
+    /// Takes what its issuer answered, for the requests that wait for `ticket`. Answers what the operator should know of it,
+    /// which clients may cause any number of times.
+    pub(super) fn on_introspected(
+        &self,
+        ticket: Ticket,
+        outcome: Outcome<'_>,
+        vocabulary: &Vocabulary,
+        services: &HostServices<'_>,
+    ) -> Option<String> {
+        let make = |token| Verified::new(token, vocabulary, &self.provider);
+        let mut introspector = self.introspector()?;
+        let verdict = introspector.on_answer(ticket, outcome, services.now(), &self.provider, make)?;
+        let message = match &verdict {
+            Verdict::Unavailable(error) => {
+                Some(format!("introspection of \"{}\": {error}", self.provider.name()))
+            }
+            Verdict::Active(_) | Verdict::Refused(_) => None,
+        };
+        self.answers.borrow_mut().insert(ticket, verdict);
+        message
     }
 
     /// Counts its key sets; `None` while it has none that may be used, whatever was verified before.

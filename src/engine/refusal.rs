@@ -1,13 +1,11 @@
 //! Why a request goes no further, and the answer that says so.
 
-use std::{rc::Rc, time::Duration};
+use std::rc::Rc;
 
-use super::{Attempt, Purpose};
+use super::Purpose;
 use crate::{
     answer::{Challenges, Reason, Reply},
-    dpop,
     policy::{Action, Policy, Rule},
-    rate_limit,
     rbac::Denial,
     request::{RequestHead, path::CanonicalPath},
     resource_metadata::ResourceMetadata,
@@ -68,35 +66,6 @@ pub(super) fn redirect(authority: &str, path: &CanonicalPath<'_>) -> Refusal {
     let query = path.query().map(|query| format!("?{query}")).unwrap_or_default();
     let location = format!("https://{authority}{}{query}", path.path());
     Refusal { reason: Reason::TlsRequired, reply: Rc::new(Reply::redirect(location)) }
-}
-
-impl Attempt<'_, '_> {
-    /// The refusal for `reason`. It tells the client which credentials the rule takes, where a rule is known.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn refusal(&mut self, reason: Reason) -> Refusal {
-        let mut refusal = match self.rule() {
-            Some(rule) => refuse(self.policy(), rule, &reason.into()),
-            None => reason.into(),
-        };
-        if let Some(nonce) = self.trace.dpop_nonce.take() {
-            Rc::make_mut(&mut refusal.reply).headers.push((dpop::NONCE_HEADER, nonce));
-        }
-        if let Some(wait) = self.keys_wait(reason) {
-            Rc::make_mut(&mut refusal.reply).set_retry_after(rate_limit::headers::retry_after(wait));
-        }
-        refusal
-    }
-
-    /// How long until the keys that a refused token needs are fetched next; `None`: that is not why it was refused.
-    fn keys_wait(&self, reason: Reason) -> Option<Duration> {
-        let (Reason::KeysUnavailable, Action::Allow(access)) = (reason, &self.rule()?.action) else {
-            return None;
-        };
-        let providers =
-            access.accepted.providers.iter().filter_map(|provider| self.worker.state_of(provider));
-        providers.filter_map(|provider| provider.keys_retry_after(self.now())).min()
-    }
 }
 
 /// A refusal that tells the client which credentials `rule` takes.

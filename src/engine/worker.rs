@@ -3,18 +3,17 @@
 use std::{cell::RefCell, rc::Rc};
 
 use super::{
-    HostServices,
-    bearer::Remembered,
+    HostServices, Purpose,
     provider::ProviderState,
     record::Trace,
     token_cache::{self, TokenCache},
+    verified::Verified,
 };
 use crate::{
     answer::Reason,
     calls::{Call, Outcome, Unsent},
     dpop::DpopSecret,
     identity::Principal,
-    introspection::Ticket,
     jwt::Provider,
     policy::Policy,
     rate_limit::{Leases, SlotSecret, Terms},
@@ -24,23 +23,11 @@ use crate::{
     store::{SharedSecret, StoreError, random_bytes},
 };
 
-/// What a call is for: whoever sent it hands its outcome back with this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// The key set of a provider.
-    KeySet {
-        /// Its place in the policy.
-        provider: usize,
-    },
-    /// What the issuer says of a token.
-    Introspection {
-        /// The place of its provider in the policy.
-        provider: usize,
-        /// Which token.
-        ticket: Ticket,
-    },
-    /// The list of what is revoked.
-    Revocations,
+/// A token whose signature was verified, with the provider whose keys it was.
+#[derive(Clone)]
+pub(super) struct Remembered {
+    pub(super) token: Verified,
+    pub(super) provider: Rc<ProviderState>,
 }
 
 /// One configuration of the filter on one thread.
@@ -133,7 +120,9 @@ impl WorkerState {
         match (purpose, self.provider_of(purpose)) {
             (Purpose::KeySet { .. }, Some(provider)) => provider.on_key_set(outcome, services),
             (Purpose::Introspection { ticket, .. }, Some(provider)) => {
-                self.on_introspected(provider, ticket, outcome, services)
+                let vocabulary = &self.policy.vocabulary;
+                let message = provider.on_introspected(ticket, outcome, vocabulary, services);
+                message.and_then(|message| self.warning(message)).into_iter().collect()
             }
             (Purpose::Revocations, _) => {
                 let Some(revocations) = &self.revocations else { return Vec::new() };

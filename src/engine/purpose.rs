@@ -1,0 +1,22 @@
+//! What calls to other servers are for.
+
+use crate::introspection::Ticket;
+
+/// What a call is for: whoever sent it hands its outcome back with this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The key set of a provider.
+    KeySet {
+        /// Its place in the policy.
+        provider: usize,
+    },
+    /// What the issuer says of a token.
+    Introspection {
+        /// The place of its provider in the policy.
+        provider: usize,
+        /// Which token.
+        ticket: Ticket,
+    },
+    /// The list of what is revoked.
+    Revocations,
+}
