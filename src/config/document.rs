@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Document, Interlock, Rejected, RuleSpec,
+    Document, Interlock, ProviderSpec, Rejected, RuleSpec,
     api_keys::{API_KEYS, api_keys},
     client_certificates::{CLIENT_CERTIFICATES, client_certificates},
     faults::{Faults, Path, quoted},
@@ -21,7 +21,7 @@ use super::{
     rules::{RULE, rules},
     transport::{self, TRANSPORT},
 };
-use crate::{jwt::ProviderSpec, rate_limit::LimitSpec};
+use crate::rate_limit::LimitSpec;
 
 /// Reads a policy: JSON text or a serialized `google.protobuf.Struct`, at most [`super::MAX_POLICY_BYTES`].
 ///

@@ -3,6 +3,7 @@
 use hashbrown::HashSet;
 
 use super::{
+    ProviderSpec,
     algorithms::{PUBLIC, SHARED, named, not_accepted},
     binding::{self, DPOP, MTLS},
     extract_from::{EXTRACT_FROM, extract_from},
@@ -17,7 +18,7 @@ use crate::{
     crypto::Algorithm,
     dpop,
     identity::ClaimPath,
-    jwt::{KeySource, ProviderSpec},
+    jwt::{self, KeySource},
     request::Location,
 };
 
@@ -229,13 +230,12 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
     if dpop.is_some() && !locations.contains(&dpop::location()) {
         locations.push(dpop::location());
     }
-    Some(ProviderSpec {
+    let jwt = jwt::ProviderSpec {
         name: name?,
         issuer: issuer?,
         audiences: audiences?,
         algorithms: algorithms?,
         keys: keys?,
-        introspection,
         types: types.unwrap_or_default(),
         clock_skew: clock_skew?,
         max_token_size: max_token_size?.try_into().ok()?,
@@ -249,9 +249,8 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
         claim_to_headers: claim_to_headers.unwrap_or_default(),
         locations,
         forward,
-        dpop,
-        mtls,
-    })
+    };
+    Some(ProviderSpec { jwt, introspection, dpop, mtls })
 }
 
 /// `Some(None)`: waived in writing.

@@ -47,8 +47,10 @@ pub use self::{reference::reference, schema::schema};
 use crate::{
     api_key::ApiKeysSpec,
     certificate::ClientCertificatesSpec,
+    confirmation::BindingMode,
+    dpop::DpopSpec,
     fault::Fault,
-    jwt::ProviderSpec,
+    introspection::IntrospectionSpec,
     rate_limit::LimitSpec,
     rbac::{RequirementSpec, RoleSpec},
     request::alike::is_alike,
@@ -107,6 +109,20 @@ pub struct Rejected {
     pub rate_limits: Vec<(usize, LimitSpec)>,
     /// Of `rules`.
     pub rules: Vec<(usize, RuleSpec)>,
+}
+
+/// One token issuer.
+#[derive(Clone, Debug)]
+pub struct ProviderSpec {
+    /// How its tokens are judged here.
+    pub jwt: crate::jwt::ProviderSpec,
+    /// How to ask it about tokens; `None`: it is not asked.
+    pub introspection: Option<IntrospectionSpec>,
+    /// Tokens that are bound to a key (RFC 9449). `None`: they are refused.
+    pub dpop: Option<DpopSpec>,
+    /// Tokens that are bound to a client certificate (RFC 8705 section 3). They pass with that certificate only,
+    /// whatever stands here; `None`: nothing is asked of others.
+    pub mtls: Option<BindingMode>,
 }
 
 /// One rule.

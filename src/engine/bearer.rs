@@ -138,7 +138,7 @@ fn verify_anew(
         (
             Err(error @ (TokenError::AlgorithmUnknown | TokenError::Malformed(Malformed::Extension))),
             Some(provider),
-        ) if provider.has_keys() => {
+        ) if provider.jwt.has_keys() => {
             return Err(JwtError::from(error).into());
         }
         (Err(_), Some(provider)) => {
@@ -166,10 +166,10 @@ fn judge(
     let issuer = token.issuer();
     let provider = access.accepted.providers_at(location).find(|provider| Some(provider.issuer()) == issuer);
     let state = provider.and_then(|provider| attempt.worker.state_of(provider)).ok_or(JwtError::Issuer)?;
-    if !state.provider.has_keys() {
+    if !state.provider.jwt.has_keys() {
         return Err(Failure::NotVerifiable { provider: Rc::clone(state) });
     }
-    let checked = state.provider.check(token, attempt.now())?;
+    let checked = state.provider.jwt.check(token, attempt.now())?;
     let token = verify_signature(attempt, state, checked)?;
     let token = Verified::new(token, &attempt.policy().vocabulary, &state.provider);
     Ok(Remembered { token, provider: Rc::clone(state) })

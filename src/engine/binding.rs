@@ -5,8 +5,7 @@ use crate::{
     answer::Reason,
     confirmation::Confirmation,
     dpop::{self, DpopError, DpopSpec, Freshness, Nonces, Presented, Proof, TargetUri, replay},
-    jwt::ProviderSpec,
-    policy::Caller,
+    policy::{Caller, Provider},
     request::{client_certificate::PeerCertificate, credential::Credential},
 };
 
@@ -19,29 +18,31 @@ pub(super) fn check(
     token: &Credential<'_, '_>,
     line: &RequestLine<'_>,
 ) -> Result<(), Reason> {
-    let spec = caller.provider.as_ref().ok_or(Reason::TokenIssuer)?.spec();
+    let provider = caller.provider.as_ref().ok_or(Reason::TokenIssuer)?;
     // A token under the DPoP scheme needs a proof, also where the policy has the scheme among the places of tokens
     // and no `dpop` section.
-    let asks_nothing = spec.mtls.is_none() && spec.dpop.is_none() && !dpop::is_location(token.location);
+    let asks_nothing =
+        provider.mtls.is_none() && provider.dpop.is_none() && !dpop::is_location(token.location);
     if asks_nothing && caller.confirmation == Ok(Confirmation::default()) {
         return Ok(());
     }
-    check_bound(attempt, spec, caller, token, line)
+    check_bound(attempt, provider, caller, token, line)
 }
 
 /// Of a token that is bound to its sender, or ought to be.
 #[inline(never)]
 fn check_bound(
     attempt: &mut Attempt<'_, '_>,
-    spec: &ProviderSpec,
+    provider: &Provider,
     caller: &Caller,
     token: &Credential<'_, '_>,
     line: &RequestLine<'_>,
 ) -> Result<(), Reason> {
     let under_dpop = dpop::is_location(token.location);
     let bound = caller.confirmation.and_then(|confirmation| {
-        confirmation.check_certificate(spec.mtls, confirmation.certificate.and_then(|_| shown(attempt)))?;
-        confirmation.proof_key(spec.dpop.as_ref().map(|dpop| dpop.mode), under_dpop)
+        confirmation
+            .check_certificate(provider.mtls, confirmation.certificate.and_then(|_| shown(attempt)))?;
+        confirmation.proof_key(provider.dpop.as_ref().map(|dpop| dpop.mode), under_dpop)
     });
     let key = bound.map_err(|error| {
         attempt.note(&error, Reason::TokenBinding);
@@ -50,7 +51,7 @@ fn check_bound(
     let Some(key) = key else { return Ok(()) };
     let token = token.text().map_err(|unreadable| unreadable.reason(Reason::TokenMalformed))?;
     // INVARIANT: a provider looks under the DPoP scheme only with DPoP configured.
-    let spec = spec.dpop.as_ref().ok_or(Reason::TokenBinding)?;
+    let spec = provider.dpop.as_ref().ok_or(Reason::TokenBinding)?;
     let target = TargetUri::of_request(line.secure, line.authority, &line.path);
     let target = target.ok_or(Reason::MalformedRequest)?;
     let presented = Presented { method: line.method, target: &target, token, key };

@@ -13,7 +13,8 @@ use crate::{
     calls::{Call, Outcome},
     introspection::{Introspector, Ticket, Verdict},
     jose::KeySet,
-    jwt::{Provider, RemoteKeys},
+    jwt::RemoteKeys,
+    policy::Provider,
     rbac::Vocabulary,
     time::Timestamp,
 };
@@ -38,15 +39,17 @@ pub(super) struct ProviderState {
 impl ProviderState {
     /// `place` is that of `provider` in its policy.
     pub(super) fn new(place: usize, provider: &Rc<Provider>, namespace: &str) -> Self {
-        let remote = provider.remote().and_then(|remote| {
+        let remote = provider.jwt.remote().and_then(|remote| {
             // A bad URI is a fault of the policy and was refused; without keys its tokens are refused too.
             RemoteKeys::new(remote, provider.issuer(), provider.name(), namespace).ok()
         });
+        let introspection = provider.introspection.as_ref();
+        let introspector = introspection.map(|spec| Introspector::new(spec, &provider.jwt));
         Self {
             provider: Rc::clone(provider),
             place,
             remote: remote.map(RefCell::new),
-            introspector: Introspector::new(provider).map(RefCell::new),
+            introspector: introspector.map(RefCell::new),
             answers: RefCell::default(),
         }
     }
@@ -123,7 +126,7 @@ impl ProviderState {
     ) -> Option<String> {
         let make = |token| Verified::new(token, vocabulary, &self.provider);
         let mut introspector = self.introspector()?;
-        let verdict = introspector.on_answer(ticket, outcome, services.now(), &self.provider, make)?;
+        let verdict = introspector.on_answer(ticket, outcome, services.now(), &self.provider.jwt, make)?;
         let message = match &verdict {
             Verdict::Unavailable(error) => {
                 Some(format!("introspection of \"{}\": {error}", self.provider.name()))
@@ -145,7 +148,7 @@ impl ProviderState {
     /// Runs `with` on its key set; `None` while there is no usable one.
     pub(super) fn with_keys<T>(&self, now: Timestamp, with: impl FnOnce(&KeySet) -> T) -> Option<T> {
         match self.remote() {
-            None => self.provider.keys().map(with),
+            None => self.provider.jwt.keys().map(with),
             Some(remote) => remote.keys(now).map(|keys| with(keys)),
         }
     }

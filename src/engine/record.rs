@@ -12,8 +12,7 @@ use crate::{
     answer::Reason,
     jose::CompactToken,
     json::{Json, Members},
-    jwt::Provider,
-    policy::{Access, Action, Caller, Policy},
+    policy::{Access, Action, Caller, Policy, Provider},
     request::RequestHead,
 };
 

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use crate::{
-    jwt::{JwtError, Provider, Validity, VerifiedToken},
-    policy::Caller,
+    jwt::{JwtError, Validity, VerifiedToken},
+    policy::{Caller, Provider},
     rbac::Vocabulary,
     time::Timestamp,
 };

@@ -6,25 +6,10 @@ use super::client::MAX_ANSWER_SIZE;
 use crate::{
     answer::Reason,
     calls::{NoBody, Outcome},
-    json::{self, Json, JsonFault, Members, Object},
-    jwt::{JwtError, Provider, ProviderSpec, Validity, VerifiedToken, check_audience, date},
+    json::{self, Json, JsonFault},
+    jwt::{JwtError, Provider, VouchedToken},
     time::Timestamp,
 };
-
-/// What an issuer says of a token that is active by its word, and that is meant for us now. Only this file makes one.
-pub struct VouchedClaims {
-    /// All members of the answer but null ones, `cnf` too.
-    claims: Members,
-    /// Clock skew included; without `exp` to the end of time.
-    validity: Validity,
-}
-
-/// A token that its issuer vouches for.
-pub(super) struct IntrospectedToken {
-    pub(super) token: VerifiedToken,
-    /// `exp` itself; `None`: the answer has none.
-    pub(super) expires: Option<Timestamp>,
-}
 
 /// Why a token is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,12 +37,6 @@ pub enum IntrospectionError {
     NoBody(NoBody),
     /// Our proof of who asks could not be made.
     NoProof,
-}
-
-impl VouchedClaims {
-    pub(crate) fn into_parts(self) -> (Members, Validity) {
-        (self.claims, self.validity)
-    }
 }
 
 impl Refusal {
@@ -90,7 +69,7 @@ pub(super) fn judge(
     outcome: Outcome<'_>,
     provider: &Provider,
     now: Timestamp,
-) -> Result<Result<IntrospectedToken, Refusal>, IntrospectionError> {
+) -> Result<Result<VouchedToken, Refusal>, IntrospectionError> {
     let body = outcome.body(MAX_ANSWER_SIZE).map_err(IntrospectionError::NoBody)?;
     let claims = json::parse_object(json::without_byte_order_mark(body))
         .map_err(|fault| IntrospectionError::Json(fault.of_body_in(outcome.coding())))?;
@@ -100,54 +79,7 @@ pub(super) fn judge(
         _ => return Err(IntrospectionError::Active),
     }
     // Some servers write null for what a token has none of: the same as absent.
-    Ok(token(claims.without_nulls(), provider, now).map_err(Refusal::Claims))
-}
-
-fn token(claims: Members, provider: &Provider, now: Timestamp) -> Result<IntrospectedToken, JwtError> {
-    let (validity, expires) = validate(claims.object(), provider.spec(), now)?;
-    let token = provider.accept_vouched(VouchedClaims { claims, validity })?;
-    Ok(IntrospectedToken { token, expires })
-}
-
-/// As for the claims of a JWT, except that the issuer may leave out what it checked itself: `iss` and `exp`.
-fn validate(
-    claims: Object<'_>,
-    provider: &ProviderSpec,
-    now: Timestamp,
-) -> Result<(Validity, Option<Timestamp>), JwtError> {
-    let text = |name: &str| match claims.get(name) {
-        None => Ok(None),
-        Some(value) => value.as_str().map(Some).ok_or_else(|| JwtError::malformed(name)),
-    };
-    if text("iss")?.is_some_and(|issuer| issuer != provider.issuer) {
-        return Err(JwtError::Issuer);
-    }
-    // A refresh token, say, is no access token.
-    let is_access_token =
-        |kind: &str| ["bearer", "dpop"].iter().any(|known| kind.eq_ignore_ascii_case(known));
-    if text("token_type")?.is_some_and(|kind| !is_access_token(kind)) {
-        return Err(JwtError::malformed("token_type"));
-    }
-    if let Some(audiences) = &provider.audiences {
-        check_audience(claims.get("aud"), audiences)?;
-    }
-    let expires = date(claims, "exp")?;
-    let (not_before, issued) = (date(claims, "nbf")?, date(claims, "iat")?);
-    if let Some(longest) = provider.max_lifetime {
-        let issued = issued.ok_or_else(|| JwtError::missing("iat"))?;
-        let expires = expires.ok_or_else(|| JwtError::missing("exp"))?;
-        if expires.since(issued) > longest {
-            return Err(JwtError::Lifetime);
-        }
-    }
-    let skew = provider.clock_skew;
-    let forever = Timestamp::from_nanos(u64::MAX);
-    let validity = Validity {
-        not_before: not_before.max(issued).map_or(Timestamp::default(), |start| start.saturating_sub(skew)),
-        not_after: expires.map_or(forever, |end| end.saturating_add(skew)),
-    };
-    validity.check(now)?;
-    Ok((validity, expires))
+    Ok(provider.accept_vouched(claims.without_nulls(), now).map_err(Refusal::Claims))
 }
 
 impl fmt::Display for Refusal {

@@ -23,19 +23,16 @@ use std::{rc::Rc, time::Duration};
 
 use hashbrown::HashMap;
 
-use self::{
-    answer::IntrospectedToken,
-    cache::{Cache, Digest},
-};
+use self::cache::{Cache, Digest};
 pub use self::{
-    answer::{IntrospectionError, Refusal, VouchedClaims},
+    answer::{IntrospectionError, Refusal},
     spec::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
 };
 use crate::{
     answer::Reason,
     calls::{Backoff, Call, Client, Counts, Outcome, Room, pacing::FIRST_BACKOFF},
     crypto::sha256,
-    jwt::{Provider, VerifiedToken},
+    jwt::{Provider, VerifiedToken, VouchedToken},
     time::Timestamp,
 };
 
@@ -125,20 +122,19 @@ struct Flight {
 }
 
 impl<T> Introspector<T> {
-    /// `None`: the provider has no introspection.
-    pub fn new(provider: &Provider) -> Option<Self> {
-        let spec = provider.spec();
-        Some(Self {
-            issuer: spec.issuer.clone(),
-            max_token_size: spec.max_token_size,
-            spec: spec.introspection.clone()?,
+    /// For the tokens of `provider`.
+    pub fn new(spec: &IntrospectionSpec, provider: &Provider) -> Self {
+        Self {
+            issuer: provider.issuer().to_owned(),
+            max_token_size: provider.spec().max_token_size,
+            spec: spec.clone(),
             active: Cache::new(ACTIVE.0, ACTIVE.1),
             refused: Cache::new(REFUSED.0, REFUSED.1),
             flights: HashMap::new(),
             last_number: 0,
             backoff: Backoff::default(),
             counts: Counts::default(),
-        })
+        }
     }
 
     /// What is known of `token` at `now`.
@@ -206,7 +202,7 @@ impl<T> Introspector<T> {
         }
         let keep_until = |life| now.saturating_add(life);
         let (verdict, until) = match judged {
-            Ok(Ok(IntrospectedToken { token, expires })) => {
+            Ok(Ok(VouchedToken { token, expires })) => {
                 let until = keep_until(self.spec.cache_duration);
                 let claims = token.principal().claims.memory();
                 let until = expires.map_or(until, |expires| until.min(expires));

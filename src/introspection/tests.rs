@@ -30,12 +30,7 @@ fn introspection() -> IntrospectionSpec {
 }
 
 fn spec() -> ProviderSpec {
-    ProviderSpec {
-        algorithms: vec![],
-        keys: KeySource::None,
-        introspection: Some(introspection()),
-        ..tokens::provider()
-    }
+    ProviderSpec { algorithms: vec![], keys: KeySource::None, ..tokens::provider() }
 }
 
 /// A provider with its introspector, whose active tokens are their subjects.
@@ -44,11 +39,15 @@ struct Setup {
     introspector: Introspector<String>,
 }
 
-fn setup(change: impl FnOnce(&mut ProviderSpec)) -> Setup {
-    let mut spec = spec();
-    change(&mut spec);
-    let provider = Provider::compile(&spec).unwrap();
-    let introspector = Introspector::new(&provider).unwrap();
+fn setup(change: impl FnOnce(&mut IntrospectionSpec)) -> Setup {
+    let mut asked = introspection();
+    change(&mut asked);
+    setup_for(&asked, &spec())
+}
+
+fn setup_for(asked: &IntrospectionSpec, spec: &ProviderSpec) -> Setup {
+    let provider = Provider::compile(spec).unwrap();
+    let introspector = Introspector::new(asked, &provider);
     Setup { provider, introspector }
 }
 
@@ -147,9 +146,8 @@ fn the_request_with_an_assertion() {
     ] {
         let (kid, audience) = (kid.map(str::to_owned), audience.map(str::to_owned));
         let proof = ClientProof::PrivateKeyJwt { key: key.clone(), kid, audience };
-        let mut setup = setup(|spec| {
-            spec.introspection =
-                Some(IntrospectionSpec { proof, client_id: "gate".into(), ..introspection() });
+        let mut setup = setup(|asked| {
+            *asked = IntrospectionSpec { proof, client_id: "gate".into(), ..introspection() };
         });
         let refused = setup.introspector.start("t", client(0), at(0), None).map(|_| ());
         assert_eq!(refused, Err(IntrospectionError::NoProof), "without randomness");
@@ -180,8 +178,8 @@ fn secrets_are_never_shown() {
     let key = SigningKey::from_jwk(Algorithm::Es256, &jwk).unwrap();
     let by_key = ClientProof::PrivateKeyJwt { key, kid: None, audience: None };
     for proof in [introspection().proof, by_key] {
-        let mut setup =
-            setup(|spec| spec.introspection = Some(IntrospectionSpec { proof, ..introspection() }));
+        let asked = IntrospectionSpec { proof, ..introspection() };
+        let mut setup = setup(|own| *own = asked.clone());
         let (ticket, call) =
             setup.introspector.start("s3cret-token", client(0), at(0), Some([7; 16])).unwrap();
         let basic = call.headers.iter().find(|(name, _)| *name == "authorization");
@@ -192,7 +190,7 @@ fn secrets_are_never_shown() {
             basic.map(|(_, value)| value.as_str()),
             Some("client_assertion"),
         ];
-        for shown in [format!("{:?}", setup.provider), format!("{call:?}"), format!("{ticket:?}")] {
+        for shown in [format!("{asked:?}"), format!("{call:?}"), format!("{ticket:?}")] {
             assert!(!hidden.iter().flatten().any(|secret| shown.contains(secret)), "{shown}");
         }
     }
@@ -200,7 +198,7 @@ fn secrets_are_never_shown() {
 
 #[test]
 fn tokens_that_are_no_tokens_cost_nothing() {
-    let mut setup = setup(|spec| spec.max_token_size = 10);
+    let mut setup = setup_for(&introspection(), &ProviderSpec { max_token_size: 10, ..spec() });
     for (token, refused) in
         [("0123456789", false), ("0123456789a", true), ("", true), ("a b", true), ("é", true), ("a\n", true)]
     {
@@ -373,14 +371,9 @@ fn verdicts_are_kept_for_their_time_and_never_past_exp() {
 
 #[test]
 fn zero_keeps_nothing_and_still_tells_who_waits() {
-    let mut setup = setup(|spec| {
-        let nothing = Duration::ZERO;
-        let cached = IntrospectionSpec {
-            cache_duration: nothing,
-            inactive_cache_duration: nothing,
-            ..introspection()
-        };
-        spec.introspection = Some(cached);
+    let mut setup = setup(|asked| {
+        asked.cache_duration = Duration::ZERO;
+        asked.inactive_cache_duration = Duration::ZERO;
     });
     for _ in 0..3 {
         assert_eq!(setup.ask("t", ok(&active().to_string()), 0), Ok("alice".to_owned()));
@@ -584,45 +577,6 @@ fn a_flood_of_made_up_tokens_leaves_the_good_ones() {
     }
     assert!((0..100).all(|n| setup.known(&format!("good{n}"), 1) == Some(Ok("alice".into()))));
     assert!(setup.introspector.refused.len() <= REFUSED.0);
-}
-
-#[test]
-fn which_tokens_the_issuer_is_asked_about() {
-    let with_keys = |spec: &mut ProviderSpec| {
-        spec.keys = KeySource::Inline(tokens::keys().jwks.clone());
-        spec.algorithms = vec![Algorithm::Es256];
-    };
-    let mode = |spec: &mut ProviderSpec, mode| {
-        spec.introspection = Some(IntrospectionSpec { mode, ..introspection() })
-    };
-    type Change<'a> = &'a dyn Fn(&mut ProviderSpec);
-    let rows: [(Change<'_>, bool, bool); 4] = [
-        (&|_| {}, true, true),
-        (&with_keys, false, true),
-        (
-            &|spec| {
-                with_keys(spec);
-                mode(spec, IntrospectionMode::Always);
-            },
-            true,
-            true,
-        ),
-        (
-            &|spec| {
-                with_keys(spec);
-                spec.introspection = None;
-            },
-            false,
-            false,
-        ),
-    ];
-    for (change, own_jwt, other) in rows {
-        let mut spec = spec();
-        change(&mut spec);
-        let provider = Provider::compile(&spec).unwrap();
-        assert_eq!((provider.introspects(true), provider.introspects(false)), (own_jwt, other));
-        assert_eq!(Introspector::<()>::new(&provider).is_some(), spec.introspection.is_some());
-    }
 }
 
 mod properties {

@@ -2,7 +2,8 @@
 //!
 //! A text becomes a [`CompactToken`](crate::jose::CompactToken) (well-formed, not believed); its [`Provider`] makes of it a
 //! [`CheckedToken`] (meant for us now, if it is genuine); and with the keys of a [`KeySet`](crate::jose::KeySet) that
-//! becomes a [`VerifiedToken`], which alone has a principal. Fetched key sets live in [`RemoteKeys`].
+//! becomes a [`VerifiedToken`], which alone has a principal. So does what an issuer says of a token of its own. Fetched key
+//! sets live in [`RemoteKeys`].
 
 mod claim_headers;
 mod claims;
@@ -16,15 +17,13 @@ mod remote;
 #[expect(clippy::arithmetic_side_effects, clippy::string_slice, reason = "test code may panic")]
 pub(crate) mod tests;
 mod token;
+mod vouched;
 
 use std::time::Duration;
 
-use crate::{
-    confirmation::BindingMode, crypto::Algorithm, dpop::DpopSpec, identity::ClaimPath,
-    introspection::IntrospectionSpec, jose::SymmetricKey, request::Location, url::Url,
-};
+use crate::{crypto::Algorithm, identity::ClaimPath, jose::SymmetricKey, request::Location, url::Url};
 
-pub(crate) use self::claims::{check_audience, date};
+pub(crate) use self::vouched::VouchedToken;
 pub use self::{
     claim_headers::{MAX_HEADER_LEN, Unsendable, header_value},
     claims::Validity,
@@ -50,8 +49,6 @@ pub struct ProviderSpec {
     pub algorithms: Vec<Algorithm>,
     /// Where the keys come from.
     pub keys: KeySource,
-    /// How to ask the issuer about tokens; `None`: it is not asked.
-    pub introspection: Option<IntrospectionSpec>,
     /// Accepted `typ` values, lower case and without `application/`. Empty: `jwt`, `at+jwt` or none.
     pub types: Vec<String>,
     /// Tolerance for `exp`, `nbf` and `iat`. Default 60 s; at most 5 min.
@@ -74,11 +71,6 @@ pub struct ProviderSpec {
     pub locations: Vec<Location>,
     /// Whether the token itself goes upstream. Default no.
     pub forward: bool,
-    /// Tokens that are bound to a key (RFC 9449). `None`: they are refused.
-    pub dpop: Option<DpopSpec>,
-    /// Tokens that are bound to a client certificate (RFC 8705 section 3). They pass with that certificate only,
-    /// whatever stands here; `None`: nothing is asked of others.
-    pub mtls: Option<BindingMode>,
 }
 
 /// Where a provider's keys come from.

@@ -7,7 +7,7 @@ use super::{
     claim_headers::{Unsendable, header_value},
     compile,
 };
-use crate::{fault::Fault, introspection::IntrospectionMode, jose::KeySet, json::Object};
+use crate::{fault::Fault, jose::KeySet, json::Object};
 
 /// A token issuer with its keys or where to fetch them.
 #[derive(Clone, Debug)]
@@ -64,14 +64,6 @@ impl Provider {
     /// Whether tokens can be verified here at all.
     pub fn has_keys(&self) -> bool {
         !matches!(self.spec.keys, KeySource::None)
-    }
-
-    /// Whether the issuer is to be asked about a token. `is_own_jwt`: it is a JWT with this issuer, which is then
-    /// verified here before where there are keys.
-    pub fn introspects(&self, is_own_jwt: bool) -> bool {
-        let verifiable = is_own_jwt && self.has_keys();
-        let introspection = self.spec.introspection.as_ref();
-        introspection.is_some_and(|spec| spec.mode == IntrospectionMode::Always || !verifiable)
     }
 
     /// Headers for the upstream, made of verified claims.

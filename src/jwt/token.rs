@@ -3,9 +3,9 @@
 use super::{Provider, claims::Validity, claims::validate, error::JwtError};
 use crate::{
     crypto::HostCrypto,
-    identity::{ClaimPath, Principal},
-    introspection::VouchedClaims,
+    identity::Principal,
     jose::{CompactToken, KeySet, TokenError, without_media_type_prefix},
+    json::Members,
     time::Timestamp,
 };
 
@@ -66,20 +66,6 @@ impl Provider {
             (Some(typ), types) => types.iter().any(|accepted| is(typ, accepted)),
         }
     }
-
-    /// The token that an issuer vouches for. RFC 7662 section 2.2 makes `sub` optional: where the policy names no other
-    /// claim and `sub` is missing, the principal is named by `username`, and else by `client_id`.
-    pub(crate) fn accept_vouched(&self, vouched: VouchedClaims) -> Result<VerifiedToken, JwtError> {
-        let (claims, validity) = vouched.into_parts();
-        let configured = &self.spec().subject_claim;
-        let by_default = *configured == ClaimPath::dotted("sub");
-        let others = ["username", "client_id"].map(ClaimPath::dotted);
-        let members = claims.object();
-        let other = others.iter().filter(|_| by_default && !members.contains("sub"));
-        let named_by = other.into_iter().find(|path| path.find(members).is_some()).unwrap_or(configured);
-        let principal = self.principal_named_by(named_by, members)?;
-        Ok(VerifiedToken { principal: Principal { claims, ..principal }, validity })
-    }
 }
 
 impl CheckedToken<'_, '_> {
@@ -95,7 +81,7 @@ impl CheckedToken<'_, '_> {
         let subject_claim = &self.provider.spec().subject_claim;
         let principal = self.provider.principal_named_by(subject_claim, self.token.claims().object())?;
         let claims = self.token.take_claims();
-        Ok(VerifiedToken { principal: Principal { claims, ..principal }, validity: self.validity })
+        Ok(VerifiedToken::new(principal, claims, self.validity))
     }
 
     /// Why [`CheckedToken::verify`] refuses it, of which it is known that it does with these very keys.
@@ -105,6 +91,11 @@ impl CheckedToken<'_, '_> {
 }
 
 impl VerifiedToken {
+    /// `claims` are what `principal` was made of.
+    pub(super) fn new(principal: Principal, claims: Members, validity: Validity) -> Self {
+        Self { principal: Principal { claims, ..principal }, validity }
+    }
+
     /// Whom it speaks of.
     pub fn principal(&self) -> &Principal {
         &self.principal

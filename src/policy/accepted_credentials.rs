@@ -8,7 +8,8 @@
 
 use std::rc::Rc;
 
-use crate::{answer::Ready, jwt::Provider, request::Location};
+use super::Provider;
+use crate::{answer::Ready, request::Location};
 
 /// The ways of authenticating that a rule takes.
 #[derive(Debug, Default)]
@@ -104,13 +105,15 @@ mod tests {
     use super::*;
     use crate::{
         answer::{Challenges, Reason, Reply},
+        config::ProviderSpec,
         jwt::{KeySource, tests::tokens},
     };
 
     #[test]
     fn equal_is_what_accepts_the_same() {
-        let mut spec = tokens::provider();
-        spec.keys = KeySource::Inline(tokens::keys().jwks.clone());
+        let mut jwt = tokens::provider();
+        jwt.keys = KeySource::Inline(tokens::keys().jwks.clone());
+        let spec = ProviderSpec { jwt, introspection: None, dpop: None, mtls: None };
         let [provider, another] = [(); 2].map(|()| Rc::new(Provider::compile(&spec).unwrap()));
         let changes: &[&dyn Fn(&mut AcceptedCredentials)] = &[
             &|accepted| accepted.providers = vec![Rc::clone(&another)],

@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
+use super::Provider;
 use crate::{
     confirmation::{BindingError, Confirmation},
     identity::{Principal, header_text, push_header_text},
-    jwt::{ClaimHeaders, Provider, Unsendable, VerifiedToken},
+    jwt::{ClaimHeaders, Unsendable, VerifiedToken},
     rate_limit::KnownPlace,
     rbac::{Grants, Vocabulary},
 };
@@ -48,7 +49,7 @@ impl Caller {
     /// The bearer of a token that was verified for `provider`.
     pub(crate) fn of_token(token: VerifiedToken, vocabulary: &Vocabulary, provider: &Rc<Provider>) -> Self {
         let principal = token.into_principal();
-        let claims = provider.claim_headers(principal.claims.object());
+        let claims = provider.jwt.claim_headers(principal.claims.object());
         Self::new(principal, vocabulary, Some(Rc::clone(provider)), claims)
     }
 

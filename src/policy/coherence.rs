@@ -2,10 +2,10 @@
 
 use std::slice;
 
+use super::Provider;
 use crate::{
     config::{Document, Rejected, RuleSpec},
     fault::Fault,
-    jwt::Provider,
     rate_limit::Limiter,
     request::{Location, alike::is_alike},
     route::Router,
@@ -86,9 +86,9 @@ pub(super) fn removed_headers(document: &Document) -> Vec<Fault> {
     };
     let forwarding = |removed: &str| {
         let stands_in = |locations: &[Location]| stands_in(locations, removed);
-        let mut providers = document.providers.iter().filter(|provider| provider.forward);
-        if let Some(provider) = providers.find(|provider| stands_in(&provider.locations)) {
-            return Some(format!("provider \"{}\", whose tokens stand there", provider.name));
+        let mut providers = document.providers.iter().filter(|provider| provider.jwt.forward);
+        if let Some(provider) = providers.find(|provider| stands_in(&provider.jwt.locations)) {
+            return Some(format!("provider \"{}\", whose tokens stand there", provider.jwt.name));
         }
         let keys = document.api_keys.as_ref().filter(|keys| keys.forward);
         keys.filter(|keys| stands_in(&keys.locations)).map(|_| "apiKeys, whose keys stand there".to_owned())

@@ -14,7 +14,7 @@ pub(super) fn guarded_headers(document: &Document, credentials: &[Location]) -> 
     let every = |name| (name, Guard::Every);
     let identity = &document.identity_headers;
     let owned = [&identity.subject, &identity.kind, &identity.scopes, &identity.roles, &identity.rule];
-    let claims = document.providers.iter().flat_map(|provider| &provider.claim_to_headers);
+    let claims = document.providers.iter().flat_map(|provider| &provider.jwt.claim_to_headers);
     let owned = owned.into_iter().chain(claims.map(|(_, header)| header)).map(String::as_str).map(every);
     let credentials = credentials.iter().enumerate().filter_map(|(place, location)| match location {
         Location::Header { name, .. } => Some((name.as_str(), Guard::Credential(place))),

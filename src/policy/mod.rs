@@ -5,10 +5,11 @@ mod caller;
 mod coherence;
 mod guards;
 mod places;
+mod provider;
 mod reach;
 mod unused;
 
-pub(crate) use self::caller::Caller;
+pub(crate) use self::{caller::Caller, provider::Provider};
 
 use std::rc::Rc;
 
@@ -24,7 +25,6 @@ use crate::{
     fault::Fault,
     identity::header_text,
     interned::Interned,
-    jwt::Provider,
     rate_limit::{LimitId, Limiter},
     rbac::{Names, Requirement, Vocabulary},
     request::{Location, credential::CredentialNames, guarded::GuardedHeaders},
@@ -220,12 +220,12 @@ impl Policy {
         warnings.truncate(MAX_WARNINGS);
         let mut credential_locations = Vec::new();
         for provider in &document.providers {
-            add_new(&mut credential_locations, &provider.locations);
+            add_new(&mut credential_locations, &provider.jwt.locations);
         }
         if let Some(keys) = &document.api_keys {
             add_new(&mut credential_locations, &keys.locations);
         }
-        if document.providers.iter().any(|provider| provider.dpop.is_some()) {
+        if providers.iter().any(|provider| provider.dpop.is_some()) {
             let proof = Location::Header { name: dpop::HEADER.to_owned(), prefix: String::new() };
             add_new(&mut credential_locations, &[proof]);
         }
@@ -234,8 +234,7 @@ impl Policy {
         let certificates = document.client_certificates.as_ref();
         let needs = Needs {
             // A DPoP proof is for a URL, which says whether it is `https`.
-            tls: transport.needs_connection()
-                || providers.iter().any(|provider| provider.spec().dpop.is_some()),
+            tls: transport.needs_connection() || providers.iter().any(|provider| provider.dpop.is_some()),
             peer_certificate: certificates.is_some_and(ClientCertificatesSpec::of_connection),
             remote_address: limiter.needs_remote_address(),
         };
@@ -340,12 +339,11 @@ impl RuleSpec {
                             let compiled = providers.iter().find(|provider| **provider.name() == **name);
                             let Some(provider) = compiled else {
                                 // It is there, but has faults of its own, for which the policy is refused.
-                                document.providers.iter().find(|spec| spec.name == *name)?;
+                                document.providers.iter().find(|spec| spec.jwt.name == *name)?;
                                 continue;
                             };
                             accepted.providers.push(Rc::clone(provider));
-                            let provider = provider.spec();
-                            add_new(&mut accepted.token_locations, &provider.locations);
+                            add_new(&mut accepted.token_locations, &provider.spec().locations);
                             let dpop = provider.dpop.as_ref();
                             accepted.bearer |= dpop.is_none_or(|dpop| dpop.mode == BindingMode::Accepted);
                             add_new(
@@ -384,9 +382,9 @@ impl RuleSpec {
 /// The metadata that clients are told. What its section leaves out is taken from the rest of the policy.
 fn resource_metadata(document: &Document) -> Result<Option<ResourceMetadata>, Vec<Fault>> {
     let Some(spec) = &document.protected_resource else { return Ok(None) };
-    let issuers: Vec<&str> = document.providers.iter().map(|provider| provider.issuer.as_str()).collect();
+    let issuers: Vec<&str> = document.providers.iter().map(|provider| provider.jwt.issuer.as_str()).collect();
     let locations: Vec<&Location> =
-        document.providers.iter().flat_map(|provider| &provider.locations).collect();
+        document.providers.iter().flat_map(|provider| &provider.jwt.locations).collect();
     let takes_tokens = |rule: &&RuleSpec| match &rule.action {
         ActionSpec::Allow { authenticate, .. } => {
             authenticate.iter().any(|method| matches!(method, MethodSpec::Jwt(_)))

@@ -3,9 +3,8 @@
 
 use crate::{
     api_key::ApiKeysSpec,
-    config::{ActionSpec, Document, MethodSpec},
+    config::{ActionSpec, Document, MethodSpec, ProviderSpec},
     fault::Fault,
-    jwt::ProviderSpec,
     request::Location,
 };
 
@@ -22,7 +21,9 @@ pub(super) fn faults(document: &Document) -> Vec<Fault> {
         let providers: Vec<_> = authenticate
             .iter()
             .filter_map(|method| match method {
-                MethodSpec::Jwt(name) => document.providers.iter().find(|provider| provider.name == *name),
+                MethodSpec::Jwt(name) => {
+                    document.providers.iter().find(|provider| provider.jwt.name == *name)
+                }
                 _ => None,
             })
             .collect();
@@ -43,12 +44,12 @@ pub(super) fn faults(document: &Document) -> Vec<Fault> {
 fn several_issuers(providers: &[&ProviderSpec]) -> Option<String> {
     let asked: Vec<_> = providers.iter().filter(|provider| provider.introspection.is_some()).collect();
     asked.iter().enumerate().find_map(|(n, provider)| {
-        let shares = |other: &&&&ProviderSpec| has_shared(&other.locations, &provider.locations);
+        let shares = |other: &&&&ProviderSpec| has_shared(&other.jwt.locations, &provider.jwt.locations);
         let other = asked.iter().take(n).find(shares)?;
         Some(format!(
             "\"{}\" and \"{}\" both have introspection and look for tokens in the same place; \
              an opaque token does not say whose it is",
-            other.name, provider.name
+            other.jwt.name, provider.jwt.name
         ))
     })
 }
@@ -58,20 +59,21 @@ fn several_issuers(providers: &[&ProviderSpec]) -> Option<String> {
 fn keys_or_opaque_tokens(providers: &[&ProviderSpec], keys: Option<&ApiKeysSpec>) -> Option<String> {
     let keys = keys.filter(|keys| keys.prefix.is_none())?;
     let shares = |provider: &&&ProviderSpec| {
-        provider.introspection.is_some() && has_shared(&keys.locations, &provider.locations)
+        provider.introspection.is_some() && has_shared(&keys.locations, &provider.jwt.locations)
     };
     let provider = providers.iter().find(shares)?;
     Some(format!(
         "\"{}\" has introspection and looks for tokens where API keys may stand; an opaque token is not told from a key. \
          Give apiKeys.prefix, which all keys there begin with, or another place",
-        provider.name
+        provider.jwt.name
     ))
 }
 
 /// What begins with the longer of two prefixes of one header begins with the shorter one, too, so it would always be
 /// two credentials.
 fn several_prefixes(providers: &[&ProviderSpec], keys: Option<&ApiKeysSpec>) -> Option<String> {
-    let places = providers.iter().map(|provider| &provider.locations).chain(keys.map(|keys| &keys.locations));
+    let places =
+        providers.iter().map(|provider| &provider.jwt.locations).chain(keys.map(|keys| &keys.locations));
     let headers: Vec<_> = places
         .flatten()
         .filter_map(|location| match location {

@@ -146,8 +146,8 @@ impl<'a> Ways<'a> {
             MethodSpec::ApiKey => Way::ApiKeys,
             MethodSpec::ClientCertificate => Way::Certificates,
             MethodSpec::Jwt(name) => {
-                let provider = self.document.providers.iter().find(|spec| spec.name == *name);
-                Way::Tokens { with_roles: provider.is_none_or(|spec| !spec.role_claims.is_empty()) }
+                let provider = self.document.providers.iter().find(|spec| spec.jwt.name == *name);
+                Way::Tokens { with_roles: provider.is_none_or(|spec| !spec.jwt.role_claims.is_empty()) }
             }
         }
     }

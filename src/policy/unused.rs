@@ -38,8 +38,8 @@ fn credentials(document: &Document, warnings: &mut Vec<Fault>) {
     let is_taken = |wanted: fn(&MethodSpec) -> bool| document.rules.iter().flat_map(methods).any(wanted);
     let tokens: HashSet<&str> = document.rules.iter().flat_map(methods).filter_map(provider_of).collect();
     for (i, provider) in document.providers.iter().enumerate() {
-        if !tokens.contains(provider.name.as_str()) {
-            let message = format!("no rule takes tokens of \"{}\"", provider.name);
+        if !tokens.contains(provider.jwt.name.as_str()) {
+            let message = format!("no rule takes tokens of \"{}\"", provider.jwt.name);
             warnings.push(Fault::new(format!("jwt.providers[{i}]"), message));
         }
     }
@@ -85,7 +85,7 @@ fn limits(document: &Document, warnings: &mut Vec<Fault>) {
         document.client_certificates.iter().filter_map(|spec| spec.principals.as_ref()).flatten();
     let tiers: HashSet<&str> =
         keys.chain(principals.filter_map(|principal| principal.tier.as_deref())).collect();
-    let any_tier = document.providers.iter().any(|provider| provider.tier_claim.is_some());
+    let any_tier = document.providers.iter().any(|provider| provider.jwt.tier_claim.is_some());
     for (i, limit) in document.rate_limits.iter().enumerate() {
         if !limit.before_authentication && !named.contains(limit.name.as_str()) {
             warnings.push(Fault::new(format!("rateLimits[{i}]"), "limits nothing: no rule names it"));

@@ -64,7 +64,7 @@ fn every_field_arrives() {
     assert_eq!((spec.mode, spec.max_age), (BindingMode::Required, Duration::from_secs(30)));
     assert_eq!(spec.algorithms, [Algorithm::Es256, Algorithm::EdDsa]);
     assert_eq!(spec.nonce_lifetime, Some(Duration::from_secs(60)));
-    assert_eq!(corp.locations.last(), Some(&dpop::location()));
+    assert_eq!(corp.jwt.locations.last(), Some(&dpop::location()));
     let ActionSpec::Allow { authenticate, authorize: Some(authorize) } = &document.rules[0].action else {
         panic!("an action");
     };
@@ -91,7 +91,7 @@ fn defaults() {
     let base = decode(base().to_string().as_bytes()).expect("good");
     assert!(base.client_certificates.is_none());
     assert!(base.providers.iter().all(|provider| provider.dpop.is_none() && provider.mtls.is_none()));
-    assert!(base.providers.iter().all(|provider| !provider.locations.contains(&dpop::location())));
+    assert!(base.providers.iter().all(|provider| !provider.jwt.locations.contains(&dpop::location())));
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn a_provider_without_keys() {
         document
     };
     let good = decoded(&keyless("", Value::Null)).providers.remove(0);
-    assert!(matches!(good.keys, KeySource::None) && good.algorithms.is_empty());
+    assert!(matches!(good.jwt.keys, KeySource::None) && good.jwt.algorithms.is_empty());
     let introspection = good.introspection.unwrap();
     assert_eq!(introspection.proof_secret(), Some("e"));
     assert_eq!(

@@ -36,20 +36,20 @@ fn every_field_arrives() {
     );
 
     let corp = &d.providers[0];
-    assert_eq!((corp.name.as_str(), corp.issuer.as_str()), ("corp", "https://idp.example.com"));
-    assert_eq!(corp.audiences, Some(strings(&["https://api.example.com/orders"])));
-    assert_eq!(corp.algorithms, [Algorithm::Es256, Algorithm::Rs256]);
+    assert_eq!((corp.jwt.name.as_str(), corp.jwt.issuer.as_str()), ("corp", "https://idp.example.com"));
+    assert_eq!(corp.jwt.audiences, Some(strings(&["https://api.example.com/orders"])));
+    assert_eq!(corp.jwt.algorithms, [Algorithm::Es256, Algorithm::Rs256]);
     assert!(
-        matches!(&corp.keys, KeySource::Remote(r) if r.cluster == "idp" && r.timeout == Duration::from_secs(5))
+        matches!(&corp.jwt.keys, KeySource::Remote(r) if r.cluster == "idp" && r.timeout == Duration::from_secs(5))
     );
-    assert_eq!(corp.types, ["at+jwt"]);
-    assert_eq!((corp.clock_skew, corp.max_token_size), (Duration::from_secs(30), 4096));
-    assert_eq!(corp.max_lifetime, Some(Duration::from_secs(12 * 3600)));
-    assert_eq!(corp.role_claims, [ClaimPath(strings(&["realm_access", "roles"]))]);
-    assert_eq!(corp.tier_claim, Some(ClaimPath::dotted("tier")));
-    assert_eq!(corp.claim_to_headers, [(ClaimPath::dotted("sub"), "x-auth-subject".to_owned())]);
+    assert_eq!(corp.jwt.types, ["at+jwt"]);
+    assert_eq!((corp.jwt.clock_skew, corp.jwt.max_token_size), (Duration::from_secs(30), 4096));
+    assert_eq!(corp.jwt.max_lifetime, Some(Duration::from_secs(12 * 3600)));
+    assert_eq!(corp.jwt.role_claims, [ClaimPath(strings(&["realm_access", "roles"]))]);
+    assert_eq!(corp.jwt.tier_claim, Some(ClaimPath::dotted("tier")));
+    assert_eq!(corp.jwt.claim_to_headers, [(ClaimPath::dotted("sub"), "x-auth-subject".to_owned())]);
     assert_eq!(
-        corp.locations,
+        corp.jwt.locations,
         [
             Location::Header { name: "authorization".into(), prefix: "Bearer ".into() },
             Location::Cookie("token".into()),
@@ -57,8 +57,8 @@ fn every_field_arrives() {
         ]
     );
     let partner = &d.providers[1];
-    assert_eq!((&partner.audiences, partner.forward), (&None, false));
-    assert!(matches!(&partner.keys, KeySource::Symmetric(k) if k[0].secret.starts_with(b"secret-")));
+    assert_eq!((&partner.jwt.audiences, partner.jwt.forward), (&None, false));
+    assert!(matches!(&partner.jwt.keys, KeySource::Symmetric(k) if k[0].secret.starts_with(b"secret-")));
 
     let keys = d.api_keys.expect("given");
     assert_eq!((keys.prefix.as_deref(), keys.forward), (Some("pk_"), true));
@@ -134,18 +134,26 @@ fn the_defaults_of_a_provider() {
     document["jwt"]["providers"][1] = provider;
     let d = decode(document.to_string().as_bytes()).expect("good");
     let p = &d.providers[1];
-    assert_eq!((p.clock_skew, p.max_token_size, p.max_lifetime), (Duration::from_secs(60), 8192, None));
-    assert_eq!(p.subject_claim, ClaimPath::dotted("sub"));
-    assert_eq!(p.scope_claims, [ClaimPath::dotted("scope"), ClaimPath::dotted("scp")]);
-    assert!(p.role_claims.is_empty() && p.tier_claim.is_none() && p.types.is_empty());
-    assert_eq!(p.locations, [Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }]);
-    let KeySource::Remote(r) = &p.keys else { panic!("remote") };
+    assert_eq!(
+        (p.jwt.clock_skew, p.jwt.max_token_size, p.jwt.max_lifetime),
+        (Duration::from_secs(60), 8192, None)
+    );
+    assert_eq!(p.jwt.subject_claim, ClaimPath::dotted("sub"));
+    assert_eq!(p.jwt.scope_claims, [ClaimPath::dotted("scope"), ClaimPath::dotted("scp")]);
+    assert!(p.jwt.role_claims.is_empty() && p.jwt.tier_claim.is_none() && p.jwt.types.is_empty());
+    assert_eq!(
+        p.jwt.locations,
+        [Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }]
+    );
+    let KeySource::Remote(r) = &p.jwt.keys else { panic!("remote") };
     let durations = [r.cache_duration, r.timeout, r.max_stale, r.min_refetch_interval, r.wait_timeout];
     assert_eq!(durations.map(|d| d.as_secs()), [600, 5, 3600, 30, 2]);
 
     document["jwt"]["providers"][1]["jwks"]["cacheDuration"] = json!("2h");
     let d = decode(document.to_string().as_bytes()).expect("good");
-    assert!(matches!(&d.providers[1].keys, KeySource::Remote(r) if r.max_stale == Duration::from_secs(7200)));
+    assert!(
+        matches!(&d.providers[1].jwt.keys, KeySource::Remote(r) if r.max_stale == Duration::from_secs(7200))
+    );
 }
 
 /// All of them in one go, whatever section and kind they are of.

@@ -96,8 +96,8 @@ fn the_documents_of_providers_are_believed() {
         .collect();
     let now = Timestamp::from_secs(1_800_000_000);
     for (name, issuer, jwks_uri, document, keys) in table {
-        let spec = documents.iter().find(|provider| provider.name == name).expect("a block");
-        let provider = Provider::compile(spec).unwrap();
+        let spec = documents.iter().find(|provider| provider.jwt.name == name).expect("a block");
+        let provider = Provider::compile(&spec.jwt).unwrap();
         let store = MemoryStore::default();
         let mut remote =
             RemoteKeys::new(provider.remote().unwrap(), provider.issuer(), name, "test").unwrap();

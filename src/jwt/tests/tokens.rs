@@ -16,7 +16,6 @@ pub(crate) fn provider() -> ProviderSpec {
         audiences: Some(vec!["api".into()]),
         algorithms: vec![Algorithm::Rs256, Algorithm::Es256],
         keys: KeySource::Inline(json!({"keys": []})),
-        introspection: None,
         types: vec![],
         clock_skew: Duration::from_secs(60),
         max_token_size: 8192,
@@ -28,7 +27,5 @@ pub(crate) fn provider() -> ProviderSpec {
         claim_to_headers: vec![],
         locations: vec![Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }],
         forward: false,
-        dpop: None,
-        mtls: None,
     }
 }
