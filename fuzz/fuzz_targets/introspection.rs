@@ -2,6 +2,8 @@
 
 #![no_main]
 
+use std::cell::Cell;
+
 use libfuzzer_sys::fuzz_target;
 use portcullis::{
     calls::Outcome,
@@ -22,12 +24,18 @@ const POLICY: &str = r#"{
     "rules": [{"name": "a", "authenticate": {"anyOf": [{"jwt": "a"}]}}]
 }"#;
 
-fuzz_target!(|answer: &[u8]| {
-    // Anew each time: an issuer that failed before would not be asked.
-    let worker = WorkerState::new(Policy::compile(POLICY.as_bytes(), "fuzz").expect("good"), "fuzz");
+thread_local! {
+    static WORKER: WorkerState =
+        WorkerState::new(Policy::compile(POLICY.as_bytes(), "fuzz").expect("good"), "fuzz");
+    static NOW: Cell<u64> = const { Cell::new(1_800_000_000) };
+}
+
+fuzz_target!(|answer: &[u8]| WORKER.with(|worker| {
+    // So long after the one before that nothing is remembered of that, and no failure makes us wait.
+    NOW.set(NOW.get() + 1000);
     let store = MemoryStore::default();
     let services = HostServices {
-        clock: Clock::at(Timestamp::from_secs(1_800_000_000)),
+        clock: Clock::at(Timestamp::from_secs(NOW.get())),
         store: &store,
         crypto: &NoHostCrypto,
         may_wait: &|| true,
@@ -44,12 +52,12 @@ fuzz_target!(|answer: &[u8]| {
     ];
     let head = RequestHead { headers: headers.to_vec(), tls: true, ..RequestHead::default() };
     let mut exchange = Exchange::default();
-    assert!(matches!(exchange.on_request(&worker, &head, &services).step, Step::Wait(_)));
+    assert!(matches!(exchange.on_request(worker, &head, &services).step, Step::Wait(_)));
     let calls = worker.take_calls();
     let [(purpose, _)] = calls[..] else { panic!("one call") };
     let outcome = Outcome::Answer { status: 200, headers: &[], body: answer };
     let _ = worker.on_answer(purpose, outcome, &services);
-    match exchange.on_request(&worker, &head, &services).step {
+    match exchange.on_request(worker, &head, &services).step {
         Step::Forward(_) => {
             // Read by another reader.
             let said: Value =
@@ -61,4 +69,5 @@ fuzz_target!(|answer: &[u8]| {
         Step::Reply(..) => {}
         Step::Wait(_) => panic!("its answer has come"),
     }
-});
+    worker.settled();
+}));

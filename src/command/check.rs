@@ -5,7 +5,7 @@ use super::{
     arguments::{CheckOptions, Output},
     complain,
     documents::{self, Content},
-    findings::{Broken, Finding, Findings, Judged, Level},
+    findings::{Broken, Checked, Finding, Findings, Judged, Level},
     place::Root,
     policies::{Found, Search, is_like_a_policy},
     report, sarif, say,
@@ -15,12 +15,6 @@ use super::{
     tree::Node,
 };
 use crate::{fault::Fault, policy::Policy};
-
-/// A file with all that was found in it.
-pub(super) struct Checked {
-    pub(super) source: Source,
-    pub(super) findings: Findings,
-}
 
 /// Checks every file and says what was found.
 pub(super) fn run(options: &CheckOptions) -> u8 {

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::source::Source;
+
 /// A place where a file is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Broken {
@@ -75,4 +77,10 @@ impl Findings {
     pub(super) fn count(&self, level: Level) -> usize {
         self.list.iter().filter(|finding| finding.level == level).count()
     }
+}
+
+/// A file with all that was found in it.
+pub(super) struct Checked {
+    pub(super) source: Source,
+    pub(super) findings: Findings,
 }

@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    check::Checked,
-    findings::{Finding, Level},
+    findings::{Checked, Finding, Level},
     source::Source,
 };
 

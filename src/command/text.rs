@@ -5,9 +5,8 @@ use std::io::IsTerminal as _;
 use annotate_snippets::{AnnotationKind, Level as Title, Renderer, Snippet};
 
 use super::{
-    check::Checked,
     complain,
-    findings::{Finding, Level},
+    findings::{Checked, Finding, Level},
     say,
     source::Source,
 };

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use super::error::{Malformed, TokenError};
+use super::{
+    bounds::MAX_KID_LEN,
+    error::{Malformed, TokenError},
+};
 use crate::{
     crypto::Algorithm,
     json::{self, Json, Members, Object},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-
-/// The longest `kid` that is read.
-pub const MAX_KID_LEN: usize = 256;
 
 /// A signed JWT in compact form (RFC 7515 section 7.1), well-formed and not verified: nothing in it may be
 /// believed before one who knows its keys says so.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{jwk::Unusable, jwks::MAX_TRIES};
+use super::{bounds::MAX_TRIES, jwk::Unusable};
 use crate::{crypto::Algorithm, json::JsonFault};
 
 /// Why a text is no token that can be read.

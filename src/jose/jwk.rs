@@ -5,7 +5,7 @@ use std::fmt;
 use ct_codecs::{Base64UrlSafeNoPadding, Decoder};
 use serde_json::{Map, Value};
 
-use super::{compact::MAX_KID_LEN, jwks::MAX_KEYS};
+use super::bounds::{MAX_KEYS, MAX_KID_LEN};
 use crate::crypto::{Algorithm, HostCrypto, KeyFault, KeyType, PublicKey, SecretKey};
 
 #[derive(Clone, Debug)]

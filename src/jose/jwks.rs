@@ -5,6 +5,7 @@ use std::{borrow::Cow, fmt};
 use serde_json::Value;
 
 use super::{
+    bounds::{MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES},
     compact::CompactToken,
     error::KeyError,
     jwk::{Key, Material, Signed, Unusable, readable_kid},
@@ -13,13 +14,6 @@ use crate::{
     crypto::{Algorithm, HostCrypto, SecretKey},
     json::{self, Json, JsonFault},
 };
-
-/// The longest JWK set that is read, in bytes.
-pub const MAX_JWKS_SIZE: usize = 512 * 1024;
-/// The most keys of a set that are used; those behind them are reported as unusable.
-pub const MAX_KEYS: usize = 100;
-/// The most keys that one token is tried with.
-pub const MAX_TRIES: usize = 4;
 
 /// A shared secret. Its `Debug` never shows it.
 #[derive(Clone)]

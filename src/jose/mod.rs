@@ -4,6 +4,7 @@
 //! What a signature is good for is decided above: by `jwt` of access tokens, by `dpop` of proofs. [`sign`] makes tokens
 //! of our own.
 
+mod bounds;
 mod compact;
 mod error;
 mod jwk;
@@ -14,11 +15,12 @@ mod sign;
 pub(crate) mod tests;
 mod thumbprint;
 
-pub(crate) use self::{compact::without_media_type_prefix, sign::sign};
 pub use self::{
-    compact::{CompactToken, MAX_KID_LEN, is_compact_jws},
+    bounds::{MAX_JWKS_SIZE, MAX_KEYS, MAX_KID_LEN, MAX_TRIES},
+    compact::{CompactToken, is_compact_jws},
     error::{KeyError, Malformed, TokenError},
     jwk::{Unusable, lone_key},
-    jwks::{KeySet, KeySetError, MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES, SymmetricKey, UnusableKey},
+    jwks::{KeySet, KeySetError, SymmetricKey, UnusableKey},
     thumbprint::thumbprint,
 };
+pub(crate) use self::{compact::without_media_type_prefix, sign::sign};

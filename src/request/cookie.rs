@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{RequestHead, alike::Names, credential::Sighting};
+use super::{RequestHead, alike::Names, sighting::Sighting};
 
 /// How much of cookies is looked at for names, in bytes, counted as often as they are: a fraction of a millisecond. No
 /// browser sends as much.

@@ -8,6 +8,7 @@ use super::{
     cookie,
     protocol::{self, ProtocolForm},
     query,
+    sighting::Sighting,
 };
 
 /// What stands where a credential may, as it was sent; not read yet, since most were read before. Its parent's
@@ -92,31 +93,6 @@ pub struct Found<'a, 'l> {
     pub token: Lookup<Credential<'a, 'l>>,
     /// The only API key.
     pub key: Lookup<Credential<'a, 'l>>,
-}
-
-/// What stands at one place.
-#[derive(Debug)]
-pub(super) struct Sighting<T> {
-    pub(super) found: Lookup<T>,
-    /// Looser servers find something there besides.
-    pub(super) has_alike: bool,
-}
-
-impl<T> Default for Sighting<T> {
-    fn default() -> Self {
-        Self { found: Lookup::Absent, has_alike: false }
-    }
-}
-
-impl<T> Sighting<T> {
-    /// Takes what was found; `None` stands for what cannot be decoded.
-    pub(super) fn note(&mut self, value: Option<T>) {
-        self.found = match (&self.found, value) {
-            (Lookup::Absent, Some(value)) => Lookup::One(value),
-            (Lookup::Absent, None) => Lookup::Malformed,
-            _ => Lookup::Many,
-        };
-    }
 }
 
 impl<'l> Places<'l> {

@@ -16,6 +16,7 @@ mod percent;
 pub mod preflight;
 pub mod protocol;
 pub mod query;
+mod sighting;
 
 use std::fmt;
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{Lookup, RequestHead, alike::is_alike, credential::Sighting};
+use super::{Lookup, RequestHead, alike::is_alike, sighting::Sighting};
 
 /// The header of the list.
 pub const HEADER: &str = "sec-websocket-protocol";

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{Lookup, alike::Names, credential::Sighting, percent};
+use super::{Lookup, alike::Names, percent, sighting::Sighting};
 
 /// One parameter, as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
