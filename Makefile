@@ -21,6 +21,14 @@ COMMAND := target/debug/portcullis
 IDP := tests/e2e/idp
 # npm writes it last.
 IDP_TOOLS := $(IDP)/node_modules/.package-lock.json
+VERIFIER := tests/e2e/oci
+VERIFIER_TOOLS := $(VERIFIER)/node_modules/.package-lock.json
+CYCLONEDX_VERSION := 0.5.7
+CYCLONEDX := .tools/bin/cargo-cyclonedx
+OCI := target/oci
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p;T;q' Cargo.toml)
+REGISTRY :=
+KEY :=
 FUZZ_TARGETS := path query_cookie token jwks policy exchange revocation_list forwarded_certificate introspection
 FUZZ_SECONDS := 60
 BINARYEN := .tools/binaryen-$(BINARYEN_VERSION)
@@ -31,7 +39,7 @@ EXPORTS := src/host/exports.json
 NOOP_WASM := target/bench/noop/$(WASM_TARGET)/release/noop.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token keys jwks test bench lint fuzz clean faults-build wasm-target demo-tool command chromium php
+.PHONY: help build run token keys jwks test oci sign push bench lint fuzz clean faults-build wasm-target demo-tool command chromium php registry skopeo
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -61,13 +69,29 @@ jwks: ## The demo issuer's public keys (JWK set)
 	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
 	@$(DEMO) jwks
 
-test: build faults-build demo-tool $(TOOLS) $(IDP_TOOLS) chromium php ## Unit tests, property tests, and the whole filter in a real Envoy
+test: build faults-build demo-tool $(TOOLS) $(IDP_TOOLS) $(VERIFIER_TOOLS) chromium php registry ## Unit tests, property tests, and the whole filter in a real Envoy
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
 	cargo test --features cli --doc
 	PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$(FAULTS_WASM) \
 	PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) PORTCULLIS_COMPOSE_CHECK=$(CURDIR)/$(COMPOSE_CHECK) \
 	PORTCULLIS_PYTHON=$(CURDIR)/$(PYTHON) \
 	cargo test --features cli --lib --tests
+
+oci: build ## The module as OCI image and OCI artifact: target/oci
+	@rm -rf $(OCI)
+	python3 envoy/oci/pack.py --module $(WASM) --version $(VERSION) --revision "$$(git rev-parse HEAD)" \
+		--created "$$(TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)" $(OCI)
+
+# Offline: the key is a file, and what it signs is copied to a registry later.
+sign: $(CYCLONEDX) ## Signs target/oci and attests provenance and contents: make sign KEY=release.pem REGISTRY=ghcr.io/OWNER/portcullis
+	@[ -n "$(KEY)" ] && [ -n "$(REGISTRY)" ] || { echo "make: say KEY=.. and REGISTRY=.." >&2; exit 1; }
+	$(CYCLONEDX) cyclonedx --format json --target $(WASM_TARGET) --no-build-deps --override-filename bom
+	@mv bom.json $(OCI)/../bom.json
+	python3 envoy/oci/sign.py --key $(KEY) --repository $(REGISTRY) --sbom $(OCI)/../bom.json $(OCI)
+
+push: skopeo ## Copies target/oci to a registry: make push REGISTRY=ghcr.io/OWNER/portcullis
+	@[ -n "$(REGISTRY)" ] || { echo "make: say REGISTRY=.." >&2; exit 1; }
+	envoy/oci/push.sh $(OCI) $(REGISTRY) $(VERSION)
 
 # Wants an otherwise idle machine. Nothing here is judged by how long it takes.
 bench: build $(TOOLS) ## The filter's cost beside Envoy's own filters: BENCH_ROUNDS=9 BENCH_SECONDS=2 BENCH_CASES="api-key .."
@@ -92,7 +116,7 @@ fuzz: ## Each fuzz target for FUZZ_SECONDS (60); needs a nightly compiler and `c
 	done
 
 clean: ## Removes what was built, installed and made at set-up
-	rm -rf target fuzz/target .tools .demo $(IDP)/node_modules
+	rm -rf target fuzz/target .tools .demo $(IDP)/node_modules $(VERIFIER)/node_modules
 
 demo-tool:
 	cargo build --example demo
@@ -141,6 +165,30 @@ $(IDP_TOOLS): $(IDP)/package.json $(IDP)/package-lock.json
 	@command -v npm >/dev/null || { echo "make: the tests' authorization server needs npm (npm)" >&2; exit 1; }
 	cd $(IDP) && npm ci --silent
 	@touch $@
+
+# What verifies signatures in the tests.
+$(VERIFIER_TOOLS): $(VERIFIER)/package.json $(VERIFIER)/package-lock.json
+	@command -v npm >/dev/null || { echo "make: the tests of signatures need npm (npm)" >&2; exit 1; }
+	cd $(VERIFIER) && npm ci --silent
+	@touch $@
+
+$(CYCLONEDX):
+	cargo install --quiet --locked --root .tools --version $(CYCLONEDX_VERSION) cargo-cyclonedx
+
+skopeo:
+	@command -v skopeo >/dev/null || if [ "$$(id -u)" = 0 ]; then \
+		apt-get update && apt-get install --yes --no-install-recommends skopeo; \
+	else \
+		echo "make: skopeo is missing; run: sudo apt-get install --no-install-recommends skopeo" >&2; exit 1; \
+	fi
+
+# A registry, for the tests alone.
+registry: skopeo
+	@command -v docker-registry >/dev/null || if [ "$$(id -u)" = 0 ]; then \
+		apt-get update && apt-get install --yes --no-install-recommends docker-registry; \
+	else \
+		echo "make: the tests need a registry; run: sudo apt-get install --no-install-recommends docker-registry" >&2; exit 1; \
+	fi
 
 # The browser whose user logs in.
 chromium:

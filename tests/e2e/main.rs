@@ -36,6 +36,7 @@ mod limit_updates;
 mod load;
 mod minimal_config;
 mod observed;
+mod oci;
 mod paths;
 mod policy_schema;
 mod policy_updates;

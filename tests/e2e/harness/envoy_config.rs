@@ -52,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) failure_policy: FailurePolicy,
     /// The module's file.
     pub(crate) wasm: String,
+    /// Where Envoy gets the module instead of the file, over the cluster `registry`: URI and SHA-256 digest.
+    pub(crate) remote: Option<[String; 2]>,
     /// `PORTCULLIS_FAULT` of the module's test build.
     pub(crate) fault: Option<String>,
     /// Envoy keeps its signature check to itself.
@@ -314,6 +316,7 @@ fn wasm(options: &Options) -> Value {
     };
     let plugin = Plugin {
         name: &options.name,
+        remote: options.remote.as_ref().map(|[uri, sha256]| ["registry", uri, sha256]),
         failure_policy: options.failure_policy.name(),
         fault: options.fault.as_deref(),
         without_crypto: options.without_crypto,

@@ -17,6 +17,8 @@ pub(crate) struct Plugin<'a> {
     pub(crate) vm_id: &'a str,
     /// The module's file.
     pub(crate) module: &'a str,
+    /// Where Envoy gets the module instead of the file: cluster, URI and SHA-256 digest.
+    pub(crate) remote: Option<[&'a str; 3]>,
     pub(crate) failure_policy: &'a str,
     /// `PORTCULLIS_FAULT` of the module's test build.
     pub(crate) fault: Option<&'a str>,
@@ -32,6 +34,7 @@ impl<'a> Plugin<'a> {
             name: "portcullis",
             vm_id: "portcullis",
             module,
+            remote: None,
             failure_policy: "FAIL_CLOSED",
             fault: None,
             without_crypto: false,
@@ -46,6 +49,10 @@ impl<'a> Plugin<'a> {
             "runtime": "envoy.wasm.runtime.v8",
             "code": {"local": {"filename": self.module}},
         });
+        if let Some([cluster, uri, sha256]) = self.remote {
+            let http_uri = json!({"uri": uri, "cluster": cluster, "timeout": "10s"});
+            vm["code"] = json!({"remote": {"http_uri": http_uri, "sha256": sha256}});
+        }
         if let Some(fault) = self.fault {
             vm["environment_variables"] = json!({"key_values": {"PORTCULLIS_FAULT": fault}});
         }

@@ -58,6 +58,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         failure_policy: FailurePolicy::Closed,
         wasm,
         fault: None,
+        remote: None,
         without_crypto: false,
         bodies_while_waiting: false,
         normalize: false,
@@ -242,6 +243,12 @@ impl Builder {
     /// Envoy answers by itself what takes longer.
     pub(crate) fn request_timeout(mut self, timeout: &'static str) -> Self {
         self.options.request_timeout = timeout;
+        self
+    }
+
+    /// Envoy gets the module from `uri`, which the cluster `registry` reaches.
+    pub(crate) fn remote_module(mut self, uri: &str, sha256: &str) -> Self {
+        self.options.remote = Some([uri.to_owned(), sha256.to_owned()]);
         self
     }
 
