@@ -33,32 +33,20 @@ fn modules_import_what_they_may() {
 fn files_of_the_engine_use_those_below_them() {
     let page = include_str!("../ARCHITECTURE.md");
     let tree = page.split("\nsrc/engine/").nth(1).unwrap().split("\n\n").next().unwrap();
-    let order: Vec<&str> =
-        tree.lines().skip(1).map(|line| line.trim().split(".rs").next().unwrap()).collect();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine");
-    let root = fs::read_to_string(folder.join("mod.rs")).unwrap();
-    // Where the names are from that all files have of `mod.rs`.
-    let home = |name: &str| {
-        let exports = root.split("use ").skip(1).filter_map(|rest| rest.split_once(';')?.0.split_once("::"));
-        let mut exports = exports.filter(|(file, _)| order.contains(file));
-        exports
-            .find(|(_, names)| names.split(|c: char| !c.is_alphanumeric()).any(|part| part == name))
-            .map(|(file, _)| file.to_owned())
-    };
-    let place = |file: &str| order.iter().position(|own| *own == file);
-    let mut faults = Vec::new();
-    let files: Vec<_> = files(&folder).into_iter().filter(|file| !is_of_tests(file)).collect();
-    assert_eq!(files.len(), order.len(), "the tree lists every file once");
-    for file in files {
-        let own = file.file_stem().unwrap().to_str().unwrap();
-        for name in imported(&fs::read_to_string(&file).unwrap(), "super::") {
-            let used = if order.contains(&&*name) { name } else { home(&name).unwrap_or(name) };
-            if place(&used).is_none_or(|used| place(own).is_none_or(|own| used <= own)) {
-                faults.push(format!("{own} uses {used}, which does not stand below it"));
-            }
-        }
-    }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let order: Vec<String> = tree
+        .lines()
+        .skip(1)
+        .map(|line| format!("engine/{}", line.split_whitespace().next().unwrap()))
+        .collect();
+    let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let place = |file: &String| order.iter().position(|listed| listed == file);
+    let missing: Vec<_> =
+        sources.keys().filter(|file| file.starts_with("engine/") && place(file).is_none()).collect();
+    assert!(missing.is_empty(), "not in the tree: {missing:?}");
+    let imports = file_imports(&sources);
+    let faults: Vec<_> =
+        imports.iter().filter(|(from, to)| place(from).is_some_and(|own| place(to) < Some(own))).collect();
+    assert!(faults.is_empty(), "{faults:?}");
 }
 
 /// Modules whose files know each other in circles. None is to be added.
@@ -129,7 +117,7 @@ fn imports_are_found_however_they_are_written() {
     let text = "use crate::{\n    answer::Reason,\n    json::{self, Json},\n};\nuse crate::time::Timestamp;\n\
                 // crate::not_this\nfn f() -> crate::room::Client { todo!() }\n\
                 #[cfg(test)]\nmod tests {\n    use crate::nor_this;\n}\n";
-    let found: Vec<String> = imported(text, "crate::").into_iter().collect();
+    let found: Vec<String> = imported(text).into_iter().collect();
     assert_eq!(found, ["answer", "json", "room", "time"]);
 }
 
@@ -188,7 +176,7 @@ fn imports(src: &Path) -> BTreeMap<Edge, PathBuf> {
         if is_of_tests(path) || ["lib", "main"].contains(&module) {
             continue;
         }
-        for to in imported(&fs::read_to_string(&file).unwrap(), "crate::") {
+        for to in imported(&fs::read_to_string(&file).unwrap()) {
             if to != module {
                 found.entry((module.to_owned(), to)).or_insert_with(|| file.clone());
             }
@@ -220,10 +208,10 @@ fn is_of_tests(path: &Path) -> bool {
     })
 }
 
-/// What a file names behind `root`, `crate::` or `super::`, outside comments and its own tests.
-fn imported(text: &str, root: &str) -> BTreeSet<String> {
+/// The modules of the crate that a file names, outside comments and its own tests.
+fn imported(text: &str) -> BTreeSet<String> {
     let code = code(text);
-    let paths = code.split(root).skip(1).flat_map(paths);
+    let paths = code.split("crate::").skip(1).flat_map(paths);
     paths.filter_map(|path| path.into_iter().next()).collect()
 }
 

@@ -1,0 +1,195 @@
+//! From a document to a policy, or to everything that is wrong with it.
+
+use std::rc::Rc;
+
+use super::{
+    Caller, Needs, Policy, Provider, coherence, guards, places, reach,
+    rule::{RuleCompiler, add_new},
+    unused,
+};
+use crate::{
+    api_key::ApiKeys,
+    certificate::ClientCertificatesSpec,
+    config::{self, ActionSpec, Document, MethodSpec, RuleSpec},
+    dpop,
+    fault::Fault,
+    rate_limit::Limiter,
+    rbac::{Names, Vocabulary},
+    request::{Location, credential::CredentialNames},
+    resource_metadata::{Derived, ResourceMetadata},
+    route::Router,
+    transport::Transport,
+};
+
+/// Warnings beyond so many say nothing new.
+const MAX_WARNINGS: usize = 1000;
+
+/// What the features made of their sections.
+struct Parts {
+    router: Router,
+    providers: Vec<Rc<Provider>>,
+    limiter: Limiter,
+    vocabulary: Vocabulary,
+    metadata: Option<ResourceMetadata>,
+}
+
+impl Policy {
+    /// Reads and compiles a document. All or nothing: one fault and there is no policy.
+    ///
+    /// A pure function of its arguments, because a filter whose configuration fails on one thread only is left
+    /// out there by Envoy. `namespace` keeps this policy's shared state apart from that of others.
+    ///
+    /// # Errors
+    /// Every fault of the document, each with its path.
+    ///
+    /// ```
+    /// use portcullis::policy::Policy;
+    ///
+    /// let document = br#"{"rules": [{"name": "all", "authenticate": {"anonymous": true}, "ratelimits": []}]}"#;
+    /// let faults = Policy::compile(document, "example").err().unwrap_or_default();
+    /// let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    /// assert_eq!(told, ["rules[0].ratelimits: unknown field; did you mean \"rateLimits\"?"]);
+    /// ```
+    pub fn compile(bytes: &[u8], namespace: &str) -> Result<Self, Vec<Fault>> {
+        let document = config::decode(bytes).map_err(coherence::every_fault)?;
+        let mut faults = Vec::new();
+        let mut keep = |prefix: &str, found: Vec<Fault>| {
+            faults.extend(found.into_iter().map(|fault| fault.within(prefix)));
+        };
+
+        let routes: Vec<_> = document.rules.iter().map(|rule| (rule.name.as_str(), &rule.route)).collect();
+        let router = Router::compile(&routes).map_err(|found| keep("rules", found)).ok();
+        let mut providers = Vec::with_capacity(document.providers.len());
+        for (i, spec) in document.providers.iter().enumerate() {
+            match Provider::compile(spec) {
+                Ok(provider) => providers.push(Rc::new(provider)),
+                Err(found) => keep(&format!("jwt.providers[{i}]"), found),
+            }
+        }
+        let limiter = Limiter::compile(&document.rate_limits, namespace)
+            .map_err(|found| keep("rateLimits", found))
+            .ok();
+        let requirements = document.rules.iter().filter_map(RuleSpec::requirement);
+        let vocabulary =
+            Vocabulary::compile(&document.roles, requirements).map_err(|found| keep("roles", found)).ok();
+        keep("rules", coherence::owner_variables(document.rules.iter().enumerate(), router.as_ref()));
+        keep("rules", places::faults(&document));
+        keep("requestHeaders", coherence::removed_headers(&document));
+        let metadata = resource_metadata(&document).unwrap_or_else(|found| {
+            keep("protectedResource", found);
+            None
+        });
+        let assembled = match (router, limiter, vocabulary) {
+            (Some(router), Some(limiter), Some(vocabulary)) => {
+                // Also where there are faults already, to find those that only show when the parts come together.
+                Self::assemble(document, Parts { router, providers, limiter, vocabulary, metadata })
+            }
+            _ => Err(Vec::new()),
+        };
+        match assembled {
+            Ok(policy) if faults.is_empty() => return Ok(policy),
+            Ok(_) => {}
+            Err(found) => faults.extend(found),
+        }
+        if faults.is_empty() {
+            faults.push(Fault::new("", "the policy cannot be compiled"));
+        }
+        faults.sort();
+        faults.dedup();
+        Err(faults)
+    }
+
+    fn assemble(document: Document, parts: Parts) -> Result<Self, Vec<Fault>> {
+        let Parts { router, providers, limiter, vocabulary, metadata } = parts;
+        let mut compiler = RuleCompiler::new(&document, &providers, &limiter, &vocabulary);
+        let rules: Result<Vec<_>, _> = document
+            .rules
+            .iter()
+            .enumerate()
+            .map(|(i, rule)| {
+                let unknown = || vec![Fault::new(format!("rules[{i}]"), "names something unknown")];
+                compiler.compile(rule).ok_or_else(unknown)
+            })
+            .collect();
+        let rules = rules?;
+        let api_keys = document
+            .api_keys
+            .as_ref()
+            .map(|spec| ApiKeys::compile(spec, |principal| Caller::of_key(principal, &vocabulary)));
+        let reach::Found { faults, mut warnings } =
+            reach::judge(&document, &rules, &vocabulary, api_keys.as_ref());
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        warnings.extend(unused::unused(&document, &vocabulary));
+        warnings.extend(router.warnings().into_iter().map(|warning| warning.within("rules")));
+        warnings.sort();
+        warnings.truncate(MAX_WARNINGS);
+        let mut credential_locations = Vec::new();
+        for provider in &document.providers {
+            add_new(&mut credential_locations, &provider.jwt.locations);
+        }
+        if let Some(keys) = &document.api_keys {
+            add_new(&mut credential_locations, &keys.locations);
+        }
+        if providers.iter().any(|provider| provider.dpop.is_some()) {
+            let proof = Location::Header { name: dpop::HEADER.to_owned(), prefix: String::new() };
+            add_new(&mut credential_locations, &[proof]);
+        }
+        let guarded_headers = guards::guarded_headers(&document, &credential_locations);
+        let transport = Transport::compile(&document.transport);
+        let certificates = document.client_certificates.as_ref();
+        let needs = Needs {
+            // A DPoP proof is for a URL, which says whether it is `https`.
+            tls: transport.needs_connection() || providers.iter().any(|provider| provider.dpop.is_some()),
+            peer_certificate: certificates.is_some_and(ClientCertificatesSpec::of_connection),
+            remote_address: limiter.needs_remote_address(),
+        };
+        Ok(Self {
+            rules,
+            realm: document.realm,
+            transport,
+            router,
+            providers,
+            api_keys,
+            client_certificates: document.client_certificates,
+            revocation: document.revocation,
+            limiter,
+            vocabulary,
+            identity_headers: document.identity_headers,
+            guarded_headers,
+            credential_names: CredentialNames::of(&credential_locations),
+            credential_locations,
+            resource_metadata: metadata,
+            needs,
+            interlock: document.interlock,
+            log_allowed: document.log_allowed,
+            log_all_denied: document.log_all_denied,
+            rate_limit_headers_always: document.rate_limit_headers_always,
+            warnings,
+        })
+    }
+}
+
+/// The metadata that clients are told. What its section leaves out is taken from the rest of the policy.
+fn resource_metadata(document: &Document) -> Result<Option<ResourceMetadata>, Vec<Fault>> {
+    let Some(spec) = &document.protected_resource else { return Ok(None) };
+    let issuers: Vec<&str> = document.providers.iter().map(|provider| provider.jwt.issuer.as_str()).collect();
+    let locations: Vec<&Location> =
+        document.providers.iter().flat_map(|provider| &provider.jwt.locations).collect();
+    let takes_tokens = |rule: &&RuleSpec| match &rule.action {
+        ActionSpec::Allow { authenticate, .. } => {
+            authenticate.iter().any(|method| matches!(method, MethodSpec::Jwt(_)))
+        }
+        ActionSpec::Deny | ActionSpec::AllowAnyone => false,
+    };
+    let requirements = document.rules.iter().filter(takes_tokens).filter_map(RuleSpec::requirement);
+    let alternatives = requirements.flat_map(|requirement| &requirement.any_of);
+    let scopes: Vec<&str> = alternatives
+        .filter_map(|alternative| alternative.scopes.as_ref())
+        .flat_map(|(Names::All(names) | Names::Any(names))| names)
+        .map(String::as_str)
+        .collect();
+    let derived = Derived { issuers: &issuers, scopes: &scopes, token_locations: &locations };
+    ResourceMetadata::compile(spec, derived).map(Some)
+}

@@ -1,0 +1,157 @@
+//! One rule, compiled.
+
+use std::rc::Rc;
+
+use super::{
+    Provider,
+    accepted_credentials::{AcceptedCredentials, Scoped},
+    places,
+};
+use crate::{
+    config::{ActionSpec, Document, MethodSpec, RuleSpec},
+    confirmation::BindingMode,
+    dpop::DpopSpec,
+    identity::header_text,
+    interned::Interned,
+    rate_limit::{LimitId, Limiter},
+    rbac::{Requirement, RequirementSpec, Vocabulary},
+};
+
+/// One rule.
+pub(crate) struct Rule {
+    pub(crate) name: Box<str>,
+    /// The name as a header value.
+    pub(crate) header: String,
+    pub(crate) action: Action,
+    /// CORS preflights of its requests pass without credentials.
+    pub(crate) cors_preflight: bool,
+    /// One list for all rules that have the same.
+    pub(crate) limits: Rc<Vec<LimitId>>,
+}
+
+/// What a rule does.
+pub(crate) enum Action {
+    Deny,
+    AllowAnyone,
+    Allow(Access),
+}
+
+/// Whom a rule lets pass.
+pub(crate) struct Access {
+    /// One for all rules that take the same.
+    pub(crate) accepted: Rc<AcceptedCredentials>,
+    /// `None`: every authenticated principal may. One for all rules that ask the same.
+    pub(crate) requirement: Option<Rc<Requirement>>,
+    /// What is said of the scopes that tokens need; `None`: they need none, or none are taken. One for all rules that
+    /// say the same.
+    pub(crate) scoped: Option<Rc<Scoped>>,
+}
+
+impl RuleSpec {
+    /// What its callers must have; `None`: it asks nothing of them.
+    pub(super) fn requirement(&self) -> Option<&RequirementSpec> {
+        match &self.action {
+            ActionSpec::Allow { authorize, .. } => authorize.as_ref(),
+            ActionSpec::Deny | ActionSpec::AllowAnyone => None,
+        }
+    }
+}
+
+/// Compiles the rules of one document. What several of them have in common is kept once.
+pub(super) struct RuleCompiler<'a> {
+    document: &'a Document,
+    providers: &'a [Rc<Provider>],
+    limiter: &'a Limiter,
+    vocabulary: &'a Vocabulary,
+    accepted: Interned<AcceptedCredentials>,
+    requirements: Interned<Requirement>,
+    scoped: Interned<Scoped>,
+    limits: Interned<Vec<LimitId>>,
+}
+
+impl<'a> RuleCompiler<'a> {
+    /// `providers` are those of `document` that have no faults.
+    pub(super) fn new(
+        document: &'a Document,
+        providers: &'a [Rc<Provider>],
+        limiter: &'a Limiter,
+        vocabulary: &'a Vocabulary,
+    ) -> Self {
+        Self {
+            document,
+            providers,
+            limiter,
+            vocabulary,
+            accepted: Interned::default(),
+            requirements: Interned::default(),
+            scoped: Interned::default(),
+            limits: Interned::default(),
+        }
+    }
+
+    /// `None` when the rule names something unknown.
+    pub(super) fn compile(&mut self, rule: &RuleSpec) -> Option<Rule> {
+        let action = match &rule.action {
+            ActionSpec::Deny => Action::Deny,
+            ActionSpec::AllowAnyone => Action::AllowAnyone,
+            ActionSpec::Allow { authenticate, authorize } => {
+                Action::Allow(self.access(authenticate, authorize.as_ref())?)
+            }
+        };
+        let limits = rule.rate_limits.iter().map(|name| self.limiter.id(name)).collect::<Option<_>>()?;
+        Some(Rule {
+            name: rule.name.as_str().into(),
+            header: header_text(&rule.name, b""),
+            action,
+            cors_preflight: rule.cors_preflight,
+            limits: self.limits.one(limits),
+        })
+    }
+
+    fn access(&mut self, methods: &[MethodSpec], authorize: Option<&RequirementSpec>) -> Option<Access> {
+        let accepted = self.accepted(methods)?;
+        let accepted = self.accepted.one(accepted);
+        let requirement = authorize.map(|spec| Requirement::compile(spec, self.vocabulary));
+        let scopes = requirement.as_ref().map(Requirement::scopes).unwrap_or_default();
+        let scoped = (accepted.takes_tokens() && !scopes.is_empty())
+            .then(|| self.scoped.one(Scoped::new(&accepted, scopes)));
+        let requirement = requirement.map(|requirement| self.requirements.one(requirement));
+        Some(Access { accepted, requirement, scoped })
+    }
+
+    fn accepted(&self, methods: &[MethodSpec]) -> Option<AcceptedCredentials> {
+        let mut accepted = AcceptedCredentials::default();
+        for method in methods {
+            match method {
+                MethodSpec::ApiKey => accepted.api_key = true,
+                MethodSpec::ClientCertificate => accepted.client_certificate = true,
+                MethodSpec::Jwt(name) => {
+                    let compiled = self.providers.iter().find(|provider| **provider.name() == **name);
+                    let Some(provider) = compiled else {
+                        // It is there, but has faults of its own, for which the policy is refused.
+                        self.document.providers.iter().find(|spec| spec.jwt.name == *name)?;
+                        continue;
+                    };
+                    accepted.providers.push(Rc::clone(provider));
+                    add_new(&mut accepted.token_locations, &provider.spec().locations);
+                    let dpop = provider.dpop.as_ref();
+                    accepted.bearer |= dpop.is_none_or(|dpop| dpop.mode == BindingMode::Accepted);
+                    add_new(&mut accepted.dpop_algorithms, &dpop.map(DpopSpec::algs).unwrap_or_default());
+                }
+            }
+        }
+        let keys = self.document.api_keys.as_ref().filter(|_| accepted.api_key);
+        accepted.shares_place =
+            keys.is_some_and(|keys| places::has_shared(&keys.locations, &accepted.token_locations));
+        Some(accepted)
+    }
+}
+
+/// Adds what is not there yet.
+pub(super) fn add_new<T: Clone + PartialEq>(all: &mut Vec<T>, some: &[T]) {
+    for one in some {
+        if !all.contains(one) {
+            all.push(one.clone());
+        }
+    }
+}
