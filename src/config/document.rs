@@ -1,6 +1,6 @@
 //! The document as a whole.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     Document, Interlock, ProviderSpec, Rejected, RuleSpec,
@@ -19,7 +19,7 @@ use super::{
     revocation::{REVOCATION, revocation},
     roles::{ROLE, roles},
     rules::{RULE, rules},
-    transport::{self, TRANSPORT},
+    transport::{TRANSPORT, transport},
 };
 use crate::rate_limit::LimitSpec;
 
@@ -112,10 +112,10 @@ pub(super) static DOCUMENT: Shape = Shape::bound(
             "as below",
             "[requestHeaders](#requestheaders)",
         ),
-        optional(
+        default(
             "interlock",
             Kind::Either(&[Kind::Boolean, Kind::Object(&INTERLOCK)]),
-            "`true`",
+            "true",
             "Whether each allowed request is marked with filter state, so that Envoy's `rbac` filter behind this one \
              can refuse what lacks it; the configurations in `envoy/` have that filter.",
         ),
@@ -170,8 +170,9 @@ fn sound<T>(items: Vec<Option<T>>) -> Vec<(usize, T)> {
 /// Sections are read in such an order that whatever is referred to has been read before.
 fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Option<Document> {
     let realm = o.text("realm");
-    let transport = o.object("transport").map(transport::transport);
-    let identity_headers = own_headers(&mut o, defs);
+    let transport = o.object_or_defaults("transport").map(transport);
+    // The headers are owned, and their names taken, whether or not the document names them.
+    let identity_headers = o.object_or_defaults("identityHeaders").and_then(|o| identity_headers(o, defs));
     let roles = roles(&mut o, defs);
     defs.client_certificates = o.has("clientCertificates");
     let client_certificates = o.object("clientCertificates").and_then(|o| client_certificates(o, defs));
@@ -187,11 +188,14 @@ fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Opt
     lists.rules = rules(&mut o, defs);
     o.take("defaultAction").and_then(default_action);
     let (log_allowed, log_all_denied) = o.object("decisionLog").and_then(decision_log).unwrap_or_default();
-    let interlock = o.take("interlock").and_then(interlock);
+    let interlock = match o.left_out("interlock") {
+        Some(text) => Some(switched(text == "true")),
+        None => o.take("interlock").and_then(interlock),
+    };
     let rate_limit_headers = o.choice("rateLimitHeaders", &RATE_LIMIT_HEADERS);
     Some(Document {
         realm: realm?,
-        transport: transport.unwrap_or(transport::DEFAULT),
+        transport: transport?,
         providers: Vec::new(),
         protected_resource: resource,
         api_keys,
@@ -202,10 +206,10 @@ fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Opt
         rules: Vec::new(),
         identity_headers: identity_headers?,
         request_headers: request_headers.unwrap_or_default(),
-        interlock: interlock.unwrap_or_default(),
+        interlock: interlock?,
         log_allowed,
         log_all_denied,
-        rate_limit_headers_always: rate_limit_headers.unwrap_or(false),
+        rate_limit_headers_always: rate_limit_headers?,
     })
 }
 
@@ -219,22 +223,17 @@ fn decision_log(mut o: Object<'_>) -> Option<(bool, bool)> {
     Some((allowed, denied?))
 }
 
-/// The headers are owned, and their names taken, whether or not the document names them.
-fn own_headers(o: &mut Object<'_>, defs: &mut Definitions) -> Option<super::IdentityHeadersSpec> {
-    let value =
-        if o.has("identityHeaders") { o.take("identityHeaders")?.value } else { Value::Object(Map::new()) };
-    let node = Node { value, path: o.at("identityHeaders"), faults: o.faults };
-    identity_headers(node.object(&IDENTITY_HEADERS)?, defs)
-}
-
 /// Whether there is a mark, or what its name is.
 fn interlock(node: Node<'_>) -> Option<Interlock> {
     match node.value {
-        Value::Bool(false) => Some(Interlock::Off),
-        Value::Bool(true) => Some(Interlock::Named),
+        Value::Bool(on) => Some(switched(on)),
         Value::Object(_) => node.object(&INTERLOCK)?.text("mark").map(Interlock::Marked),
         _ => node.mismatch("true, false or an object"),
     }
+}
+
+fn switched(on: bool) -> Interlock {
+    if on { Interlock::Named } else { Interlock::Off }
 }
 
 /// Written for the reader's sake: there is no other choice.

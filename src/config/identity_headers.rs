@@ -2,7 +2,7 @@
 
 use super::{
     IdentityField, IdentityHeadersSpec,
-    model::{Form, Kind, Shape, default, optional, words},
+    model::{Form, Kind, Shape, default, words},
     names::Definitions,
     reader::Object,
     scalar::word,
@@ -24,11 +24,11 @@ pub(super) static IDENTITY_HEADERS: Shape = Shape::new(&[
     default("scopes", OWN, "x-portcullis-scopes", "Scopes, separated by spaces."),
     default("roles", OWN, "x-portcullis-roles", "Roles, separated by commas."),
     default("rule", OWN, "x-portcullis-rule", "The name of the rule."),
-    optional(
+    default(
         "send",
         Kind::Any(&Kind::Choice("an identity header", &words(&FIELDS))),
-        "all five; `[]` sends none",
-        "Which are sent.",
+        "Subject Kind Scopes Roles Rule",
+        "Which are sent; of `[]` none.",
     ),
 ]);
 
@@ -45,7 +45,7 @@ pub(super) fn identity_headers(mut o: Object<'_>, defs: &mut Definitions) -> Opt
         scopes: scopes?,
         roles: roles?,
         rule: rule?,
-        send: send(&mut o).unwrap_or_else(|| FIELDS.map(|(_, field)| field).to_vec()),
+        send: send(&mut o)?,
     })
 }
 
@@ -56,6 +56,10 @@ fn header(o: &mut Object<'_>, field: &'static str, defs: &mut Definitions) -> Op
 }
 
 fn send(o: &mut Object<'_>) -> Option<Vec<IdentityField>> {
+    if let Some(names) = o.left_out("send") {
+        let named = |name| FIELDS.iter().find(|(own, _)| *own == name).map(|(_, field)| *field);
+        return names.split(' ').map(named).collect();
+    }
     let mut seen = Vec::new();
     o.take("send")?.list()?.all(|n| {
         let (path, faults) = (n.path, n.faults);

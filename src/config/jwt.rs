@@ -158,10 +158,10 @@ const ONE_OR_MORE: Kind = Kind::Either(&[
 
 static CLAIMS: Shape = Shape::new(&[
     default("subject", Kind::Claim, "sub", "Becomes the principal's subject."),
-    optional(
+    default(
         "scopes",
         ONE_OR_MORE,
-        "`[scope, scp]`",
+        "scope scp",
         "A space-separated string or a list. The first that is present counts.",
     ),
     optional(
@@ -230,6 +230,7 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
     if dpop.is_some() && !locations.contains(&dpop::location()) {
         locations.push(dpop::location());
     }
+    let claims = claims?;
     let jwt = jwt::ProviderSpec {
         name: name?,
         issuer: issuer?,
@@ -241,9 +242,7 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
         max_token_size: max_token_size?.try_into().ok()?,
         max_lifetime,
         subject_claim: claims.subject?,
-        scope_claims: claims
-            .scopes
-            .unwrap_or_else(|| vec![ClaimPath::dotted("scope"), ClaimPath::dotted("scp")]),
+        scope_claims: claims.scopes?,
         role_claims: claims.roles.unwrap_or_default(),
         tier_claim: claims.tier,
         claim_to_headers: claim_to_headers.unwrap_or_default(),
@@ -314,20 +313,21 @@ struct Claims {
     tier: Option<ClaimPath>,
 }
 
-fn claims(o: &mut Object<'_>) -> Claims {
-    match o.object("claims") {
-        Some(mut o) => Claims {
-            subject: o.claim("subject"),
-            scopes: claim_paths(&mut o, "scopes"),
-            roles: claim_paths(&mut o, "roles"),
-            tier: o.claim("tier"),
-        },
-        None => Claims { subject: Some(ClaimPath::dotted("sub")), scopes: None, roles: None, tier: None },
-    }
+fn claims(o: &mut Object<'_>) -> Option<Claims> {
+    let mut o = o.object_or_defaults("claims")?;
+    Some(Claims {
+        subject: o.claim("subject"),
+        scopes: claim_paths(&mut o, "scopes"),
+        roles: claim_paths(&mut o, "roles"),
+        tier: o.claim("tier"),
+    })
 }
 
 /// One claim, or a list of claims. A list of names within one claim is written `{path: [..]}`.
 fn claim_paths(o: &mut Object<'_>, field: &'static str) -> Option<Vec<ClaimPath>> {
+    if let Some(names) = o.left_out(field) {
+        return Some(names.split(' ').map(ClaimPath::dotted).collect());
+    }
     let node = o.take(field)?;
     if node.value.is_array() {
         return node.filled("no claims; leave the field out to mean its default")?.all(claim_path);

@@ -1,7 +1,5 @@
 //! Where the keys of a token issuer are: `jwks`, `discovery` and `symmetricKeys`.
 
-use std::time::Duration;
-
 use ct_codecs::{Base64UrlSafeNoPadding, Decoder};
 use hashbrown::HashSet;
 use serde_json::Value;
@@ -24,11 +22,12 @@ const CACHE_DURATION: Field = default(
      is not fetched again within `minRefetchInterval`.",
 );
 const TIMEOUT: Field = default("timeout", Kind::Duration(100, MINUTE), "5s", "Per fetch.");
-const MAX_STALE: Field = optional(
+const MAX_STALE: Field = default(
     "maxStale",
     Kind::Duration(0, 7 * DAY),
-    "`1h`, or `cacheDuration` where that is longer",
-    "How long after its last successful fetch a set may still be used while fetching fails. At least `cacheDuration`.",
+    "1h",
+    "How long after its last successful fetch a set may still be used while fetching fails. At least `cacheDuration`, \
+     which it is where that is longer than the default.",
 );
 const MIN_REFETCH_INTERVAL: Field = default(
     "minRefetchInterval",
@@ -186,11 +185,10 @@ fn discovery(mut o: Object<'_>) -> Option<KeySource> {
 
 /// What all key sets have that are fetched.
 fn fetched(o: &mut Object<'_>, location: Option<JwksLocation>) -> Option<KeySource> {
-    const USUALLY: Duration = Duration::from_secs(3600);
     let cluster = o.text("cluster");
     let cache_duration = o.duration("cacheDuration");
     let timeout = o.duration("timeout");
-    let max_stale = o.duration("maxStale");
+    let (max_stale, is_usual) = (o.duration("maxStale"), !o.has("maxStale"));
     let min_refetch_interval = o.duration("minRefetchInterval");
     let wait_timeout = o.duration("waitTimeout");
     let cache_duration = cache_duration?;
@@ -200,7 +198,7 @@ fn fetched(o: &mut Object<'_>, location: Option<JwksLocation>) -> Option<KeySour
         cache_duration,
         timeout: timeout?,
         // A set that is still fresh is never too stale.
-        max_stale: max_stale.unwrap_or(USUALLY.max(cache_duration)),
+        max_stale: max_stale.map(|stale| if is_usual { stale.max(cache_duration) } else { stale })?,
         min_refetch_interval: min_refetch_interval?,
         wait_timeout: wait_timeout?,
     }))

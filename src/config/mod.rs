@@ -185,12 +185,11 @@ pub struct IdentityHeadersSpec {
 }
 
 /// The mark of allowed requests, without which Envoy's rbac filter behind this one refuses them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Interlock {
     /// There is none.
     Off,
-    /// It has the name that the filter has in Envoy's configuration.
-    #[default]
+    /// It has the name that the filter has in Envoy's configuration. The default.
     Named,
     /// It has this name.
     Marked(String),

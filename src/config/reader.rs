@@ -342,6 +342,18 @@ impl Object<'_> {
         }
     }
 
+    /// As [`Self::object`]; where it is left out, one without members, so that each field has its default.
+    #[inline(never)]
+    pub(super) fn object_or_defaults(&mut self, name: &'static str) -> Option<Object<'_>> {
+        match self.field(name)? {
+            Field { kind: Kind::Object(shape), name, .. } if !self.has(name) => {
+                let path = Path::Field(&self.path, name);
+                Some(Object { members: Map::new(), shape, path, faults: self.faults })
+            }
+            _ => self.object(name),
+        }
+    }
+
     /// As [`Self::object`]; `expected` says what is due instead of something else.
     #[inline(never)]
     pub(super) fn object_like(&mut self, name: &'static str, expected: &str) -> Option<Object<'_>> {

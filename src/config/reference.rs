@@ -100,7 +100,9 @@ fn default(field: &Field) -> String {
     match (field.presence, &field.kind) {
         (Presence::Required, _) => "required".to_owned(),
         (Presence::Optional, _) => field.absent.to_owned(),
-        (Presence::Default(text), Kind::List(..)) => joined(text.split(' '), " "),
+        (Presence::Default(text), Kind::List(..) | Kind::Any(_) | Kind::Either(_)) => {
+            joined(text.split(' '), " ")
+        }
         (Presence::Default(text), _) => format!("`{text}`"),
     }
 }

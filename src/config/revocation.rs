@@ -1,6 +1,6 @@
 //! `revocation`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use hashbrown::HashSet;
 
@@ -80,11 +80,12 @@ pub(super) static REMOTE: Shape = Shape::new(&[
         "The most time from one fetch to the next. One fetch serves all workers.",
     ),
     default("timeout", Kind::Duration(100, MINUTE), "5s", "Per fetch."),
-    optional(
+    default(
         "maxStale",
         Kind::Duration(SECOND, 168 * HOUR),
-        "`5m`, or `pollInterval` where that is longer",
-        "How long a list counts after the server last sent or confirmed it. At least `pollInterval`.",
+        "5m",
+        "How long a list counts after the server last sent or confirmed it. At least `pollInterval`, which it is where \
+         that is longer than the default.",
     ),
     default(
         "whenStale",
@@ -144,28 +145,27 @@ fn subject(mut o: Object<'_>, seen: &mut HashSet<String>) -> Option<(Box<str>, O
 }
 
 fn remote(mut o: Object<'_>) -> Option<RemoteListSpec> {
-    const USUALLY: Duration = Duration::from_secs(300);
     let endpoint = o.url("uri");
     let cluster = o.text("cluster");
     let poll_interval = o.duration("pollInterval");
     let timeout = o.duration("timeout");
-    let max_stale = o.duration("maxStale");
+    let mut max_stale = o.duration("maxStale");
     let when_stale = o.choice("whenStale", &WHEN_STALE);
     if o.has("maxStale") && when_stale == Some(WhenStale::Serve) {
         o.fault_at::<()>("maxStale", "has no effect with whenStale: Serve");
     }
-    let poll_interval = poll_interval.unwrap_or(Duration::from_secs(30));
-    // A list that is still fresh is never too stale.
-    let max_stale = max_stale.unwrap_or(USUALLY.max(poll_interval));
-    if max_stale < poll_interval {
+    if !o.has("maxStale") {
+        // A list that is still fresh is never too stale.
+        max_stale = max_stale.max(poll_interval);
+    } else if max_stale.is_some_and(|stale| poll_interval.is_some_and(|interval| stale < interval)) {
         o.fault_at::<()>("maxStale", "shorter than pollInterval");
     }
     Some(RemoteListSpec {
         endpoint: endpoint?,
         cluster: cluster?,
-        poll_interval,
+        poll_interval: poll_interval?,
         timeout: timeout?,
-        max_stale,
+        max_stale: max_stale?,
         when_stale: when_stale?,
     })
 }

@@ -65,15 +65,18 @@ fn property(field: &Field) -> Value {
     let mut schema = json!({"description": description});
     merge(&mut schema, kind(&field.kind));
     if let Presence::Default(text) = field.presence {
-        let default = match field.kind {
-            Kind::Boolean => json!(text == "true"),
-            Kind::List(..) => text.split(' ').collect(),
-            Kind::Number(..) => text.parse::<u32>().map_or(Value::Null, Value::from),
-            _ => json!(text),
-        };
-        merge(&mut schema, json!({"default": default}));
+        merge(&mut schema, json!({"default": default(&field.kind, text)}));
     }
     schema
+}
+
+fn default(kind: &Kind, text: &str) -> Value {
+    match kind {
+        Kind::Boolean | Kind::Either([Kind::Boolean, ..]) => json!(text == "true"),
+        Kind::List(..) | Kind::Any(_) | Kind::Either(_) => text.split(' ').collect(),
+        Kind::Number(..) => text.parse::<u32>().map_or(Value::Null, Value::from),
+        _ => json!(text),
+    }
 }
 
 /// Without where the reference's links lead: `[roles](#roles)` is `roles`.

@@ -6,10 +6,6 @@ use super::{
 };
 use crate::transport::{HstsSpec, TransportSpec};
 
-/// Without the section: TLS is required, nothing is redirected, no proxy is trusted, HSTS is not sent.
-pub(super) const DEFAULT: TransportSpec =
-    TransportSpec { require_tls: true, redirect_to: None, trusted_hops: 0, hsts: None };
-
 pub(super) static TRANSPORT: Shape = Shape::new(&[
     default("requireTls", Kind::Boolean, "true", "Plaintext requests are refused."),
     optional(
@@ -60,12 +56,7 @@ pub(super) fn transport(mut o: Object<'_>) -> TransportSpec {
     let redirect_to = o.text("redirectTo");
     let trusted_hops = o.object("forwardedProto").and_then(|mut o| o.number("trustedHops"));
     let hsts = o.object("hsts").and_then(hsts);
-    TransportSpec {
-        require_tls,
-        redirect_to,
-        trusted_hops: trusted_hops.unwrap_or(DEFAULT.trusted_hops),
-        hsts,
-    }
+    TransportSpec { require_tls, redirect_to, trusted_hops: trusted_hops.unwrap_or(0), hsts }
 }
 
 fn hsts(mut o: Object<'_>) -> Option<HstsSpec> {
