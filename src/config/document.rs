@@ -1,4 +1,4 @@
-//! The document as a whole.
+//! The document as a whole: which sections it has, and in which order they are read.
 
 use serde_json::Value;
 
@@ -149,7 +149,7 @@ static DECISION_LOG: Shape = Shape::bound(
     &[Bound::Some(&["allowed", "denied"])],
 );
 
-/// The lists whose items the features judge; see [`super::reader::Items::each`].
+/// The lists whose good items their features judge although other items are bad ([`super::reader::Items::each`]).
 #[derive(Default)]
 struct Lists {
     providers: Vec<Option<ProviderSpec>>,
@@ -157,17 +157,17 @@ struct Lists {
     rules: Vec<Option<RuleSpec>>,
 }
 
-/// Every item of a list without faults, so that none is missing.
+/// The items of a list in which none has a fault.
 fn whole<T>(items: Vec<Option<T>>) -> Vec<T> {
     items.into_iter().flatten().collect()
 }
 
-/// The items without faults, each with its place.
+/// The items of a list that have no fault, each with its place.
 fn sound<T>(items: Vec<Option<T>>) -> Vec<(usize, T)> {
     items.into_iter().enumerate().filter_map(|(place, item)| Some((place, item?))).collect()
 }
 
-/// Sections are read in such an order that whatever is referred to has been read before.
+/// Reads the sections, in such an order that what a section refers to was read before it.
 fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Option<Document> {
     let realm = o.text("realm");
     let transport = o.object_or_defaults("transport").map(transport);
@@ -213,7 +213,7 @@ fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Opt
     })
 }
 
-/// Whether allowed requests get a record, and whether every denied one does.
+/// Whether allowed requests get a decision record, and whether every denied one does.
 fn decision_log(mut o: Object<'_>) -> Option<(bool, bool)> {
     let allowed = o.boolean("allowed");
     let denied = o.choice("denied", &LOG_DENIED);
@@ -223,7 +223,7 @@ fn decision_log(mut o: Object<'_>) -> Option<(bool, bool)> {
     Some((allowed, denied?))
 }
 
-/// Whether there is a mark, or what its name is.
+/// How allowed requests are marked.
 fn interlock(node: Node<'_>) -> Option<Interlock> {
     match node.value {
         Value::Bool(on) => Some(switched(on)),
@@ -236,7 +236,7 @@ fn switched(on: bool) -> Interlock {
     if on { Interlock::Named } else { Interlock::Off }
 }
 
-/// Written for the reader's sake: there is no other choice.
+/// `defaultAction` has one choice only. It may be written so that whoever reads the policy knows what happens.
 fn default_action(mut node: Node<'_>) -> Option<()> {
     let text = node.text("Deny")?;
     match text.as_str() {

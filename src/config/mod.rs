@@ -11,6 +11,7 @@ mod client_certificates;
 mod document;
 mod extract_from;
 mod faults;
+mod fields;
 mod form;
 mod http_names;
 mod identity_headers;

@@ -1,39 +1,42 @@
-//! What the document defines by name: each once, and each reference to something that is there.
+//! The names that a document defines, and the references to them: a name is defined once, and a reference must lead to a
+//! definition.
 //!
-//! Definitions are read before what refers to them, so a reference is checked where it stands.
+//! Definitions are read before what refers to them, so each reference can be checked when it is read.
 
 use hashbrown::{HashMap, HashSet};
 
 use super::faults::{Faults, Path, quoted};
 use crate::request::alike::folded_name;
 
-/// The names of one kind, with what must be known of each to check a reference.
+/// The names of one kind. `T` is what must be known of each so that references to it can be checked.
 #[derive(Debug)]
 pub(super) struct Names<T = ()> {
-    /// `role`
+    /// What one of them is called in messages, such as `role`.
     what: &'static str,
-    /// Where they are defined: `roles`, so that `roles[3]` is the fourth.
+    /// The path of the list that defines them, such as `roles`.
     list: &'static str,
+    /// Each with its place in the list.
     known: HashMap<String, (usize, T)>,
-    /// Items of the list, and items whose name could be read.
+    /// How many items the list has.
     expected: usize,
+    /// How many of them have a name that could be read.
     read: usize,
 }
 
 impl<T> Names<T> {
-    /// None yet.
+    /// No names yet.
     pub(super) fn new(what: &'static str, list: &'static str) -> Self {
         Self { what, list, known: HashMap::new(), expected: 0, read: 0 }
     }
 
-    /// Says how many definitions there should be. If some cannot be read, references are not checked: the
-    /// name in question may be among them.
+    /// Sets how many definitions there are. As long as fewer names than that were read, no reference is told as unknown,
+    /// since the name it gives may be one that could not be read.
     pub(super) fn expect(&mut self, items: usize) {
         self.expected = items;
         self.known.reserve(items);
     }
 
-    /// Notes a definition, the `index`th of the list; a fault at `path` if the name is taken.
+    /// Adds the definition at `index` of the list. It is a fault at `path` if the name is defined already.
     pub(super) fn define(&mut self, name: &str, index: usize, about: T, path: &Path<'_>, faults: &Faults) {
         self.read = self.read.saturating_add(1);
         if let Some((first, _)) = self.known.get(name) {
@@ -45,7 +48,7 @@ impl<T> Names<T> {
         self.known.insert(name.to_owned(), (index, about));
     }
 
-    /// What was noted of the name; a fault at `path` if there is no such name.
+    /// What is known of a name that is referred to. It is a fault at `path` if there is no such name.
     pub(super) fn resolve(&self, name: &str, path: &Path<'_>, faults: &Faults) -> Option<&T> {
         if let Some((_, about)) = self.known.get(name) {
             return Some(about);
@@ -67,11 +70,11 @@ impl<T> Names<T> {
 #[derive(Debug)]
 pub(super) struct LimitFacts {
     pub(super) before_authentication: bool,
-    /// It counts by something that only an authenticated request has.
+    /// The part of its key that only an authenticated request has, such as `principal`; `None`: it has no such part.
     pub(super) per_caller: Option<&'static str>,
 }
 
-/// Everything that the document defines and other parts refer to.
+/// All names that the document defines and that other parts of it refer to.
 #[derive(Debug)]
 pub(super) struct Definitions {
     pub(super) roles: Names,
@@ -105,19 +108,19 @@ impl Default for Definitions {
     }
 }
 
-/// Headers that the filter sets, so that it removes them from every request.
+/// The headers that the filter sets. It removes them from every request, so no client can send them.
 #[derive(Debug, Default)]
 pub(super) struct OwnHeaders {
-    /// By how the loosest server reads them: who sets it first.
+    /// Each name as the loosest server reads it ([`folded_name`]), with the path of the field that took it first.
     taken: HashMap<String, String>,
-    /// Those that come from claims, by provider.
+    /// Those that are set from claims, each with the place of the provider.
     claimed: HashSet<(usize, String)>,
-    /// Headers that the filter reads credentials from, and where that is said.
+    /// The headers in which credentials are looked for, each with the path of the field that says so.
     read: Vec<(String, String)>,
 }
 
 impl OwnHeaders {
-    /// Takes `name` for an identity header; a fault at `path` if it is taken.
+    /// Takes `name` for an identity header. It is a fault at `path` if another field took it.
     pub(super) fn take(&mut self, name: &str, path: &Path<'_>, faults: &Faults) {
         if let Some(by) = self.taken.get(&folded_name(name)) {
             faults.add(path, format!("header {} is set by {by} already", quoted(name)));
@@ -126,8 +129,8 @@ impl OwnHeaders {
         }
     }
 
-    /// Takes `name` for a claim of the `provider`th provider. Providers may share a header: a request has one
-    /// token.
+    /// Takes `name` for a claim of the provider at that place. Two providers may take the same header, since a request
+    /// has one token; one provider may take it once.
     pub(super) fn take_for_claim(&mut self, name: &str, provider: usize, path: &Path<'_>, faults: &Faults) {
         let read_as = folded_name(name);
         let repeated = !self.claimed.insert((provider, read_as.clone()));
@@ -142,19 +145,21 @@ impl OwnHeaders {
         }
     }
 
-    /// A fault if a request can never have the header at `path`, because it is removed as one of our own.
+    /// Notes a fault at `path`, where a request's header is asked for, if the filter sets the header itself: it is then
+    /// removed from the request before it is looked at.
     pub(super) fn refuse(&self, name: &str, path: &Path<'_>, faults: &Faults) {
         if let Some(by) = self.taken.get(&folded_name(name)) {
             faults.add(path, removed(name, by));
         }
     }
 
-    /// Notes that credentials are looked for in a header; checked by [`Self::check_read`].
+    /// Keeps a header in which credentials are looked for, to be checked by [`Self::check_read`].
     pub(super) fn note_read(&mut self, name: &str, path: &Path<'_>) {
         self.read.push((name.to_owned(), path.to_string()));
     }
 
-    /// To be called when all claims are known.
+    /// Checks the headers in which credentials are looked for. To be called when all providers were read, since a later
+    /// one may set from a claim what an earlier one reads.
     pub(super) fn check_read(&self, faults: &Faults) {
         for (name, path) in &self.read {
             if let Some(by) = self.taken.get(&folded_name(name)) {
@@ -168,21 +173,21 @@ fn removed(name: &str, by: &str) -> String {
     format!("header {} is set by {by}, so it is removed from every request before it is read", quoted(name))
 }
 
-/// Which permissions anything in the document grants.
+/// The permissions that roles and levels of the document grant.
 #[derive(Debug, Default)]
 pub(super) struct Grants {
     patterns: HashSet<String>,
-    /// A grant could not be read, so that what is granted is not known.
+    /// Whether a grant could not be read. Then no permission is told as granted by nothing.
     pub(super) incomplete: bool,
 }
 
 impl Grants {
-    /// Adds what a role or level grants.
+    /// Adds the permissions of a role or level, wildcards included.
     pub(super) fn add(&mut self, patterns: &[String]) {
         self.patterns.extend(patterns.iter().cloned());
     }
 
-    /// A fault at `path` if no role and no level can ever grant the permission.
+    /// Notes a fault at `path` if no role and no level grants the permission.
     pub(super) fn check(&self, permission: &str, path: &Path<'_>, faults: &Faults) {
         let by_wildcard = || {
             permission.match_indices(':').any(|(colon, _)| {
@@ -197,11 +202,11 @@ impl Grants {
     }
 }
 
-/// Checks that inherited roles exist and that no role inherits itself, directly or not. `graph` has the name
-/// and the inherited names of each item of `roles`, empty where they could not be read.
+/// Checks that inherited roles exist, and that no role inherits itself, directly or through others. `graph` has for each
+/// item of `roles` its name and the names that it inherits, both empty where they could not be read.
 pub(super) fn check_inheritance(graph: &[(String, Vec<String>)], names: &Names, faults: &Faults) {
     let list = Path::Field(&Path::Root, "roles");
-    // Edges between definitions; what is unknown is reported and left out.
+    // The places of the roles that each role inherits. Names that are unknown are noted as faults and left out.
     let mut edges: Vec<Vec<usize>> = Vec::with_capacity(graph.len());
     for (index, (_, inherited)) in graph.iter().enumerate() {
         let item = Path::Index(&list, index);
@@ -231,7 +236,8 @@ pub(super) fn check_inheritance(graph: &[(String, Vec<String>)], names: &Names, 
     }
 }
 
-/// Cycles of a graph, one for each edge that closes one; depth-first, without recursion, each edge seen once.
+/// The cycles of a graph: one for each edge that closes one. The search goes depth first and looks at each edge once. It
+/// does not recurse, so that no document can exhaust the stack.
 fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
     #[derive(Clone, Copy, PartialEq)]
     enum State {
@@ -239,7 +245,8 @@ fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
         Open,
         Done,
     }
-    /// More of them say nothing new, and their text could be quadratic.
+    /// More cycles than this would tell nothing new, and the length of the message could grow with the square of the
+    /// number of roles.
     const ENOUGH: usize = 20;
     let mut state = vec![State::New; edges.len()];
     let mut found = Vec::new();
@@ -247,7 +254,7 @@ fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
         if state.get(start) != Some(&State::New) {
             continue;
         }
-        // The open path, with how many edges of each node were followed.
+        // The path from `start` to the node that is looked at, each node with the number of its edges that were followed.
         let mut path: Vec<(usize, usize)> = vec![(start, 0)];
         while let Some((node, followed)) = path.last_mut() {
             let node = *node;

@@ -1,21 +1,16 @@
-//! Reads a tree of values field by field, each as it is declared, and notes every fault with its path, instead of
-//! stopping at the first.
+//! The tree of values that a document is, and how it is read: nodes, lists and objects. Every fault is noted with its
+//! path, and reading goes on behind it.
 //!
-//! A reading function takes a [`Node`] and gives `None` only after it noted a fault, so a document with no
-//! faults is complete. Values are taken out of the tree as they are read.
-
-use std::time::Duration;
+//! A function that reads takes a [`Node`]. It gives `None` only after it noted a fault, so a document without faults is
+//! complete. Values are moved out of the tree as they are read, which saves copying them.
 
 use serde_json::{Map, Value};
 
 use super::{
     faults::{Faults, Path},
-    form,
     model::{Field, Kind, Presence, Shape},
-    scalar,
-    urls::{url, urls},
 };
-use crate::{fault::UNKNOWN_FIELD, identity::ClaimPath, time::Timestamp, url::Url};
+use crate::fault::UNKNOWN_FIELD;
 
 /// A value, where it stands, and where its faults go.
 pub(super) struct Node<'a> {
@@ -31,7 +26,8 @@ impl<'a> Node<'a> {
         None
     }
 
-    /// Notes that something else stands here. Never shows the value: it may be a secret in the wrong place.
+    /// Notes that something else stands here than is expected. The value is not shown, for it may be a secret in the
+    /// wrong place.
     pub(super) fn mismatch<T>(&self, expected: &str) -> Option<T> {
         self.note_mismatch(expected);
         None
@@ -52,7 +48,7 @@ impl<'a> Node<'a> {
         self.faults.add(&self.path, format!("expected {expected}, found {found}"));
     }
 
-    /// The text of a string, which is left empty here.
+    /// Takes the text out of a string. For anything else it notes that `expected` should stand here.
     #[inline(never)]
     pub(super) fn text(&mut self, expected: &str) -> Option<String> {
         match &mut self.value {
@@ -61,12 +57,13 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// How many items a list has; 1 for anything else.
+    /// How many items a list has. Anything else counts as one item, which cannot be read.
     pub(super) fn count(&self) -> usize {
         self.value.as_array().map_or(1, Vec::len)
     }
 
-    /// The object that is due here. What its `shape` does not know is refused when it goes out of use.
+    /// The object that must stand here. When it is dropped, each member that its `shape` does not declare is noted as a
+    /// fault.
     #[inline(never)]
     pub(super) fn object(self, shape: &'static Shape) -> Option<Object<'a>> {
         match self.value {
@@ -75,7 +72,8 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The list that is due here; for an empty one notes `empty`, which says what an empty list would mean.
+    /// The list that must stand here, with one item at least. An empty list is a fault, and `empty` says what is wrong
+    /// with it.
     #[inline(never)]
     pub(super) fn filled(self, empty: &str) -> Option<Items<'a>> {
         match &self.value {
@@ -84,7 +82,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// As [`Self::filled`], with at most so many items.
+    /// As [`Self::filled`], with `most` items at most.
     pub(super) fn few(self, most: usize, empty: &str) -> Option<Items<'a>> {
         match &self.value {
             Value::Array(items) if items.len() > most => {
@@ -94,7 +92,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The list that is due here, which may be empty.
+    /// The list that must stand here. It may be empty.
     #[inline(never)]
     pub(super) fn list(self) -> Option<Items<'a>> {
         match self.value {
@@ -129,7 +127,8 @@ impl Items<'_> {
         self.items.len()
     }
 
-    /// Every item as `read` has it; `None` if one is faulty.
+    /// What `read` makes of the items. `None` if one of them has a fault; the others are read all the same, for their
+    /// faults.
     pub(super) fn all<T>(mut self, mut read: impl FnMut(Node<'_>) -> Option<T>) -> Option<Vec<T>> {
         let mut all = Some(Vec::with_capacity(self.len()));
         while let Some(item) = self.next() {
@@ -141,21 +140,23 @@ impl Items<'_> {
         all
     }
 
-    /// Items that are worth judging one by one: `None` in the place of each that has a fault.
+    /// What `read` makes of each item, with `None` in the place of each that has a fault. So a feature can judge the
+    /// good items of a list although others are bad.
     pub(super) fn each<T>(mut self, mut read: impl FnMut(usize, Node<'_>) -> Option<T>) -> Vec<Option<T>> {
         let faults = self.faults;
         let mut all = Vec::with_capacity(self.len());
         while let Some(item) = self.next() {
             let before = faults.count();
             let item = read(all.len(), item);
-            // With a fault in it an item may read as something else: without its conditions, say.
+            // An item with a fault may have been read as something that was not meant, such as a rule without the
+            // condition that has the fault.
             all.push(item.filter(|_| faults.count() == before));
         }
         all
     }
 }
 
-/// An object whose members are read one by one, by what its shape says of them.
+/// An object, whose members are read one by one as its shape declares them.
 pub(super) struct Object<'a> {
     members: Map<String, Value>,
     pub(super) shape: &'static Shape,
@@ -175,12 +176,12 @@ impl Object<'_> {
         names.iter().any(|name| self.has(name))
     }
 
-    /// Where a member stands, or would.
+    /// The path of a member, whether or not it is given.
     pub(super) fn at<'n>(&'n self, name: &'n str) -> Path<'n> {
         Path::Field(&self.path, name)
     }
 
-    /// Takes the value of a member; notes a fault where it must be there and is not.
+    /// Takes the value of a member. `None` where it is not given, which is a fault if it is required.
     #[inline(never)]
     pub(super) fn take(&mut self, name: &'static str) -> Option<Node<'_>> {
         let field = self.field(name)?;
@@ -194,141 +195,22 @@ impl Object<'_> {
         }
     }
 
-    /// What the shape says of a field. One that is read and not declared would be an error of ours: it is refused.
+    /// What the shape says of a field. To read a field that is not declared is a mistake in this program, and a policy in
+    /// which that happens is refused.
     #[inline(never)]
     fn field(&self, name: &str) -> Option<&'static Field> {
         self.shape.field(name).or_else(|| self.fault_at(name, "is read and not declared"))
     }
 
-    /// A field and its value, of which there is none where the field is left out.
-    fn get(&mut self, name: &'static str) -> Option<(&'static Field, Option<Node<'_>>)> {
+    /// What is declared of a field, and its value where it is given.
+    pub(super) fn get(&mut self, name: &'static str) -> Option<(&'static Field, Option<Node<'_>>)> {
         Some((self.field(name)?, self.take(name)))
     }
 
-    /// The default of a field that is left out.
+    /// The default of a field, as declared, if the field is left out.
     pub(super) fn left_out(&self, name: &str) -> Option<&'static str> {
         match self.field(name)?.presence {
             Presence::Default(text) if !self.has(name) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// Text of the form that is declared. `None`, here and below: absent without a default, or faulty and noted.
-    #[inline(never)]
-    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
-        match self.get(name)? {
-            (Field { kind: Kind::Text(form), .. }, Some(node)) => form::text(node, *form),
-            (Field { presence: Presence::Default(text), .. }, None) => Some((*text).to_owned()),
-            _ => None,
-        }
-    }
-
-    /// A list of different texts of the form that is declared.
-    pub(super) fn texts(&mut self, name: &'static str) -> Option<Vec<String>> {
-        self.texts_that(name, &mut |_, _, _| Some(()))
-    }
-
-    /// As [`Self::texts`], each of which `judge` passes: `None` after it noted a fault.
-    #[inline(never)]
-    pub(super) fn texts_that(&mut self, name: &'static str, judge: form::Judge<'_>) -> Option<Vec<String>> {
-        match self.get(name)? {
-            (Field { kind: Kind::List(empty, Kind::Text(form)), .. }, Some(node)) => {
-                form::texts(node, empty, *form, judge)
-            }
-            _ => None,
-        }
-    }
-
-    /// `true` or `false`; absent without a default, `false`.
-    #[inline(never)]
-    pub(super) fn boolean(&mut self, name: &'static str) -> bool {
-        let Some((field, node)) = self.get(name) else { return false };
-        let default = field.presence == Presence::Default("true");
-        node.and_then(scalar::boolean).unwrap_or(default)
-    }
-
-    /// A member that can be nothing but `true`.
-    #[inline(never)]
-    pub(super) fn only_true(&mut self, name: &'static str) -> Option<()> {
-        match self.get(name)? {
-            (Field { kind: Kind::True(otherwise), .. }, Some(node)) => scalar::only_true(node, otherwise),
-            _ => None,
-        }
-    }
-
-    /// A whole number within its range.
-    #[inline(never)]
-    pub(super) fn number(&mut self, name: &'static str) -> Option<u32> {
-        match self.get(name)? {
-            (Field { kind: Kind::Number(least, most), .. }, Some(node)) => {
-                scalar::number(node, *least, *most)
-            }
-            (Field { presence: Presence::Default(text), .. }, None) => text.parse().ok(),
-            _ => None,
-        }
-    }
-
-    /// A duration within its range.
-    #[inline(never)]
-    pub(super) fn duration(&mut self, name: &'static str) -> Option<Duration> {
-        match self.get(name)? {
-            (Field { kind: Kind::Duration(least, most), .. }, Some(node)) => {
-                scalar::duration(node, *least, *most)
-            }
-            (Field { presence: Presence::Default(text), .. }, None) => scalar::parse_duration(text),
-            _ => None,
-        }
-    }
-
-    /// A point in time.
-    pub(super) fn time(&mut self, name: &'static str) -> Option<Timestamp> {
-        scalar::timestamp(self.take(name)?)
-    }
-
-    /// What the word means that stands there, of the `choices` that are declared.
-    pub(super) fn choice<T: Copy>(
-        &mut self,
-        name: &'static str,
-        choices: &'static [(&'static str, T)],
-    ) -> Option<T> {
-        choices.get(self.word(name)?).map(|(_, value)| *value)
-    }
-
-    /// Which of the declared words stands there.
-    #[inline(never)]
-    fn word(&mut self, name: &'static str) -> Option<usize> {
-        match self.get(name)? {
-            (Field { kind: Kind::Choice(what, words), .. }, Some(node)) => scalar::word(node, what, words),
-            (Field { kind: Kind::Choice(_, words), presence: Presence::Default(word), .. }, None) => {
-                words.iter().position(|other| other == word)
-            }
-            _ => None,
-        }
-    }
-
-    /// An absolute URL.
-    pub(super) fn url(&mut self, name: &'static str) -> Option<Url> {
-        match self.get(name)? {
-            (Field { kind: Kind::Url { https }, .. }, Some(node)) => url(node, *https),
-            _ => None,
-        }
-    }
-
-    /// A list of different URLs.
-    pub(super) fn urls(&mut self, name: &'static str) -> Option<Vec<Url>> {
-        match self.get(name)? {
-            (Field { kind: Kind::List(empty, Kind::Url { https }), .. }, Some(node)) => {
-                urls(node, empty, *https)
-            }
-            _ => None,
-        }
-    }
-
-    /// The way to a claim.
-    pub(super) fn claim(&mut self, name: &'static str) -> Option<ClaimPath> {
-        match self.get(name)? {
-            (_, Some(node)) => scalar::claim_path(node),
-            (Field { presence: Presence::Default(claim), .. }, None) => Some(ClaimPath::dotted(claim)),
             _ => None,
         }
     }
@@ -342,7 +224,7 @@ impl Object<'_> {
         }
     }
 
-    /// As [`Self::object`]; where it is left out, one without members, so that each field has its default.
+    /// As [`Self::object`]. Where it is left out, it is an object without members, whose fields have their defaults.
     #[inline(never)]
     pub(super) fn object_or_defaults(&mut self, name: &'static str) -> Option<Object<'_>> {
         match self.field(name)? {
@@ -354,7 +236,7 @@ impl Object<'_> {
         }
     }
 
-    /// As [`Self::object`]; `expected` says what is due instead of something else.
+    /// As [`Self::object`], where the fault of anything else says that `expected` should stand there.
     #[inline(never)]
     pub(super) fn object_like(&mut self, name: &'static str, expected: &str) -> Option<Object<'_>> {
         match self.get(name)? {
@@ -366,7 +248,7 @@ impl Object<'_> {
         }
     }
 
-    /// The items of a list, of which there is at least one.
+    /// The items of a list, in the number that is declared: at least one.
     #[inline(never)]
     pub(super) fn list(&mut self, name: &'static str) -> Option<Items<'_>> {
         match self.get(name)? {
@@ -412,12 +294,12 @@ impl Object<'_> {
         self.faults.add(&Path::Field(&self.path, name), message);
     }
 
-    /// To be called where a fault says all there is to say of the object.
+    /// Forgets the members that were not read, so that none of them is told as unknown beside a fault of the whole object.
     pub(super) fn pass_over_the_rest(&mut self) {
         self.members.clear();
     }
 
-    /// What may be given here, as far as that is not long.
+    /// Names all fields of the object, for a fault. Nothing where they are too many to help.
     #[cold]
     fn known_fields(&self) -> String {
         const FEW: usize = 12;
@@ -432,7 +314,8 @@ impl Object<'_> {
     }
 }
 
-/// An unknown field is refused, for a misspelt condition that is passed over silently would let requests through.
+/// Notes every member that is not declared. A condition whose name is misspelt would otherwise be passed over, and let
+/// requests through.
 impl Drop for Object<'_> {
     #[inline(never)]
     fn drop(&mut self) {
