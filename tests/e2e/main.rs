@@ -34,6 +34,7 @@ mod key_rotation;
 mod key_server_faults;
 mod limit_updates;
 mod load;
+mod manifests;
 mod minimal_config;
 mod observed;
 mod oci;

@@ -4,7 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod capabilities;
 pub(crate) mod client;
 pub(crate) mod envoy_config;
-mod envoy_parts;
+pub(crate) mod envoy_parts;
 pub(crate) mod gateway;
 pub(crate) mod idp;
 pub(crate) mod issuer;

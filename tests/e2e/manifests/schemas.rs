@@ -1,0 +1,64 @@
+//! Every manifest is valid by the schema that its project publishes, with unknown fields refused.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::json;
+
+use super::{RECIPES, files, objects, only, run};
+use crate::harness::repository;
+
+/// `CustomResourceDefinition`s of Istio, Envoy Gateway and the Gateway API; they are no part of the repository.
+fn definitions() -> Option<PathBuf> {
+    let folder = std::env::var_os("PORTCULLIS_CRDS")
+        .map_or_else(|| repository().join("../shared/vectors/schemas"), PathBuf::from);
+    folder.exists().then_some(folder)
+}
+
+fn faults(definitions: &Path, files: &[PathBuf]) -> String {
+    let arguments: Vec<&Path> =
+        [Path::new("check"), definitions].into_iter().chain(files.iter().map(PathBuf::as_path)).collect();
+    String::from_utf8(run(&arguments).stdout).unwrap()
+}
+
+#[test]
+fn every_manifest_follows_its_schema() {
+    let Some(definitions) = definitions() else {
+        let count: usize = RECIPES.iter().map(|recipe| files(recipe).len()).sum();
+        eprintln!(
+            "every_manifest_follows_its_schema: no CustomResourceDefinitions, {count} files not checked"
+        );
+        return;
+    };
+    for recipe in RECIPES {
+        assert_eq!(faults(&definitions, &files(recipe)), "", "{recipe}");
+    }
+}
+
+/// The check itself finds what it is for.
+#[test]
+fn faults_of_manifests_are_found() {
+    let Some(definitions) = definitions() else {
+        eprintln!("faults_of_manifests_are_found: no CustomResourceDefinitions");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let good = only(&objects("istio"), "WasmPlugin").clone();
+    for (pointer, value, told) in [
+        ("/spec/failStrategy", json!("FAIL_RELOADS"), "'FAIL_RELOADS' is not one of"),
+        ("/spec/fase", json!("AUTHN"), "'fase' was unexpected"),
+        ("/spec/targetRefs/0/section", json!("https"), "'section' was unexpected"),
+        ("/spec/sha256", json!("latest"), "does not match"),
+        ("/apiVersion", json!("extensions.istio.io/v1"), "there is no schema of extensions.istio.io/v1"),
+    ] {
+        let mut bad = good.clone();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        bad.pointer_mut(parent).unwrap()[name] = value;
+        let file = dir.path().join("bad.yaml");
+        fs::write(&file, bad.to_string()).unwrap();
+        let faults = faults(&definitions, &[file]);
+        assert!(faults.contains(told), "{pointer}: {faults}");
+    }
+}
