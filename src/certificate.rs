@@ -2,8 +2,6 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use ct_codecs::{Encoder, Hex};
-
 use crate::{
     identity::{Principal, PrincipalKind},
     json::Members,
@@ -11,6 +9,7 @@ use crate::{
         RequestHead,
         client_certificate::{ForwardedError, PeerCertificate, forwarded},
     },
+    text::hex,
 };
 
 /// The longest name that is used, in bytes. A SPIFFE id has at most 2048, but none that long is given.
@@ -88,11 +87,7 @@ impl ClientCertificatesSpec {
             subject: name.into(),
             kind: PrincipalKind::ClientCertificate,
             authority: Arc::from(kind.as_str()),
-            credential_id: certificate
-                .digest
-                .and_then(|digest| Hex::encode_to_string(digest).ok())
-                .unwrap_or_default()
-                .into(),
+            credential_id: certificate.digest.map(|digest| hex::encode(&digest)).unwrap_or_default().into(),
             scopes: granted.map(|spec| boxed(&spec.scopes)).unwrap_or_default(),
             roles: granted.map(|spec| boxed(&spec.roles)).unwrap_or_default(),
             permissions: Vec::new(),

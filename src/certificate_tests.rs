@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::request::client_certificate::{FORWARDED_HEADER, MAX_ELEMENTS, parse_digest};
+use crate::request::client_certificate::{FORWARDED_HEADER, MAX_ELEMENTS};
+use crate::text::hex::decode_digest;
 
 const HASH: &str = "468ed33be74eee6556d90c0149c1309e9ba61d6425303443c0748a02dd8de688";
 
@@ -128,7 +129,7 @@ fn names_and_principals() {
         ]),
     };
     let certificate = |uri: &str, dns: &str, subject: &str| PeerCertificate {
-        digest: parse_digest(HASH),
+        digest: decode_digest(HASH),
         uri: Some(uri.into()),
         dns: Some(dns.into()),
         subject: Some(subject.into()),

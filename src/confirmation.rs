@@ -4,9 +4,10 @@
 
 use std::fmt;
 
-use ct_codecs::{Base64UrlSafeNoPadding, Decoder};
-
-use crate::json::{Json, Object};
+use crate::{
+    json::{Json, Object},
+    text::base64url,
+};
 
 /// What a provider asks of its tokens, for one kind of binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl Confirmation {
 }
 
 fn digest(value: Json<'_>) -> Result<[u8; 32], BindingError> {
-    let digest = value.as_str().and_then(|text| Base64UrlSafeNoPadding::decode_to_vec(text, None).ok());
+    let digest = value.as_str().and_then(|text| base64url::decode(text.as_bytes()));
     digest.and_then(|digest| digest.try_into().ok()).ok_or(BindingError::Confirmation)
 }
 

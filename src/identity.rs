@@ -6,6 +6,7 @@ use serde_json::Number;
 
 use crate::{
     json::{Json, List, Members, Object},
+    text::percent,
     time::{Timestamp, nanos},
 };
 
@@ -164,16 +165,7 @@ pub(crate) fn push_header_text(out: &mut String, text: &str, also: &[u8]) {
         out.push_str(text);
         return;
     }
-    for byte in text.bytes() {
-        if stays(byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            for nibble in [byte >> 4, byte & 15] {
-                out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase());
-            }
-        }
-    }
+    percent::push_encoded(out, text, &stays);
 }
 
 #[cfg(test)]

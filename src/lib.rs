@@ -73,6 +73,7 @@ pub mod revocation;
 pub mod route;
 pub mod sampling;
 pub mod store;
+mod text;
 pub mod time;
 pub mod transport;
 pub mod url;

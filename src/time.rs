@@ -8,6 +8,15 @@ use ::time::{OffsetDateTime, format_description::well_known::Rfc3339};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
+/// Why text names no [`Timestamp`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeError {
+    /// It is not RFC 3339 with an offset.
+    Form,
+    /// It lies before 1970 or after 2554.
+    Range,
+}
+
 impl Timestamp {
     /// The instant `nanos` nanoseconds after the epoch.
     pub const fn from_nanos(nanos: u64) -> Self {
@@ -19,18 +28,22 @@ impl Timestamp {
         Self(secs.saturating_mul(1_000_000_000))
     }
 
-    /// The instant that RFC 3339 text with its offset names; `None` for other text and before the epoch.
+    /// The instant that RFC 3339 text with its offset names.
+    ///
+    /// # Errors
+    /// Other text, or a time that a timestamp cannot be.
     ///
     /// ```
-    /// use portcullis::time::Timestamp;
+    /// use portcullis::time::{TimeError, Timestamp};
     ///
     /// let instant = Timestamp::from_rfc3339("2027-01-15T08:00:00Z");
-    /// assert_eq!(instant.map(Timestamp::as_secs), Some(1_800_000_000));
-    /// assert_eq!(Timestamp::from_rfc3339("2027-01-15T08:00:00"), None, "without an offset");
+    /// assert_eq!(instant.map(Timestamp::as_secs), Ok(1_800_000_000));
+    /// assert_eq!(Timestamp::from_rfc3339("2027-01-15T08:00:00"), Err(TimeError::Form), "without an offset");
+    /// assert_eq!(Timestamp::from_rfc3339("1969-12-31T23:59:59Z"), Err(TimeError::Range));
     /// ```
-    pub fn from_rfc3339(text: &str) -> Option<Self> {
-        let parsed = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        u64::try_from(parsed.unix_timestamp_nanos()).ok().map(Self)
+    pub fn from_rfc3339(text: &str) -> Result<Self, TimeError> {
+        let parsed = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimeError::Form)?;
+        u64::try_from(parsed.unix_timestamp_nanos()).map(Self).map_err(|_| TimeError::Range)
     }
 
     /// Nanoseconds since the epoch.

@@ -1,9 +1,10 @@
 //! New API keys.
 
-use ct_codecs::{Base64UrlSafeNoPadding, Encoder as _, Hex};
-
 use super::{GOOD, UNUSABLE, complain, say};
-use crate::crypto::sha256;
+use crate::{
+    crypto::sha256,
+    text::{base64url, hex},
+};
 
 /// Prints a key and its hash.
 pub(super) fn run() -> u8 {
@@ -23,8 +24,7 @@ pub(super) fn run() -> u8 {
 fn new_key() -> Result<String, String> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
-    let text = |error: ct_codecs::Error| error.to_string();
-    let key = format!("pk_{}", Base64UrlSafeNoPadding::encode_to_string(bytes).map_err(text)?);
-    let hash = Hex::encode_to_string(sha256(key.as_bytes())).map_err(text)?;
+    let key = format!("pk_{}", base64url::encode(&bytes));
+    let hash = hex::encode(&sha256(key.as_bytes()));
     Ok(format!("key:  {key}\nhash: sha256:{hash}\n"))
 }

@@ -6,6 +6,7 @@ use super::{
     findings::{Checked, Finding, Level},
     source::Source,
 };
+use crate::text::percent;
 
 /// One run with a result for each finding.
 pub(super) fn log(checked: &[Checked]) -> String {
@@ -71,14 +72,8 @@ fn result(finding: &Finding, source: &Source) -> Value {
 /// A relative reference (RFC 3986 section 4.2), or a file's address.
 fn uri(name: &str) -> String {
     let mut uri = if name.starts_with('/') { "file://".to_owned() } else { String::new() };
-    for byte in name.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                uri.push(char::from(byte))
-            }
-            _ => uri.push_str(&format!("%{byte:02X}")),
-        }
-    }
+    let stays = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/');
+    percent::push_encoded(&mut uri, name, &stays);
     uri
 }
 

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     api_key::{ApiKeySpec, ApiKeysSpec, Level},
     request::Location,
+    text::hex,
 };
 
 const DEFAULT_HEADER: &str = "x-api-key";
@@ -216,10 +217,10 @@ fn key(mut o: Object<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<Api
 fn digest(mut node: Node<'_>, known: &mut HashMap<[u8; 32], usize>, index: usize) -> Option<[u8; 32]> {
     let form = "\"sha256:\" and the 64 hexadecimal digits of the key's SHA-256";
     let text = node.text(form)?;
-    let Some(hex) = text.strip_prefix("sha256:") else {
+    let Some(digits) = text.strip_prefix("sha256:") else {
         return node.fault(format!("must be {form}; a key itself must never stand in a policy"));
     };
-    let Some(digest) = parse_hex(hex) else { return node.fault(format!("must be {form}")) };
+    let Some(digest) = hex::decode_digest(digits) else { return node.fault(format!("must be {form}")) };
     unique_digest(digest, known, index, &node.path, node.faults)
 }
 
@@ -232,7 +233,7 @@ fn unique_digest(
 ) -> Option<[u8; 32]> {
     /// SHA-256 of nothing: what a script hashes when its variable was empty.
     const OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    if parse_hex(OF_NOTHING) == Some(digest) {
+    if hex::decode_digest(OF_NOTHING) == Some(digest) {
         faults.add(path, "is the hash of an empty key");
         return None;
     }
@@ -243,17 +244,4 @@ fn unique_digest(
             None
         }
     }
-}
-
-fn parse_hex(hex: &str) -> Option<[u8; 32]> {
-    if hex.len() != 64 {
-        return None;
-    }
-    let mut digest = [0_u8; 32];
-    let digits = hex.bytes().map(|b| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok()));
-    for (position, digit) in digits.enumerate() {
-        let byte = digest.get_mut(position / 2)?;
-        *byte = (*byte << 4) | digit?;
-    }
-    Some(digest)
 }

@@ -1,6 +1,5 @@
 //! Where the keys of a token issuer are: `jwks`, `discovery` and `symmetricKeys`.
 
-use ct_codecs::{Base64UrlSafeNoPadding, Decoder};
 use hashbrown::HashSet;
 use serde_json::Value;
 
@@ -12,6 +11,7 @@ use super::{
 use crate::{
     jose::SymmetricKey,
     jwt::{DiscoverySpec, JwksLocation, KeySource, RemoteJwks},
+    text::base64url,
 };
 
 const CACHE_DURATION: Field = default(
@@ -220,9 +220,9 @@ fn symmetric_key(mut o: Object<'_>, ids: &mut HashSet<String>) -> Option<Symmetr
 
 fn secret(mut node: Node<'_>) -> Option<Vec<u8>> {
     let text = node.text("base64url text")?;
-    match Base64UrlSafeNoPadding::decode_to_vec(&text, None) {
-        Ok(secret) if secret.is_empty() => node.fault("must not be empty"),
-        Ok(secret) => Some(secret),
-        Err(_) => node.fault("is not base64url without padding (RFC 7515 section 2)"),
+    match base64url::decode_secret(&text) {
+        Some(secret) if secret.is_empty() => node.fault("must not be empty"),
+        Some(secret) => Some(secret),
+        None => node.fault("is not base64url without padding (RFC 7515 section 2)"),
     }
 }

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     faults::quoted,
     model::{Form, Kind, Shape, required},
     reader::Node,
 };
-use crate::{identity::ClaimPath, rate_limit::MAX_NAME as MAX_LIMIT_NAME, time::Timestamp};
+use crate::{
+    identity::ClaimPath,
+    rate_limit::MAX_NAME as MAX_LIMIT_NAME,
+    time::{TimeError, Timestamp},
+};
 
 /// Longest text that a policy may hold in one string, secrets and key sets aside.
 const MAX_TEXT: usize = 4096;
@@ -224,12 +227,10 @@ pub(super) fn show_duration(millis: u64) -> String {
 pub(super) fn timestamp(mut node: Node<'_>) -> Option<Timestamp> {
     let expected = "a time such as \"2027-01-31T08:00:00Z\" (RFC 3339, with offset)";
     let text = node.text(expected)?;
-    let Ok(parsed) = OffsetDateTime::parse(&text, &Rfc3339) else {
-        return node.fault(format!("expected {expected}, found {}", quoted(&text)));
-    };
-    match u64::try_from(parsed.unix_timestamp_nanos()) {
-        Ok(nanos) => Some(Timestamp::from_nanos(nanos)),
-        Err(_) => node.fault(format!("must be from 1970 to 2554, found {}", quoted(&text))),
+    match Timestamp::from_rfc3339(&text) {
+        Ok(time) => Some(time),
+        Err(TimeError::Form) => node.fault(format!("expected {expected}, found {}", quoted(&text))),
+        Err(TimeError::Range) => node.fault(format!("must be from 1970 to 2554, found {}", quoted(&text))),
     }
 }
 

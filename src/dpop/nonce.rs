@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use ct_codecs::{Base64UrlSafeNoPadding, Encoder};
-
 use super::{DpopSecret, secret::Use};
 use crate::{
     crypto::constant_time_eq,
+    text::base64url,
     time::{Timestamp, nanos},
 };
 
@@ -39,7 +38,7 @@ impl Nonces {
         // The lifetime is part of it, so that one that was made for a shorter life gets no longer one.
         let nonce = |slot: u64| {
             let parts: [&[u8]; 2] = [&nanos(lifetime).to_le_bytes(), &slot.to_le_bytes()];
-            Base64UrlSafeNoPadding::encode_to_string(secret.hash(Use::Nonce, &parts)?).ok()
+            Some(base64url::encode(&secret.hash(Use::Nonce, &parts)?))
         };
         Some(Self { current: nonce(slot)?, previous: slot.checked_sub(1).and_then(nonce) })
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ct_codecs::{Base64UrlSafeNoPadding, Encoder};
 use serde_json::Value;
 
 use super::{DpopError, DpopSpec, TargetUri};
@@ -12,6 +11,7 @@ use crate::{
     jose::{CompactToken, Malformed, TokenError, lone_key, thumbprint},
     json::{Json, Object},
     request::{Lookup, RequestHead},
+    text::base64url,
     time::Timestamp,
 };
 
@@ -150,7 +150,7 @@ impl<'a> Unverified<'a> {
     /// `ath` is the hash of the token, so that the proof is of no use with another one.
     pub(super) fn check_token(&self, token: &str) -> Result<(), DpopError> {
         let ath = self.claims().get("ath").and_then(Json::as_str).ok_or(DpopError::Claim("ath"))?;
-        let due = Base64UrlSafeNoPadding::encode_to_string(sha256(token.as_bytes())).unwrap_or_default();
+        let due = base64url::encode(&sha256(token.as_bytes()));
         if constant_time_eq(ath.as_bytes(), due.as_bytes()) { Ok(()) } else { Err(DpopError::Token) }
     }
 

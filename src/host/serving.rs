@@ -21,10 +21,8 @@ use crate::{
     answer::Reason,
     calls::{Call, Client, Outcome, Room},
     engine::{Exchange, HostServices, Purpose, Step, WorkerState},
-    request::{
-        RequestHead,
-        client_certificate::{self, PeerCertificate},
-    },
+    request::{RequestHead, client_certificate::PeerCertificate},
+    text::hex,
 };
 
 /// Most requests that wait at once on one thread, half of them for one client alone; beyond that they are refused
@@ -364,7 +362,7 @@ fn peer_certificate(host: &impl Host) -> Option<PeerCertificate> {
     let text = |path| host.property(path).and_then(|value| String::from_utf8(value).ok());
     let digest = text("connection\0sha256_peer_certificate_digest")?;
     Some(PeerCertificate {
-        digest: client_certificate::parse_digest(&digest),
+        digest: hex::decode_digest(&digest),
         uri: text("connection\0uri_san_peer_certificate"),
         dns: text("connection\0dns_san_peer_certificate"),
         subject: text("connection\0subject_peer_certificate"),

@@ -1,12 +1,18 @@
 //! The request to the introspection endpoint (RFC 7662 section 2.1), with proof of who asks.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
-use ct_codecs::{Base64, Base64UrlSafeNoPadding, Encoder};
+use ct_codecs::{Base64, Encoder};
 use serde_json::Map;
 
 use super::{ClientProof, IntrospectionSpec};
-use crate::{calls::Call, crypto::SigningKey, jose, time::Timestamp};
+use crate::{
+    calls::Call,
+    crypto::SigningKey,
+    jose,
+    text::{base64url, percent},
+    time::Timestamp,
+};
 
 /// The longest answer that is read.
 pub(super) const MAX_ANSWER_SIZE: usize = 64 * 1024;
@@ -69,7 +75,7 @@ fn client_assertion(
     claims.insert("iss".into(), client_id.into());
     claims.insert("sub".into(), client_id.into());
     claims.insert("aud".into(), audience.into());
-    claims.insert("jti".into(), Base64UrlSafeNoPadding::encode_to_string(random).ok()?.into());
+    claims.insert("jti".into(), base64url::encode(&random).into());
     claims.insert("iat".into(), now.as_secs().into());
     claims.insert("exp".into(), now.saturating_add(ASSERTION_LIFETIME).as_secs().into());
     jose::sign(key, "JWT", kid, claims)
@@ -78,15 +84,9 @@ fn client_assertion(
 /// `application/x-www-form-urlencoded`, as RFC 6749 appendix B describes it.
 fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'*' | b'-' | b'.' | b'_' => out.push(char::from(byte)),
-            b' ' => out.push('+'),
-            // Writing to a string does not fail.
-            _ => drop(write!(out, "%{byte:02X}")),
-        }
-    }
-    out
+    let stays = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'*' | b'-' | b'.' | b'_');
+    percent::push_encoded(&mut out, text, &stays);
+    out.replace(' ', "+")
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     crypto::Algorithm,
     json::{self, Json, Members, Object},
+    text::base64url,
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 /// A signed JWT in compact form (RFC 7515 section 7.1), well-formed and not verified: nothing in it may be
 /// believed before one who knows its keys says so.
@@ -197,9 +197,8 @@ fn parameter(name: &'static str) -> TokenError {
     TokenError::Malformed(Malformed::HeaderParameter { name })
 }
 
-/// Not in constant time, as secrets of ours would want it: whoever sends a token knows it.
 fn decode(segment: &str) -> Result<Vec<u8>, TokenError> {
-    URL_SAFE_NO_PAD.decode(segment).map_err(|_| TokenError::Malformed(Malformed::Base64))
+    base64url::decode(segment.as_bytes()).ok_or(TokenError::Malformed(Malformed::Base64))
 }
 
 #[cfg(test)]

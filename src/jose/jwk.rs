@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use ct_codecs::{Base64UrlSafeNoPadding, Decoder};
 use serde_json::{Map, Value};
 
 use super::bounds::{MAX_KEYS, MAX_KID_LEN};
-use crate::crypto::{Algorithm, HostCrypto, KeyFault, KeyType, PublicKey, SecretKey};
+use crate::{
+    crypto::{Algorithm, HostCrypto, KeyFault, KeyType, PublicKey, SecretKey},
+    text::base64url,
+};
 
 #[derive(Clone, Debug)]
 pub(super) struct Key {
@@ -170,7 +172,7 @@ fn text<'a>(jwk: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, 
 
 /// RFC 7518 section 2 asks for one form, and what is in another may be read in another way elsewhere.
 fn octets(jwk: &Map<String, Value>, name: &'static str) -> Result<Vec<u8>, Unusable> {
-    Base64UrlSafeNoPadding::decode_to_vec(text(jwk, name)?, None).map_err(|_| Unusable::Base64(name))
+    base64url::decode(text(jwk, name)?.as_bytes()).ok_or(Unusable::Base64(name))
 }
 
 pub(super) fn readable_kid(jwk: &Value) -> Option<Box<str>> {

@@ -1,9 +1,8 @@
 //! Tokens of our own: a signed JWT in compact form (RFC 7515 section 7.1).
 
-use ct_codecs::{Base64UrlSafeNoPadding, Encoder};
 use serde_json::{Map, Value};
 
-use crate::crypto::SigningKey;
+use crate::{crypto::SigningKey, text::base64url};
 
 /// `claims`, signed. `typ` goes into the header, and `kid` where there is one.
 ///
@@ -20,9 +19,9 @@ pub(crate) fn sign(
     if let Some(kid) = kid {
         header.insert("kid".into(), kid.into());
     }
-    let segment = |members| Base64UrlSafeNoPadding::encode_to_string(Value::Object(members).to_string()).ok();
-    let input = format!("{}.{}", segment(header)?, segment(claims)?);
-    let signature = Base64UrlSafeNoPadding::encode_to_string(key.sign(input.as_bytes())?).ok()?;
+    let segment = |members| base64url::encode(Value::Object(members).to_string().as_bytes());
+    let input = format!("{}.{}", segment(header), segment(claims));
+    let signature = base64url::encode(&key.sign(input.as_bytes())?);
     Some(format!("{input}.{signature}"))
 }
 
@@ -41,7 +40,7 @@ mod tests {
     fn pair() -> (SigningKey, KeySet) {
         let pair = ES256KeyPair::generate();
         let point = pair.public_key().public_key().to_bytes_uncompressed();
-        let octets = |range| Base64UrlSafeNoPadding::encode_to_string(&point[range]).unwrap();
+        let octets = |range| base64url::encode(&point[range]);
         let jwk = json!({"kty": "EC", "crv": "P-256", "kid": "k", "x": octets(1..33), "y": octets(33..65)});
         let (keys, _) = KeySet::from_json(&json!({"keys": [jwk]})).unwrap();
         (SigningKey::from_pem(Algorithm::Es256, &pair.to_pem().unwrap()).unwrap(), keys)

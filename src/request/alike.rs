@@ -13,7 +13,7 @@ use std::{
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::percent;
+use crate::text::percent;
 
 /// A byte of a name as the loosest reader sees it: letters in lower case, digits, and `_` for everything else.
 pub fn folded(byte: u8) -> u8 {

@@ -7,9 +7,8 @@
 
 use std::{borrow::Cow, fmt};
 
-use ct_codecs::{Decoder, Hex};
-
 use super::RequestHead;
+use crate::text::hex;
 
 /// The header in which proxies pass certificates on (XFCC).
 pub const FORWARDED_HEADER: &str = "x-forwarded-client-cert";
@@ -54,11 +53,6 @@ pub fn forwarded(head: &RequestHead<'_>, hops: usize) -> Result<Option<PeerCerti
     }
     let place = elements.len().checked_sub(hops);
     Ok(place.filter(|place| *place < elements.len()).map(|place| elements.swap_remove(place)))
-}
-
-/// The 32 bytes behind 64 hexadecimal digits.
-pub fn parse_digest(hex: &str) -> Option<[u8; 32]> {
-    Hex::decode_to_vec(hex, None).ok()?.try_into().ok()
 }
 
 /// Reads the elements of one XFCC value: pairs joined by `;`, elements by `,`, both of which may stand in quotes.
@@ -140,7 +134,7 @@ impl PeerCertificate {
             return Ok(());
         }
         match key.to_ascii_lowercase().as_str() {
-            "hash" => self.digest = Some(parse_digest(&value).ok_or(ForwardedError)?),
+            "hash" => self.digest = Some(hex::decode_digest(&value).ok_or(ForwardedError)?),
             "uri" => _ = self.uri.get_or_insert_with(|| value.into_owned()),
             "dns" => _ = self.dns.get_or_insert_with(|| value.into_owned()),
             "subject" => self.subject = Some(value.into_owned()),

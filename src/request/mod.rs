@@ -12,7 +12,6 @@ pub mod credential;
 pub mod guarded;
 pub mod overriding;
 pub mod path;
-mod percent;
 pub mod preflight;
 pub mod protocol;
 pub mod query;

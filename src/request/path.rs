@@ -5,8 +5,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::percent;
-use crate::answer::Reason;
+use crate::{answer::Reason, text::percent};
 
 /// Longest request target (path and query) that is read, in bytes.
 ///
@@ -172,7 +171,7 @@ fn normalize_escapes(path: &[u8]) -> Result<Vec<u8>, PathError> {
                 tail
             }
             0x20..=0x7e => {
-                percent::push_escape(&mut out, byte);
+                out.extend(percent::escaped(byte));
                 tail
             }
             0x80.. => character(byte, rest, &mut out)?,
@@ -195,7 +194,7 @@ fn character<'a>(lead: u8, rest: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8]
     let mut rest = rest;
     for byte in bytes.iter_mut() {
         (*byte, rest) = percent::escape(rest).ok_or(PathError::Ambiguous)?;
-        percent::push_escape(out, *byte);
+        out.extend(percent::escaped(*byte));
     }
     let text = str::from_utf8(bytes).map_err(|_| PathError::Ambiguous)?;
     // U+0080 to U+009F are controls too.

@@ -3,9 +3,8 @@
 
 use std::borrow::Cow;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-
 use super::{Lookup, RequestHead, alike::is_alike, sighting::Sighting};
+use crate::text::base64url;
 
 /// The header of the list.
 pub const HEADER: &str = "sec-websocket-protocol";
@@ -105,7 +104,7 @@ pub(super) fn find<'a>(
 }
 
 fn decode<'a>(protocol: &[u8]) -> Option<Cow<'a, [u8]>> {
-    URL_SAFE_NO_PAD.decode(protocol.get(ENCODED.len()..)?).ok().map(Cow::Owned)
+    base64url::decode(protocol.get(ENCODED.len()..)?).map(Cow::Owned)
 }
 
 /// The list without credentials but those in a form of `kept`; `None` when it has no others. Empty: nothing is left, so

@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::{Lookup, alike::Names, percent, sighting::Sighting};
+use super::{Lookup, alike::Names, sighting::Sighting};
+use crate::text::percent;
 
 /// One parameter, as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

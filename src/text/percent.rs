@@ -1,10 +1,10 @@
-//! Percent-encoding (RFC 3986 section 2.1), shared by path and query.
+//! Percent-encoding (RFC 3986 section 2.1).
 
 use std::borrow::Cow;
 
 /// The byte that the escape at the front of `text` stands for, and what follows it; `None` where no
 /// complete escape stands.
-pub(super) fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
+pub(crate) fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
     match text {
         [b'%', high, low, rest @ ..] => Some((digit(*high)?.wrapping_mul(16) | digit(*low)?, rest)),
         _ => None,
@@ -15,15 +15,25 @@ fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// Appends the escape of `byte`, with upper-case digits (RFC 3986 section 6.2.2.1).
-pub(super) fn push_escape(out: &mut Vec<u8>, byte: u8) {
+/// The escape of `byte`, with upper-case digits (RFC 3986 section 6.2.2.1).
+pub(crate) fn escaped(byte: u8) -> [u8; 3] {
     let digit = |value: u8| b"0123456789ABCDEF".get(usize::from(value)).copied().unwrap_or_default();
-    out.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
+    [b'%', digit(byte >> 4), digit(byte & 15)]
+}
+
+/// Appends `text` with every byte escaped but those that stay, which are ASCII.
+pub(crate) fn push_encoded(out: &mut String, text: &str, stays: &dyn Fn(u8) -> bool) {
+    for byte in text.bytes() {
+        match stays(byte) {
+            true => out.push(char::from(byte)),
+            false => out.extend(escaped(byte).map(char::from)),
+        }
+    }
 }
 
 /// `text` with every escape decoded, once; `None` when an escape is invalid or the result is not UTF-8.
 /// With `plus` a `+` is a space, as HTML forms write it.
-pub(super) fn decode(text: &str, plus: bool) -> Option<Cow<'_, str>> {
+pub(crate) fn decode(text: &str, plus: bool) -> Option<Cow<'_, str>> {
     if !text.bytes().any(|byte| byte == b'%' || (plus && byte == b'+')) {
         return Some(Cow::Borrowed(text));
     }
@@ -43,7 +53,7 @@ pub(super) fn decode(text: &str, plus: bool) -> Option<Cow<'_, str>> {
 
 /// `text` as the most patient server decodes it: `+` is a space, `%u0061` is `a` as in IIS, and what is no escape stands
 /// for itself. Its bytes need not be UTF-8.
-pub(super) fn decode_whatever(text: &[u8]) -> Vec<u8> {
+pub(crate) fn decode_whatever(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&first, tail)) = rest.split_first() {
