@@ -1,6 +1,7 @@
 //! The manifests in `envoy/` for Istio, Envoy Gateway and Kubernetes: valid by their published schemas, safe by our
 //! own rules, and decided with by a real Envoy that has what the control planes would make of them.
 
+mod envoy_gateway;
 mod istio;
 mod rules;
 mod schemas;
@@ -22,7 +23,7 @@ const NO_KEY: &str = "sha256:000000000000000000000000000000000000000000000000000
 const KEY: &str = "pk_test_reports_0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// The folders below `envoy` that hold manifests.
-const RECIPES: [&str; 1] = ["istio"];
+const RECIPES: [&str; 2] = ["envoy-gateway", "istio"];
 
 /// The manifests of a recipe, in the order of their names.
 fn files(recipe: &str) -> Vec<PathBuf> {
