@@ -6,8 +6,8 @@ use super::client::MAX_ANSWER_SIZE;
 use crate::{
     answer::Reason,
     calls::{NoBody, Outcome},
-    json::{self, Json, JsonFault},
-    jwt::{JwtError, Provider, VouchedToken},
+    json::{self, JsonFault},
+    jwt::{JwtError, NotVouched, Provider, VouchedToken},
     time::Timestamp,
 };
 
@@ -73,13 +73,12 @@ pub(super) fn judge(
     let body = outcome.body(MAX_ANSWER_SIZE).map_err(IntrospectionError::NoBody)?;
     let claims = json::parse_object(json::without_byte_order_mark(body))
         .map_err(|fault| IntrospectionError::Json(fault.of_body_in(outcome.coding())))?;
-    match claims.get("active") {
-        Some(Json::Bool(true)) => {}
-        Some(Json::Bool(false)) => return Ok(Err(Refusal::Inactive)),
-        _ => return Err(IntrospectionError::Active),
+    match provider.accept_vouched(claims, now) {
+        Ok(token) => Ok(Ok(token)),
+        Err(NotVouched::Claims(error)) => Ok(Err(Refusal::Claims(error))),
+        Err(NotVouched::Inactive) => Ok(Err(Refusal::Inactive)),
+        Err(NotVouched::Unsaid) => Err(IntrospectionError::Active),
     }
-    // Some servers write null for what a token has none of: the same as absent.
-    Ok(provider.accept_vouched(claims.without_nulls(), now).map_err(Refusal::Claims))
 }
 
 impl fmt::Display for Refusal {

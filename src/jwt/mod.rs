@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crate::{crypto::Algorithm, identity::ClaimPath, jose::SymmetricKey, request::Location, url::Url};
 
-pub(crate) use self::vouched::VouchedToken;
+pub(crate) use self::vouched::{NotVouched, VouchedToken};
 pub use self::{
     claim_headers::{MAX_HEADER_LEN, Unsendable, header_value},
     claims::Validity,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     identity::ClaimPath,
-    json::{Members, Object},
+    json::{Json, Members, Object},
     time::Timestamp,
 };
 
@@ -19,13 +19,32 @@ pub(crate) struct VouchedToken {
     pub(crate) expires: Option<Timestamp>,
 }
 
+/// Why there is no token of which the issuer says that it is good.
+pub(crate) enum NotVouched {
+    /// It is active, but not for us or not for now.
+    Claims(JwtError),
+    /// The issuer says that it is not active.
+    Inactive,
+    /// The issuer does not say whether it is active.
+    Unsaid,
+}
+
 impl Provider {
-    /// The token of which the issuer says, at `now`, that it is active; `members` are all that it says, but for null
-    /// ones.
-    ///
+    /// The token of which the issuer says by `answer`, at `now`, that it is active. Never what a token says of itself:
+    /// without `active`, which only issuers have a use for, that is refused too.
+    pub(crate) fn accept_vouched(&self, answer: Members, now: Timestamp) -> Result<VouchedToken, NotVouched> {
+        match answer.get("active") {
+            Some(Json::Bool(true)) => {}
+            Some(Json::Bool(false)) => return Err(NotVouched::Inactive),
+            _ => return Err(NotVouched::Unsaid),
+        }
+        // Some servers write null for what a token has none of: the same as absent.
+        self.active(answer.without_nulls(), now).map_err(NotVouched::Claims)
+    }
+
     /// RFC 7662 section 2.2 makes `sub` optional: where the policy names no other claim and `sub` is missing, the
     /// principal is named by `username`, and else by `client_id`.
-    pub(crate) fn accept_vouched(&self, members: Members, now: Timestamp) -> Result<VouchedToken, JwtError> {
+    fn active(&self, members: Members, now: Timestamp) -> Result<VouchedToken, JwtError> {
         let claims = members.object();
         let (validity, expires) = validate(claims, self.spec(), now)?;
         let configured = &self.spec().subject_claim;
