@@ -208,7 +208,7 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
     let keyless = o.has("introspection") && !o.has_one(&KEYS);
     let (algorithms, keys) = match keyless {
         true => (no_keys(&o), Some(KeySource::None)),
-        false => (algorithms(&mut o), key_source(&mut o)),
+        false => (algorithms(&mut o), key_source(&mut o, issuer.as_deref())),
     };
     let introspection = o.object("introspection").and_then(|o| introspection(o, keyless));
     let types = if keyless { None } else { o.texts("types") };

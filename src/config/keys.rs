@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     jose::SymmetricKey,
-    jwt::{DiscoverySpec, JwksLocation, KeySource, RemoteJwks},
+    jwt::{DiscoverySpec, JwksLocation, KeySource, RemoteJwks, issuer_url},
     text::base64url,
+    url::Url,
 };
 
 const CACHE_DURATION: Field = default(
@@ -124,11 +125,12 @@ pub(super) static SYMMETRIC_KEY: Shape = Shape::new(&[
 ]);
 
 /// Where the keys are; a fault if that is said nowhere, or more than once.
-pub(super) fn key_source(o: &mut Object<'_>) -> Option<KeySource> {
+pub(super) fn key_source(o: &mut Object<'_>, issuer: Option<&str>) -> Option<KeySource> {
     let given: Vec<&str> =
         ["jwks", "discovery", "symmetricKeys"].into_iter().filter(|field| o.has(field)).collect();
     let jwks = o.object("jwks").and_then(jwks);
-    let discovery = o.object("discovery").and_then(discovery);
+    let issuer = if o.has("discovery") { issuer.and_then(|issuer| with_document(o, issuer)) } else { None };
+    let discovery = o.object("discovery").and_then(|o| discovery(o, issuer));
     let mut ids = HashSet::new();
     let symmetric = o.objects("symmetricKeys", |o| symmetric_key(o, &mut ids));
     match given.as_slice() {
@@ -177,10 +179,20 @@ fn inline(node: Node<'_>) -> Option<KeySource> {
     }
 }
 
-/// Whether the issuer has such a document is judged where it is used.
-fn discovery(mut o: Object<'_>) -> Option<KeySource> {
-    let spec = DiscoverySpec { uri: o.url("uri"), jwks_cluster: o.text("jwksCluster") };
-    fetched(&mut o, Some(JwksLocation::Discovery(spec)))
+/// The issuer as one that can have a discovery document.
+fn with_document(o: &Object<'_>, issuer: &str) -> Option<Url> {
+    match issuer_url(issuer) {
+        Ok(url) => Some(url),
+        Err(message) => o.fault_at("issuer", format!("{message}: discovery asks the issuer for its keys")),
+    }
+}
+
+/// `issuer`: `None` where it has a fault.
+fn discovery(mut o: Object<'_>, issuer: Option<Url>) -> Option<KeySource> {
+    let (uri, jwks_cluster) = (o.url("uri"), o.text("jwksCluster"));
+    let spec = issuer.map(|issuer| DiscoverySpec { issuer, uri, jwks_cluster });
+    let location = spec.map(|spec| JwksLocation::Discovery(Box::new(spec)));
+    fetched(&mut o, location)
 }
 
 /// What all key sets have that are fetched.

@@ -39,10 +39,9 @@ pub(super) struct ProviderState {
 impl ProviderState {
     /// `place` is that of `provider` in its policy.
     pub(super) fn new(place: usize, provider: &Rc<Provider>, namespace: &str) -> Self {
-        let remote = provider.jwt.remote().and_then(|remote| {
-            // A bad URI is a fault of the policy and was refused; without keys its tokens are refused too.
-            RemoteKeys::new(remote, provider.issuer(), provider.name(), namespace).ok()
-        });
+        let remote = provider.jwt.remote();
+        let remote =
+            remote.map(|remote| RemoteKeys::new(remote, provider.issuer(), provider.name(), namespace));
         let introspection = provider.introspection.as_ref();
         let introspector = introspection.map(|spec| Introspector::new(spec, &provider.jwt));
         Self {

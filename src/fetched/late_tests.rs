@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     calls::{Call, Counts, Outcome},
-    jwt::{DiscoverySpec, JwksLocation, RemoteJwks, RemoteKeys, tests::tokens},
+    jwt::{JwksLocation, RemoteJwks, RemoteKeys, tests::tokens},
     revocation::{RemoteListSpec, RevocationSpec, Revocations, WhenStale},
     store::{MemoryStore, SharedStore},
     time::Timestamp,
@@ -30,7 +30,7 @@ fn keys(location: JwksLocation) -> Kind {
         min_refetch_interval: Duration::from_secs(30),
         wait_timeout: Duration::from_secs(2),
     };
-    Kind::Keys(RemoteKeys::new(&spec, ISSUER, "corp", "test").unwrap())
+    Kind::Keys(RemoteKeys::new(&spec, ISSUER, "corp", "test"))
 }
 
 fn list() -> Kind {
@@ -50,7 +50,7 @@ type Row = (&'static str, fn() -> Kind, u32);
 
 const KINDS: [Row; 3] = [
     ("key set", || keys(JwksLocation::Uri(Url::parse("https://idp.example/keys").unwrap())), 1),
-    ("discovered key set", || keys(JwksLocation::Discovery(DiscoverySpec::default())), 2),
+    ("discovered key set", || keys(JwksLocation::Discovery(Box::new(tokens::discovered(ISSUER)))), 2),
     ("revocation list", list, 1),
 ];
 

@@ -21,9 +21,10 @@ const SHOWN: usize = 200;
 /// Where the document of one issuer is, and what it has to say.
 #[derive(Clone, Debug)]
 pub(super) struct Discovery {
-    issuer: String,
-    /// In the order in which they are tried; never empty.
-    candidates: Vec<Url>,
+    issuer: Url,
+    document: Url,
+    /// Where it may be as well, to be tried where the first place has none.
+    other: Option<Url>,
     cluster: String,
     jwks_cluster: Option<String>,
 }
@@ -62,43 +63,70 @@ pub(super) enum Found {
     TryNext,
 }
 
+/// The URL of an issuer that has a discovery document.
+///
+/// # Errors
+/// What the issuer must be to have one.
+pub fn issuer_url(issuer: &str) -> Result<Url, &'static str> {
+    match Url::parse(issuer)? {
+        // RFC 8414 section 2.
+        url if url.as_str().contains('?') => Err("must be a URL without query"),
+        url => Ok(url),
+    }
+}
+
 impl Discovery {
-    /// What `issuer` must be if it cannot be used.
-    pub(super) fn new(spec: &DiscoverySpec, issuer: &str, cluster: &str) -> Result<Self, &'static str> {
-        let own = Url::parse(issuer)?;
-        if issuer.contains('?') {
-            // RFC 8414 section 2.
-            return Err("must be a URL without query");
-        }
-        let candidates = match &spec.uri {
-            Some(uri) => vec![uri.clone()],
-            None => well_known(&own),
+    pub(super) fn new(spec: &DiscoverySpec, cluster: &str) -> Self {
+        let (document, other) = match &spec.uri {
+            Some(uri) => (uri.clone(), None),
+            None => {
+                let [document, other] = well_known(&spec.issuer);
+                (document, Some(other))
+            }
         };
-        Ok(Self {
-            issuer: issuer.to_owned(),
-            candidates,
+        Self {
+            issuer: spec.issuer.clone(),
+            document,
+            other,
             cluster: cluster.to_owned(),
             jwks_cluster: spec.jwks_cluster.clone(),
-        })
+        }
+    }
+
+    /// Asks in the first place.
+    pub(super) fn first(&self) -> Step {
+        self.ask(&self.document, 0)
     }
 
     /// Asks in the `index`th place.
     pub(super) fn step(&self, index: usize) -> Option<Step> {
-        let place = Place { endpoint: self.candidates.get(index)?.clone(), cluster: self.cluster.clone() };
-        Some(Step::Signpost { place, index, accept: "application/json", max_size: MAX_DOCUMENT_SIZE })
+        Some(self.ask(self.place(index)?, index))
+    }
+
+    fn ask(&self, document: &Url, index: usize) -> Step {
+        let place = Place { endpoint: document.clone(), cluster: self.cluster.clone() };
+        Step::Signpost { place, index, accept: "application/json", max_size: MAX_DOCUMENT_SIZE }
+    }
+
+    fn place(&self, index: usize) -> Option<&Url> {
+        match index {
+            0 => Some(&self.document),
+            1 => self.other.as_ref(),
+            _ => None,
+        }
     }
 
     /// How many calls a fetch takes at most, that of the key set included.
     pub(super) fn calls(&self) -> u32 {
-        u32::try_from(self.candidates.len()).unwrap_or(u32::MAX).saturating_add(1)
+        if self.other.is_some() { 3 } else { 2 }
     }
 
     /// Judges what came from the `index`th place.
     pub(super) fn read(&self, outcome: Outcome<'_>, index: usize) -> Result<Found, DocumentError> {
-        let document = self.candidates.get(index).ok_or(DocumentError::NoBody(NoBody::Failed))?;
+        let document = self.place(index).ok_or(DocumentError::NoBody(NoBody::Failed))?;
         // Not every server has both forms. One that is down or redirects has neither.
         if let Outcome::Answer { status: 400..=499, .. } = outcome
-            && index.checked_add(1).is_some_and(|next| next < self.candidates.len())
+            && index.checked_add(1).and_then(|next| self.place(next)).is_some()
         {
             return Ok(Found::TryNext);
         }
@@ -107,7 +135,7 @@ impl Discovery {
             .map_err(|fault| DocumentError::Json(fault.of_body_in(outcome.coding())))?;
         // RFC 8414 section 3.3: identical, or a server could speak for another one.
         match members.get("issuer").and_then(Json::as_str) {
-            Some(issuer) if issuer == self.issuer => {}
+            Some(issuer) if issuer == self.issuer.as_str() => {}
             found => return Err(DocumentError::Issuer { found: found.map(shown) }),
         }
         let uri = members.get("jwks_uri").and_then(Json::as_str).ok_or(DocumentError::NoJwksUri)?;
@@ -126,9 +154,9 @@ impl Discovery {
 
 /// The two places where the document of `issuer` may be: behind its path (OpenID Connect Discovery 1.0 section 4)
 /// and between its host and path (RFC 8414 section 3).
-fn well_known(issuer: &Url) -> Vec<Url> {
+fn well_known(issuer: &Url) -> [Url; 2] {
     let path = issuer.path.strip_suffix('/').unwrap_or(&issuer.path);
-    vec![
+    [
         issuer.with_path(format!("{path}/.well-known/openid-configuration")),
         issuer.with_path(format!("/.well-known/oauth-authorization-server{path}")),
     ]
@@ -184,10 +212,11 @@ mod tests {
 
     fn discovery(issuer: &str, uri: Option<&str>, jwks_cluster: Option<&str>) -> Discovery {
         let spec = DiscoverySpec {
+            issuer: issuer_url(issuer).unwrap(),
             uri: uri.map(|uri| Url::parse(uri).unwrap()),
             jwks_cluster: jwks_cluster.map(Into::into),
         };
-        Discovery::new(&spec, issuer, "idp").unwrap()
+        Discovery::new(&spec, "idp")
     }
 
     #[test]
@@ -220,16 +249,15 @@ mod tests {
             ("https://idp.example", Some("https://idp.example/meta?x=1"), vec!["/meta?x=1"]),
         ] {
             let found = discovery(issuer, uri, None);
-            let paths: Vec<_> = found.candidates.iter().map(|endpoint| endpoint.path.as_str()).collect();
-            assert_eq!(paths, expected, "{issuer}");
-            assert!(found.candidates.iter().all(|endpoint| endpoint.scheme == "https"));
+            let places: Vec<_> = (0..3).filter_map(|index| found.place(index)).collect();
+            assert_eq!(places.iter().map(|url| url.path.as_str()).collect::<Vec<_>>(), expected, "{issuer}");
+            assert!(places.iter().all(|url| url.scheme == "https"));
             assert_eq!(usize::try_from(found.calls()), Ok(expected.len().saturating_add(1)));
         }
-        let spec = DiscoverySpec { uri: None, jwks_cluster: None };
         for issuer in
             ["joe", "", "https://idp.example?x=1", "https://idp.example/#a", "https://u@idp.example"]
         {
-            assert!(Discovery::new(&spec, issuer, "idp").is_err(), "{issuer}");
+            assert!(issuer_url(issuer).is_err(), "{issuer}");
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) use self::vouched::{NotVouched, VouchedToken};
 pub use self::{
     claim_headers::{MAX_HEADER_LEN, Unsendable, header_value},
     claims::Validity,
-    discovery::{DocumentError, MAX_DOCUMENT_SIZE},
+    discovery::{DocumentError, MAX_DOCUMENT_SIZE, issuer_url},
     error::{ClaimFault, JwtError},
     provider::{ClaimHeaders, Provider},
     remote::{KeyFetchError, RemoteKeys},
@@ -114,12 +114,14 @@ pub enum JwksLocation {
     /// Here.
     Uri(Url),
     /// Where the issuer's discovery document says (RFC 8414, OpenID Connect Discovery 1.0).
-    Discovery(DiscoverySpec),
+    Discovery(Box<DiscoverySpec>),
 }
 
 /// How to find an issuer's discovery document.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct DiscoverySpec {
+    /// The issuer, as [`issuer_url`] reads it.
+    pub issuer: Url,
     /// Its URL. `None`: made of the issuer, as OpenID Connect says, and where that is not found as RFC 8414 says.
     pub uri: Option<Url>,
     /// The Envoy cluster that reaches the keys where they are on another host than the document. `None`: such a

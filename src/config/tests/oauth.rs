@@ -20,6 +20,30 @@ fn discovery() {
             ],
         ),
         Row(
+            "/jwt/providers/1",
+            "{\"name\": \"p\", \"issuer\": \"https://p\", \"anyAudience\": true, \"algorithms\": [\"ES256\"], \
+             \"discovery\": {\"cluster\": \"c\"}}",
+            "{\"name\": \"p\", \"issuer\": \"joe\", \"anyAudience\": true, \"algorithms\": [\"ES256\"], \
+             \"discovery\": {\"cluster\": \"c\"}}",
+            &[
+                "jwt.providers[1].issuer: must be an absolute http or https URL: discovery asks the issuer for its keys",
+            ],
+        ),
+        Row(
+            "/jwt/providers/1/issuer",
+            "\"https://p?x=1\"",
+            "\"\"",
+            &["jwt.providers[1].issuer: must not be empty"],
+        ),
+        Row(
+            "/jwt/providers/1",
+            "{\"name\": \"p\", \"issuer\": \"https://p/\", \"anyAudience\": true, \"algorithms\": [\"ES256\"], \
+             \"discovery\": {\"cluster\": \"c\"}}",
+            "{\"name\": \"p\", \"issuer\": \"https://p?x=1\", \"anyAudience\": true, \"algorithms\": [\"ES256\"], \
+             \"discovery\": {\"cluster\": \"c\"}}",
+            &["jwt.providers[1].issuer: must be a URL without query: discovery asks the issuer for its keys"],
+        ),
+        Row(
             "/jwt/providers/0/discovery",
             "-",
             "{\"cluster\": \"idp\"}",

@@ -37,7 +37,7 @@ pub struct RemoteKeys {
 struct Kept {
     keys: Option<Arc<KeySet>>,
     /// How the issuer says where its keys are; `None`: the policy does.
-    discovery: Option<Discovery>,
+    discovery: Option<Box<Discovery>>,
     wanted: WantedKids,
     /// Of the set in use.
     unusable: Vec<UnusableKey>,
@@ -60,15 +60,7 @@ pub enum KeyFetchError {
 
 impl RemoteKeys {
     /// `provider_name` is unique within `namespace`, which tells policies apart that share one store.
-    ///
-    /// # Errors
-    /// The issuer has no discovery document. That is a fault of the policy, which is refused before.
-    pub fn new(
-        spec: &RemoteJwks,
-        issuer: &str,
-        provider_name: &str,
-        namespace: &str,
-    ) -> Result<Self, &'static str> {
+    pub fn new(spec: &RemoteJwks, issuer: &str, provider_name: &str, namespace: &str) -> Self {
         let cluster = spec.cluster.as_str();
         let (first, calls, discovery, [keys, document, keys_cluster]) = match &spec.location {
             JwksLocation::Uri(uri) => {
@@ -76,13 +68,13 @@ impl RemoteKeys {
                 (Step::Document(place), 1, None, [uri.as_str(), "", ""])
             }
             JwksLocation::Discovery(of_issuer) => {
-                let discovery = Discovery::new(of_issuer, issuer, cluster)?;
-                let first = discovery.step(0).ok_or("leads nowhere")?;
-                let DiscoverySpec { uri, jwks_cluster } = of_issuer;
+                let discovery = Discovery::new(of_issuer, cluster);
+                let first = discovery.first();
+                let DiscoverySpec { uri, jwks_cluster, .. } = &**of_issuer;
                 // Neither is empty where it is given, so an empty text says that it is not.
                 let uri = uri.as_ref().map(Url::as_str).unwrap_or_default();
                 let jwks_cluster = jwks_cluster.as_deref().unwrap_or_default();
-                (first, discovery.calls(), Some(discovery), ["", uri, jwks_cluster])
+                (first, discovery.calls(), Some(Box::new(discovery)), ["", uri, jwks_cluster])
             }
         };
         let fetch = FetchSpec {
@@ -99,7 +91,7 @@ impl RemoteKeys {
             },
         };
         let place = [issuer, cluster, keys, document, keys_cluster];
-        Ok(Self {
+        Self {
             fetched: Fetched::new(fetch, &format!("jwks/{provider_name}"), &place, namespace),
             kept: Kept {
                 keys: None,
@@ -111,7 +103,7 @@ impl RemoteKeys {
             },
             wait_timeout: spec.wait_timeout,
             quiet_until: Timestamp::default(),
-        })
+        }
     }
 
     /// The keys to verify with at `now`; `None` when there were never any, or none since `max_stale`.

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{
     super::*,
     remote::remote_at,
-    tokens::{keys, provider},
+    tokens::{discovered, keys, provider},
 };
 
 fn good() -> ProviderSpec {
@@ -130,14 +130,10 @@ fn each_fault_with_its_path() {
         ),
         (
             |spec| {
-                let location = JwksLocation::Discovery(DiscoverySpec::default());
+                let location = JwksLocation::Discovery(Box::new(discovered("https://idp.example")));
                 spec.keys = KeySource::Remote(RemoteJwks { location, max_stale: Duration::ZERO, ..remote() });
-                spec.issuer = "joe".into();
             },
-            &[
-                "issuer: must be an absolute http or https URL: discovery asks the issuer for its keys",
-                "discovery.maxStale: shorter than discovery.cacheDuration",
-            ],
+            &["discovery.maxStale: shorter than discovery.cacheDuration"],
         ),
         // All at once.
         (

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     super::*,
     remote::remote_at,
-    tokens::{foreign_keys, keys},
+    tokens::{discovered, foreign_keys, keys},
 };
 use crate::{
     calls::{Call, Counts, Outcome},
@@ -19,12 +19,12 @@ const DOCUMENT: &[u8] = br#"{"issuer":"https://idp.example/tenant","jwks_uri":"h
     "id_token_signing_alg_values_supported":["none","HS256"]}"#;
 
 fn worker_of(discovery: DiscoverySpec) -> RemoteKeys {
-    let spec = remote_at(JwksLocation::Discovery(discovery));
-    RemoteKeys::new(&spec, ISSUER, "corp", "test").unwrap()
+    let spec = remote_at(JwksLocation::Discovery(Box::new(discovery)));
+    RemoteKeys::new(&spec, ISSUER, "corp", "test")
 }
 
 fn worker() -> RemoteKeys {
-    worker_of(DiscoverySpec::default())
+    worker_of(discovered(ISSUER))
 }
 
 fn at(secs: u64) -> Timestamp {
@@ -86,7 +86,7 @@ fn the_document_then_the_keys_under_one_lease() {
 #[test]
 fn the_other_place_and_the_other_cluster() {
     let store = MemoryStore::default();
-    let mut a = worker_of(DiscoverySpec { uri: None, jwks_cluster: Some("cdn".into()) });
+    let mut a = worker_of(DiscoverySpec { jwks_cluster: Some("cdn".into()), ..discovered(ISSUER) });
     assert!(a.tick(at(0), &store, 0).is_some());
     assert_eq!(a.on_fetched(answer(404, b"nothing here"), at(0), &store), Ok(vec![]));
     assert_eq!(
@@ -101,7 +101,7 @@ fn the_other_place_and_the_other_cluster() {
 
     let store = MemoryStore::default();
     let uri = Some(Url::parse("https://meta.example/doc").unwrap());
-    let mut a = worker_of(DiscoverySpec { uri, jwks_cluster: None });
+    let mut a = worker_of(DiscoverySpec { uri, ..discovered(ISSUER) });
     assert_eq!(place(a.tick(at(0), &store, 0)).as_deref(), Some("idp meta.example/doc"));
 }
 

@@ -99,8 +99,7 @@ fn the_documents_of_providers_are_believed() {
         let spec = documents.iter().find(|provider| provider.jwt.name == name).expect("a block");
         let provider = Provider::compile(&spec.jwt).unwrap();
         let store = MemoryStore::default();
-        let mut remote =
-            RemoteKeys::new(provider.remote().unwrap(), provider.issuer(), name, "test").unwrap();
+        let mut remote = RemoteKeys::new(provider.remote().unwrap(), provider.issuer(), name, "test");
         let next = |store: &MemoryStore, remote: &mut RemoteKeys| {
             let call = remote.tick(now, store, 0).unwrap();
             format!("{} {}{}", call.cluster, call.endpoint.authority, call.endpoint.path)

@@ -4,7 +4,7 @@ use std::{cell::Cell, time::Duration};
 
 use super::{
     super::*,
-    tokens::{foreign_keys, keys},
+    tokens::{discovered, foreign_keys, keys},
 };
 use crate::{
     calls::{Call, Counts, NoBody, Outcome},
@@ -36,7 +36,7 @@ fn spec() -> RemoteJwks {
 }
 
 pub(super) fn worker() -> RemoteKeys {
-    RemoteKeys::new(&spec(), ISSUER, "corp", "test").unwrap()
+    RemoteKeys::new(&spec(), ISSUER, "corp", "test")
 }
 
 pub(super) fn at(secs: u64) -> Timestamp {
@@ -321,8 +321,8 @@ fn an_answer_after_the_lease_ran_out() {
 #[test]
 fn a_document_after_the_lease_ran_out() {
     let store = MemoryStore::default();
-    let spec = remote_at(JwksLocation::Discovery(DiscoverySpec::default()));
-    let worker = || RemoteKeys::new(&spec, ISSUER, "corp", "test").unwrap();
+    let spec = remote_at(JwksLocation::Discovery(Box::new(discovered(ISSUER))));
+    let worker = || RemoteKeys::new(&spec, ISSUER, "corp", "test");
     let document = br#"{"issuer":"https://idp.example","jwks_uri":"https://idp.example/keys"}"#;
     let (mut slow, mut quick) = (worker(), worker());
     assert!(slow.tick(at(0), &store, 0).is_some());
@@ -442,14 +442,15 @@ fn a_clock_set_back_keeps_the_keys() {
 fn what_is_fetched_elsewhere_is_kept_elsewhere() {
     let uri = |uri: &str| JwksLocation::Uri(Url::parse(uri).unwrap());
     let discovery = |uri: Option<&str>, jwks_cluster: Option<&str>| {
-        JwksLocation::Discovery(DiscoverySpec {
+        JwksLocation::Discovery(Box::new(DiscoverySpec {
             uri: uri.map(|uri| Url::parse(uri).unwrap()),
             jwks_cluster: jwks_cluster.map(Into::into),
-        })
+            ..discovered("https://x")
+        }))
     };
     let keys = |location, cluster: &str, issuer: &str, provider: &str, namespace: &str| {
         let spec = RemoteJwks { cluster: cluster.into(), ..remote_at(location) };
-        RemoteKeys::new(&spec, issuer, provider, namespace).unwrap().store_keys().map(str::to_owned)
+        RemoteKeys::new(&spec, issuer, provider, namespace).store_keys().map(str::to_owned)
     };
     let (x, y, xy) = ("https://x", "https://y", "https://xy");
     let places = [
@@ -465,7 +466,7 @@ fn what_is_fetched_elsewhere_is_kept_elsewhere() {
         keys(uri("https://x/1"), "c", xy, "a", "n"),
         keys(discovery(None, None), "c", x, "a", "n"),
         keys(discovery(None, None), "d", x, "a", "n"),
-        keys(discovery(None, None), "c", y, "a", "n"),
+        keys(JwksLocation::Discovery(Box::new(discovered(y))), "c", y, "a", "n"),
         keys(discovery(None, Some("k")), "c", x, "a", "n"),
         keys(discovery(None, Some("https://x/1")), "c", x, "a", "n"),
         keys(discovery(Some("https://x/1"), None), "c", x, "a", "n"),
@@ -478,7 +479,7 @@ fn what_is_fetched_elsewhere_is_kept_elsewhere() {
     assert_eq!(flat.len(), places.len() * 2);
     // What decides only when and for how long is no part of it: workers may then differ in it, and still agree.
     let spec = RemoteJwks { cache_duration: Duration::from_secs(1), ..remote_at(uri("https://x/1")) };
-    let other = RemoteKeys::new(&spec, x, "a", "n").unwrap();
+    let other = RemoteKeys::new(&spec, x, "a", "n");
     assert_eq!(other.store_keys().map(str::to_owned), keys(uri("https://x/1"), "idp", x, "a", "n"));
 }
 
@@ -487,7 +488,7 @@ fn what_is_fetched_elsewhere_is_kept_elsewhere() {
 fn keys_of_another_cluster_are_never_taken_over() {
     let store = MemoryStore::default();
     let worker_of = |cluster: &str| {
-        RemoteKeys::new(&RemoteJwks { cluster: cluster.into(), ..spec() }, ISSUER, "corp", "test").unwrap()
+        RemoteKeys::new(&RemoteJwks { cluster: cluster.into(), ..spec() }, ISSUER, "corp", "test")
     };
     let mut staging = worker_of("idp-staging");
     assert!(staging.tick(at(0), &store, 0).is_some());

@@ -4,9 +4,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::{KeySource, ProviderSpec};
+use super::super::{DiscoverySpec, KeySource, ProviderSpec, issuer_url};
 pub(crate) use crate::jose::tests::tokens::*;
 use crate::{crypto::Algorithm, identity::ClaimPath, request::Location};
+
+/// Discovery in the places that follow from `issuer`.
+pub(crate) fn discovered(issuer: &str) -> DiscoverySpec {
+    DiscoverySpec { issuer: issuer_url(issuer).unwrap(), uri: None, jwks_cluster: None }
+}
 
 /// A provider with usual settings and no keys.
 pub(crate) fn provider() -> ProviderSpec {
