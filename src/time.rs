@@ -4,6 +4,9 @@ use std::{cell::Cell, time::Duration};
 
 use ::time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+/// A second in nanoseconds.
+pub const NANOS_PER_SEC: u64 = 1_000_000_000;
+
 /// An instant on the wall clock, in nanoseconds since the Unix epoch (good until the year 2554).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
@@ -25,7 +28,7 @@ impl Timestamp {
 
     /// The instant `secs` seconds after the epoch; saturates at the far end of the range.
     pub const fn from_secs(secs: u64) -> Self {
-        Self(secs.saturating_mul(1_000_000_000))
+        Self(secs.saturating_mul(NANOS_PER_SEC))
     }
 
     /// The instant that RFC 3339 text with its offset names.
@@ -53,7 +56,7 @@ impl Timestamp {
 
     /// Whole seconds since the epoch, rounded down.
     pub const fn as_secs(self) -> u64 {
-        self.0 / 1_000_000_000
+        self.0 / NANOS_PER_SEC
     }
 
     /// This instant plus `by`; saturates.

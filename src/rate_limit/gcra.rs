@@ -17,7 +17,7 @@
 use std::time::Duration;
 
 use super::quota::Quota;
-use crate::time::Timestamp;
+use crate::time::{NANOS_PER_SEC, Timestamp};
 
 /// How far one worker's `now` may lie behind another's without being taken for a clock that stepped back.
 ///
@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 /// difference each time would let a client gain by sending to two workers at once.
 pub const MAX_SKEW: Duration = Duration::from_secs(1);
 
-const MAX_SKEW_NANOS: u64 = 1_000_000_000;
+const MAX_SKEW_NANOS: u64 = NANOS_PER_SEC;
 
 /// What a key owes in one window; by default nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,7 +131,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rate_limit::WindowSpec;
+    use crate::{rate_limit::WindowSpec, time::NANOS_PER_SEC as SECOND};
 
     fn quota(requests: u32, secs: u64, burst: u32) -> Quota {
         Quota::compile(&WindowSpec { requests, per: Duration::from_secs(secs), burst }).unwrap()
@@ -140,8 +140,6 @@ mod tests {
     fn at(nanos: u64) -> Timestamp {
         Timestamp::from_nanos(nanos)
     }
-
-    const SECOND: u64 = 1_000_000_000;
 
     #[test]
     fn a_burst_admits_exactly_the_quota_and_then_one_per_interval() {

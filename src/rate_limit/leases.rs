@@ -20,11 +20,11 @@ use super::{
     quota::{self, Quota},
     slots::{Debts, Tats},
 };
-use crate::time::Timestamp;
+use crate::time::{NANOS_PER_SEC, Timestamp};
 
 /// How far ahead of the next interval a lease lies, in nanoseconds; at most three quarters of a full debt. Nothing
 /// where the lease is as long by itself.
-const HEADWAY: u64 = 1_000_000_000;
+const HEADWAY: u64 = NANOS_PER_SEC;
 
 /// The part of a full debt that may be taken out of turn at once, by all workers.
 const HELD: u64 = 16;

@@ -12,9 +12,9 @@ use crate::{
         key::HeaderValues,
     },
     store::{Expected, MemoryStore, SharedStore, StoreError, Versioned},
+    time::NANOS_PER_SEC as SECOND,
 };
 
-const SECOND: u64 = 1_000_000_000;
 const START: u64 = 1_000_000 * SECOND;
 
 struct NoHeaders;

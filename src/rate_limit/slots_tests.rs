@@ -11,9 +11,9 @@ use crate::{
         gcra::{Decision, Span},
     },
     store::MemoryStore,
+    time::NANOS_PER_SEC as SECOND,
 };
 
-const SECOND: u64 = 1_000_000_000;
 const KEY: &str = "p/rl/reads/000";
 
 fn quota(requests: u32, secs: u64) -> Quota {

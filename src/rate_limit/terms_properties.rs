@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::tests::{Filter, SECOND, START, window};
+use super::tests::{Filter, START, window};
+use crate::time::NANOS_PER_SEC as SECOND;
 use crate::{rate_limit::WindowSpec, store::MemoryStore};
 
 /// How many more than `promised` were admitted in the worst span of `admitted`, which lists the time of each.

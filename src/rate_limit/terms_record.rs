@@ -122,9 +122,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rate_limit::{WindowSpec, quota::Quota};
+    use crate::{
+        rate_limit::{WindowSpec, quota::Quota},
+        time::NANOS_PER_SEC as SECOND,
+    };
 
-    const SECOND: u64 = 1_000_000_000;
     const START: u64 = 1_000_000 * SECOND;
 
     fn windows(requests: u32) -> Head {

@@ -8,9 +8,9 @@ use crate::{
         KeyPart, Leases, Ledger, LimitId, LimitSpec, SlotSecret, Subject, WindowSpec, key::HeaderValues,
     },
     store::{Expected, MemoryStore, Versioned},
+    time::NANOS_PER_SEC as SECOND,
 };
 
-pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const START: u64 = 1_000_000 * SECOND;
 const HOUR: u64 = 3600;
 
