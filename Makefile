@@ -29,6 +29,10 @@ CYCLONEDX := .tools/bin/cargo-cyclonedx
 OCI := target/oci
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p;T;q' Cargo.toml)
 REGISTRY :=
+# Panics name files, and the module is to be the same bytes whoever builds it, wherever.
+CRATES = $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src/*)
+REMAP = $(foreach crates,$(CRATES),"--remap-path-prefix=$(crates)=crates"$(comma))
+comma := ,
 KEY :=
 FUZZ_TARGETS := path query_cookie token jwks policy exchange revocation_list forwarded_certificate introspection
 FUZZ_SECONDS := 60
@@ -40,14 +44,14 @@ EXPORTS := src/host/exports.json
 NOOP_WASM := target/bench/noop/$(WASM_TARGET)/release/noop.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token keys jwks test oci sign push bench lint fuzz clean faults-build wasm-target demo-tool command chromium php registry skopeo
+.PHONY: help build run token keys jwks test oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium php registry skopeo
 .DELETE_ON_ERROR:
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: wasm-target ## The filter: target/wasm32-wasip1/release/portcullis.wasm
-	cargo build --release --target $(WASM_TARGET) --lib
+build: wasm-target crates ## The filter: target/wasm32-wasip1/release/portcullis.wasm
+	cargo build --release --target $(WASM_TARGET) --lib --config 'target.$(WASM_TARGET).rustflags=[$(REMAP)]'
 	@$(MAKE) --no-print-directory $(OPTIMIZED)
 	@ln -f $(OPTIMIZED) $(WASM)
 
@@ -129,6 +133,10 @@ command:
 # The module with switches that make it fail on purpose; only tests load it.
 faults-build: wasm-target
 	cargo build --profile faults --features faults --target $(WASM_TARGET) --lib
+
+# Before it is known where cargo keeps them.
+crates:
+	cargo fetch --quiet --locked
 
 # Only when cargo has linked anew: it takes half a minute.
 $(OPTIMIZED): $(LINKED) $(WASM_OPT) $(EXPORTS)
