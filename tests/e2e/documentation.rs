@@ -314,7 +314,12 @@ fn the_shipped_configurations_have_the_tags_that_the_readme_shows() {
         .map(|line| line.trim().to_owned())
         .collect();
     assert_eq!(tags.len(), 5);
-    for file in ["envoy/minimal.yaml", "envoy/oauth2-login.yaml", "envoy/demo/envoy.yaml"] {
+    for file in [
+        "envoy/minimal.yaml",
+        "envoy/oauth2-login.yaml",
+        "envoy/demo/envoy.yaml",
+        "envoy/kubernetes/config/envoy.yaml",
+    ] {
         let text = read(file);
         for tag in &tags {
             assert!(text.contains(tag), "{file}: {tag}");

@@ -8,6 +8,14 @@ use crate::{
     minimal_config,
 };
 
+/// Those that are whole.
+const CONFIGURATIONS: [&str; 4] = [
+    "envoy/demo/envoy.yaml",
+    "envoy/kubernetes/config/envoy.yaml",
+    "envoy/minimal.yaml",
+    "envoy/oauth2-login.yaml",
+];
+
 /// Every YAML file under `envoy/`, so that none is forgotten below.
 #[test]
 fn every_file_in_envoy_is_known_here() {
@@ -36,7 +44,7 @@ fn every_file_in_envoy_is_known_here() {
 
 #[test]
 fn every_envoy_configuration_has_the_interlock_behind_the_filter() {
-    for file in ["envoy/demo/envoy.yaml", "envoy/minimal.yaml", "envoy/oauth2-login.yaml"] {
+    for file in CONFIGURATIONS {
         let text = fs::read_to_string(repository().join(file)).unwrap();
         let at = |needle: &str| text.find(needle).unwrap_or_else(|| panic!("{file} lacks `{needle}`"));
         let (filter, lock) = (
@@ -53,7 +61,7 @@ fn every_envoy_configuration_has_the_interlock_behind_the_filter() {
 /// What Envoy's guide for edges asks for, and what is kept of the bodies of requests that wait.
 #[test]
 fn every_envoy_configuration_bounds_what_clients_can_make_it_hold() {
-    for file in ["envoy/demo/envoy.yaml", "envoy/minimal.yaml", "envoy/oauth2-login.yaml"] {
+    for file in CONFIGURATIONS {
         let text = fs::read_to_string(repository().join(file)).unwrap();
         for setting in [
             "headers_with_underscores_action: REJECT_REQUEST",

@@ -94,7 +94,9 @@ fn answer_500(listener: &mut Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_gateway_decides_by_the_policy() {
-    Site::start(&translate(Filter::Loaded, true)).await.decides_by_the_policy().await;
+    let site = Site::start(&translate(Filter::Loaded, true)).await;
+    site.decides_by_the_policy().await;
+    site.wants_tls().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -83,7 +83,9 @@ const SUFFIX: &str = "~istio-translated-wasmplugin";
 #[tokio::test(flavor = "multi_thread")]
 async fn istio_decides_by_the_policy_whatever_it_calls_the_plugin() {
     for suffix in ["", SUFFIX] {
-        Site::start(&translate(Plugin::Loaded, suffix, true)).await.decides_by_the_policy().await;
+        let site = Site::start(&translate(Plugin::Loaded, suffix, true)).await;
+        site.decides_by_the_policy().await;
+        site.wants_tls().await;
     }
 }
 

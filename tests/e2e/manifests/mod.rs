@@ -3,6 +3,7 @@
 
 mod envoy_gateway;
 mod istio;
+mod kubernetes;
 mod rules;
 mod schemas;
 mod site;
@@ -23,14 +24,15 @@ const NO_KEY: &str = "sha256:000000000000000000000000000000000000000000000000000
 const KEY: &str = "pk_test_reports_0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// The folders below `envoy` that hold manifests.
-const RECIPES: [&str; 2] = ["envoy-gateway", "istio"];
+const RECIPES: [&str; 3] = ["envoy-gateway", "istio", "kubernetes"];
 
-/// The manifests of a recipe, in the order of their names.
+/// The manifests of a recipe, in the order of their names; what kustomize reads is none.
 fn files(recipe: &str) -> Vec<PathBuf> {
     let folder = repository().join("envoy").join(recipe);
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> =
         entries.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect();
+    files.retain(|path| !path.ends_with("kustomization.yaml"));
     files.sort();
     assert!(!files.is_empty(), "{recipe}");
     files

@@ -1,11 +1,12 @@
 //! What makes a recipe unsafe and no schema refuses.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use portcullis::policy::Policy;
 use serde_json::Value;
 
-use super::{RECIPES, files, objects};
+use super::{RECIPES, files, objects, run};
+use crate::harness::repository;
 
 /// Every text within a value, with the name of the member that it stands in.
 fn texts<'a>(name: &'a str, value: &'a Value, found: &mut Vec<(&'a str, &'a str)>) {
@@ -57,10 +58,10 @@ fn images_are_pinned_and_nothing_opens_when_it_fails() {
     }
 }
 
-/// The mark has a name of its own, which no control plane chooses, and the interlock asks for that.
+/// The mark has a name of its own where a control plane names the plugin, and the interlock asks for that.
 #[test]
 fn every_recipe_has_the_interlock_that_its_policy_marks_for() {
-    for recipe in RECIPES {
+    for recipe in ["envoy-gateway", "istio"] {
         let objects = objects(recipe);
         let marks: Vec<&Value> =
             objects.iter().flat_map(policies).map(|policy| &policy["interlock"]["mark"]).collect();
@@ -77,14 +78,25 @@ fn every_recipe_has_the_interlock_that_its_policy_marks_for() {
     }
 }
 
+/// The extension configuration that the pod of `envoy/kubernetes` follows.
+fn followed() -> Value {
+    let file = repository().join("envoy/kubernetes/config/filter.yaml");
+    let found: Value = serde_json::from_slice(&run(&[Path::new("read"), &file]).stdout).unwrap();
+    found[0]["resources"][0]["typed_config"]["config"].clone()
+}
+
 /// As `portcullis check --deny-warnings` does.
 #[test]
 fn policies_in_manifests_compile_without_a_warning() {
-    for recipe in RECIPES {
-        for policy in objects(recipe).iter().flat_map(policies) {
-            let compiled = Policy::compile(policy.to_string().as_bytes(), "test");
-            let policy = compiled.unwrap_or_else(|faults| panic!("{recipe}: {faults:?}"));
-            assert!(policy.warnings().is_empty(), "{recipe}: {:?}", policy.warnings());
-        }
+    let followed = followed();
+    assert_eq!(followed["failure_policy"], "FAIL_RELOAD");
+    let objects: Vec<Value> = RECIPES.iter().flat_map(|recipe| objects(recipe)).collect();
+    let policies: Vec<&Value> =
+        objects.iter().flat_map(policies).chain([&followed["configuration"]["value"]]).collect();
+    assert_eq!(policies.len(), RECIPES.len());
+    for policy in policies {
+        let compiled = Policy::compile(policy.to_string().as_bytes(), "test");
+        let compiled = compiled.unwrap_or_else(|faults| panic!("{policy}: {faults:?}"));
+        assert!(compiled.warnings().is_empty(), "{policy}: {:?}", compiled.warnings());
     }
 }

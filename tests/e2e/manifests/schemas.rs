@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{RECIPES, files, objects, only, run};
 use crate::harness::repository;
@@ -35,6 +35,29 @@ fn every_manifest_follows_its_schema() {
     for recipe in RECIPES {
         assert_eq!(faults(&definitions, &files(recipe)), "", "{recipe}");
     }
+}
+
+/// The part of `docs/kubernetes.md` that takes the place of the image volume.
+#[test]
+fn the_pod_without_image_volumes_follows_its_schema() {
+    let Some(definitions) = definitions() else {
+        eprintln!("the_pod_without_image_volumes_follows_its_schema: no CustomResourceDefinitions");
+        return;
+    };
+    let page = fs::read_to_string(repository().join("docs/kubernetes.md")).unwrap();
+    let part = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("part.yaml");
+    fs::write(&file, part).unwrap();
+    let part: Value = serde_json::from_slice(&run(&[Path::new("read"), &file]).stdout).unwrap();
+    let mut deployment = only(&objects("kubernetes"), "Deployment").clone();
+    let pod = &mut deployment["spec"]["template"]["spec"];
+    pod["initContainers"] = part[0]["initContainers"].clone();
+    let volumes = pod["volumes"].as_array_mut().unwrap();
+    let module = volumes.iter_mut().find(|volume| volume["name"] == "module").unwrap();
+    *module = part[0]["volumes"][0].clone();
+    fs::write(&file, deployment.to_string()).unwrap();
+    assert_eq!(faults(&definitions, &[file]), "");
 }
 
 /// The check itself finds what it is for.

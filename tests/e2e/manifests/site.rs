@@ -1,7 +1,7 @@
 //! An Envoy as a control plane would configure it: a listener with TLS and one without, everything to one upstream,
 //! and a cluster with the issuer's keys.
 
-use std::{fs, path::Path};
+use std::{fs, net::SocketAddr, path::Path};
 
 use http_body_util::Full;
 use hyper::{Response, body::Bytes};
@@ -35,8 +35,23 @@ pub(super) struct Site {
     // Ended before all else is gone.
     envoy: Envoy,
     upstream: Upstream,
-    _keys: Serving,
-    _dir: TempDir,
+    _keys: Keys,
+    // Where Envoy was started, unless somebody else keeps it.
+    _dir: Option<TempDir>,
+}
+
+/// The issuer, who answers every request with its keys.
+pub(super) struct Keys(Serving);
+
+impl Keys {
+    pub(super) async fn start() -> Self {
+        let keys = async |_| Response::new(Full::new(Bytes::from(ISSUER_KEYS.jwks().to_string())));
+        Self(Serving::start(keys).await)
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.0.address
+    }
 }
 
 /// Both listeners, before anything is patched into them. `per_route` is what the route has to say to filters.
@@ -90,9 +105,7 @@ pub(super) fn insert_before_router(listener: &mut Value, filter: &Value) {
 impl Site {
     pub(super) async fn start(translated: &Translated) -> Self {
         let upstream = Upstream::start().await;
-        let keys =
-            Serving::start(async |_| Response::new(Full::new(Bytes::from(ISSUER_KEYS.jwks().to_string()))))
-                .await;
+        let keys = Keys::start().await;
         let cluster = |name: &str, place| {
             json!({"name": name, "type": "STATIC", "load_assignment": {"cluster_name": name,
                    "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(place)}}]}]}})
@@ -102,7 +115,7 @@ impl Site {
             "admin": {"address": address(any_port())},
             "static_resources": {
                 "listeners": translated.listeners,
-                "clusters": [cluster("upstream", upstream.address), cluster(&translated.key_cluster, keys.address)],
+                "clusters": [cluster("upstream", upstream.address), cluster(&translated.key_cluster, keys.address())],
             },
         });
         let dir = tempfile::tempdir().unwrap();
@@ -113,12 +126,21 @@ impl Site {
         translated.files.iter().for_each(|(name, value)| write(name, &value.to_string()));
         let envoy = Envoy::start(dir.path(), Path::new("envoy.json"), 1).await;
         let envoy = envoy.unwrap_or_else(|log| panic!("{log}"));
-        Self { envoy, upstream, _keys: keys, _dir: dir }
+        Self { envoy, upstream, _keys: keys, _dir: Some(dir) }
     }
 
-    async fn send(&self, wire: &str, request: &Request) -> Answer {
+    pub(super) fn of(envoy: Envoy, upstream: Upstream, keys: Keys) -> Self {
+        Self { envoy, upstream, _keys: keys, _dir: None }
+    }
+
+    pub(super) fn log(&self) -> String {
+        self.envoy.log()
+    }
+
+    /// To a listener; all but `https` have no TLS.
+    pub(super) async fn send(&self, wire: &str, request: &Request) -> Answer {
         let place = self.envoy.admin().listeners().await[wire];
-        if wire == "http" {
+        if wire != "https" {
             return Plain::new(place).send(request).await.unwrap();
         }
         let stream = client::tls(place, tls::client(&IDENTITY.certificate, "http/1.1")).await.unwrap();
@@ -153,7 +175,12 @@ impl Site {
             assert_eq!(answer.reason().is_some(), status != 200, "{what}: {answer:?}");
             assert_eq!(self.upstream.count() - reached, usize::from(status == 200), "{what}");
         }
-        let plain = self.send("http", &read(&viewer)).await;
+    }
+
+    /// As policies have it by default.
+    pub(super) async fn wants_tls(&self) {
+        let token = by_the_recipe("vera").roles_in_realm(&["viewer"]).sign();
+        let plain = self.send("http", &get("/orders/7").bearer(&token)).await;
         assert_eq!((plain.status, plain.reason().as_deref()), (403, Some("tls_required")), "{plain:?}");
     }
 
