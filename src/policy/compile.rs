@@ -70,8 +70,7 @@ impl Policy {
             .map_err(|found| keep("rateLimits", found))
             .ok();
         let requirements = document.rules.iter().filter_map(RuleSpec::requirement);
-        let vocabulary =
-            Vocabulary::compile(&document.roles, requirements).map_err(|found| keep("roles", found)).ok();
+        let vocabulary = Vocabulary::compile(&document.roles, requirements);
         keep("rules", coherence::owner_variables(document.rules.iter().enumerate(), router.as_ref()));
         keep("rules", places::faults(&document));
         keep("requestHeaders", coherence::removed_headers(&document));
@@ -79,8 +78,8 @@ impl Policy {
             keep("protectedResource", found);
             None
         });
-        let assembled = match (router, limiter, vocabulary) {
-            (Some(router), Some(limiter), Some(vocabulary)) => {
+        let assembled = match (router, limiter) {
+            (Some(router), Some(limiter)) => {
                 // Also where there are faults already, to find those that only show when the parts come together.
                 Self::assemble(document, Parts { router, providers, limiter, vocabulary, metadata })
             }

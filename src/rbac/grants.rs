@@ -8,7 +8,7 @@ use std::rc::Rc;
 use hashbrown::{HashMap, HashSet};
 
 use super::{AlternativeSpec, Names, RequirementSpec, RoleSpec};
-use crate::{fault::Fault, identity::Principal};
+use crate::identity::Principal;
 
 /// A set of small numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -148,34 +148,29 @@ pub struct Grants {
 impl Vocabulary {
     /// Collects what `requirements` ask for and resolves `roles` against it.
     ///
-    /// Faults (unknown or circular inheritance) carry paths below `roles`, such as `[2].inherits[0]`.
+    /// Names of roles are unique, and what they inherit is there and leads in no circle: that was checked when they were
+    /// read.
     pub fn compile<'a>(
         roles: &[RoleSpec],
         requirements: impl IntoIterator<Item = &'a RequirementSpec>,
-    ) -> Result<Self, Vec<Fault>> {
+    ) -> Self {
         let mut vocabulary = Self::default();
         for alternative in requirements.into_iter().flat_map(|requirement| &requirement.any_of) {
             vocabulary.intern(alternative);
         }
-        let by_name: HashMap<&str, (usize, &RoleSpec)> =
-            roles.iter().enumerate().map(|(i, role)| (role.name.as_str(), (i, role))).collect();
-        let mut faults = Vec::new();
-        for (i, role) in roles.iter().enumerate() {
-            match closure(role, &by_name) {
-                Ok(all) => {
-                    let mut grants = RoleGrants {
-                        roles: vocabulary.roles.bits(all.iter().map(|role| role.name.as_str())),
-                        permissions: Bits::default(),
-                    };
-                    for pattern in all.iter().flat_map(|role| &role.permissions) {
-                        grants.permissions.extend(&vocabulary.permissions.matching(pattern));
-                    }
-                    vocabulary.by_role.insert(role.name.as_str().into(), grants);
-                }
-                Err(fault) => faults.push(fault.within(&format!("[{i}]"))),
+        let by_name: HashMap<&str, &RoleSpec> = roles.iter().map(|role| (role.name.as_str(), role)).collect();
+        for role in roles {
+            let all = closure(role, &by_name);
+            let mut grants = RoleGrants {
+                roles: vocabulary.roles.bits(all.iter().map(|role| role.name.as_str())),
+                permissions: Bits::default(),
+            };
+            for pattern in all.iter().flat_map(|role| &role.permissions) {
+                grants.permissions.extend(&vocabulary.permissions.matching(pattern));
             }
+            vocabulary.by_role.insert(role.name.as_str().into(), grants);
         }
-        if faults.is_empty() { Ok(vocabulary) } else { Err(faults) }
+        vocabulary
     }
 
     fn intern(&mut self, alternative: &AlternativeSpec) {
@@ -251,28 +246,19 @@ impl Vocabulary {
 }
 
 /// The role and everything that it inherits.
-fn closure<'a>(
-    role: &'a RoleSpec,
-    by_name: &HashMap<&str, (usize, &'a RoleSpec)>,
-) -> Result<Vec<&'a RoleSpec>, Fault> {
+fn closure<'a>(role: &'a RoleSpec, by_name: &HashMap<&str, &'a RoleSpec>) -> Vec<&'a RoleSpec> {
     let mut seen: HashSet<&str> = HashSet::from_iter([role.name.as_str()]);
     let mut all = vec![role];
     let mut next = 0;
     while let Some(current) = all.get(next).copied() {
         next = next.saturating_add(1);
-        for (i, parent) in current.inherits.iter().enumerate() {
-            if *parent == role.name {
-                return Err(Fault::new("inherits", format!("role \"{parent}\" inherits from itself")));
-            }
-            let Some((_, parent)) = by_name.get(parent.as_str()) else {
-                return Err(Fault::new(format!("inherits[{i}]"), format!("unknown role \"{parent}\"")));
-            };
+        for parent in current.inherits.iter().filter_map(|parent| by_name.get(parent.as_str())) {
             if seen.insert(parent.name.as_str()) {
                 all.push(parent);
             }
         }
     }
-    Ok(all)
+    all
 }
 
 #[cfg(test)]

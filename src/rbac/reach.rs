@@ -153,7 +153,7 @@ mod tests {
         for (alternative, expected) in rows {
             let shown = format!("{alternative:?}");
             let spec = RequirementSpec { any_of: vec![alternative], listed: false };
-            let vocabulary = Vocabulary::compile(&roles, [&spec]).unwrap();
+            let vocabulary = Vocabulary::compile(&roles, [&spec]);
             let requirement = Requirement::compile(&spec, &vocabulary);
             let granted = |scopes: &[&str], roles: &[&str]| vocabulary.granted(&names(scopes), &names(roles));
             let held = [granted(&["a"], &[]), granted(&["b"], &["viewer"])];

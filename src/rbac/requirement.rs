@@ -219,7 +219,7 @@ mod tests {
     fn denial(any_of: &[AlternativeSpec], principal: &Principal) -> Option<Denial> {
         let spec = RequirementSpec { any_of: any_of.to_vec(), listed: true };
         let role = |name: &str| RoleSpec { name: name.into(), inherits: vec![], permissions: vec![] };
-        let vocabulary = Vocabulary::compile(&[role("admin"), role("editor")], [&spec]).unwrap();
+        let vocabulary = Vocabulary::compile(&[role("admin"), role("editor")], [&spec]);
         let grants = vocabulary.grants(principal);
         Requirement::compile(&spec, &vocabulary)
             .check(principal, &grants, &Clock::at(Timestamp::from_secs(NOW)), |_| None)
