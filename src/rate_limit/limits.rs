@@ -70,11 +70,6 @@ impl Limiter {
         self.limits.iter().any(|limit| limit.key.contains(&KeyPart::RemoteAddress))
     }
 
-    /// Whether the limit is one of [`Limiter::before_authentication`], which rules cannot name.
-    pub fn is_before_authentication(&self, id: LimitId) -> bool {
-        self.before.contains(&id)
-    }
-
     /// The limit of this id; `None` for the id of another limiter.
     pub(super) fn get(&self, id: LimitId) -> Option<&Limit> {
         self.limits.get(id.index())

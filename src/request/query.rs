@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{Lookup, alike::Names, sighting::Sighting};
+use super::{alike::Names, sighting::Sighting};
 use crate::text::percent;
 
 /// One parameter, as sent.
@@ -39,20 +39,6 @@ impl<'a> Parameter<'a> {
 
 /// Where some end a name.
 const ENDS: &[u8] = b"[].:";
-
-/// The parameters of `query` (without its `?`), in order; empty pieces are skipped.
-pub fn parameters(query: &str) -> impl Iterator<Item = Parameter<'_>> {
-    query.split('&').filter(|piece| !piece.is_empty()).map(Parameter::new)
-}
-
-/// The parameter `name` where it must not be given twice.
-///
-/// A parameter whose name cannot be decoded has no name and is never found.
-pub fn single<'a>(query: &'a str, name: &str) -> Lookup<Cow<'a, str>> {
-    Lookup::only(
-        parameters(query).filter(|parameter| parameter.is_named(name)).map(|parameter| parameter.value()),
-    )
-}
 
 /// What some server takes for the parameters of `query`, as sent: to some `;` separates them too.
 pub fn pieces(query: &str) -> impl Iterator<Item = &str> {
@@ -191,7 +177,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::request::alike::tests::is_read_as as is_alike_read_as;
+    use crate::request::{
+        Location, Lookup, RequestHead,
+        alike::tests::is_read_as as is_alike_read_as,
+        credential::{CredentialNames, Places},
+    };
 
     fn names(all: &[&str]) -> Names {
         let mut names = Names::default();
@@ -209,13 +199,14 @@ mod tests {
 
     #[test]
     fn a_parameter_is_found_once_or_not_at_all() {
-        let one = |text: &str| Lookup::One(Cow::Owned(text.to_owned()));
+        let one = |text: &str| Lookup::One(text.to_owned());
         let rows = [
             ("", "k", Lookup::Absent),
             ("k=v", "k", one("v")),
             ("k=v", "K", Lookup::Absent),
-            ("k", "k", one("")),
-            ("k=", "k", one("")),
+            // Nothing is no credential.
+            ("k", "k", Lookup::Absent),
+            ("k=", "k", Lookup::Absent),
             ("k=a=b", "k", one("a=b")),
             ("a=1&k=v&b=2", "k", one("v")),
             ("&&k=v&&", "k", one("v")),
@@ -234,7 +225,12 @@ mod tests {
             ("k=v;x", "k", one("v;x")),
         ];
         for (query, name, expected) in rows {
-            assert_eq!(single(query, name), expected, "{query} {name}");
+            let place = [Location::Query(name.to_owned())];
+            let names = CredentialNames::of(&place);
+            let head = RequestHead::default();
+            let found = Places { names: &names, tokens: &place, keys: &[] }.find(&head, Some(query)).token;
+            let found = found.map(|token| token.text().unwrap().to_owned());
+            assert_eq!(found, expected, "{query} {name}");
         }
     }
 
