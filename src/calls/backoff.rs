@@ -8,16 +8,15 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
-use super::{
-    Client,
-    pacing::{FIRST_BACKOFF, doubled},
-};
+use super::{Client, pacing::doubled};
 use crate::time::Timestamp;
 
-/// This many failures of a client in a row, and it has to pause: first for [`FIRST_BACKOFF`], twice as long
-/// after each further failure.
-const FAILURES_TO_BACK_OFF: u32 = 3;
-const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// This many failures of a client in a row, and it has to pause: first for [`FIRST_PAUSE`], twice as long after each
+/// further failure, up to [`LONGEST_PAUSE`].
+const FAILURES_TO_PAUSE: u32 = 3;
+/// The first pause; for so long the question that failed is not asked again either.
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A server is down that failed for as many clients since it last answered.
 const CLIENTS_TO_BE_DOWN: u32 = 3;
 /// Most clients whose failures are known.
@@ -49,14 +48,14 @@ impl Backoff {
 
     /// Whether one call at a time is all that `client` gets.
     pub(crate) fn has_failed(&self, client: Client) -> bool {
-        self.clients.get(&client).is_some_and(|failures| failures.times >= FAILURES_TO_BACK_OFF)
+        self.clients.get(&client).is_some_and(|failures| failures.times >= FAILURES_TO_PAUSE)
     }
 
     /// Whether `client` has to pause.
     pub(crate) fn pauses(&self, client: Client, now: Timestamp) -> bool {
         self.clients.get(&client).is_some_and(|failures| {
-            let counts = self.is_down() || failures.times >= FAILURES_TO_BACK_OFF;
-            counts && failures.until.lies_ahead(now, LONGEST_BACKOFF)
+            let counts = self.is_down() || failures.times >= FAILURES_TO_PAUSE;
+            counts && failures.until.lies_ahead(now, LONGEST_PAUSE)
         })
     }
 
@@ -73,8 +72,8 @@ impl Backoff {
         let new = Failures { times: 0, until: now, counted: self.answers.wrapping_sub(1) };
         let failures = self.clients.entry(client).or_insert(new);
         failures.times = failures.times.saturating_add(1);
-        let doublings = failures.times.saturating_sub(FAILURES_TO_BACK_OFF);
-        let pause = doubled(FIRST_BACKOFF, doublings, LONGEST_BACKOFF);
+        let doublings = failures.times.saturating_sub(FAILURES_TO_PAUSE);
+        let pause = doubled(FIRST_PAUSE, doublings, LONGEST_PAUSE);
         failures.until = now.saturating_add(pause);
         if std::mem::replace(&mut failures.counted, self.answers) != self.answers {
             self.failed_for = self.failed_for.saturating_add(1);

@@ -7,7 +7,7 @@ mod outcome;
 pub(crate) mod pacing;
 mod room;
 
-pub(crate) use self::backoff::Backoff;
+pub(crate) use self::backoff::{Backoff, FIRST_PAUSE};
 pub use self::{
     call::{Call, Unsent},
     outcome::{NoBody, Outcome},

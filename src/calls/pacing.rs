@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::time::nanos;
 
-/// After the first failure in a row; doubled with each further one.
+/// Of fetched documents, after the first failure in a row; doubled with each further one.
 pub(crate) const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// `first`, doubled so many `times`, but no more than `longest`.

@@ -185,6 +185,18 @@ pub struct IdentityHeadersSpec {
     pub send: Vec<IdentityField>,
 }
 
+impl IdentityHeadersSpec {
+    /// The names of all of them, whether sent or not. One that were missing here could be forged by clients.
+    pub(crate) fn names(&self) -> [&str; 5] {
+        let Self { subject, kind, scopes, roles, rule, send: _ } = self;
+        [subject, kind, scopes, roles, rule]
+    }
+
+    pub(crate) fn sends(&self, field: IdentityField) -> bool {
+        self.send.contains(&field)
+    }
+}
+
 /// The mark of allowed requests, without which Envoy's rbac filter behind this one refuses them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Interlock {

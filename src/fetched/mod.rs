@@ -128,8 +128,8 @@ impl Fetched {
         self.current.as_ref().map(|current| current.confirmed_at)
     }
 
-    /// Whether that was no longer than `max_stale` ago.
-    pub fn is_fresh(&self, now: Timestamp) -> bool {
+    /// Whether that was no longer than `max_stale` ago, so that it may be used though it may not be fresh.
+    pub fn is_usable(&self, now: Timestamp) -> bool {
         self.confirmed_at().is_some_and(|confirmed_at| now.since(confirmed_at) <= self.spec.times.max_stale)
     }
 

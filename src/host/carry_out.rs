@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// What the filter state says that marks a request which this filter allowed; other filters see it as `wasm.` and the
-/// mark's name. Only a module can set it, so Envoy's own rbac filter behind this one can refuse whatever lacks it.
+/// mark's name. Only a module can set it, so Envoy's own rbac filter behind this one can refuse whatever lacks it. Every
+/// configuration of an interlock, of ours and of operators, asks for this very word.
 const ALLOWED: &[u8] = b"allowed";
 
 /// Carries out every change, up to the first that fails, and sets the interlock last: if anything fails before, nothing

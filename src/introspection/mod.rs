@@ -30,7 +30,7 @@ pub use self::{
 };
 use crate::{
     answer::Reason,
-    calls::{Backoff, Call, Client, Counts, Outcome, Room, pacing::FIRST_BACKOFF},
+    calls::{Backoff, Call, Client, Counts, FIRST_PAUSE, Outcome, Room},
     crypto::sha256,
     jwt::{Provider, VerifiedToken, VouchedToken},
     time::Timestamp,
@@ -217,7 +217,7 @@ impl<T> Introspector<T> {
             }
             Ok(Err(refusal)) => (Verdict::Refused(refusal), keep_until(self.spec.inactive_cache_duration)),
             // For so long the same token is not asked about again.
-            Err(error) => (Verdict::Unavailable(error), keep_until(FIRST_BACKOFF)),
+            Err(error) => (Verdict::Unavailable(error), keep_until(FIRST_PAUSE)),
         };
         // It was good before the clock was set back, say; what counts is the last word.
         self.active.remove(&digest);

@@ -12,10 +12,9 @@ use crate::{
 /// `credentials` are all places of credentials; guards name those of headers by their index.
 pub(super) fn guarded_headers(document: &Document, credentials: &[Location]) -> GuardedHeaders {
     let every = |name| (name, Guard::Every);
-    let identity = &document.identity_headers;
-    let owned = [&identity.subject, &identity.kind, &identity.scopes, &identity.roles, &identity.rule];
     let claims = document.providers.iter().flat_map(|provider| &provider.jwt.claim_to_headers);
-    let owned = owned.into_iter().chain(claims.map(|(_, header)| header)).map(String::as_str).map(every);
+    let claims = claims.map(|(_, header)| header.as_str());
+    let owned = document.identity_headers.names().into_iter().chain(claims).map(every);
     let credentials = credentials.iter().enumerate().filter_map(|(place, location)| match location {
         Location::Header { name, .. } => Some((name.as_str(), Guard::Credential(place))),
         // Servers that take other spellings of the name for it find the same list there.

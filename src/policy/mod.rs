@@ -22,7 +22,7 @@ use std::rc::Rc;
 use crate::{
     api_key::ApiKeys,
     certificate::ClientCertificatesSpec,
-    config::{IdentityField, IdentityHeadersSpec, Interlock},
+    config::{IdentityHeadersSpec, Interlock},
     fault::Fault,
     rate_limit::Limiter,
     rbac::Vocabulary,
@@ -118,11 +118,5 @@ impl Policy {
     /// Whether deciding needs the client's address.
     pub fn needs_remote_address(&self) -> bool {
         self.needs.remote_address
-    }
-}
-
-impl IdentityHeadersSpec {
-    pub(crate) fn sends(&self, field: IdentityField) -> bool {
-        self.send.contains(&field)
     }
 }

@@ -1,6 +1,6 @@
 //! Request headers by which some server acts on another request than the one that was decided on.
 
-use super::alike::is_alike;
+use super::{alike::is_alike, client_certificate::FORWARDED_HEADER};
 
 /// They are for proxies behind us to set, if for anybody: what a client sends under these names is removed, in every
 /// spelling, unless the policy gives a name back.
@@ -32,13 +32,8 @@ pub const NAMES: [&str; 17] = [
 
 /// Headers of which Envoy, or a proxy in front that is trusted, vouches for this very spelling. A server that reads
 /// another one as the same would be told something else: where the body ends, who sent the request, and how.
-pub const VOUCHED_FOR: [&str; 5] = [
-    "content-length",
-    "transfer-encoding",
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-client-cert",
-];
+pub const VOUCHED_FOR: [&str; 5] =
+    ["content-length", "transfer-encoding", "x-forwarded-for", "x-forwarded-proto", FORWARDED_HEADER];
 
 /// Whether `name` is one of [`NAMES`], in any spelling.
 pub fn is_overriding(name: &[u8]) -> bool {

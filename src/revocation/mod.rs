@@ -211,7 +211,7 @@ impl RemoteList {
     fn is_usable(&self, now: Timestamp) -> bool {
         match self.when_stale {
             WhenStale::Serve => self.fetched.confirmed_at().is_some(),
-            WhenStale::Deny => self.fetched.is_fresh(now),
+            WhenStale::Deny => self.fetched.is_usable(now),
         }
     }
 }

@@ -108,7 +108,7 @@ impl RemoteKeys {
 
     /// The keys to verify with at `now`; `None` when there were never any, or none since `max_stale`.
     pub fn keys(&self, now: Timestamp) -> Option<&Arc<KeySet>> {
-        self.kept.keys.as_ref().filter(|_| self.fetched.is_fresh(now))
+        self.kept.keys.as_ref().filter(|_| self.fetched.is_usable(now))
     }
 
     /// Counts the key sets seen: what was verified under another generation has to be verified again. A fetch
