@@ -4,13 +4,14 @@
 use serde_json::{Value, json};
 
 use super::{
-    objects, only,
-    site::{Site, Translated, insert_before_router, listeners},
+    named, objects, only,
+    site::{Site, Translated, insert_before_router, listeners, managers_of},
     with_key,
 };
 use crate::harness::{
     artifact,
     envoy_parts::{TYPE, as_text},
+    request::get,
 };
 
 /// What has become of the plugin.
@@ -64,7 +65,24 @@ fn translate(plugin: Plugin, suffix: &str, interlock: bool) -> Translated {
     let off = json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true});
     let per_route = if plugin == Plugin::OffForTheRoute { json!({name: off}) } else { json!({}) };
     let mut listeners = listeners(&filters, &per_route);
-    let patch = &only(&objects, "EnvoyFilter")["spec"]["configPatches"][0];
+    for patch in
+        named(&objects, "EnvoyFilter", "portcullis-bounds")["spec"]["configPatches"].as_array().unwrap()
+    {
+        assert_eq!(patch["patch"]["operation"], "MERGE");
+        let value = &patch["patch"]["value"];
+        for listener in &mut listeners {
+            match patch["applyTo"].as_str() {
+                Some("LISTENER") => merge(listener, value),
+                Some("NETWORK_FILTER") => {
+                    managers_of(listener)
+                        .into_iter()
+                        .for_each(|manager| merge(manager, &value["typed_config"]));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let patch = &named(&objects, "EnvoyFilter", "portcullis-interlock")["spec"]["configPatches"][0];
     assert_eq!(patch["patch"]["operation"], "INSERT_BEFORE");
     let before = &patch["match"]["listener"]["filterChain"]["filter"]["subFilter"]["name"];
     assert_eq!(before, "envoy.filters.http.router");
@@ -77,6 +95,14 @@ fn translate(plugin: Plugin, suffix: &str, interlock: bool) -> Translated {
     Translated { listeners, key_cluster, files: vec![("extension.json", extension)] }
 }
 
+/// As messages are merged; there are no lists in what is merged here.
+fn merge(into: &mut Value, value: &Value) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, value)| merge(&mut into[name], value)),
+        value => into.clone_from(value),
+    }
+}
+
 /// Istio 1.30 and later appends this.
 const SUFFIX: &str = "~istio-translated-wasmplugin";
 
@@ -86,6 +112,11 @@ async fn istio_decides_by_the_policy_whatever_it_calls_the_plugin() {
         let site = Site::start(&translate(Plugin::Loaded, suffix, true)).await;
         site.decides_by_the_policy().await;
         site.wants_tls().await;
+        // By Envoy, before the filter.
+        for request in [get("/orders").header("x_portcullis_roles", "admin"), get("/orders%2f7")] {
+            let answer = site.send("https", &request).await;
+            assert_eq!((answer.status, answer.reason()), (400, None), "{answer:?}");
+        }
     }
 }
 

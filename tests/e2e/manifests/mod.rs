@@ -54,6 +54,13 @@ fn objects(recipe: &str) -> Vec<Value> {
     serde_json::from_slice(&run(&arguments).stdout).unwrap()
 }
 
+/// The object of a kind and a name.
+fn named<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+    let mut found = objects.iter().filter(|object| object["kind"] == kind);
+    let named = found.find(|object| object["metadata"]["name"] == name);
+    named.unwrap_or_else(|| panic!("no {kind} {name}"))
+}
+
 /// The only object of a kind.
 fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
     let mut found = objects.iter().filter(|object| object["kind"] == kind);

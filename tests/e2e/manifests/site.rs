@@ -83,20 +83,21 @@ pub(super) fn listeners(filters: &[Value], per_route: &Value) -> [Value; 2] {
     })
 }
 
-/// The HTTP filters of each connection manager of a listener, wherever it stands.
-pub(super) fn filters_of(listener: &mut Value) -> Vec<&mut Vec<Value>> {
+/// Each connection manager of a listener, wherever it stands.
+pub(super) fn managers_of(listener: &mut Value) -> Vec<&mut Value> {
     let listener = listener.as_object_mut().unwrap();
     let chains = listener.iter_mut().flat_map(|(name, value)| match name.as_str() {
         "filter_chains" => value.as_array_mut().unwrap().iter_mut().collect(),
         "default_filter_chain" => vec![value],
         _ => Vec::new(),
     });
-    chains.map(|chain| chain["filters"][0]["typed_config"]["http_filters"].as_array_mut().unwrap()).collect()
+    chains.map(|chain| &mut chain["filters"][0]["typed_config"]).collect()
 }
 
 /// Puts `filter` before the router of every connection manager.
 pub(super) fn insert_before_router(listener: &mut Value, filter: &Value) {
-    for filters in filters_of(listener) {
+    for manager in managers_of(listener) {
+        let filters = manager["http_filters"].as_array_mut().unwrap();
         let router = filters.iter().position(|filter| filter["name"] == "envoy.filters.http.router").unwrap();
         filters.insert(router, filter.clone());
     }
