@@ -123,7 +123,7 @@ impl Slot {
 
     /// Notes a proof; false if it is noted already.
     fn take(&mut self, fingerprint: u64, not_after: Timestamp, now: Timestamp) -> Result<bool, ReplayError> {
-        self.settle(now);
+        self.expire(now);
         if self.closed_until >= now.as_nanos() {
             return Err(ReplayError::Unavailable);
         }
@@ -140,7 +140,7 @@ impl Slot {
 
     /// Forgets what is over. No proof is accepted for longer than [`horizon`], so what claims to be needed longer
     /// was damaged, or noted while the clock was wrong, and is kept just as long.
-    fn settle(&mut self, now: Timestamp) {
+    fn expire(&mut self, now: Timestamp) {
         let latest = now.saturating_add(horizon()).as_nanos();
         if self.closed_until > latest {
             self.closed_until = latest;

@@ -82,7 +82,7 @@ fn of_two_workers_exactly_one_accepts() {
         (&ours, 1, Ok(false)),
         (&proof(2, "x", NOW + 60), 1, Ok(true)),
         (&proof(2, "x", NOW + 60), 15, Ok(true)),
-        // Never settles: refused.
+        // Somebody else always writes first: refused.
         (&proof(2, "x", NOW + 60), 40, Err(ReplayError::Unavailable)),
     ] {
         let inner = MemoryStore::default();

@@ -82,7 +82,7 @@ struct Shared {
 
 /// Judges all that apply, and charges all or none.
 #[inline(never)]
-pub(super) fn settle(
+pub(super) fn judge_and_charge(
     counted: &[Counted<'_>],
     now: Timestamp,
     ledger: &mut Ledger<'_>,

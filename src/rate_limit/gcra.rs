@@ -12,7 +12,7 @@
 //!
 //! `now` is the wall clock, because workers and restarts share no other. Where it steps forward, debts are
 //! forgiven; where it steps back by `s`, clients owe up to `s` more, but never more than a full debt for
-//! long: see [`settle`].
+//! long: see [`clamp`].
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ pub enum Decision {
     /// Over the quota.
     Denied {
         /// After this the same request is admitted, and not a nanosecond sooner, if no other comes between
-        /// and the stored state is the settled one (see [`settle`]).
+        /// and the stored state is the clamped one (see [`clamp`]).
         retry_after: Duration,
     },
 }
@@ -96,7 +96,7 @@ pub enum Decision {
 /// different from what is stored must store it, even with a denial; otherwise the client stays locked out
 /// until the far-off instant.
 #[must_use]
-pub fn settle(quota: &Quota, debt: Debt, now: Timestamp) -> Debt {
+pub fn clamp(quota: &Quota, debt: Debt, now: Timestamp) -> Debt {
     let full = now.as_nanos().saturating_add(quota.full_debt());
     if debt.end() > full.saturating_add(MAX_SKEW_NANOS) { Debt::until(full) } else { debt }
 }
@@ -104,7 +104,7 @@ pub fn settle(quota: &Quota, debt: Debt, now: Timestamp) -> Debt {
 /// Judges one request at `now`. Changes nothing; a denial leaves the state as it is.
 #[must_use]
 pub fn decide(quota: &Quota, debt: Debt, now: Timestamp) -> Decision {
-    let debt = settle(quota, debt, now);
+    let debt = clamp(quota, debt, now);
     let charged = debt.start(quota, now).saturating_add(quota.interval());
     // At the very end of the range nothing is admitted, rather than everything.
     let Some(full) = now.as_nanos().checked_add(quota.full_debt()) else {
@@ -120,7 +120,7 @@ pub fn decide(quota: &Quota, debt: Debt, now: Timestamp) -> Decision {
 /// took every interval in turn ([`Debt::in_turn`]).
 #[must_use]
 pub fn standing(quota: &Quota, tat: u64, now: Timestamp) -> (u32, Duration) {
-    let owed = settle(quota, Debt::until(tat), now).tat.saturating_sub(now.as_nanos());
+    let owed = clamp(quota, Debt::until(tat), now).tat.saturating_sub(now.as_nanos());
     let whole = quota.full_debt().saturating_sub(owed).checked_div(quota.interval()).unwrap_or(0);
     (u32::try_from(whole).unwrap_or(u32::MAX), Duration::from_nanos(owed))
 }
@@ -211,15 +211,15 @@ mod tests {
         // An hour back: the state is taken for a full debt, so one interval is waited, not an hour.
         let now = at(1_400 * SECOND);
         let full = Debt::until(1_410 * SECOND);
-        assert_eq!(settle(&quota, debt, now), full);
+        assert_eq!(clamp(&quota, debt, now), full);
         assert_eq!(decide(&quota, debt, now), Decision::Denied { retry_after: Duration::from_secs(1) });
         // Within the skew nothing is forgiven.
         let held = |to| Debt { tat: 1_401 * SECOND, held: Span { from: 1_405 * SECOND, to } };
         for within in [Debt::until(1_411 * SECOND), held(1_411 * SECOND)] {
-            assert_eq!(settle(&quota, within, now), within);
+            assert_eq!(clamp(&quota, within, now), within);
         }
         for beyond in [Debt::until(1_411 * SECOND + 1), held(1_411 * SECOND + 1)] {
-            assert_eq!(settle(&quota, beyond, now), full);
+            assert_eq!(clamp(&quota, beyond, now), full);
         }
     }
 
@@ -291,7 +291,7 @@ mod tests {
             prop_assume!(quota.is_some());
             let quota = quota.unwrap();
             let held = Span { from: start + held.0, to: start + held.0 + held.1 };
-            let debt = settle(&quota, Debt { tat: start + ahead, held }, at(start));
+            let debt = clamp(&quota, Debt { tat: start + ahead, held }, at(start));
             match decide(&quota, debt, at(start)) {
                 Decision::Allowed(charged) => {
                     prop_assert!(charged.end() <= start + quota.full_debt() + MAX_SKEW_NANOS);
@@ -351,7 +351,7 @@ mod tests {
                 0 => Span::default(),
                 length => Span { from: start + held.0, to: start + held.0 + length },
             };
-            let mut debt = settle(&quota, Debt { tat: start + owed, held }, now);
+            let mut debt = clamp(&quota, Debt { tat: start + owed, held }, now);
             let (promised, _) = standing(&quota, debt.in_turn(now), now);
             let gap = u32::from(debt.held.to > debt.held.from && debt.held.to > debt.tat);
             let mut count = 0;

@@ -5,7 +5,7 @@
 
 use super::{
     KeyPart,
-    charging::{Counted, Ledger, settle},
+    charging::{Counted, Ledger, judge_and_charge},
     key::{self, Subject},
     limits::{Limit, Limiter, Plan},
     outcome::{LimitId, Outcome},
@@ -28,9 +28,10 @@ impl Limiter {
         let [id] = limits else { return self.check_several(limits, subject, now, ledger) };
         match self.count(*id, subject, ledger)? {
             Some(one) if ledger.tells || !ledger.leases.spend(one.place, &one.plan.quotas, now) => {
-                settle(&[one], now, ledger)
+                judge_and_charge(&[one], now, ledger)
             }
-            // Nearly always: the worker holds what the request costs. Kept short, see `settle` for everything else.
+            // Nearly always: the worker holds what the request costs. This way is kept short; `judge_and_charge` does all
+            // the rest.
             _ => Ok(Outcome::default()),
         }
     }
@@ -44,7 +45,7 @@ impl Limiter {
         ledger: &mut Ledger<'_>,
     ) -> Result<Outcome, StoreError> {
         let counted = limits.iter().filter_map(|id| self.count(*id, subject, ledger).transpose());
-        settle(&counted.collect::<Result<Vec<_>, _>>()?, now, ledger)
+        judge_and_charge(&counted.collect::<Result<Vec<_>, _>>()?, now, ledger)
     }
 
     /// Where a limit counts the request; `None`: it does not apply.

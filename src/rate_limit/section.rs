@@ -170,8 +170,9 @@ impl Head {
         word(&self.bytes, SINCE)
     }
 
-    /// From then on nothing is carried over any more; see [`Section::carried_over`].
-    pub(super) fn is_settled_at(&self) -> u64 {
+    /// From this instant on, in nanoseconds since the epoch, nothing is carried over any more; see
+    /// [`Section::carried_over`].
+    pub(super) fn carries_over_until(&self) -> u64 {
         Window::all_earned(&self.bytes, self.layout.windows, self.since())
     }
 

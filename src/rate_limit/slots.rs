@@ -10,7 +10,7 @@
 //! in the slot's *floor*. Whoever has no entry starts from the floor: an evicted client owes at most that
 //! much, so it cannot come back to a fresh bucket. The floor needs no clean-up, as it is an instant that
 //! passes. A clock that steps back and bytes that somebody else wrote are forgiven within bounds; see
-//! [`gcra::settle`].
+//! [`gcra::clamp`].
 //!
 //! **What may happen instead:** while a slot has more clients in debt than entries, a client without an
 //! entry may be refused although it owes less than the floor. Such a slot as a whole still admits
@@ -58,7 +58,7 @@ pub struct Slot {
 impl Slot {
     /// Reads the slot `key` of a limit with these windows; a missing one is empty.
     ///
-    /// Implausible instants are settled. What is owed under windows that ours follow is carried over. Bytes that make no
+    /// Implausible instants are clamped. What is owed under windows that ours follow is carried over. Bytes that make no
     /// sense count as a floor of a full debt: a request is denied now, one is admitted after an interval, and all is
     /// well after the time that a bucket takes to fill.
     pub(super) fn read(
@@ -84,7 +84,7 @@ impl Slot {
                 }
             }
         }
-        slot.settle(quotas, now);
+        slot.clamp(quotas, now);
         Ok(slot)
     }
 
@@ -332,11 +332,12 @@ impl Slot {
         }
     }
 
-    fn settle(&mut self, quotas: &[Quota], now: Timestamp) {
+    /// Makes every instant of our section plausible; see [`gcra::clamp`].
+    fn clamp(&mut self, quotas: &[Quota], now: Timestamp) {
         let own = self.own();
         let mut floor = own.floor();
         for (tat, quota) in floor.iter_mut().zip(quotas) {
-            *tat = gcra::settle(quota, Debt::until(*tat), now).tat;
+            *tat = gcra::clamp(quota, Debt::until(*tat), now).tat;
         }
         let len = own.len();
         if floor != own.floor() {
@@ -345,12 +346,12 @@ impl Slot {
         }
         for entry in 0..len {
             let stored = self.own().debts_at(entry);
-            let mut settled = stored;
-            for (debt, quota) in settled.iter_mut().zip(quotas) {
-                *debt = gcra::settle(quota, *debt, now);
+            let mut clamped = stored;
+            for (debt, quota) in clamped.iter_mut().zip(quotas) {
+                *debt = gcra::clamp(quota, *debt, now);
             }
-            if settled != stored {
-                self.put_debts(entry, &settled);
+            if clamped != stored {
+                self.put_debts(entry, &clamped);
                 self.healed = true;
             }
         }
@@ -360,7 +361,7 @@ impl Slot {
 /// Whether `line` follows something that is there, or `own` that is about to be, and has no section yet.
 fn is_due(line: &Line, own: &Line, all: &[Section<'_>], now: Timestamp) -> bool {
     let mut there = all.iter().map(|section| section.since()).chain([own.head().since()]);
-    now.as_nanos() < line.head().is_settled_at()
+    now.as_nanos() < line.head().carries_over_until()
         && there.any(|since| line.follows(since))
         && !all.iter().any(|section| section.has(line.head()))
 }

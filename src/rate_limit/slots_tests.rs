@@ -159,7 +159,7 @@ fn bytes_that_make_no_sense_deny_for_an_interval() {
 }
 
 #[test]
-fn far_off_instants_are_settled_and_stored() {
+fn far_off_instants_are_clamped_and_stored() {
     let (store, quotas) = (MemoryStore::default(), [quota(1, 10)]);
     offer(&store, &quotas, 1, at(100_000));
     // The clock steps back by a day: denied once, then as promised.

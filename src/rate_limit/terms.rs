@@ -149,7 +149,9 @@ impl Term {
     fn new(own: &Entry, record: &Record, now: Timestamp) -> Self {
         let since = own.head.since();
         let others = record.entries().filter(|other| {
-            other.head.since() != since && other.lasts(now) && now.as_nanos() < other.head.is_settled_at()
+            other.head.since() != since
+                && other.lasts(now)
+                && now.as_nanos() < other.head.carries_over_until()
         });
         Self {
             own: Line::new(own, record),

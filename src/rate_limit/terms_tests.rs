@@ -355,9 +355,9 @@ fn windows_that_stay_in_force_have_one_term() {
     assert_eq!(second.burst(&store, 5, after), 2);
 }
 
-/// Of the terms a settled table asks nothing, and of the store one value in all.
+/// A table that has nothing to carry over asks nothing of the terms, and one value of the store in all.
 #[test]
-fn a_settled_table_costs_no_more_than_its_slot() {
+fn a_table_with_nothing_to_carry_over_costs_no_more_than_its_slot() {
     #[derive(Default)]
     struct Counting(MemoryStore, Cell<usize>);
     impl SharedStore for Counting {
