@@ -46,7 +46,7 @@ fn policy() -> Value {
         "transport": {"requireTls": false},
         "apiKeys": {"keys": (0..10).map(api_key).collect::<Value>()},
         "identityHeaders": {"send": ["Subject"]},
-        // A lease of the first is 15,625 requests; the second is too small for any.
+        // A prepayment of the first is 15,625 requests; the second is too small for any.
         "rateLimits": [limit("large", 1_000_000), limit("small", 100)],
         "rules": [
             limited("large"),

@@ -8,7 +8,7 @@ use std::{
 
 use portcullis::{
     rate_limit::{
-        HeaderValues, KeyPart, Leases, Ledger, LimitId, LimitSpec, Limiter, SlotSecret, Subject, Terms,
+        HeaderValues, KeyPart, Ledger, LimitId, LimitSpec, Limiter, Prepayments, SlotSecret, Subject, Terms,
         WindowSpec,
     },
     store::{Expected, SharedStore, StoreError, Versioned},
@@ -106,14 +106,19 @@ fn an_admitted_request_allocates_its_copy_of_the_shared_state_and_nothing_where_
     };
     let now = Timestamp::from_secs(1_000_000);
     let [one, four, large] = ["one", "four", "large"].map(|name| limiter.id(name).unwrap());
-    let (mut leases, mut terms) = (Leases::default(), Terms::default());
+    let (mut prepayments, mut terms) = (Prepayments::default(), Terms::default());
     let mut check = |limits: &[LimitId]| {
-        let mut ledger =
-            Ledger { store: &store, secret: &secret, leases: &mut leases, terms: &mut terms, tells: false };
+        let mut ledger = Ledger {
+            store: &store,
+            secret: &secret,
+            prepayments: &mut prepayments,
+            terms: &mut terms,
+            tells: false,
+        };
         let outcome = limiter.check(limits, &subject, now, &mut ledger);
         assert!(outcome.unwrap().admitted());
     };
-    // The first request makes the slots, and leases.
+    // The first request makes the slots, and prepayments.
     check(&[one, four, large]);
     // The value that the store hands over, and what is made of it.
     for (limits, expected) in [(&[one][..], 2), (&[four], 2), (&[large], 0), (&[], 0)] {

@@ -34,9 +34,9 @@ impl Attempt<'_, '_> {
         let (worker, services, policy) = (self.worker, self.services, self.policy());
         let unavailable = |_| Reason::StateUnavailable;
         let secret = worker.slot_secret(services).map_err(unavailable)?;
-        let (leases, terms) = (&mut worker.leases.borrow_mut(), &mut worker.terms.borrow_mut());
+        let (prepayments, terms) = (&mut worker.prepayments.borrow_mut(), &mut worker.terms.borrow_mut());
         let tells = policy.rate_limit_headers_always;
-        let mut ledger = Ledger { store: services.store, secret, leases, terms, tells };
+        let mut ledger = Ledger { store: services.store, secret, prepayments, terms, tells };
         let outcome =
             policy.limiter.check(limits, subject, services.now(), &mut ledger).map_err(unavailable)?;
         self.trace.evicted = self.trace.evicted.saturating_add(outcome.evicted);

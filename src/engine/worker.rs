@@ -15,7 +15,7 @@ use crate::{
     dpop::DpopSecret,
     identity::Principal,
     policy::{Policy, Provider},
-    rate_limit::{Leases, SlotSecret, Terms},
+    rate_limit::{Prepayments, SlotSecret, Terms},
     request::RequestHead,
     revocation::{Revocations, Revoked},
     sampling::{Repeated, Sampler},
@@ -37,7 +37,7 @@ pub struct WorkerState {
     pub(super) providers: Vec<Rc<ProviderState>>,
     slot_secret: SharedSecret<SlotSecret>,
     /// What this thread has charged ahead to large limits.
-    pub(super) leases: RefCell<Leases>,
+    pub(super) prepayments: RefCell<Prepayments>,
     /// What it knows of windows that are in force.
     pub(super) terms: RefCell<Terms>,
     /// `None`: nothing is revoked.
@@ -69,7 +69,7 @@ impl WorkerState {
             policy,
             namespace: namespace.to_owned(),
             slot_secret: SharedSecret::default(),
-            leases: RefCell::default(),
+            prepayments: RefCell::default(),
             terms: RefCell::default(),
             tokens: RefCell::new(None),
             dpop_secret: SharedSecret::default(),

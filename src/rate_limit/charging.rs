@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::{
     gcra::{self, Debt, Decision},
-    leases::{Lease, Leases, charge_ahead},
     limits::Plan,
     outcome::{Denial, LimitId, Outcome, Status},
     place::{Place, SlotKey, SlotSecret},
+    prepayments::{Prepayment, Prepayments, prepay},
     quota::Quota,
     slots::{Debts, MAX_WINDOWS, Slot, Tats},
     terms::Terms,
@@ -34,9 +34,9 @@ pub struct Ledger<'a> {
     pub store: &'a dyn SharedStore,
     /// The key of the hash that places clients in it.
     pub secret: &'a SlotSecret,
-    /// The worker's own, used with no other limiter.
-    pub leases: &'a mut Leases,
-    /// Likewise.
+    /// What this worker has charged ahead; used with no other limiter.
+    pub prepayments: &'a mut Prepayments,
+    /// The terms as this worker knows them; used with no other limiter.
     pub terms: &'a mut Terms,
     /// Whether an admitted client is told where it stands.
     pub tells: bool,
@@ -59,8 +59,8 @@ struct Pending<'l> {
 /// Where the request is charged.
 #[expect(clippy::large_enum_variant, reason = "in a list of very few, most often of one that is shared")]
 enum Source {
-    /// To what the worker holds; what is left of it then.
-    Held(Lease),
+    /// To what the worker has prepaid; what is left of that after this request.
+    Prepaid(Prepayment),
     /// To the state that all workers share.
     Shared(Shared),
 }
@@ -73,10 +73,10 @@ struct Shared {
     before: Debts,
     /// After this request alone. `Err`: denied for so long.
     after: Result<Debts, Duration>,
-    /// What is charged with it for requests to come; still whole.
-    ahead: Option<Lease>,
-    /// Whether anything may be charged ahead.
-    may_lease: bool,
+    /// What is charged for it and for requests to come; nothing of it is spent yet.
+    ahead: Option<Prepayment>,
+    /// Whether the worker has room for a prepayment.
+    may_prepay: bool,
     evicts: bool,
 }
 
@@ -146,7 +146,7 @@ fn charge(all: &mut [Pending<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> R
     let shared = || {
         all.iter().filter_map(|pending| match &pending.source {
             Source::Shared(shared) => Some((pending, shared)),
-            Source::Held(_) => None,
+            Source::Prepaid(_) => None,
         })
     };
     let whole = written == shared().count();
@@ -155,7 +155,7 @@ fn charge(all: &mut [Pending<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> R
             // What is not spent on this request is held for the next.
             Some(ahead) => {
                 let spent = whole.then(|| ahead.after_one(&pending.plan.quotas, now)).flatten();
-                ledger.leases.keep(spent.unwrap_or(ahead), now);
+                ledger.prepayments.keep(spent.unwrap_or(ahead), now);
             }
             None if whole => {}
             None => shared.refund(pending.plan, now, ledger),
@@ -163,8 +163,8 @@ fn charge(all: &mut [Pending<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> R
     }
     if whole {
         for pending in all.iter() {
-            if let Source::Held(lease) = pending.source {
-                ledger.leases.keep(lease, now);
+            if let Source::Prepaid(prepayment) = pending.source {
+                ledger.prepayments.keep(prepayment, now);
             }
         }
     }
@@ -174,8 +174,8 @@ fn charge(all: &mut [Pending<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> R
 impl<'l> Pending<'l> {
     fn open(counted: &Counted<'l>, now: Timestamp, ledger: &mut Ledger<'_>) -> Result<Self, StoreError> {
         let Counted { limit, plan, place } = *counted;
-        let source = match ledger.leases.after_one(place, &plan.quotas, now) {
-            Some(left) => Source::Held(left),
+        let source = match ledger.prepayments.after_one(place, &plan.quotas, now) {
+            Some(left) => Source::Prepaid(left),
             None => Source::Shared(Shared::read(plan, place, now, ledger)?),
         };
         Ok(Self { limit, plan, source })
@@ -183,7 +183,7 @@ impl<'l> Pending<'l> {
 
     fn admits(&self) -> bool {
         match &self.source {
-            Source::Held(_) => true,
+            Source::Prepaid(_) => true,
             Source::Shared(shared) => shared.after.is_ok(),
         }
     }
@@ -191,8 +191,8 @@ impl<'l> Pending<'l> {
     /// Where the client stands, as far as this worker knows: as the `tat` of one that took all in turn.
     fn tats(&self, admitted: bool, now: Timestamp) -> Tats {
         match &self.source {
-            Source::Held(lease) => {
-                let mut tats = lease.in_turn();
+            Source::Prepaid(prepayment) => {
+                let mut tats = prepayment.in_turn();
                 for (tat, quota) in tats.iter_mut().zip(&self.plan.quotas) {
                     // What was charged before may have drained, but not this request.
                     *tat = (*tat).max(now.as_nanos().saturating_add(quota.interval()));
@@ -213,9 +213,9 @@ impl Shared {
         let key = SlotKey::new(&plan.prefix, place.slot);
         let slot = slot(&key, plan, now, ledger)?;
         let before = [Debt::default(); MAX_WINDOWS];
-        let may_lease = ledger.leases.has_room(place, now);
+        let may_prepay = ledger.prepayments.has_room(place, now);
         let mut shared =
-            Self { key, place, slot, before, after: Ok(before), ahead: None, may_lease, evicts: false };
+            Self { key, place, slot, before, after: Ok(before), ahead: None, may_prepay, evicts: false };
         shared.judge(&plan.quotas, now);
         Ok(shared)
     }
@@ -237,9 +237,9 @@ impl Shared {
             }
         }
         if let Ok(after) = self.after {
-            let ahead = self.may_lease.then(|| charge_ahead(self.place, &self.before, quotas, now)).flatten();
+            let ahead = self.may_prepay.then(|| prepay(self.place, &self.before, quotas, now)).flatten();
             let charged = ahead.map_or(after, |(_, charged)| charged);
-            self.ahead = ahead.map(|(lease, _)| lease);
+            self.ahead = ahead.map(|(prepayment, _)| prepayment);
             self.evicts = self.slot.charge(self.place.fingerprint, &charged, now);
         }
     }

@@ -1,7 +1,7 @@
 //! Decides whether the limits of a request admit it: all are checked, then all are charged or none.
 //!
 //! Counters are shared by all workers; see [`charging`](super::charging). Of a large limit many requests are charged
-//! at once, and the next ones touch nothing shared; see [`Leases`](super::Leases).
+//! at once, and the next ones touch nothing shared; see [`Prepayments`](super::Prepayments).
 
 use super::{
     KeyPart,
@@ -27,7 +27,7 @@ impl Limiter {
     ) -> Result<Outcome, StoreError> {
         let [id] = limits else { return self.check_several(limits, subject, now, ledger) };
         match self.count(*id, subject, ledger)? {
-            Some(one) if ledger.tells || !ledger.leases.spend(one.place, &one.plan.quotas, now) => {
+            Some(one) if ledger.tells || !ledger.prepayments.spend(one.place, &one.plan.quotas, now) => {
                 judge_and_charge(&[one], now, ledger)
             }
             // Nearly always: the worker holds what the request costs. This way is kept short; `judge_and_charge` does all

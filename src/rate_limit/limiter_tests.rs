@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     identity::{Principal, PrincipalKind},
     rate_limit::{
-        Leases, LimitSpec, Terms, WindowSpec,
+        LimitSpec, Prepayments, Terms, WindowSpec,
         charging::MAX_CONFLICTS,
         headers,
         key::{HeaderValues, KnownPlace},
@@ -92,7 +92,7 @@ impl World {
         Self { limiter, store, secret, terms }
     }
 
-    /// With no leases, so that every charge is seen.
+    /// With no prepayments, so that every charge is seen.
     fn check_in(
         &self,
         store: &dyn SharedStore,
@@ -100,9 +100,14 @@ impl World {
         subject: &Subject<'_>,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        let (mut leases, mut terms) = (Leases::none(), self.terms.clone());
-        let mut ledger =
-            Ledger { store, secret: &self.secret, leases: &mut leases, terms: &mut terms, tells: true };
+        let (mut prepayments, mut terms) = (Prepayments::none(), self.terms.clone());
+        let mut ledger = Ledger {
+            store,
+            secret: &self.secret,
+            prepayments: &mut prepayments,
+            terms: &mut terms,
+            tells: true,
+        };
         self.limiter.check(ids, subject, now, &mut ledger)
     }
 

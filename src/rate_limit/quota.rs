@@ -92,10 +92,11 @@ impl Quota {
     }
 }
 
-/// How many requests a worker may charge ahead for one client under all of these windows; `None`: each by itself.
+/// How many requests a worker charges ahead for one client under all of these windows, at least 2; `None`: a burst is too
+/// small, and each request is charged by itself.
 ///
-/// Small against every burst: what workers hold unspent is missing to others.
-pub fn lease(windows: &[Quota]) -> Option<u64> {
+/// A 64th of the smallest burst, because what workers hold unspent is missing to others.
+pub fn prepaid_requests(windows: &[Quota]) -> Option<u64> {
     windows.iter().map(|quota| u64::from(quota.burst / 64)).min().filter(|requests| *requests > 1)
 }
 

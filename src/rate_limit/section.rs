@@ -133,7 +133,10 @@ impl Window {
 impl Head {
     #[inline(never)]
     pub(super) fn new(quotas: &[Quota], since: u64) -> Self {
-        let layout = Layout { windows: quotas.len().min(MAX_WINDOWS), held: quota::lease(quotas).is_some() };
+        let layout = Layout {
+            windows: quotas.len().min(MAX_WINDOWS),
+            held: quota::prepaid_requests(quotas).is_some(),
+        };
         let mut bytes = layout.magic().to_vec();
         // INVARIANT: windows <= MAX_WINDOWS.
         bytes.push(u8::try_from(layout.windows).unwrap_or(0));

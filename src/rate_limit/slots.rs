@@ -24,7 +24,7 @@
 //!
 //! Memory: a slot with one window takes at most 293 bytes, with key and the host's own about 415. The 4096
 //! slots of a limit are made as they are needed, hold 65,536 clients and take at most 1.7 MB for one window,
-//! 3.6 MB for four; of a limit that workers lease 2.8 MB and 7.8 MB. Each other set of windows under which somebody
+//! 3.6 MB for four; of a limit that workers prepay 2.8 MB and 7.8 MB. Each other set of windows under which somebody
 //! owes something takes as much again, in the slots where that is so; whatever updates come, there are never more than
 //! [`MAX_SECTIONS`]. With 20,000 clients in debt at once one slot in 67,000 overflows.
 
@@ -137,19 +137,20 @@ impl Slot {
 
     /// Takes one charge back that led to `charged`, and returns whether it did.
     ///
-    /// Others may have charged since. As long as they came while the bucket was not full, each added exactly
-    /// one interval and so can be told; otherwise some of the charge has drained already, taking it back
-    /// would give away a request, and it stays. So it does where as many were added as a lease has: the last of
-    /// its intervals would be taken once more, and may be spent long after this one is past.
+    /// Others may have charged since. While the bucket was not full, each of them added exactly one interval. If
+    /// anything else was added, some of the charge has drained already: taking it back would give away a request, so
+    /// the charge stays. It also stays where as many intervals were added as a prepayment has. Taking one back then
+    /// would let somebody take the last interval of that prepayment a second time, which its holder may spend long
+    /// after the refunded one is past.
     pub fn refund(&mut self, fingerprint: u64, charged: &Debts, quotas: &[Quota]) -> bool {
         let own = self.own();
         let Some(entry) = own.position(fingerprint) else { return false };
         let mut debts = own.debts_at(entry);
-        let lease = quota::lease(quotas).unwrap_or(u64::MAX);
+        let prepaid = quota::prepaid_requests(quotas).unwrap_or(u64::MAX);
         for ((debt, charged), quota) in debts.iter_mut().zip(charged).zip(quotas) {
             let Some(since) = debt.tat.checked_sub(charged.tat) else { return false };
             if since.checked_rem(quota.interval()) != Some(0)
-                || since >= quota.interval().saturating_mul(lease)
+                || since >= quota.interval().saturating_mul(prepaid)
             {
                 return false;
             }

@@ -170,33 +170,33 @@ fn far_off_instants_are_clamped_and_stored() {
 
 #[test]
 fn what_is_held_is_kept() {
-    // Leases of two.
-    let leased = [quota(128, 128)];
+    // Prepayments of two.
+    let prepaid = [quota(128, 128)];
     let instant = |secs| at(secs).as_nanos();
     let debt = Debt { tat: instant(1), held: Span { from: instant(10), to: instant(14) } };
     let store = MemoryStore::default();
-    let mut slot = read(&store, &leased, at(0));
+    let mut slot = read(&store, &prepaid, at(0));
     slot.charge(7, &[debt, Debt::default(), Debt::default(), Debt::default()], at(0));
     slot.write(&store, KEY).unwrap();
-    assert_eq!(read(&store, &leased, at(0)).debts(7)[0], debt);
+    assert_eq!(read(&store, &prepaid, at(0)).debts(7)[0], debt);
     assert_eq!(stored(&store).len(), 12 + 16 + 1 + 8 + 8 + 24);
 
     // Who is evicted comes back behind all that was taken ahead for it.
     for client in 100..115 {
-        let mut slot = read(&store, &leased, at(0));
+        let mut slot = read(&store, &prepaid, at(0));
         slot.charge(client, &[Debt::until(instant(60)); MAX_WINDOWS], at(0));
         slot.write(&store, KEY).unwrap();
     }
-    let mut slot = read(&store, &leased, at(0));
+    let mut slot = read(&store, &prepaid, at(0));
     assert!(slot.charge(115, &[Debt::until(instant(60)); MAX_WINDOWS], at(0)));
     assert_eq!(slot.debts(7)[0], Debt::until(instant(14)));
 
-    // Further ahead than any lease: the clock stepped back.
+    // Further ahead than any prepayment: the clock stepped back.
     let far = Debt { tat: 0, held: Span { from: instant(10), to: instant(130) } };
-    let mut slot = read(&store, &leased, at(0));
+    let mut slot = read(&store, &prepaid, at(0));
     slot.charge(7, &[far; MAX_WINDOWS], at(0));
     slot.write(&store, KEY).unwrap();
-    let slot = read(&store, &leased, at(0));
+    let slot = read(&store, &prepaid, at(0));
     assert!(slot.healed());
     assert_eq!(slot.debts(7)[0], Debt::until(instant(128)));
 }
@@ -221,7 +221,7 @@ fn a_refund_takes_back_only_what_is_still_owed() {
     let mut slot = charged(at(25));
     assert!(!slot.refund(1, &first, &quotas));
 
-    // Leases of two: one more may be a charge of its own, two may be a lease.
+    // Prepayments of two: one more may be a charge of its own, two may be a prepayment.
     let (store, quotas) = (MemoryStore::default(), [quota(128, 128)]);
     for (others, refunded) in [(0, true), (1, true), (2, false)] {
         offer(&store, &quotas, others, at(0));
@@ -337,9 +337,9 @@ proptest! {
     #[test]
     fn any_bytes_are_read_without_panic_and_heal(
         bytes in prop::collection::vec(any::<u8>(), 0..1100),
-        begin in 0usize..5, leased in any::<bool>(), since in 0u64..3,
+        begin in 0usize..5, prepaid in any::<bool>(), since in 0u64..3,
     ) {
-        let quotas = if leased { [quota(1000, 10), quota(1000, 1_000)] } else { [quota(10, 10), quota(100, 1_000)] };
+        let quotas = if prepaid { [quota(1000, 10), quota(1000, 1_000)] } else { [quota(10, 10), quota(100, 1_000)] };
         let head = Head::new(&quotas, since);
         let head = head.bytes();
         let begin = [&b""[..], b"rl3\x02", b"rl4\x02", &head[..12], head][begin];

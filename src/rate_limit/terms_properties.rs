@@ -71,9 +71,9 @@ proptest! {
     fn an_update_takes_nothing_that_was_promised(
         before in any_window(), after in any_window(), used in 0usize..300, wait in 0..600 * SECOND,
     ) {
-        // Without leases, of which some may be lost.
-        let unleased = |window: WindowSpec| WindowSpec { burst: window.burst.min(127), ..window };
-        let (before, after) = (unleased(before), unleased(after));
+        // Without prepayments, of which some may be lost.
+        let not_prepaid = |window: WindowSpec| WindowSpec { burst: window.burst.min(127), ..window };
+        let (before, after) = (not_prepaid(before), not_prepaid(after));
         let store = MemoryStore::default();
         let used = Filter::new(&store, &[before], 1, START).burst(&store, used, START);
         let now = START + wait;

@@ -5,7 +5,7 @@ use std::{cell::Cell, time::Duration};
 use super::*;
 use crate::{
     rate_limit::{
-        KeyPart, Leases, Ledger, LimitId, LimitSpec, SlotSecret, Subject, WindowSpec, key::HeaderValues,
+        KeyPart, Ledger, LimitId, LimitSpec, Prepayments, SlotSecret, Subject, WindowSpec, key::HeaderValues,
     },
     store::{Expected, MemoryStore, Versioned},
     time::NANOS_PER_SEC as SECOND,
@@ -44,7 +44,7 @@ fn clock(nanos: u64) -> Clock {
 /// One configuration of a filter, with a few workers.
 pub(super) struct Filter {
     limiter: Limiter,
-    workers: Vec<(Leases, Terms)>,
+    workers: Vec<(Prepayments, Terms)>,
 }
 
 impl Filter {
@@ -55,7 +55,7 @@ impl Filter {
 
     fn of_spec(store: &dyn SharedStore, spec: &LimitSpec, workers: usize, nanos: u64) -> Self {
         let limiter = Limiter::compile(std::slice::from_ref(spec), "p").unwrap();
-        let workers = (0..workers).map(|_| <(Leases, Terms)>::default()).collect();
+        let workers = (0..workers).map(|_| <(Prepayments, Terms)>::default()).collect();
         let mut filter = Self { limiter, workers };
         filter.tick(store, nanos);
         filter
@@ -83,7 +83,7 @@ impl Filter {
     ) -> Result<bool, StoreError> {
         let secret = SlotSecret::load_or_create(&MemoryStore::default(), "p", [7; 16]).unwrap();
         let ids: Vec<LimitId> = self.limiter.names().map(|name| self.limiter.id(name).unwrap()).collect();
-        let (leases, terms) = &mut self.workers[worker];
+        let (prepayments, terms) = &mut self.workers[worker];
         let subject = Subject {
             remote_address: "192.0.2.0".parse().ok(),
             principal: None,
@@ -92,7 +92,7 @@ impl Filter {
             method: "GET",
             headers: &NoHeaders,
         };
-        let mut ledger = Ledger { store, secret: &secret, leases, terms, tells: false };
+        let mut ledger = Ledger { store, secret: &secret, prepayments, terms, tells: false };
         let outcome = self.limiter.check(&ids, &subject, Timestamp::from_nanos(nanos), &mut ledger)?;
         Ok(outcome.admitted())
     }

@@ -51,7 +51,7 @@ pub fn random_bytes<const N: usize>(draw: &dyn Fn() -> Option<[u8; 16]>) -> Resu
 ///
 /// `random` must come from a good source of randomness and is used by at most one worker: of several that start at
 /// once, all end up with the same secret. Stored bytes of another length are no secret and are replaced.
-/// [`StoreError::Unavailable`] if other workers always write first; try again with the next request.
+/// [`StoreError::Unavailable`] if the store does not answer, or other workers always write first; try again with the next request.
 pub fn shared_secret<const N: usize>(
     store: &dyn SharedStore,
     key: &str,

@@ -15,7 +15,7 @@ use crate::harness::{
 const ADMITTED: usize = 50;
 
 /// So many a second that workers charge four ahead for each client.
-const LEASED: usize = 256;
+const PREPAID: usize = 256;
 
 fn limited(limits: &[&str], access: Value) -> Value {
     let mut members = access;
@@ -46,7 +46,7 @@ pub(crate) fn policy() -> Value {
         ]},
         "rateLimits": [
             {"name": "burst", "key": ["route"], "limits": hourly(ADMITTED)},
-            {"name": "leased", "key": ["route"], "limits": [{"requests": LEASED, "unit": "Second"}]},
+            {"name": "prepaid", "key": ["route"], "limits": [{"requests": PREPAID, "unit": "Second"}]},
             {"name": "caller", "key": ["principal"], "limits": hourly(3), "tiers": [
                 {"name": "gold", "limits": hourly(6)}, {"name": "2", "limits": hourly(4)},
             ]},
@@ -60,7 +60,7 @@ pub(crate) fn policy() -> Value {
         ],
         "rules": [
             rule("burst", "Exact", "/burst", limited(&["burst"], anyone())),
-            rule("leased", "Exact", "/leased", limited(&["leased"], anyone())),
+            rule("prepaid", "Exact", "/prepaid", limited(&["prepaid"], anyone())),
             rule("caller", "Exact", "/caller", limited(&["caller"], either())),
             rule("reads-and-writes", "Exact", "/writes", limited(&["writes"], either())),
             rule("header", "Exact", "/header", limited(&["header"], anyone())),
@@ -125,14 +125,14 @@ async fn of_a_concurrent_burst_exactly_as_many_pass_as_the_limit_says() {
 async fn of_a_limit_that_is_charged_ahead_no_more_pass_than_it_promises() {
     let gateway = gateway(&policy()).workers(2).start().await;
     let began = Instant::now();
-    let counts = burst(&gateway, "/leased", 100).await;
+    let counts = burst(&gateway, "/prepaid", 100).await;
     let millis = usize::try_from(began.elapsed().as_millis()).unwrap() + 1;
-    let promised = LEASED + LEASED * millis / 1000;
+    let promised = PREPAID + PREPAID * millis / 1000;
     let admitted = gateway.upstream.count();
     assert_eq!(counts.get(&200), Some(&admitted));
     assert!(counts.contains_key(&429) && counts.len() == 2, "{counts:?}");
     // At least all of the burst, but for what the other worker held, and the gap before it.
-    assert!((LEASED - 4 - 1..=promised).contains(&admitted), "{admitted} of {promised}");
+    assert!((PREPAID - 4 - 1..=promised).contains(&admitted), "{admitted} of {promised}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,18 +1,19 @@
 //! Requests that one worker has charged ahead, so that most of a large limit's requests touch no shared state.
 //!
-//! A lease is a run of intervals (see [`gcra`](super::gcra)) that one worker took for one client at once. Each of them
-//! lies at a certain time, and each may be spent on one request that comes before it begins. So every admitted request
-//! has an interval of its own that was charged in the shared state, begins no sooner than the request, and ends no
-//! later than a full debt after it: in no span of time are more admitted than the limit promises, however many workers
-//! lease, and whenever they spend.
+//! A prepayment is a run of intervals (see [`gcra`](super::gcra)) that one worker took for one client at once. Each
+//! interval lies at a certain time, and may be spent on one request that comes before it begins. So every admitted
+//! request has an interval of its own that was charged in the shared state, begins no sooner than the request, and ends
+//! no later than a full debt after it. Therefore no span of time admits more than the limit promises, however many
+//! workers prepay and whenever they spend.
 //!
-//! The intervals that come next would soon be past: a lease of a limit of 1000 a second, all of 15 ms long, is of no
-//! use to a client that comes 20 times a second. So a lease lies up to [`HEADWAY`] further ahead, where other workers
-//! pass over it, and lasts as long. A client that uses up what may be taken there is fast, and gets the next ones.
+//! The intervals that come next would soon be past. A prepayment of a limit of 1000 a second is 15 ms long; a client
+//! that comes 20 times a second could spend nothing of it. So a prepayment lies up to [`HEADWAY`] further ahead and can
+//! be spent until then, and other workers pass over it. When no more may be taken there, the client is a fast one, and
+//! is given the intervals that come next.
 //!
-//! What is leased and not spent is lost as time passes it. Until then others can be refused early, by at most what
-//! one lease holds for each other worker, a 64th of the burst, and one request more for the gap before what is passed
-//! over. None is taken but while more than half of the burst is left.
+//! What is prepaid and not spent is lost as time passes it. Until then others can be refused early. What they miss is
+//! at most one prepayment for each other worker, a 64th of the burst, and one request more for the gap before what is
+//! passed over. Nothing is prepaid unless more than half of the burst is left.
 
 use super::{
     gcra::{Debt, Span},
@@ -22,30 +23,30 @@ use super::{
 };
 use crate::time::{NANOS_PER_SEC, Timestamp};
 
-/// How far ahead of the next interval a lease lies, in nanoseconds; at most three quarters of a full debt. Nothing
-/// where the lease is as long by itself.
+/// How far ahead of the next interval a prepayment lies, in nanoseconds; at most three quarters of a full debt. One that
+/// is as long by itself begins with the next interval.
 const HEADWAY: u64 = NANOS_PER_SEC;
 
 /// The part of a full debt that may be taken out of turn at once, by all workers.
 const HELD: u64 = 16;
 
-/// One worker holds leases for up to this many times [`WAYS`] clients. A power of two.
+/// One worker holds prepayments for up to this many times [`WAYS`] clients. A power of two.
 const SETS: u16 = 2048;
 
 /// Clients of one set, which is told by a hash.
 const WAYS: usize = 4;
 
-/// The leases of one worker: at most one for each client and limit, of whom some find no place and have none.
+/// The prepayments of one worker: at most one for each client and limit. Clients that find no room have none.
 #[derive(Debug)]
-pub struct Leases {
+pub struct Prepayments {
     /// Empty until the first one.
-    sets: Vec<[Lease; WAYS]>,
+    sets: Vec<[Prepayment; WAYS]>,
     most: usize,
 }
 
 /// What is held of one limit for one client; by default nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Lease {
+pub(super) struct Prepayment {
     pub(super) place: Place,
     /// Where the interval begins that is spent next.
     pub(super) next: Tats,
@@ -55,21 +56,21 @@ pub(super) struct Lease {
     sooner: Tats,
 }
 
-impl Default for Leases {
+impl Default for Prepayments {
     fn default() -> Self {
         Self { sets: Vec::new(), most: usize::from(SETS) }
     }
 }
 
-impl Leases {
+impl Prepayments {
     /// Holds nothing, so that every request is charged to the shared state one by one.
     pub const fn none() -> Self {
         Self { sets: Vec::new(), most: 0 }
     }
 
     /// What is left for the client at `place` after one more request at `now`; `None` when nothing that could pay
-    /// for it is held. Nothing is spent until [`Leases::keep`] is given the result.
-    pub(super) fn after_one(&self, place: Place, quotas: &[Quota], now: Timestamp) -> Option<Lease> {
+    /// for it is held. Nothing is spent until [`Prepayments::keep`] is given the result.
+    pub(super) fn after_one(&self, place: Place, quotas: &[Quota], now: Timestamp) -> Option<Prepayment> {
         self.set(place)?.iter().find(|held| held.place == place)?.after_one(quotas, now)
     }
 
@@ -82,32 +83,33 @@ impl Leases {
         true
     }
 
-    /// Whether the client at `place` could be given a lease: there is a place that is free, its own, or holds what
-    /// time has passed. Nobody loses a lease to another, or many clients could use up the limit of one.
+    /// Whether a prepayment of the client at `place` could be kept: in room that is free, is its own, or holds what time
+    /// has passed. No other is given up for it: its intervals would be lost, and its client would pay for them.
     pub(super) fn has_room(&self, place: Place, now: Timestamp) -> bool {
-        let room = |held: &Lease| held.place == place || held.is_past(now);
+        let room = |held: &Prepayment| held.place == place || held.is_past(now);
         self.most > 0 && self.set(place).is_none_or(|set| set.iter().any(room))
     }
 
-    /// Holds `lease` from now on, in place of what was held before. Without [`Leases::has_room`] it is lost.
-    pub(super) fn keep(&mut self, lease: Lease, now: Timestamp) {
+    /// Holds `prepayment` from now on, in place of what was held for its client before. Without room it is lost; ask
+    /// [`Prepayments::has_room`] before paying.
+    pub(super) fn keep(&mut self, prepayment: Prepayment, now: Timestamp) {
         if self.sets.is_empty() {
-            self.sets.resize(self.most, [Lease::default(); WAYS]);
+            self.sets.resize(self.most, [Prepayment::default(); WAYS]);
         }
-        let Some(set) = self.sets.get_mut(index(lease.place)) else { return };
-        let own = set.iter().position(|held| held.place == lease.place);
+        let Some(set) = self.sets.get_mut(index(prepayment.place)) else { return };
+        let own = set.iter().position(|held| held.place == prepayment.place);
         let way = own.or_else(|| set.iter().position(|held| held.is_past(now)));
         if let Some(held) = way.and_then(|way| set.get_mut(way)) {
-            *held = lease;
+            *held = prepayment;
         }
     }
 
-    fn set(&self, place: Place) -> Option<&[Lease; WAYS]> {
+    fn set(&self, place: Place) -> Option<&[Prepayment; WAYS]> {
         self.sets.get(index(place))
     }
 }
 
-impl Lease {
+impl Prepayment {
     /// What is left after one more request at `now`; `None` when no interval is left for it.
     pub(super) fn after_one(&self, quotas: &[Quota], now: Timestamp) -> Option<Self> {
         Some(Self { next: self.next_after_one(quotas, now)?, ..*self })
@@ -149,28 +151,28 @@ fn index(place: Place) -> usize {
     usize::from(u16::from_le_bytes([low, high]) & (SETS - 1))
 }
 
-/// Charges as many requests at `now` as a lease of these windows holds, to a client that owes `debts`: the lease, and
-/// what is owed with it. `None` where the windows grant none, or too little of the burst is left.
-pub(super) fn charge_ahead(
+/// Charges as many requests at `now` as a prepayment of these windows holds, to a client that owes `debts`. Returns the
+/// prepayment, and what is owed with it; `None` where a burst is too small for any, or too little of it is left.
+pub(super) fn prepay(
     place: Place,
     debts: &Debts,
     quotas: &[Quota],
     now: Timestamp,
-) -> Option<(Lease, Debts)> {
-    let requests = quota::lease(quotas)?;
-    let mut lease = Lease { place, ..Lease::default() };
+) -> Option<(Prepayment, Debts)> {
+    let requests = quota::prepaid_requests(quotas)?;
+    let mut prepayment = Prepayment { place, ..Prepayment::default() };
     let mut charged = *debts;
     for (i, (quota, debt)) in quotas.iter().zip(charged.iter_mut()).enumerate() {
         let (run, with_it) = take(quota, *debt, requests, now)?;
-        *lease.next.get_mut(i)? = run.from;
-        *lease.end.get_mut(i)? = run.to;
-        *lease.sooner.get_mut(i)? = run.from.wrapping_sub(debt.in_turn(now));
+        *prepayment.next.get_mut(i)? = run.from;
+        *prepayment.end.get_mut(i)? = run.to;
+        *prepayment.sooner.get_mut(i)? = run.from.wrapping_sub(debt.in_turn(now));
         *debt = with_it;
     }
-    Some((lease, charged))
+    Some((prepayment, charged))
 }
 
-/// Takes so many intervals side by side: where they lie, and what is owed with them.
+/// Takes so many intervals side by side. Returns where they lie, and what is owed with them.
 fn take(quota: &Quota, debt: Debt, requests: u64, now: Timestamp) -> Option<(Span, Debt)> {
     let length = quota.interval().checked_mul(requests)?;
     if debt.in_turn(now).checked_add(length)? > now.as_nanos().checked_add(quota.full_debt() / 2)? {
@@ -194,7 +196,8 @@ fn take(quota: &Quota, debt: Debt, requests: u64, now: Timestamp) -> Option<(Spa
     free.then_some((next, debt.up_to(next.to)))
 }
 
-/// A whole number of intervals, so that what comes before can be used up.
+/// How far ahead of the next interval a prepayment of this length begins: a whole number of intervals, so that those
+/// before it can all be taken.
 fn headway(quota: &Quota, length: u64) -> u64 {
     if length >= HEADWAY {
         return 0;
@@ -204,6 +207,6 @@ fn headway(quota: &Quota, length: u64) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "leases_tests.rs"]
+#[path = "prepayments_tests.rs"]
 #[expect(clippy::arithmetic_side_effects, reason = "small numbers of tests")]
 mod tests;

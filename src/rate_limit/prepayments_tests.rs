@@ -1,4 +1,4 @@
-//! Leases against the promise that they must keep, and against GCRA without them.
+//! Prepayments against the promise that they must keep, and against GCRA without them.
 
 use std::{cell::Cell, time::Duration};
 
@@ -42,12 +42,12 @@ impl SharedStore for Counting {
     }
 }
 
-/// Limits by rule, with workers that each hold leases of their own.
+/// Limits by rule, with workers that each hold prepayments of their own.
 struct World {
     limiter: Limiter,
     store: Counting,
     secret: SlotSecret,
-    workers: Vec<Leases>,
+    workers: Vec<Prepayments>,
     terms: Terms,
 }
 
@@ -71,7 +71,7 @@ impl World {
         let specs: Vec<_> = limits.iter().enumerate().map(spec).collect();
         let store = Counting::default();
         let secret = SlotSecret::load_or_create(&store, "p", [7; 16]).unwrap();
-        let workers = (0..workers).map(|_| Leases::default()).collect();
+        let workers = (0..workers).map(|_| Prepayments::default()).collect();
         let (limiter, mut terms) = (Limiter::compile(&specs, "p").unwrap(), Terms::default());
         limiter.plans().for_each(|plan| terms.count(plan, Timestamp::from_nanos(START), &store).unwrap());
         Self { limiter, store, secret, workers, terms }
@@ -88,9 +88,9 @@ impl World {
             method: "GET",
             headers: &NoHeaders,
         };
-        let (leases, terms) = (&mut self.workers[worker], &mut self.terms);
+        let (prepayments, terms) = (&mut self.workers[worker], &mut self.terms);
         let now = Timestamp::from_nanos(nanos);
-        let mut ledger = Ledger { store: &self.store, secret: &self.secret, leases, terms, tells: true };
+        let mut ledger = Ledger { store: &self.store, secret: &self.secret, prepayments, terms, tells: true };
         self.limiter.check(&ids, &subject, now, &mut ledger).unwrap()
     }
 
@@ -101,7 +101,7 @@ impl World {
 
 #[test]
 fn most_requests_of_a_large_limit_touch_nothing_shared() {
-    // 6400 a minute: leases of 100.
+    // 6400 a minute: prepayments of 100.
     let mut world = World::new(&[&[window(6400, 60, 6400)]], 1);
     let mut touched = vec![];
     for n in 0..300 {
@@ -129,10 +129,10 @@ fn clients_spread_over_all_places_whatever_the_width_of_an_index() {
 
 #[test]
 fn small_limits_are_charged_one_by_one() {
-    for (burst, leases) in [(127, false), (128, true)] {
+    for (burst, prepayments) in [(127, false), (128, true)] {
         let mut world = World::new(&[&[window(burst, 60, burst)]], 1);
         assert!(world.admits(0, START) && world.admits(0, START));
-        assert_eq!(world.store.calls.get() == 0, leases, "{burst}");
+        assert_eq!(world.store.calls.get() == 0, prepayments, "{burst}");
     }
     // The smallest of several windows decides.
     let mut world = World::new(&[&[window(6400, 60, 6400), window(100, 1, 100)]], 1);
@@ -143,7 +143,7 @@ fn small_limits_are_charged_one_by_one() {
 #[test]
 fn a_burst_over_several_workers_is_admitted_but_for_what_others_hold() {
     let mut world = World::new(&[&[window(640, 60, 640)]], 4);
-    // Three workers lease ten each and spend one.
+    // Three workers prepay ten each and spend one.
     for worker in 1..4 {
         assert!(world.admits(worker, START));
     }
@@ -157,16 +157,16 @@ fn a_burst_over_several_workers_is_admitted_but_for_what_others_hold() {
 }
 
 #[test]
-fn a_lease_is_void_when_its_time_has_passed_or_the_clock_steps_back() {
+fn a_prepayment_is_void_when_its_time_has_passed_or_the_clock_steps_back() {
     let held = |secs: u64, after: u64| {
         let mut world = World::new(&[&[window(640, u32::try_from(secs).unwrap().into(), 640)]], 1);
         assert!(world.admits(0, START));
         world.admits(0, START.wrapping_add(after)) && world.store.calls.get() == 0
     };
     for (secs, last) in [
-        // One every 93.75 ms, leases of ten; ten lie in the second before.
+        // One every 93.75 ms, prepayments of ten; ten lie in the second before.
         (60, 19),
-        // One every 5.6 s, leases of ten.
+        // One every 5.6 s, prepayments of ten.
         (3600, 9),
     ] {
         let last = last * secs * SECOND / 640;
@@ -193,14 +193,14 @@ fn a_client_that_comes_now_and_then_touches_what_is_shared_about_once_a_second()
 }
 
 #[test]
-fn what_is_leased_further_ahead_is_missing_to_others_and_nothing_else_is() {
-    // Leases of 15, 750 ahead, of which at most 62 are taken out of turn.
+fn what_is_prepaid_further_ahead_is_missing_to_others_and_nothing_else_is() {
+    // Prepayments of 15, 750 ahead, of which at most 62 are taken out of turn.
     let mut world = World::new(&[&[window(1_000, 1, 1_000)]], 8);
     for worker in 1..8 {
         assert!(world.admits(worker, START));
     }
     let statuses = world.check(0, "c", START).statuses;
-    // This worker leased fifteen, too, and cannot tell what the others have spent.
+    // This worker prepaid fifteen, too, and cannot tell what the others have spent.
     assert_eq!(statuses.first().unwrap().remaining, 1_000 - 7 * 15 - 1);
     let admitted = 1 + (0..2_000).filter(|_| world.admits(0, START)).count();
     assert_eq!(admitted, 1_000 - 7 * 15);
@@ -212,35 +212,35 @@ fn what_is_leased_further_ahead_is_missing_to_others_and_nothing_else_is() {
 }
 
 #[test]
-fn nobody_loses_a_lease_to_another() {
-    let mut leases = Leases::default();
+fn nobody_loses_a_prepayment_to_another() {
+    let mut prepayments = Prepayments::default();
     let quotas = [Quota::compile(&window(640, 60, 640)).unwrap()];
     // All in one set.
     let place = |n: u64| Place { slot: 0, fingerprint: 5 + n * 2048 };
     let now = Timestamp::from_nanos(START);
-    let lease = |n| charge_ahead(place(n), &Debts::default(), &quotas, now).unwrap().0;
+    let prepayment = |n| prepay(place(n), &Debts::default(), &quotas, now).unwrap().0;
     for n in 0..4 {
-        assert!(leases.has_room(place(n), now));
-        leases.keep(lease(n), now);
+        assert!(prepayments.has_room(place(n), now));
+        prepayments.keep(prepayment(n), now);
     }
-    assert!(!leases.has_room(place(4), now));
-    leases.keep(lease(4), now);
+    assert!(!prepayments.has_room(place(4), now));
+    prepayments.keep(prepayment(4), now);
     for n in 0..5 {
-        assert_eq!(leases.after_one(place(n), &quotas, now).is_some(), n < 4, "{n}");
-        assert_eq!(leases.has_room(place(n), now), n < 4, "{n}");
+        assert_eq!(prepayments.after_one(place(n), &quotas, now).is_some(), n < 4, "{n}");
+        assert_eq!(prepayments.has_room(place(n), now), n < 4, "{n}");
     }
-    let passed = Timestamp::from_nanos(lease(0).end[0]);
-    assert!(leases.has_room(place(4), passed) && !Leases::none().has_room(place(0), passed));
+    let passed = Timestamp::from_nanos(prepayment(0).end[0]);
+    assert!(prepayments.has_room(place(4), passed) && !Prepayments::none().has_room(place(0), passed));
     // One that has one keeps its place.
-    leases.keep(lease(3), passed);
-    leases.keep(lease(4), passed);
-    assert!(leases.after_one(place(3), &quotas, now).is_some());
-    assert!(leases.after_one(place(4), &quotas, now).is_some());
+    prepayments.keep(prepayment(3), passed);
+    prepayments.keep(prepayment(4), passed);
+    assert!(prepayments.after_one(place(3), &quotas, now).is_some());
+    assert!(prepayments.after_one(place(4), &quotas, now).is_some());
 }
 
 #[test]
 fn what_another_limit_refuses_is_charged_to_none() {
-    // The first is large and leased; the second admits two.
+    // The first is large and prepaid; the second admits two.
     let mut world = World::new(&[&[window(6400, 60, 6400)], &[window(2, 60, 2)]], 1);
     let remaining = |outcome: &Outcome| outcome.statuses.first().unwrap().remaining;
     assert_eq!(remaining(&world.check(0, "c", START)), 6399);
@@ -248,7 +248,7 @@ fn what_another_limit_refuses_is_charged_to_none() {
     for _ in 0..5 {
         assert!(!world.admits(0, START));
     }
-    // A minute later both admit again. Of the first no more is gone than was leased.
+    // A minute later both admit again. Of the first no more is gone than was prepaid.
     let later = START + 60 * SECOND;
     assert_eq!(remaining(&world.check(0, "c", later)), 6399);
 }
@@ -265,11 +265,11 @@ proptest! {
     ) {
         let quota = Quota::compile(&window(requests, secs, burst)).unwrap();
         let (mut nanos, mut debt, mut taken) = (START, Debt::default(), Vec::<Span>::new());
-        for (gap, leased, count) in steps {
+        for (gap, prepaid, count) in steps {
             nanos += gap;
             let now = Timestamp::from_nanos(nanos);
             for _ in 0..count {
-                let (run, charged) = match (leased, gcra::decide(&quota, debt, now)) {
+                let (run, charged) = match (prepaid, gcra::decide(&quota, debt, now)) {
                     (true, _) => match take(&quota, debt, u64::from(burst / 64), now) {
                         Some(taken) => taken,
                         None => continue,
