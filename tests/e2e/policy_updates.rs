@@ -35,3 +35,27 @@ async fn what_is_forgotten_takes_nothing_with_it() {
     }
     assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
 }
+
+/// Each update keeps its predecessor for a while; what they hold does not pile up.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_updates_of_a_large_policy_hold_little_more_than_a_few() {
+    const RULES: usize = 1000;
+    const UPDATES: usize = 200;
+    let policy = |update: usize| {
+        let rules: Vec<Value> = (0..RULES)
+            .map(|index| rule(&format!("r{index}"), "Exact", &format!("/{update}/{index}"), anyone()))
+            .collect();
+        json!({"rules": rules, "defaultAction": "Deny"}).to_string()
+    };
+    let gateway = gateway(&serde_json::from_str(&policy(0)).unwrap()).watched().https_only().start().await;
+    let mut held = Vec::new();
+    for update in 1..=UPDATES {
+        assert!(gateway.change_policy(&policy(update)).await);
+        if update % (UPDATES / 4) == 0 {
+            held.push(gateway.resident());
+        }
+    }
+    assert_eq!(gateway.send(&get(&format!("/{UPDATES}/999"))).await.status, 200);
+    let growth = held[3].saturating_sub(held[0]);
+    assert!(growth < 16 << 20, "{held:?}");
+}

@@ -408,6 +408,10 @@ impl Gateway {
         panic!("the access log has less than {count} lines");
     }
 
+    pub(crate) fn resident(&self) -> u64 {
+        self.envoy.resident()
+    }
+
     pub(crate) fn has_plain_http(&self) -> bool {
         self.http.is_some()
     }
