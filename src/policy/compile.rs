@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{
-    Caller, Needs, Policy, Provider, coherence, guards, places, reach,
+    Caller, Needs, Policy, Provider, coherence, guards, impassable, places,
     rule::{RuleCompiler, add_new},
     unused,
 };
@@ -115,8 +115,8 @@ impl Policy {
             .api_keys
             .as_ref()
             .map(|spec| ApiKeys::compile(spec, |principal| Caller::of_key(principal, &vocabulary)));
-        let reach::Found { faults, mut warnings } =
-            reach::judge(&document, &rules, &vocabulary, api_keys.as_ref());
+        let impassable::Found { faults, mut warnings } =
+            impassable::judge(&document, &rules, &vocabulary, api_keys.as_ref());
         if !faults.is_empty() {
             return Err(faults);
         }

@@ -5,9 +5,9 @@ mod caller;
 mod coherence;
 mod compile;
 mod guards;
+mod impassable;
 mod places;
 mod provider;
-mod reach;
 mod rule;
 mod unused;
 

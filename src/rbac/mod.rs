@@ -1,12 +1,12 @@
 //! Roles, permissions, scopes and ownership.
 
 mod grants;
-mod reach;
+mod holders;
 mod requirement;
 mod step_up;
 
 pub use grants::{Grants, Vocabulary};
-pub(crate) use reach::{Holders, Lack};
+pub(crate) use holders::{Holders, Lack};
 pub use requirement::{Denial, Requirement};
 pub use step_up::StepUp;
 

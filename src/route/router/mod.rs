@@ -1,11 +1,12 @@
 //! The compiled rules.
 
+mod unreachable;
+
 use hashbrown::HashMap;
 
 use super::{
     MatchSpec, RouteSpec,
     conditions::Conditions,
-    coverage::{self, covers},
     given::Doubt,
     index::{Cost, Entry, Index, MAX_TRIED, Root, Search},
     pattern::Path,
@@ -22,9 +23,6 @@ const OTHER_METHOD: u64 = 1 << 63;
 
 /// Most methods that the rules of one policy may name: one bit each, and one for all others.
 const MAX_METHODS: usize = 63;
-
-/// How many candidates are looked at to find what covers one match. Above that a rule passes as reachable.
-const MAX_SURVEY: usize = 1024;
 
 /// Ordered rules in an index: the first rule that matches wins, whatever the kind of its path.
 ///
@@ -81,7 +79,7 @@ impl Router {
             if own.is_empty() {
                 let takers = router.takers(&hosts(spec), &entries);
                 if !takers.is_empty() {
-                    own.push(Fault::new("", unreachable_message(rules, &takers)));
+                    own.push(Fault::new("", unreachable::message(rules, &takers)));
                 }
                 router.insert(&hosts(spec), &entries);
             }
@@ -206,48 +204,6 @@ impl Router {
         }
     }
 
-    /// The rules in the index that take everything that `entries` match on `hosts`; none when in doubt.
-    fn takers(&self, hosts: &[Host<'_>], entries: &[Entry]) -> Vec<usize> {
-        let mut takers = Vec::new();
-        for entry in entries {
-            for host in hosts {
-                if !self.taken(*host, entry, &mut takers) {
-                    return Vec::new();
-                }
-            }
-        }
-        takers.sort_unstable();
-        takers.dedup();
-        takers
-    }
-
-    /// Whether the index takes all that `entry` matches on `host`; adds by which rules.
-    fn taken(&self, host: Host<'_>, entry: &Entry, takers: &mut Vec<usize>) -> bool {
-        let Some(path) = self.paths.get(at(entry.id)) else { return false };
-        let steps = coverage::steps(path);
-        let exact = match path {
-            Path::Exact(text) => Some(&**text),
-            _ => None,
-        };
-        let mut left = MAX_SURVEY;
-        let mut methods = entry.methods;
-        self.visit_hosts(host, |root| {
-            self.index.survey(root, exact, &steps, &mut |candidate| {
-                left = left.saturating_sub(1);
-                if let Some(candidate) = candidate
-                    && candidate.methods & methods != 0
-                    && self.conditions.cover(candidate.conditions, entry.conditions)
-                    && self.paths.get(at(candidate.id)).is_some_and(|own| covers(own, path))
-                {
-                    methods &= !candidate.methods;
-                    takers.push(at(candidate.rule));
-                }
-                methods != 0 && left != 0
-            })
-        });
-        methods == 0
-    }
-
     /// Visits every trie that takes all of `host`, until `visit` returns false.
     fn visit_hosts(&self, host: Host<'_>, mut visit: impl FnMut(Root) -> bool) {
         let mut go_on = true;
@@ -316,17 +272,4 @@ fn hosts(spec: &RouteSpec) -> Vec<Host<'_>> {
 /// The name without its first label; `None` for the last one.
 fn parent(name: &str) -> Option<&str> {
     name.split_once('.').map(|(_, parent)| parent)
-}
-
-fn unreachable_message(rules: &[(&str, &RouteSpec)], takers: &[usize]) -> String {
-    /// Enough to find the cause.
-    const NAMED: usize = 3;
-    let names = takers.iter().take(NAMED).filter_map(|rule| rules.get(*rule));
-    let names: Vec<_> = names.map(|(name, _)| format!("\"{name}\"")).collect();
-    let kind = if takers.len() == 1 { "rule" } else { "rules" };
-    let more = match takers.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("unreachable: every request it matches is taken by {kind} {}{more}", names.join(", "))
 }
