@@ -6,7 +6,7 @@ use super::{Changes, HostServices, Purpose, Step, WorkerState, refusal::Wait, wi
 use crate::{
     dpop,
     policy::Policy,
-    rate_limit::{self, Status},
+    rate_limit::{self, Standing},
     request::RequestHead,
     time::Timestamp,
 };
@@ -30,7 +30,7 @@ pub struct Exchange {
     /// waits.
     is_hidden: bool,
     /// Where the client stands with every limit that applied; empty where the answer does not say.
-    pub(super) rate_limits: Vec<Status>,
+    pub(super) rate_limits: Vec<Standing>,
     /// The nonce for the client's next DPoP proof; `None`: it has a good one, or needs none.
     pub(super) dpop_nonce: Option<String>,
 }
@@ -89,13 +89,13 @@ impl Exchange {
 /// `RateLimit-Policy` and `RateLimit`; nothing where no limit applied.
 pub(super) fn rate_limit_headers<'a>(
     policy: &Policy,
-    statuses: &[Status],
+    standings: &[Standing],
 ) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> + use<'a> {
     let limiter = &policy.limiter;
-    let headers = (!statuses.is_empty()).then(|| {
+    let headers = (!standings.is_empty()).then(|| {
         [
-            ("ratelimit-policy", Cow::Owned(rate_limit::headers::policy(limiter, statuses.iter()))),
-            ("ratelimit", Cow::Owned(rate_limit::headers::rate_limit(limiter, statuses.iter()))),
+            ("ratelimit-policy", Cow::Owned(rate_limit::headers::policy(limiter, standings.iter()))),
+            ("ratelimit", Cow::Owned(rate_limit::headers::rate_limit(limiter, standings.iter()))),
         ]
     });
     headers.into_iter().flatten()

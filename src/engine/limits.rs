@@ -10,7 +10,7 @@ use super::{
 use crate::{
     answer::Reason,
     policy::Caller,
-    rate_limit::{self, Ledger, LimitId, Status, Subject},
+    rate_limit::{self, Ledger, LimitId, Standing, Subject},
     request::RequestHead,
 };
 
@@ -37,30 +37,30 @@ impl Attempt<'_, '_> {
         let (prepayments, terms) = (&mut worker.prepayments.borrow_mut(), &mut worker.terms.borrow_mut());
         let tells = policy.rate_limit_headers_always;
         let mut ledger = Ledger { store: services.store, secret, prepayments, terms, tells };
-        let outcome =
+        let admission =
             policy.limiter.check(limits, subject, services.now(), &mut ledger).map_err(unavailable)?;
-        self.trace.evicted = self.trace.evicted.saturating_add(outcome.evicted);
-        match &outcome.denied {
-            None if outcome.statuses.is_empty() => Ok(()),
+        self.trace.evicted = self.trace.evicted.saturating_add(admission.evicted);
+        match &admission.exceeded {
+            None if admission.standings.is_empty() => Ok(()),
             None => {
-                self.exchange.rate_limits.extend(outcome.statuses);
+                self.exchange.rate_limits.extend(admission.standings);
                 Ok(())
             }
-            Some(denied) => Err(self.limited(denied, &outcome.statuses)),
+            Some(exceeded) => Err(self.limited(exceeded, &admission.standings)),
         }
     }
 
     /// Refuses what is over a limit.
     #[cold]
-    fn limited(&mut self, denied: &rate_limit::Denial, statuses: &[Status]) -> Stop {
+    fn limited(&mut self, exceeded: &rate_limit::Exceeded, standings: &[Standing]) -> Stop {
         let policy = self.policy();
-        self.trace.limit = Some(policy.limiter.name(denied.limit).to_owned());
+        self.trace.limit = Some(policy.limiter.name(exceeded.limit).to_owned());
         let mut refusal = Refusal::from(Reason::RateLimited);
         let reply = Rc::make_mut(&mut refusal.reply);
-        reply.set_retry_after(rate_limit::headers::retry_after(denied.retry_after));
+        reply.set_retry_after(rate_limit::headers::retry_after(exceeded.retry_after));
         reply
             .headers
-            .extend(rate_limit_headers(policy, statuses).map(|(name, value)| (name, value.into_owned())));
+            .extend(rate_limit_headers(policy, standings).map(|(name, value)| (name, value.into_owned())));
         // The refusal has them already; they must not be added once more.
         self.exchange.rate_limits.clear();
         Stop::Answer(refusal)

@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use super::{
-    gcra::{self, Debt, Decision},
+    admission::{Admission, Exceeded, LimitId, Standing},
+    gcra::{self, Debt},
     limits::Plan,
-    outcome::{Denial, LimitId, Outcome, Status},
     place::{Place, SlotKey, SlotSecret},
     prepayments::{Prepayment, Prepayments, prepay},
     quota::Quota,
@@ -86,7 +86,7 @@ pub(super) fn judge_and_charge(
     counted: &[Counted<'_>],
     now: Timestamp,
     ledger: &mut Ledger<'_>,
-) -> Result<Outcome, StoreError> {
+) -> Result<Admission, StoreError> {
     let mut all = Vec::with_capacity(counted.len());
     for counted in counted {
         all.push(Pending::open(counted, now, ledger)?);
@@ -94,13 +94,13 @@ pub(super) fn judge_and_charge(
     if all.iter().all(Pending::admits) {
         charge(&mut all, now, ledger)?;
     }
-    let mut outcome = Outcome::default();
+    let mut admission = Admission::default();
     for pending in all.iter() {
         if let Source::Shared(shared) = &pending.source
             && let Err(retry_after) = shared.after
         {
-            if outcome.denied.is_none_or(|longest| longest.retry_after < retry_after) {
-                outcome.denied = Some(Denial { limit: pending.limit, retry_after });
+            if admission.exceeded.is_none_or(|longest| longest.retry_after < retry_after) {
+                admission.exceeded = Some(Exceeded { limit: pending.limit, retry_after });
             }
             if shared.slot.healed() {
                 // Best effort: whoever comes next tries again.
@@ -108,12 +108,12 @@ pub(super) fn judge_and_charge(
             }
         }
     }
-    let admitted = outcome.admitted();
+    let admitted = admission.admitted();
     for pending in all.iter() {
         if let (true, Source::Shared(shared)) = (admitted, &pending.source)
             && shared.evicts
         {
-            outcome.evicted = outcome.evicted.saturating_add(1);
+            admission.evicted = admission.evicted.saturating_add(1);
         }
         if admitted && !ledger.tells {
             continue;
@@ -121,11 +121,12 @@ pub(super) fn judge_and_charge(
         for (quota, tat) in pending.plan.quotas.iter().zip(pending.tats(admitted, now)) {
             let (remaining, reset_after) = gcra::standing(quota, tat, now);
             let only_window = pending.plan.quotas.len() == 1;
-            let status = Status { limit: pending.limit, quota: *quota, only_window, remaining, reset_after };
-            outcome.statuses.push(status);
+            let standing =
+                Standing { limit: pending.limit, quota: *quota, only_window, remaining, reset_after };
+            admission.standings.push(standing);
         }
     }
-    Ok(outcome)
+    Ok(admission)
 }
 
 /// Writes every charge, or none: what was written before a denial or an error is taken back.
@@ -226,14 +227,14 @@ impl Shared {
         self.after = Ok(self.before);
         for (i, (quota, debt)) in quotas.iter().zip(self.before).enumerate() {
             match (gcra::decide(quota, debt, now), &mut self.after) {
-                (Decision::Allowed(charged), Ok(after)) => {
+                (Ok(charged), Ok(after)) => {
                     if let Some(debt) = after.get_mut(i) {
                         *debt = charged;
                     }
                 }
-                (Decision::Allowed(_), Err(_)) => {}
-                (Decision::Denied { retry_after }, Ok(_)) => self.after = Err(retry_after),
-                (Decision::Denied { retry_after }, Err(longest)) => *longest = retry_after.max(*longest),
+                (Ok(_), Err(_)) => {}
+                (Err(retry_after), Ok(_)) => self.after = Err(retry_after),
+                (Err(retry_after), Err(longest)) => *longest = retry_after.max(*longest),
             }
         }
         if let Ok(after) = self.after {

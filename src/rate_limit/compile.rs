@@ -4,9 +4,9 @@ use siphasher::sip::SipHasher24;
 
 use super::{
     KeyPart, LimitSpec, WindowSpec,
+    admission::LimitId,
     key::Prefixes,
     limits::{Limit, Limiter, Plan},
-    outcome::LimitId,
     place::SlotKey,
     quota::Quota,
     section::{Head, MAX_WINDOWS},

@@ -76,19 +76,6 @@ impl Debt {
     }
 }
 
-/// What becomes of one request in one window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Within the quota; what is owed then.
-    Allowed(Debt),
-    /// Over the quota.
-    Denied {
-        /// After this the same request is admitted, and not a nanosecond sooner, if no other comes between
-        /// and the stored state is the clamped one (see [`clamp`]).
-        retry_after: Duration,
-    },
-}
-
 /// The stored state made plausible: never further ahead than a full debt, but for [`MAX_SKEW`].
 ///
 /// More cannot come from deciding: it means that the clock stepped back, that the quota became smaller, or
@@ -101,18 +88,21 @@ pub fn clamp(quota: &Quota, debt: Debt, now: Timestamp) -> Debt {
     if debt.end() > full.saturating_add(MAX_SKEW_NANOS) { Debt::until(full) } else { debt }
 }
 
-/// Judges one request at `now`. Changes nothing; a denial leaves the state as it is.
-#[must_use]
-pub fn decide(quota: &Quota, debt: Debt, now: Timestamp) -> Decision {
+/// Judges one request at `now`: what is owed once it is charged. Changes nothing; a denial leaves the state as it is.
+///
+/// # Errors
+/// It is over the quota. After the time that is returned it is admitted, and not a nanosecond sooner, if no other comes
+/// between and the stored state is the clamped one (see [`clamp`]).
+pub fn decide(quota: &Quota, debt: Debt, now: Timestamp) -> Result<Debt, Duration> {
     let debt = clamp(quota, debt, now);
     let charged = debt.start(quota, now).saturating_add(quota.interval());
     // At the very end of the range nothing is admitted, rather than everything.
     let Some(full) = now.as_nanos().checked_add(quota.full_debt()) else {
-        return Decision::Denied { retry_after: Duration::from_nanos(quota.interval()) };
+        return Err(Duration::from_nanos(quota.interval()));
     };
     match charged.checked_sub(full) {
-        None | Some(0) => Decision::Allowed(debt.up_to(charged)),
-        Some(over) => Decision::Denied { retry_after: Duration::from_nanos(over) },
+        None | Some(0) => Ok(debt.up_to(charged)),
+        Some(over) => Err(Duration::from_nanos(over)),
     }
 }
 
@@ -161,12 +151,12 @@ mod tests {
         ] {
             let now = at(start + offset);
             match decide(&quota, debt, now) {
-                Decision::Allowed(charged) => {
+                Ok(charged) => {
                     let (remaining, _) = standing(&quota, charged.in_turn(now), now);
                     assert_eq!(Some(remaining), expected, "at {offset}");
                     debt = charged;
                 }
-                Decision::Denied { .. } => assert_eq!(None, expected, "at {offset}"),
+                Err(_) => assert_eq!(None, expected, "at {offset}"),
             }
         }
     }
@@ -187,11 +177,11 @@ mod tests {
             // Whoever asks again as soon as it may.
             while admitted.len() < 500 {
                 match decide(&quota, debt, at(now)) {
-                    Decision::Allowed(charged) => {
+                    Ok(charged) => {
                         admitted.push(now);
                         debt = charged;
                     }
-                    Decision::Denied { retry_after } => now = at(now).saturating_add(retry_after).as_nanos(),
+                    Err(retry_after) => now = at(now).saturating_add(retry_after).as_nanos(),
                 }
             }
             let within =
@@ -212,7 +202,7 @@ mod tests {
         let now = at(1_400 * SECOND);
         let full = Debt::until(1_410 * SECOND);
         assert_eq!(clamp(&quota, debt, now), full);
-        assert_eq!(decide(&quota, debt, now), Decision::Denied { retry_after: Duration::from_secs(1) });
+        assert_eq!(decide(&quota, debt, now), Err(Duration::from_secs(1)));
         // Within the skew nothing is forgiven.
         let held = |to| Debt { tat: 1_401 * SECOND, held: Span { from: 1_405 * SECOND, to } };
         for within in [Debt::until(1_411 * SECOND), held(1_411 * SECOND)] {
@@ -230,14 +220,11 @@ mod tests {
             for now in [u64::MAX, u64::MAX - 10 * SECOND + 1] {
                 let held = Span { from: tat, to: tat };
                 for debt in [Debt::until(tat), Debt { tat: 0, held }] {
-                    assert!(
-                        matches!(decide(&quota, debt, at(now)), Decision::Denied { .. }),
-                        "{debt:?} {now}"
-                    );
+                    assert!(decide(&quota, debt, at(now)).is_err(), "{debt:?} {now}");
                 }
             }
         }
-        assert_eq!(decide(&quota, Debt::default(), at(0)), Decision::Allowed(Debt::until(SECOND)));
+        assert_eq!(decide(&quota, Debt::default(), at(0)), Ok(Debt::until(SECOND)));
     }
 
     #[test]
@@ -263,8 +250,8 @@ mod tests {
             (9 * SECOND + half, 0, None),
         ] {
             let expected = match charged {
-                Some(charged) => Decision::Allowed(charged),
-                None => Decision::Denied { retry_after: Duration::from_nanos(half) },
+                Some(charged) => Ok(charged),
+                None => Err(Duration::from_nanos(half)),
             };
             assert_eq!(decide(&quota, debt(tat, held), at(start + now)), expected, "{tat} at {now}");
         }
@@ -293,7 +280,7 @@ mod tests {
             let held = Span { from: start + held.0, to: start + held.0 + held.1 };
             let debt = clamp(&quota, Debt { tat: start + ahead, held }, at(start));
             match decide(&quota, debt, at(start)) {
-                Decision::Allowed(charged) => {
+                Ok(charged) => {
                     prop_assert!(charged.end() <= start + quota.full_debt() + MAX_SKEW_NANOS);
                     prop_assert!(charged.tat <= start + quota.full_debt());
                     // Its interval is none of those that are held.
@@ -301,10 +288,10 @@ mod tests {
                         charged.tat <= debt.held.from || charged.tat - quota.interval() >= debt.held.to
                     );
                 }
-                Decision::Denied { retry_after } => {
+                Err(retry_after) => {
                     let promised = at(start).saturating_add(retry_after);
                     let sooner = at(promised.as_nanos() - 1);
-                    let admitted = |now| matches!(decide(&quota, debt, now), Decision::Allowed(_));
+                    let admitted = |now| decide(&quota, debt, now).is_ok();
                     prop_assert!(retry_after > Duration::ZERO);
                     prop_assert!(!admitted(sooner));
                     prop_assert!(admitted(promised));
@@ -323,7 +310,7 @@ mod tests {
             let (mut now, mut debt, mut admitted) = (1 << 60, Debt::default(), Vec::new());
             for gap in gaps {
                 now += gap;
-                if let Decision::Allowed(charged) = decide(&quota, debt, at(now)) {
+                if let Ok(charged) = decide(&quota, debt, at(now)) {
                     debt = charged;
                     admitted.push(now);
                 }
@@ -355,7 +342,7 @@ mod tests {
             let (promised, _) = standing(&quota, debt.in_turn(now), now);
             let gap = u32::from(debt.held.to > debt.held.from && debt.held.to > debt.tat);
             let mut count = 0;
-            while let Decision::Allowed(charged) = decide(&quota, debt, now) {
+            while let Ok(charged) = decide(&quota, debt, now) {
                 debt = charged;
                 count += 1;
                 let (remaining, _) = standing(&quota, debt.in_turn(now), now);

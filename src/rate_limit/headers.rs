@@ -6,16 +6,16 @@
 
 use std::{fmt::Write, time::Duration};
 
-use super::{limits::Limiter, outcome::Status};
+use super::{admission::Standing, limits::Limiter};
 
-/// The value of `RateLimit-Policy`: `"reads";q=100;w=60`. Empty for no status; do not send it then.
+/// The value of `RateLimit-Policy`: `"reads";q=100;w=60`. Empty for no standing; do not send it then.
 ///
 /// `burst`, a parameter of our own, says how many requests are admitted at once where that is not `q`.
-pub fn policy<'a>(limiter: &Limiter, statuses: impl IntoIterator<Item = &'a Status>) -> String {
+pub fn policy<'a>(limiter: &Limiter, standings: impl IntoIterator<Item = &'a Standing>) -> String {
     let mut value = String::new();
-    for status in statuses {
-        write_name(&mut value, limiter, status);
-        let quota = &status.quota;
+    for standing in standings {
+        write_name(&mut value, limiter, standing);
+        let quota = &standing.quota;
         // INVARIANT: writing to a String cannot fail.
         let _ = write!(value, ";q={};w={}", quota.requests(), quota.window_secs());
         if quota.burst() != quota.requests() {
@@ -25,15 +25,15 @@ pub fn policy<'a>(limiter: &Limiter, statuses: impl IntoIterator<Item = &'a Stat
     value
 }
 
-/// The value of `RateLimit`: `"reads";r=42;t=17`. Empty for no status; do not send it then.
+/// The value of `RateLimit`: `"reads";r=42;t=17`. Empty for no standing; do not send it then.
 ///
 /// `r` is what would be admitted at once; `t` is in how many seconds, rounded up, the whole burst is
 /// available again if nothing is sent until then.
-pub fn rate_limit<'a>(limiter: &Limiter, statuses: impl IntoIterator<Item = &'a Status>) -> String {
+pub fn rate_limit<'a>(limiter: &Limiter, standings: impl IntoIterator<Item = &'a Standing>) -> String {
     let mut value = String::new();
-    for status in statuses {
-        write_name(&mut value, limiter, status);
-        let _ = write!(value, ";r={};t={}", status.remaining, whole_secs(status.reset_after));
+    for standing in standings {
+        write_name(&mut value, limiter, standing);
+        let _ = write!(value, ";r={};t={}", standing.remaining, whole_secs(standing.reset_after));
     }
     value
 }
@@ -47,13 +47,13 @@ fn whole_secs(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() != 0))
 }
 
-fn write_name(value: &mut String, limiter: &Limiter, status: &Status) {
+fn write_name(value: &mut String, limiter: &Limiter, standing: &Standing) {
     if !value.is_empty() {
         value.push_str(", ");
     }
-    let name = limiter.name(status.limit);
-    let _ = match status.only_window {
+    let name = limiter.name(standing.limit);
+    let _ = match standing.only_window {
         true => write!(value, "\"{name}\""),
-        false => write!(value, "\"{name}/{}s\"", status.quota.window_secs()),
+        false => write!(value, "\"{name}/{}s\"", standing.quota.window_secs()),
     };
 }

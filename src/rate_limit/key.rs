@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     KeyPart,
-    outcome::LimitId,
+    admission::LimitId,
     place::{KeyHasher, Place},
 };
 use crate::{

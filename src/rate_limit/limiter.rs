@@ -5,10 +5,10 @@
 
 use super::{
     KeyPart,
+    admission::{Admission, LimitId},
     charging::{Counted, Ledger, judge_and_charge},
     key::{self, Subject},
     limits::{Limit, Limiter, Plan},
-    outcome::{LimitId, Outcome},
     place::{Place, SlotSecret},
 };
 use crate::{store::StoreError, time::Timestamp};
@@ -24,7 +24,7 @@ impl Limiter {
         subject: &Subject<'_>,
         now: Timestamp,
         ledger: &mut Ledger<'_>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<Admission, StoreError> {
         let [id] = limits else { return self.check_several(limits, subject, now, ledger) };
         match self.count(*id, subject, ledger)? {
             Some(one) if ledger.tells || !ledger.prepayments.spend(one.place, &one.plan.quotas, now) => {
@@ -32,7 +32,7 @@ impl Limiter {
             }
             // Nearly always: the worker holds what the request costs. This way is kept short; `judge_and_charge` does all
             // the rest.
-            _ => Ok(Outcome::default()),
+            _ => Ok(Admission::default()),
         }
     }
 
@@ -43,7 +43,7 @@ impl Limiter {
         subject: &Subject<'_>,
         now: Timestamp,
         ledger: &mut Ledger<'_>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<Admission, StoreError> {
         let counted = limits.iter().filter_map(|id| self.count(*id, subject, ledger).transpose());
         judge_and_charge(&counted.collect::<Result<Vec<_>, _>>()?, now, ledger)
     }

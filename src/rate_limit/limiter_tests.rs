@@ -99,7 +99,7 @@ impl World {
         ids: &[LimitId],
         subject: &Subject<'_>,
         now: Timestamp,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<Admission, StoreError> {
         let (mut prepayments, mut terms) = (Prepayments::none(), self.terms.clone());
         let mut ledger = Ledger {
             store,
@@ -115,7 +115,7 @@ impl World {
         self.limiter.names().map(|name| self.limiter.id(name).unwrap()).collect()
     }
 
-    fn check(&self, subject: &Subject<'_>, now: Timestamp) -> Outcome {
+    fn check(&self, subject: &Subject<'_>, now: Timestamp) -> Admission {
         self.check_in(&self.store, &self.ids(), subject, now).unwrap()
     }
 
@@ -123,8 +123,8 @@ impl World {
         self.check(subject, now).admitted()
     }
 
-    fn remaining(&self, outcome: &Outcome) -> Vec<(String, u32)> {
-        outcome.statuses.iter().map(|s| (self.limiter.name(s.limit).to_owned(), s.remaining)).collect()
+    fn remaining(&self, admission: &Admission) -> Vec<(String, u32)> {
+        admission.standings.iter().map(|s| (self.limiter.name(s.limit).to_owned(), s.remaining)).collect()
     }
 }
 
@@ -132,7 +132,7 @@ impl World {
 fn no_limit_admits() {
     let world = World::new(&[]);
     assert!(world.admits(&subject(), at(0)));
-    assert!(world.check(&subject(), at(0)).statuses.is_empty());
+    assert!(world.check(&subject(), at(0)).standings.is_empty());
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn several_windows_must_all_admit() {
     ] {
         assert_eq!(world.admits(&subject(), at(secs)), admitted, "at {secs}");
     }
-    let denied = world.check(&subject(), at(600)).denied.unwrap();
+    let denied = world.check(&subject(), at(600)).exceeded.unwrap();
     assert_eq!(denied.retry_after, Duration::from_secs(120));
     assert!(world.admits(&subject(), at(720)));
 }
@@ -165,12 +165,12 @@ fn a_denied_request_is_charged_to_no_limit() {
     ]);
     assert!(world.admits(&subject(), at(0)));
     for _ in 0..5 {
-        let outcome = world.check(&subject(), at(0));
-        let denied = outcome.denied.unwrap();
+        let admission = world.check(&subject(), at(0));
+        let denied = admission.exceeded.unwrap();
         assert_eq!(world.limiter.name(denied.limit), "narrow");
         assert_eq!(denied.retry_after, Duration::from_secs(60));
         let expected = [("wide", 9), ("narrow", 0), ("other", 9)].map(|(n, r)| (n.to_owned(), r));
-        assert_eq!(world.remaining(&outcome), expected);
+        assert_eq!(world.remaining(&admission), expected);
     }
 }
 
@@ -194,7 +194,7 @@ fn methods_and_tiers_select() {
         let subject = Subject { principal: Some(&alice), method, ..subject() };
         let admitted = (0..10).filter(|_| world.admits(&subject, at(0))).count();
         assert_eq!(admitted, quota.unwrap_or(10), "{tier:?} {method}");
-        assert_eq!(world.check(&subject, at(0)).statuses.is_empty(), quota.is_none());
+        assert_eq!(world.check(&subject, at(0)).standings.is_empty(), quota.is_none());
     }
 }
 
@@ -225,11 +225,11 @@ fn addresses_share_a_counter_by_prefix() {
 #[test]
 fn an_unknown_address_is_unavailable() {
     let world = World::new(&[limit("limit", vec![KeyPart::RemoteAddress], vec![window(1, 60)])]);
-    let outcome = world.check_in(&world.store, &world.ids(), &subject(), at(0));
-    assert_eq!(outcome.unwrap_err(), StoreError::Unavailable);
+    let admission = world.check_in(&world.store, &world.ids(), &subject(), at(0));
+    assert_eq!(admission.unwrap_err(), StoreError::Unavailable);
     let foreign = [LimitId::new(1)];
-    let outcome = world.check_in(&world.store, &foreign, &subject(), at(0));
-    assert_eq!(outcome.unwrap_err(), StoreError::Unavailable);
+    let admission = world.check_in(&world.store, &foreign, &subject(), at(0));
+    assert_eq!(admission.unwrap_err(), StoreError::Unavailable);
 }
 
 #[test]
@@ -324,9 +324,9 @@ fn headers_say_where_the_client_stands() {
         limit("reads", vec![KeyPart::Route], vec![burst]),
         limit("quota", vec![KeyPart::Route], vec![window(2, 1), window(4, 86_400)]),
     ]);
-    let show = |outcome: &Outcome| {
-        let value = headers::rate_limit(&world.limiter, outcome.statuses.iter());
-        (headers::policy(&world.limiter, outcome.statuses.iter()), value)
+    let show = |admission: &Admission| {
+        let value = headers::rate_limit(&world.limiter, admission.standings.iter());
+        (headers::policy(&world.limiter, admission.standings.iter()), value)
     };
     let policy = r#""reads";q=100;w=60;burst=20, "quota/1s";q=2;w=1, "quota/86400s";q=4;w=86400"#.to_owned();
     let (p, r) = show(&world.check(&subject(), at(0)));
@@ -337,7 +337,7 @@ fn headers_say_where_the_client_stands() {
     let (p, r) = show(&denied);
     assert_eq!(p, policy);
     assert_eq!(r, r#""reads";r=18;t=2, "quota/1s";r=0;t=1, "quota/86400s";r=2;t=43200"#);
-    assert_eq!(headers::retry_after(denied.denied.unwrap().retry_after), 1);
+    assert_eq!(headers::retry_after(denied.exceeded.unwrap().retry_after), 1);
     for (wait, secs) in [(0, 1), (1, 1), (999, 1), (1_000, 1), (1_001, 2), (59_500, 60)] {
         assert_eq!(headers::retry_after(Duration::from_millis(wait)), secs);
     }
@@ -402,9 +402,9 @@ fn a_conflict_is_judged_again() {
     let meddler = Meddler::new(&world.store, |write| write == 0, &meddle);
     let check = || world.check_in(&meddler, &world.ids(), &subject(), at(0)).unwrap();
     // The first write loses, the second one takes what is left.
-    let outcome = check();
-    assert_eq!(world.remaining(&outcome), [("one".to_owned(), 0)]);
-    assert!(outcome.admitted());
+    let admission = check();
+    assert_eq!(world.remaining(&admission), [("one".to_owned(), 0)]);
+    assert!(admission.admitted());
     assert!(!check().admitted());
 }
 
@@ -413,8 +413,8 @@ fn a_race_for_the_last_request_has_one_winner() {
     let world = World::new(&[limit("one", vec![KeyPart::Route], vec![window(1, 60)])]);
     let meddle = || assert!(world.admits(&subject(), at(0)));
     let meddler = Meddler::new(&world.store, |write| write == 0, &meddle);
-    let outcome = world.check_in(&meddler, &world.ids(), &subject(), at(0)).unwrap();
-    assert_eq!(outcome.denied.unwrap().retry_after, Duration::from_secs(60));
+    let admission = world.check_in(&meddler, &world.ids(), &subject(), at(0)).unwrap();
+    assert_eq!(admission.exceeded.unwrap().retry_after, Duration::from_secs(60));
 }
 
 #[test]
@@ -422,8 +422,8 @@ fn conflicts_without_end_are_unavailable() {
     let world = World::new(&[limit("one", vec![KeyPart::Route], vec![window(1_000, 60)])]);
     let meddle = || assert!(world.admits(&subject(), at(0)));
     let meddler = Meddler::new(&world.store, |_| true, &meddle);
-    let outcome = world.check_in(&meddler, &world.ids(), &subject(), at(0));
-    assert_eq!(outcome.unwrap_err(), StoreError::Unavailable);
+    let admission = world.check_in(&meddler, &world.ids(), &subject(), at(0));
+    assert_eq!(admission.unwrap_err(), StoreError::Unavailable);
     assert_eq!(meddler.writes.get(), MAX_CONFLICTS);
 }
 
@@ -436,17 +436,17 @@ fn a_charge_is_refunded_when_a_later_limit_is_lost() {
     // Before the second write, another worker takes the last request of `narrow` alone.
     let narrow = [world.limiter.id("narrow").unwrap()];
     let meddle = || {
-        let outcome = world.check_in(&world.store, &narrow, &subject(), at(0));
-        assert!(outcome.unwrap().admitted());
+        let admission = world.check_in(&world.store, &narrow, &subject(), at(0));
+        assert!(admission.unwrap().admitted());
     };
     let meddler = Meddler::new(&world.store, |write| write == 1, &meddle);
-    let outcome = world.check_in(&meddler, &world.ids(), &subject(), at(0)).unwrap();
-    assert_eq!(outcome.denied.map(|denied| world.limiter.name(denied.limit)), Some("narrow"));
+    let admission = world.check_in(&meddler, &world.ids(), &subject(), at(0)).unwrap();
+    assert_eq!(admission.exceeded.map(|denied| world.limiter.name(denied.limit)), Some("narrow"));
     let wide = [world.limiter.id("wide").unwrap()];
     let admitted = (0..20)
         .filter(|_| {
-            let outcome = world.check_in(&world.store, &wide, &subject(), at(0));
-            outcome.unwrap().admitted()
+            let admission = world.check_in(&world.store, &wide, &subject(), at(0));
+            admission.unwrap().admitted()
         })
         .count();
     assert_eq!(admitted, 10);
@@ -464,14 +464,14 @@ fn hammer(world: &World, threads: usize, each: usize) -> usize {
                     // Workers read the clock at slightly different moments, not always in order.
                     let skew = u64::try_from((thread * 7 + request) % 11).unwrap();
                     let now = Timestamp::from_nanos(at(0).as_nanos() + skew * 1_000);
-                    let outcome = loop {
-                        let outcome = world.check_in(&world.store, ids, &subject(), now);
-                        match outcome {
+                    let admission = loop {
+                        let admission = world.check_in(&world.store, ids, &subject(), now);
+                        match admission {
                             Err(StoreError::Unavailable) => std::thread::yield_now(),
                             other => break other.unwrap(),
                         }
                     };
-                    admitted.fetch_add(usize::from(outcome.admitted()), Ordering::Relaxed);
+                    admitted.fetch_add(usize::from(admission.admitted()), Ordering::Relaxed);
                 }
             });
         }
@@ -495,10 +495,10 @@ fn a_concurrent_burst_is_charged_to_all_limits_or_none() {
             limit("narrow", vec![KeyPart::Route], vec![window(300, 60)]),
         ]);
         let admitted = hammer(&world, 8, 100);
-        let outcome = world.check(&subject(), at(0));
-        assert!(!outcome.admitted() && admitted == 300, "{admitted}");
+        let admission = world.check(&subject(), at(0));
+        assert!(!admission.admitted() && admitted == 300, "{admitted}");
         // Refunds are best effort: they may withhold a request, never add one.
-        let left = world.remaining(&outcome);
+        let left = world.remaining(&admission);
         assert_eq!(left[2], ("narrow".to_owned(), 0));
         assert!(left[0].1 <= 400 && left[0].1 >= 392, "{left:?}");
     }

@@ -1,6 +1,6 @@
 //! The limits of a policy, ready to be asked.
 
-use super::{KeyPart, key::Prefixes, outcome::LimitId, quota::Quota, section::Head};
+use super::{KeyPart, admission::LimitId, key::Prefixes, quota::Quota, section::Head};
 
 /// The limits of a policy.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+mod admission;
 mod charging;
 mod compile;
 pub mod gcra;
@@ -13,7 +14,6 @@ pub mod headers;
 mod key;
 mod limiter;
 mod limits;
-mod outcome;
 pub mod place;
 mod prepayments;
 pub mod quota;
@@ -22,11 +22,11 @@ pub mod slots;
 mod terms;
 mod terms_record;
 
+pub use admission::{Admission, Exceeded, LimitId, Standing};
 pub use charging::Ledger;
 pub use compile::{MAX_NAME, MAX_TABLES};
 pub use key::{HeaderValues, KnownPlace, Subject};
 pub use limits::Limiter;
-pub use outcome::{Denial, LimitId, Outcome, Status};
 pub use place::SlotSecret;
 pub use prepayments::Prepayments;
 pub use section::MAX_WINDOWS;

@@ -7,9 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     rate_limit::{
-        KeyPart, Ledger, LimitId, LimitSpec, Limiter, Outcome, SlotSecret, Subject, Terms, WindowSpec,
-        gcra::{self, Decision},
-        key::HeaderValues,
+        Admission, KeyPart, Ledger, LimitId, LimitSpec, Limiter, SlotSecret, Subject, Terms, WindowSpec,
+        gcra, key::HeaderValues,
     },
     store::{Expected, MemoryStore, SharedStore, StoreError, Versioned},
     time::NANOS_PER_SEC as SECOND,
@@ -77,7 +76,7 @@ impl World {
         Self { limiter, store, secret, workers, terms }
     }
 
-    fn check(&mut self, worker: usize, client: &str, nanos: u64) -> Outcome {
+    fn check(&mut self, worker: usize, client: &str, nanos: u64) -> Admission {
         let ids: Vec<LimitId> = self.limiter.names().map(|name| self.limiter.id(name).unwrap()).collect();
         self.store.calls.set(0);
         let subject = Subject {
@@ -105,7 +104,7 @@ fn most_requests_of_a_large_limit_touch_nothing_shared() {
     let mut world = World::new(&[&[window(6400, 60, 6400)]], 1);
     let mut touched = vec![];
     for n in 0..300 {
-        assert_eq!(world.check(0, "c", START).statuses.first().unwrap().remaining, 6399 - n);
+        assert_eq!(world.check(0, "c", START).standings.first().unwrap().remaining, 6399 - n);
         if world.store.calls.get() > 0 {
             touched.push(n);
         }
@@ -199,9 +198,9 @@ fn what_is_prepaid_further_ahead_is_missing_to_others_and_nothing_else_is() {
     for worker in 1..8 {
         assert!(world.admits(worker, START));
     }
-    let statuses = world.check(0, "c", START).statuses;
+    let standings = world.check(0, "c", START).standings;
     // This worker prepaid fifteen, too, and cannot tell what the others have spent.
-    assert_eq!(statuses.first().unwrap().remaining, 1_000 - 7 * 15 - 1);
+    assert_eq!(standings.first().unwrap().remaining, 1_000 - 7 * 15 - 1);
     let admitted = 1 + (0..2_000).filter(|_| world.admits(0, START)).count();
     assert_eq!(admitted, 1_000 - 7 * 15);
     for worker in 1..8 {
@@ -242,7 +241,7 @@ fn nobody_loses_a_prepayment_to_another() {
 fn what_another_limit_refuses_is_charged_to_none() {
     // The first is large and prepaid; the second admits two.
     let mut world = World::new(&[&[window(6400, 60, 6400)], &[window(2, 60, 2)]], 1);
-    let remaining = |outcome: &Outcome| outcome.statuses.first().unwrap().remaining;
+    let remaining = |admission: &Admission| admission.standings.first().unwrap().remaining;
     assert_eq!(remaining(&world.check(0, "c", START)), 6399);
     assert_eq!(remaining(&world.check(0, "c", START)), 6398);
     for _ in 0..5 {
@@ -274,10 +273,10 @@ proptest! {
                         Some(taken) => taken,
                         None => continue,
                     },
-                    (false, Decision::Allowed(charged)) => {
+                    (false, Ok(charged)) => {
                         (Span { from: charged.tat - quota.interval(), to: charged.tat }, charged)
                     }
-                    (false, Decision::Denied { .. }) => continue,
+                    (false, Err(_)) => continue,
                 };
                 prop_assert!(run.from >= nanos && run.to <= nanos + quota.full_debt());
                 prop_assert!(taken.iter().all(|other| run.from >= other.to || run.to <= other.from));

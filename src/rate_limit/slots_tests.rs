@@ -6,10 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    rate_limit::{
-        WindowSpec,
-        gcra::{Decision, Span},
-    },
+    rate_limit::{WindowSpec, gcra::Span},
     store::MemoryStore,
     time::NANOS_PER_SEC as SECOND,
 };
@@ -45,8 +42,8 @@ fn offer_in(store: &MemoryStore, term: &Term, quotas: &[Quota], client: u64, now
     let mut admitted = true;
     for (debt, quota) in debts.iter_mut().zip(quotas) {
         match gcra::decide(quota, *debt, now) {
-            Decision::Allowed(charged) => *debt = charged,
-            Decision::Denied { .. } => admitted = false,
+            Ok(charged) => *debt = charged,
+            Err(_) => admitted = false,
         }
     }
     let evicted = admitted && slot.charge(client, &debts, now);
@@ -320,8 +317,8 @@ proptest! {
             let mut due = true;
             for (debt, quota) in charged.iter_mut().zip(&quotas) {
                 match gcra::decide(quota, *debt, now) {
-                    Decision::Allowed(charged) => *debt = charged,
-                    Decision::Denied { .. } => due = false,
+                    Ok(charged) => *debt = charged,
+                    Err(_) => due = false,
                 }
             }
             prop_assert!(due || !admitted, "client {client} got more than its quota");

@@ -93,8 +93,8 @@ impl Filter {
             headers: &NoHeaders,
         };
         let mut ledger = Ledger { store, secret: &secret, prepayments, terms, tells: false };
-        let outcome = self.limiter.check(&ids, &subject, Timestamp::from_nanos(nanos), &mut ledger)?;
-        Ok(outcome.admitted())
+        let admission = self.limiter.check(&ids, &subject, Timestamp::from_nanos(nanos), &mut ledger)?;
+        Ok(admission.admitted())
     }
 
     pub(super) fn admits(&mut self, store: &dyn SharedStore, worker: usize, nanos: u64) -> bool {

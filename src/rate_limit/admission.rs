@@ -1,4 +1,4 @@
-//! What limits say of a request.
+//! Whether the limits of a request admit it, and where its client stands.
 
 use std::time::Duration;
 
@@ -20,29 +20,29 @@ impl LimitId {
     }
 }
 
-/// What became of a request.
+/// Whether a request is admitted, and what there is to tell of it.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct Admission {
     /// `None`: admitted, and charged to every limit. Otherwise charged to none.
-    pub denied: Option<Denial>,
+    pub exceeded: Option<Exceeded>,
     /// Where the client stands after the decision: one for each window of each limit that applied. Empty for an
     /// admitted request where [`Ledger::tells`](super::Ledger::tells) is false.
-    pub statuses: Vec<Status>,
+    pub standings: Vec<Standing>,
     /// Counters of other clients that had to go; more than a few say that the table is too small for the
     /// number of clients, and that some may be refused early.
     pub evicted: u32,
 }
 
-impl Outcome {
+impl Admission {
     /// Whether every limit admits the request; also true when no limit applies.
     pub const fn admitted(&self) -> bool {
-        self.denied.is_none()
+        self.exceeded.is_none()
     }
 }
 
-/// Which limit refused and for how long.
+/// Which limit is exceeded, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Denial {
+pub struct Exceeded {
     /// The limit with the longest wait; its name is [`Limiter::name`](super::Limiter::name).
     pub limit: LimitId,
     /// When the request would be admitted by every limit that was checked. Never zero.
@@ -51,7 +51,7 @@ pub struct Denial {
 
 /// How much of one window is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct Standing {
     /// The limit; its name is [`Limiter::name`](super::Limiter::name).
     pub limit: LimitId,
     /// What the window promises; depends on the tier.
