@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     answer::Reason,
-    introspection::{Lookup, Verdict},
+    introspection::{TokenState, Verdict},
 };
 
 /// What the issuer of `provider` says of `token`: the answer to the call that the request waited for, what is known
@@ -53,11 +53,12 @@ fn look_up(
     let (worker, services, now) = (attempt.worker, attempt.services, attempt.now());
     let mut introspector = provider.introspector().ok_or(UNAVAILABLE)?;
     let ticket = match introspector.lookup(token, now) {
-        Lookup::Known(verdict) => return Ok(verdict),
-        Lookup::InFlight(ticket) => ticket,
+        TokenState::Known(verdict) => return Ok(verdict),
+        TokenState::InFlight(ticket) => ticket,
         // The request may not wait, so there would be nobody to take the answer.
-        Lookup::Unknown if !attempt.exchange.may_wait(services) => return Err(UNAVAILABLE),
-        Lookup::Unknown => match introspector.start(token, (services.client)(), now, (services.random)()) {
+        TokenState::Unknown if !attempt.exchange.may_wait(services) => return Err(UNAVAILABLE),
+        TokenState::Unknown => match introspector.start(token, (services.client)(), now, (services.random)())
+        {
             Ok((ticket, call)) => {
                 worker.outbox.borrow_mut().push((provider.introspection(ticket), call));
                 ticket

@@ -13,7 +13,7 @@ use crate::{
 
 /// Why a token is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum TokenRefusal {
     /// The issuer says that it is active, but it is not for us or not for now.
     Claims(JwtError),
     /// The issuer says that it is not active: expired, revoked, or none of its own.
@@ -39,7 +39,7 @@ pub enum IntrospectionError {
     NoProof,
 }
 
-impl Refusal {
+impl TokenRefusal {
     /// The stable reason.
     pub fn reason(&self) -> Reason {
         match self {
@@ -69,19 +69,19 @@ pub(super) fn judge(
     outcome: Outcome<'_>,
     provider: &Provider,
     now: Timestamp,
-) -> Result<Result<VouchedToken, Refusal>, IntrospectionError> {
+) -> Result<Result<VouchedToken, TokenRefusal>, IntrospectionError> {
     let body = outcome.body(MAX_ANSWER_SIZE).map_err(IntrospectionError::NoBody)?;
     let claims = json::parse_object(json::without_byte_order_mark(body))
         .map_err(|fault| IntrospectionError::Json(fault.of_body_in(outcome.coding())))?;
     match provider.accept_vouched(claims, now) {
         Ok(token) => Ok(Ok(token)),
-        Err(NotVouched::Claims(error)) => Ok(Err(Refusal::Claims(error))),
-        Err(NotVouched::Inactive) => Ok(Err(Refusal::Inactive)),
+        Err(NotVouched::Claims(error)) => Ok(Err(TokenRefusal::Claims(error))),
+        Err(NotVouched::Inactive) => Ok(Err(TokenRefusal::Inactive)),
         Err(NotVouched::Unsaid) => Err(IntrospectionError::Active),
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for TokenRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Claims(error) => error.fmt(f),

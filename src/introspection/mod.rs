@@ -25,7 +25,7 @@ use hashbrown::HashMap;
 
 use self::cache::{Cache, Digest};
 pub use self::{
-    answer::{IntrospectionError, Refusal},
+    answer::{IntrospectionError, TokenRefusal},
     spec::{ClientProof, ClientSecret, IntrospectionMode, IntrospectionSpec},
 };
 use crate::{
@@ -52,10 +52,10 @@ const FLIGHT_MARGIN: Duration = Duration::from_secs(1);
 /// What is known of a token. `T` is what the owner makes of an active one.
 #[derive(Debug)]
 pub enum Verdict<T> {
-    /// It is good.
+    /// The issuer says that it is active, and it is for us.
     Active(Rc<T>),
-    /// It is not.
-    Refused(Refusal),
+    /// It is refused.
+    Refused(TokenRefusal),
     /// Nobody can tell now.
     Unavailable(IntrospectionError),
 }
@@ -81,14 +81,14 @@ impl<T> Verdict<T> {
     }
 }
 
-/// What to do about a token.
+/// How far a token is known, which says what to do about it.
 #[derive(Debug)]
-pub enum Lookup<T> {
-    /// Nothing: this is it.
+pub enum TokenState<T> {
+    /// All is known; there is nothing to do.
     Known(Verdict<T>),
-    /// Wait for the call that is under way.
+    /// A call is under way: wait for it.
     InFlight(Ticket),
-    /// Ask, by [`Introspector::start`].
+    /// Nothing is known: ask, by [`Introspector::start`].
     Unknown,
 }
 
@@ -138,19 +138,21 @@ impl<T> Introspector<T> {
     }
 
     /// What is known of `token` at `now`.
-    pub fn lookup(&mut self, token: &str, now: Timestamp) -> Lookup<T> {
+    pub fn lookup(&mut self, token: &str, now: Timestamp) -> TokenState<T> {
         // RFC 6749 appendix A.12, without the space, which no header can carry a token with.
         let fine = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
         if !fine || token.len() > self.max_token_size {
-            return Lookup::Known(Verdict::Refused(Refusal::Malformed));
+            return TokenState::Known(Verdict::Refused(TokenRefusal::Malformed));
         }
         let digest = sha256(token.as_bytes());
         if let Some(known) = self.active.find(&digest, now).or_else(|| self.refused.find(&digest, now)) {
-            return Lookup::Known(known.clone());
+            return TokenState::Known(known.clone());
         }
         match self.flights.get(&digest) {
-            Some(flight) if now < flight.until => Lookup::InFlight(Ticket { digest, number: flight.number }),
-            _ => Lookup::Unknown,
+            Some(flight) if now < flight.until => {
+                TokenState::InFlight(Ticket { digest, number: flight.number })
+            }
+            _ => TokenState::Unknown,
         }
     }
 

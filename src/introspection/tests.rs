@@ -89,12 +89,12 @@ impl Setup {
 
     fn known_to(&mut self, client: Client, token: &str, secs: u64) -> Option<Result<String, Reason>> {
         match self.introspector.lookup(token, at(secs)) {
-            Lookup::Known(verdict) => Some(told(&verdict)),
-            Lookup::Unknown => {
+            TokenState::Known(verdict) => Some(told(&verdict)),
+            TokenState::Unknown => {
                 let barred = self.introspector.may_ask(client, at(secs)).err();
                 barred.map(|error| told(&Verdict::Unavailable(error)))
             }
-            Lookup::InFlight(ticket) => panic!("{ticket:?}"),
+            TokenState::InFlight(ticket) => panic!("{ticket:?}"),
         }
     }
 
@@ -103,7 +103,10 @@ impl Setup {
     }
 
     fn start_for(&mut self, client: Client, token: &str, secs: u64) -> Result<Ticket, IntrospectionError> {
-        assert!(matches!(self.introspector.lookup(token, at(secs)), Lookup::Unknown), "{token} at {secs}");
+        assert!(
+            matches!(self.introspector.lookup(token, at(secs)), TokenState::Unknown),
+            "{token} at {secs}"
+        );
         self.introspector.start(token, client, at(secs), None).map(|(ticket, _)| ticket)
     }
 
@@ -209,7 +212,7 @@ fn tokens_that_are_no_tokens_cost_nothing() {
 
 #[test]
 fn what_answers_come_to() {
-    let claims = |error| Err(Refusal::Claims(error));
+    let claims = |error| Err(TokenRefusal::Claims(error));
     let missing = |name| claims(JwtError::missing(name));
     let malformed = |name| claims(JwtError::malformed(name));
     let expired = |secs| claims(JwtError::Expired { not_after: at(secs) });
@@ -217,7 +220,7 @@ fn what_answers_come_to() {
     let alice = || Ok("alice".to_owned());
     for (changes, expected) in [
         (json!({}), alice()),
-        (json!({"active": false}), Err(Refusal::Inactive)),
+        (json!({"active": false}), Err(TokenRefusal::Inactive)),
         (json!({"iss": "https://idp.example"}), alice()),
         (json!({"iss": "https://idp.example/"}), claims(JwtError::Issuer)),
         (json!({"iss": ["https://idp.example"]}), malformed("iss")),
@@ -386,7 +389,9 @@ fn one_flight_for_each_token() {
     let mut setup = setup(|_| {});
     let ticket = setup.start("t", 0);
     for secs in [0, 3] {
-        let Lookup::InFlight(other) = setup.introspector.lookup("t", at(secs)) else { panic!("in flight") };
+        let TokenState::InFlight(other) = setup.introspector.lookup("t", at(secs)) else {
+            panic!("in flight")
+        };
         assert_eq!(other, ticket);
     }
     let other = setup.start("u", 0);
@@ -402,12 +407,14 @@ fn a_flight_that_nobody_hears_of_is_begun_anew() {
     let mut setup = setup(|_| {});
     let first = setup.start("t", 0);
     // Time-out and margin, 4 s.
-    assert!(matches!(setup.introspector.lookup("t", at(3)), Lookup::InFlight(ticket) if ticket == first));
-    assert!(matches!(setup.introspector.lookup("t", at(4)), Lookup::Unknown));
+    assert!(matches!(setup.introspector.lookup("t", at(3)), TokenState::InFlight(ticket) if ticket == first));
+    assert!(matches!(setup.introspector.lookup("t", at(4)), TokenState::Unknown));
     let second = setup.start("t", 4);
     // The first answer comes after all: it is not what anybody waits for.
     assert!(setup.answer(first, ok(INACTIVE), 5).is_none());
-    assert!(matches!(setup.introspector.lookup("t", at(5)), Lookup::InFlight(ticket) if ticket == second));
+    assert!(
+        matches!(setup.introspector.lookup("t", at(5)), TokenState::InFlight(ticket) if ticket == second)
+    );
     assert!(setup.answer(second, ok(&active().to_string()), 5).is_some());
 }
 
@@ -422,7 +429,7 @@ fn flights_are_bounded() {
     assert_eq!(setup.known_to(newcomer, "one-more", 0), busy);
     assert_eq!(setup.start_for(newcomer, "one-more", 0), Err(IntrospectionError::Busy));
     // Who waits already waits on.
-    assert!(matches!(setup.introspector.lookup("t0", at(0)), Lookup::InFlight(_)));
+    assert!(matches!(setup.introspector.lookup("t0", at(0)), TokenState::InFlight(_)));
     assert!(setup.answer(all[0], ok(INACTIVE), 0).is_some());
     assert_eq!(setup.known_to(newcomer, "one-more", 0), None);
     // The dead make room.
