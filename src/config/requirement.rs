@@ -6,7 +6,7 @@ use super::{
     names::Definitions,
     reader::Object,
 };
-use crate::rbac::{AlternativeSpec, Names, OwnerSpec, RequirementSpec, StepUp};
+use crate::rbac::{AlternativeSpec, OwnerSpec, RequiredNames, RequirementSpec, StepUp};
 
 const CONDITIONS: [&str; 5] = ["scopes", "permissions", "roles", "owner", "stepUp"];
 
@@ -164,11 +164,11 @@ fn step_up(mut o: Object<'_>) -> Option<StepUp> {
 }
 
 /// Names of the form that is declared for the field, each of which `judge` passes.
-fn names(o: &mut Object<'_>, field: &'static str, judge: Judge<'_>) -> Option<Names> {
+fn names(o: &mut Object<'_>, field: &'static str, judge: Judge<'_>) -> Option<RequiredNames> {
     let Some(&Field { kind: Kind::Names(form), .. }) = o.shape.field(field) else { return None };
     let node = o.take(field)?;
     if node.value.is_array() {
-        return form::texts(node, NOTHING, form, judge).map(Names::All);
+        return form::texts(node, NOTHING, form, judge).map(RequiredNames::All);
     }
     if !node.value.is_object() {
         return node.mismatch("a list, {anyOf: [..]} or {allOf: [..]}");
@@ -179,7 +179,7 @@ fn names(o: &mut Object<'_>, field: &'static str, judge: Judge<'_>) -> Option<Na
     match (o.has("anyOf"), o.has("allOf")) {
         (true, true) => o.fault("give one of anyOf and allOf"),
         (false, false) => o.fault("asks for nothing; give anyOf or allOf"),
-        _ => any.map(Names::Any).or(all.map(Names::All)),
+        _ => any.map(RequiredNames::Any).or(all.map(RequiredNames::All)),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     dpop,
     fault::Fault,
     rate_limit::Limiter,
-    rbac::{Names, Vocabulary},
+    rbac::{RequiredNames, Vocabulary},
     request::{Location, credential::CredentialNames},
     resource_metadata::{Derived, ResourceMetadata},
     route::Router,
@@ -186,7 +186,7 @@ fn resource_metadata(document: &Document) -> Result<Option<ResourceMetadata>, Ve
     let alternatives = requirements.flat_map(|requirement| &requirement.any_of);
     let scopes: Vec<&str> = alternatives
         .filter_map(|alternative| alternative.scopes.as_ref())
-        .flat_map(|(Names::All(names) | Names::Any(names))| names)
+        .flat_map(|(RequiredNames::All(names) | RequiredNames::Any(names))| names)
         .map(String::as_str)
         .collect();
     let derived = Derived { issuers: &issuers, scopes: &scopes, token_locations: &locations };

@@ -11,7 +11,7 @@ use crate::{
     config::{ActionSpec, Document, MethodSpec},
     fault::Fault,
     identity::PrincipalKind,
-    rbac::{AlternativeSpec, Holders, Lack, Names, Requirement, Vocabulary},
+    rbac::{AlternativeSpec, Holders, Lack, RequiredNames, Requirement, Vocabulary},
 };
 
 /// Most holders of keys and certificates that are looked at, over all requirements: a moment's work. Beyond it nothing
@@ -174,8 +174,9 @@ impl<'a> Ways<'a> {
 
     /// Why nobody who comes by `method` can have what `asked` says.
     fn why(&self, method: &MethodSpec, lack: Lack, asked: &AlternativeSpec) -> String {
-        let names =
-            |what, names: &Option<Names>| names.as_ref().map(|names| named(what, names)).unwrap_or_default();
+        let names = |what, names: &Option<RequiredNames>| {
+            names.as_ref().map(|names| named(what, names)).unwrap_or_default()
+        };
         let lacking = match lack {
             Lack::Scopes => names("scope", &asked.scopes),
             Lack::Permissions => names("permission", &asked.permissions),
@@ -203,12 +204,12 @@ impl<'a> Ways<'a> {
 }
 
 /// `the scopes "a", "b"`, the first few of them.
-fn named(what: &str, names: &Names) -> String {
+fn named(what: &str, names: &RequiredNames) -> String {
     const SHOWN: usize = 4;
     let (kind, names) = match names {
-        Names::All(names) => ("the", names),
-        Names::Any(names) if names.len() == 1 => ("the", names),
-        Names::Any(names) => ("any of the", names),
+        RequiredNames::All(names) => ("the", names),
+        RequiredNames::Any(names) if names.len() == 1 => ("the", names),
+        RequiredNames::Any(names) => ("any of the", names),
     };
     let plural = if names.len() == 1 { "" } else { "s" };
     let mut shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("{name:?}")).collect();

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::{AlternativeSpec, Names, RequirementSpec, RoleSpec};
+use super::{AlternativeSpec, RequiredNames, RequirementSpec, RoleSpec};
 use crate::identity::Principal;
 
 /// A set of small numbers.
@@ -179,7 +179,7 @@ impl Vocabulary {
             (&alternative.permissions, &mut self.permissions),
             (&alternative.roles, &mut self.roles),
         ] {
-            if let Some(Names::All(names) | Names::Any(names)) = names {
+            if let Some(RequiredNames::All(names) | RequiredNames::Any(names)) = names {
                 for name in names {
                     index.intern(name);
                 }

@@ -92,19 +92,19 @@ mod tests {
     use super::*;
     use crate::{
         identity::ClaimPath,
-        rbac::{AlternativeSpec, Names, OwnerSpec, RequirementSpec, RoleSpec, StepUp, Vocabulary},
+        rbac::{AlternativeSpec, OwnerSpec, RequiredNames, RequirementSpec, RoleSpec, StepUp, Vocabulary},
     };
 
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    fn all(of: &[&str]) -> Option<Names> {
-        Some(Names::All(names(of)))
+    fn all(of: &[&str]) -> Option<RequiredNames> {
+        Some(RequiredNames::All(names(of)))
     }
 
-    fn any(of: &[&str]) -> Option<Names> {
-        Some(Names::Any(names(of)))
+    fn any(of: &[&str]) -> Option<RequiredNames> {
+        Some(RequiredNames::Any(names(of)))
     }
 
     #[test]

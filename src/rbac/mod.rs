@@ -36,11 +36,11 @@ pub struct RequirementSpec {
 #[derive(Clone, Debug, Default)]
 pub struct AlternativeSpec {
     /// `None`: not asked.
-    pub scopes: Option<Names>,
+    pub scopes: Option<RequiredNames>,
     /// `None`: not asked.
-    pub permissions: Option<Names>,
+    pub permissions: Option<RequiredNames>,
     /// `None`: not asked.
-    pub roles: Option<Names>,
+    pub roles: Option<RequiredNames>,
     /// `None`: not asked.
     pub owner: Option<OwnerSpec>,
     /// `None`: not asked. Only tokens can say how their user logged in.
@@ -49,7 +49,7 @@ pub struct AlternativeSpec {
 
 /// A list of names of which all or any are needed; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Names {
+pub enum RequiredNames {
     /// Every one.
     All(Vec<String>),
     /// At least one.

@@ -1,7 +1,7 @@
 //! What a rule asks for, and whether a principal has it.
 
 use super::{
-    AlternativeSpec, Names, OwnerSpec, RequirementSpec, StepUp,
+    AlternativeSpec, OwnerSpec, RequiredNames, RequirementSpec, StepUp,
     grants::{Bits, Grants, Vocabulary},
 };
 use crate::{answer::Reason, identity::Principal, time::Clock};
@@ -129,17 +129,17 @@ impl Requirement {
 
 impl Alternative {
     fn compile(spec: &AlternativeSpec, vocabulary: &Vocabulary) -> Self {
-        let need = |names: &Option<Names>, bits: fn(&Vocabulary, &[String]) -> Bits| {
+        let need = |names: &Option<RequiredNames>, bits: fn(&Vocabulary, &[String]) -> Bits| {
             names.as_ref().map(|names| match names {
-                Names::All(names) => Need::All(bits(vocabulary, names)),
-                Names::Any(names) => Need::Any(bits(vocabulary, names)),
+                RequiredNames::All(names) => Need::All(bits(vocabulary, names)),
+                RequiredNames::Any(names) => Need::Any(bits(vocabulary, names)),
             })
         };
         Self {
             scopes: need(&spec.scopes, Vocabulary::scope_bits),
             scope_names: match &spec.scopes {
-                Some(Names::All(names)) => names.clone(),
-                Some(Names::Any(names)) => names.iter().take(1).cloned().collect(),
+                Some(RequiredNames::All(names)) => names.clone(),
+                Some(RequiredNames::Any(names)) => names.iter().take(1).cloned().collect(),
                 None => Vec::new(),
             },
             permissions: need(&spec.permissions, Vocabulary::permission_bits),
@@ -276,7 +276,8 @@ mod tests {
     #[test]
     fn a_login_is_asked_for_only_where_it_would_help() {
         let asked = step_up(&["phr"], None);
-        let roles = |names: &[&str]| Some(Names::All(names.iter().map(|name| (*name).to_owned()).collect()));
+        let roles =
+            |names: &[&str]| Some(RequiredNames::All(names.iter().map(|name| (*name).to_owned()).collect()));
         let admin = AlternativeSpec { roles: roles(&["admin"]), ..AlternativeSpec::default() };
         let editor = AlternativeSpec {
             roles: roles(&["editor"]),

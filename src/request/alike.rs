@@ -32,7 +32,7 @@ pub fn is_alike(name: &[u8], other: &[u8]) -> bool {
 
 /// Names that are looked for together, however many: each is found at the cost of one.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct AlikeNames {
     hasher: DefaultHashBuilder,
     names: Vec<Box<str>>,
     /// Places of names by what all that are alike have in common.
@@ -42,7 +42,7 @@ pub struct Names {
     longest: usize,
 }
 
-impl Names {
+impl AlikeNames {
     /// Adds a name that is not there yet; its place.
     pub fn add(&mut self, name: &str) -> usize {
         if let Some(known) = self.place(name) {
@@ -230,8 +230,8 @@ pub(super) mod tests {
             || rest.iter().all(|byte| !byte.is_ascii_graphic() || *byte == b'?')
     }
 
-    fn names(all: &[&str]) -> Names {
-        let mut names = Names::default();
+    fn names(all: &[&str]) -> AlikeNames {
+        let mut names = AlikeNames::default();
         all.iter().for_each(|name| {
             names.add(name);
         });

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{RequestHead, alike::Names, sighting::Sighting};
+use super::{RequestHead, alike::AlikeNames, sighting::Sighting};
 
 /// How much of cookies is looked at for names, in bytes, counted as often as they are: a fraction of a millisecond. No
 /// browser sends as much.
@@ -17,7 +17,7 @@ pub(super) struct Suspects<'a> {
 
 /// What some server takes for one of `names`, over all `cookie` headers.
 #[inline(never)]
-pub(super) fn suspects<'a>(head: &RequestHead<'a>, names: &Names) -> Suspects<'a> {
+pub(super) fn suspects<'a>(head: &RequestHead<'a>, names: &AlikeNames) -> Suspects<'a> {
     let mut found = Suspects { all: Vec::new(), gave_up: false };
     let mut left = MAX_LOOKS;
     for line in head.values("cookie") {
@@ -69,7 +69,7 @@ impl<'a> Suspects<'a> {
 /// UTF-8 are dropped with their cookie.
 ///
 /// Those of `kept`, which is a part of `names`, stay as [`Suspects::find`] finds them.
-pub fn without(head: &RequestHead<'_>, names: &Names, kept: &[&str]) -> Option<String> {
+pub fn without(head: &RequestHead<'_>, names: &AlikeNames, kept: &[&str]) -> Option<String> {
     if names.is_empty() {
         return None;
     }
@@ -124,7 +124,7 @@ impl<'a> Name<'a> {
         self.begins && self.text == name.as_bytes()
     }
 
-    fn each_read_as(&self, names: &Names, left: &mut usize, visit: &mut dyn FnMut(usize)) -> Option<()> {
+    fn each_read_as(&self, names: &AlikeNames, left: &mut usize, visit: &mut dyn FnMut(usize)) -> Option<()> {
         names.each_read_as(self.text, b"[]", left, visit)
     }
 
@@ -195,8 +195,8 @@ mod tests {
         RequestHead { headers, ..RequestHead::default() }
     }
 
-    fn names(all: &[&str]) -> Names {
-        let mut names = Names::default();
+    fn names(all: &[&str]) -> AlikeNames {
+        let mut names = AlikeNames::default();
         all.iter().for_each(|name| {
             names.add(name);
         });

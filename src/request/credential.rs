@@ -4,7 +4,7 @@ use std::{borrow::Cow, cell::OnceCell};
 
 use super::{
     Location, Lookup, RequestHead,
-    alike::{Names, is_alike},
+    alike::{AlikeNames, is_alike},
     cookie,
     protocol::{self, ProtocolForm},
     query,
@@ -49,9 +49,9 @@ impl Credential<'_, '_> {
 #[derive(Debug, Default)]
 pub struct CredentialNames {
     /// Of cookies.
-    pub cookies: Names,
+    pub cookies: AlikeNames,
     /// Of query parameters.
-    pub params: Names,
+    pub params: AlikeNames,
 }
 
 impl CredentialNames {

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{alike::Names, sighting::Sighting};
+use super::{alike::AlikeNames, sighting::Sighting};
 use crate::text::percent;
 
 /// One parameter, as sent.
@@ -50,7 +50,7 @@ pub fn pieces(query: &str) -> impl Iterator<Item = &str> {
 /// `name[]`, `name.x` and `name:int`. What that takes is taken from `left`, in bytes; `None`: there was not enough.
 pub fn each_read_as(
     piece: &str,
-    names: &Names,
+    names: &AlikeNames,
     left: &mut usize,
     visit: &mut dyn FnMut(usize),
 ) -> Option<()> {
@@ -84,7 +84,7 @@ pub(super) struct Suspects<'a> {
 
 /// What some server takes for one of `names`.
 #[inline(never)]
-pub(super) fn suspects<'a>(query: &'a str, names: &Names) -> Suspects<'a> {
+pub(super) fn suspects<'a>(query: &'a str, names: &AlikeNames) -> Suspects<'a> {
     let mut found = Suspects { all: Vec::new(), gave_up: false };
     let mut left = MAX_LOOKS;
     for piece in query.split('&') {
@@ -137,7 +137,7 @@ impl<'a> Suspects<'a> {
 /// nothing of them. `Some("")` means that nothing is left, so the `?` should go too.
 ///
 /// Those of `kept`, which is a part of `names`, stay as [`Suspects::find`] finds them.
-pub fn without(query: &str, names: &Names, kept: &[&str]) -> Option<String> {
+pub fn without(query: &str, names: &AlikeNames, kept: &[&str]) -> Option<String> {
     if names.is_empty() {
         return None;
     }
@@ -183,8 +183,8 @@ mod tests {
         credential::{CredentialNames, Places},
     };
 
-    fn names(all: &[&str]) -> Names {
-        let mut names = Names::default();
+    fn names(all: &[&str]) -> AlikeNames {
+        let mut names = AlikeNames::default();
         all.iter().for_each(|name| {
             names.add(name);
         });

@@ -9,7 +9,7 @@ use super::{
     expression::Expression,
     place::{NONE, at, place_after},
 };
-use crate::{fault::Fault, request::alike::Names};
+use crate::{fault::Fault, request::alike::AlikeNames};
 
 /// No value of any condition.
 pub(super) const NO_VALUE: u32 = NONE;
@@ -55,7 +55,7 @@ pub(super) struct Conditions {
 /// Names of one part, and their places among all.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
-    pub(super) names: Names,
+    pub(super) names: AlikeNames,
     places: Vec<u32>,
 }
 

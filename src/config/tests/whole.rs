@@ -12,7 +12,7 @@ use crate::{
     identity::ClaimPath,
     jwt::KeySource,
     rate_limit::{KeyPart, WindowSpec},
-    rbac::Names,
+    rbac::RequiredNames,
     request::Location,
     route::{PathSpec, ValueSpec},
     time::Timestamp,
@@ -92,8 +92,8 @@ fn every_field_arrives() {
         panic!("allowed")
     };
     assert_eq!(*authenticate, [MethodSpec::Jwt("corp".into()), MethodSpec::ApiKey]);
-    assert_eq!(authorize.any_of[0].scopes, Some(Names::Any(strings(&["a", "b"]))));
-    assert_eq!(authorize.any_of[0].permissions, Some(Names::All(strings(&["orders:read"]))));
+    assert_eq!(authorize.any_of[0].scopes, Some(RequiredNames::Any(strings(&["a", "b"]))));
+    assert_eq!(authorize.any_of[0].permissions, Some(RequiredNames::All(strings(&["orders:read"]))));
     assert!(matches!(d.rules[2].action, ActionSpec::Deny));
     assert!(matches!(d.rules[3].action, ActionSpec::AllowAnyone));
 
