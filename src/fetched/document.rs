@@ -2,13 +2,13 @@
 
 use crate::{calls::Outcome, crypto::short_digest, url::Url};
 
-/// What the mechanism asks of a document's owner. It knows nothing of what the bytes mean.
-pub trait Document {
+/// What fetching asks of a document's owner. It knows nothing of what the bytes mean.
+pub trait DocumentOwner {
     /// Takes `body` as the document from now on; false: it is none, and what was before stays.
     fn accept(&mut self, body: &[u8]) -> bool;
 
-    /// What to ask next after the outcome of a [`Step::Signpost`]; `None`: it leads nowhere, and the fetch has failed.
-    fn follow(&mut self, _outcome: Outcome<'_>, _index: usize) -> Option<Step> {
+    /// What to ask next after the outcome of a [`FetchStep::Signpost`]; `None`: it leads nowhere, and the fetch has failed.
+    fn follow(&mut self, _outcome: Outcome<'_>, _index: usize) -> Option<FetchStep> {
         None
     }
 }
@@ -32,10 +32,10 @@ impl Place {
 
 /// One call of a fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum FetchStep {
     /// The document itself is asked for.
     Document(Place),
-    /// Something else that says where it is, which is for the owner to read ([`Document::follow`]).
+    /// Something else that says where it is, which is for the owner to read ([`DocumentOwner::follow`]).
     Signpost {
         /// Where that is.
         place: Place,

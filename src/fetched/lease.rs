@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Fetched, STORE_TRIES, document::Step, record::Schedule};
+use super::{Fetched, STORE_TRIES, document::FetchStep, record::Schedule};
 use crate::{
     store::{self, Expected, SharedStore, StoreError},
     time::Timestamp,
@@ -15,7 +15,7 @@ pub(super) struct Fetching {
     pub(super) began_at: Timestamp,
     /// As it stands in the store while the lease is ours.
     pub(super) lease_until: Timestamp,
-    pub(super) step: Step,
+    pub(super) step: FetchStep,
     /// The step's call was handed out, and its outcome is due.
     pub(super) sent: bool,
     /// The digest of the document that the server was asked about by `If-None-Match`.

@@ -2,7 +2,7 @@
 //!
 //! Every worker holds one [`Fetched`] per document and calls [`Fetched::tick`] now and then. Through the shared store
 //! exactly one of them is told to fetch; it hands the outcome to [`Fetched::on_answer`], which publishes the document,
-//! and the others take it over at their next tick. What the bytes mean is for their owner to say, a [`Document`]: only
+//! and the others take it over at their next tick. What the bytes mean is for their [`DocumentOwner`] to say: only
 //! what it accepts is published. Nothing here waits, sends or reads a clock.
 //!
 //! Two values of the store belong to a document: its bytes, and a small schedule that says which bytes are the current
@@ -25,7 +25,7 @@ mod times;
 use std::fmt;
 
 pub use self::{
-    document::{Document, Place, Step},
+    document::{DocumentOwner, FetchStep, Place},
     times::FetchTimes,
 };
 use self::{
@@ -52,7 +52,7 @@ const LOST_AFTER: u32 = 10;
 #[derive(Clone, Debug)]
 pub struct FetchSpec {
     /// How each fetch begins.
-    pub first: Step,
+    pub first: FetchStep,
     /// `accept` of the request for the document.
     pub accept: &'static str,
     /// The most bytes that a document may have.
@@ -159,9 +159,9 @@ impl Fetched {
         now: Timestamp,
         store: &dyn SharedStore,
         random: u64,
-        document: &mut dyn Document,
+        owner: &mut dyn DocumentOwner,
     ) -> Option<Call> {
-        self.look(now, store, document).ok()?;
+        self.look(now, store, owner).ok()?;
         if let Some(fetching) = &self.fetching {
             if fetching.sent {
                 let lost_at = self.spec.times.lease().saturating_mul(LOST_AFTER);
@@ -204,7 +204,7 @@ impl Fetched {
         outcome: Outcome<'_>,
         now: Timestamp,
         store: &dyn SharedStore,
-        document: &mut dyn Document,
+        owner: &mut dyn DocumentOwner,
     ) -> Result<(), FetchError> {
         let Some(mut fetching) = self.fetching.take_if(|fetching| fetching.sent) else { return Ok(()) };
         let is_over = |stored: Versioned| !fetching.holds(self.plausible(Some(&stored.value), now));
@@ -213,8 +213,8 @@ impl Fetched {
             return Ok(());
         }
         let taken = match &fetching.step {
-            Step::Document(place) => self.take(outcome, place, fetching.known, now, store, document),
-            Step::Signpost { index, .. } => match document.follow(outcome, *index) {
+            FetchStep::Document(place) => self.take(outcome, place, fetching.known, now, store, owner),
+            FetchStep::Signpost { index, .. } => match owner.follow(outcome, *index) {
                 Some(step) => {
                     self.fetching = Some(Fetching { step, sent: false, ..fetching });
                     return Ok(());
@@ -235,18 +235,18 @@ impl Fetched {
         &mut self,
         now: Timestamp,
         store: &dyn SharedStore,
-        document: &mut dyn Document,
+        owner: &mut dyn DocumentOwner,
     ) -> Result<(), StoreError> {
         // Never fresher than now: the clock was set back.
         if let Some(current) = &mut self.current {
             current.confirmed_at = current.confirmed_at.min(now);
         }
         self.schedule = self.read_schedule(now, store)?;
-        self.pick_up(now, store, document);
+        self.pick_up(now, store, owner);
         Ok(())
     }
 
-    fn pick_up(&mut self, now: Timestamp, store: &dyn SharedStore, document: &mut dyn Document) {
+    fn pick_up(&mut self, now: Timestamp, store: &dyn SharedStore, owner: &mut dyn DocumentOwner) {
         let digest = self.schedule.digest;
         // A time a little ahead is another worker's clock.
         let confirmed_at = self.schedule.confirmed_at.min(now);
@@ -273,7 +273,7 @@ impl Fetched {
             published.body.len() <= self.spec.max_size && sha256(published.body) == digest
         });
         match published {
-            Some(Published { place, etag, body }) if document.accept(body) => {
+            Some(Published { place, etag, body }) if owner.accept(body) => {
                 let etag = valid_etag(etag.as_bytes()).unwrap_or_default();
                 self.adopt(Current { digest, place: place.to_owned(), etag, confirmed_at });
             }
@@ -299,11 +299,11 @@ impl Fetched {
     fn next_call(&mut self) -> Option<Call> {
         let fetching = self.fetching.as_mut()?;
         let (place, accept, max_answer) = match &fetching.step {
-            Step::Document(place) => (place, self.spec.accept, self.spec.max_size),
-            Step::Signpost { place, accept, max_size, .. } => (place, *accept, *max_size),
+            FetchStep::Document(place) => (place, self.spec.accept, self.spec.max_size),
+            FetchStep::Signpost { place, accept, max_size, .. } => (place, *accept, *max_size),
         };
         let mut headers = vec![("accept", accept.to_owned())];
-        if let Step::Document(_) = fetching.step
+        if let FetchStep::Document(_) = fetching.step
             && let Some(current) = &self.current
             && !current.etag.is_empty()
             && current.place == place.digest()
@@ -332,7 +332,7 @@ impl Fetched {
         known: Option<[u8; 32]>,
         now: Timestamp,
         store: &dyn SharedStore,
-        document: &mut dyn Document,
+        owner: &mut dyn DocumentOwner,
     ) -> Result<(), FetchError> {
         if let (Outcome::Answer { status: 304, .. }, Some(current)) = (outcome, &mut self.current)
             && known == Some(current.digest)
@@ -342,7 +342,7 @@ impl Fetched {
         }
         let body = outcome.body(self.spec.max_size).map_err(FetchError::NoBody)?;
         let digest = sha256(body);
-        if !self.has(digest) && !document.accept(body) {
+        if !self.has(digest) && !owner.accept(body) {
             return Err(FetchError::Refused);
         }
         let headers = if let Outcome::Answer { headers, .. } = outcome { headers } else { &[] };

@@ -1,6 +1,6 @@
 //! What is to be expected of the next fetch, and how to have it sooner.
 
-use super::{Document, Fetched};
+use super::{DocumentOwner, Fetched};
 use crate::{
     store::{SharedStore, StoreError},
     time::Timestamp,
@@ -35,12 +35,12 @@ impl Fetched {
         &mut self,
         now: Timestamp,
         store: &dyn SharedStore,
-        document: &mut dyn Document,
+        owner: &mut dyn DocumentOwner,
     ) -> Result<bool, StoreError> {
         let (schedule, generation) = (self.read_schedule(now, store)?, self.generation);
         if schedule != self.schedule {
             self.schedule = schedule;
-            self.pick_up(now, store, document);
+            self.pick_up(now, store, owner);
         }
         Ok(self.generation != generation)
     }

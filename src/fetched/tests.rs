@@ -14,7 +14,7 @@ fn place(url: &str, cluster: &str) -> Place {
     Place { endpoint: Url::parse(url).unwrap(), cluster: cluster.into() }
 }
 
-fn spec(first: Step) -> FetchSpec {
+fn spec(first: FetchStep) -> FetchSpec {
     FetchSpec {
         first,
         accept: "application/json",
@@ -42,7 +42,7 @@ struct Owner {
     taken: Option<Vec<u8>>,
 }
 
-impl Document for Owner {
+impl DocumentOwner for Owner {
     fn accept(&mut self, body: &[u8]) -> bool {
         let good = !body.starts_with(b"bad");
         if good {
@@ -52,10 +52,10 @@ impl Document for Owner {
     }
 
     /// What a signpost says is where the document is; nothing: ask another one.
-    fn follow(&mut self, outcome: Outcome<'_>, index: usize) -> Option<Step> {
+    fn follow(&mut self, outcome: Outcome<'_>, index: usize) -> Option<FetchStep> {
         match outcome.body(100).ok()? {
             b"" => Some(signpost(index + 1)),
-            path => Some(Step::Document(place(
+            path => Some(FetchStep::Document(place(
                 &format!("https://lists.example/{}", path.escape_ascii()),
                 "lists",
             ))),
@@ -63,9 +63,9 @@ impl Document for Owner {
     }
 }
 
-fn signpost(index: usize) -> Step {
+fn signpost(index: usize) -> FetchStep {
     let place = place(&format!("https://lists.example/signpost/{index}"), "lists");
-    Step::Signpost { place, index, accept: "text/plain", max_size: 100 }
+    FetchStep::Signpost { place, index, accept: "text/plain", max_size: 100 }
 }
 
 impl Worker {
@@ -91,7 +91,7 @@ fn worker() -> Worker {
 }
 
 fn elsewhere(url: &str, cluster: &str, topic: &str, namespace: &str) -> Worker {
-    Worker::of(spec(Step::Document(place(URL, cluster))), topic, &[cluster, url], namespace)
+    Worker::of(spec(FetchStep::Document(place(URL, cluster))), topic, &[cluster, url], namespace)
 }
 
 fn at(secs: u64) -> Timestamp {
@@ -445,7 +445,7 @@ fn a_lease_that_is_lost_in_the_last_moment() {
     assert!(slow.due(at(0), &store, 0).is_some());
     let fetching = slow.fetched.fetching.clone().unwrap();
     assert_eq!(next_fetch(&mut quick, &store, 1, 100), Some(10));
-    let Step::Document(place) = &fetching.step else { unreachable!() };
+    let FetchStep::Document(place) = &fetching.step else { unreachable!() };
     let Worker { fetched, owner } = &mut slow;
     fetched.take(ok(b"old"), place, None, at(12), &store, owner).unwrap();
     assert_eq!(answer(&mut quick, ok(b"new"), 11, &store), Ok(Some(b"new".to_vec())));

@@ -1,7 +1,7 @@
 //! JSON from outside: read strictly, kept flat.
 //!
 //! A tree of maps and strings costs an allocation for nearly everything in it, and tokens are read for each request
-//! that brings a new one. So a document is two pieces of memory, its text and its nodes in the order of the text, and
+//! that brings a new one. So a [`FlatJson`] is two pieces of memory, its text and its nodes in the order of the text, and
 //! is looked at through [`Json`].
 
 mod read;
@@ -13,7 +13,7 @@ pub(crate) use self::read::{parse_loosely, parse_object, without_byte_order_mark
 
 /// One value with all that is in it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Document {
+pub(crate) struct FlatJson {
     /// Every name and every string, without their quotes and escapes, one behind the other.
     text: String,
     nodes: Vec<Node>,
@@ -47,7 +47,7 @@ struct Piece {
 
 /// An object that stands alone. The default has no members.
 #[derive(Clone, Debug, Default)]
-pub struct Members(Document);
+pub struct Members(FlatJson);
 
 /// A value within a document.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,7 @@ struct Nodes<'a> {
     len: usize,
 }
 
-impl Document {
+impl FlatJson {
     /// The value.
     pub(crate) fn root(&self) -> Json<'_> {
         self.value_at(0).unwrap_or(Json::Null)
@@ -131,7 +131,7 @@ impl Members {
             }
         }
         inner.insert(0, Node::Object { nodes: inner.len(), len });
-        Self(Document { nodes: inner, text: self.0.text })
+        Self(FlatJson { nodes: inner, text: self.0.text })
     }
 }
 

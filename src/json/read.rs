@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
-use super::{Document, Json, Members, Node, Nodes, Object, Piece};
+use super::{FlatJson, Json, Members, Node, Nodes, Object, Piece};
 
 /// Up to so many members, each name is compared with each other; the work is bounded either way, whoever wrote them.
 const FEW: usize = 16;
@@ -50,17 +50,17 @@ impl fmt::Display for JsonFault {
 }
 
 /// The one value that `bytes` hold.
-pub(super) fn parse(bytes: &[u8]) -> Result<Document, JsonFault> {
+pub(super) fn parse(bytes: &[u8]) -> Result<FlatJson, JsonFault> {
     let document = parse_loosely(bytes)?;
     if document.root().repeats_a_member() { Err(JsonFault::DuplicateMember) } else { Ok(document) }
 }
 
 /// The same, but objects may name a member twice: for lists of which each value is judged by itself. Whoever looks
 /// into an object asks before whether it repeats one.
-pub(crate) fn parse_loosely(bytes: &[u8]) -> Result<Document, JsonFault> {
+pub(crate) fn parse_loosely(bytes: &[u8]) -> Result<FlatJson, JsonFault> {
     let text = str::from_utf8(bytes).map_err(|_| JsonFault::Syntax)?;
     let mut document =
-        Document { text: String::with_capacity(text.len()), nodes: Vec::with_capacity(text.len() / 8) };
+        FlatJson { text: String::with_capacity(text.len()), nodes: Vec::with_capacity(text.len() / 8) };
     let mut source = serde_json::Deserializer::from_str(text);
     let read = Into(&mut document).deserialize(&mut source).and_then(|()| source.end());
     read.map(|()| document).map_err(|_| JsonFault::Syntax)
@@ -82,7 +82,7 @@ pub(crate) fn parse_object(bytes: &[u8]) -> Result<Members, JsonFault> {
 }
 
 /// Puts a value behind what the document has.
-struct Into<'d>(&'d mut Document);
+struct Into<'d>(&'d mut FlatJson);
 
 impl<'de> DeserializeSeed<'de> for Into<'_> {
     type Value = ();

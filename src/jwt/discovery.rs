@@ -8,7 +8,7 @@ use std::fmt;
 use super::DiscoverySpec;
 use crate::{
     calls::{NoBody, Outcome},
-    fetched::{Place, Step},
+    fetched::{FetchStep, Place},
     json::{self, Json, JsonFault},
     url::Url,
 };
@@ -94,18 +94,18 @@ impl Discovery {
     }
 
     /// Asks in the first place.
-    pub(super) fn first(&self) -> Step {
+    pub(super) fn first(&self) -> FetchStep {
         self.ask(&self.document, 0)
     }
 
     /// Asks in the `index`th place.
-    pub(super) fn step(&self, index: usize) -> Option<Step> {
+    pub(super) fn step(&self, index: usize) -> Option<FetchStep> {
         Some(self.ask(self.place(index)?, index))
     }
 
-    fn ask(&self, document: &Url, index: usize) -> Step {
+    fn ask(&self, document: &Url, index: usize) -> FetchStep {
         let place = Place { endpoint: document.clone(), cluster: self.cluster.clone() };
-        Step::Signpost { place, index, accept: "application/json", max_size: MAX_DOCUMENT_SIZE }
+        FetchStep::Signpost { place, index, accept: "application/json", max_size: MAX_DOCUMENT_SIZE }
     }
 
     fn place(&self, index: usize) -> Option<&Url> {

@@ -15,7 +15,7 @@ pub use self::list::{ListError, MAX_ENTRIES, MAX_LIST_SIZE, RevocationList};
 use crate::{
     answer::Reason,
     calls::{Call, Counts, NoBody, Outcome, pacing::FIRST_BACKOFF},
-    fetched::{Document, FetchError, FetchSpec, FetchTimes, Fetched, Place, Step},
+    fetched::{DocumentOwner, FetchError, FetchSpec, FetchStep, FetchTimes, Fetched, Place},
     identity::Principal,
     store::SharedStore,
     time::Timestamp,
@@ -97,7 +97,7 @@ struct Kept {
     fault: Option<ListError>,
 }
 
-impl Document for Kept {
+impl DocumentOwner for Kept {
     fn accept(&mut self, body: &[u8]) -> bool {
         match RevocationList::parse(body) {
             Ok(list) => self.list = list,
@@ -127,7 +127,7 @@ impl Revocations {
                 remote.clone();
             let Url { scheme, authority, path, .. } = &remote.endpoint;
             let spec = FetchSpec {
-                first: Step::Document(Place { endpoint, cluster: cluster.clone() }),
+                first: FetchStep::Document(Place { endpoint, cluster: cluster.clone() }),
                 accept: "application/json",
                 max_size: MAX_LIST_SIZE,
                 times: FetchTimes {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     calls::{Call, Counts, NoBody, Outcome},
     crypto::sha256,
-    fetched::{Document, FetchError, FetchSpec, FetchTimes, Fetched, Place, Step},
+    fetched::{DocumentOwner, FetchError, FetchSpec, FetchStep, FetchTimes, Fetched, Place},
     jose::{KeySet, KeySetError, MAX_JWKS_SIZE, UnusableKey},
     store::SharedStore,
     time::Timestamp,
@@ -65,7 +65,7 @@ impl RemoteKeys {
         let (first, calls, discovery, [keys, document, keys_cluster]) = match &spec.location {
             JwksLocation::Uri(uri) => {
                 let place = Place { endpoint: uri.clone(), cluster: cluster.to_owned() };
-                (Step::Document(place), 1, None, [uri.as_str(), "", ""])
+                (FetchStep::Document(place), 1, None, [uri.as_str(), "", ""])
             }
             JwksLocation::Discovery(of_issuer) => {
                 let discovery = Discovery::new(of_issuer, cluster);
@@ -173,7 +173,7 @@ impl RemoteKeys {
     }
 }
 
-impl Document for Kept {
+impl DocumentOwner for Kept {
     fn accept(&mut self, body: &[u8]) -> bool {
         let error = match KeySet::parse(body) {
             // No provider retires all its keys at once, but one that starts up may answer with an empty set. So the
@@ -197,10 +197,10 @@ impl Document for Kept {
         false
     }
 
-    fn follow(&mut self, outcome: Outcome<'_>, index: usize) -> Option<Step> {
+    fn follow(&mut self, outcome: Outcome<'_>, index: usize) -> Option<FetchStep> {
         let discovery = self.discovery.as_ref()?;
         match discovery.read(outcome, index) {
-            Ok(Found::KeySet(endpoint, cluster)) => Some(Step::Document(Place { endpoint, cluster })),
+            Ok(Found::KeySet(endpoint, cluster)) => Some(FetchStep::Document(Place { endpoint, cluster })),
             Ok(Found::TryNext) => discovery.step(index.saturating_add(1)),
             Err(error) => {
                 self.fault = Some(KeyFetchError::Document(error));
