@@ -43,7 +43,7 @@ impl Fault {
 
 /// One step of a path: into a list or into an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Step<'a> {
+pub enum PathStep<'a> {
     /// The place of an item, counted from zero.
     Index(usize),
     /// The name of a member; cut, with an ellipsis at the end, where it is longer than 80 characters.
@@ -52,21 +52,21 @@ pub enum Step<'a> {
 
 /// The steps of a path, outermost first.
 #[derive(Clone, Debug)]
-pub struct Steps<'a> {
+pub struct PathSteps<'a> {
     rest: &'a str,
 }
 
 impl Fault {
     /// The steps of its path: for `rules[2].name` they are `rules`, 2 and `name`.
-    pub fn steps(&self) -> Steps<'_> {
-        Steps { rest: &self.path }
+    pub fn steps(&self) -> PathSteps<'_> {
+        PathSteps { rest: &self.path }
     }
 }
 
-impl<'a> Iterator for Steps<'a> {
-    type Item = Step<'a>;
+impl<'a> Iterator for PathSteps<'a> {
+    type Item = PathStep<'a>;
 
-    fn next(&mut self) -> Option<Step<'a>> {
+    fn next(&mut self) -> Option<PathStep<'a>> {
         let rest = self.rest.strip_prefix('.').unwrap_or(self.rest);
         if rest.is_empty() {
             return None;
@@ -75,16 +75,16 @@ impl<'a> Iterator for Steps<'a> {
         if let Some(quoted) = rest.strip_prefix("[\"") {
             let (name, after) = unquoted(quoted);
             self.rest = after.strip_prefix(']').unwrap_or(after);
-            return Some(Step::Name(Cow::Owned(name)));
+            return Some(PathStep::Name(Cow::Owned(name)));
         }
         if let Some((index, after)) = rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
             self.rest = after;
-            return Some(index.parse().map_or(Step::Name(Cow::Borrowed(index)), Step::Index));
+            return Some(index.parse().map_or(PathStep::Name(Cow::Borrowed(index)), PathStep::Index));
         }
         let end = rest.char_indices().skip(1).find(|(_, c)| matches!(c, '.' | '['));
         let (name, after) = rest.split_at_checked(end.map_or(rest.len(), |(at, _)| at))?;
         self.rest = after;
-        Some(Step::Name(Cow::Borrowed(name)))
+        Some(PathStep::Name(Cow::Borrowed(name)))
     }
 }
 
@@ -141,17 +141,17 @@ mod tests {
 
     #[test]
     fn steps_of_a_path() {
-        let name = |name: &'static str| Step::Name(Cow::Borrowed(name));
+        let name = |name: &'static str| PathStep::Name(Cow::Borrowed(name));
         for (path, expected) in [
             ("", vec![]),
             ("rules", vec![name("rules")]),
-            ("rules[2].name", vec![name("rules"), Step::Index(2), name("name")]),
-            ("[3]", vec![Step::Index(3)]),
-            ("a[0][1].b-c", vec![name("a"), Step::Index(0), Step::Index(1), name("b-c")]),
+            ("rules[2].name", vec![name("rules"), PathStep::Index(2), name("name")]),
+            ("[3]", vec![PathStep::Index(3)]),
+            ("a[0][1].b-c", vec![name("a"), PathStep::Index(0), PathStep::Index(1), name("b-c")]),
             // A member that is called by a number is no item.
             ("rules.7", vec![name("rules"), name("7")]),
             (r#"a["b.c[0]"].d"#, vec![name("a"), name("b.c[0]"), name("d")]),
-            (r#"["\"]\\\n\u{7f}é"][1]"#, vec![name("\"]\\\n\u{7f}é"), Step::Index(1)]),
+            (r#"["\"]\\\n\u{7f}é"][1]"#, vec![name("\"]\\\n\u{7f}é"), PathStep::Index(1)]),
             (r#"a[""]"#, vec![name("a"), name("")]),
         ] {
             assert_eq!(Fault::new(path, "m").steps().collect::<Vec<_>>(), expected, "{path}");

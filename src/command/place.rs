@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{scalar::Dialect, source::Source, tree::Node};
-use crate::fault::{Fault, Step};
+use crate::fault::{Fault, PathStep};
 
 /// A policy within a file.
 pub(super) struct Root<'a> {
@@ -39,10 +39,10 @@ impl Root<'_> {
 }
 
 impl<'a> Spot<'a> {
-    fn step(&self, step: &Step<'_>, dialect: Dialect) -> Option<Self> {
+    fn step(&self, step: &PathStep<'_>, dialect: Dialect) -> Option<Self> {
         match step {
-            Step::Index(index) => Some(Self { node: self.node.items().get(*index)?, name_span: None }),
-            Step::Name(name) => {
+            PathStep::Index(index) => Some(Self { node: self.node.items().get(*index)?, name_span: None }),
+            PathStep::Name(name) => {
                 // Of a name that is given twice the last one counts.
                 let mut members = self.node.members(dialect).into_iter();
                 let member = members.rfind(|member| is_called(&member.name.text, name))?;

@@ -4,7 +4,7 @@ use super::pattern::{Path, Segment};
 
 /// A segment as far as it is known of every path that a pattern matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step<'a> {
+pub(super) enum KnownSegment<'a> {
     /// This text; empty only as the last one.
     Literal(&'a str),
     /// Any text but none.
@@ -23,27 +23,27 @@ enum Tail {
 }
 
 /// The segments that every path of `path` begins with.
-pub(super) fn steps(path: &Path) -> Vec<Step<'_>> {
+pub(super) fn known_segments(path: &Path) -> Vec<KnownSegment<'_>> {
     shape(path).0
 }
 
-fn shape(path: &Path) -> (Vec<Step<'_>>, Tail) {
+fn shape(path: &Path) -> (Vec<KnownSegment<'_>>, Tail) {
     match path {
-        Path::Exact(text) => (text.split('/').skip(1).map(Step::Literal).collect(), Tail::End),
+        Path::Exact(text) => (text.split('/').skip(1).map(KnownSegment::Literal).collect(), Tail::End),
         Path::Prefix(segments) => (literals(segments), Tail::Open),
         Path::Regex { anchor, .. } => (literals(anchor), Tail::Open),
         Path::Template { segments, rest } => {
-            let steps = segments.iter().map(|segment| match segment {
-                Segment::Literal(text) => Step::Literal(text),
-                Segment::Variable(_) => Step::Variable,
+            let known = segments.iter().map(|segment| match segment {
+                Segment::Literal(text) => KnownSegment::Literal(text),
+                Segment::Variable(_) => KnownSegment::Variable,
             });
-            (steps.collect(), if rest.is_some() { Tail::Rest } else { Tail::End })
+            (known.collect(), if rest.is_some() { Tail::Rest } else { Tail::End })
         }
     }
 }
 
-fn literals(segments: &[Box<str>]) -> Vec<Step<'_>> {
-    segments.iter().map(|segment| Step::Literal(segment)).collect()
+fn literals(segments: &[Box<str>]) -> Vec<KnownSegment<'_>> {
+    segments.iter().map(|segment| KnownSegment::Literal(segment)).collect()
 }
 
 /// Whether `a` matches every path that `b` matches.
@@ -60,22 +60,22 @@ pub(super) fn covers(a: &Path, b: &Path) -> bool {
     }
     let ((own, own_tail), (known, tail)) = (shape(a), shape(b));
     let Some((head, after)) = known.split_at_checked(own.len()) else { return false };
-    own.iter().zip(head).all(|(own, known)| step_covers(*own, *known))
+    own.iter().zip(head).all(|(own, known)| segment_covers(*own, *known))
         && match own_tail {
             Tail::Open => true,
             Tail::End => after.is_empty() && tail == Tail::End,
             // Something must follow that is not empty.
             Tail::Rest => match after.first() {
-                Some(first) => *first != Step::Literal(""),
+                Some(first) => *first != KnownSegment::Literal(""),
                 None => tail == Tail::Rest,
             },
         }
 }
 
-fn step_covers(own: Step<'_>, known: Step<'_>) -> bool {
+fn segment_covers(own: KnownSegment<'_>, known: KnownSegment<'_>) -> bool {
     match own {
-        Step::Variable => known != Step::Literal(""),
-        Step::Literal(_) => own == known,
+        KnownSegment::Variable => known != KnownSegment::Literal(""),
+        KnownSegment::Literal(_) => own == known,
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) use self::{
 use self::by_value::ByValue;
 use super::{
     conditions::Conditions,
-    coverage::Step,
+    coverage::KnownSegment,
     pattern::{Path, Segment},
     place::{NONE, at, place_after},
 };
@@ -269,24 +269,24 @@ impl Index {
         })
     }
 
-    /// Visits the entries under `root` that may match all that `steps` (and what follows them) match, and
+    /// Visits the entries under `root` that may match all that the segments `known` (and what follows them) match, and
     /// `None` for every step on the way; stops when `visit` returns false. `exact` is the text of a path
     /// that has no variable parts.
     pub(super) fn survey(
         &self,
         root: Root,
         exact: Option<&str>,
-        steps: &[Step<'_>],
+        known: &[KnownSegment<'_>],
         visit: &mut dyn FnMut(Option<&Entry>) -> bool,
     ) -> bool {
         let exact = exact.and_then(|text| self.find_exact(root.0, text)).unwrap_or(Chain::EMPTY);
-        self.chain(exact).all(|entry| visit(Some(entry))) && self.survey_node(root.0, steps, visit)
+        self.chain(exact).all(|entry| visit(Some(entry))) && self.survey_node(root.0, known, visit)
     }
 
     fn survey_node(
         &self,
         node: u32,
-        steps: &[Step<'_>],
+        known: &[KnownSegment<'_>],
         visit: &mut dyn FnMut(Option<&Entry>) -> bool,
     ) -> bool {
         let Some(found) = self.nodes.get(at(node)) else { return true };
@@ -296,10 +296,10 @@ impl Index {
         {
             return false;
         }
-        let Some((step, rest)) = steps.split_first() else { return true };
-        let literal = match step {
-            Step::Literal(text) => self.find_literal(node, text),
-            Step::Variable => None,
+        let Some((segment, rest)) = known.split_first() else { return true };
+        let literal = match segment {
+            KnownSegment::Literal(text) => self.find_literal(node, text),
+            KnownSegment::Variable => None,
         };
         literal.is_none_or(|child| self.survey_node(child, rest, visit))
             && self.survey_node(found.variable, rest, visit)

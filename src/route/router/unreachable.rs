@@ -26,7 +26,7 @@ impl Router {
     /// Whether the index takes all that `entry` matches on `host`; adds by which rules.
     fn taken(&self, host: Host<'_>, entry: &Entry, takers: &mut Vec<usize>) -> bool {
         let Some(path) = self.paths.get(at(entry.id)) else { return false };
-        let steps = coverage::steps(path);
+        let known = coverage::known_segments(path);
         let exact = match path {
             Path::Exact(text) => Some(&**text),
             _ => None,
@@ -34,7 +34,7 @@ impl Router {
         let mut left = MAX_SURVEY;
         let mut methods = entry.methods;
         self.visit_hosts(host, |root| {
-            self.index.survey(root, exact, &steps, &mut |candidate| {
+            self.index.survey(root, exact, &known, &mut |candidate| {
                 left = left.saturating_sub(1);
                 if let Some(candidate) = candidate
                     && candidate.methods & methods != 0
