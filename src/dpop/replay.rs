@@ -70,9 +70,10 @@ pub fn claim(
     let key = format!("{namespace}/dpop/{slot:03x}");
     let mut outcome = Err(ReplayError::Unavailable);
     let updated = update(store, &key, ATTEMPTS, &mut |stored| {
-        let mut slot = stored.map_or(Some(Slot::default()), Slot::read).unwrap_or(Slot::CLOSED);
-        outcome = slot.take(fingerprint, proof.not_after, now);
-        (outcome == Ok(true) || slot.changed).then(|| slot.write())
+        let mut used =
+            stored.map_or(Some(UsedProofs::default()), UsedProofs::read).unwrap_or(UsedProofs::CLOSED);
+        outcome = used.take(fingerprint, proof.not_after, now);
+        (outcome == Ok(true) || used.changed).then(|| used.write())
     });
     // Of a proof that could not be noted nobody knows whether it is used again.
     updated.map_err(|_| ReplayError::Unavailable).and(outcome)
@@ -87,7 +88,7 @@ fn place(hash: &[u8; 32]) -> Option<(u64, u64)> {
 
 /// The used proofs of one slot.
 #[derive(Debug, Default)]
-struct Slot {
+struct UsedProofs {
     /// Nanoseconds since the epoch; up to then the slot takes nothing. 0 for a slot that is in order.
     closed_until: u64,
     /// Fingerprints, and until when each is needed in nanoseconds since the epoch; at most [`ENTRIES`].
@@ -96,11 +97,11 @@ struct Slot {
     changed: bool,
 }
 
-impl Slot {
+impl UsedProofs {
     /// What stands for bytes that make no sense: nobody knows which proofs were used.
     const CLOSED: Self = Self { closed_until: u64::MAX, entries: Vec::new(), changed: false };
 
-    /// `None` when the bytes are no slot.
+    /// `None` when the bytes are of another form.
     fn read(bytes: &[u8]) -> Option<Self> {
         let (closed_until, entries) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<WORD>()?;
         let (pairs, rest) = entries.as_chunks::<ENTRY>();

@@ -56,9 +56,9 @@ impl SharedStore for Contended<'_> {
             self.times.set(left);
             let rival = Proof { jti: format!("{}{left}", self.rival.jti).into(), ..self.rival.clone() };
             let rival = if left == 0 { self.rival.clone() } else { rival };
-            let mut slot = Slot::default();
+            let mut slot = UsedProofs::default();
             if let Some(bytes) = self.inner.get(key).unwrap() {
-                slot = Slot::read(&bytes.value).unwrap();
+                slot = UsedProofs::read(&bytes.value).unwrap();
             }
             let hash = secret().hash(Use::Replay, &[&rival.key, rival.jti.as_bytes()]).unwrap();
             slot.take(place(&hash).unwrap().1, rival.not_after, Timestamp::from_secs(NOW)).unwrap();
@@ -93,7 +93,7 @@ fn of_two_workers_exactly_one_accepts() {
 
 #[test]
 fn a_full_slot_refuses_what_is_new_and_remembers_what_is_old() {
-    let mut slot = Slot::default();
+    let mut slot = UsedProofs::default();
     let (now, later) = (Timestamp::from_secs(NOW), Timestamp::from_secs(NOW + 60));
     for fingerprint in 0..64 {
         assert_eq!(slot.take(fingerprint, later, now), Ok(true));
@@ -105,7 +105,7 @@ fn a_full_slot_refuses_what_is_new_and_remembers_what_is_old() {
     // A second later the 64 are too old, and there is room.
     assert_eq!(slot.take(64, Timestamp::from_secs(NOW + 120), Timestamp::from_secs(NOW + 61)), Ok(true));
     assert_eq!(slot.entries.len(), 1);
-    let read = Slot::read(&slot.write()).unwrap();
+    let read = UsedProofs::read(&slot.write()).unwrap();
     assert_eq!(read.entries, slot.entries);
 }
 
@@ -115,7 +115,7 @@ fn damaged_slots_refuse_and_heal() {
     let hash = secret().hash(Use::Replay, &[&used.key, used.jti.as_bytes()]).unwrap();
     let key = format!("t/dpop/{:03x}", place(&hash).unwrap().0);
     let entries = (0..64).map(|fingerprint| (fingerprint, u64::MAX)).collect();
-    let far = Slot { entries, ..Slot::default() };
+    let far = UsedProofs { entries, ..UsedProofs::default() };
     let mut long = MAGIC.to_vec();
     long.extend([0; 8 + 65 * 16]);
     for (bytes, error) in [
@@ -178,11 +178,11 @@ proptest! {
     /// One slot only, crowded: full is refused, and still nothing passes twice.
     #[test]
     fn a_crowded_slot_accepts_nothing_twice(fingerprints in prop::collection::vec(0_u64..100, 1..300)) {
-        let mut slot = Slot::default();
+        let mut slot = UsedProofs::default();
         let (now, later) = (Timestamp::from_secs(NOW), Timestamp::from_secs(NOW + 60));
         let mut accepted = Vec::new();
         for fingerprint in fingerprints {
-            slot = Slot::read(&slot.write()).unwrap();
+            slot = UsedProofs::read(&slot.write()).unwrap();
             match slot.take(fingerprint, later, now) {
                 Ok(true) => {
                     prop_assert!(!accepted.contains(&fingerprint));
@@ -203,7 +203,7 @@ proptest! {
         with_magic in any::<bool>(),
     ) {
         let bytes = if with_magic { [&MAGIC[..], &bytes].concat() } else { bytes };
-        if let Some(mut slot) = Slot::read(&bytes) {
+        if let Some(mut slot) = UsedProofs::read(&bytes) {
             let _ = slot.take(1, Timestamp::from_secs(NOW), Timestamp::from_secs(NOW));
             prop_assert!(slot.entries.len() <= ENTRIES);
         }

@@ -16,11 +16,11 @@ pub(super) struct Key {
     pub(super) kid: Option<Box<str>>,
     /// `None`: any algorithm that fits the key's type.
     pub(super) algorithm: Option<Algorithm>,
-    pub(super) material: Material,
+    pub(super) verification_key: VerificationKey,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Material {
+pub(super) enum VerificationKey {
     Public(PublicKey),
     Secret(SecretKey),
 }
@@ -67,17 +67,17 @@ pub(super) struct Signed<'a> {
 impl Key {
     pub(super) fn takes(&self, algorithm: Algorithm) -> bool {
         self.algorithm.is_none_or(|only| only == algorithm)
-            && match &self.material {
-                Material::Public(key) => key.key_type() == algorithm.key_type(),
-                Material::Secret(key) => key.fits(algorithm),
+            && match &self.verification_key {
+                VerificationKey::Public(key) => key.key_type() == algorithm.key_type(),
+                VerificationKey::Secret(key) => key.fits(algorithm),
             }
     }
 
     pub(super) fn verify(&self, signed: Signed<'_>, host: &dyn HostCrypto) -> bool {
         let Signed { algorithm, message, signature } = signed;
-        match &self.material {
-            Material::Public(key) => key.verify(algorithm, message, signature, host),
-            Material::Secret(key) => key.verify(algorithm, message, signature),
+        match &self.verification_key {
+            VerificationKey::Public(key) => key.verify(algorithm, message, signature, host),
+            VerificationKey::Secret(key) => key.verify(algorithm, message, signature),
         }
     }
 
@@ -116,7 +116,7 @@ impl Key {
                 Some(algorithm)
             }
         };
-        Ok(Self { kid, algorithm, material: Material::Public(key) })
+        Ok(Self { kid, algorithm, verification_key: VerificationKey::Public(key) })
     }
 }
 
@@ -124,8 +124,8 @@ impl Key {
 /// for the caller to know.
 pub fn lone_key(jwk: &Value, algorithm: Algorithm) -> Result<PublicKey, Unusable> {
     let key = Key::from_jwk(jwk)?;
-    match key.material {
-        Material::Public(ref public) if key.takes(algorithm) => Ok(public.clone()),
+    match key.verification_key {
+        VerificationKey::Public(ref public) if key.takes(algorithm) => Ok(public.clone()),
         _ => Err(Unusable::Algorithm),
     }
 }

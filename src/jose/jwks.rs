@@ -8,7 +8,7 @@ use super::{
     bounds::{MAX_JWKS_SIZE, MAX_KEYS, MAX_TRIES},
     compact::CompactToken,
     error::KeyError,
-    jwk::{Key, Material, Signed, Unusable, readable_kid},
+    jwk::{Key, Signed, Unusable, VerificationKey, readable_kid},
 };
 use crate::{
     crypto::{Algorithm, HostCrypto, SecretKey},
@@ -120,7 +120,7 @@ impl KeySet {
         let keys = keys.iter().map(|key| Key {
             kid: key.id.as_deref().map(Into::into),
             algorithm: None,
-            material: Material::Secret(SecretKey::new(&key.secret)),
+            verification_key: VerificationKey::Secret(SecretKey::new(&key.secret)),
         });
         Self { keys: keys.collect(), unusable: Vec::new() }
     }
@@ -177,7 +177,7 @@ impl KeySet {
         let mut candidates = self.candidates(kid, algorithm);
         for key in candidates.by_ref().take(MAX_TRIES) {
             tried = true;
-            tried_secret |= matches!(key.material, Material::Secret(_));
+            tried_secret |= matches!(key.verification_key, VerificationKey::Secret(_));
         }
         match kid {
             // A nameless secret answers for every name; a nameless public key may be followed by the named one.

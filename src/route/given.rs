@@ -42,15 +42,16 @@ pub(super) enum Held {
 /// Every header and parameter that some match asks for and that the request has, by name.
 #[derive(Debug)]
 pub(super) struct Given<'r> {
-    answers: Vec<Answer<'r>>,
-    /// By the place of the name: one more than the place of the answer; 0 for none.
+    items: Vec<Item<'r>>,
+    /// By the place of the name: one more than the place of the item; 0 for none.
     by_name: Vec<u32>,
     /// Of every expression: what came of it, once it was tried; `None` within for a doubt.
     tried: Vec<Option<Option<bool>>>,
 }
 
+/// What the request has under one of those names.
 #[derive(Debug)]
-struct Answer<'r> {
+struct Item<'r> {
     name: u32,
     /// Whatever server reads it, it is there.
     is_certain: bool,
@@ -68,37 +69,37 @@ impl<'r> Given<'r> {
     #[inline(never)]
     pub(super) fn read(conditions: &Conditions, head: &RequestHead<'r>, query: Option<&'r str>) -> Self {
         let mut given =
-            Self { answers: Vec::new(), by_name: vec![0; conditions.names().len()], tried: Vec::new() };
+            Self { items: Vec::new(), by_name: vec![0; conditions.names().len()], tried: Vec::new() };
         let asked = conditions.headers();
         for (name, value) in &head.headers {
             for place in asked.names.alike(name) {
                 let is_exact = asked.names.get(place).is_some_and(|own| own.as_bytes() == *name);
                 let value =
                     if is_exact { Ok(Cow::Borrowed(without_blanks(value))) } else { Err(Doubt::Name) };
-                given.add(Answer::new(asked.place(place), is_exact, value));
+                given.add(Item::new(asked.place(place), is_exact, value));
             }
         }
         if let Some(query) = query.filter(|_| !conditions.params().names.is_empty()) {
             given.read_query(conditions, query);
         }
-        for answer in &mut given.answers {
-            answer.finish(conditions);
+        for item in &mut given.items {
+            item.finish(conditions);
         }
         given
     }
 
-    fn add(&mut self, mut answer: Answer<'r>) {
-        let Some(known) = self.by_name.get_mut(at(answer.name)) else { return };
-        match known.checked_sub(1).and_then(|known| self.answers.get_mut(at(known))) {
-            Some(known) => known.take_in(&mut answer),
+    fn add(&mut self, mut item: Item<'r>) {
+        let Some(known) = self.by_name.get_mut(at(item.name)) else { return };
+        match known.checked_sub(1).and_then(|known| self.items.get_mut(at(known))) {
+            Some(known) => known.take_in(&mut item),
             None => {
-                self.answers.push(answer);
-                *known = u32::try_from(self.answers.len()).unwrap_or(0);
+                self.items.push(item);
+                *known = u32::try_from(self.items.len()).unwrap_or(0);
             }
         }
     }
 
-    /// Adds an answer for every parameter that some server finds.
+    /// Adds an item for every parameter that some server finds.
     #[inline(never)]
     fn read_query(&mut self, conditions: &Conditions, query: &'r str) {
         let asked = conditions.params();
@@ -117,7 +118,7 @@ impl<'r> Given<'r> {
                 if read.is_none() {
                     // Too much to look through: any parameter may be in it.
                     let names = (0..).zip(conditions.names()).filter(|(_, name)| name.part == Part::Query);
-                    names.for_each(|(place, _)| self.add(Answer::new(place, false, Err(Doubt::Name))));
+                    names.for_each(|(place, _)| self.add(Item::new(place, false, Err(Doubt::Name))));
                     return;
                 }
                 let parameter = Parameter::new(piece);
@@ -128,7 +129,7 @@ impl<'r> Given<'r> {
                         false => Err(Doubt::Name),
                     };
                     // Where a `;` is no end, the value goes on behind it, and the name is the same.
-                    self.add(Answer::new(asked.place(*name), is_named && is_first, value));
+                    self.add(Item::new(asked.place(*name), is_named && is_first, value));
                 }
                 is_first = false;
             }
@@ -137,19 +138,19 @@ impl<'r> Given<'r> {
 
     /// How many names were found.
     pub(super) fn len(&self) -> usize {
-        self.answers.len()
+        self.items.len()
     }
 
     /// The name at `at`, and the place of the `nth` value that it may have for some server among those that conditions
     /// compare it with: [`NO_VALUE`] for no such one, [`ANY_VALUE`] where it is in doubt. `None`: there are no more.
     pub(super) fn value(&self, at: usize, nth: usize) -> Option<(u32, u32)> {
-        let answer = self.answers.get(at)?;
-        let place = match (nth.checked_sub(1), answer.value.is_ok()) {
-            (None, true) => answer.place,
+        let item = self.items.get(at)?;
+        let place = match (nth.checked_sub(1), item.value.is_ok()) {
+            (None, true) => item.place,
             (None, false) => ANY_VALUE,
-            (Some(nth), _) => u32::try_from(*answer.places.get(nth)?).unwrap_or(NO_VALUE),
+            (Some(nth), _) => u32::try_from(*item.places.get(nth)?).unwrap_or(NO_VALUE),
         };
-        Some((answer.name, place))
+        Some((item.name, place))
     }
 
     /// Whether the match with the conditions at `place` holds. What expressions cost is taken from `left`.
@@ -157,17 +158,17 @@ impl<'r> Given<'r> {
         let mut held = Held::Yes;
         for condition in conditions.list(place) {
             let found = self.by_name.get(at(condition.name)).and_then(|place| place.checked_sub(1));
-            let Some(answer) = found.and_then(|place| self.answers.get(at(place))) else { return Held::No };
-            let value = match (&answer.value, condition.wanted) {
-                (_, Wanted::Present) if answer.is_certain => continue,
+            let Some(item) = found.and_then(|place| self.items.get(at(place))) else { return Held::No };
+            let value = match (&item.value, condition.wanted) {
+                (_, Wanted::Present) if item.is_certain => continue,
                 (_, Wanted::Present) => Err(Doubt::Name),
                 (Err(doubt), _) => Err(*doubt),
-                (Ok(_), Wanted::Exact(wanted)) => answer.is(conditions, wanted).ok_or(Doubt::Value),
+                (Ok(_), Wanted::Exact(wanted)) => item.is(conditions, wanted).ok_or(Doubt::Value),
                 (Ok(_), Wanted::Expression(place)) => {
                     let matches = match self.tried.get(at(place)) {
                         Some(Some(known)) => *known,
                         _ => {
-                            let matches = answer.matches(conditions, place, left);
+                            let matches = item.matches(conditions, place, left);
                             note(&mut self.tried, at(place), matches);
                             matches
                         }
@@ -194,7 +195,7 @@ fn note(tried: &mut Vec<Option<Option<bool>>>, at: usize, matches: Option<bool>)
     }
 }
 
-impl<'r> Answer<'r> {
+impl<'r> Item<'r> {
     fn new(name: u32, is_certain: bool, value: Result<Cow<'r, [u8]>, Doubt>) -> Self {
         Self { name, is_certain, value, several: Vec::new(), place: NO_VALUE, places: Vec::new() }
     }

@@ -98,9 +98,9 @@ impl Index {
             return search.try_each(self.places(from).map(|(_, entry)| entry));
         };
         let entry = |place: &u32| self.entries.get(at(*place));
-        for answer in 0..search.given().len() {
+        for item in 0..search.given().len() {
             let mut nth = 0_usize;
-            while let Some((name, value)) = search.given().value(answer, nth) {
+            while let Some((name, value)) = search.given().value(item, nth) {
                 nth = nth.saturating_add(1);
                 search.try_each(by_value.asking(name, value).iter().filter_map(entry));
             }
