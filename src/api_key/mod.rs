@@ -21,8 +21,8 @@ use crate::{
 pub struct ApiKeysSpec {
     /// Where a key may stand. Default: header `x-api-key`.
     pub locations: Vec<Location>,
-    /// What keys begin with that stand where tokens may, too. `None`: there whatever has not the form of a signed JWT is
-    /// a key.
+    /// The prefix of keys that are sent where tokens may stand, too. `None`: whatever stands there and has not the form
+    /// of a signed JWT is a key.
     pub prefix: Option<String>,
     /// The key itself goes upstream. Default false.
     pub forward: bool,
@@ -121,7 +121,7 @@ impl<C> ApiKeys<C> {
         self.entries.iter().map(|entry| &*entry.caller)
     }
 
-    /// What keys begin with that stand where tokens may, too; `None`: it does not tell them.
+    /// The prefix by which keys are told from tokens where either may stand; `None`: their form tells them.
     pub fn prefix(&self) -> Option<&str> {
         self.prefix.as_deref()
     }

@@ -14,7 +14,7 @@ const MOST_PLACES: usize = 1 << 18;
 pub(super) struct SeenKeys {
     /// `None` while there was no randomness to make it with; then no key is known again.
     secret: Option<[u8; 16]>,
-    /// Each tag has one place, which the last key has that came there. Empty until the first one.
+    /// Each tag leads to one place, which holds the last key that was put there. Empty until the first one.
     places: Vec<Option<Seen>>,
     /// How many there are to be: a power of two, twice the number of keys, so that few share one.
     wanted: usize,
@@ -31,7 +31,7 @@ struct Seen {
 pub(super) struct Tag([u64; 2]);
 
 impl SeenKeys {
-    /// For a list of so many keys; nobody else's is ever known again.
+    /// For a list of so many keys. Only keys of the list are ever remembered.
     pub(super) fn new(keys: usize) -> Self {
         let wanted = keys.saturating_mul(2).min(MOST_PLACES).next_power_of_two();
         Self { secret: None, places: Vec::new(), wanted }

@@ -1,8 +1,8 @@
-//! Whose calls wait because calls failed.
+//! Which clients' calls have to wait because earlier calls failed.
 //!
 //! A server may fail for a token that somebody made up, so what fails for one client bars that client alone. Where it
-//! fails for several, it is down, and one call at a time finds out whether it is up again: of whoever comes first and did
-//! not just fail itself.
+//! fails for several clients, it counts as down. Then one call at a time finds out whether it is up again, by whichever
+//! client comes first and has not just failed itself.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use hashbrown::HashMap;
 use super::{Client, pacing::doubled};
 use crate::time::Timestamp;
 
-/// This many failures of a client in a row, and it has to pause: first for [`FIRST_PAUSE`], twice as long after each
-/// further failure, up to [`LONGEST_PAUSE`].
+/// After this many failures in a row a client has to pause: first for [`FIRST_PAUSE`], twice as long after each further
+/// failure, up to [`LONGEST_PAUSE`].
 const FAILURES_TO_PAUSE: u32 = 3;
 /// The first pause; for so long the question that failed is not asked again either.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// A server is down that failed for as many clients since it last answered.
+/// A server that has failed for so many clients since it last answered counts as down.
 const CLIENTS_TO_BE_DOWN: u32 = 3;
 /// Most clients whose failures are known.
 const MAX_CLIENTS: usize = 256;
@@ -32,11 +32,11 @@ pub(crate) struct Backoff {
     answers: u64,
 }
 
-/// Of one client, one after the other.
+/// The failures of one client in a row.
 struct Failures {
     times: u32,
     until: Timestamp,
-    /// After which answer it was counted.
+    /// The number of the last answer when this client was last counted in `failed_for`, so that it is counted once.
     counted: u64,
 }
 

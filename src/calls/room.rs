@@ -1,7 +1,7 @@
 //! Room that clients share: nobody takes so much of it that others find none.
 //!
-//! A client may take a place while fewer are its own than are free, or a part of that. So one alone never gets all,
-//! whatever it sends, and what is left to newcomers ends only where many have taken all that they can.
+//! A client may take a place while it has fewer places than are free, or than a part of those. So one client alone
+//! never gets all of them, whatever it sends. Newcomers find none only where many clients have taken all that they can.
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -8,8 +8,8 @@ use crate::time::Timestamp;
 
 pub(super) type Headers<'a> = &'a [(&'a [u8], &'a [u8])];
 
-/// What is left of an answer's lifetime at `now`; `None` where it says nothing that can be read. Zero where it is
-/// not to be kept at all: whoever asks has bounds of his own.
+/// What is left of an answer's lifetime at `now`; `None` where it says nothing that can be read. Zero where it must
+/// not be kept at all; the caller has bounds of its own.
 pub(super) fn lifetime(headers: Headers<'_>, now: Timestamp) -> Option<Duration> {
     let total = match cache_control(headers) {
         Some(Control::DoNotKeep) => return Some(Duration::ZERO),

@@ -44,8 +44,8 @@ use crate::{
 const STORE_TRIES: usize = 4;
 /// The longest `etag` that is sent back.
 const MAX_ETAG_LEN: usize = 256;
-/// A worker whose call has no outcome begins no other fetch, or the outcome of the one could pass for that of the other.
-/// After so many leases it will not come any more.
+/// After so many leases the outcome of a call is taken for lost. Until then a worker that waits for one begins no other
+/// fetch, because the outcome of the first could pass for that of the second.
 const LOST_AFTER: u32 = 10;
 
 /// What to fetch and how often.
@@ -71,7 +71,7 @@ pub struct Fetched {
     generation: u64,
     /// As it was read or written last.
     schedule: Schedule,
-    /// What stood in the store when it was read last: what is made of that replaces nothing else.
+    /// The stored value that `schedule` was read from. A schedule that is made of it replaces no other value.
     stored: Expected,
     /// `None`: this worker fetches nothing.
     fetching: Option<Fetching>,
@@ -133,8 +133,8 @@ impl Fetched {
         self.confirmed_at().is_some_and(|confirmed_at| now.since(confirmed_at) <= self.spec.times.max_stale)
     }
 
-    /// Counts the documents seen: what was decided under another generation has to be decided again. A fetch that brings
-    /// the same bytes does not count.
+    /// Counts the documents seen: what was decided under another generation has to be decided again. A fetch that
+    /// brings the same bytes does not count.
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -354,7 +354,7 @@ impl Fetched {
         Ok(())
     }
 
-    /// Leaves the bytes where the schedule will say they are. Nobody takes them before it does.
+    /// Writes the bytes under the document's key. Nobody takes them before the schedule names them.
     fn publish(&self, document: Published<'_>, store: &dyn SharedStore) {
         let record = document.encode();
         // Without it the others have the document at their own fetch.

@@ -1,13 +1,13 @@
 //! What the workers of one Envoy tell each other about a fetched document, as bytes in the shared store.
 //!
-//! Whatever else stands there is taken for nothing: it is read again and written over.
+//! Bytes of any other form count as if nothing were stored, and are written over.
 
 use crate::time::Timestamp;
 
 /// A published document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Published<'a> {
-    /// Whence it came: an entity tag says something about that place alone.
+    /// Where it came from: an entity tag means something at that place alone.
     pub(super) place: &'a str,
     /// Empty for none.
     pub(super) etag: &'a str,

@@ -16,7 +16,7 @@ const FEW: usize = 16;
 /// Why bytes are not taken as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonFault {
-    /// Not JSON, and no wonder: the answer that brought it says that it is in this coding.
+    /// Not JSON; the answer that brought it says that it is in this coding, which explains it.
     Coded(&'static str),
     /// An object with a member twice.
     DuplicateMember,
@@ -27,7 +27,8 @@ pub enum JsonFault {
 }
 
 impl JsonFault {
-    /// The fault of a body in `coding`. Some servers call a coding what is none, so what can be read is read.
+    /// The same fault of a body that its answer says is in `coding`. The coding is named only where reading failed,
+    /// because some servers name one and send plain JSON.
     pub(crate) fn of_body_in(self, coding: Option<&'static str>) -> Self {
         match (self, coding) {
             (Self::Syntax, Some(coding)) => Self::Coded(coding),

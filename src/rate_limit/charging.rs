@@ -21,11 +21,11 @@ use crate::{
     time::Timestamp,
 };
 
-/// How often one limit is judged again because another worker wrote first. Each time somebody else got
-/// ahead; a worker that loses so often sees an overload and answers 503.
+/// How often one limit is judged again because another worker wrote first. A worker that loses so often takes it for an
+/// overload and answers 503.
 pub(super) const MAX_CONFLICTS: usize = 16;
 
-/// The same for taking a charge back, where giving up only costs the client one request.
+/// How often taking a charge back is tried again. Giving up only costs the client one request.
 const MAX_REFUND_CONFLICTS: usize = 4;
 
 /// Where requests are charged, and what is told of it.
@@ -49,7 +49,7 @@ pub(super) struct Counted<'l> {
     pub(super) place: Place,
 }
 
-/// The same while it is charged.
+/// One limit while the request is charged to it.
 struct Pending<'l> {
     limit: LimitId,
     plan: &'l Plan,
@@ -71,7 +71,7 @@ struct Shared {
     place: Place,
     slot: Slot,
     before: Debts,
-    /// After this request alone. `Err`: denied for so long.
+    /// What is owed with this request alone. `Err`: it is denied, and would be admitted after so long.
     after: Result<Debts, Duration>,
     /// What is charged for it and for requests to come; nothing of it is spent yet.
     ahead: Option<Prepayment>,
@@ -189,7 +189,8 @@ impl<'l> Pending<'l> {
         }
     }
 
-    /// Where the client stands, as far as this worker knows: as the `tat` of one that took all in turn.
+    /// Where the client stands in each window, as far as this worker knows: the `tat` of a client that owes as much and
+    /// took every interval in turn.
     fn tats(&self, admitted: bool, now: Timestamp) -> Tats {
         match &self.source {
             Source::Prepaid(prepayment) => {
@@ -264,7 +265,8 @@ impl Shared {
         Err(StoreError::Unavailable)
     }
 
-    /// Takes the charge back, from what is stored by then; a slot reads and writes itself.
+    /// Takes the charge back, from what is stored by then. Not by [`store::update`](crate::store::update), because a
+    /// slot reads and writes itself.
     fn refund(&self, plan: &Plan, now: Timestamp, ledger: &Ledger<'_>) {
         let Ok(charged) = self.after else { return };
         for _ in 0..MAX_REFUND_CONFLICTS {

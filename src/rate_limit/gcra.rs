@@ -5,9 +5,9 @@
 //! admitted if the debt then stays within [`Quota::full_debt`].
 //!
 //! In other words, a request takes the next interval on a line of time: one that nobody has taken, that begins no
-//! sooner than the request, and ends no later than a full debt after it. That is all that the promise needs: the
-//! intervals of a span of requests lie apart, within the span and a full debt, so there are at most
-//! `burst + span / interval` of them. So intervals may also be taken out of turn, further ahead, as long as the line
+//! sooner than the request, and ends no later than a full debt after it. The promise needs no more: the intervals of
+//! all requests of a span do not overlap, and lie within the span and one full debt after it, so there are at most
+//! `burst + span / interval` of them. Therefore intervals may also be taken out of turn, further ahead, if the line
 //! then passes over them: see [`Debt::held`].
 //!
 //! `now` is the wall clock, because workers and restarts share no other. Where it steps forward, debts are
@@ -46,12 +46,13 @@ pub struct Span {
 }
 
 impl Debt {
-    /// Nothing out of turn.
+    /// A debt of which nothing was taken out of turn.
     pub const fn until(tat: u64) -> Self {
         Self { tat, held: Span { from: 0, to: 0 } }
     }
 
-    /// The state after one more interval that ends at `end`. What was passed over is forgotten.
+    /// The debt after one more interval, which ends at `end`. What is held is forgotten once the line has passed over
+    /// it.
     #[must_use]
     pub const fn up_to(self, end: u64) -> Self {
         if end > self.held.from { Self::until(end) } else { Self { tat: end, ..self } }
@@ -106,8 +107,8 @@ pub fn decide(quota: &Quota, debt: Debt, now: Timestamp) -> Result<Debt, Duratio
     }
 }
 
-/// Requests that would be admitted at once, and when the bucket is full again, without any new request, of a key that
-/// took every interval in turn ([`Debt::in_turn`]).
+/// How a key stands that took every interval in turn ([`Debt::in_turn`]): how many requests would be admitted at once,
+/// and after what time the bucket is full again if none comes.
 #[must_use]
 pub fn standing(quota: &Quota, tat: u64, now: Timestamp) -> (u32, Duration) {
     let owed = clamp(quota, Debt::until(tat), now).tat.saturating_sub(now.as_nanos());

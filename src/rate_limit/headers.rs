@@ -8,7 +8,7 @@ use std::{fmt::Write, time::Duration};
 
 use super::{admission::Standing, limits::Limiter};
 
-/// The value of `RateLimit-Policy`: `"reads";q=100;w=60`. Empty for no standing; do not send it then.
+/// The value of `RateLimit-Policy`: `"reads";q=100;w=60`. Empty where there are no standings; do not send it then.
 ///
 /// `burst`, a parameter of our own, says how many requests are admitted at once where that is not `q`.
 pub fn policy<'a>(limiter: &Limiter, standings: impl IntoIterator<Item = &'a Standing>) -> String {
@@ -25,7 +25,7 @@ pub fn policy<'a>(limiter: &Limiter, standings: impl IntoIterator<Item = &'a Sta
     value
 }
 
-/// The value of `RateLimit`: `"reads";r=42;t=17`. Empty for no standing; do not send it then.
+/// The value of `RateLimit`: `"reads";r=42;t=17`. Empty where there are no standings; do not send it then.
 ///
 /// `r` is what would be admitted at once; `t` is in how many seconds, rounded up, the whole burst is
 /// available again if nothing is sent until then.

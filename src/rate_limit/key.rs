@@ -17,11 +17,11 @@ use crate::{
 
 /// The headers of a request, as far as keys need them.
 pub trait HeaderValues {
-    /// Calls `visit` with every value of the header `name` (lower case), in order; where there is none, with those of
-    /// the names that some server reads as the same.
+    /// Calls `visit` with every value of the header `name` (lower case), in order. Where there is none, calls it with
+    /// the values of those names that some server reads as the same.
     ///
-    /// So a spelling of its own brings nobody another count. Beside the name itself it does not count at all: it may
-    /// be a client that adds it to what a proxy in front has set.
+    /// So no client gets another count by spelling the name differently. Where the name itself is there, other
+    /// spellings do not count: a client may have added them to what a proxy in front has set.
     fn visit(&self, name: &str, visit: &mut dyn FnMut(&[u8]));
 }
 
@@ -45,7 +45,7 @@ pub struct Subject<'a> {
     pub remote_address: Option<IpAddr>,
     /// Who is calling; `None` before authentication and for anonymous requests, which share one key.
     pub principal: Option<&'a Principal>,
-    /// What was found out before about this principal; `None`: nothing is to be remembered.
+    /// Where this principal is counted, once that was worked out; `None`: nothing is to be remembered.
     pub known_place: Option<&'a KnownPlace>,
     /// The name of the matched rule; empty before matching.
     pub rule: &'a str,
@@ -55,8 +55,8 @@ pub struct Subject<'a> {
     pub headers: &'a dyn HeaderValues,
 }
 
-/// Where a principal is counted by the first limit that counted it and whose key is the principal alone. To be used
-/// with one principal, one limiter and one secret; by default nothing is known.
+/// Where a principal is counted, by the first limit that counted it of those whose key is the principal alone. Belongs
+/// to one principal, one limiter and one secret; by default nothing is known.
 #[derive(Debug, Default)]
 pub struct KnownPlace(OnceCell<(LimitId, Place)>);
 

@@ -27,13 +27,14 @@ pub(super) struct Limit {
 pub(super) struct Plan {
     /// 1 to `MAX_WINDOWS`.
     pub(super) quotas: Vec<Quota>,
-    /// The same, as sections say it.
+    /// The same windows, in the form that sections of the store begin with.
     pub(super) windows: Head,
     /// The number of the table, among those of the limiter.
     pub(super) table: usize,
-    /// Of the keys of its slots.
+    /// What the keys of its slots in the store begin with.
     pub(super) prefix: Box<str>,
-    /// Tells tiers apart within a key's hash, and limits of one name that count other things.
+    /// Goes into the hash of every key, so that tiers are counted apart, and limits of one name with different keys,
+    /// too.
     pub(super) tag: u64,
 }
 

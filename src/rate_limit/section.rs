@@ -1,7 +1,7 @@
 //! One section of a slot: what the clients of the slot owe under one set of windows, as bytes.
 //!
-//! A section says itself which windows it was written with. So whoever reads it later with others can tell how many
-//! requests it stands for: see [`Section::carried_over`].
+//! A section holds the windows that it was written with, so that a reader with other windows can tell how many requests
+//! its debts stand for: see [`Section::carried_over`].
 
 use super::{
     gcra::{Debt, Span},
@@ -22,11 +22,11 @@ pub type Tats = [u64; MAX_WINDOWS];
 pub type Debts = [Debt; MAX_WINDOWS];
 
 pub(super) const WORD: usize = 8;
-/// Where a head says since when: behind the letters and the number of windows.
+/// Where a head holds the instant since which its windows are in force: behind three letters and the number of windows.
 const SINCE: usize = 4;
-/// Where it says which windows.
+/// Where its windows begin.
 const WINDOWS: usize = SINCE + WORD;
-/// What it says of each: interval, length in seconds and burst.
+/// The size of one window: its interval, its length in seconds and its burst.
 const WINDOW: usize = WORD + 4 + 4;
 
 /// Where things stand in a section: a head, the number of its entries, one floor per window, then at most [`ENTRIES`]
@@ -35,7 +35,7 @@ const WINDOW: usize = WORD + 4 + 4;
 pub(super) struct Layout {
     // INVARIANT: 1 to MAX_WINDOWS.
     windows: usize,
-    /// Whether an entry says of each window what is held, too: three words instead of one.
+    /// Whether debts are stored with what is held out of turn, in three words for each window instead of one.
     pub(super) held: bool,
 }
 
@@ -69,7 +69,7 @@ impl Layout {
         if self.held { b"rl4" } else { b"rl3" }
     }
 
-    /// Of the head that `bytes` begin with; `None` where they begin with none.
+    /// The layout of the section whose head `bytes` begin with; `None` where they begin with no head.
     #[inline(never)]
     fn of_head(bytes: &[u8]) -> Option<Self> {
         let (magic, rest) = bytes.split_first_chunk()?;
@@ -123,7 +123,8 @@ impl Window {
         Some(Self { interval, secs, full_debt })
     }
 
-    /// When the last of these windows is as it would be, had nothing been owed at `since`.
+    /// When a full debt of `since` is paid off in each of these windows, so that it makes no difference any more what
+    /// was owed then.
     fn all_earned(head: &[u8], windows: usize, since: u64) -> u64 {
         let debts = (0..windows).filter_map(|window| Self::read(head, window)).map(|window| window.full_debt);
         since.saturating_add(debts.max().unwrap_or(0))
@@ -247,7 +248,7 @@ impl<'a> Section<'a> {
         (0..self.len()).find(|entry| self.fingerprint(*entry) == fingerprint)
     }
 
-    /// What those owe at most who have no entry.
+    /// The most that a client without an entry owes.
     pub(super) fn floor(self) -> Tats {
         let mut floor = [0; MAX_WINDOWS];
         for (window, tat) in floor.iter_mut().take(self.layout.windows).enumerate() {
@@ -285,7 +286,7 @@ impl<'a> Section<'a> {
         entries.chain(self.floor()).max().unwrap_or(0)
     }
 
-    /// Whether it says nothing any more: nobody owes anything, and nothing would be carried over if it were made anew.
+    /// Whether it can be dropped: nobody owes anything, and nothing would be carried over if it were made anew.
     pub(super) fn is_idle(self, now: u64) -> bool {
         Window::all_earned(self.bytes, self.layout.windows, self.since()) <= now && self.end() <= now
     }
@@ -293,9 +294,10 @@ impl<'a> Section<'a> {
     /// What `debts` of this section are in the windows of `head`, as of `since`: as many requests as they stood for
     /// then, but never more than a full debt.
     ///
-    /// Each window takes over from the one of the same length. One of a new length takes over the most of any: of a
-    /// longer window that may be more than was used within the new one's length. What was earned back before `since`
-    /// was so at the old rate; from then on all is earned back at the new one, whenever this is asked.
+    /// A window takes over from the old one of the same length. Where there was none, it takes over from the old window
+    /// that gives the most; if that one is longer, this may be more than was used within the new window's length. Debts
+    /// are paid off at the old rate up to `since` and at the new one from then on, so the result does not depend on
+    /// when this is called.
     #[inline(never)]
     pub(super) fn carried_over(self, debts: &Debts, head: &Head, since: u64) -> Debts {
         let mut carried = [Debt::default(); MAX_WINDOWS];

@@ -17,10 +17,10 @@
 //! [`ENTRIES`] times the quota of one client.
 //!
 //! **Other windows under the same name**, of another filter or of another policy of this one, count in sections of
-//! their own, each with entries and floor, in the same slot. Which of them concern each other is for
-//! [`terms`](super::terms) to say. The first request that comes to a slot after new windows came into force, under
-//! whichever windows, carries over what is owed under those that they follow, all clients at once; from then on each
-//! section is for itself. One that says nothing any more goes.
+//! their own, each with entries and floor, in the same slot. Which of them follow which is for [`terms`](super::terms)
+//! to say. When new windows have come into force, the first request that comes to a slot, whichever windows it counts
+//! under, makes their section. It carries over what all clients owe under the windows that the new ones follow. From
+//! then on no section affects another. A section is dropped when nobody owes anything in it.
 //!
 //! Memory: a slot with one window takes at most 293 bytes, with key and the host's own about 415. The 4096
 //! slots of a limit are made as they are needed, hold 65,536 clients and take at most 1.7 MB for one window,
@@ -58,8 +58,8 @@ pub struct Slot {
 impl Slot {
     /// Reads the slot `key` of a limit with these windows; a missing one is empty.
     ///
-    /// Implausible instants are clamped. What is owed under windows that ours follow is carried over. Bytes that make no
-    /// sense count as a floor of a full debt: a request is denied now, one is admitted after an interval, and all is
+    /// Implausible instants are clamped. What is owed under windows that ours follow is carried over. Bytes that make
+    /// no sense count as a floor of a full debt: a request is denied now, one is admitted after an interval, and all is
     /// well after the time that a bucket takes to fill.
     pub(super) fn read(
         store: &dyn SharedStore,
@@ -226,7 +226,8 @@ impl Slot {
         }
     }
 
-    /// Finds our section among others, and puts it last. False where it is not there, or anything has to be done before.
+    /// Finds our section among others, and puts it last. False where it is not there, or the sections have to be put in
+    /// order first.
     #[cold]
     #[inline(never)]
     fn find(&mut self, term: &Term, now: Timestamp) -> bool {
@@ -272,15 +273,15 @@ impl Slot {
         }
     }
 
-    /// Makes the sections that have to carry over something, before anything is charged, and ours where it is not there;
-    /// leaves out those that say nothing any more.
+    /// Makes the sections that have to carry over something, before anything is charged, and ours where it is not
+    /// there; leaves out those that say nothing any more.
     fn arrange(&mut self, all: &[Section<'_>], term: &Term, now: Timestamp) {
         let own = all.iter().find(|section| section.has(term.own().head()));
         let due = || term.others().iter().filter(|line| is_due(line, term.own(), all, now));
         let mut kept: Vec<_> = all.iter().filter(|section| !section.has(term.own().head())).collect();
         kept.retain(|section| !section.is_idle(now.as_nanos()));
         while kept.len().saturating_add(due().count()) >= MAX_SECTIONS && !kept.is_empty() {
-            // The one that is missed least, as with clients.
+            // As with clients, the one that is paid off first is missed least.
             let nearest = kept.iter().enumerate().min_by_key(|(_, section)| section.end());
             if let Some((nearest, _)) = nearest {
                 kept.remove(nearest);
@@ -301,7 +302,7 @@ impl Slot {
         }
     }
 
-    /// Makes a section of what is owed in those that it follows.
+    /// Makes the section of `line`, with what is owed in the sections that it follows.
     fn carry_over(&mut self, all: &[Section<'_>], line: &Line, now: Timestamp) {
         // Not ahead of now, where the clock has stepped back.
         let since = line.head().since().min(now.as_nanos());
@@ -359,7 +360,8 @@ impl Slot {
     }
 }
 
-/// Whether `line` follows something that is there, or `own` that is about to be, and has no section yet.
+/// Whether the section of `line` has to be made now: it has none yet, and follows a section that is there, or that of
+/// `own`, which is about to be made.
 fn is_due(line: &Line, own: &Line, all: &[Section<'_>], now: Timestamp) -> bool {
     let mut there = all.iter().map(|section| section.since()).chain([own.head().since()]);
     now.as_nanos() < line.head().carries_over_until()

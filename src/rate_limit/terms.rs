@@ -15,9 +15,9 @@
 //!
 //! **What this cannot tell:** a second filter that is added later, with other windows for a limit of the same name, and
 //! an update of one of two such filters: both start from the most that each client had used by then under any of the
-//! others. They never change what those count. While workers change over, and while a listener drains, requests that the
-//! old policy decides are counted under its term alone. Windows that come back while their term still lasts go on where
-//! it was.
+//! others. They never change what those count. While workers change over, and while a listener drains, requests that
+//! the old policy decides are counted under its term alone. Windows that come back while their term still lasts go on
+//! where it was.
 //!
 //! The record is looked at when a filter is configured, by it and by those that are there already; when it counts its
 //! first request under a limit; and on ticks. Never for an ordinary request.
@@ -62,13 +62,13 @@ pub(super) struct Term {
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     head: Head,
-    /// Older ones that had counted nothing when this one began.
+    /// When those older terms began that had counted nothing by the time this one began. It does not follow them.
     beside: Vec<u64>,
 }
 
 impl Terms {
-    /// Says that these limits are in force, and looks which others are, if it did not do so just now: to be called a few
-    /// times a second. What fails is made up for the next time.
+    /// Says that these limits are in force, and looks which others are, if it did not do so just now: to be called a
+    /// few times a second. What fails is made up for the next time.
     pub fn on_tick(&mut self, limiter: &Limiter, clock: &Clock, store: &dyn SharedStore) {
         if limiter.plans().next().is_none() {
             return;
@@ -79,8 +79,8 @@ impl Terms {
         }
     }
 
-    /// The same, at once: to be called when a filter of this name is configured, this one or another, before it counts
-    /// anything.
+    /// Does what [`Terms::on_tick`] does, at once: to be called when a filter of this name is configured, this one or
+    /// another, before it counts anything.
     pub fn confirm(&mut self, limiter: &Limiter, clock: &Clock, store: &dyn SharedStore) {
         for plan in limiter.plans() {
             let _ = self.look(plan, false, clock.now(), store);

@@ -13,9 +13,9 @@ use crate::identity::Principal;
 /// A set of small numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bits {
-    /// Up to 63: all that most policies need, and no further memory to look at.
+    /// Numbers up to 63. Most policies need no more, and for them no other memory is read.
     first: u64,
-    /// From 64 on.
+    /// Numbers from 64 on.
     more: Vec<u64>,
 }
 
@@ -207,7 +207,7 @@ impl Vocabulary {
         self.held(scopes.iter().map(String::as_str), roles)
     }
 
-    /// The most that a token can hold: what it says is its issuer's to choose.
+    /// The most that a token can hold: its issuer may write anything into it.
     pub(crate) fn most_of_a_token(&self, has_roles: bool) -> Grants {
         let roles = self.by_role.values().filter(|_| has_roles);
         self.held(self.scopes.names.iter().map(|name| &**name), roles)

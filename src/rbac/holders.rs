@@ -1,6 +1,6 @@
-//! Whether anybody at all can ever have what a rule asks for.
+//! Whether anybody at all can ever have what a rule asks for, and if not, why.
 //!
-//! To be asked once, of a policy: of what nobody can have it says why.
+//! This is asked once for each policy, never for a request.
 
 use super::{Grants, Requirement, requirement::Alternative};
 use crate::identity::PrincipalKind;
@@ -12,7 +12,7 @@ pub(crate) struct Holders {
     grants: Vec<Grants>,
 }
 
-/// What of an alternative none of the holders can ever have.
+/// The part of an alternative that none of the holders can ever have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lack {
     Scopes,
@@ -20,13 +20,13 @@ pub(crate) enum Lack {
     Roles,
     /// The claim that must equal the path's variable.
     Owner,
-    /// Word of how the user logged in.
+    /// Claims that say how the user logged in.
     StepUp,
-    /// There is somebody for each condition, and nobody for all of them.
+    /// Each condition is met by some holder, but no holder meets all of them.
     AllAtOnce,
 }
 
-/// Those that are about names, in the order in which a request is asked for them.
+/// Those that are about names, in the order in which requests are checked for them.
 const NAMED: [Lack; 3] = [Lack::Scopes, Lack::Permissions, Lack::Roles];
 
 impl Holders {
@@ -48,7 +48,7 @@ impl Holders {
 }
 
 impl Requirement {
-    /// For each alternative what of it none of `holders` can ever have; `None`: somebody may have it all.
+    /// For each alternative, the part of it that none of `holders` can ever have; `None`: somebody may have all of it.
     ///
     /// `tries` bounds how many of them are looked at, over all calls. When they are used up, everything is taken for
     /// possible.
@@ -75,7 +75,7 @@ impl Alternative {
         Some(lacking.copied().unwrap_or(Lack::AllAtOnce))
     }
 
-    /// Whether `grants` meet the condition that the lack is of, where it is asked.
+    /// Whether `grants` meet the condition whose lack this is; true where the alternative has no such condition.
     fn is_met_in(&self, lack: Lack, grants: &Grants) -> bool {
         let (need, held) = match lack {
             Lack::Scopes => (&self.scopes, &grants.scopes),

@@ -68,10 +68,10 @@ impl Requirement {
         self.any_of.first().map(|alternative| alternative.scope_names.as_slice()).unwrap_or_default()
     }
 
-    /// The names that the holder of `grants` lacks who was refused for `reason`: all of them, or any one where the policy
-    /// says so. Empty where it is not for want of a name.
+    /// The names that the holder of `grants`, who was refused for `reason`, is missing. All of them are needed, or any
+    /// one where the policy says so. Empty where `reason` is not about names.
     ///
-    /// They are those of the first alternative: where no login is asked for, it is that one that says what is missing.
+    /// They are those of the first alternative, since a reason that is about names always comes from that one.
     #[cold]
     pub(crate) fn missing<'a>(
         &'a self,

@@ -1,10 +1,11 @@
 //! Names that some server reads as the same.
 //!
 //! CGI, WSGI, PHP and Rack make a variable of each header's name: upper case, with `_` for whatever is neither letter
-//! nor digit. There `X.Portcullis.Roles` is `x-portcullis-roles`. So names are the same here when that makes them the
-//! same.
+//! nor digit. There `X.Portcullis.Roles` is `x-portcullis-roles`. So two names are alike here when those servers would
+//! make the same variable of them.
 //!
-//! The names of query parameters and cookies are decoded besides, trimmed, and taken apart: to some `+a%5Bx%5D` is `a`.
+//! Some servers also decode the names of query parameters and cookies, trim them and take them apart: to them
+//! `+a%5Bx%5D` is `a`.
 
 use std::{
     borrow::Cow,
@@ -192,8 +193,8 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Whether some server takes a parameter or cookie that was sent under `name` for the one named `own`. `ends` are the
-    /// bytes at which some end a name, beside those that are nothing to see.
+    /// Whether some server takes a parameter or cookie that was sent under `name` for the one named `own`. `ends` are
+    /// the bytes at which some end a name, beside those that are nothing to see.
     ///
     /// Decoded twice: a server behind another one may.
     pub(in crate::request) fn is_read_as(name: &[u8], own: &[u8], ends: &[u8]) -> bool {

@@ -1,5 +1,5 @@
 //! Options of a connection (RFC 9110 section 7.6.1). A proxy drops every header that one of them names. Envoy does so
-//! itself, but on upgrades: those pass their options on to whatever stands behind it.
+//! itself, except on upgrades: there it passes the options on to the server behind it.
 
 use super::RequestHead;
 
@@ -9,8 +9,8 @@ pub const HEADER: &str = "connection";
 /// Options of HTTP itself: they name no header that is meant for the server at the end.
 const OF_HTTP: [&str; 5] = ["close", "http2-settings", "keep-alive", "te", "upgrade"];
 
-/// The options without those that may name a header, all lines joined; `None` when there are none of them. Empty: nothing
-/// is left, so the header should go.
+/// The options without those that may name a header, all lines joined; `None` when there are none of them. Empty:
+/// nothing is left, so the header should go.
 pub fn without_names(head: &RequestHead<'_>) -> Option<String> {
     let options =
         || head.values(HEADER).flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);

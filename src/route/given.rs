@@ -1,8 +1,8 @@
-//! What a request says to what matches ask of its headers and query parameters: read once, and only where one asks.
+//! Which headers and query parameters a request has of those that matches ask for: read once, and only when one asks.
 //!
-//! A condition that some server would see fulfilled is never taken for one that is not. So a name that is only alike to
-//! the one asked for, one of several values that alone would do, and a value that cannot be read or is too long to be
-//! tried make the answer a doubt, and the request is refused where the answer decides.
+//! A condition that some server would see fulfilled never counts as one that is not. Three things leave it in doubt: a
+//! name that is only alike to the one asked for; several values of which one alone would do; and a value that cannot be
+//! read or is too long to be tried. Where such a doubt decides which rule applies, the request is refused.
 
 use std::borrow::Cow;
 
@@ -35,7 +35,7 @@ pub enum Doubt {
 pub(super) enum Held {
     Yes,
     No,
-    /// By the name at this place.
+    /// In doubt, because of the name at this place.
     Doubt(u32, Doubt),
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Given<'r> {
     items: Vec<Item<'r>>,
     /// By the place of the name: one more than the place of the item; 0 for none.
     by_name: Vec<u32>,
-    /// Of every expression: what came of it, once it was tried; `None` within for a doubt.
+    /// For each expression whether it matched: `None` until it is tried, `Some(None)` where that is in doubt.
     tried: Vec<Option<Option<bool>>>,
 }
 
@@ -53,15 +53,15 @@ pub(super) struct Given<'r> {
 #[derive(Debug)]
 struct Item<'r> {
     name: u32,
-    /// Whatever server reads it, it is there.
+    /// Every server finds it, however it reads the request.
     is_certain: bool,
     /// Its value; of several, all of them as one.
     value: Result<Cow<'r, [u8]>, Doubt>,
-    /// Each of several.
+    /// Each value where there are several, else empty.
     several: Vec<Cow<'r, [u8]>>,
     /// The place of the value among those that are compared with.
     place: u32,
-    /// Those of several, ascending.
+    /// The places of the several values, ascending.
     places: Vec<usize>,
 }
 
@@ -200,7 +200,7 @@ impl<'r> Item<'r> {
         Self { name, is_certain, value, several: Vec::new(), place: NO_VALUE, places: Vec::new() }
     }
 
-    /// Takes in what the same name has further behind.
+    /// Adds a value that the same name has further behind.
     fn take_in(&mut self, next: &mut Self) {
         self.is_certain |= next.is_certain;
         match (&mut self.value, &mut next.value) {
@@ -216,7 +216,7 @@ impl<'r> Item<'r> {
         }
     }
 
-    /// To be called when all is in.
+    /// To be called once every value was added.
     fn finish(&mut self, conditions: &Conditions) {
         let Ok(value) = &mut self.value else { return };
         if !self.several.is_empty() {

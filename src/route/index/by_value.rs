@@ -1,13 +1,13 @@
 //! Matches of one path that differ in what they ask of headers and parameters, by name and value.
 //!
-//! A request has one value of each name, so of thousands of such matches it meets those few that ask for its own values,
-//! and those that ask for none in particular.
+//! A request has one value of each name, so of thousands of such matches it meets those few that ask for its own
+//! values, and those that ask for none in particular.
 
 use hashbrown::HashMap;
 
 use crate::route::conditions::{ANY_VALUE, Conditions, Wanted};
 
-/// As few are tried one after the other.
+/// Up to so many are tried one after the other.
 const FEW: usize = 8;
 
 /// Places of entries, each list ascending in the ids of its entries.
