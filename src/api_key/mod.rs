@@ -164,7 +164,7 @@ impl<C> ApiKeys<C> {
             return entry(&self.entries, place);
         }
         let place = self.find_by_digest(key)?;
-        // Only of keys that exist: others would push these out.
+        // Only keys that exist are remembered. Others would push them out.
         if let Some(tag) = tag {
             seen.insert(tag, place);
         }

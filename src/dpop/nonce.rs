@@ -35,7 +35,7 @@ impl Nonces {
     /// lifetime of zero.
     pub fn at(secret: &DpopSecret, lifetime: Duration, now: Timestamp) -> Option<Self> {
         let slot = now.as_nanos().checked_div(nanos(lifetime))?;
-        // The lifetime is part of it, so that one that was made for a shorter life gets no longer one.
+        // The lifetime is hashed, too, so that a nonce that was made for a shorter lifetime is not accepted for longer.
         let nonce = |slot: u64| {
             let parts: [&[u8]; 2] = [&nanos(lifetime).to_le_bytes(), &slot.to_le_bytes()];
             Some(base64url::encode(&secret.hash(Use::Nonce, &parts)?))

@@ -114,12 +114,12 @@ impl<'a> Unverified<'a> {
             return Err(DpopError::Type);
         }
         let algorithm = self.token.algorithm();
-        // A symmetric one is never listed, and the key would be of no use to it.
+        // A symmetric algorithm is never listed; a key that the sender brings along would prove nothing with it.
         if algorithm.is_symmetric() || !spec.algorithms.contains(&algorithm) {
             return Err(DpopError::Algorithm);
         }
         match thumbprint(&self.jwk) {
-            // The key itself says better what is wrong with it.
+            // Reading the key tells more exactly what is wrong with it.
             None => lone_key(&self.jwk, algorithm).map_err(DpopError::Key).and(Err(DpopError::KeyMismatch)),
             Some(found) if constant_time_eq(&found, &key) => Ok(()),
             Some(_) => Err(DpopError::KeyMismatch),

@@ -30,7 +30,7 @@ struct Entry<V> {
     since: Timestamp,
     until: Timestamp,
     cost: usize,
-    /// Since it came into its queue, or its last turn there.
+    /// Whether it was used since it came into its queue, or since its last turn there.
     used: bool,
     protected: bool,
 }
@@ -64,7 +64,7 @@ impl<V> Cache<V> {
 
     /// Keeps `value` from `now` until `until`; `cost` is its size in bytes, about.
     pub(super) fn insert(&mut self, digest: Digest, value: V, cost: usize, now: Timestamp, until: Timestamp) {
-        // In its place in the queue, if it has one: else each renewal would leave a place behind.
+        // A renewed entry keeps its place in its queue. Otherwise each renewal would leave a place behind.
         let known = self.entries.get(&digest).map(|entry| (entry.protected, entry.used));
         let (protected, used) = known.unwrap_or((false, false));
         let entry = Entry { value, since: now, until, cost, used, protected };
@@ -92,10 +92,10 @@ impl<V> Cache<V> {
         self.entries.len()
     }
 
-    /// One turn of one queue: drops what stands in front, or gives it a second chance, of which there are no more
-    /// than uses. False: both are empty.
+    /// Turns one queue by one entry: drops the one in front, or gives it a second chance. No entry gets more chances
+    /// than it had uses, so this comes to an end. False: both queues are empty.
     fn make_room(&mut self, now: Timestamp) -> bool {
-        // What is protected leaves when its time is over: whatever is in use is renewed in its place.
+        // A protected entry is dropped when its time is over. One that is still in use has been renewed in its place.
         if let Some(digest) = self.protected.pop_front() {
             if self.entries.get(&digest).is_some_and(|entry| entry.counts(now)) {
                 self.protected.push_back(digest);

@@ -6,8 +6,8 @@
 //! call has ended, [`Introspector::on_answer`] gives the verdict for all who wait. It is theirs even where nothing
 //! is kept, so they must not look it up again.
 //!
-//! Anyone can send tokens that nobody knows, and some make a server fail. So what calls take up, and what their failures
-//! bar, is shared by [`Client`]: a flood from one address leaves the calls of others alone.
+//! Anyone can send tokens that nobody knows, and some make a server fail. So what calls take up, and what their
+//! failures bar, is shared by [`Client`]: a flood from one address leaves the calls of others alone.
 //!
 //! Tokens are kept as SHA-256 digests only. Nothing here waits, sends or reads a clock.
 
@@ -40,7 +40,7 @@ use crate::{
 pub const FLIGHTS: Room = Room { places: 128, spare: 2 };
 /// The most active tokens that are kept, and their size in bytes.
 const ACTIVE: (usize, usize) = (10_000, 8 << 20);
-/// Likewise for refused ones. Anyone can make those up, so they never compete with the active ones.
+/// The same for refused tokens. Anyone can make those up, so they are kept apart and never push out active ones.
 const REFUSED: (usize, usize) = (4096, 1 << 20);
 /// What an entry takes beside its claims.
 const ENTRY_COST: usize = 512;
@@ -156,8 +156,8 @@ impl<T> Introspector<T> {
         }
     }
 
-    /// The call to send for a token that [`Introspector::lookup`] does not know, and that `client` sent. `random` is new
-    /// for each call; without it no client assertion can be made.
+    /// The call to send for a token that [`Introspector::lookup`] does not know, and that `client` sent. `random` is
+    /// new for each call; without it no client assertion can be made.
     ///
     /// # Errors
     /// Why there is none: the request is to be refused.
@@ -221,7 +221,7 @@ impl<T> Introspector<T> {
             // For so long the same token is not asked about again.
             Err(error) => (Verdict::Unavailable(error), keep_until(FIRST_PAUSE)),
         };
-        // It was good before the clock was set back, say; what counts is the last word.
+        // It may be kept as active, for instance when the clock was set back. The issuer's last word counts.
         self.active.remove(&digest);
         if now < until {
             self.refused.insert(digest, verdict.clone(), ENTRY_COST, now, until);

@@ -44,7 +44,7 @@ impl<'a> CompactToken<'a> {
         }
         let (signing_input, signature) = text.rsplit_once('.').ok_or(SEGMENTS)?;
         let (header, payload) = signing_input.split_once('.').ok_or(SEGMENTS)?;
-        // A dot left in the payload makes five segments, or four; it is no base64url character either.
+        // With a dot in the payload there are more than three segments.
         if header.is_empty() || payload.is_empty() || signature.is_empty() || payload.contains('.') {
             return Err(SEGMENTS);
         }

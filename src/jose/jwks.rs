@@ -167,7 +167,7 @@ impl KeySet {
         Err(self.refusal_of(kid, signed.algorithm))
     }
 
-    /// Why [`KeySet::verify`] refuses `token`, of which it is known that it does.
+    /// Why [`KeySet::verify`] refuses `token`; to be asked only once it has.
     pub fn refusal(&self, token: &CompactToken<'_>) -> KeyError {
         self.refusal_of(token.kid(), token.algorithm())
     }
@@ -180,7 +180,8 @@ impl KeySet {
             tried_secret |= matches!(key.verification_key, VerificationKey::Secret(_));
         }
         match kid {
-            // A nameless secret answers for every name; a nameless public key may be followed by the named one.
+            // A secret without a name stands for every name, so a bad signature is just that. Where public keys without
+            // a name did not fit, the named key may still be fetched.
             Some(kid) if !tried_secret && !self.keys.iter().any(|key| key.kid.as_deref() == Some(kid)) => {
                 match self.unusable.iter().find(|(unusable, _)| **unusable == *kid) {
                     Some((_, reason)) => KeyError::UnusableKey { kid: kid.into(), reason: *reason },

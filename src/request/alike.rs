@@ -101,7 +101,7 @@ impl AlikeNames {
     ) -> Option<()> {
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         if name.iter().all(is_plain) {
-            // Most are. There is one way to read them.
+            // Most names are plain, and there is one way only to read such a name.
             *left = left.checked_sub(VISIT.saturating_add(name.len()))?;
             self.alike(name).for_each(visit);
             return Some(());
@@ -153,7 +153,7 @@ fn each_beginning(
     visit: &mut dyn FnMut(&[u8]),
 ) -> Option<()> {
     let seen = name.iter().rposition(|byte| byte.is_ascii_graphic() && *byte != b'?');
-    // How much is left where nothing more is to be seen.
+    // How many bytes at the end show nothing. A name may also end where no more than those follow.
     let unseen = seen.map_or(name.len(), |at| name.len().saturating_sub(at.saturating_add(1)));
     loop {
         let most = name.len().min(longest);

@@ -35,7 +35,7 @@ pub fn host(authority: &[u8]) -> Result<Cow<'_, str>, AuthorityError> {
         }
     }
     let (name, port) = authority.split_at_checked(end).ok_or(AuthorityError)?;
-    // After a dot at the end no label is open; without one there is no name at all.
+    // Where no label is open at the end, the name either ends with a dot or is empty.
     let name = if label > 0 { name } else { name.strip_suffix(b".").ok_or(AuthorityError)? };
     if name.len() > MAX_NAME {
         return Err(AuthorityError);

@@ -1,5 +1,5 @@
-//! The certificate of the client that sent a request: what Envoy says of its own connection, and what proxies in front pass
-//! on (`x-forwarded-client-cert`, XFCC).
+//! The certificate of the client that sent a request: what Envoy says of its own connection, and what proxies in front
+//! pass on (`x-forwarded-client-cert`, XFCC).
 //!
 //! Envoy has checked the certificate, or a trusted proxy in front has; nothing here knows a certification authority.
 //! A listener that lets unverified certificates in (`trust_chain_verification: ACCEPT_UNTRUSTED`) makes every name in
@@ -62,7 +62,7 @@ pub fn forwarded(head: &RequestHead<'_>, hops: usize) -> Result<Option<PeerCerti
 /// and DNS names; an authority that signs names with `,` or `;` in them cannot be used with this header.
 fn parse_elements(mut rest: &str, elements: &mut Vec<PeerCertificate>) -> Result<(), ForwardedError> {
     let mut element = PeerCertificate::default();
-    // Of these there is one each in an element.
+    // The keys that an element may have only once, as far as it has them.
     let mut seen: Vec<&'static str> = Vec::new();
     loop {
         let (key, after) = rest.split_once('=').ok_or(ForwardedError)?;

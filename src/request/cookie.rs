@@ -8,10 +8,11 @@ use super::{RequestHead, alike::AlikeNames, sighting::Sighting};
 /// browser sends as much.
 const MAX_LOOKS: usize = 1 << 17;
 
-/// What some server takes for cookies that are looked for, each with the place of its name, in order.
+/// Everything that some server takes for one of the cookies that are looked for, each with the place of the name that
+/// it is taken for, in order.
 pub(super) struct Suspects<'a> {
     all: Vec<(usize, Name<'a>)>,
-    /// There was too much to look through, and any may be in what is left.
+    /// There was too much to look through. The rest may hold any cookie.
     gave_up: bool,
 }
 
@@ -41,8 +42,8 @@ impl<'a> Suspects<'a> {
     /// What the cookie `name` (compared with case), at `place` among the names, holds. An empty one holds nothing.
     ///
     /// One pair of double quotes around the value is dropped (RFC 6265 section 4.1.1). Pieces without `=` are no
-    /// cookies. A value that is not UTF-8 cannot be decoded. `is_other` says which names stand for cookies of their own,
-    /// whatever looser servers make of them.
+    /// cookies. A value that is not UTF-8 cannot be decoded. `is_other` says which names stand for cookies of their
+    /// own, whatever looser servers make of them.
     pub(super) fn find(
         &self,
         place: usize,
@@ -101,7 +102,7 @@ pub fn without(head: &RequestHead<'_>, names: &AlikeNames, kept: &[&str]) -> Opt
                     left.push_str(cookie);
                 }
             },
-            // What there is too much to look through may hold any.
+            // There is too much to look through, and the rest may hold any of them.
             None => return Some(String::new()),
         }
     }
@@ -114,7 +115,7 @@ pub(super) struct Name<'a> {
     text: &'a [u8],
     /// Whatever follows its `=`.
     rest: &'a [u8],
-    /// It begins a cookie as RFC 6265 has them.
+    /// It is at the beginning of a cookie, where RFC 6265 has names.
     begins: bool,
 }
 
@@ -142,18 +143,19 @@ impl<'a> Name<'a> {
     }
 }
 
-/// Finds what stands before each `=` of `line`: all of a cookie that does, and the last word of it, since some servers
-/// end cookies at blanks and commas too, and have quotes about them, which here hold nothing together. `None`: `each` ended
-/// it.
+/// Finds what may be the name before each `=` of `line`: all that the cookie has before it, and the last word of that,
+/// since to some servers a cookie also ends at blanks and commas. Quotes hold nothing together here. `None`: `each`
+/// gave up.
 fn each_name<'a>(line: &'a [u8], mut each: impl FnMut(Name<'a>) -> Option<()>) -> Option<()> {
-    // Where the cookie begins, until its name was found; its last word, likewise; whether a word may begin.
+    // Where the cookie begins, and from where to where its last word is, both until the name is found; whether the next
+    // character begins a word.
     let (mut cookie, mut word, mut gap): (_, Option<(usize, usize)>, _) = (Some(0), None, true);
     for (at, byte) in line.iter().enumerate() {
         let next = at.saturating_add(1);
         match byte {
             b';' => (cookie, word, gap) = (Some(next), None, true),
             b',' | b'"' => gap = true,
-            // A sign too many.
+            // With no word before it, it ends no name; the name may still follow.
             b'=' if gap && word.is_none() => {}
             b'=' => {
                 let rest = line.get(next..).unwrap_or_default();
@@ -172,7 +174,7 @@ fn each_name<'a>(line: &'a [u8], mut each: impl FnMut(Name<'a>) -> Option<()>) -
                 word = match word {
                     Some((from, _)) if !gap => Some((from, next)),
                     _ if gap => Some((at, next)),
-                    // In a value.
+                    // This is within a value, where no word has begun.
                     _ => None,
                 };
                 gap = false;

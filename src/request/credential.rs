@@ -79,7 +79,7 @@ struct Read<'a> {
 /// Where the rule at hand looks for credentials, by kind.
 #[derive(Clone, Copy)]
 pub struct Places<'l> {
-    /// Whatever any rule looks for, these places too.
+    /// The names of all places where any rule of the policy looks, these places among them.
     pub names: &'l CredentialNames,
     /// Access tokens.
     pub tokens: &'l [Location],
@@ -98,9 +98,9 @@ pub struct Found<'a, 'l> {
 impl<'l> Places<'l> {
     /// The only credential of each kind.
     ///
-    /// Two are [`Lookup::Many`]: which one counts would be anybody's guess (RFC 6750 section 2 allows one method of
-    /// sending a token in a request). The same bytes at two places are one; empty is none. What only a looser server
-    /// would find is no credential, but beside one it is a second.
+    /// Two of a kind are [`Lookup::Many`]: which one counts would be anybody's guess (RFC 6750 section 2 allows one
+    /// method of sending a token in a request). The same bytes at two places count as one credential, and empty ones do
+    /// not count. What only a looser server would find is no credential, but where there is one, it counts as a second.
     pub fn find<'a>(self, head: &RequestHead<'a>, query: Option<&'a str>) -> Found<'a, 'l> {
         let mut has_alike = false;
         let read = Read::default();
@@ -159,7 +159,7 @@ impl<'l> Places<'l> {
         let mut seen = Sighting::default();
         let mut others = false;
         for (given, value) in &head.headers {
-            // Most names are told by their length.
+            // The length tells most names apart.
             if given.len() != name.len() {
                 continue;
             }
@@ -175,7 +175,7 @@ impl<'l> Places<'l> {
             }
         }
         if others && seen.found != Lookup::Absent {
-            // Other lines, which would go with this one where they are taken out.
+            // The header has other lines, too. Where this one is taken out, they are taken out with it.
             let is_other = |value: &[u8]| strip_prefix(value, prefix).is_none() && holds_some(value, prefix);
             seen.has_alike |= head.values(name).any(is_other);
         }
@@ -189,7 +189,7 @@ impl<'l> Places<'l> {
 }
 
 impl Found<'_, '_> {
-    /// The same, where there is something that only looser servers would find.
+    /// What was found, given that the request also holds something that only looser servers would find.
     #[cold]
     fn beside_another(self) -> Self {
         match (&self.token, &self.key) {
@@ -213,16 +213,17 @@ fn join<'a, 'l>(
     }
 }
 
-/// Whether some server may find a credential in `value` where we would not look for one: behind other white space, in a
-/// later item of a list, which is what several lines become when they are joined, or wherever else the scheme stands
-/// with something behind it, for some only look for that.
+/// Whether some server may find a credential in `value` where we would not look for one. It may stand behind other
+/// white space; in a later item of a list, which is what several lines become when they are joined; or wherever else
+/// the scheme stands with something behind it, since some servers look for no more than that.
 pub fn may_hold(value: &[u8], prefix: &str) -> bool {
     let scheme = prefix.trim_ascii_end();
     let ends = |byte: &u8| !byte.is_ascii_graphic() || *byte == b',';
-    // A prefix that is no scheme may stand within any word by chance, also within one that was verified.
+    // A prefix that is no scheme may stand within any word by chance, even within a credential that was verified. So it
+    // counts only at the beginning of a word.
     let is_scheme = scheme.len() < prefix.len();
     let front = strip_prefix(value, scheme).map(|rest| !is_scheme || rest.first().is_none_or(ends));
-    // Without one the front said it all.
+    // With an empty prefix the front has decided already.
     let first = scheme.bytes().next().unwrap_or_default();
     let later = |at: usize| {
         let rest = value.get(at..).and_then(|item| strip_prefix(item, scheme));
@@ -234,7 +235,7 @@ pub fn may_hold(value: &[u8], prefix: &str) -> bool {
         || value.iter().enumerate().any(|(at, byte)| byte.eq_ignore_ascii_case(&first) && later(at))
 }
 
-/// Whether some server may, and it is not empty.
+/// The same, but only of a credential that is not empty.
 #[inline(never)]
 fn holds_some(value: &[u8], prefix: &str) -> bool {
     may_hold(value, prefix) && value.trim_ascii().len() > prefix.trim_ascii().len()

@@ -9,7 +9,8 @@ pub const METHOD: &str = "OPTIONS";
 ///
 /// A preflight is an OPTIONS request with one `Origin` and one `Access-Control-Request-Method`. It has ended with its
 /// headers, asks for no other protocol on its connection (RFC 9110 section 7.8, RFC 8441 section 4), and says nothing
-/// that some server takes for another method or path. No browser sends one that does, and it passes without credentials.
+/// that some server takes for another method or path. No browser sends one that does, and it passes without
+/// credentials.
 pub fn requested_method<'a>(head: &RequestHead<'a>) -> Option<&'a str> {
     if head.single(":method").one()? != METHOD.as_bytes() || head.single("origin").one()?.is_empty() {
         return None;
@@ -21,12 +22,12 @@ pub fn requested_method<'a>(head: &RequestHead<'a>) -> Option<&'a str> {
         return None;
     }
     let method = str::from_utf8(head.single("access-control-request-method").one()?).ok()?;
-    // RFC 9110 section 5.6.2; Envoy would refuse as a method what is no token.
+    // A method is a token (RFC 9110 section 5.6.2); Envoy refuses any other.
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     (!method.is_empty() && method.bytes().all(token)).then_some(method)
 }
 
-/// Whether it could end as something else than an answer.
+/// Whether it asks for another protocol, so that something else than an answer could follow.
 fn upgrades(head: &RequestHead<'_>) -> bool {
     let mut options = head.values("connection").flat_map(|line| line.split(|byte| *byte == b','));
     head.values("upgrade").next().is_some()

@@ -9,10 +9,10 @@ use crate::text::base64url;
 /// The header of the list.
 pub const HEADER: &str = "sec-websocket-protocol";
 
-/// What stands before a credential that is the next protocol. It has no case, as the scheme of that name.
+/// The protocol that says that the next one is a credential. Like the scheme of that name it is compared without case.
 const MARKER: &[u8] = b"bearer";
 
-/// What a protocol begins with that holds a credential in base64url without padding, as Kubernetes has it.
+/// The beginning of a protocol that holds a credential in base64url without padding, as with Kubernetes.
 pub const ENCODED: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// How a credential stands in the list.
@@ -29,7 +29,7 @@ enum Item<'a> {
     Protocol(&'a [u8]),
     Marker(&'a [u8]),
     Credential(ProtocolForm, &'a [u8]),
-    /// A credential to somebody else.
+    /// What some other server takes for a credential.
     Alike,
 }
 

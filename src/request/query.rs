@@ -45,9 +45,10 @@ pub fn pieces(query: &str) -> impl Iterator<Item = &str> {
     query.split(['&', ';'])
 }
 
-/// Visits the places of all `names` that some server takes `piece` for, one of [`pieces`], some more than once: in another
-/// case, with other signs for those that are neither letters nor digits, with blanks around it, or as a part of it, as in
-/// `name[]`, `name.x` and `name:int`. What that takes is taken from `left`, in bytes; `None`: there was not enough.
+/// Visits the places of all `names` that some server takes `piece` for, one of [`pieces`], some more than once: in
+/// another case, with other signs for those that are neither letters nor digits, with blanks around it, or as a part of
+/// it, as in `name[]`, `name.x` and `name:int`. What that takes is taken from `left`, in bytes; `None`: there was not
+/// enough.
 pub fn each_read_as(
     piece: &str,
     names: &AlikeNames,
@@ -63,22 +64,22 @@ pub fn each_read_as(
 /// query takes as much, but for its own sake.
 pub const MAX_LOOKS: usize = 1 << 17;
 
-/// What some server takes for one of the parameters that are looked for.
+/// A part of the query that some server takes for one of the parameters that are looked for.
 pub(super) struct Suspect<'a> {
     /// The place of the name.
     name: usize,
     /// All up to the next `&`.
     whole: Parameter<'a>,
-    /// All up to the next `;`, to which it may end.
+    /// All up to the next `;`, where it ends to some.
     part: Parameter<'a>,
-    /// It begins the whole.
+    /// Whether it stands at the beginning of `whole`.
     is_first: bool,
 }
 
-/// All of those, in order.
+/// All suspects of a query, in order.
 pub(super) struct Suspects<'a> {
     all: Vec<Suspect<'a>>,
-    /// There was too much to look through, and any may be in what is left.
+    /// There was too much to look through. The rest may hold any parameter.
     gave_up: bool,
 }
 
@@ -141,7 +142,8 @@ pub fn without(query: &str, names: &AlikeNames, kept: &[&str]) -> Option<String>
     if names.is_empty() {
         return None;
     }
-    // How much of a piece stays. What follows in it belongs to the value, for those to whom `;` is no end.
+    // How many bytes of a piece stay. From the first part that goes, the rest of the piece goes with it, because to
+    // some `;` is no end and all of that is its value.
     let left = |piece: &str, looks: &mut usize| -> usize {
         let parameter = Parameter::new(piece);
         let mut begins: usize = 0;
@@ -152,7 +154,7 @@ pub fn without(query: &str, names: &AlikeNames, kept: &[&str]) -> Option<String>
                 let is_kept = kept.iter().any(|name| parameter.is_named(name));
                 place == 0 && !parameter.value.is_empty() && is_kept
             };
-            // What there is too much to look through may be any.
+            // There is too much to look through, and this may be any of them.
             if read.is_none() || (is_one && !stays()) {
                 return begins.saturating_sub(1);
             }

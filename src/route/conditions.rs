@@ -44,15 +44,16 @@ pub(super) struct Conditions {
     params: Looked,
     values: Vec<(u32, Box<str>)>,
     by_value: HashTable<u32>,
-    /// Each with its name.
+    /// Each with the place of the name that it is asked of.
     expressions: Vec<(u32, Expression)>,
     by_text: HashTable<u32>,
     conditions: Vec<Condition>,
-    /// Of every match: where its conditions lie. The first asks for nothing.
+    /// For each match, where its conditions lie in `conditions`. The first list is empty, for matches that ask for
+    /// nothing.
     lists: Vec<std::ops::Range<usize>>,
 }
 
-/// Names of one part, and their places among all.
+/// The names that are looked for in one part of a request, and their places among all names.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     pub(super) names: AlikeNames,

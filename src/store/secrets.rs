@@ -51,14 +51,15 @@ pub fn random_bytes<const N: usize>(draw: &dyn Fn() -> Option<[u8; 16]>) -> Resu
 ///
 /// `random` must come from a good source of randomness and is used by at most one worker: of several that start at
 /// once, all end up with the same secret. Stored bytes of another length are no secret and are replaced.
-/// [`StoreError::Unavailable`] if the store does not answer, or other workers always write first; try again with the next request.
+/// [`StoreError::Unavailable`] if the store does not answer, or other workers always write first; try again with the
+/// next request.
 pub fn shared_secret<const N: usize>(
     store: &dyn SharedStore,
     key: &str,
     random: [u8; N],
 ) -> Result<[u8; N], StoreError> {
     let mut secret = None;
-    // Read again after a success too: what the store holds counts, not what was written.
+    // Read again after a success, too, because what the store holds counts, not what was written.
     for _ in 0..2 {
         update(store, key, TRIES, &mut |stored| {
             secret = stored.and_then(|stored| stored.try_into().ok());

@@ -34,8 +34,8 @@ pub(super) struct Automaton {
     ascii: [u8; 128],
     /// Where characters beyond ASCII change their column, ascending; the first is the first of them.
     beyond: Box<[(char, u8)]>,
-    /// Where the row begins that follows, by row and column. The first row is dead; the column [`END`] holds something
-    /// else than [`DEAD`] where the text may end.
+    /// The rows of the table one behind the other. The cell of a row and a column says where the next row begins. The
+    /// first row is dead; the column [`END`] holds something else than [`DEAD`] where the text may end.
     next: Box<[u16]>,
     start: u16,
 }
@@ -298,7 +298,7 @@ impl<'s> Tables<'s> {
                 self.columns.push(Column { char, beside });
                 known.len().saturating_sub(1)
             });
-            // The first column is the end's.
+            // The first column stands for the end of the text.
             let column = u8::try_from(place.saturating_add(1)).map_err(|_| TooLarge)?;
             self.changes.push((char, column));
         }

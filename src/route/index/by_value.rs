@@ -20,8 +20,8 @@ pub(super) struct ByValue {
 }
 
 impl ByValue {
-    /// Of entries with their places and the places of their conditions, in the order of their ids. `None`: they are too
-    /// few, or ask for no values.
+    /// `entries` are their places and those of their conditions, in the order of their ids. `None`: there are too few,
+    /// or none asks for a value.
     pub(super) fn new(entries: &[(u32, u32)], conditions: &Conditions) -> Option<Self> {
         if entries.len() <= FEW {
             return None;
@@ -40,7 +40,7 @@ impl ByValue {
         let mut asking: HashMap<(u32, u32), Vec<u32>> = HashMap::new();
         let mut others = Vec::new();
         for (place, list) in entries {
-            // By what fewest ask for, so that few are tried.
+            // Under the value that the fewest matches ask for, so that few have to be tried.
             match wanted(*list).min_by_key(|key| times.get(key)) {
                 Some((name, value)) => {
                     asking.entry((name, value)).or_default().push(*place);

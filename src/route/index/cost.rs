@@ -1,7 +1,7 @@
 //! What a request may cost at most, whatever it is.
 //!
-//! From a place in the trie a request goes on by its next segment and by the variable, so patterns that differ in where
-//! they have variables are all come to. No request is held against more than what this counts.
+//! From each place in the trie a request goes on both by its next segment and by the variable. So it reaches all of the
+//! patterns that differ in where they have variables. No request is held against more than what is counted here.
 
 use hashbrown::HashMap;
 
@@ -14,17 +14,19 @@ pub(in crate::route) const MAX_TRIED: usize = 1 << 17;
 
 /// Most steps that choosing a rule may take for one request, of about 6 ns each: less than half a millisecond.
 const MAX_STEPS: usize = 1 << 16;
-/// Steps for a place of the trie.
+/// Steps that one place of the trie counts for.
 const PLACE: usize = 4;
 /// Most expressions that one request may meet: each can be tried on 128 bytes.
 const MAX_EXPRESSIONS: usize = MAX_TRIED >> 7;
-/// Up to as many, each can be tried on 2 KiB, which is more than most values have.
+/// Up to this many, each can be tried on 2 KiB, which is more than most values have. From there on the operator is
+/// warned.
 const MANY_EXPRESSIONS: usize = MAX_TRIED >> 11;
 
 /// What one request may cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::route) struct Cost {
-    /// Places of the trie that it is led to, and matches there that its values alone rule out.
+    /// For the places of the trie that it reaches, and for the matches there that only its headers and parameters rule
+    /// out.
     steps: usize,
     /// Expressions that are tried on it.
     expressions: usize,
@@ -82,7 +84,7 @@ impl Index {
                 chains.into_iter().map(tried).fold(paths, Cost::plus)
             })
             .collect();
-        // Where each place is come to from, and whether by a literal segment.
+        // The place before each place, and whether a literal segment leads from there.
         let mut ways = vec![None; costs.len()];
         let variables = (0..).zip(&self.nodes).map(|(parent, node)| (node.variable, (parent, false)));
         let literals = self.edges.iter().map(|edge| (edge.child, (edge.parent, true)));
@@ -91,9 +93,9 @@ impl Index {
                 *own = Some(way);
             }
         }
-        // Of literal segments a request goes by one.
+        // Of the literal segments at a place a request takes one, so the costliest of them counts.
         let mut literals = vec![Cost::default(); costs.len()];
-        // From the last on: whatever a place leads to was added after it.
+        // Begins with the last place, because whatever a place leads to was added after it.
         for (child, way) in ways.into_iter().enumerate().rev() {
             let below = literals.get(child).copied().unwrap_or_default();
             let Some(cost) = costs.get_mut(child) else { continue };
@@ -113,7 +115,7 @@ impl Index {
                 }
             }
         }
-        // A whole path is one of many.
+        // A request has one whole path, so the costliest of them counts.
         let mut exact: HashMap<u32, Cost> = HashMap::new();
         for path in &self.exact {
             let most = exact.entry(path.root).or_default();
@@ -128,7 +130,7 @@ impl Index {
             self.chain(chain).flat_map(|entry| conditions.expressions(entry.conditions)).map(at).collect();
         all.sort_unstable();
         all.dedup();
-        // In order of values, one is left to try that asks for one value alone.
+        // Where matches are found by value, those that ask for one value alone are not tried one after the other.
         let is_tried =
             |list: u32| !self.by_value.contains_key(&chain.first) || conditions.list(list).len() != 1;
         let steps =
@@ -137,7 +139,7 @@ impl Index {
     }
 }
 
-/// By root.
+/// What a request costs at most, by the root of its host.
 #[derive(Debug)]
 pub(in crate::route) struct Costs {
     costs: Vec<Cost>,

@@ -77,7 +77,7 @@ pub(super) struct Index {
     edges: HashTable<Edge>,
     nodes: Vec<Node>,
     entries: Vec<Entry>,
-    /// Of long chains, by their first entry.
+    /// Long chains by what their matches ask for, under the first entry of each.
     by_value: HashMap<u32, ByValue>,
     text: Vec<u8>,
     /// Length of the longest whole path, and of the longest segment: what is longer need not be looked for.
@@ -132,7 +132,8 @@ impl Index {
         }
     }
 
-    /// To be called when everything is in: puts long chains in order of what their matches ask.
+    /// To be called when every match was added: makes the long chains ready to be searched by what their matches ask
+    /// for.
     pub(super) fn finish(&mut self, conditions: &Conditions) {
         let of_nodes =
             self.nodes.iter().flat_map(|node| [node.prefixes, node.rests, node.ends, node.regexes]);

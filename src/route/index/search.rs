@@ -16,11 +16,11 @@ pub(in crate::route) struct Search<'r> {
     pub(in crate::route) paths: &'r [Path],
     pub(in crate::route) conditions: &'r Conditions,
     pub(in crate::route) request: &'r RouteRequest<'r>,
-    /// Decoded.
+    /// The decoded path.
     pub(in crate::route) path: &'r str,
     /// The bit of the request's method.
     pub(in crate::route) method: u64,
-    /// What the request says to conditions; read when the first asks.
+    /// What the request has of the headers and parameters that matches ask for; read when one asks.
     pub(in crate::route) given: Option<Given<'r>>,
     /// What trying expressions may still cost.
     pub(in crate::route) left: usize,
@@ -28,7 +28,8 @@ pub(in crate::route) struct Search<'r> {
     pub(in crate::route) best: Option<Entry>,
     /// Why nobody can tell whether that one holds, and the name of the condition.
     pub(in crate::route) doubt: Option<(u32, Doubt)>,
-    /// Where long segments end, by the lengths of the path from there on: each may be come to on many ways.
+    /// Where long segments end, by the length of the path from their beginning on, because one may be reached on many
+    /// ways through the trie.
     pub(in crate::route) ends: Vec<(usize, usize)>,
 }
 
@@ -67,13 +68,13 @@ impl Index {
                 }
             }
         }
-        // Last, for they cost most and a better match spares them.
+        // Expressions cost most. They are tried last, because a match with a lower id makes them unnecessary.
         if found.regexes.first != NONE {
             self.try_asking(found.regexes.first, found.regexes.first, search);
         }
     }
 
-    /// Of entries whose path is settled by the way through the index.
+    /// Tries the entries of a chain, whose path the way through the index has matched.
     fn try_all(&self, chain: Chain, search: &mut Search<'_>) {
         for (place, entry) in self.places(chain.first) {
             if !search.may_improve(entry.id) {
@@ -90,8 +91,8 @@ impl Index {
         }
     }
 
-    /// The entries from the place `from` on in the chain that begins at `first`. Apart, since few ask for anything but
-    /// their path.
+    /// Tries the entries from the place `from` on in the chain that begins at `first`. This is a function of its own
+    /// because few matches ask for anything but their path.
     #[inline(never)]
     fn try_asking(&self, first: u32, from: u32, search: &mut Search<'_>) {
         let Some(by_value) = self.by_value.get(&first) else {
@@ -109,7 +110,7 @@ impl Index {
     }
 }
 
-/// A longer path from a place on is not split again each time it is come to.
+/// Where more bytes of the path are left, its next segment is split off once and remembered.
 const LONG: usize = 256;
 
 impl<'r> Search<'r> {
@@ -171,7 +172,7 @@ impl<'r> Search<'r> {
                 held
             }
         };
-        // Last, for it costs most.
+        // The expression comes last, because it costs most.
         match self.paths.get(at(entry.id)) {
             Some(Path::Regex { expression, .. }) if held != Held::No => {
                 match expression.matches(self.path, &mut self.left) {

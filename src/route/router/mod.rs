@@ -30,17 +30,17 @@ const MAX_METHODS: usize = 63;
 /// those of paths unless they begin with whole literal segments; what all trials of a request may cost is bounded.
 #[derive(Debug)]
 pub struct Router {
-    /// Of every match: its path, by id.
+    /// The path of each match, by the id of the match.
     paths: Vec<Path>,
     conditions: Conditions,
     /// At most [`MAX_METHODS`]; the place is the bit.
     methods: Vec<Box<str>>,
     index: Index,
     exact_hosts: HashMap<Box<str>, Root>,
-    /// By what follows `*.`.
+    /// By the name that follows `*.`.
     wildcard_hosts: HashMap<Box<str>, Root>,
     any_host: Option<Root>,
-    /// Of every rule: the ids of its matches.
+    /// The ids of the matches of each rule.
     matches: Vec<std::ops::Range<usize>>,
     /// What a request costs at most.
     cost: Cost,
@@ -56,7 +56,8 @@ enum Host<'a> {
 }
 
 impl Router {
-    /// Compiles rules given as `(name, route)`, all or nothing. Paths of faults begin with the rule's index: `[2].hostnames[0]`.
+    /// Compiles rules given as `(name, route)`, all or nothing. Paths of faults begin with the rule's index:
+    /// `[2].hostnames[0]`.
     ///
     /// A rule is a fault too when earlier rules take every request that it matches. That is found by
     /// comparing patterns and never claimed wrongly, but not every such rule is found.
