@@ -46,13 +46,14 @@ impl Fetched {
         });
         match (written, ended) {
             (Ok(()), Some(schedule)) => self.schedule = schedule,
-            // The lease ran out and somebody else fetches: the schedule is theirs, and so is the newer document.
+            // The lease ran out and somebody else fetches. The schedule is theirs, and their document is the newer one:
+            // what this fetch brought counts as of when it began.
             (Ok(()), None) => {
                 if let (Some(_), Some(current)) = (delay, &mut self.current) {
                     current.confirmed_at = fetching.began_at;
                 }
             }
-            // It runs out, and somebody fetches again.
+            // The lease could not be given back. It runs out, and somebody fetches again.
             (Err(_), _) => {}
         }
     }
@@ -103,7 +104,8 @@ impl Fetched {
                 *instant = Timestamp::default();
             }
         }
-        // Else a document would never be too old. Who has none takes it, when the clock was set back, and once.
+        // A time so far ahead was written before the clock was set back, and would keep the document from ever being
+        // too old. To a worker that has the document it was never confirmed. One that has none may still take it, once.
         if schedule.confirmed_at > now.saturating_add(times.lease()) {
             schedule.confirmed_at = if self.current.is_some() { Timestamp::default() } else { now };
         }

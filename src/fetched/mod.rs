@@ -171,7 +171,8 @@ impl Fetched {
             } else if now < fetching.lease_until {
                 return self.next_call();
             }
-            // The lease ran out in between: as with a holder that died, somebody takes it, or we do again.
+            // The lease ran out before the next call was sent. As when its holder has died, another worker takes it
+            // over, or this one takes it again.
             self.fetching = None;
             self.counts.end(false);
         }
@@ -183,7 +184,8 @@ impl Fetched {
             lease_until: now.saturating_add(times.lease()),
             due_at: now.saturating_add(times.backoff(schedule.failures, random)),
             not_before: now.saturating_add(times.min_interval),
-            // Taken back on success: a holder that dies counts as a failure.
+            // The fetch counts as failed from the start, and no longer once it succeeds, so a holder that dies has
+            // failed.
             failures: schedule.failures.saturating_add(1),
             ..schedule
         };
@@ -237,7 +239,7 @@ impl Fetched {
         store: &dyn SharedStore,
         owner: &mut dyn DocumentOwner,
     ) -> Result<(), StoreError> {
-        // Never fresher than now: the clock was set back.
+        // Where the clock was set back, nothing counts as confirmed later than now.
         if let Some(current) = &mut self.current {
             current.confirmed_at = current.confirmed_at.min(now);
         }
@@ -248,13 +250,13 @@ impl Fetched {
 
     fn pick_up(&mut self, now: Timestamp, store: &dyn SharedStore, owner: &mut dyn DocumentOwner) {
         let digest = self.schedule.digest;
-        // A time a little ahead is another worker's clock.
+        // A time that lies a little ahead was read from the clock by another worker.
         let confirmed_at = self.schedule.confirmed_at.min(now);
         if let Some(current) = &mut self.current
             && current.digest == digest
         {
             current.confirmed_at = current.confirmed_at.max(confirmed_at);
-            // Whoever takes the lease says so again, also when the clock was set back.
+            // Whoever takes the lease writes this again, so that it is right also when the clock was set back.
             self.schedule.confirmed_at = current.confirmed_at;
             return;
         }
@@ -267,8 +269,8 @@ impl Fetched {
         if self.passed_over == looked_at {
             return;
         }
-        // What does not fit is half of a publication, or bytes of somebody else: the schedule will name it, or a fetch
-        // replaces it.
+        // Bytes that do not fit are a document that the schedule does not name yet, or were written by somebody else.
+        // The schedule will name them, or a fetch replaces them.
         let published = Published::decode(&stored.value).filter(|published| {
             published.body.len() <= self.spec.max_size && sha256(published.body) == digest
         });
@@ -357,7 +359,7 @@ impl Fetched {
     /// Writes the bytes under the document's key. Nobody takes them before the schedule names them.
     fn publish(&self, document: Published<'_>, store: &dyn SharedStore) {
         let record = document.encode();
-        // Without it the others have the document at their own fetch.
+        // If this fails, the others get the document with a fetch of their own.
         let _ = store::update(store, &self.document_key, STORE_TRIES, &mut |_| Some(record.clone()));
     }
 }

@@ -7,8 +7,8 @@ use crate::{
 };
 
 impl Fetched {
-    /// Whether a fetch is under way, or begins before `until`: in time for whoever waits until then. While fetches fail,
-    /// only one that is due now counts.
+    /// Whether a fetch is under way, or begins before `until`: in time for whoever waits until then. While fetches
+    /// fail, only one that is due now counts.
     pub fn may_bring(&self, now: Timestamp, until: Timestamp) -> bool {
         let due_at = self.due_at();
         let is_due = if self.schedule.failures == 0 { due_at < until } else { due_at <= now };
@@ -18,7 +18,7 @@ impl Fetched {
     /// Whether a fetch is due or under way, and the one before did not fail.
     pub fn is_coming(&self, now: Timestamp) -> bool {
         let under_way = self.is_under_way(now);
-        // The one that is under way is counted among them.
+        // A fetch that is under way is counted as a failure until it succeeds.
         let failures = self.schedule.failures.saturating_sub(u32::from(under_way));
         (under_way || self.due_at() <= now) && failures == 0
     }
@@ -45,8 +45,8 @@ impl Fetched {
         Ok(self.generation != generation)
     }
 
-    /// Has the next fetch begin as soon as it may; when that is, if it is sooner than before. While fetches fail, nothing
-    /// is brought forward. To be called when the schedule was just looked at.
+    /// Has the next fetch begin as soon as it may; when that is, if it is sooner than before. While fetches fail,
+    /// nothing is brought forward. To be called when the schedule was just looked at.
     pub(crate) fn bring_forward(&mut self, now: Timestamp, store: &dyn SharedStore) -> Option<Timestamp> {
         let schedule = &mut self.schedule;
         let wanted = now.max(schedule.not_before);

@@ -117,7 +117,7 @@ struct Flight {
     number: u64,
     until: Timestamp,
     client: Client,
-    /// Begun when the server was taken for dead.
+    /// Whether it was begun while the server counted as down, to find out whether it is up again.
     is_probe: bool,
 }
 

@@ -61,7 +61,7 @@ impl Limit {
 
 /// `None` only together with a fault.
 fn limit(spec: &LimitSpec, namespace: &str, faults: &mut Vec<Fault>) -> Option<Limit> {
-    // Filters of one name may count other things under one limit: those share tables, but no counter.
+    // Filters of one name may have limits of one name with different keys. Those share tables, but no counter.
     let counts = counts(&spec.key);
     // A limit's name has no `~`, so no tier's table can be another limit's.
     let own = plan(&spec.windows, format!("{namespace}/rl/{}/", spec.name), "limits", faults);
@@ -120,14 +120,14 @@ fn counts(key: &[KeyPart]) -> Vec<u8> {
         };
         bytes.push(kind);
         bytes.extend_from_slice(name.as_bytes());
-        // No header has it in its name.
+        // A line feed ends the part, because no header has one in its name.
         bytes.push(b'\n');
     }
     bytes
 }
 
 fn tagged(counts: &[u8], tier: Option<&str>) -> u64 {
-    // No part begins like either; a tier's name may be any text, so it goes last.
+    // No part begins with a line feed or `~`. A tier's name may be any text, so it goes last.
     let tier = tier.map_or_else(|| "\n".to_owned(), |tier| format!("~{tier}"));
     SipHasher24::new().hash(&[counts, tier.as_bytes()].concat())
 }

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::time::{NANOS_PER_SEC, Timestamp};
 
-/// How far ahead of the next interval a prepayment lies, in nanoseconds; at most three quarters of a full debt. One that
-/// is as long by itself begins with the next interval.
+/// How far ahead of the next interval a prepayment lies, in nanoseconds; at most three quarters of a full debt. One
+/// that is as long by itself begins with the next interval.
 const HEADWAY: u64 = NANOS_PER_SEC;
 
 /// The part of a full debt that may be taken out of turn at once, by all workers.
@@ -83,8 +83,8 @@ impl Prepayments {
         true
     }
 
-    /// Whether a prepayment of the client at `place` could be kept: in room that is free, is its own, or holds what time
-    /// has passed. No other is given up for it: its intervals would be lost, and its client would pay for them.
+    /// Whether a prepayment of the client at `place` could be kept: in room that is free, is its own, or holds what
+    /// time has passed. No other is given up for it: its intervals would be lost, and its client would pay for them.
     pub(super) fn has_room(&self, place: Place, now: Timestamp) -> bool {
         let room = |held: &Prepayment| held.place == place || held.is_past(now);
         self.most > 0 && self.set(place).is_none_or(|set| set.iter().any(room))
@@ -139,14 +139,16 @@ impl Prepayment {
     fn is_past(&self, now: Timestamp) -> bool {
         let [first, others @ ..] = self.end;
         let passed = |end: &u64| (1..=now.as_nanos()).contains(end);
-        // The first window is always there. Zero: nothing is held.
+        // There is always a first window, whose end is zero where nothing is held. So are the ends of windows that the
+        // limit does not have.
         first <= now.as_nanos() || others.iter().any(passed)
     }
 }
 
 /// The fingerprint is the end of a keyed hash: clients spread evenly, and nobody can aim at a set.
 fn index(place: Place) -> usize {
-    // Cut first: the whole of it fits no `usize` of the module's, where it would be one set for all.
+    // Cut before it becomes a `usize`, which has 32 bits in the module: the whole number would fit none, and all
+    // clients would share one set.
     let [low, high, ..] = place.fingerprint.to_le_bytes();
     usize::from(u16::from_le_bytes([low, high]) & (SETS - 1))
 }

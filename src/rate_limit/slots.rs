@@ -77,7 +77,7 @@ impl Slot {
             None => slot.arrange(&[], term, now),
             Some(stored) => {
                 slot.bytes = stored.value;
-                // Nearly always: nobody else's counters are there.
+                // Nearly always our section is the only one.
                 let alone = term.others().is_empty() && head.is_of_all(&slot.bytes);
                 if !alone && !slot.find(term, now) {
                     slot.rearrange(term, quotas, now);
@@ -324,7 +324,7 @@ impl Slot {
         self.open(line.head(), &floor, entries.clamp(1, ENTRIES));
         for section in followed() {
             for fingerprint in (0..section.len()).map(|entry| section.fingerprint(entry)) {
-                // Whoever has no entry in one of them is in its floor.
+                // In a section in which the client has no entry, it owes the floor.
                 let debts = carried(&|section| section.debts(fingerprint));
                 if debts.iter().any(|debt| debt.tat > now.as_nanos()) {
                     self.charge(fingerprint, &debts, now);

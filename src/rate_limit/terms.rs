@@ -125,13 +125,13 @@ impl Terms {
         let key = format!("{}terms", plan.prefix);
         let mut looked = None;
         update(store, &key, TRIES, &mut |stored| {
-            // Whatever else stands there is taken for nothing.
+            // Bytes that are no record count as if nothing were stored.
             let mut record = stored.and_then(Record::decode).unwrap_or_default();
             let own = record.confirm(&plan.windows, known, counts, now);
             looked = Some(Term::new(&own, &record, now));
             Some(record.encode())
         })
-        // A limit whose term is not known is not judged by.
+        // As long as its term is not known, no request can be judged by the limit.
         .map_err(|_| StoreError::Unavailable)?;
         *term = looked;
         Ok(())

@@ -75,7 +75,7 @@ impl Record {
         if counts && own.counts_since == 0 {
             own.counts_since = next.max(own.head.since().saturating_add(1));
         }
-        // One of all that have it is enough, so that the others have nothing to write.
+        // Of all workers that have these windows it is enough that one confirms them; the others have nothing to write.
         if !own.lasts(now) || own.lasts_until < now.saturating_add(CONFIRMED_BEFORE).as_nanos() {
             own.lasts_until = now.saturating_add(LASTS).as_nanos();
         }

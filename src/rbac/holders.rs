@@ -62,7 +62,7 @@ impl Alternative {
         if self.step_up.is_some() && !holders.are_tokens() {
             return Some(Lack::StepUp);
         }
-        // API keys and certificates have one claim.
+        // API keys and certificates have no claim but the subject.
         if self.owner.as_ref().is_some_and(|owner| !holders.are_tokens() && !owner.is_of_subject()) {
             return Some(Lack::Owner);
         }
