@@ -13,16 +13,16 @@ pub trait DocumentOwner {
     }
 }
 
-/// Where something is.
+/// Where a call of a fetch goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FetchPlace {
     /// Its URL.
     pub endpoint: Url,
     /// The Envoy cluster that reaches it: the same URL over another cluster may be somebody else's.
     pub cluster: String,
 }
 
-impl Place {
+impl FetchPlace {
     /// Short, and another one for each place.
     pub(super) fn digest(&self) -> String {
         let Url { scheme, authority, path, .. } = &self.endpoint;
@@ -34,11 +34,11 @@ impl Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchStep {
     /// The document itself is asked for.
-    Document(Place),
+    Document(FetchPlace),
     /// Something else that says where it is, which is for the owner to read ([`DocumentOwner::follow`]).
     Signpost {
         /// Where that is.
-        place: Place,
+        place: FetchPlace,
         /// The owner's number for it.
         index: usize,
         /// `accept` of the request.

@@ -25,7 +25,7 @@ mod times;
 use std::fmt;
 
 pub use self::{
-    document::{DocumentOwner, FetchStep, Place},
+    document::{DocumentOwner, FetchPlace, FetchStep},
     times::FetchTimes,
 };
 use self::{
@@ -84,7 +84,7 @@ pub struct Fetched {
 #[derive(Debug)]
 struct Current {
     digest: [u8; 32],
-    /// [`Place::digest`] of where it came from.
+    /// [`FetchPlace::digest`] of where it came from.
     place: String,
     /// Empty for none.
     etag: String,
@@ -330,7 +330,7 @@ impl Fetched {
     fn take(
         &mut self,
         outcome: Outcome<'_>,
-        place: &Place,
+        place: &FetchPlace,
         known: Option<[u8; 32]>,
         now: Timestamp,
         store: &dyn SharedStore,

@@ -10,8 +10,8 @@ use crate::{
 
 const URL: &str = "https://lists.example/revoked?x=1";
 
-fn place(url: &str, cluster: &str) -> Place {
-    Place { endpoint: Url::parse(url).unwrap(), cluster: cluster.into() }
+fn place(url: &str, cluster: &str) -> FetchPlace {
+    FetchPlace { endpoint: Url::parse(url).unwrap(), cluster: cluster.into() }
 }
 
 fn spec(first: FetchStep) -> FetchSpec {

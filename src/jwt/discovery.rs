@@ -8,7 +8,7 @@ use std::fmt;
 use super::DiscoverySpec;
 use crate::{
     calls::{NoBody, Outcome},
-    fetched::{FetchStep, Place},
+    fetched::{FetchPlace, FetchStep},
     json::{self, Json, JsonFault},
     url::Url,
 };
@@ -104,7 +104,7 @@ impl Discovery {
     }
 
     fn ask(&self, document: &Url, index: usize) -> FetchStep {
-        let place = Place { endpoint: document.clone(), cluster: self.cluster.clone() };
+        let place = FetchPlace { endpoint: document.clone(), cluster: self.cluster.clone() };
         FetchStep::Signpost { place, index, accept: "application/json", max_size: MAX_DOCUMENT_SIZE }
     }
 

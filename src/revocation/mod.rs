@@ -15,7 +15,7 @@ pub use self::list::{ListError, MAX_ENTRIES, MAX_LIST_SIZE, RevocationList};
 use crate::{
     answer::Reason,
     calls::{Call, Counts, NoBody, Outcome, pacing::FIRST_BACKOFF},
-    fetched::{DocumentOwner, FetchError, FetchSpec, FetchStep, FetchTimes, Fetched, Place},
+    fetched::{DocumentOwner, FetchError, FetchPlace, FetchSpec, FetchStep, FetchTimes, Fetched},
     identity::Principal,
     store::SharedStore,
     time::Timestamp,
@@ -127,7 +127,7 @@ impl Revocations {
                 remote.clone();
             let Url { scheme, authority, path, .. } = &remote.endpoint;
             let spec = FetchSpec {
-                first: FetchStep::Document(Place { endpoint, cluster: cluster.clone() }),
+                first: FetchStep::Document(FetchPlace { endpoint, cluster: cluster.clone() }),
                 accept: "application/json",
                 max_size: MAX_LIST_SIZE,
                 times: FetchTimes {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     calls::{Call, Counts, NoBody, Outcome},
     crypto::sha256,
-    fetched::{DocumentOwner, FetchError, FetchSpec, FetchStep, FetchTimes, Fetched, Place},
+    fetched::{DocumentOwner, FetchError, FetchPlace, FetchSpec, FetchStep, FetchTimes, Fetched},
     jose::{KeySet, KeySetError, MAX_JWKS_SIZE, UnusableKey},
     store::SharedStore,
     time::Timestamp,
@@ -64,7 +64,7 @@ impl RemoteKeys {
         let cluster = spec.cluster.as_str();
         let (first, calls, discovery, [keys, document, keys_cluster]) = match &spec.location {
             JwksLocation::Uri(uri) => {
-                let place = Place { endpoint: uri.clone(), cluster: cluster.to_owned() };
+                let place = FetchPlace { endpoint: uri.clone(), cluster: cluster.to_owned() };
                 (FetchStep::Document(place), 1, None, [uri.as_str(), "", ""])
             }
             JwksLocation::Discovery(of_issuer) => {
@@ -200,7 +200,9 @@ impl DocumentOwner for Kept {
     fn follow(&mut self, outcome: Outcome<'_>, index: usize) -> Option<FetchStep> {
         let discovery = self.discovery.as_ref()?;
         match discovery.read(outcome, index) {
-            Ok(Found::KeySet(endpoint, cluster)) => Some(FetchStep::Document(Place { endpoint, cluster })),
+            Ok(Found::KeySet(endpoint, cluster)) => {
+                Some(FetchStep::Document(FetchPlace { endpoint, cluster }))
+            }
             Ok(Found::TryNext) => discovery.step(index.saturating_add(1)),
             Err(error) => {
                 self.fault = Some(KeyFetchError::Document(error));
