@@ -43,37 +43,37 @@
 //! the same code runs in the module, in the native command and in tests.
 
 pub mod answer;
-pub mod api_key;
+mod api_key;
 pub mod calls;
-pub mod certificate;
+mod certificate;
 #[cfg(all(feature = "cli", not(target_family = "wasm")))]
 pub mod command;
 pub mod config;
-pub mod confirmation;
+mod confirmation;
 pub mod crypto;
-pub mod dpop;
+mod dpop;
 pub mod engine;
 pub mod fault;
-pub mod fetched;
+mod fetched;
 pub mod host;
-pub mod identity;
+mod identity;
 mod interned;
-pub mod introspection;
+mod introspection;
 pub mod jose;
-pub mod json;
-pub mod jwt;
+mod json;
+mod jwt;
 pub mod policy;
 
 pub mod rate_limit;
-pub mod rbac;
+mod rbac;
 
 pub mod request;
-pub mod resource_metadata;
+mod resource_metadata;
 pub mod revocation;
 pub mod route;
-pub mod sampling;
+mod sampling;
 pub mod store;
 mod text;
 pub mod time;
-pub mod transport;
-pub mod url;
+mod transport;
+mod url;

@@ -34,7 +34,6 @@ pub struct ApiKeysSpec {
 
 /// A coarse grade of what a key may do; the document says which permissions each grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "what each means is configured")]
 pub enum Level {
     Read,
     Write,

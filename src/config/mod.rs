@@ -15,6 +15,7 @@ mod fields;
 mod form;
 mod http_names;
 mod identity_headers;
+mod inheritance;
 mod input;
 mod introspection;
 mod jwt;

@@ -1,8 +1,9 @@
 //! `roles`.
 
 use super::{
+    inheritance,
     model::{Field, Form, Kind, Shape, optional, required},
-    names::{Definitions, check_inheritance},
+    names::Definitions,
     reader::Object,
 };
 use crate::rbac::RoleSpec;
@@ -38,7 +39,7 @@ pub(super) fn roles(document: &mut Object<'_>, defs: &mut Definitions) -> Option
         })
     });
     defs.grants.incomplete |= roles.is_none();
-    check_inheritance(&graph, &defs.roles, faults);
+    inheritance::check(&graph, &defs.roles, faults);
     roles
 }
 

@@ -141,7 +141,8 @@ impl PublicKey {
     }
 
     /// The key as DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
-    pub fn spki(&self) -> &[u8] {
+    #[cfg(test)]
+    pub(crate) fn spki(&self) -> &[u8] {
         &self.spki
     }
 

@@ -16,7 +16,7 @@ use std::{fmt, time::Duration};
 
 pub use self::{
     nonce::{Freshness, Nonces},
-    proof::{FUTURE, MAX_PROOF_LEN, Presented, Proof},
+    proof::{FUTURE, Presented, Proof},
     secret::DpopSecret,
     target::TargetUri,
 };

@@ -5,7 +5,10 @@ use std::time::Duration;
 use ct_codecs::{Base64UrlSafeNoPadding, Decoder};
 use serde_json::{Value, json};
 
-use super::{proof::Unverified, *};
+use super::{
+    proof::{MAX_PROOF_LEN, Unverified},
+    *,
+};
 use crate::{
     crypto::{HostCrypto, NoHostCrypto, sha256, test_host::RingHost},
     jose::{

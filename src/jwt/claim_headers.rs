@@ -3,8 +3,9 @@
 use std::fmt;
 
 use crate::{
-    identity::{ClaimPath, push_header_text},
+    identity::ClaimPath,
     json::{Json, Object},
+    text::header::push_header_text,
 };
 
 /// The longest header value made of a claim, in bytes.

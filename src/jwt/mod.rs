@@ -25,12 +25,12 @@ use crate::{crypto::Algorithm, identity::ClaimPath, jose::SymmetricKey, request:
 
 pub(crate) use self::vouched::{NotVouched, VouchedToken};
 pub use self::{
-    claim_headers::{MAX_HEADER_LEN, Unsendable, header_value},
+    claim_headers::Unsendable,
     claims::Validity,
-    discovery::{DocumentError, MAX_DOCUMENT_SIZE, issuer_url},
-    error::{ClaimFault, JwtError},
+    discovery::issuer_url,
+    error::JwtError,
     provider::{ClaimHeaders, Provider},
-    remote::{KeyFetchError, RemoteKeys},
+    remote::RemoteKeys,
     token::{CheckedToken, VerifiedToken},
 };
 

@@ -5,10 +5,11 @@ use std::rc::Rc;
 use super::Provider;
 use crate::{
     confirmation::{BindingError, Confirmation},
-    identity::{Principal, header_text, push_header_text},
+    identity::Principal,
     jwt::{ClaimHeaders, Unsendable, VerifiedToken},
     rate_limit::KnownPlace,
     rbac::{Grants, Vocabulary},
+    text::header::{header_text, push_header_text},
 };
 
 /// A verified principal with everything that each of its requests needs, made once.

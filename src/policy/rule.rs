@@ -11,10 +11,10 @@ use crate::{
     config::{ActionSpec, Document, MethodSpec, RuleSpec},
     confirmation::BindingMode,
     dpop::DpopSpec,
-    identity::header_text,
     interned::Interned,
     rate_limit::{LimitId, Limiter},
     rbac::{Requirement, RequirementSpec, Vocabulary},
+    text::header::header_text,
 };
 
 /// One rule.

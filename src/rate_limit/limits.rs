@@ -50,7 +50,8 @@ impl Limiter {
     }
 
     /// The names of all limits, in the order of the document.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.limits.iter().map(|limit| &*limit.name)
     }
 

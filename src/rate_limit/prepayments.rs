@@ -64,7 +64,8 @@ impl Default for Prepayments {
 
 impl Prepayments {
     /// Holds nothing, so that every request is charged to the shared state one by one.
-    pub const fn none() -> Self {
+    #[cfg(test)]
+    pub(crate) const fn none() -> Self {
         Self { sets: Vec::new(), most: 0 }
     }
 

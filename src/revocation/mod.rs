@@ -202,7 +202,8 @@ impl Revocations {
     }
 
     /// Counts the lists seen: whatever was decided under another generation has to be decided again.
-    pub fn generation(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn generation(&self) -> u64 {
         self.remote.as_ref().map_or(0, |remote| remote.fetched.generation())
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    super::*,
+    super::{discovery::MAX_DOCUMENT_SIZE, *},
     remote::remote_at,
     tokens::{discovered, foreign_keys, keys},
 };

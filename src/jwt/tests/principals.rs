@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::*,
+    super::{error::ClaimFault, *},
     tokens::{NOW, good_claims, keys, provider},
     verify,
 };

@@ -3,7 +3,7 @@
 use std::{cell::Cell, time::Duration};
 
 use super::{
-    super::*,
+    super::{remote::KeyFetchError, *},
     tokens::{discovered, foreign_keys, keys},
 };
 use crate::{
