@@ -55,7 +55,7 @@ impl Exchange {
     ) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
         let hsts = self.secure.then(|| worker.policy().transport.hsts()).flatten();
         let hsts = hsts.map(|value| ("strict-transport-security", value));
-        let rate_limits = rate_limit_headers(worker.policy(), &self.rate_limits);
+        let rate_limits = rate_limit::headers::all(&worker.policy().limiter, &self.rate_limits);
         let nonce = self.dpop_nonce.as_deref().map(|nonce| (dpop::NONCE_HEADER, nonce));
         hsts.into_iter().chain(nonce).map(|(name, value)| (name, Cow::Borrowed(value))).chain(rate_limits)
     }
@@ -84,19 +84,4 @@ impl Exchange {
     pub(super) fn may_wait(&self, services: &HostServices<'_>) -> bool {
         self.waits_until.is_none_or(|until| services.now() < until) && (services.may_wait)()
     }
-}
-
-/// `RateLimit-Policy` and `RateLimit`; nothing where no limit applied.
-pub(super) fn rate_limit_headers<'a>(
-    policy: &Policy,
-    standings: &[Standing],
-) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> + use<'a> {
-    let limiter = &policy.limiter;
-    let headers = (!standings.is_empty()).then(|| {
-        [
-            ("ratelimit-policy", Cow::Owned(rate_limit::headers::policy(limiter, standings.iter()))),
-            ("ratelimit", Cow::Owned(rate_limit::headers::rate_limit(limiter, standings.iter()))),
-        ]
-    });
-    headers.into_iter().flatten()
 }

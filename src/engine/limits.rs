@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use super::{
     Attempt, RequestLine,
-    exchange::rate_limit_headers,
     refusal::{Refusal, Stop},
 };
 use crate::{
@@ -58,9 +57,8 @@ impl Attempt<'_, '_> {
         let mut refusal = Refusal::from(Reason::RateLimited);
         let reply = Rc::make_mut(&mut refusal.reply);
         reply.set_retry_after(rate_limit::headers::retry_after(exceeded.retry_after));
-        reply
-            .headers
-            .extend(rate_limit_headers(policy, standings).map(|(name, value)| (name, value.into_owned())));
+        let headers = rate_limit::headers::all(&policy.limiter, standings);
+        reply.headers.extend(headers.map(|(name, value)| (name, value.into_owned())));
         // The refusal has them already; they must not be added once more.
         self.exchange.rate_limits.clear();
         Stop::Answer(refusal)

@@ -4,9 +4,23 @@
 //! `"reads"`; where a limit has several windows, the length tells them apart: `"reads/60s"`. Names of limits
 //! hold nothing that a String would have to escape, and no `/`.
 
-use std::{fmt::Write, time::Duration};
+use std::{borrow::Cow, fmt::Write, time::Duration};
 
 use super::{admission::Standing, limits::Limiter};
+
+/// Both fields with their names; none where no limit applied.
+pub(crate) fn all<'a>(
+    limiter: &Limiter,
+    standings: &[Standing],
+) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> + use<'a> {
+    let fields = (!standings.is_empty()).then(|| {
+        [
+            ("ratelimit-policy", Cow::Owned(policy(limiter, standings))),
+            ("ratelimit", Cow::Owned(rate_limit(limiter, standings))),
+        ]
+    });
+    fields.into_iter().flatten()
+}
 
 /// The value of `RateLimit-Policy`: `"reads";q=100;w=60`. Empty where there are no standings; do not send it then.
 ///
