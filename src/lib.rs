@@ -76,4 +76,4 @@ pub mod store;
 mod text;
 pub mod time;
 mod transport;
-mod url;
+pub mod url;
