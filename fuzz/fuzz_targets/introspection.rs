@@ -7,8 +7,7 @@ use std::cell::Cell;
 use libfuzzer_sys::fuzz_target;
 use portcullis::{
     calls::Outcome,
-    crypto::NoHostCrypto,
-    engine::{Exchange, HostServices, LogEnabled, Step, WorkerState},
+    engine::{Exchange, HostServices, Step, WorkerState},
     policy::Policy,
     request::RequestHead,
     store::MemoryStore,
@@ -35,13 +34,8 @@ fuzz_target!(|answer: &[u8]| WORKER.with(|worker| {
     NOW.set(NOW.get() + 1000);
     let store = MemoryStore::default();
     let services = HostServices {
-        clock: Clock::at(Timestamp::from_secs(NOW.get())),
-        store: &store,
-        crypto: &NoHostCrypto,
         may_wait: &|| true,
-        client: &Default::default,
-        log_enabled: LogEnabled::ALL,
-        random: &|| Some([7; 16]),
+        ..HostServices::new(Clock::at(Timestamp::from_secs(NOW.get())), &store, &|| Some([7; 16]))
     };
     let headers: [(&[u8], &[u8]); 5] = [
         (b":method", b"GET"),

@@ -39,16 +39,7 @@ fn window(requests: u32, secs: u64) -> WindowSpec {
 }
 
 fn limit(name: &str, key: Vec<KeyPart>, windows: Vec<WindowSpec>) -> LimitSpec {
-    LimitSpec {
-        name: name.into(),
-        key,
-        windows,
-        tiers: vec![],
-        methods: vec![],
-        before_authentication: false,
-        ipv4_prefix: 32,
-        ipv6_prefix: 64,
-    }
+    LimitSpec::of(name, key, windows)
 }
 
 fn principal(kind: PrincipalKind, authority: &str, subject: &str) -> Principal {

@@ -53,6 +53,23 @@ pub struct LimitSpec {
     pub ipv6_prefix: u8,
 }
 
+#[cfg(test)]
+impl LimitSpec {
+    /// One that counts every request after authentication, for all tiers alike.
+    fn of(name: &str, key: Vec<KeyPart>, windows: Vec<WindowSpec>) -> Self {
+        Self {
+            name: name.into(),
+            key,
+            windows,
+            tiers: vec![],
+            methods: vec![],
+            before_authentication: false,
+            ipv4_prefix: 32,
+            ipv6_prefix: 64,
+        }
+    }
+}
+
 /// `requests` per `per`, with up to `burst` at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowSpec {

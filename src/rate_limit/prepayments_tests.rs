@@ -57,15 +57,8 @@ fn window(requests: u32, secs: u64, burst: u32) -> WindowSpec {
 impl World {
     /// One limit for each list of windows.
     fn new(limits: &[&[WindowSpec]], workers: usize) -> Self {
-        let spec = |(n, windows): (usize, &&[WindowSpec])| LimitSpec {
-            name: format!("limit{n}"),
-            key: vec![KeyPart::Route],
-            windows: windows.to_vec(),
-            tiers: vec![],
-            methods: vec![],
-            before_authentication: false,
-            ipv4_prefix: 32,
-            ipv6_prefix: 64,
+        let spec = |(n, windows): (usize, &&[WindowSpec])| {
+            LimitSpec::of(&format!("limit{n}"), vec![KeyPart::Route], windows.to_vec())
         };
         let specs: Vec<_> = limits.iter().enumerate().map(spec).collect();
         let store = Counting::default();

@@ -25,16 +25,7 @@ pub(super) fn window(requests: u32, secs: u64) -> WindowSpec {
 }
 
 fn spec(windows: &[WindowSpec]) -> LimitSpec {
-    LimitSpec {
-        name: "limit".into(),
-        key: vec![KeyPart::Route],
-        windows: windows.to_vec(),
-        tiers: vec![],
-        methods: vec![],
-        before_authentication: false,
-        ipv4_prefix: 32,
-        ipv6_prefix: 64,
-    }
+    LimitSpec::of("limit", vec![KeyPart::Route], windows.to_vec())
 }
 
 fn clock(nanos: u64) -> Clock {
