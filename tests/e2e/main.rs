@@ -29,6 +29,7 @@ mod documentation;
 mod dpop;
 mod failures;
 mod forwarding;
+mod http3;
 mod introspection;
 mod key_rotation;
 mod key_server_faults;

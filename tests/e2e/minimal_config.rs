@@ -1,6 +1,6 @@
 //! `envoy/minimal.yaml` as it ships, but for ports and names: what it promises beside the policy.
 
-use std::{fs, net::SocketAddr, path::Path, time::Duration};
+use std::{fs, io, net::SocketAddr, path::Path, time::Duration};
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -8,10 +8,13 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::harness::{
     artifact, client,
+    gateway::Wire,
+    http3::Http3,
     issuer::token,
     process::Envoy,
     repository,
     request::{Answer, Request, get, request},
+    table::Door,
     tls::{self, IDENTITY},
     upstream::Upstream,
 };
@@ -19,10 +22,13 @@ use crate::harness::{
 const ORIGIN: &str = "https://app.example.com";
 
 /// An Envoy as a reader of the file would start it, and who never answers its questions for keys.
-struct Minimal {
+pub(crate) struct Minimal {
     envoy: Envoy,
     upstream: Upstream,
-    https: SocketAddr,
+    /// Over TCP.
+    pub(crate) https: SocketAddr,
+    /// Over UDP.
+    pub(crate) http3: SocketAddr,
     dir: TempDir,
     _silent: TcpListener,
 }
@@ -37,38 +43,49 @@ pub(crate) fn lay_out_material(dir: &Path) {
     fs::copy(artifact("PORTCULLIS_WASM"), dir.join("portcullis.wasm")).unwrap();
 }
 
-fn filter() -> String {
+pub(crate) fn filter() -> String {
     fs::read_to_string(repository().join("envoy/minimal-filter.yaml")).unwrap()
 }
 
 impl Minimal {
     async fn start() -> Self {
+        Self::start_with(&[], &filter()).await
+    }
+
+    /// With another filter, and with `changes` of the file, each of which must be of something that stands there.
+    pub(crate) async fn start_with(changes: &[(&str, &str)], filter: &str) -> Self {
         let upstream = Upstream::start().await;
         let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let mut config = fs::read_to_string(repository().join("envoy/minimal.yaml")).unwrap();
-        for (shipped, here) in [
-            ("address: 127.0.0.1, port_value: 8443", "address: 127.0.0.1, port_value: 0".to_owned()),
-            ("port_value: 9901", "port_value: 0".to_owned()),
-            ("port_value: 8081", format!("port_value: {}", upstream.address.port())),
-            (
-                "address: idp.example.com, port_value: 443",
-                format!("address: 127.0.0.1, port_value: {}", silent.local_addr().unwrap().port()),
-            ),
-        ] {
+        let idp = format!("address: 127.0.0.1, port_value: {}", silent.local_addr().unwrap().port());
+        let api = format!("port_value: {}", upstream.address.port());
+        let places = [
+            ("address: 127.0.0.1, port_value: 8443", "address: 127.0.0.1, port_value: 0"),
+            ("port_value: 9901", "port_value: 0"),
+            ("port_value: 8081", &api),
+            ("address: idp.example.com, port_value: 443", &idp),
+        ];
+        for (shipped, here) in places.iter().chain(changes) {
             assert!(config.contains(shipped), "no `{shipped}` in the file");
-            config = config.replace(shipped, &here);
+            config = config.replace(shipped, here);
         }
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("minimal.yaml"), config).unwrap();
         lay_out_material(dir.path());
+        fs::write(dir.path().join("minimal-filter.yaml"), filter).unwrap();
         let envoy = Envoy::start(dir.path(), Path::new("minimal.yaml"), 1).await;
         let envoy = envoy.unwrap_or_else(|log| panic!("{log}"));
-        let https = envoy.admin().listeners().await["https"];
-        Self { envoy, upstream, https, dir, _silent: silent }
+        let listeners = envoy.admin().listeners().await;
+        let (https, http3) = (listeners["https"], listeners["http3"]);
+        Self { envoy, upstream, https, http3, dir, _silent: silent }
     }
 
     async fn connect(&self) -> client::Http2 {
         client::Http2::connect(self.https, tls::client(&IDENTITY.certificate, "h2")).await.unwrap()
+    }
+
+    pub(crate) async fn http3(&self) -> Http3 {
+        Http3::connect(self.http3, &tls::client(&IDENTITY.certificate, "h3")).await.unwrap()
     }
 
     /// Moves a changed filter over the one that is in force, as an operator would.
@@ -76,6 +93,25 @@ impl Minimal {
         let fresh = self.dir.path().join("fresh.yaml");
         fs::write(&fresh, filter).unwrap();
         fs::rename(fresh, self.dir.path().join("minimal-filter.yaml")).unwrap();
+    }
+}
+
+impl Door for Minimal {
+    async fn ask(&self, wire: Wire, request: &Request) -> Answer {
+        let answer = match wire {
+            Wire::Http1 => {
+                let config = tls::client(&IDENTITY.certificate, "http/1.1");
+                client::http1(client::tls(self.https, config).await.unwrap(), request).await
+            }
+            Wire::Http2 => self.connect().await.send(request).await,
+            Wire::Http3 => self.http3().await.send(request).await,
+            Wire::Plain => panic!("no listener for plain HTTP"),
+        };
+        answer.unwrap_or_else(|error| panic!("{wire:?} {request:?}: {error}"))
+    }
+
+    async fn passed(&self) -> usize {
+        self.upstream.count()
     }
 }
 
@@ -169,34 +205,47 @@ async fn a_changed_policy_is_in_force_at_once_on_open_connections() {
 /// Requests that wait for keys hold what has arrived of their bodies.
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_of_waiting_requests_stay_with_their_clients() {
-    const REQUESTS: usize = 40;
-    const BODY: usize = 4 << 20;
     let minimal = Minimal::start().await;
     let connection = minimal.connect().await;
-    let claims =
-        [("iss", json!("https://idp.example.com")), ("aud", json!("https://api.example.com/orders"))];
-    let token =
-        claims.into_iter().fold(token("alice"), |token, (name, value)| token.claim(name, value)).sign();
-    let before = minimal.envoy.admin().stats().await["server.memory_allocated"];
-    let mut waiting = JoinSet::new();
-    for _ in 0..REQUESTS {
-        let (mut connection, post) = (connection.clone(), request("POST", "/orders").bearer(&token));
-        waiting.spawn(async move { connection.send(&post.body(vec![b'x'; BODY])).await });
-    }
-    let mut most = before;
-    let (mut answers, mut waited) = (Vec::new(), 0);
-    while !waiting.is_empty() {
-        tokio::select! {
-            answer = waiting.join_next() => answers.extend(answer),
-            () = tokio::time::sleep(Duration::from_millis(100)) => {
-                waited += 1;
-                most = most.max(minimal.envoy.admin().stats().await["server.memory_allocated"]);
+    let held = minimal
+        .held_by_waiting(|request| {
+            let mut connection = connection.clone();
+            async move { connection.send(&request).await }
+        })
+        .await;
+    assert!(held < 16 << 20, "{held} bytes were held");
+}
+
+impl Minimal {
+    /// The memory that 160 MB of bodies come to, whose requests wait for keys.
+    pub(crate) async fn held_by_waiting<A>(&self, send: impl Fn(Request) -> A) -> u64
+    where
+        A: Future<Output = io::Result<Answer>> + Send + 'static,
+    {
+        let claims =
+            [("iss", json!("https://idp.example.com")), ("aud", json!("https://api.example.com/orders"))];
+        let token =
+            claims.into_iter().fold(token("alice"), |token, (name, value)| token.claim(name, value)).sign();
+        let allocated = async || self.envoy.admin().stats().await["server.memory_allocated"];
+        let before = allocated().await;
+        let mut waiting = JoinSet::new();
+        for _ in 0..40 {
+            waiting.spawn(send(request("POST", "/orders").bearer(&token).body(vec![b'x'; 4 << 20])));
+        }
+        let mut most = before;
+        let (mut answers, mut waited) = (Vec::new(), 0);
+        while !waiting.is_empty() {
+            tokio::select! {
+                answer = waiting.join_next() => answers.extend(answer),
+                () = tokio::time::sleep(Duration::from_millis(100)) => {
+                    waited += 1;
+                    most = most.max(allocated().await);
+                }
             }
         }
+        // They did wait: two seconds, by the policy's default.
+        assert!(waited >= 10, "{waited}: {answers:?}");
+        assert_eq!(self.upstream.count(), 0);
+        most.saturating_sub(before)
     }
-    // They did wait: two seconds, by the policy's default.
-    assert!(waited >= 10, "{waited}: {answers:?}");
-    let held = most.saturating_sub(before);
-    assert!(held < 16 << 20, "{held} bytes were held of {}", REQUESTS * BODY);
-    assert_eq!(minimal.upstream.count(), 0);
 }

@@ -58,23 +58,55 @@ fn every_envoy_configuration_has_the_interlock_behind_the_filter() {
     }
 }
 
-/// What Envoy's guide for edges asks for, and what is kept of the bodies of requests that wait.
+/// Of listeners and their connection managers, after Envoy's guide for edges, and what is kept of the bodies of requests
+/// that wait.
+const LISTENER: [&str; 11] = [
+    "headers_with_underscores_action: REJECT_REQUEST",
+    "per_connection_buffer_limit_bytes: 32768",
+    "max_concurrent_streams: 100",
+    "initial_stream_window_size: 65536",
+    "initial_connection_window_size: 1048576",
+    "request_headers_timeout: 10s",
+    "request_timeout: 30s",
+    "stream_idle_timeout: 30s",
+    "use_remote_address: true",
+    "merge_slashes: true",
+    "path_with_escaped_slashes_action: REJECT_REQUEST",
+];
+
+/// Of a whole Envoy.
+const WHOLE: [&str; 8] = [
+    "normalize_path: true",
+    "idle_timeout: 300s",
+    "tls_minimum_protocol_version: TLSv1_2",
+    "envoy.resource_monitors.fixed_heap",
+    "envoy.resource_monitors.global_downstream_max_connections",
+    "envoy.overload_actions.shrink_heap",
+    "envoy.overload_actions.stop_accepting_requests",
+    "refresh_interval: 0.25s",
+];
+
 #[test]
 fn every_envoy_configuration_bounds_what_clients_can_make_it_hold() {
-    for file in CONFIGURATIONS.into_iter().chain(["envoy/istio/bounds.yaml"]) {
+    let holds = |file: &str, settings: &[&str]| {
         let text = fs::read_to_string(repository().join(file)).unwrap();
-        for setting in [
-            "headers_with_underscores_action: REJECT_REQUEST",
-            "per_connection_buffer_limit_bytes: 32768",
-            "max_concurrent_streams: 100",
-            "initial_stream_window_size: 65536",
-            "initial_connection_window_size: 1048576",
-            "request_headers_timeout: 10s",
-            "stream_idle_timeout: 30s",
-            "use_remote_address: true",
-        ] {
+        for setting in settings {
             assert!(text.contains(setting), "{file} lacks `{setting}`");
         }
+        text
+    };
+    holds("envoy/istio/bounds.yaml", &LISTENER);
+    for file in CONFIGURATIONS {
+        holds(file, &LISTENER);
+        let text = holds(file, &WHOLE);
+        // Of listeners and of clusters alike. Those for the admin interface are not for clients.
+        let places = |needle: &str| text.matches(needle).count();
+        let inner = places("- name: probes") + places("- name: admin");
+        assert_eq!(
+            places("per_connection_buffer_limit_bytes: 32768") + inner,
+            places("    address: {socket_address: {") + places("    load_assignment:"),
+            "{file}: a listener or a cluster without a bound"
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! The demo keeps its contract: `demo run` with ports from the environment, tokens, keys and key set from the same
 //! command that `make` calls, and every row of the demo's table, both ways, over HTTPS; over plain HTTP nothing.
 
-mod table;
+pub(crate) mod table;
 
 use std::{
     fs::File,
@@ -149,6 +149,7 @@ impl Door for Demo {
                 let config = tls::client(&self.authority, "h2");
                 client::Http2::connect(self.https, config).await.unwrap().send(request).await
             }
+            Wire::Http3 => panic!("no listener for HTTP/3"),
             Wire::Plain => client::try_http1_plain(self.http, request).await,
         };
         answer.unwrap_or_else(|error| panic!("{wire:?} {request:?}: {error}"))

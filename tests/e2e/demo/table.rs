@@ -10,7 +10,7 @@ use crate::harness::{
 
 /// The demo's rules, as its documentation has them. Principals differ between rows, so that no row uses up the
 /// requests of another.
-pub(super) fn table(dir: &TempDir) -> Vec<Pair> {
+pub(crate) fn table(dir: &TempDir) -> Vec<Pair> {
     let mut rows = orders(dir);
     rows.extend(roles_and_owners(dir));
     rows.extend(credentials(dir));

@@ -260,7 +260,7 @@ impl Http1 {
 
 type Body = BoxBody<Bytes, Infallible>;
 
-fn trailers(request: &Request) -> HeaderMap {
+pub(super) fn trailers(request: &Request) -> HeaderMap {
     let trailer = |(name, value): &(String, Vec<u8>)| {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
         (name, HeaderValue::from_bytes(value).expect("a value"))
@@ -268,7 +268,8 @@ fn trailers(request: &Request) -> HeaderMap {
     request.trailers.iter().map(trailer).collect()
 }
 
-fn hyper_request(request: &Request, absolute: bool) -> hyper::Request<Body> {
+/// All but the body. `absolute`: with its host in the URI, and not in a header.
+pub(super) fn head(request: &Request, absolute: bool) -> hyper::http::request::Builder {
     let uri = if absolute {
         format!("https://{}{}", request.authority, request.target)
     } else {
@@ -281,6 +282,10 @@ fn hyper_request(request: &Request, absolute: bool) -> hyper::Request<Body> {
     for (name, value) in &request.headers {
         built = built.header(name.as_str(), value.as_slice());
     }
+    built
+}
+
+fn hyper_request(request: &Request, absolute: bool) -> hyper::Request<Body> {
     let body = Full::new(Bytes::from(request.body.clone()));
     let body = match trailers(request) {
         trailers if trailers.is_empty() => body.boxed(),
@@ -290,19 +295,19 @@ fn hyper_request(request: &Request, absolute: bool) -> hyper::Request<Body> {
             body.with_trailers(std::future::ready(Some(Ok(trailers)))).boxed()
         }
     };
-    built.body(body).expect("a request that HTTP/2 can carry")
+    head(request, absolute).body(body).expect("a request that HTTP/2 can carry")
+}
+
+pub(super) fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
 async fn collected(answer: hyper::Response<hyper::body::Incoming>) -> io::Result<Answer> {
     let (head, body) = answer.into_parts();
-    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     Ok(Answer {
         status: head.status.as_u16(),
-        headers: head
-            .headers
-            .iter()
-            .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
-            .collect(),
+        headers: texts(&head.headers),
         body: body.collect().await.map_err(io::Error::other)?.to_bytes().to_vec(),
     })
 }

@@ -24,6 +24,8 @@ pub(crate) enum Wire {
     Http1,
     /// HTTP/2 over TLS.
     Http2,
+    /// HTTP/3 over QUIC, which `envoy/minimal.yaml` alone has.
+    Http3,
     /// HTTP/1.1 without TLS.
     Plain,
 }
@@ -332,6 +334,7 @@ impl Gateway {
                 client::http1(stream, request).await
             }
             Wire::Http2 => self.http2().await.send(request).await,
+            Wire::Http3 => panic!("no listener for HTTP/3"),
             Wire::Plain => {
                 client::try_http1_plain(self.http.expect("a listener for plain HTTP"), request).await
             }

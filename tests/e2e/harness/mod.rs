@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod envoy_config;
 pub(crate) mod envoy_parts;
 pub(crate) mod gateway;
+pub(crate) mod http3;
 pub(crate) mod idp;
 pub(crate) mod issuer;
 pub(crate) mod key_server;
