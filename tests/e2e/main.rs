@@ -56,6 +56,7 @@ mod shipped_configs;
 mod spellings;
 mod step_up;
 mod tables;
+mod tls_scan;
 mod tokens;
 mod trailers;
 mod transport;
