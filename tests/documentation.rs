@@ -191,6 +191,7 @@ fn objects() -> Vec<(&'static str, &'static str)> {
         ("rules", "rules[0]"),
         ("matches", "rules[0].matches[0]"),
         ("authorize", "rules[0].authorize"),
+        ("rules.authorize.claims", "rules[0].authorize.claims[0]"),
         ("identityHeaders", "identityHeaders"),
         ("requestHeaders", "requestHeaders"),
     ]

@@ -138,6 +138,15 @@ reasons! {
     /// A role is missing.
     InsufficientRole = "insufficient_role", Forbidden, None,
         "A required role is missing";
+    /// A claim does not have the value that is required.
+    InsufficientClaims = "insufficient_claims", Forbidden, None,
+        "A claim does not have a required value";
+    /// What the rule rules out holds for the principal, or may hold.
+    PrincipalExcluded = "principal_excluded", Forbidden, None,
+        "The rule excludes this principal";
+    /// The client's address is not among those that the rule allows, or is not known.
+    AddressNotAllowed = "address_not_allowed", Forbidden, None,
+        "Requests from this address are not allowed here";
     /// The resource belongs to somebody else.
     NotOwner = "not_owner", Forbidden, None,
         "This resource belongs to somebody else";

@@ -18,7 +18,7 @@ pub(super) type Judge<'j> = &'j mut dyn FnMut(&str, &Path<'_>, &Faults) -> Optio
 pub(super) fn text(node: Node<'_>, form: Form) -> Option<String> {
     match form {
         // What patterns mean is read where they stand.
-        Form::Any | Form::ClaimName | Form::UriPattern | Form::DnsPattern => any(node),
+        Form::Any | Form::ClaimName | Form::UriPattern | Form::DnsPattern | Form::Network => any(node),
         Form::TokenType => any(node).map(|text| token_type(&text)),
         Form::Name | Form::KeyPrefix => name(node),
         Form::LimitName => limit_name(node),

@@ -7,6 +7,7 @@
 mod algorithms;
 mod api_keys;
 mod binding;
+mod claim_conditions;
 mod client_certificates;
 mod document;
 mod extract_from;
@@ -23,6 +24,7 @@ mod keys;
 mod model;
 mod names;
 mod nearest;
+mod networks;
 mod protected_resource;
 mod rate_limits;
 mod reader;
@@ -148,7 +150,10 @@ pub enum ActionSpec {
     /// Refuses them.
     Deny,
     /// Lets anyone pass (`authenticate: {anonymous: true}`).
-    AllowAnyone,
+    AllowAnyone {
+        /// Asks for nothing but the client's address. `None`: from everywhere.
+        authorize: Option<RequirementSpec>,
+    },
     /// Lets principals pass.
     Allow {
         /// Any one of these; never empty.

@@ -65,6 +65,8 @@ pub(super) enum Kind {
     Secret,
     /// The name of a claim, or the path to it.
     Claim,
+    /// What a claim may be: text, a whole number or a boolean.
+    Value,
     /// A JWK set.
     KeySet,
     /// PKCS #8 in PEM, or a JWK.
@@ -120,6 +122,8 @@ pub(super) enum Form {
     UriPattern,
     /// A DNS name, or all below one.
     DnsPattern,
+    /// A network, or one address.
+    Network,
 }
 
 /// What holds between the fields of one object.

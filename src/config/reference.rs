@@ -3,6 +3,7 @@
 use super::{
     api_keys::{API_KEY, API_KEYS},
     binding::DPOP,
+    claim_conditions::CLAIM_CONDITION,
     client_certificates::{CERTIFICATE_PRINCIPAL, CLIENT_CERTIFICATES},
     document::DOCUMENT,
     extract_from::EXTRACT_FROM,
@@ -24,7 +25,7 @@ use super::{
 };
 
 /// Each table: what it is called, which is where its objects stand, and their shape.
-static TABLES: [(&str, &Shape); 25] = [
+static TABLES: [(&str, &Shape); 26] = [
     ("policy", &DOCUMENT),
     ("transport", &TRANSPORT),
     ("jwt.providers", &PROVIDER),
@@ -48,6 +49,7 @@ static TABLES: [(&str, &Shape); 25] = [
     ("rules", &RULE),
     ("rules.matches", &MATCH),
     ("rules.authorize", &AUTHORIZE),
+    ("rules.authorize.claims", &CLAIM_CONDITION),
     ("identityHeaders", &IDENTITY_HEADERS),
     ("requestHeaders", &REQUEST_HEADERS),
 ];
@@ -128,6 +130,7 @@ fn kind(kind: &Kind) -> String {
         Kind::Digest => "`sha256:` and 64 hexadecimal digits".to_owned(),
         Kind::Secret => "base64url without padding".to_owned(),
         Kind::Claim => "claim".to_owned(),
+        Kind::Value => "value".to_owned(),
         Kind::KeySet => "JWK set: `{keys: [..]}`".to_owned(),
         Kind::PrivateKey => "PEM text (PKCS #8) or JWK object".to_owned(),
         Kind::Object(_) => "object".to_owned(),
@@ -147,6 +150,7 @@ fn items(item: &Kind) -> String {
             one => format!("{one}s"),
         },
         Kind::Claim => "claims".to_owned(),
+        Kind::Value => "values".to_owned(),
         Kind::Url { .. } => format!("{}s", kind(item)),
         Kind::Object(_) => "objects".to_owned(),
         Kind::Either(kinds) => kinds.iter().map(items).collect::<Vec<_>>().join(" or "),
@@ -166,6 +170,7 @@ const fn text(form: Form) -> &'static str {
         Form::Realm => "printable ASCII without `\"` and `\\`, 1 to 128",
         Form::Header | Form::OwnHeader => "header",
         Form::Method => "method",
+        Form::Network => "network",
         Form::Host => "host name",
         Form::Authority => "`host` or `host:port`",
     }

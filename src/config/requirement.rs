@@ -1,14 +1,20 @@
 //! `authorize`: what a rule asks of a principal.
 
 use super::{
+    claim_conditions::{CLAIM_CONDITION, claim_condition},
     form::{self, Judge},
     model::{Bound, Field, Form, HOUR, Kind, SECOND, Shape, default, optional, required},
     names::Definitions,
+    networks::network,
     reader::Object,
 };
-use crate::rbac::{AlternativeSpec, OwnerSpec, RequiredNames, RequirementSpec, StepUp};
+use crate::rbac::{AlternativeSpec, ConditionsSpec, OwnerSpec, RequiredNames, RequirementSpec, StepUp};
 
-const CONDITIONS: [&str; 5] = ["scopes", "permissions", "roles", "owner", "stepUp"];
+const CONDITIONS: [&str; 8] =
+    ["scopes", "permissions", "roles", "claims", "remoteAddress", "owner", "stepUp", "noneOf"];
+
+/// Those that `noneOf` may hold.
+const EXCLUDABLE: [&str; 5] = ["scopes", "permissions", "roles", "claims", "remoteAddress"];
 
 const SCOPES: Field = optional("scopes", Kind::Names(Form::Scope), "", "Scopes of the token or key.");
 const PERMISSIONS: Field = optional(
@@ -23,6 +29,23 @@ const ROLES: Field = optional(
     Kind::Names(Form::Label),
     "",
     "Roles of the token or key itself. Must be defined in `roles`.",
+);
+const CLAIM_CONDITIONS: Kind = Kind::List(NOTHING, &Kind::Object(&CLAIM_CONDITION));
+const EXCLUSIONS: Kind = Kind::List("excludes nothing; leave the field out", &Kind::Object(&EXCLUDED));
+
+const CLAIMS: Field =
+    optional("claims", CLAIM_CONDITIONS, "", "All of these hold, see [claims](#conditions-on-claims).");
+const REMOTE_ADDRESS: Field = optional(
+    "remoteAddress",
+    Kind::List(NOTHING, &Kind::Text(Form::Network)),
+    "",
+    "The client's address is in one of these networks.",
+);
+const NONE_OF: Field = optional(
+    "noneOf",
+    EXCLUSIONS,
+    "",
+    "None of these holds, see [noneOf](#noneof). Each has conditions that hold together.",
 );
 const OWNER: Field = optional(
     "owner",
@@ -50,8 +73,11 @@ pub(super) static AUTHORIZE: Shape = Shape::bound(
         SCOPES,
         PERMISSIONS,
         ROLES,
+        CLAIMS,
+        REMOTE_ADDRESS,
         OWNER,
         STEP_UP,
+        NONE_OF,
     ],
     &[Bound::Given(
         &["anyOf"],
@@ -59,16 +85,25 @@ pub(super) static AUTHORIZE: Shape = Shape::bound(
             Bound::Forbidden("scopes"),
             Bound::Forbidden("permissions"),
             Bound::Forbidden("roles"),
+            Bound::Forbidden("claims"),
+            Bound::Forbidden("remoteAddress"),
             Bound::Forbidden("owner"),
             Bound::Forbidden("stepUp"),
+            Bound::Forbidden("noneOf"),
         ],
         &[Bound::Some(&CONDITIONS)],
     )],
 );
 
 /// Conditions that must all hold.
-pub(super) static ALTERNATIVE: Shape =
-    Shape::bound(&[SCOPES, PERMISSIONS, ROLES, OWNER, STEP_UP], &[Bound::Some(&CONDITIONS)]);
+pub(super) static ALTERNATIVE: Shape = Shape::bound(
+    &[SCOPES, PERMISSIONS, ROLES, CLAIMS, REMOTE_ADDRESS, OWNER, STEP_UP, NONE_OF],
+    &[Bound::Some(&CONDITIONS)],
+);
+
+/// Conditions that must not all hold.
+static EXCLUDED: Shape =
+    Shape::bound(&[SCOPES, PERMISSIONS, ROLES, CLAIMS, REMOTE_ADDRESS], &[Bound::Some(&EXCLUDABLE)]);
 
 static BY_OWNER: Shape = Shape::new(&[
     required("pathVariable", Kind::Text(Form::Name), "A variable of the path."),
@@ -123,27 +158,52 @@ pub(super) fn authorize(mut o: Object<'_>, defs: &Definitions) -> Option<Require
 }
 
 fn alternative(mut o: Object<'_>, defs: &Definitions) -> Option<AlternativeSpec> {
-    let given = CONDITIONS.iter().filter(|field| o.has(field)).count();
-    let scopes = names(&mut o, "scopes", &mut |_, _, _| Some(()));
-    let permissions = names(&mut o, "permissions", &mut |permission, path, faults| {
+    let asked = conditions(&mut o, defs);
+    let owner = o.object("owner").and_then(owner);
+    let step_up = o.object("stepUp").and_then(step_up);
+    let none_of = o.objects("noneOf", |mut o| {
+        if !o.has_one(&EXCLUDABLE) {
+            return o.fault("excludes nobody; give scopes, permissions, roles, claims or remoteAddress");
+        }
+        conditions(&mut o, defs)
+    });
+    if !o.has_one(&CONDITIONS) {
+        return o.fault("asks for nothing; give scopes, permissions, roles, claims, remoteAddress, owner, stepUp or noneOf");
+    }
+    // A condition that is faulty must never become one that is not asked.
+    let read = [("owner", owner.is_some()), ("stepUp", step_up.is_some()), ("noneOf", none_of.is_some())];
+    if read.iter().any(|(field, read)| o.has(field) != *read) {
+        return None;
+    }
+    Some(AlternativeSpec { conditions: asked?, owner, step_up, none_of: none_of.unwrap_or_default() })
+}
+
+/// Those of the conditions that are given. `None` where one is faulty.
+fn conditions(o: &mut Object<'_>, defs: &Definitions) -> Option<ConditionsSpec> {
+    let scopes = names(o, "scopes", &mut |_, _, _| Some(()));
+    let permissions = names(o, "permissions", &mut |permission, path, faults| {
         defs.grants.check(permission, path, faults);
         Some(())
     });
-    let roles =
-        names(&mut o, "roles", &mut |role, path, faults| defs.roles.resolve(role, path, faults).copied());
-    let owner = o.object("owner").and_then(owner);
-    let step_up = o.object("stepUp").and_then(step_up);
-    if given == 0 {
-        return o.fault("asks for nothing; give scopes, permissions, roles, owner or stepUp");
+    let roles = names(o, "roles", &mut |role, path, faults| defs.roles.resolve(role, path, faults).copied());
+    let claims = o.objects("claims", claim_condition);
+    let remote_address = o.list("remoteAddress").and_then(|items| items.all(network));
+    let read = [
+        ("scopes", scopes.is_some()),
+        ("permissions", permissions.is_some()),
+        ("roles", roles.is_some()),
+        ("claims", claims.is_some()),
+        ("remoteAddress", remote_address.is_some()),
+    ];
+    if read.iter().any(|(field, read)| o.has(field) != *read) {
+        return None;
     }
-    let read = [scopes.is_some(), permissions.is_some(), roles.is_some(), owner.is_some(), step_up.is_some()];
-    // A condition that is faulty must never become one that is not asked.
-    (read.iter().filter(|read| **read).count() == given).then_some(AlternativeSpec {
+    Some(ConditionsSpec {
         scopes,
         permissions,
         roles,
-        owner,
-        step_up,
+        claims: claims.unwrap_or_default(),
+        remote_address: remote_address.unwrap_or_default(),
     })
 }
 

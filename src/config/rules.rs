@@ -55,7 +55,7 @@ pub(super) static RULE: Shape = Shape::bound(
             "authorize",
             Kind::Object(&AUTHORIZE),
             "absent: every authenticated principal",
-            "What the principal needs. Refused on an anonymous rule.",
+            "What the principal needs. On an anonymous rule nothing but `remoteAddress` may be asked.",
         ),
         optional(
             "rateLimits",
@@ -172,10 +172,12 @@ fn allow(o: &mut Object<'_>, required: bool, defs: &Definitions) -> (Option<Acti
     let who = who.and_then(|o| authenticate(o, defs));
     let authorized = o.has("authorize");
     let anonymous = matches!(who, Some(Who::Anyone));
-    if anonymous && authorized {
-        o.fault_at::<()>("authorize", "asks for a principal, which an anonymous rule does not have");
-    }
     let authorize: Option<RequirementSpec> = o.object("authorize").and_then(|o| authorize(o, defs));
+    if anonymous && authorize.as_ref().is_some_and(|asked| !asked.is_of_address()) {
+        let message =
+            "asks for a principal, which an anonymous rule does not have; it may ask for remoteAddress alone";
+        o.fault_at::<()>("authorize", message);
+    }
     let logs_in = |method: &MethodSpec| matches!(method, MethodSpec::Jwt(_));
     if let (Some(Who::AnyOf(methods)), Some(asked)) = (&who, &authorize)
         && asked.any_of.iter().any(|alternative| alternative.step_up.is_some())
@@ -188,9 +190,9 @@ fn allow(o: &mut Object<'_>, required: bool, defs: &Definitions) -> (Option<Acti
     }
     let action = match who {
         None => None,
-        Some(Who::Anyone) => Some(ActionSpec::AllowAnyone),
         // Faulty and noted.
-        Some(Who::AnyOf(_)) if authorized && authorize.is_none() => None,
+        Some(_) if authorized && authorize.is_none() => None,
+        Some(Who::Anyone) => Some(ActionSpec::AllowAnyone { authorize }),
         Some(Who::AnyOf(authenticate)) => Some(ActionSpec::Allow { authenticate, authorize }),
     };
     (action, anonymous)

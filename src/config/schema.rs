@@ -112,6 +112,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Digest => pattern("^sha256:[0-9A-Fa-f]{64}$"),
         Kind::Secret => pattern("^[A-Za-z0-9_-]+$"),
         Kind::Claim => json!({"anyOf": [texts("^[^.CONTROL]+(\\.[^.CONTROL]+)*$", 4096), object(&CLAIM)]}),
+        Kind::Value => json!({"anyOf": [text(Form::Any), {"type": ["integer", "boolean"]}]}),
         Kind::KeySet => json!({
             "type": "object",
             "required": ["keys"],
@@ -191,6 +192,7 @@ fn text(form: Form) -> Value {
         Form::UriPattern => {
             texts(r"^[^*/CONTROL]*://[^*/CONTROL]+(/[^*CONTROL]*|/([^*CONTROL]*/)?\*)?$", 4096)
         }
+        Form::Network => texts("^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$", 4096),
         Form::DnsPattern => texts(r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", 4096),
     }
 }

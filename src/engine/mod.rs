@@ -43,6 +43,7 @@ use request_line::RequestLine;
 use crate::{
     answer::Reason,
     policy::{Action, Caller, Policy, Rule},
+    rbac::{Asking, Requirement},
     request::{RequestHead, preflight},
     route::{RouteMatch, RouteRequest, Unclear},
 };
@@ -109,13 +110,16 @@ impl<'a> Attempt<'a, '_> {
 
         let caller = match &rule.action {
             Action::Deny => return Err(Reason::RuleDenied.into()),
-            Action::AllowAnyone => None,
+            Action::AllowAnyone(requirement) => {
+                self.authorize(rule, requirement.as_deref(), None, &matched)?;
+                None
+            }
             Action::Allow(access) => {
                 let caller = authenticate(self, access, &line)?;
                 let caller = self.not_revoked(caller)?;
                 self.exchange.dpop_nonce = self.trace.dpop_nonce.take();
                 self.trace.principal = Some(Rc::clone(&caller));
-                self.authorize(rule, &caller, &matched)?;
+                self.authorize(rule, access.requirement.as_deref(), Some(&caller), &matched)?;
                 Some(caller)
             }
         };
@@ -134,11 +138,21 @@ impl<'a> Attempt<'a, '_> {
         }
     }
 
-    fn authorize(&self, rule: &Rule, caller: &Caller, matched: &RouteMatch<'_>) -> Result<(), Stop> {
-        let Action::Allow(access) = &rule.action else { return Err(Reason::RuleDenied.into()) };
-        let Some(requirement) = &access.requirement else { return Ok(()) };
+    fn authorize(
+        &self,
+        rule: &Rule,
+        requirement: Option<&Requirement>,
+        caller: Option<&Caller>,
+        matched: &RouteMatch<'_>,
+    ) -> Result<(), Stop> {
+        let Some(requirement) = requirement else { return Ok(()) };
+        let asking = Asking {
+            caller: caller.map(|caller| (&caller.principal, &caller.grants)),
+            remote_address: self.head.remote_address,
+            clock: &self.services.clock,
+        };
         requirement
-            .check(&caller.principal, &caller.grants, &self.services.clock, |name| matched.variable(name))
+            .check(asking, |name| matched.variable(name))
             .map_err(|denial| Stop::Answer(refuse(self.policy(), rule, &denial)))
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     config::{Document, Rejected, RuleSpec},
     fault::Fault,
     rate_limit::Limiter,
+    rbac::Vocabulary,
     request::{Location, alike::is_alike},
     route::Router,
 };
@@ -76,6 +77,17 @@ pub(super) fn owner_variables<'a>(
         }
     }
     faults
+}
+
+/// Each condition on a claim is tried on every token that is new to a worker.
+const MAX_CLAIM_CONDITIONS: usize = 1024;
+
+/// Bounds what a token costs when it is verified.
+pub(super) fn claim_conditions(vocabulary: &Vocabulary) -> Option<Fault> {
+    let count = vocabulary.claim_conditions();
+    let message =
+        || format!("ask {count} different things of claims; at most {MAX_CLAIM_CONDITIONS} are allowed");
+    (count > MAX_CLAIM_CONDITIONS).then(|| Fault::new("", message()))
 }
 
 /// A header with a credential that is to be forwarded must not be among those to remove.

@@ -14,7 +14,7 @@ use crate::{
     dpop,
     fault::Fault,
     rate_limit::Limiter,
-    rbac::{RequiredNames, Vocabulary},
+    rbac::{RequiredNames, RequirementSpec, Vocabulary},
     request::{Location, credential::CredentialNames},
     resource_metadata::{Derived, ResourceMetadata},
     route::Router,
@@ -71,6 +71,7 @@ impl Policy {
             .ok();
         let requirements = document.rules.iter().filter_map(RuleSpec::requirement);
         let vocabulary = Vocabulary::compile(&document.roles, requirements);
+        keep("rules", coherence::claim_conditions(&vocabulary).into_iter().collect());
         keep("rules", coherence::owner_variables(document.rules.iter().enumerate(), router.as_ref()));
         keep("rules", places::faults(&document));
         keep("requestHeaders", coherence::removed_headers(&document));
@@ -138,11 +139,13 @@ impl Policy {
         let guarded_headers = guards::guarded_headers(&document, &credential_locations);
         let transport = Transport::compile(&document.transport);
         let certificates = document.client_certificates.as_ref();
+        let asks_for_address =
+            document.rules.iter().filter_map(RuleSpec::requirement).any(RequirementSpec::asks_for_address);
         let needs = Needs {
             // A DPoP proof is for a URL, which says whether it is `https`.
             tls: transport.needs_connection() || providers.iter().any(|provider| provider.dpop.is_some()),
             peer_certificate: certificates.is_some_and(ClientCertificatesSpec::of_connection),
-            remote_address: limiter.needs_remote_address(),
+            remote_address: limiter.needs_remote_address() || asks_for_address,
         };
         Ok(Self {
             rules,
@@ -180,12 +183,12 @@ fn resource_metadata(document: &Document) -> Result<Option<ResourceMetadata>, Ve
         ActionSpec::Allow { authenticate, .. } => {
             authenticate.iter().any(|method| matches!(method, MethodSpec::Jwt(_)))
         }
-        ActionSpec::Deny | ActionSpec::AllowAnyone => false,
+        ActionSpec::Deny | ActionSpec::AllowAnyone { .. } => false,
     };
     let requirements = document.rules.iter().filter(takes_tokens).filter_map(RuleSpec::requirement);
     let alternatives = requirements.flat_map(|requirement| &requirement.any_of);
     let scopes: Vec<&str> = alternatives
-        .filter_map(|alternative| alternative.scopes.as_ref())
+        .filter_map(|alternative| alternative.conditions.scopes.as_ref())
         .flat_map(|(RequiredNames::All(names) | RequiredNames::Any(names))| names)
         .map(String::as_str)
         .collect();

@@ -178,9 +178,10 @@ impl<'a> Ways<'a> {
             names.as_ref().map(|names| named(what, names)).unwrap_or_default()
         };
         let lacking = match lack {
-            Lack::Scopes => names("scope", &asked.scopes),
-            Lack::Permissions => names("permission", &asked.permissions),
-            Lack::Roles => names("role", &asked.roles),
+            Lack::Scopes => names("scope", &asked.conditions.scopes),
+            Lack::Permissions => names("permission", &asked.conditions.permissions),
+            Lack::Roles => names("role", &asked.conditions.roles),
+            Lack::Claims => "these claims".to_owned(),
             Lack::Owner => "a claim but sub".to_owned(),
             Lack::StepUp => "word of how a user logged in".to_owned(),
             Lack::AllAtOnce => "all of it at once".to_owned(),

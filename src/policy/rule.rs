@@ -32,7 +32,8 @@ pub(crate) struct Rule {
 /// What a rule does.
 pub(crate) enum Action {
     Deny,
-    AllowAnyone,
+    /// `None`: from everywhere.
+    AllowAnyone(Option<Rc<Requirement>>),
     Allow(Access),
 }
 
@@ -51,8 +52,8 @@ impl RuleSpec {
     /// What its callers must have; `None`: it asks nothing of them.
     pub(super) fn requirement(&self) -> Option<&RequirementSpec> {
         match &self.action {
-            ActionSpec::Allow { authorize, .. } => authorize.as_ref(),
-            ActionSpec::Deny | ActionSpec::AllowAnyone => None,
+            ActionSpec::Allow { authorize, .. } | ActionSpec::AllowAnyone { authorize } => authorize.as_ref(),
+            ActionSpec::Deny => None,
         }
     }
 }
@@ -93,7 +94,9 @@ impl<'a> RuleCompiler<'a> {
     pub(super) fn compile(&mut self, rule: &RuleSpec) -> Option<Rule> {
         let action = match &rule.action {
             ActionSpec::Deny => Action::Deny,
-            ActionSpec::AllowAnyone => Action::AllowAnyone,
+            ActionSpec::AllowAnyone { authorize } => {
+                Action::AllowAnyone(self.requirement(authorize.as_ref()))
+            }
             ActionSpec::Allow { authenticate, authorize } => {
                 Action::Allow(self.access(authenticate, authorize.as_ref())?)
             }
@@ -111,12 +114,15 @@ impl<'a> RuleCompiler<'a> {
     fn access(&mut self, methods: &[MethodSpec], authorize: Option<&RequirementSpec>) -> Option<Access> {
         let accepted = self.accepted(methods)?;
         let accepted = self.accepted.one(accepted);
-        let requirement = authorize.map(|spec| Requirement::compile(spec, self.vocabulary));
-        let scopes = requirement.as_ref().map(Requirement::scopes).unwrap_or_default();
+        let requirement = self.requirement(authorize);
+        let scopes = requirement.as_deref().map(Requirement::scopes).unwrap_or_default();
         let scoped = (accepted.takes_tokens() && !scopes.is_empty())
             .then(|| self.scoped.one(Scoped::new(&accepted, scopes)));
-        let requirement = requirement.map(|requirement| self.requirements.one(requirement));
         Some(Access { accepted, requirement, scoped })
+    }
+
+    fn requirement(&mut self, spec: Option<&RequirementSpec>) -> Option<Rc<Requirement>> {
+        spec.map(|spec| self.requirements.one(Requirement::compile(spec, self.vocabulary)))
     }
 
     fn accepted(&self, methods: &[MethodSpec]) -> Option<AcceptedCredentials> {

@@ -23,7 +23,7 @@ pub(super) fn unused(document: &Document, vocabulary: &Vocabulary) -> Vec<Fault>
 fn methods(rule: &RuleSpec) -> &[MethodSpec] {
     match &rule.action {
         ActionSpec::Allow { authenticate, .. } => authenticate,
-        ActionSpec::Deny | ActionSpec::AllowAnyone => &[],
+        ActionSpec::Deny | ActionSpec::AllowAnyone { .. } => &[],
     }
 }
 

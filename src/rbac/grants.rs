@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::{AlternativeSpec, RequiredNames, RequirementSpec, RoleSpec};
+use super::{ClaimCondition, ConditionsSpec, RequiredNames, RequirementSpec, RoleSpec, claims::Verdict};
 use crate::identity::Principal;
 
 /// A set of small numbers.
@@ -20,6 +20,8 @@ pub(super) struct Bits {
 }
 
 impl Bits {
+    const NONE: Self = Self { first: 0, more: Vec::new() };
+
     pub(super) fn insert(&mut self, bit: usize) {
         let mask = 1_u64.checked_shl(u32::try_from(bit % 64).unwrap_or(0)).unwrap_or(0);
         let stored = match (bit / 64).checked_sub(1) {
@@ -127,6 +129,8 @@ pub struct Vocabulary {
     pub(super) scopes: Index,
     pub(super) permissions: Index,
     pub(super) roles: Index,
+    /// Each once, with the claim's name; its place is its bit.
+    claims: Vec<(Box<str>, ClaimCondition)>,
     by_role: HashMap<Box<str>, RoleGrants>,
 }
 
@@ -143,6 +147,21 @@ pub struct Grants {
     pub(super) scopes: Bits,
     pub(super) permissions: Bits,
     pub(super) roles: Bits,
+    /// Conditions on claims that hold.
+    pub(super) claims_met: Bits,
+    /// Conditions on claims that do not hold, for sure.
+    pub(super) claims_unmet: Bits,
+}
+
+impl Grants {
+    /// Nothing is held, and nothing is known of any claim.
+    pub(super) const NONE: Self = Self {
+        scopes: Bits::NONE,
+        permissions: Bits::NONE,
+        roles: Bits::NONE,
+        claims_met: Bits::NONE,
+        claims_unmet: Bits::NONE,
+    };
 }
 
 impl Vocabulary {
@@ -155,8 +174,8 @@ impl Vocabulary {
         requirements: impl IntoIterator<Item = &'a RequirementSpec>,
     ) -> Self {
         let mut vocabulary = Self::default();
-        for alternative in requirements.into_iter().flat_map(|requirement| &requirement.any_of) {
-            vocabulary.intern(alternative);
+        for conditions in requirements.into_iter().flat_map(RequirementSpec::conditions) {
+            vocabulary.intern(conditions);
         }
         let by_name: HashMap<&str, &RoleSpec> = roles.iter().map(|role| (role.name.as_str(), role)).collect();
         for role in roles {
@@ -173,11 +192,16 @@ impl Vocabulary {
         vocabulary
     }
 
-    fn intern(&mut self, alternative: &AlternativeSpec) {
+    fn intern(&mut self, conditions: &ConditionsSpec) {
+        for condition in &conditions.claims {
+            if !self.claims.iter().any(|(_, own)| own == condition) {
+                self.claims.push((condition.claim.0.join(".").into(), condition.clone()));
+            }
+        }
         for (names, index) in [
-            (&alternative.scopes, &mut self.scopes),
-            (&alternative.permissions, &mut self.permissions),
-            (&alternative.roles, &mut self.roles),
+            (&conditions.scopes, &mut self.scopes),
+            (&conditions.permissions, &mut self.permissions),
+            (&conditions.roles, &mut self.roles),
         ] {
             if let Some(RequiredNames::All(names) | RequiredNames::Any(names)) = names {
                 for name in names {
@@ -198,19 +222,32 @@ impl Vocabulary {
         for pattern in &principal.permissions {
             grants.permissions.extend(&self.permissions.matching(pattern));
         }
+        for (bit, (_, condition)) in self.claims.iter().enumerate() {
+            match condition.judge(principal) {
+                Verdict::Met => grants.claims_met.insert(bit),
+                Verdict::Unmet => grants.claims_unmet.insert(bit),
+                Verdict::Unclear => {}
+            }
+        }
         grants
     }
 
-    /// What the holder of a certificate gets that the policy gives these scopes and roles.
+    /// The most that the holder of a certificate can have that the policy gives these scopes and roles: it may have any
+    /// name.
     pub(crate) fn granted(&self, scopes: &[String], roles: &[String]) -> Grants {
         let roles = roles.iter().filter_map(|role| self.by_role.get(role.as_str()));
-        self.held(scopes.iter().map(String::as_str), roles)
+        let mut grants = self.held(scopes.iter().map(String::as_str), roles);
+        let of_name = self.claims.iter().enumerate().filter(|(_, (_, condition))| condition.is_of_subject());
+        of_name.for_each(|(bit, _)| grants.claims_met.insert(bit));
+        grants
     }
 
     /// The most that a token can hold: its issuer may write anything into it.
     pub(crate) fn most_of_a_token(&self, has_roles: bool) -> Grants {
         let roles = self.by_role.values().filter(|_| has_roles);
-        self.held(self.scopes.names.iter().map(|name| &**name), roles)
+        let mut grants = self.held(self.scopes.names.iter().map(|name| &**name), roles);
+        (0..self.claims.len()).for_each(|bit| grants.claims_met.insert(bit));
+        grants
     }
 
     /// Whether the role gives anything that a rule asks for, itself or by what it inherits.
@@ -238,6 +275,27 @@ impl Vocabulary {
 
     pub(super) fn permission_bits(&self, names: &[String]) -> Bits {
         self.permissions.bits(names.iter().map(String::as_str))
+    }
+
+    pub(super) fn claim_bits(&self, conditions: &[ClaimCondition]) -> Bits {
+        let mut bits = Bits::default();
+        let places = conditions.iter().map(|wanted| self.claims.iter().position(|(_, own)| own == wanted));
+        places.flatten().for_each(|bit| bits.insert(bit));
+        bits
+    }
+
+    /// How many different conditions on claims there are.
+    pub(crate) fn claim_conditions(&self) -> usize {
+        self.claims.len()
+    }
+
+    /// The claims of the conditions in `needed` that are not in `held`.
+    pub(super) fn claims_lacking<'a>(
+        &'a self,
+        needed: &'a Bits,
+        held: &'a Bits,
+    ) -> impl Iterator<Item = &'a str> + 'a {
+        needed.without(held).filter_map(|bit| self.claims.get(bit).map(|(name, _)| &**name))
     }
 
     pub(super) fn role_bits(&self, names: &[String]) -> Bits {

@@ -18,6 +18,8 @@ pub(crate) enum Lack {
     Scopes,
     Permissions,
     Roles,
+    /// Conditions on claims.
+    Claims,
     /// The claim that must equal the path's variable.
     Owner,
     /// Claims that say how the user logged in.
@@ -26,8 +28,8 @@ pub(crate) enum Lack {
     AllAtOnce,
 }
 
-/// Those that are about names, in the order in which requests are checked for them.
-const NAMED: [Lack; 3] = [Lack::Scopes, Lack::Permissions, Lack::Roles];
+/// Those that are about what is held, in the order in which requests are checked for them.
+const NAMED: [Lack; 4] = [Lack::Scopes, Lack::Permissions, Lack::Roles, Lack::Claims];
 
 impl Holders {
     pub(crate) fn new(kind: PrincipalKind, grants: impl IntoIterator<Item = Grants>) -> Self {
@@ -77,10 +79,14 @@ impl Alternative {
 
     /// Whether `grants` meet the condition whose lack this is; true where the alternative has no such condition.
     fn is_met_in(&self, lack: Lack, grants: &Grants) -> bool {
+        let asked = &self.conditions;
         let (need, held) = match lack {
-            Lack::Scopes => (&self.scopes, &grants.scopes),
-            Lack::Permissions => (&self.permissions, &grants.permissions),
-            Lack::Roles => (&self.roles, &grants.roles),
+            Lack::Scopes => (&asked.scopes, &grants.scopes),
+            Lack::Permissions => (&asked.permissions, &grants.permissions),
+            Lack::Roles => (&asked.roles, &grants.roles),
+            Lack::Claims => {
+                return asked.claims.as_ref().is_none_or(|claims| grants.claims_met.covers(claims));
+            }
             Lack::Owner | Lack::StepUp | Lack::AllAtOnce => return true,
         };
         need.as_ref().is_none_or(|need| need.is_met_by(held))
@@ -92,7 +98,10 @@ mod tests {
     use super::*;
     use crate::{
         identity::ClaimPath,
-        rbac::{AlternativeSpec, OwnerSpec, RequiredNames, RequirementSpec, RoleSpec, StepUp, Vocabulary},
+        rbac::{
+            AlternativeSpec, ConditionsSpec, OwnerSpec, RequiredNames, RequirementSpec, RoleSpec, StepUp,
+            Vocabulary,
+        },
     };
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -109,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_nobody_can_have_and_its_neighbour() {
-        let none = AlternativeSpec::default;
+        let (none, asked, of) = (AlternativeSpec::default, ConditionsSpec::default, AlternativeSpec::from);
         let owner =
             |claim: &str| Some(OwnerSpec { path_variable: "user".into(), claim: ClaimPath::dotted(claim) });
         let step_up = || Some(StepUp { acr_values: names(&["phr"]), max_age: None });
@@ -122,28 +131,31 @@ mod tests {
         // Tokens with roles, tokens without, and the holders of two keys or certificates: one has the scope `a`, the
         // other the role `viewer` and the scope `b`.
         let rows: [(AlternativeSpec, [Option<Lack>; 3]); 14] = [
-            (AlternativeSpec { scopes: all(&["a"]), ..none() }, [None, None, None]),
-            (AlternativeSpec { scopes: all(&["a", "b"]), ..none() }, [None, None, Some(Lack::Scopes)]),
-            (AlternativeSpec { scopes: any(&["a", "c"]), ..none() }, [None, None, None]),
-            (AlternativeSpec { scopes: all(&["c"]), ..none() }, [None, None, Some(Lack::Scopes)]),
-            (AlternativeSpec { scopes: any(&["c", "d"]), ..none() }, [None, None, Some(Lack::Scopes)]),
-            (AlternativeSpec { roles: all(&["viewer"]), ..none() }, [None, Some(Lack::Roles), None]),
+            (of(ConditionsSpec { scopes: all(&["a"]), ..asked() }), [None, None, None]),
+            (of(ConditionsSpec { scopes: all(&["a", "b"]), ..asked() }), [None, None, Some(Lack::Scopes)]),
+            (of(ConditionsSpec { scopes: any(&["a", "c"]), ..asked() }), [None, None, None]),
+            (of(ConditionsSpec { scopes: all(&["c"]), ..asked() }), [None, None, Some(Lack::Scopes)]),
+            (of(ConditionsSpec { scopes: any(&["c", "d"]), ..asked() }), [None, None, Some(Lack::Scopes)]),
+            (of(ConditionsSpec { roles: all(&["viewer"]), ..asked() }), [None, Some(Lack::Roles), None]),
             (
-                AlternativeSpec { roles: all(&["viewer", "editor"]), ..none() },
+                of(ConditionsSpec { roles: all(&["viewer", "editor"]), ..asked() }),
                 [None, Some(Lack::Roles), Some(Lack::Roles)],
             ),
             (
-                AlternativeSpec { permissions: all(&["orders:read"]), ..none() },
+                of(ConditionsSpec { permissions: all(&["orders:read"]), ..asked() }),
                 [None, Some(Lack::Permissions), None],
             ),
             (
-                AlternativeSpec { permissions: all(&["orders:write"]), ..none() },
+                of(ConditionsSpec { permissions: all(&["orders:write"]), ..asked() }),
                 [None, Some(Lack::Permissions), Some(Lack::Permissions)],
             ),
             // A level alone grants it.
-            (AlternativeSpec { permissions: all(&["level:only"]), ..none() }, [Some(Lack::Permissions); 3]),
             (
-                AlternativeSpec { scopes: all(&["a"]), roles: all(&["viewer"]), ..none() },
+                of(ConditionsSpec { permissions: all(&["level:only"]), ..asked() }),
+                [Some(Lack::Permissions); 3],
+            ),
+            (
+                of(ConditionsSpec { scopes: all(&["a"]), roles: all(&["viewer"]), ..asked() }),
                 [None, Some(Lack::Roles), Some(Lack::AllAtOnce)],
             ),
             (AlternativeSpec { owner: owner("sub"), ..none() }, [None, None, None]),

@@ -1,14 +1,19 @@
 //! Roles, permissions, scopes and ownership.
 
+mod claims;
+mod conditions;
 mod grants;
 mod holders;
 mod requirement;
 mod step_up;
 
+pub use claims::{ClaimCondition, ClaimTest, ClaimValue};
 pub use grants::{Grants, Vocabulary};
 pub(crate) use holders::{Holders, Lack};
-pub use requirement::{Denial, Requirement};
+pub use requirement::{Asking, Denial, Requirement};
 pub use step_up::StepUp;
+
+use ipnet::IpNet;
 
 use crate::identity::ClaimPath;
 
@@ -32,19 +37,63 @@ pub struct RequirementSpec {
     pub listed: bool,
 }
 
-/// Conditions that must all hold; at least one is given.
+/// What must all hold; something is asked.
 #[derive(Clone, Debug, Default)]
 pub struct AlternativeSpec {
+    /// What must hold.
+    pub conditions: ConditionsSpec,
+    /// `None`: not asked.
+    pub owner: Option<OwnerSpec>,
+    /// `None`: not asked. Only tokens can say how their user logged in.
+    pub step_up: Option<StepUp>,
+    /// None of these may hold. In each of them at least one condition is given.
+    pub none_of: Vec<ConditionsSpec>,
+}
+
+/// Conditions that must all hold.
+#[derive(Clone, Debug, Default)]
+pub struct ConditionsSpec {
     /// `None`: not asked.
     pub scopes: Option<RequiredNames>,
     /// `None`: not asked.
     pub permissions: Option<RequiredNames>,
     /// `None`: not asked.
     pub roles: Option<RequiredNames>,
-    /// `None`: not asked.
-    pub owner: Option<OwnerSpec>,
-    /// `None`: not asked. Only tokens can say how their user logged in.
-    pub step_up: Option<StepUp>,
+    /// All of these; empty: not asked.
+    pub claims: Vec<ClaimCondition>,
+    /// The client's address is in one of these; empty: not asked.
+    pub remote_address: Vec<IpNet>,
+}
+
+impl From<ConditionsSpec> for AlternativeSpec {
+    fn from(conditions: ConditionsSpec) -> Self {
+        Self { conditions, ..Self::default() }
+    }
+}
+
+impl RequirementSpec {
+    /// All conditions of all alternatives, also those of which none may hold.
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = &ConditionsSpec> {
+        self.any_of
+            .iter()
+            .flat_map(|alternative| [&alternative.conditions].into_iter().chain(&alternative.none_of))
+    }
+
+    /// Whether nothing but the client's address is asked for.
+    pub(crate) fn is_of_address(&self) -> bool {
+        let needs_principal = |conditions: &ConditionsSpec| {
+            let ConditionsSpec { scopes, permissions, roles, claims, remote_address: _ } = conditions;
+            scopes.is_some() || permissions.is_some() || roles.is_some() || !claims.is_empty()
+        };
+        let of_principal =
+            |alternative: &AlternativeSpec| alternative.owner.is_some() || alternative.step_up.is_some();
+        !self.conditions().any(needs_principal) && !self.any_of.iter().any(of_principal)
+    }
+
+    /// Whether the client's address is asked for.
+    pub(crate) fn asks_for_address(&self) -> bool {
+        self.conditions().any(|conditions| !conditions.remote_address.is_empty())
+    }
 }
 
 /// A list of names of which all or any are needed; never empty.

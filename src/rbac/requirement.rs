@@ -1,8 +1,11 @@
 //! What a rule asks for, and whether a principal has it.
 
+use std::net::IpAddr;
+
 use super::{
     AlternativeSpec, OwnerSpec, RequiredNames, RequirementSpec, StepUp,
-    grants::{Bits, Grants, Vocabulary},
+    conditions::{Conditions, Need},
+    grants::{Grants, Vocabulary},
 };
 use crate::{answer::Reason, identity::Principal, time::Clock};
 
@@ -15,29 +18,27 @@ pub struct Requirement {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Alternative {
-    pub(super) scopes: Option<Need>,
+    pub(super) conditions: Conditions,
     /// Scopes that suffice, for challenges: of `anyOf` the first.
     scope_names: Vec<String>,
-    pub(super) permissions: Option<Need>,
-    pub(super) roles: Option<Need>,
     pub(super) owner: Option<OwnerSpec>,
     pub(super) step_up: Option<StepUp>,
+    none_of: Vec<Conditions>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Need {
-    All(Bits),
-    Any(Bits),
+/// Who asks, from where and when.
+#[derive(Clone, Copy)]
+pub struct Asking<'a> {
+    /// `None`: nobody knows who it is.
+    pub caller: Option<(&'a Principal, &'a Grants)>,
+    /// The client's address; `None` where it could not be read, which meets no condition and rules out none.
+    pub remote_address: Option<IpAddr>,
+    /// The time.
+    pub clock: &'a Clock,
 }
 
-impl Need {
-    pub(super) fn is_met_by(&self, held: &Bits) -> bool {
-        match self {
-            Self::All(needed) => held.covers(needed),
-            Self::Any(needed) => held.meets(needed),
-        }
-    }
-}
+/// Of whom nothing is known.
+static NOTHING: Grants = Grants::NONE;
 
 /// Why a principal may not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,33 +80,36 @@ impl Requirement {
         grants: &'a Grants,
         vocabulary: &'a Vocabulary,
     ) -> Vec<&'a str> {
-        let Some(first) = self.any_of.first() else { return Vec::new() };
+        let Some(Alternative { conditions: first, .. }) = self.any_of.first() else { return Vec::new() };
         let (need, index, held) = match reason {
             Reason::InsufficientScope => (&first.scopes, &vocabulary.scopes, &grants.scopes),
             Reason::InsufficientPermission => {
                 (&first.permissions, &vocabulary.permissions, &grants.permissions)
             }
             Reason::InsufficientRole => (&first.roles, &vocabulary.roles, &grants.roles),
+            Reason::InsufficientClaims => {
+                let lacking =
+                    first.claims.as_ref().map(|needed| vocabulary.claims_lacking(needed, &grants.claims_met));
+                return lacking.map(Iterator::collect).unwrap_or_default();
+            }
             _ => return Vec::new(),
         };
         let needed = need.as_ref().map(|(Need::All(needed) | Need::Any(needed))| needed);
         needed.map(|needed| index.lacking(needed, held).collect()).unwrap_or_default()
     }
 
-    /// Whether `principal`, holding `grants`, may now. `variable` gives the values of path variables.
+    /// Whether whoever asks may now. `variable` gives the values of path variables.
     ///
     /// When nothing holds, the first alternative that only wants another login says so, since the client can see to
     /// that; else the first alternative says what is missing: it is the one the policy names first.
     pub fn check<'a>(
         &self,
-        principal: &Principal,
-        grants: &Grants,
-        clock: &Clock,
+        asking: Asking<'_>,
         variable: impl Fn(&str) -> Option<&'a str>,
     ) -> Result<(), Denial> {
         let (mut first, mut login) = (None, None);
         for alternative in &self.any_of {
-            match alternative.check(principal, grants, clock, &variable) {
+            match alternative.check(asking, &variable) {
                 Ok(()) => return Ok(()),
                 Err(Reason::InsufficientUserAuthentication) => _ = login.get_or_insert(alternative),
                 Err(reason) => _ = first.get_or_insert((reason, alternative)),
@@ -129,49 +133,47 @@ impl Requirement {
 
 impl Alternative {
     fn compile(spec: &AlternativeSpec, vocabulary: &Vocabulary) -> Self {
-        let need = |names: &Option<RequiredNames>, bits: fn(&Vocabulary, &[String]) -> Bits| {
-            names.as_ref().map(|names| match names {
-                RequiredNames::All(names) => Need::All(bits(vocabulary, names)),
-                RequiredNames::Any(names) => Need::Any(bits(vocabulary, names)),
-            })
-        };
+        let compiled = |conditions| Conditions::compile(conditions, vocabulary);
         Self {
-            scopes: need(&spec.scopes, Vocabulary::scope_bits),
-            scope_names: match &spec.scopes {
+            conditions: compiled(&spec.conditions),
+            scope_names: match &spec.conditions.scopes {
                 Some(RequiredNames::All(names)) => names.clone(),
                 Some(RequiredNames::Any(names)) => names.iter().take(1).cloned().collect(),
                 None => Vec::new(),
             },
-            permissions: need(&spec.permissions, Vocabulary::permission_bits),
-            roles: need(&spec.roles, Vocabulary::role_bits),
             owner: spec.owner.clone(),
             step_up: spec.step_up.clone(),
+            none_of: spec.none_of.iter().map(compiled).collect(),
         }
     }
 
     fn check<'a>(
         &self,
-        principal: &Principal,
-        grants: &Grants,
-        clock: &Clock,
+        asking: Asking<'_>,
         variable: &impl Fn(&str) -> Option<&'a str>,
     ) -> Result<(), Reason> {
-        let unmet = |need: &Option<Need>, held: &Bits| need.as_ref().is_some_and(|n| !n.is_met_by(held));
-        if unmet(&self.scopes, &grants.scopes) {
-            return Err(Reason::InsufficientScope);
+        let (principal, grants) = match asking.caller {
+            Some((principal, grants)) => (Some(principal), grants),
+            None => (None, &NOTHING),
+        };
+        if let Some(reason) = self.conditions.unmet(grants, asking.remote_address) {
+            return Err(reason);
         }
-        if unmet(&self.permissions, &grants.permissions) {
-            return Err(Reason::InsufficientPermission);
+        let may_hold = |excluded: &&Conditions| !excluded.are_surely_unmet(grants, asking.remote_address);
+        if let Some(excluded) = self.none_of.iter().find(may_hold) {
+            let of_address = excluded.are_of_address();
+            return Err(if of_address { Reason::AddressNotAllowed } else { Reason::PrincipalExcluded });
         }
-        if unmet(&self.roles, &grants.roles) {
-            return Err(Reason::InsufficientRole);
-        }
-        if self.owner.as_ref().is_some_and(|owner| !owner.owns(principal, variable)) {
+        if let Some(owner) = &self.owner
+            && !principal.is_some_and(|principal| owner.owns(principal, variable))
+        {
             return Err(Reason::NotOwner);
         }
         // Last: nobody is sent to log in for something that would be refused afterwards.
         match &self.step_up {
-            Some(step_up) if !step_up.is_met_by(principal, clock.now()) => {
+            Some(step_up)
+                if !principal.is_some_and(|principal| step_up.is_met_by(principal, asking.clock.now())) =>
+            {
                 Err(Reason::InsufficientUserAuthentication)
             }
             _ => Ok(()),
@@ -198,7 +200,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{identity::PrincipalKind, rbac::RoleSpec, time::Timestamp};
+    use crate::{
+        identity::{ClaimPath, PrincipalKind},
+        rbac::{ClaimCondition, ClaimTest, ClaimValue, ConditionsSpec, RoleSpec},
+        time::Timestamp,
+    };
 
     const NOW: u64 = 1_800_000_000;
 
@@ -217,13 +223,21 @@ mod tests {
     }
 
     fn denial(any_of: &[AlternativeSpec], principal: &Principal) -> Option<Denial> {
+        denial_from(any_of, principal, None)
+    }
+
+    fn denial_from(
+        any_of: &[AlternativeSpec],
+        principal: &Principal,
+        remote_address: Option<IpAddr>,
+    ) -> Option<Denial> {
         let spec = RequirementSpec { any_of: any_of.to_vec(), listed: true };
         let role = |name: &str| RoleSpec { name: name.into(), inherits: vec![], permissions: vec![] };
         let vocabulary = Vocabulary::compile(&[role("admin"), role("editor")], [&spec]);
         let grants = vocabulary.grants(principal);
-        Requirement::compile(&spec, &vocabulary)
-            .check(principal, &grants, &Clock::at(Timestamp::from_secs(NOW)), |_| None)
-            .err()
+        let clock = Clock::at(Timestamp::from_secs(NOW));
+        let asking = Asking { caller: Some((principal, &grants)), remote_address, clock: &clock };
+        Requirement::compile(&spec, &vocabulary).check(asking, |_| None).err()
     }
 
     fn step_up(acr_values: &[&str], max_age: Option<u64>) -> StepUp {
@@ -278,9 +292,9 @@ mod tests {
         let asked = step_up(&["phr"], None);
         let roles =
             |names: &[&str]| Some(RequiredNames::All(names.iter().map(|name| (*name).to_owned()).collect()));
-        let admin = AlternativeSpec { roles: roles(&["admin"]), ..AlternativeSpec::default() };
+        let admin = ConditionsSpec { roles: roles(&["admin"]), ..ConditionsSpec::default() }.into();
         let editor = AlternativeSpec {
-            roles: roles(&["editor"]),
+            conditions: ConditionsSpec { roles: roles(&["editor"]), ..ConditionsSpec::default() },
             step_up: Some(asked.clone()),
             ..AlternativeSpec::default()
         };
@@ -294,5 +308,67 @@ mod tests {
         assert_eq!(reason(&["editor"], "pwd"), Some(Reason::InsufficientUserAuthentication));
         assert_eq!(reason(&[], "phr"), Some(Reason::InsufficientRole));
         assert_eq!(reason(&[], "pwd"), Some(Reason::InsufficientRole));
+    }
+
+    #[test]
+    fn none_of_passes_only_whom_it_surely_does_not_mean() {
+        let claims = |text: &str| ConditionsSpec {
+            claims: vec![ClaimCondition {
+                claim: ClaimPath::dotted("state"),
+                test: ClaimTest::In(vec![ClaimValue::Text(text.to_owned())]),
+            }],
+            ..ConditionsSpec::default()
+        };
+        let network = |text: &str| ConditionsSpec {
+            remote_address: vec![text.parse().unwrap()],
+            ..ConditionsSpec::default()
+        };
+        let role = ConditionsSpec {
+            roles: Some(RequiredNames::All(vec!["editor".to_owned()])),
+            ..ConditionsSpec::default()
+        };
+        let both = ConditionsSpec { roles: role.roles.clone(), ..network("10.0.0.0/8") };
+        let (inside, outside) = (Some("10.1.2.3".parse().unwrap()), Some("192.0.2.1".parse().unwrap()));
+        let mapped = Some("::ffff:10.1.2.3".parse().unwrap());
+        let excluded = Some(Reason::PrincipalExcluded);
+        let away = Some(Reason::AddressNotAllowed);
+        let (state, nothing) = (|value: Value| json!({"state": value}), json!({}));
+        for (none_of, state, roles, address, expected) in [
+            (vec![claims("banned")], state(json!("good")), &[][..], None, None),
+            (vec![claims("banned")], state(json!("banned")), &[], None, excluded),
+            (vec![claims("banned")], nothing.clone(), &[], None, None),
+            (vec![claims("banned")], state(json!(null)), &[], None, None),
+            // Somebody may have meant it.
+            (vec![claims("banned")], state(json!(["banned"])), &[], None, excluded),
+            (vec![claims("banned")], state(json!(7)), &[], None, excluded),
+            (vec![claims("banned"), claims("guest")], state(json!("guest")), &[], None, excluded),
+            (vec![role.clone()], nothing.clone(), &["admin"], None, None),
+            (vec![role.clone()], nothing.clone(), &["editor"], None, excluded),
+            (vec![network("10.0.0.0/8")], nothing.clone(), &[], outside, None),
+            (vec![network("10.0.0.0/8")], nothing.clone(), &[], inside, away),
+            (vec![network("10.0.0.0/8")], nothing.clone(), &[], mapped, away),
+            (vec![network("10.0.0.0/8")], nothing.clone(), &[], None, away),
+            // Together they do not hold as soon as one does not.
+            (vec![both.clone()], nothing.clone(), &["editor"], inside, excluded),
+            (vec![both.clone()], nothing.clone(), &["editor"], outside, None),
+            (vec![both.clone()], nothing.clone(), &["admin"], inside, None),
+            (vec![both.clone()], nothing.clone(), &["admin"], None, None),
+            (vec![both.clone()], nothing.clone(), &["editor"], None, excluded),
+        ] {
+            let alternative = AlternativeSpec { none_of, ..AlternativeSpec::default() };
+            let principal = principal(PrincipalKind::Jwt, &state, roles);
+            let found = denial_from(std::slice::from_ref(&alternative), &principal, address);
+            assert_eq!(
+                found.map(|denial| denial.reason),
+                expected,
+                "{alternative:?} {state} {roles:?} {address:?}"
+            );
+        }
+        for (address, expected) in [(inside, None), (mapped, None), (outside, away), (None, away)] {
+            let alternative = AlternativeSpec::from(network("10.0.0.0/8"));
+            let principal = principal(PrincipalKind::Jwt, &nothing, &[]);
+            let found = denial_from(&[alternative], &principal, address);
+            assert_eq!(found.map(|denial| denial.reason), expected, "{address:?}");
+        }
     }
 }

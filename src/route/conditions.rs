@@ -6,10 +6,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::{
     MatchSpec, ValueSpec,
-    expression::Expression,
     place::{NONE, at, place_after},
 };
-use crate::{fault::Fault, request::alike::AlikeNames};
+use crate::{expression::Expression, fault::Fault, request::alike::AlikeNames};
 
 /// No value of any condition.
 pub(super) const NO_VALUE: u32 = NONE;

@@ -6,7 +6,6 @@
 
 mod conditions;
 mod coverage;
-mod expression;
 mod given;
 mod index;
 mod pattern;

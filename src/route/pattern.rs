@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::{PathSpec, expression::Expression};
-use crate::request::path::{self, CanonicalPath};
+use super::PathSpec;
+use crate::{
+    expression::Expression,
+    request::path::{self, CanonicalPath},
+};
 
 /// Most segments of a pattern. Bounds the depth of the index, and so the recursion over it.
 pub(super) const MAX_SEGMENTS: usize = 64;

@@ -197,6 +197,17 @@ fn every_reason_and_the_nearest_request_that_passes() {
             w.bearer(get("/fresh"), |c| *c = signed_in(c, "pwd", NOW)),
             w.bearer(get("/fresh"), |c| *c = signed_in(c, "phr", NOW)),
         ),
+        (
+            InsufficientClaims,
+            w.bearer(get("/department"), set("department", "legal")),
+            w.bearer(get("/department"), set("department", "it")),
+        ),
+        (
+            PrincipalExcluded,
+            w.bearer(get("/permanent"), set("employment", json!(["contractor"]))),
+            w.bearer(get("/permanent"), set("employment", "contract")),
+        ),
+        (AddressNotAllowed, get("/far"), get("/near")),
         (TokenInactive, get("/opaque").token("inactive"), get("/opaque").token("active")),
         (TokenAudience, get("/opaque").token("not-ours"), get("/opaque").token("active")),
         (TokenExpired, get("/opaque").token("over"), get("/opaque").token("active")),

@@ -42,6 +42,35 @@ pub(crate) fn policy() -> Value {
             rule("owner-or-admin", "PathTemplate", "/files/{user}/{name}", with_token_and(
                 json!({"anyOf": [{"owner": {"pathVariable": "user", "claim": "sub"}}, {"roles": ["admin"]}]}),
             )),
+            exact("repository", json!({"claims": [{"claim": "repository", "equals": "octo-org/octo-repo"}]})),
+            exact("environment", json!({"claims": [{"claim": "environment", "in": ["staging", 7]}]})),
+            exact("for-b", json!({"claims": [{"claim": "groups.all", "contains": "b"}]})),
+            exact("for-b-or-c", json!({"claims": [{"claim": "groups.all", "containsAny": ["b", "c"]}]})),
+            exact("mail", json!({"claims": [
+                {"claim": "email", "matches": ".*@example[.]com"},
+                {"claim": "email_verified", "equals": true},
+            ]})),
+            exact("session", json!({"claims": [{"claim": "sid", "present": true}]})),
+            exact("client", json!({"claims": [{"claim": "azp", "equals": "web"}]})),
+            exact("claim-or-admin", json!({"anyOf": [
+                {"claims": [{"claim": "environment", "equals": "staging"}]},
+                {"roles": ["admin"]},
+            ]})),
+            exact("staff", json!({"roles": ["editor"], "noneOf": [
+                {"claims": [{"claim": "employment", "equals": "contractor"}]},
+                {"roles": ["guest"]},
+                {"roles": ["manager"], "scopes": ["orders.write"]},
+            ]})),
+            exact("local", json!({"remoteAddress": ["127.0.0.0/8", "::1"]})),
+            exact("not-local", json!({"noneOf": [{"remoteAddress": ["127.0.0.0/8", "::1"]}]})),
+            rule("local-anyone", "Exact", "/local-anyone", json!({
+                "authenticate": {"anonymous": true},
+                "authorize": {"remoteAddress": ["127.0.0.1"]},
+            })),
+            rule("remote-anyone", "Exact", "/remote-anyone", json!({
+                "authenticate": {"anonymous": true},
+                "authorize": {"remoteAddress": ["10.0.0.0/8"]},
+            })),
         ],
         "defaultAction": "Deny",
     })
@@ -51,6 +80,9 @@ const SCOPE: (u16, &str) = (403, "insufficient_scope");
 const ROLE: (u16, &str) = (403, "insufficient_role");
 const PERMISSION: (u16, &str) = (403, "insufficient_permission");
 const OWNER: (u16, &str) = (403, "not_owner");
+const CLAIMS: (u16, &str) = (403, "insufficient_claims");
+const EXCLUDED: (u16, &str) = (403, "principal_excluded");
+const ADDRESS: (u16, &str) = (403, "address_not_allowed");
 
 fn roles(path: &str, roles: &[&str]) -> Request {
     get(path).bearer(&token("alice").roles(roles).sign())
@@ -72,7 +104,113 @@ pub(crate) fn table() -> Vec<Pair> {
     let mut rows = roles_and_permissions();
     rows.extend(scopes());
     rows.extend(ownership());
+    rows.extend(claims());
+    rows.extend(exclusions());
+    rows.extend(addresses());
     rows
+}
+
+fn claims() -> Vec<Pair> {
+    let repository = |value| claim("/repository", "repository", value);
+    let environment = |value| claim("/environment", "environment", value);
+    let groups = |path: &str, value: Value| claim(path, "groups", json!({"all": value}));
+    let mail = |address: &str, verified: Value| {
+        let token = token("alice").claim("email", address).claim("email_verified", verified);
+        get("/mail").bearer(&token.sign())
+    };
+    let octo = || repository(json!("octo-org/octo-repo"));
+    vec![
+        pair("a value", octo(), repository(json!("octo-org/octo-repo2")), CLAIMS),
+        pair("no value", octo(), roles("/repository", &["octo-org/octo-repo"]), CLAIMS),
+        pair(
+            "another claim's value",
+            octo(),
+            claim("/repository", "environment", json!("octo-org/octo-repo")),
+            CLAIMS,
+        ),
+        pair("a list of one", octo(), repository(json!(["octo-org/octo-repo"])), CLAIMS),
+        pair("another case", octo(), repository(json!("Octo-Org/octo-repo")), CLAIMS),
+        pair("one of two", environment(json!("staging")), environment(json!("production")), CLAIMS),
+        pair("a number of two", environment(json!(7)), environment(json!("7")), CLAIMS),
+        pair("a fraction", environment(json!(7)), environment(json!(7.5)), CLAIMS),
+        pair("a member", groups("/for-b", json!(["a", "b"])), groups("/for-b", json!(["a", "bb"])), CLAIMS),
+        pair("a member alone", groups("/for-b", json!("b")), groups("/for-b", json!("a b")), CLAIMS),
+        pair(
+            "one member of two",
+            groups("/for-b-or-c", json!(["c"])),
+            groups("/for-b-or-c", json!(["a"])),
+            CLAIMS,
+        ),
+        pair(
+            "no list",
+            groups("/for-b-or-c", json!(["b"])),
+            groups("/for-b-or-c", json!({"b": true})),
+            CLAIMS,
+        ),
+        pair(
+            "an expression",
+            mail("a@example.com", json!(true)),
+            mail("a@example.com.evil", json!(true)),
+            CLAIMS,
+        ),
+        pair("a boolean", mail("a@example.com", json!(true)), mail("a@example.com", json!(false)), CLAIMS),
+        pair(
+            "a boolean as text",
+            mail("a@example.com", json!(true)),
+            mail("a@example.com", json!("true")),
+            CLAIMS,
+        ),
+        pair("there", claim("/session", "sid", json!("")), claim("/session", "sid", Value::Null), CLAIMS),
+        pair(
+            "a client",
+            claim("/client", "azp", json!("web")),
+            claim("/client", "client_id", json!("web")),
+            CLAIMS,
+        ),
+        pair(
+            "a claim or a role",
+            claim("/claim-or-admin", "environment", json!("staging")),
+            claim("/claim-or-admin", "environment", json!("production")),
+            CLAIMS,
+        ),
+        pair(
+            "a role or a claim",
+            roles("/claim-or-admin", &["admin"]),
+            roles("/claim-or-admin", &["viewer"]),
+            CLAIMS,
+        ),
+    ]
+}
+
+fn exclusions() -> Vec<Pair> {
+    let editor = || token("alice").roles(&["editor"]);
+    let employed = |value: Value| get("/staff").bearer(&editor().claim("employment", value).sign());
+    let good = || employed(json!("permanent"));
+    let manager = |scope: &str| get("/staff").bearer(&token("alice").roles(&["manager"]).scope(scope).sign());
+    vec![
+        pair("a value", good(), employed(json!("contractor")), EXCLUDED),
+        pair("absent", get("/staff").bearer(&editor().sign()), employed(json!("contractor")), EXCLUDED),
+        pair("a list that may mean it", good(), employed(json!(["contractor"])), EXCLUDED),
+        pair("a role", good(), roles("/staff", &["editor", "guest"]), EXCLUDED),
+        pair("two together", manager("orders.read"), manager("orders.write"), EXCLUDED),
+        pair("what is asked comes first", good(), roles("/staff", &["guest"]), ROLE),
+    ]
+}
+
+/// The client is this machine.
+fn addresses() -> Vec<Pair> {
+    let alice = |path: &str| get(path).bearer(&token("alice").sign());
+    vec![
+        pair("within", alice("/local"), alice("/not-local"), ADDRESS),
+        pair("within, for anyone", get("/local-anyone"), get("/remote-anyone"), ADDRESS),
+        pair(
+            "an address that the client makes up",
+            get("/local-anyone").header("x-forwarded-for", "10.0.0.1"),
+            get("/remote-anyone").header("x-forwarded-for", "10.0.0.1"),
+            ADDRESS,
+        ),
+        pair("a token, too", alice("/local"), get("/local"), (401, "credentials_missing")),
+    ]
 }
 
 fn roles_and_permissions() -> Vec<Pair> {

@@ -563,7 +563,9 @@ fn rules() {
             "/rules/3/authorize",
             "-",
             "{\"owner\": {\"pathVariable\": \"id\"}}",
-            &["rules[3].authorize: asks for a principal, which an anonymous rule does not have"],
+            &[
+                "rules[3].authorize: asks for a principal, which an anonymous rule does not have; it may ask for remoteAddress alone",
+            ],
         ),
         Row(
             "/rules/3/rateLimits",
@@ -619,9 +621,117 @@ fn requirements() {
     check(&[
         Row(
             "/rules/0/authorize",
+            "{\"claims\": [{\"claim\": \"sub\", \"equals\": \"a\"}]}",
+            "{\"claims\": []}",
+            &["rules[0].authorize.claims: asks for nothing; leave the field out"],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"claims\": [{\"claim\": \"org.id\", \"equals\": 7}]}",
+            "{\"claims\": [{\"claim\": \"org.id\", \"equals\": 7.5}]}",
+            &[
+                "rules[0].authorize.claims[0].equals: expected text, a whole number, true or false, found a number with a fraction or out of range",
+            ],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"claims\": [{\"claim\": \"a\", \"equals\": false}]}",
+            "{\"claims\": [{\"claim\": \"a\"}]}",
+            &[
+                "rules[0].authorize.claims[0]: asks for nothing; give equals, in, contains, containsAny, matches or present",
+            ],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"claims\": [{\"claim\": \"a\", \"equals\": \"c\"}, {\"claim\": \"a\", \"equals\": \"b\"}]}",
+            "{\"claims\": [{\"claim\": \"a\", \"equals\": \"\"}]}",
+            &["rules[0].authorize.claims[0].equals: must not be empty"],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"claims\": [{\"claim\": \"a\", \"in\": [\"b\", 7, true]}]}",
+            "{\"claims\": [{\"claim\": \"a\", \"in\": []}]}",
+            &["rules[0].authorize.claims[0].in: no value would do; leave the condition out"],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"claims\": [{\"claim\": \"a\", \"contains\": \"b\"}]}",
+            "{\"claims\": [{\"claim\": \"a\", \"contains\": [\"b\"]}]}",
+            &[
+                "rules[0].authorize.claims[0].contains: expected text, a whole number, true or false, found a list",
+            ],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"claims\": [{\"claim\": \"a\", \"containsAny\": [\"b\"]}]}",
+            "{\"claims\": [{\"claim\": \"a\", \"containsAny\": \"b\"}]}",
+            &["rules[0].authorize.claims[0].containsAny: expected a list, found a string"],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"claims\": [{\"claim\": \"a\", \"present\": true}]}",
+            "{\"claims\": [{\"claim\": \"a\", \"present\": false}]}",
+            &[
+                "rules[0].authorize.claims[0].present: write noneOf: [{claims: [{claim: .., present: true}]}] for a claim that must not be there",
+            ],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"claims\": [{\"claim\": \"a\", \"equals\": \"b\"}]}",
+            "{\"claims\": [{\"claim\": \"a\", \"equals\": \"b\", \"matches\": \"b\"}]}",
+            &["rules[0].authorize.claims[0]: asks for several things; write a condition for each"],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"claims\": [{\"claim\": \"a\", \"equals\": \"b\"}]}",
+            "{\"claims\": [{\"equals\": \"b\"}]}",
+            &["rules[0].authorize.claims[0].claim: required"],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"remoteAddress\": [\"10.0.0.0/8\", \"2001:db8::/32\", \"192.0.2.1\", \"::1\"]}",
+            "{\"remoteAddress\": [\"10.0.0.1/8\"]}",
+            &[
+                "rules[0].authorize.remoteAddress[0]: \"10.0.0.1/8\" has bits behind its prefix; did you mean \"10.0.0.0/8\"?",
+            ],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"remoteAddress\": [\"0.0.0.0/0\"]}",
+            "{\"remoteAddress\": [\"10.0.0.0/33\"]}",
+            &[
+                "rules[0].authorize.remoteAddress[0]: \"10.0.0.0/33\" is no network; write it as 10.0.0.0/8 or 2001:db8::/32",
+            ],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"remoteAddress\": [\"2001:db8::/32\"]}",
+            "{\"remoteAddress\": [\"::ffff:10.0.0.0/104\"]}",
+            &[
+                "rules[0].authorize.remoteAddress[0]: \"::ffff:10.0.0.0/104\" is IPv4 in IPv6 form; write it as IPv4",
+            ],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"noneOf\": [{\"claims\": [{\"claim\": \"a\", \"present\": true}]}]}",
+            "{\"noneOf\": [{}]}",
+            &[
+                "rules[0].authorize.noneOf[0]: excludes nobody; give scopes, permissions, roles, claims or remoteAddress",
+            ],
+        ),
+        Row(
+            "/rules/0/authorize",
+            "{\"noneOf\": [{\"scopes\": [\"a\"], \"remoteAddress\": [\"10.0.0.0/8\"]}]}",
+            "{\"noneOf\": []}",
+            &["rules[0].authorize.noneOf: excludes nothing; leave the field out"],
+        ),
+        Row(
+            "/rules/0/authorize",
             "{\"scopes\": [\"a\"]}",
             "{}",
-            &["rules[0].authorize: asks for nothing; give scopes, permissions, roles, owner or stepUp"],
+            &[
+                "rules[0].authorize: asks for nothing; give scopes, permissions, roles, claims, remoteAddress, owner, stepUp or noneOf",
+            ],
         ),
         Row(
             "/rules/0/authorize",
@@ -694,7 +804,7 @@ fn requirements() {
             "{\"scopes\": [\"a\"]}",
             "{}",
             &[
-                "rules[1].authorize.anyOf[1]: asks for nothing; give scopes, permissions, roles, owner or stepUp",
+                "rules[1].authorize.anyOf[1]: asks for nothing; give scopes, permissions, roles, claims, remoteAddress, owner, stepUp or noneOf",
             ],
         ),
         Row(

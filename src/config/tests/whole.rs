@@ -92,10 +92,13 @@ fn every_field_arrives() {
         panic!("allowed")
     };
     assert_eq!(*authenticate, [MethodSpec::Jwt("corp".into()), MethodSpec::ApiKey]);
-    assert_eq!(authorize.any_of[0].scopes, Some(RequiredNames::Any(strings(&["a", "b"]))));
-    assert_eq!(authorize.any_of[0].permissions, Some(RequiredNames::All(strings(&["orders:read"]))));
+    assert_eq!(authorize.any_of[0].conditions.scopes, Some(RequiredNames::Any(strings(&["a", "b"]))));
+    assert_eq!(
+        authorize.any_of[0].conditions.permissions,
+        Some(RequiredNames::All(strings(&["orders:read"])))
+    );
     assert!(matches!(d.rules[2].action, ActionSpec::Deny));
-    assert!(matches!(d.rules[3].action, ActionSpec::AllowAnyone));
+    assert!(matches!(d.rules[3].action, ActionSpec::AllowAnyone { authorize: None }));
 
     assert_eq!(d.identity_headers.subject, "x-user");
     assert_eq!(d.identity_headers.kind, "x-portcullis-kind");

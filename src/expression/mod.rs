@@ -17,14 +17,14 @@ const MAX_TEXT: usize = 1024;
 
 /// A regular expression that whole values are held against.
 #[derive(Debug)]
-pub(super) struct Expression {
+pub struct Expression {
     text: Box<str>,
     automaton: Automaton,
 }
 
 impl Expression {
     /// Compiles `text`; the error is the message of a fault.
-    pub(super) fn compile(text: &str) -> Result<Self, String> {
+    pub(crate) fn compile(text: &str) -> Result<Self, String> {
         if text.len() > MAX_TEXT {
             return Err(format!("regular expression longer than {MAX_TEXT} bytes"));
         }
@@ -37,18 +37,18 @@ impl Expression {
     }
 
     /// As it was written.
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// Whether the whole `value` matches, whatever that takes.
-    pub(super) fn is_match(&self, value: &str) -> bool {
+    pub(crate) fn is_match(&self, value: &str) -> bool {
         self.automaton.matches(value, &mut usize::MAX.clone()) == Some(true)
     }
 
     /// Whether the whole `value` matches. What trying costs, about a byte of the value, is taken from `left`;
     /// `None`: there is not enough left to try.
-    pub(super) fn matches(&self, value: &str, left: &mut usize) -> Option<bool> {
+    pub(crate) fn matches(&self, value: &str, left: &mut usize) -> Option<bool> {
         self.automaton.matches(value, left)
     }
 }

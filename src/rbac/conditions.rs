@@ -1,0 +1,98 @@
+//! Conditions that must all hold, and whether they do.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{
+    ConditionsSpec, RequiredNames,
+    grants::{Bits, Grants, Vocabulary},
+};
+use crate::answer::Reason;
+
+/// Compiled conditions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Conditions {
+    pub(super) scopes: Option<Need>,
+    pub(super) permissions: Option<Need>,
+    pub(super) roles: Option<Need>,
+    pub(super) claims: Option<Bits>,
+    /// Empty: not asked.
+    pub(super) networks: Vec<IpNet>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    All(Bits),
+    Any(Bits),
+}
+
+impl Need {
+    pub(super) fn is_met_by(&self, held: &Bits) -> bool {
+        match self {
+            Self::All(needed) => held.covers(needed),
+            Self::Any(needed) => held.meets(needed),
+        }
+    }
+}
+
+impl Conditions {
+    pub(super) fn compile(spec: &ConditionsSpec, vocabulary: &Vocabulary) -> Self {
+        let need = |names: &Option<RequiredNames>, bits: fn(&Vocabulary, &[String]) -> Bits| {
+            names.as_ref().map(|names| match names {
+                RequiredNames::All(names) => Need::All(bits(vocabulary, names)),
+                RequiredNames::Any(names) => Need::Any(bits(vocabulary, names)),
+            })
+        };
+        Self {
+            scopes: need(&spec.scopes, Vocabulary::scope_bits),
+            permissions: need(&spec.permissions, Vocabulary::permission_bits),
+            roles: need(&spec.roles, Vocabulary::role_bits),
+            claims: (!spec.claims.is_empty()).then(|| vocabulary.claim_bits(&spec.claims)),
+            networks: spec.remote_address.clone(),
+        }
+    }
+
+    /// The first that does not hold, as a reason.
+    pub(super) fn unmet(&self, grants: &Grants, address: Option<IpAddr>) -> Option<Reason> {
+        let lacks = |need: &Option<Need>, held: &Bits| need.as_ref().is_some_and(|n| !n.is_met_by(held));
+        if lacks(&self.scopes, &grants.scopes) {
+            return Some(Reason::InsufficientScope);
+        }
+        if lacks(&self.permissions, &grants.permissions) {
+            return Some(Reason::InsufficientPermission);
+        }
+        if lacks(&self.roles, &grants.roles) {
+            return Some(Reason::InsufficientRole);
+        }
+        if self.claims.as_ref().is_some_and(|claims| !grants.claims_met.covers(claims)) {
+            return Some(Reason::InsufficientClaims);
+        }
+        if !self.networks.is_empty() && !address.is_some_and(|address| self.is_within(address)) {
+            return Some(Reason::AddressNotAllowed);
+        }
+        None
+    }
+
+    /// Whether one of them does not hold, for sure. An address that is not known, and a claim that is of another kind
+    /// than what it is compared with, are sure of nothing.
+    pub(super) fn are_surely_unmet(&self, grants: &Grants, address: Option<IpAddr>) -> bool {
+        let lacks = |need: &Option<Need>, held: &Bits| need.as_ref().is_some_and(|n| !n.is_met_by(held));
+        lacks(&self.scopes, &grants.scopes)
+            || lacks(&self.permissions, &grants.permissions)
+            || lacks(&self.roles, &grants.roles)
+            || self.claims.as_ref().is_some_and(|claims| grants.claims_unmet.meets(claims))
+            || (!self.networks.is_empty() && address.is_some_and(|address| !self.is_within(address)))
+    }
+
+    /// An IPv4 address in IPv6 form (RFC 4291 section 2.5.5.2), as a dual-stack listener reports it, is that IPv4 address.
+    fn is_within(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// Whether nothing but the address is asked.
+    pub(super) fn are_of_address(&self) -> bool {
+        self.scopes.is_none() && self.permissions.is_none() && self.roles.is_none() && self.claims.is_none()
+    }
+}
