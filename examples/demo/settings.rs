@@ -13,10 +13,15 @@ use crate::Result;
 pub(crate) struct Settings {
     /// Holds everything that set-up makes. Default `.demo`.
     pub(crate) dir: PathBuf,
-    /// The built module, relative to the repository unless absolute.
+    /// The module, relative to the repository unless absolute. Default: where `envoy/demo/setup.sh` puts it.
     pub(crate) wasm: String,
     /// Envoy's binary.
     pub(crate) envoy: PathBuf,
+    /// Where Envoy listens and where it finds the upstream. Within a container, everywhere, and elsewhere.
+    pub(crate) bind: String,
+    pub(crate) upstream_host: String,
+    /// How whoever reads what we print calls this tool.
+    pub(crate) command: String,
     pub(crate) https: u16,
     pub(crate) http: u16,
     pub(crate) admin: u16,
@@ -25,10 +30,14 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn from_env() -> Result<Self> {
+        let dir = PathBuf::from(text("PORTCULLIS_DEMO_DIR", ".demo"));
         Ok(Self {
-            dir: text("PORTCULLIS_DEMO_DIR", ".demo").into(),
-            wasm: text("PORTCULLIS_WASM", "target/wasm32-wasip1/release/portcullis.wasm"),
+            wasm: text("PORTCULLIS_WASM", &dir.join("portcullis.wasm").to_string_lossy()),
+            dir,
             envoy: text("PORTCULLIS_ENVOY", ".tools/envoy").into(),
+            bind: text("PORTCULLIS_BIND", "127.0.0.1"),
+            upstream_host: text("PORTCULLIS_UPSTREAM_HOST", "127.0.0.1"),
+            command: text("PORTCULLIS_DEMO_COMMAND", "make -s"),
             https: port("PORTCULLIS_HTTPS_PORT", 8443)?,
             http: port("PORTCULLIS_HTTP_PORT", 8080)?,
             admin: port("PORTCULLIS_ADMIN_PORT", 9901)?,
@@ -44,7 +53,10 @@ impl Settings {
     pub(crate) fn read(&self, name: &str) -> Result<String> {
         let path = self.path(name);
         if !path.exists() {
-            return Err(format!("{} is not there: start the demo once with `make run`", path.display()));
+            return Err(format!(
+                "{} is not there: start the demo once, with `make run` or docker compose",
+                path.display()
+            ));
         }
         read(&path)
     }

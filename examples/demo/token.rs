@@ -16,8 +16,21 @@ const ISSUER: &str = "https://issuer.example";
 const AUDIENCE: &str = "https://api.example/orders";
 const LIFETIME: i64 = 3600;
 
-/// A token as `SUB`, `ROLES`, `SCOPE`, `AUD`, `ISS`, `EXP` and `ALG` ask for.
-pub(crate) fn from_env(settings: &Settings) -> Result<String> {
+const VARIABLES: [&str; 7] = ["SUB", "ROLES", "SCOPE", "AUD", "ISS", "EXP", "ALG"];
+
+/// A token as those variables ask for: `NAME=value` as an argument, or in the environment, as make has it.
+pub(crate) fn token(settings: &Settings, arguments: &[String]) -> Result<String> {
+    let given: Vec<(&str, &str)> = arguments.iter().filter_map(|argument| argument.split_once('=')).collect();
+    if given.len() < arguments.len() || given.iter().any(|(name, _)| !VARIABLES.contains(name)) {
+        return Err(format!(
+            "a token is asked for with {}",
+            VARIABLES.map(|name| format!("{name}=..")).join(" ")
+        ));
+    }
+    let variable = |asked: &str| {
+        let argument = given.iter().find(|(name, value)| *name == asked && !value.is_empty());
+        argument.map(|(_, value)| (*value).to_owned()).or_else(|| variable(asked))
+    };
     let kind = match variable("ALG").as_deref() {
         None | Some("ES256") => Kind::P256,
         Some("RS256") => Kind::Rsa,

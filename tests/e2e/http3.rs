@@ -26,7 +26,7 @@ async fn the_demos_table_holds_over_every_protocol() {
     let policy = fs::read_to_string(material.path().join("filter.yaml")).unwrap();
     assert!(policy.contains("requireTls"), "{policy}");
     let minimal = Minimal::start_with(&[], &policy).await;
-    hold(&minimal, &WIRES, &demo::table::table(&material)).await;
+    hold(&minimal, &WIRES, &demo::table::table(material.path())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,7 @@ mod browser_login;
 mod cases;
 mod chains;
 mod client_certificates;
+mod compose;
 mod conditions;
 mod credential_places;
 mod defaults;

@@ -7,7 +7,7 @@ use std::{
     fs::File,
     net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -33,12 +33,12 @@ fn tool() -> PathBuf {
     tool
 }
 
-fn command(dir: &TempDir, what: &str) -> Command {
+fn command(dir: &Path, what: &str) -> Command {
     let mut command = Command::new(tool());
     command
         .arg(what)
         .current_dir(repository())
-        .env("PORTCULLIS_DEMO_DIR", dir.path())
+        .env("PORTCULLIS_DEMO_DIR", dir)
         .env("PORTCULLIS_WASM", artifact("PORTCULLIS_WASM"))
         .env("PORTCULLIS_ENVOY", artifact("PORTCULLIS_ENVOY"));
     for variable in ["SUB", "ROLES", "SCOPE", "AUD", "ISS", "EXP", "ALG"] {
@@ -57,17 +57,31 @@ fn output(mut command: Command) -> String {
 /// A folder with everything that the demo makes at set-up.
 pub(crate) fn set_up() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    output(command(&dir, "setup"));
+    output(command(dir.path(), "setup"));
     dir
 }
 
 struct Demo {
     child: Child,
-    https: SocketAddr,
-    http: SocketAddr,
-    admin: Admin,
-    authority: String,
+    front: Front,
     dir: TempDir,
+}
+
+/// Where a demo is asked, whoever started it.
+pub(crate) struct Front {
+    pub(crate) https: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) admin: Admin,
+    /// Who signed its certificate.
+    pub(crate) authority: String,
+}
+
+impl Front {
+    /// On this machine.
+    pub(crate) fn new([https, http, admin]: [u16; 3], authority: String) -> Self {
+        let [https, http, admin] = [https, http, admin].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        Self { https, http, admin: Admin::new(admin), authority }
+    }
 }
 
 impl Demo {
@@ -75,7 +89,7 @@ impl Demo {
         let dir = tempfile::tempdir().unwrap();
         let [https, http, admin, upstream] = [(); 4].map(|()| free_port());
         let log = File::create(dir.path().join("log")).unwrap();
-        let mut command = command(&dir, "run");
+        let mut command = command(dir.path(), "run");
         for (variable, port) in [("HTTPS", https), ("HTTP", http), ("ADMIN", admin), ("UPSTREAM", upstream)] {
             command.env(format!("PORTCULLIS_{variable}_PORT"), port.to_string());
         }
@@ -95,21 +109,13 @@ impl Demo {
             assert!(Instant::now() < deadline, "the demo was not up in time:\n{said}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let authority = std::fs::read_to_string(dir.path().join("ca.pem")).unwrap();
-        Self {
-            child,
-            https: local(https),
-            http: local(http),
-            admin: Admin::new(local(admin)),
-            authority,
-            dir,
-        }
+        Self { child, front: Front::new([https, http, admin], authority), dir }
     }
 
     /// `make token NAME=value...`
     fn token(&self, variables: &[(&str, &str)]) -> String {
-        token(&self.dir, variables)
+        token(self.dir.path(), variables)
     }
 
     /// Ends it as Ctrl-C does: by a signal to the demo alone, which has to end the others.
@@ -138,7 +144,7 @@ impl Drop for Demo {
     }
 }
 
-impl Door for Demo {
+impl Door for Front {
     async fn ask(&self, wire: Wire, request: &Request) -> Answer {
         let answer = match wire {
             Wire::Http1 => {
@@ -160,7 +166,7 @@ impl Door for Demo {
     }
 }
 
-fn token(dir: &TempDir, variables: &[(&str, &str)]) -> String {
+fn token(dir: &Path, variables: &[(&str, &str)]) -> String {
     let mut command = command(dir, "token");
     command.envs(variables.iter().copied());
     let printed = output(command);
@@ -170,7 +176,7 @@ fn token(dir: &TempDir, variables: &[(&str, &str)]) -> String {
     token
 }
 
-fn api_key(dir: &TempDir, name: &str) -> String {
+fn api_key(dir: &Path, name: &str) -> String {
     let keys = output(command(dir, "keys"));
     let line = keys.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
     line.unwrap_or_else(|| panic!("no key {name}")).to_owned()
@@ -179,14 +185,14 @@ fn api_key(dir: &TempDir, name: &str) -> String {
 /// The number of rows, which do not depend on the material.
 pub(crate) fn rows() -> usize {
     let dir = set_up();
-    table::table(&dir).len()
+    table::table(dir.path()).len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demos_table_holds() {
     let demo = Demo::start().await;
-    let table = table::table(&demo.dir);
-    hold(&demo, &[Wire::Http1, Wire::Http2], &table).await;
+    let table = table::table(demo.dir.path());
+    hold(&demo.front, &[Wire::Http1, Wire::Http2], &table).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,13 +206,13 @@ async fn the_demo_refuses_plain_http_altogether() {
         get("/admin").bearer(&admin),
         get("/x"),
     ];
-    let before = demo.passed().await;
+    let before = demo.front.passed().await;
     for request in requests {
-        let answer = demo.ask(Wire::Plain, &request).await;
+        let answer = demo.front.ask(Wire::Plain, &request).await;
         assert_eq!((answer.status, answer.reason().as_deref()), (403, Some("tls_required")), "{answer:?}");
     }
-    assert_eq!(demo.passed().await, before);
-    let answer = demo.ask(Wire::Http2, &get("/health")).await;
+    assert_eq!(demo.front.passed().await, before);
+    let answer = demo.front.ask(Wire::Http2, &get("/health")).await;
     assert!(answer.header("strict-transport-security").is_some(), "{answer:?}");
 }
 
@@ -215,7 +221,7 @@ async fn the_demos_limits_hold() {
     let demo = Demo::start().await;
     let editor = demo.token(&[("SUB", "busy"), ("ROLES", "editor")]);
     let mut statuses = Vec::new();
-    let mut connection = client::Http1::new(demo.https, tls::client(&demo.authority, "http/1.1"));
+    let mut connection = client::Http1::new(demo.front.https, tls::client(&demo.front.authority, "http/1.1"));
     for _ in 0..40 {
         statuses.push(connection.send(&post("/orders").bearer(&editor)).await.unwrap().status);
     }
@@ -224,9 +230,9 @@ async fn the_demos_limits_hold() {
     assert!((30..=33).contains(&passed), "{statuses:?}");
     assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
     // Reads are counted apart, and so is everybody else.
-    assert_eq!(demo.ask(Wire::Http2, &get("/orders").bearer(&editor)).await.status, 200);
+    assert_eq!(demo.front.ask(Wire::Http2, &get("/orders").bearer(&editor)).await.status, 200);
     let other = demo.token(&[("SUB", "idle"), ("ROLES", "editor")]);
-    assert_eq!(demo.ask(Wire::Http2, &post("/orders").bearer(&other)).await.status, 200);
+    assert_eq!(demo.front.ask(Wire::Http2, &post("/orders").bearer(&other)).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,7 +240,7 @@ async fn the_demo_ends_as_one() {
     let mut demo = Demo::start().await;
     demo.interrupt();
     // Whoever listened is gone.
-    for address in [demo.https, demo.http] {
+    for address in [demo.front.https, demo.front.http] {
         assert!(tokio::net::TcpStream::connect(address).await.is_err());
     }
 }
@@ -251,17 +257,17 @@ fn set_up_keeps_what_is_there_and_keeps_it_private() {
         "issuer-eddsa-key.pem",
     ];
     let before: Vec<Vec<u8>> = private.map(read).into();
-    output(command(&dir, "setup"));
+    output(command(dir.path(), "setup"));
     assert!(before == private.map(read));
     for name in private {
         let mode = std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
-    let keys = output(command(&dir, "keys"));
+    let keys = output(command(dir.path(), "keys"));
     let names: Vec<&str> = keys.lines().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(names, ["reader", "writer", "operator", "expired", "disabled"]);
     // Only public members (RFC 7518 section 6).
-    let jwks: Value = serde_json::from_str(&output(command(&dir, "jwks"))).unwrap();
+    let jwks: Value = serde_json::from_str(&output(command(dir.path(), "jwks"))).unwrap();
     let jwks = jwks["keys"].as_array().unwrap();
     assert_eq!(jwks.len(), 3);
     assert!(
@@ -282,13 +288,13 @@ fn set_up_keeps_what_is_there_and_keeps_it_private() {
 fn without_set_up_the_tools_say_so_on_standard_error_alone() {
     let dir = tempfile::tempdir().unwrap();
     for what in ["token", "keys", "jwks"] {
-        let output = command(&dir, what).output().unwrap();
+        let output = command(dir.path(), what).output().unwrap();
         assert!(!output.status.success() && output.stdout.is_empty(), "{what}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("make run"), "{what}");
     }
     let dir = set_up();
     for (variable, value) in [("ALG", "HS256"), ("EXP", "soon")] {
-        let output = command(&dir, "token").env(variable, value).output().unwrap();
+        let output = command(dir.path(), "token").env(variable, value).output().unwrap();
         assert!(!output.status.success() && output.stdout.is_empty(), "{variable}");
     }
 }

@@ -1,6 +1,6 @@
 //! The demo's rules as a table.
 
-use tempfile::TempDir;
+use std::path::Path;
 
 use super::{api_key, token};
 use crate::harness::{
@@ -10,7 +10,7 @@ use crate::harness::{
 
 /// The demo's rules, as its documentation has them. Principals differ between rows, so that no row uses up the
 /// requests of another.
-pub(crate) fn table(dir: &TempDir) -> Vec<Pair> {
+pub(crate) fn table(dir: &Path) -> Vec<Pair> {
     let mut rows = orders(dir);
     rows.extend(roles_and_owners(dir));
     rows.extend(credentials(dir));
@@ -23,7 +23,7 @@ const PERMISSION: (u16, &str) = (403, "insufficient_permission");
 const ROLE: (u16, &str) = (403, "insufficient_role");
 const INVALID_KEY: (u16, &str) = (401, "api_key_invalid");
 
-fn orders(dir: &TempDir) -> Vec<Pair> {
+fn orders(dir: &Path) -> Vec<Pair> {
     let jwt = |subject: &str, role: &str| token(dir, &[("SUB", subject), ("ROLES", role)]);
     let (viewer, editor, admin) = (jwt("vera", "viewer"), jwt("eddie", "editor"), jwt("ada", "admin"));
     let plain = token(dir, &[("SUB", "paul"), ("SCOPE", "orders:read")]);
@@ -108,7 +108,7 @@ fn orders(dir: &TempDir) -> Vec<Pair> {
     ]
 }
 
-fn roles_and_owners(dir: &TempDir) -> Vec<Pair> {
+fn roles_and_owners(dir: &Path) -> Vec<Pair> {
     let alice = token(dir, &[("SUB", "alice")]);
     let editor = token(dir, &[("SUB", "eve"), ("ROLES", "editor")]);
     let admin = token(dir, &[("SUB", "root"), ("ROLES", "admin")]);
@@ -189,7 +189,7 @@ fn roles_and_owners(dir: &TempDir) -> Vec<Pair> {
     ]
 }
 
-fn credentials(dir: &TempDir) -> Vec<Pair> {
+fn credentials(dir: &Path) -> Vec<Pair> {
     let jwt = |variables: &[(&str, &str)]| {
         let mut all = vec![("SUB", "carol"), ("ROLES", "viewer")];
         all.extend(variables);
