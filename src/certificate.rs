@@ -90,6 +90,7 @@ impl ClientCertificatesSpec {
             credential_id: certificate.digest.map(|digest| hex::encode(&digest)).unwrap_or_default().into(),
             scopes: granted.map(|spec| boxed(&spec.scopes)).unwrap_or_default(),
             roles: granted.map(|spec| boxed(&spec.roles)).unwrap_or_default(),
+            roles_unclear: false,
             permissions: Vec::new(),
             tier: granted.and_then(|spec| spec.tier.as_deref()).map(Into::into),
             claims: Members::default(),

@@ -51,6 +51,9 @@ pub struct Principal {
     pub scopes: Vec<Box<str>>,
     /// Roles as the credential names them; unknown ones grant nothing.
     pub roles: Vec<Box<str>>,
+    /// The credential names roles in a form that cannot be read, and the policy lets that pass: nobody knows which others it
+    /// has than `roles`.
+    pub roles_unclear: bool,
     /// Permissions granted directly, by an API key's level.
     pub permissions: Vec<Box<str>>,
     /// Selects tiered rate limits; `None` means the limit's own windows.
@@ -201,6 +204,7 @@ mod tests {
                 credential_id: Box::default(),
                 scopes: vec![],
                 roles: vec![],
+                roles_unclear: false,
                 permissions: vec![],
                 tier: None,
                 claims: crate::json::members(&json!({"of": {"it": claim}})),

@@ -202,6 +202,7 @@ impl ApiKeySpec {
             credential_id: self.id.as_str().into(),
             scopes: self.scopes.iter().map(|s| s.as_str().into()).collect(),
             roles: self.roles.iter().map(|s| s.as_str().into()).collect(),
+            roles_unclear: false,
             permissions: granted.flat_map(|(_, names)| names).map(|s| s.as_str().into()).collect(),
             tier: self.tier.as_deref().map(Into::into),
             claims: Members::default(),

@@ -9,7 +9,7 @@ use super::{
     extract_from::{EXTRACT_FROM, extract_from},
     introspection::{INTROSPECTION, introspection},
     keys::{DISCOVERY, JWKS, SYMMETRIC_KEY, key_source},
-    model::{Bound, DAY, Form, Kind, MINUTE, SECOND, Shape, default, optional, required},
+    model::{Bound, DAY, Form, Kind, MINUTE, SECOND, Shape, default, optional, required, words},
     names::Definitions,
     reader::{Node, Object},
     scalar::claim_path,
@@ -18,7 +18,7 @@ use crate::{
     crypto::Algorithm,
     dpop,
     identity::ClaimPath,
-    jwt::{self, KeySource},
+    jwt::{self, KeySource, RoleClaim, RoleForm},
     request::Location,
 };
 
@@ -156,8 +156,49 @@ const ONE_OR_MORE: Kind = Kind::Either(&[
     Kind::List("no claims; leave the field out to mean its default", &Kind::Claim),
 ]);
 
+const ROLE_CLAIM_KIND: Kind = Kind::Either(&[Kind::Claim, Kind::Object(&ROLE_CLAIM)]);
+
+const ROLE_CLAIMS: Kind = Kind::Either(&[
+    Kind::Claim,
+    Kind::Object(&ROLE_CLAIM),
+    Kind::List("no claims; leave the field out to mean its default", &ROLE_CLAIM_KIND),
+]);
+
+static ROLE_CLAIM: Shape = Shape::bound(
+    &[
+        required("claim", Kind::Claim, "The claim."),
+        optional(
+            "separator",
+            Kind::Text(Form::Any),
+            "",
+            "Stands between several roles in one string, as in `ADMIN,USER`. Blanks around roles are no part of them.",
+        ),
+        optional(
+            "keys",
+            Kind::True("only true is allowed; leave the field out for a claim that is a list or a string"),
+            "",
+            "The claim is an object, and its members are called as the roles are, whatever they hold.",
+        ),
+    ],
+    &[Bound::One(&["separator", "keys"])],
+);
+
+const MALFORMED: [(&str, bool); 2] = [("Refuse", false), ("Ignore", true)];
+
 static CLAIMS: Shape = Shape::new(&[
-    default("subject", Kind::Claim, "sub", "Becomes the principal's subject."),
+    default(
+        "subject",
+        ONE_OR_MORE,
+        "sub",
+        "Becomes the principal's subject. The first that is present counts.",
+    ),
+    default(
+        "numericSubject",
+        Kind::Boolean,
+        "false",
+        "Whether the subject may be a whole number, which is read in decimal. RFC 7519 wants a string; with an issuer that \
+         writes both, `7` and `\"7\"` are one subject.",
+    ),
     default(
         "scopes",
         ONE_OR_MORE,
@@ -166,9 +207,17 @@ static CLAIMS: Shape = Shape::new(&[
     ),
     optional(
         "roles",
-        ONE_OR_MORE,
+        ROLE_CLAIMS,
         "absent: no roles",
-        "A string or a list of strings. All that are present count.",
+        "All that are present count. Of a claim that is just named: a string or a list of strings; whole numbers count as \
+         text, in decimal.",
+    ),
+    default(
+        "malformedRoles",
+        Kind::Choice("what to do with malformed roles", &words(&MALFORMED)),
+        "Refuse",
+        "What becomes of a token whose roles are of another form: `Refuse`, it is refused with 401 `token_claims`; `Ignore`, \
+         nothing is known of its roles: rules that ask for roles or permissions refuse it, and so does `noneOf` with them.",
     ),
     optional(
         "tier",
@@ -241,9 +290,11 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
         clock_skew: clock_skew?,
         max_token_size: max_token_size?.try_into().ok()?,
         max_lifetime,
-        subject_claim: claims.subject?,
+        subject_claims: claims.subject?,
+        numeric_subject: claims.numeric_subject,
         scope_claims: claims.scopes?,
         role_claims: claims.roles.unwrap_or_default(),
+        ignore_malformed_roles: claims.ignore_malformed_roles?,
         tier_claim: claims.tier,
         claim_to_headers: claim_to_headers.unwrap_or_default(),
         locations,
@@ -307,18 +358,22 @@ fn no_keys(o: &Object<'_>) -> Option<Vec<Algorithm>> {
 }
 
 struct Claims {
-    subject: Option<ClaimPath>,
+    subject: Option<Vec<ClaimPath>>,
+    numeric_subject: bool,
     scopes: Option<Vec<ClaimPath>>,
-    roles: Option<Vec<ClaimPath>>,
+    roles: Option<Vec<RoleClaim>>,
+    ignore_malformed_roles: Option<bool>,
     tier: Option<ClaimPath>,
 }
 
 fn claims(o: &mut Object<'_>) -> Option<Claims> {
     let mut o = o.object_or_defaults("claims")?;
     Some(Claims {
-        subject: o.claim("subject"),
+        subject: claim_paths(&mut o, "subject"),
+        numeric_subject: o.boolean("numericSubject"),
         scopes: claim_paths(&mut o, "scopes"),
-        roles: claim_paths(&mut o, "roles"),
+        roles: role_claims(&mut o),
+        ignore_malformed_roles: o.choice("malformedRoles", &MALFORMED),
         tier: o.claim("tier"),
     })
 }
@@ -333,6 +388,37 @@ fn claim_paths(o: &mut Object<'_>, field: &'static str) -> Option<Vec<ClaimPath>
         return node.filled("no claims; leave the field out to mean its default")?.all(claim_path);
     }
     claim_path(node).map(|path| vec![path])
+}
+
+fn role_claims(o: &mut Object<'_>) -> Option<Vec<RoleClaim>> {
+    let node = o.take("roles")?;
+    if node.value.is_array() {
+        return node.filled("no claims; leave the field out to mean its default")?.all(role_claim);
+    }
+    role_claim(node).map(|claim| vec![claim])
+}
+
+/// A claim, or an object that says how roles stand in it.
+fn role_claim(node: Node<'_>) -> Option<RoleClaim> {
+    let is_path = node.value.get("path").is_some();
+    if is_path || !node.value.is_object() {
+        return claim_path(node).map(|claim| RoleClaim { claim, form: RoleForm::Names });
+    }
+    let mut o = node.object(&ROLE_CLAIM)?;
+    let claim = o.claim("claim");
+    let separator = o.text("separator");
+    let keys = o.only_true("keys");
+    let form = match (o.has("separator"), o.has("keys")) {
+        (true, true) => {
+            o.fault("has roles in one string or as the keys of an object; give one of separator and keys")
+        }
+        (true, false) => separator.map(RoleForm::Separated),
+        (false, true) => keys.map(|()| RoleForm::Keys),
+        (false, false) => {
+            o.fault("says no more than the claim; write the claim alone, or give separator or keys")
+        }
+    };
+    Some(RoleClaim { claim: claim?, form: form? })
 }
 
 fn claim_to_header(

@@ -270,7 +270,7 @@ fn what_answers_come_to() {
     let anywhere = json!({"active": true, "sub": "alice"});
     assert_eq!(by(|_| {}, &anywhere), missing("aud"));
     assert_eq!(by(|spec| spec.audiences = None, &anywhere), alice());
-    let uid = |spec: &mut ProviderSpec| spec.subject_claim = crate::identity::ClaimPath::dotted("uid");
+    let uid = |spec: &mut ProviderSpec| spec.subject_claims = vec![crate::identity::ClaimPath::dotted("uid")];
     let named = json!({"active": true, "aud": "api", "uid": "u", "username": "al"});
     assert_eq!(by(uid, &named), Ok("u".to_owned()));
     assert_eq!(by(uid, &active()), missing("uid"));

@@ -57,12 +57,18 @@ pub struct ProviderSpec {
     pub max_token_size: usize,
     /// Longest allowed `exp - iat`; `None`: not checked. When set, `iat` is required.
     pub max_lifetime: Option<Duration>,
-    /// The claim that becomes the subject. Default `sub`.
-    pub subject_claim: ClaimPath,
+    /// Claims that may become the subject; the first that is present does. Never empty. Default `sub`.
+    pub subject_claims: Vec<ClaimPath>,
+    /// Whether a subject may be a whole number, which is then read in decimal. Default no: RFC 7519 section 4.1.2 has it be
+    /// text, and an issuer that writes both could mean two by `7` and `"7"`.
+    pub numeric_subject: bool,
     /// Claims with scopes, as a space-separated string or a list; the first that is present counts. Default `scope`, `scp`.
     pub scope_claims: Vec<ClaimPath>,
-    /// Claims with roles, as a string or a list of strings; all that are present count. Default none.
-    pub role_claims: Vec<ClaimPath>,
+    /// Claims with roles; all that are present count. Default none.
+    pub role_claims: Vec<RoleClaim>,
+    /// Whether a token passes that has roles in a form that cannot be read, as one of whose roles nothing is known.
+    /// Default no.
+    pub ignore_malformed_roles: bool,
     /// The claim with the rate-limit tier. Default none.
     pub tier_claim: Option<ClaimPath>,
     /// Claims forwarded upstream as headers (lower case names).
@@ -71,6 +77,26 @@ pub struct ProviderSpec {
     pub locations: Vec<Location>,
     /// Whether the token itself goes upstream. Default no.
     pub forward: bool,
+}
+
+/// A claim with roles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleClaim {
+    /// Which claim.
+    pub claim: ClaimPath,
+    /// How they stand in it.
+    pub form: RoleForm,
+}
+
+/// How roles stand in a claim. Whole numbers count as text, in decimal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoleForm {
+    /// One role, or a list of roles. The default.
+    Names,
+    /// Text with several roles, this between them and blanks around them; or a list of such.
+    Separated(String),
+    /// The names of an object's members.
+    Keys,
 }
 
 /// Where a provider's keys come from.

@@ -2,23 +2,25 @@
 
 use std::sync::Arc;
 
-use super::{Provider, error::JwtError};
+use super::{Provider, RoleClaim, RoleForm, error::JwtError};
 use crate::{
     identity::{ClaimPath, MAX_NAME_LEN, Principal, PrincipalKind},
     json::{Json, Members, Object},
 };
 
 impl Provider {
-    /// Whom verified `claims` speak of, by the claim at `subject_path`. The principal's own `claims` are empty, for
+    /// Whom verified `claims` speak of, by the first claim of `subject_paths` that is there. The principal's own `claims` are empty, for
     /// the caller to move there: so where there is an error, they are still with the token, for its record.
     pub(super) fn principal_named_by(
         &self,
-        subject_path: &ClaimPath,
+        subject_paths: &[ClaimPath],
         claims: Object<'_>,
     ) -> Result<Principal, JwtError> {
         let spec = self.spec();
-        let subject = subject_path.find(claims).ok_or_else(|| JwtError::missing(&dotted(subject_path)))?;
-        let subject = name(subject).ok_or_else(|| JwtError::malformed(&dotted(subject_path)))?;
+        let (path, subject) = first_present(subject_paths, claims)
+            .ok_or_else(|| JwtError::missing(&subject_paths.first().map(dotted).unwrap_or_default()))?;
+        let read = if spec.numeric_subject { name_or_number } else { name };
+        let subject = read(subject).ok_or_else(|| JwtError::malformed(&dotted(path)))?;
         let credential_id = match claims.get("jti") {
             None | Some(Json::Null) => Box::default(),
             Some(jti) => name(jti).ok_or_else(|| JwtError::malformed("jti"))?,
@@ -29,15 +31,17 @@ impl Provider {
                 Some(name_or_number(tier).ok_or_else(|| JwtError::malformed(&dotted(path)))?)
             }
         };
-        let first = spec.scope_claims.iter().find_map(|path| Some((path, present(path, claims)?)));
-        let scopes = match first {
+        let scopes = match first_present(&spec.scope_claims, claims) {
             None => Vec::new(),
             Some((path, value)) => scopes(value).ok_or_else(|| JwtError::malformed(&dotted(path)))?,
         };
-        let mut roles = Vec::new();
-        for path in &spec.role_claims {
-            if let Some(value) = present(path, claims) {
-                roles.extend(strings(value).ok_or_else(|| JwtError::malformed(&dotted(path)))?);
+        let (mut roles, mut roles_unclear) = (Vec::new(), false);
+        for RoleClaim { claim, form } in &spec.role_claims {
+            let Some(value) = present(claim, claims) else { continue };
+            match form.roles(value) {
+                Some(found) => roles.extend(found),
+                None if spec.ignore_malformed_roles => roles_unclear = true,
+                None => return Err(JwtError::malformed(&dotted(claim))),
             }
         }
         Ok(Principal {
@@ -47,11 +51,50 @@ impl Provider {
             credential_id,
             scopes,
             roles,
+            roles_unclear,
             permissions: Vec::new(),
             tier,
             claims: Members::default(),
         })
     }
+}
+
+impl RoleForm {
+    /// The roles that `value` names; `None`: it is of another form.
+    fn roles(&self, value: Json<'_>) -> Option<Vec<Box<str>>> {
+        match (self, value) {
+            (Self::Names, Json::List(list)) => list.iter().map(name_or_number).collect(),
+            (Self::Names, one) => Some(vec![name_or_number(one)?]),
+            (Self::Separated(separator), Json::List(list)) => {
+                let mut roles = Vec::new();
+                for part in list.iter() {
+                    roles.extend(separated(part, separator)?);
+                }
+                Some(roles)
+            }
+            (Self::Separated(separator), one) => separated(one, separator),
+            (Self::Keys, Json::Object(members)) => {
+                members.iter().map(|(role, _)| name(Json::String(role))).collect()
+            }
+            (Self::Keys, _) => None,
+        }
+    }
+}
+
+/// What stands between the separators, without blanks around it; nothing is no role.
+fn separated(value: Json<'_>, separator: &str) -> Option<Vec<Box<str>>> {
+    match value {
+        Json::String(text) => {
+            let parts = text.split(separator).map(|part| part.trim_matches(' '));
+            parts.filter(|part| !part.is_empty()).map(|part| name(Json::String(part))).collect()
+        }
+        other => Some(vec![name_or_number(other)?]),
+    }
+}
+
+/// The first of the claims that is there, and where.
+fn first_present<'a, 'p>(paths: &'p [ClaimPath], claims: Object<'a>) -> Option<(&'p ClaimPath, Json<'a>)> {
+    paths.iter().find_map(|path| Some((path, present(path, claims)?)))
 }
 
 /// The claim's value. Some providers write null for what a user has none of: the same as absent.

@@ -78,8 +78,8 @@ impl CheckedToken<'_, '_> {
     /// go to the token that comes of it, and stay with this one where none does.
     pub fn verify(&mut self, keys: &KeySet, host: &dyn HostCrypto) -> Result<VerifiedToken, JwtError> {
         keys.verify(self.token, host)?;
-        let subject_claim = &self.provider.spec().subject_claim;
-        let principal = self.provider.principal_named_by(subject_claim, self.token.claims().object())?;
+        let subject_claims = &self.provider.spec().subject_claims;
+        let principal = self.provider.principal_named_by(subject_claims, self.token.claims().object())?;
         let claims = self.token.take_claims();
         Ok(VerifiedToken::new(principal, claims, self.validity))
     }

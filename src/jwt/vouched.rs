@@ -47,12 +47,10 @@ impl Provider {
     fn active(&self, members: Members, now: Timestamp) -> Result<VouchedToken, JwtError> {
         let claims = members.object();
         let (validity, expires) = validate(claims, self.spec(), now)?;
-        let configured = &self.spec().subject_claim;
-        let by_default = *configured == ClaimPath::dotted("sub");
-        let others = ["username", "client_id"].map(ClaimPath::dotted);
-        let other = others.iter().filter(|_| by_default && !claims.contains("sub"));
-        let named_by = other.into_iter().find(|path| path.find(claims).is_some()).unwrap_or(configured);
-        let principal = self.principal_named_by(named_by, claims)?;
+        let configured = self.spec().subject_claims.as_slice();
+        let by_default = ["sub", "username", "client_id"].map(ClaimPath::dotted);
+        let is_default = configured == by_default.get(..1).unwrap_or_default();
+        let principal = self.principal_named_by(if is_default { &by_default } else { configured }, claims)?;
         Ok(VouchedToken { token: VerifiedToken::new(principal, members, validity), expires })
     }
 }

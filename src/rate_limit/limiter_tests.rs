@@ -50,6 +50,7 @@ fn principal(kind: PrincipalKind, authority: &str, subject: &str) -> Principal {
         credential_id: "id".into(),
         scopes: vec![],
         roles: vec![],
+        roles_unclear: false,
         permissions: vec![],
         tier: None,
         claims: crate::json::Members::default(),

@@ -167,6 +167,7 @@ mod tests {
             credential_id: Box::default(),
             scopes: vec![],
             roles: vec![],
+            roles_unclear: false,
             permissions: vec![],
             tier: None,
             claims: crate::json::members(claims),

@@ -74,13 +74,14 @@ impl Conditions {
         None
     }
 
-    /// Whether one of them does not hold, for sure. An address that is not known, and a claim that is of another kind
-    /// than what it is compared with, are sure of nothing.
+    /// Whether one of them does not hold, for sure. An address that is not known, roles that could not be read, and a claim
+    /// of another kind than what it is compared with are sure of nothing.
     pub(super) fn are_surely_unmet(&self, grants: &Grants, address: Option<IpAddr>) -> bool {
         let lacks = |need: &Option<Need>, held: &Bits| need.as_ref().is_some_and(|n| !n.is_met_by(held));
+        let lacks_role = |need, held| !grants.roles_unclear && lacks(need, held);
         lacks(&self.scopes, &grants.scopes)
-            || lacks(&self.permissions, &grants.permissions)
-            || lacks(&self.roles, &grants.roles)
+            || lacks_role(&self.permissions, &grants.permissions)
+            || lacks_role(&self.roles, &grants.roles)
             || self.claims.as_ref().is_some_and(|claims| grants.claims_unmet.meets(claims))
             || (!self.networks.is_empty() && address.is_some_and(|address| !self.is_within(address)))
     }

@@ -151,6 +151,8 @@ pub struct Grants {
     pub(super) claims_met: Bits,
     /// Conditions on claims that do not hold, for sure.
     pub(super) claims_unmet: Bits,
+    /// There may be roles that could not be read, and permissions through them.
+    pub(super) roles_unclear: bool,
 }
 
 impl Grants {
@@ -161,6 +163,7 @@ impl Grants {
         roles: Bits::NONE,
         claims_met: Bits::NONE,
         claims_unmet: Bits::NONE,
+        roles_unclear: false,
     };
 }
 
@@ -222,6 +225,7 @@ impl Vocabulary {
         for pattern in &principal.permissions {
             grants.permissions.extend(&self.permissions.matching(pattern));
         }
+        grants.roles_unclear = principal.roles_unclear;
         for (bit, (_, condition)) in self.claims.iter().enumerate() {
             match condition.judge(principal) {
                 Verdict::Met => grants.claims_met.insert(bit),

@@ -216,6 +216,7 @@ mod tests {
             credential_id: Box::default(),
             scopes: vec![],
             roles: roles.iter().map(|role| Box::from(*role)).collect(),
+            roles_unclear: false,
             permissions: vec![],
             tier: None,
             claims: crate::json::members(claims),

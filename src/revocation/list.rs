@@ -1,6 +1,6 @@
 //! What is revoked: the entries, and whether they name a principal.
 
-use std::{fmt, hash::BuildHasher};
+use std::{borrow::Cow, fmt, hash::BuildHasher};
 
 use hashbrown::{HashMap, HashSet};
 
@@ -135,8 +135,13 @@ impl RevocationList {
         if CLIENT_CLAIMS.iter().any(|name| has(&self.clients, claims, name)) {
             return Err(Revoked::Client);
         }
-        let by_claim = claims.get("sub").and_then(Json::as_str);
-        let names = [Some(&*principal.subject), by_claim.filter(|sub| **sub != *principal.subject)];
+        let by_claim: Option<Cow<'_, str>> = match claims.get("sub") {
+            Some(Json::String(sub)) => Some(sub.into()),
+            Some(Json::Number(sub)) => Some(sub.to_string().into()),
+            _ => None,
+        };
+        let names =
+            [Some(&*principal.subject), by_claim.as_deref().filter(|sub| **sub != *principal.subject)];
         let entries = names.into_iter().flatten().filter_map(|name| self.subjects.get(name));
         for issued_before in entries {
             // A time that cannot be read proves nothing.

@@ -21,6 +21,7 @@ fn principal(kind: PrincipalKind, subject: &str, id: &str, claims: Value) -> Pri
         credential_id: id.into(),
         scopes: vec![],
         roles: vec![],
+        roles_unclear: false,
         permissions: vec![],
         tier: None,
         claims: members(&claims),

@@ -256,10 +256,38 @@ fn providers() {
         ),
         Row(
             "/jwt/providers/0/claims/subject",
-            "\"sub\"",
-            "[\"a\"]",
+            "[\"sub\", {\"path\": [\"client.id\"]}]",
+            "[]",
+            &["jwt.providers[0].claims.subject: no claims; leave the field out to mean its default"],
+        ),
+        Row(
+            "/jwt/providers/0/claims/roles",
+            "{\"claim\": \"auth\", \"separator\": \",\"}",
+            "{\"claim\": \"auth\", \"separator\": \"\"}",
+            &["jwt.providers[0].claims.roles.separator: must not be empty"],
+        ),
+        Row(
+            "/jwt/providers/0/claims/roles",
+            "[\"groups\", {\"claim\": {\"path\": [\"urn:roles\"]}, \"keys\": true}]",
+            "[\"groups\", {\"claim\": \"auth\", \"separator\": \",\", \"keys\": true}]",
             &[
-                "jwt.providers[0].claims.subject: expected a claim such as \"realm_access.roles\", or {path: [..]}, found a list",
+                "jwt.providers[0].claims.roles[1]: has roles in one string or as the keys of an object; give one of separator and keys",
+            ],
+        ),
+        Row(
+            "/jwt/providers/0/claims/roles",
+            "\"auth\"",
+            "{\"claim\": \"auth\"}",
+            &[
+                "jwt.providers[0].claims.roles: says no more than the claim; write the claim alone, or give separator or keys",
+            ],
+        ),
+        Row(
+            "/jwt/providers/0/claims/malformedRoles",
+            "\"Ignore\"",
+            "\"Allow\"",
+            &[
+                "jwt.providers[0].claims.malformedRoles: \"Allow\" is not what to do with malformed roles (one of Refuse, Ignore)",
             ],
         ),
         Row(

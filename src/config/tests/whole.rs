@@ -45,7 +45,7 @@ fn every_field_arrives() {
     assert_eq!(corp.jwt.types, ["at+jwt"]);
     assert_eq!((corp.jwt.clock_skew, corp.jwt.max_token_size), (Duration::from_secs(30), 4096));
     assert_eq!(corp.jwt.max_lifetime, Some(Duration::from_secs(12 * 3600)));
-    assert_eq!(corp.jwt.role_claims, [ClaimPath(strings(&["realm_access", "roles"]))]);
+    assert_eq!(corp.jwt.role_claims[0].claim, ClaimPath(strings(&["realm_access", "roles"])));
     assert_eq!(corp.jwt.tier_claim, Some(ClaimPath::dotted("tier")));
     assert_eq!(corp.jwt.claim_to_headers, [(ClaimPath::dotted("sub"), "x-auth-subject".to_owned())]);
     assert_eq!(
@@ -141,7 +141,7 @@ fn the_defaults_of_a_provider() {
         (p.jwt.clock_skew, p.jwt.max_token_size, p.jwt.max_lifetime),
         (Duration::from_secs(60), 8192, None)
     );
-    assert_eq!(p.jwt.subject_claim, ClaimPath::dotted("sub"));
+    assert_eq!(p.jwt.subject_claims, [ClaimPath::dotted("sub")]);
     assert_eq!(p.jwt.scope_claims, [ClaimPath::dotted("scope"), ClaimPath::dotted("scp")]);
     assert!(p.jwt.role_claims.is_empty() && p.jwt.tier_claim.is_none() && p.jwt.types.is_empty());
     assert_eq!(

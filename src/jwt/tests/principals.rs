@@ -16,7 +16,9 @@ fn spec() -> ProviderSpec {
     spec.keys = KeySource::Inline(keys().only(&["es256"]));
     spec.algorithms = vec![Algorithm::Es256];
     spec.role_claims =
-        vec![ClaimPath::dotted("realm_access.roles"), ClaimPath(vec!["https://corp.example/roles".into()])];
+        [ClaimPath::dotted("realm_access.roles"), ClaimPath(vec!["https://corp.example/roles".into()])]
+            .map(|claim| RoleClaim { claim, form: RoleForm::Names })
+            .into();
     spec.tier_claim = Some(ClaimPath::dotted("plan"));
     spec
 }
@@ -33,6 +35,10 @@ fn malformed<T>(name: &str) -> Result<T, JwtError> {
     Err(JwtError::Claim { name: name.into(), fault: ClaimFault::Malformed })
 }
 
+fn missing<T>(name: &str) -> Result<T, JwtError> {
+    Err(JwtError::Claim { name: name.into(), fault: ClaimFault::Missing })
+}
+
 #[test]
 fn subjects() {
     let spec = spec();
@@ -44,7 +50,8 @@ fn subjects() {
         (json!("s".repeat(MAX_NAME_LEN + 1)), malformed("sub")),
         (json!(""), malformed("sub")),
         (json!(7), malformed("sub")),
-        (json!(null), malformed("sub")),
+        (json!(true), malformed("sub")),
+        (json!(null), missing("sub")),
         (json!(["alice"]), malformed("sub")),
         (json!("alice\r\nx-admin: 1"), malformed("sub")),
         (json!("alice\0"), malformed("sub")),
@@ -54,11 +61,37 @@ fn subjects() {
         assert_eq!(found, expected, "{subject}");
     }
     let mut other = spec.clone();
-    other.subject_claim = ClaimPath::dotted("client.id");
+    other.numeric_subject = true;
+    for (subject, expected) in [
+        (json!("alice"), Ok("alice".into())),
+        (json!(7), Ok("7".into())),
+        (json!(-7), Ok("-7".into())),
+        (json!(u64::MAX), Ok(u64::MAX.to_string())),
+        (json!(7.5), malformed("sub")),
+        (json!(7e30), malformed("sub")),
+        (json!([7]), malformed("sub")),
+    ] {
+        let found =
+            principal(&other, &json!({ "sub": subject })).map(|principal| principal.subject.to_string());
+        assert_eq!(found, expected, "{subject}");
+    }
+    other.subject_claims = vec![ClaimPath::dotted("client.id")];
     assert_eq!(*principal(&other, &json!({"client": {"id": "c1"}})).unwrap().subject, *"c1");
-    let missing = JwtError::Claim { name: "client.id".into(), fault: ClaimFault::Missing };
-    assert_eq!(principal(&other, &json!({})).unwrap_err(), missing);
-    assert_eq!(principal(&other, &json!({"client": "c1"})).unwrap_err(), missing);
+    assert_eq!(principal(&other, &json!({})).map(|_| ()), missing("client.id"));
+    assert_eq!(principal(&other, &json!({"client": "c1"})).map(|_| ()), missing("client.id"));
+    other.subject_claims = ["sub", "client_id", "azp"].map(ClaimPath::dotted).into();
+    for (claims, expected) in [
+        (json!({"client_id": "c1"}), Ok("alice")),
+        (json!({"sub": null, "client_id": "c1", "azp": "c2"}), Ok("c1")),
+        (json!({"sub": null, "azp": "c2"}), Ok("c2")),
+        // What is there and wrong is not passed over.
+        (json!({"sub": "", "client_id": "c1"}), malformed("sub")),
+        (json!({"sub": null, "client_id": ["c1"], "azp": "c2"}), malformed("client_id")),
+        (json!({"sub": null}), missing("sub")),
+    ] {
+        let found = principal(&other, &claims).map(|principal| principal.subject.to_string());
+        assert_eq!(found, expected.map(str::to_owned), "{claims}");
+    }
 }
 
 #[test]
@@ -127,7 +160,7 @@ fn roles_tier_and_id() {
     }
 
     for (changes, claim) in [
-        (json!({"realm_access": {"roles": [1]}}), "realm_access.roles"),
+        (json!({"realm_access": {"roles": [1.5]}}), "realm_access.roles"),
         (json!({"realm_access": {"roles": {"admin": true}}}), "realm_access.roles"),
         (json!({"https://corp.example/roles": ""}), "https://corp.example/roles"),
         (json!({"plan": 3.5}), "plan"),
@@ -138,6 +171,43 @@ fn roles_tier_and_id() {
         (json!({"jti": "a\nb"}), "jti"),
     ] {
         assert_eq!(principal(&spec, &changes).map(|_| ()), malformed(claim), "{changes}");
+    }
+}
+
+#[test]
+fn forms_of_roles() {
+    let mut spec = spec();
+    let separated = |by: &str| RoleForm::Separated(by.into());
+    let ok = |roles: &[&str]| Ok(roles.iter().map(|role| (*role).to_owned()).collect::<Vec<_>>());
+    for (form, claim, expected) in [
+        (RoleForm::Names, json!("a,b"), ok(&["a,b"])),
+        (RoleForm::Names, json!(["a", 7]), ok(&["a", "7"])),
+        (RoleForm::Names, json!(7), ok(&["7"])),
+        (RoleForm::Names, json!([true]), malformed("auth")),
+        (RoleForm::Names, json!({"a": 1}), malformed("auth")),
+        (separated(","), json!("a, b ,,c"), ok(&["a", "b", "c"])),
+        (separated(","), json!(""), ok(&[])),
+        (separated(","), json!("a b"), ok(&["a b"])),
+        (separated(" "), json!("a b  c"), ok(&["a", "b", "c"])),
+        (separated(","), json!(["a,b", "c", 7]), ok(&["a", "b", "c", "7"])),
+        (separated(","), json!({"a": 1}), malformed("auth")),
+        (separated(","), json!("a,b\u{0}"), malformed("auth")),
+        (RoleForm::Keys, json!({"admin": {"1": "acme.example"}, "b": null}), ok(&["admin", "b"])),
+        (RoleForm::Keys, json!({}), ok(&[])),
+        (RoleForm::Keys, json!({"": 1}), malformed("auth")),
+        (RoleForm::Keys, json!(["admin"]), malformed("auth")),
+        (RoleForm::Keys, json!("admin"), malformed("auth")),
+        (RoleForm::Keys, json!(null), ok(&[])),
+    ] {
+        spec.role_claims = vec![RoleClaim { claim: ClaimPath::dotted("auth"), form: form.clone() }];
+        spec.ignore_malformed_roles = false;
+        let roles = |found: Principal| found.roles.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let found = principal(&spec, &json!({"auth": claim}));
+        assert!(found.as_ref().map_or(true, |found| !found.roles_unclear));
+        assert_eq!(found.map(roles), expected, "{form:?} {claim}");
+        spec.ignore_malformed_roles = true;
+        let found = principal(&spec, &json!({"auth": claim})).unwrap();
+        assert_eq!(found.roles_unclear, expected.is_err(), "{form:?} {claim}");
     }
 }
 
