@@ -4,7 +4,11 @@
 
 use ct_codecs::{Base64UrlSafeNoPadding, Encoder as _};
 use jsonwebtoken::{Algorithm, EncodingKey};
-use jwt_simple::algorithms::RS256KeyPair;
+use rsa::{
+    PrivateKey,
+    pkcs8::{EncodePrivateKey as _, LineEnding},
+    traits::PublicKeyParts as _,
+};
 use serde_json::{Value, json};
 
 /// The kinds of key that an issuer here has.
@@ -84,11 +88,12 @@ fn pair(algorithm: &'static rcgen::SignatureAlgorithm) -> Result<rcgen::KeyPair,
 }
 
 fn rsa() -> Result<(String, Value), String> {
-    let failed = |error| format!("no RSA key: {error}");
-    let pair = RS256KeyPair::generate(2048).map_err(failed)?;
-    let public = pair.public_key().to_components();
-    let jwk = json!({"kty": "RSA", "n": base64url(&public.n)?, "e": base64url(&public.e)?});
-    Ok((pair.to_pem().map_err(failed)?, jwk))
+    let key =
+        PrivateKey::new(&mut getrandom::SysRng, 2048).map_err(|error| format!("no RSA key: {error}"))?;
+    let pem =
+        key.to_pkcs8_pem(LineEnding::LF).map_err(|error| format!("cannot encode an RSA key: {error}"))?;
+    let jwk = json!({"kty": "RSA", "n": base64url(&key.n_bytes())?, "e": base64url(&key.e_bytes())?});
+    Ok((pem.to_string(), jwk))
 }
 
 /// RFC 7515 section 2.

@@ -1,7 +1,7 @@
 //! Signatures and digests. Which algorithm is allowed is decided elsewhere; here it is only computed.
 //!
 //! A signature is verified by the host's own library where it has the algorithm ([`HostCrypto`]), else by the
-//! libraries of jwt-simple within the module. Both roads give the same answer; tests run both over the same
+//! libraries within the module. Both roads give the same answer; tests run both over the same
 //! vectors.
 
 mod algorithm;
@@ -11,6 +11,7 @@ mod ed25519_edge_tests;
 mod known_answer;
 mod public_key;
 mod roca;
+mod rsa_private_key;
 mod secret_key;
 mod signing_key;
 #[cfg(test)]

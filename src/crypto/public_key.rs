@@ -3,22 +3,16 @@
 use std::fmt;
 
 use ed25519_compact::Signature as Ed25519Signature;
-use jwt_simple::algorithms::{
-    Edwards25519PublicKey, K256PublicKey, P256PublicKey, P384PublicKey, RSAPublicKey,
-};
+use jwt_simple::algorithms::{Edwards25519PublicKey, K256PublicKey, P256PublicKey, P384PublicKey};
 use p256::ecdsa::signature::Verifier as _;
-use superboring::{
-    hash::MessageDigest,
-    pkey::PKey,
-    rsa::Padding,
-    sign::{RsaPssSaltlen, Verifier as RsaVerifier},
-};
+use rsa::{BoxedUint, PublicKey as RsaPublicKey, pkcs8::EncodePublicKey as _, traits::PublicKeyParts as _};
+use sha2::{Sha256, Sha384, Sha512};
 
 use super::{Algorithm, HostCrypto, KeyType, ecdsa_der, roca};
 
 /// RFC 7518 section 3.3.
 const LEAST_RSA_BITS: usize = 2048;
-/// As jwt-simple has it: a longer key costs too much time within the module.
+/// A longer key costs too much time within the module.
 const MOST_RSA_BITS: usize = 4096;
 
 /// A public key that is fit for verifying, with its DER form for the host.
@@ -31,7 +25,7 @@ pub struct PublicKey {
 
 #[derive(Clone)]
 enum Material {
-    Rsa { key: Box<RSAPublicKey>, modulus_len: usize },
+    Rsa(Box<RsaPublicKey>),
     P256(P256PublicKey),
     P384(P384PublicKey),
     Secp256k1(K256PublicKey),
@@ -83,16 +77,17 @@ impl PublicKey {
         if !(LEAST_RSA_BITS..=MOST_RSA_BITS).contains(&bits) {
             return Err(KeyFault::RsaSize { bits });
         }
-        // NIST SP 800-56B section 6.2.1 asks for at least 65537; nobody uses more, and jwt-simple takes no other.
+        // NIST SP 800-56B section 6.2.1 asks for at least 65537, and nobody uses more.
         if e != [1, 0, 1] {
             return Err(KeyFault::RsaExponent);
         }
         if n.last().is_none_or(|last| last & 1 == 0) || roca::is_suspect(n) {
             return Err(KeyFault::RsaModulus);
         }
-        let key = RSAPublicKey::from_components(n, e).map_err(|_| KeyFault::RsaModulus)?;
-        let spki = key.to_der().map_err(|_| KeyFault::RsaModulus)?;
-        Ok(Self { material: Material::Rsa { key: Box::new(key), modulus_len: n.len() }, spki })
+        let key = RsaPublicKey::new(BoxedUint::from_be_slice_vartime(n), BoxedUint::from_be_slice_vartime(e))
+            .map_err(|_| KeyFault::RsaModulus)?;
+        let spki = key.to_public_key_der().map_err(|_| KeyFault::RsaModulus)?.into_vec();
+        Ok(Self { material: Material::Rsa(Box::new(key)), spki })
     }
 
     /// A key on the curve of `key_type` from its affine coordinates (RFC 7518 section 6.2.1).
@@ -132,7 +127,7 @@ impl PublicKey {
     /// What kind of key it is.
     pub fn key_type(&self) -> KeyType {
         match self.material {
-            Material::Rsa { .. } => KeyType::Rsa,
+            Material::Rsa(_) => KeyType::Rsa,
             Material::P256(_) => KeyType::P256,
             Material::P384(_) => KeyType::P384,
             Material::Secp256k1(_) => KeyType::Secp256k1,
@@ -191,9 +186,8 @@ impl PublicKey {
 
     fn verify_in_module(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         match &self.material {
-            Material::Rsa { key, modulus_len } => {
-                signature.len() == *modulus_len
-                    && verify_rsa(key, algorithm, message, signature) == Some(true)
+            Material::Rsa(key) => {
+                signature.len() == key.size() && verify_rsa(key, algorithm, message, signature)
             }
             Material::P256(key) => p256::ecdsa::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.as_ref().verify(message, &signature).is_ok()),
@@ -215,24 +209,18 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// `None` for an algorithm that is not RSA, and where the library itself fails.
-fn verify_rsa(key: &RSAPublicKey, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Option<bool> {
-    let (digest, padding) = match algorithm {
-        Algorithm::Rs256 => (MessageDigest::sha256(), Padding::PKCS1),
-        Algorithm::Rs384 => (MessageDigest::sha384(), Padding::PKCS1),
-        Algorithm::Rs512 => (MessageDigest::sha512(), Padding::PKCS1),
-        Algorithm::Ps256 => (MessageDigest::sha256(), Padding::PKCS1_PSS),
-        Algorithm::Ps384 => (MessageDigest::sha384(), Padding::PKCS1_PSS),
-        Algorithm::Ps512 => (MessageDigest::sha512(), Padding::PKCS1_PSS),
-        _ => return None,
+/// False too for an algorithm that is not RSA. The salt is as long as the hash (RFC 7518 section 3.5).
+fn verify_rsa(key: &RsaPublicKey, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+    let verified = match algorithm {
+        Algorithm::Rs256 => key.pkcs1v15_verify::<Sha256>(message, signature),
+        Algorithm::Rs384 => key.pkcs1v15_verify::<Sha384>(message, signature),
+        Algorithm::Rs512 => key.pkcs1v15_verify::<Sha512>(message, signature),
+        Algorithm::Ps256 => key.pss_verify::<Sha256>(message, signature),
+        Algorithm::Ps384 => key.pss_verify::<Sha384>(message, signature),
+        Algorithm::Ps512 => key.pss_verify::<Sha512>(message, signature),
+        _ => return false,
     };
-    let key = PKey::from_rsa(key.as_ref().clone()).ok()?;
-    let mut verifier = RsaVerifier::new(digest, &key).ok()?;
-    verifier.set_rsa_padding(padding).ok()?;
-    // The salt is as long as the hash: RFC 7518 section 3.5.
-    verifier.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH).ok()?;
-    verifier.update(message).ok()?;
-    verifier.verify(signature).ok()
+    verified.is_ok()
 }
 
 fn without_leading_zeros(bytes: &[u8]) -> &[u8] {

@@ -4,18 +4,13 @@ use std::{fmt, sync::Arc};
 
 use jwt_simple::algorithms::{
     ECDSAP256KeyPairLike as _, ECDSAP384KeyPairLike as _, ES256KeyPair, ES384KeyPair, Ed25519KeyPair,
-    EdDSAKeyPairLike as _, PS256KeyPair, RS256KeyPair, RSAKeyPairLike as _,
+    EdDSAKeyPairLike as _,
 };
 use p256::ecdsa::signature::Signer as _;
 use serde_json::Value;
-use superboring::{
-    hash::MessageDigest,
-    pkey::PKey,
-    rsa::Padding,
-    sign::{RsaPssSaltlen, Signer as RsaSigner},
-};
+use sha2::Sha256;
 
-use super::Algorithm;
+use super::{Algorithm, rsa_private_key};
 
 /// A private key with the one algorithm that it signs with. Its `Debug` never shows it.
 #[derive(Clone)]
@@ -24,8 +19,8 @@ pub struct SigningKey {
 }
 
 enum Material {
-    Rs256(RS256KeyPair),
-    Ps256(PS256KeyPair),
+    Rs256(rsa::PrivateKey),
+    Ps256(rsa::PrivateKey),
     Es256(ES256KeyPair),
     Es384(ES384KeyPair),
     EdDsa(Ed25519KeyPair),
@@ -49,28 +44,28 @@ impl SigningKey {
     pub fn from_pem(algorithm: Algorithm, pem: &str) -> Result<Self, SigningKeyFault> {
         let pem = pem.trim();
         let material = match algorithm {
-            Algorithm::Rs256 => RS256KeyPair::from_pem(pem).map(Material::Rs256),
-            Algorithm::Ps256 => PS256KeyPair::from_pem(pem).map(Material::Ps256),
-            Algorithm::Es256 => ES256KeyPair::from_pem(pem).map(Material::Es256),
-            Algorithm::Es384 => ES384KeyPair::from_pem(pem).map(Material::Es384),
-            Algorithm::EdDsa => Ed25519KeyPair::from_pem(pem).map(Material::EdDsa),
+            Algorithm::Rs256 => rsa_private_key::from_pem(pem).map(Material::Rs256),
+            Algorithm::Ps256 => rsa_private_key::from_pem(pem).map(Material::Ps256),
+            Algorithm::Es256 => ES256KeyPair::from_pem(pem).ok().map(Material::Es256),
+            Algorithm::Es384 => ES384KeyPair::from_pem(pem).ok().map(Material::Es384),
+            Algorithm::EdDsa => Ed25519KeyPair::from_pem(pem).ok().map(Material::EdDsa),
             _ => return Err(SigningKeyFault::Algorithm),
         };
-        material.map(|material| Self { material: Arc::new(material) }).map_err(|_| SigningKeyFault::Key)
+        material.map(|material| Self { material: Arc::new(material) }).ok_or(SigningKeyFault::Key)
     }
 
     /// A key from a private JWK (RFC 7517).
     pub fn from_jwk(algorithm: Algorithm, jwk: &Value) -> Result<Self, SigningKeyFault> {
-        let jwk = &jwk.to_string();
+        let text = &jwk.to_string();
         let material = match algorithm {
-            Algorithm::Rs256 => RS256KeyPair::from_jwk(jwk).map(Material::Rs256),
-            Algorithm::Ps256 => PS256KeyPair::from_jwk(jwk).map(Material::Ps256),
-            Algorithm::Es256 => ES256KeyPair::from_jwk(jwk).map(Material::Es256),
-            Algorithm::Es384 => ES384KeyPair::from_jwk(jwk).map(Material::Es384),
-            Algorithm::EdDsa => Ed25519KeyPair::from_jwk(jwk).map(Material::EdDsa),
+            Algorithm::Rs256 => rsa_private_key::from_jwk(algorithm, jwk).map(Material::Rs256),
+            Algorithm::Ps256 => rsa_private_key::from_jwk(algorithm, jwk).map(Material::Ps256),
+            Algorithm::Es256 => ES256KeyPair::from_jwk(text).ok().map(Material::Es256),
+            Algorithm::Es384 => ES384KeyPair::from_jwk(text).ok().map(Material::Es384),
+            Algorithm::EdDsa => Ed25519KeyPair::from_jwk(text).ok().map(Material::EdDsa),
             _ => return Err(SigningKeyFault::Algorithm),
         };
-        material.map(|material| Self { material: Arc::new(material) }).map_err(|_| SigningKeyFault::Key)
+        material.map(|material| Self { material: Arc::new(material) }).ok_or(SigningKeyFault::Key)
     }
 
     /// What it signs with.
@@ -86,11 +81,13 @@ impl SigningKey {
 
     /// The signature of `message` in its JOSE form; `None` when it cannot be made.
     ///
-    /// EC signatures are deterministic (RFC 6979, RFC 8032); RSA draws on the library's own randomness.
+    /// EC signatures are deterministic (RFC 6979, RFC 8032). RSA draws on the library's own randomness, for the salt
+    /// and to blind what the private key is applied to.
     pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         match &*self.material {
-            Material::Rs256(key) => sign_rsa(key.key_pair().as_ref().clone(), Padding::PKCS1, message),
-            Material::Ps256(key) => sign_rsa(key.key_pair().as_ref().clone(), Padding::PKCS1_PSS, message),
+            Material::Rs256(key) => key.pkcs1v15_sign::<Sha256>(message).ok(),
+            // The salt is as long as the hash: RFC 7518 section 3.5.
+            Material::Ps256(key) => key.pss_sign::<Sha256>(message).ok(),
             Material::Es256(key) => {
                 let signed: p256::ecdsa::Signature = key.key_pair().as_ref().try_sign(message).ok()?;
                 Some(signed.to_bytes().to_vec())
@@ -102,20 +99,6 @@ impl SigningKey {
             Material::EdDsa(key) => Some(key.key_pair().as_ref().sk.sign(message, None).to_vec()),
         }
     }
-}
-
-fn sign_rsa(
-    key: superboring::rsa::Rsa<superboring::pkey::Private>,
-    padding: Padding,
-    message: &[u8],
-) -> Option<Vec<u8>> {
-    let key = PKey::from_rsa(key).ok()?;
-    let mut signer = RsaSigner::new(MessageDigest::sha256(), &key).ok()?;
-    signer.set_rsa_padding(padding).ok()?;
-    // The salt is as long as the hash: RFC 7518 section 3.5.
-    signer.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH).ok()?;
-    signer.update(message).ok()?;
-    signer.sign_to_vec().ok()
 }
 
 impl fmt::Debug for SigningKey {
@@ -136,6 +119,8 @@ impl fmt::Display for SigningKeyFault {
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 mod tests {
+    use jwt_simple::algorithms::{PS256KeyPair, RS256KeyPair};
+
     use super::*;
     use crate::crypto::{HostCrypto, KeyType, NoHostCrypto, PublicKey, test_host::RingHost};
 
