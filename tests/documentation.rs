@@ -18,6 +18,7 @@ use portcullis::{
     answer::{Challenges, Reason, Reply},
     policy::Policy,
     request::overriding,
+    versions,
 };
 use serde_json::{Value, json};
 
@@ -435,5 +436,16 @@ fn bounds_are_as_they_are_told() {
     for (name, good, bad) in rows {
         assert_eq!(faults(&good), [""; 0], "{name}");
         assert_ne!(faults(&bad), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn the_page_on_releases_names_the_versions_of_the_code() {
+    let page = read("docs/releases.md");
+    for (what, version) in [
+        ("the policy document", versions::POLICY_DOCUMENT),
+        ("the decision record", versions::DECISION_RECORD),
+    ] {
+        assert!(page.contains(&format!("\n| {what} | {version} | ")), "{what} {version}");
     }
 }

@@ -26,7 +26,9 @@ TAG = "org.opencontainers.image.ref.name"
 
 LICENCE = "Apache-2.0"
 ABI = "proxy-wasm 0.2.1"
+# As src/versions.rs has them.
 POLICY_DOCUMENT = "1"
+DECISION_RECORD = "1"
 
 
 class Layout:
@@ -105,6 +107,7 @@ def pack(layout: Layout, module: bytes, version: str, revision: str, created: st
         "org.opencontainers.image.created": created,
         "io.portcullis.abi": ABI,
         "io.portcullis.policy-document": POLICY_DOCUMENT,
+        "io.portcullis.decision-record": DECISION_RECORD,
         # What Envoy's and Istio's `sha256` mean; the digest of the image is another.
         "io.portcullis.module.sha256": hashlib.sha256(module).hexdigest(),
     }

@@ -1,13 +1,24 @@
 //! What the command is asked to do.
 
+use std::sync::LazyLock;
+
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{GOOD, say};
+use crate::versions::{DECISION_RECORD, POLICY_DOCUMENT};
+
+/// What belongs together in one release.
+static VERSIONS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{}\npolicy document {POLICY_DOCUMENT}\ndecision record {DECISION_RECORD}",
+        env!("CARGO_PKG_VERSION")
+    )
+});
 
 /// Checks policies of Portcullis, an API security filter for Envoy, and makes API keys.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version, max_term_width = 100)]
+#[command(name = "portcullis", version, long_version = VERSIONS.as_str(), max_term_width = 100)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) task: Task,

@@ -126,7 +126,8 @@ fn anything_else_is_told_how() {
 #[test]
 fn it_says_what_it_can() {
     for (arguments, expected) in [
-        (&["--version"][..], concat!("portcullis ", env!("CARGO_PKG_VERSION"))),
+        (&["-V"][..], concat!("portcullis ", env!("CARGO_PKG_VERSION"), "\n")),
+        (&["--version"], concat!("portcullis ", env!("CARGO_PKG_VERSION"), "\npolicy document 1\n")),
         (&["--help"], "Usage: portcullis <COMMAND>"),
         (&["check", "--help"], "--deny-warnings"),
         (&["completions", "bash"], "_portcullis"),

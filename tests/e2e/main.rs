@@ -14,6 +14,7 @@
 mod harness;
 
 mod api_keys;
+mod archive;
 mod authorization;
 mod bad_policies;
 mod browser_login;

@@ -10,13 +10,16 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{
-    artifact, free_port,
-    gateway::gateway,
-    issuer::token,
-    policy::{api_key, api_key_entry, provider, rule, with_api_key, with_token, with_token_and},
-    repository,
-    request::get,
+use portcullis::versions::{DECISION_RECORD, POLICY_DOCUMENT};
+
+use crate::{
+    demo,
+    harness::{
+        artifact, free_port,
+        gateway::{Wire, gateway},
+        repository,
+        table::hold,
+    },
 };
 
 const VERSION: &str = "1.2.3";
@@ -152,6 +155,8 @@ fn both_forms_come_back_from_a_registry_bit_for_bit() {
         let annotations = &told["annotations"];
         assert_eq!(annotations["org.opencontainers.image.version"], VERSION);
         assert_eq!(annotations["org.opencontainers.image.revision"], "0123abc");
+        assert_eq!(annotations["io.portcullis.policy-document"], POLICY_DOCUMENT.to_string());
+        assert_eq!(annotations["io.portcullis.decision-record"], DECISION_RECORD.to_string());
         // Under Envoy's `sha256`, and not to be taken for the digest of the image.
         assert!(printed.contains(annotations["io.portcullis.module.sha256"].as_str().unwrap()), "{printed}");
     }
@@ -191,7 +196,7 @@ fn whoever_has_the_public_key_can_tell_who_released_what() {
     assert!(refused.contains("for another repository"), "{refused}");
 }
 
-/// Of the artifact the second layer is the module as it is, which Envoy itself can get.
+/// Of the artifact the second layer is the module as it is, which Envoy itself can get. It decides the demo's table.
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_loads_the_module_from_the_registry() {
     let (registry, dir) = (Registry::start(), tempfile::tempdir().unwrap());
@@ -200,35 +205,13 @@ async fn envoy_loads_the_module_from_the_registry() {
     push(&layout, &registry);
     let (_, told) = registry.fetch("1.2.3-artifact");
     let sha256 = told["annotations"]["io.portcullis.module.sha256"].as_str().unwrap();
-    let policy = json!({
-        "jwt": {"providers": [provider()]},
-        "roles": [{"name": "admin"}],
-        "apiKeys": {"keys": [api_key_entry("plain", json!({}))]},
-        "rules": [
-            rule("tokens", "Exact", "/tokens", with_token()),
-            rule("admins", "Exact", "/admins", with_token_and(json!({"roles": ["admin"]}))),
-            rule("keys", "Exact", "/keys", with_api_key()),
-        ],
-    });
-    let token = token("alice").sign();
-    let rows = [
-        (get("/tokens"), 401, Some("credentials_missing")),
-        (get("/tokens").bearer(&token), 200, None),
-        (get("/admins").bearer(&token), 403, Some("insufficient_role")),
-        (get("/keys").api_key(&api_key("plain")), 200, None),
-        (get("/keys").api_key("unknown"), 401, Some("api_key_invalid")),
-        (get("/other").bearer(&token), 403, Some("no_rule")),
-    ];
+    let material = demo::set_up();
     let uri = format!("http://{}/v2/portcullis/blobs/sha256:{sha256}", registry.address);
-    let gateway = gateway(&policy)
+    let gateway = gateway(&demo::policy(material.path()))
         .https_only()
         .cluster("registry", registry.address.parse().unwrap())
         .remote_module(&uri, sha256)
         .start()
         .await;
-    for (request, status, reason) in rows {
-        let answer = gateway.send(&request).await;
-        assert_eq!((answer.status, answer.reason().as_deref()), (status, reason), "{request:?}");
-    }
-    assert_eq!(gateway.upstream.count(), 2);
+    hold(&gateway, &[Wire::Http1, Wire::Http2], &demo::table(material.path())).await;
 }

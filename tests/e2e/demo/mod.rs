@@ -182,16 +182,27 @@ fn api_key(dir: &Path, name: &str) -> String {
     line.unwrap_or_else(|| panic!("no key {name}")).to_owned()
 }
 
+/// The policy, with the keys that were made.
+pub(crate) fn policy(dir: &Path) -> Value {
+    let mut python = Command::new(artifact("PORTCULLIS_PYTHON"));
+    python.args(["-c", "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))"]);
+    python.arg(dir.join("policy.yaml"));
+    serde_json::from_str(&output(python)).unwrap()
+}
+
+/// The rules, for whatever decides by that policy.
+pub(crate) use table::table;
+
 /// The number of rows, which do not depend on the material.
 pub(crate) fn rows() -> usize {
     let dir = set_up();
-    table::table(dir.path()).len()
+    table(dir.path()).len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demos_table_holds() {
     let demo = Demo::start().await;
-    let table = table::table(demo.dir.path());
+    let table = table(demo.dir.path());
     hold(&demo.front, &[Wire::Http1, Wire::Http2], &table).await;
 }
 

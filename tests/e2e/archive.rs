@@ -1,0 +1,110 @@
+//! The archive of a release: packed alike each time, and all that is in it of use where it is unpacked.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::json;
+
+use crate::harness::{artifact, process::validate, repository, tls::IDENTITY};
+
+const NAME: &str = "portcullis-1.2.3";
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The native command, which cargo builds with the tests.
+fn portcullis() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let command = test.ancestors().nth(2).unwrap().join("portcullis");
+    assert!(command.exists(), "{} is not built: run `make test`", command.display());
+    command
+}
+
+fn pack(material: &Path, out: &Path) {
+    let mut pack = Command::new(repository().join("release/pack.sh"));
+    pack.arg(artifact("PORTCULLIS_WASM")).arg(portcullis());
+    pack.args([material.join("licences.txt"), material.join("bom.json")]);
+    run(pack.args(["1.2.3", "1767225600"]).arg(out));
+}
+
+#[test]
+fn what_is_unpacked_is_what_was_packed_and_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let licences = run(Command::new("python3")
+        .arg(repository().join("release/licences.py"))
+        .env("CARGO_NET_OFFLINE", "true")
+        .current_dir(repository()));
+    // A library of the module, one of the command, and one of tests alone.
+    for (library, linked) in [("\nproxy-wasm 0.", true), ("\nclap 4.", true), ("\nproptest 1.", false)] {
+        assert_eq!(licences.contains(library), linked, "{library}");
+    }
+    assert!(licences.contains("Permission is hereby granted"));
+    fs::write(at("licences.txt"), &licences).unwrap();
+    fs::write(at("bom.json"), json!({"bomFormat": "CycloneDX", "specVersion": "1.5"}).to_string()).unwrap();
+    pack(dir.path(), &at("once"));
+    pack(dir.path(), &at("again"));
+
+    let machine = run(Command::new("uname").arg("-m"));
+    let archive = format!("{NAME}-{}-linux.tar.gz", machine.trim());
+    let module = format!("{NAME}.wasm");
+    for file in [&archive, &module, "SHA256SUMS"] {
+        assert!(
+            fs::read(at("once").join(file)).unwrap() == fs::read(at("again").join(file)).unwrap(),
+            "{file}"
+        );
+    }
+    let checked = run(Command::new("sha256sum").args(["--check", "SHA256SUMS"]).current_dir(at("once")));
+    assert_eq!(checked, format!("{module}: OK\n{archive}: OK\n"));
+
+    run(Command::new("tar")
+        .arg("--extract")
+        .arg("--file")
+        .arg(at("once").join(&archive))
+        .current_dir(dir.path()));
+    let unpacked = at(NAME);
+    let mut expected = BTreeSet::from(
+        ["CHANGELOG.md", "LICENSE", "LICENSES-OF-LIBRARIES.txt", "bom.json", "policy.schema.json"]
+            .map(|name| name.to_owned()),
+    );
+    expected.extend(["portcullis", "portcullis.wasm"].map(str::to_owned));
+    for entry in fs::read_dir(repository().join("envoy")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.starts_with("minimal") {
+            assert!(
+                fs::read(unpacked.join(&name)).unwrap()
+                    == fs::read(repository().join("envoy").join(&name)).unwrap()
+            );
+            expected.insert(name);
+        }
+    }
+    let names: BTreeSet<String> = fs::read_dir(&unpacked)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(names, expected);
+    assert!(
+        fs::read(unpacked.join("portcullis.wasm")).unwrap() == fs::read(artifact("PORTCULLIS_WASM")).unwrap()
+    );
+
+    let good =
+        run(Command::new("./portcullis").args(["check", "minimal-filter.yaml"]).current_dir(&unpacked));
+    assert!(good.contains("good"), "{good}");
+    // What the operator brings along.
+    for (name, text) in [
+        ("server.pem", &IDENTITY.certificate),
+        ("server-key.pem", &IDENTITY.key),
+        ("idp-ca.pem", &IDENTITY.certificate),
+    ] {
+        fs::write(unpacked.join(name), text).unwrap();
+    }
+    let (status, log) = validate(&unpacked, Path::new("minimal.yaml"));
+    assert!(status.success(), "{log}");
+}
