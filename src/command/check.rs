@@ -78,7 +78,7 @@ fn check_content(content: Content, source: &Source, findings: &mut Findings) {
         others = others.saturating_add(search.others);
         for (policy, broken) in search.broken {
             let span = source.first_line_of(&broken.span);
-            findings.policies.push(Judged { name: policy.clone(), span: span.clone(), summary: None });
+            findings.policies.push(Judged { name: policy.clone(), span: span.clone(), good: None });
             findings.list.push(Finding { policy, span, ..Finding::of_file(broken) });
         }
         for found in &search.found {
@@ -132,10 +132,10 @@ fn judge(found: &Found, source: &Source, findings: &mut Findings) {
             });
         }
     };
-    let summary = match Policy::compile(&found.bytes, "check") {
+    let good = match Policy::compile(&found.bytes, "check") {
         Ok(policy) => {
             tell(Level::Warning, policy.warnings());
-            Some(policy.summary())
+            Some((policy.summary(), policy.hash()))
         }
         Err(faults) => {
             tell(Level::Fault, &faults);
@@ -143,7 +143,7 @@ fn judge(found: &Found, source: &Source, findings: &mut Findings) {
         }
     };
     let span = source.first_line_of(&found.node.span);
-    findings.policies.push(Judged { name: found.name.clone(), span, summary });
+    findings.policies.push(Judged { name: found.name.clone(), span, good });
 }
 
 /// What people expect of `<<` who know other readers of YAML.

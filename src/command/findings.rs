@@ -61,8 +61,8 @@ pub(super) struct Judged {
     pub(super) name: Option<String>,
     /// Where it stands, in bytes.
     pub(super) span: Range<usize>,
-    /// What is in it; `None`: it has a fault.
-    pub(super) summary: Option<String>,
+    /// What is in it, and its hash; `None`: it has a fault.
+    pub(super) good: Option<(String, u64)>,
 }
 
 /// All of one file.

@@ -22,12 +22,14 @@ pub(super) fn json(checked: &[Checked]) -> String {
 
 fn policies(file: &Checked) -> Vec<Value> {
     let policies = file.findings.policies.iter().map(|policy| {
+        let (summary, hash) = policy.good.as_ref().map(|(summary, hash)| (summary, hash)).unzip();
         json!({
             "file": file.source.name,
             "line": file.source.position(policy.span.start).line,
             "name": policy.name,
-            "good": policy.summary.is_some(),
-            "summary": policy.summary,
+            "good": policy.good.is_some(),
+            "summary": summary,
+            "hash": hash,
         })
     });
     policies.collect()

@@ -20,7 +20,7 @@ pub(super) fn tell(checked: &[Checked]) {
     for file in checked {
         complain(&findings(file, &renderer));
         for policy in &file.findings.policies {
-            if let Some(summary) = &policy.summary {
+            if let Some((summary, _)) = &policy.good {
                 say(&format!("{}{}: good: {summary}\n", file.source.name, called(policy.name.as_deref())));
             }
         }

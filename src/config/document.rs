@@ -6,6 +6,7 @@ use super::{
     Document, Interlock, ProviderSpec, Rejected, RuleSpec,
     api_keys::{API_KEYS, api_keys},
     client_certificates::{CLIENT_CERTIFICATES, client_certificates},
+    digest::digest,
     faults::{Faults, Path, quoted},
     identity_headers::{IDENTITY_HEADERS, identity_headers},
     input,
@@ -34,8 +35,9 @@ pub fn decode(bytes: &[u8]) -> Result<Document, Rejected> {
     let mut lists = Lists::default();
     let document = input::parse(bytes, &faults).and_then(|value| {
         let mut defs = Definitions::default();
+        let digest = digest(&value);
         let node = Node { value, path: Path::Root, faults: &faults };
-        document(node.object(&DOCUMENT)?, &mut defs, &mut lists)
+        Some(Document { digest, ..document(node.object(&DOCUMENT)?, &mut defs, &mut lists)? })
     });
     match faults.judge(document) {
         Ok(document) => Ok(Document {
@@ -194,6 +196,7 @@ fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Opt
     };
     let rate_limit_headers = o.choice("rateLimitHeaders", &RATE_LIMIT_HEADERS);
     Some(Document {
+        digest: [0; 32],
         realm: realm?,
         transport: transport?,
         providers: Vec::new(),

@@ -9,6 +9,7 @@ mod api_keys;
 mod binding;
 mod claim_conditions;
 mod client_certificates;
+mod digest;
 mod document;
 mod extract_from;
 mod faults;
@@ -67,6 +68,8 @@ use crate::{
 /// A policy document whose every field has the right form and whose every name is known.
 #[derive(Clone, Debug)]
 pub struct Document {
+    /// SHA-256 of what it says, however it is written.
+    pub digest: [u8; 32],
     /// `realm` of challenges. Default `portcullis`.
     pub realm: String,
     /// See [`TransportSpec`].

@@ -21,6 +21,8 @@ mod host_calls;
 #[cfg(target_family = "wasm")]
 mod memory;
 #[cfg(any(test, target_family = "wasm"))]
+mod policy_stats;
+#[cfg(any(test, target_family = "wasm"))]
 mod root;
 #[cfg(any(test, target_family = "wasm"))]
 mod services;

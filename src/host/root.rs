@@ -5,7 +5,12 @@ use std::time::Duration;
 use log::{error, info, warn};
 use siphasher::sip::SipHasher24;
 
-use super::{host_calls::Host, services::SharedData, serving::Serving};
+use super::{
+    host_calls::Host,
+    policy_stats::{PolicyStats, Unshown},
+    services::SharedData,
+    serving::Serving,
+};
 use crate::{
     crypto,
     engine::WorkerState,
@@ -30,6 +35,7 @@ pub(super) fn configure<H: Host>(host: &H) -> Option<Serving<H>> {
     let began = H::now();
     let bytes = host.plugin_configuration().unwrap_or_default();
     let (name, namespace) = names(host);
+    let stats = PolicyStats::define(host, &name);
     match Policy::compile(&bytes, &namespace) {
         Ok(policy) => {
             let worker = WorkerState::new(policy, &namespace);
@@ -41,12 +47,17 @@ pub(super) fn configure<H: Host>(host: &H) -> Option<Serving<H>> {
             let shown = mark
                 .as_ref()
                 .map_or("no mark".into(), |mark| format!("mark \"wasm.{}\"", mark.escape_ascii()));
-            let serving = Serving::new(host.clone(), worker, mark);
+            let hash = worker.policy().hash();
+            stats.count_accepted(host, &namespace, hash);
+            let serving = Serving::new(host.clone(), worker, mark, Unshown::new(stats, hash));
             info!("policy loaded in {} ms: {summary}, {shown}", H::now().since(began).as_millis());
             Some(serving)
         }
         Err(faults) => {
-            error!("policy refused: {} {}", faults.len(), if faults.len() == 1 { "fault" } else { "faults" });
+            stats.count_refused(host);
+            if faults.len() > 1 {
+                error!("policy refused: {} faults", faults.len());
+            }
             for fault in faults {
                 error!("policy refused: {fault}");
             }

@@ -13,6 +13,7 @@ use super::{
     calls::Calls,
     carry_out::{answer, apply, hide, refuse},
     host_calls::{Failed, Host},
+    policy_stats::Unshown,
     services::Services,
     stats::Stats,
     wire,
@@ -40,6 +41,7 @@ pub(super) struct Serving<H: Host> {
     /// The name of the mark; `None`: there is none.
     mark: Option<Box<[u8]>>,
     stats: Stats,
+    unshown: Unshown,
     services: Services<H>,
     calls: Calls,
     /// Requests that wait, by stream.
@@ -67,11 +69,12 @@ pub(super) enum Decided {
 }
 
 impl<H: Host> Serving<H> {
-    pub(super) fn new(host: H, worker: WorkerState, mark: Option<Box<[u8]>>) -> Self {
+    pub(super) fn new(host: H, worker: WorkerState, mark: Option<Box<[u8]>>, unshown: Unshown) -> Self {
         let serving = Self {
             stats: Stats::define(&host, &worker),
             worker,
             mark,
+            unshown,
             services: Services::of(&host),
             host,
             calls: Calls::default(),
@@ -88,6 +91,7 @@ impl<H: Host> Serving<H> {
     pub(super) fn note_configured(&self, other: &Self) {
         if self.worker.namespace() == other.worker.namespace() {
             self.worker.confirm_limits(&self.host_services());
+            self.unshown.drop_out();
         }
     }
 
@@ -154,6 +158,7 @@ impl<H: Host> Serving<H> {
         self.services.on_tick(&self.host);
         self.stats.observe(&self.host, &self.worker, H::now());
         self.stats.flush(&self.host);
+        self.unshown.on_tick(&self.host, H::now());
         self.worker.take_repeated(&self.host_services()).iter().for_each(|told| warn!("{told}"));
         self.send(self.worker.on_tick(&self.host_services()));
         self.wake_all();

@@ -64,6 +64,7 @@ pub struct Policy {
     pub(crate) log_all_denied: bool,
     pub(crate) rate_limit_headers_always: bool,
     warnings: Vec<Fault>,
+    hash: u64,
 }
 
 /// What deciding asks of the connection; worked out once, for it is asked of every request.
@@ -88,7 +89,13 @@ impl Policy {
 
     /// What the policy holds, in a few words for the log.
     pub fn summary(&self) -> String {
-        format!("{} rules, {} token providers", self.rules.len(), self.providers.len())
+        format!("{} rules, {} token providers, hash {}", self.rules.len(), self.providers.len(), self.hash)
+    }
+
+    /// Tells policies apart: 48 bits of a digest of what the document says, however it is written. A metric holds it
+    /// exactly.
+    pub fn hash(&self) -> u64 {
+        self.hash
     }
 
     /// Whether deciding needs to know if the connection carried TLS.

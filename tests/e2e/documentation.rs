@@ -147,7 +147,7 @@ async fn fetches_are_counted_as_the_readme_says() {
 }
 
 /// The tags that README.md shows, by their names.
-fn stats_tags() -> Vec<(String, String)> {
+pub(crate) fn stats_tags() -> Vec<(String, String)> {
     let shown = block(&read("README.md"), "stats_config:", 0);
     let tags = shown.lines().filter_map(|line| {
         let (name, regex) = line.trim().strip_prefix("- {tag_name: ")?.split_once(", regex: '")?;

@@ -48,14 +48,14 @@ pub(crate) fn policy() -> Value {
 }
 
 /// A request and the one answer that is right: status, reason, and whom the upstream sees.
-struct Expected {
-    request: Request,
+pub(crate) struct Expected {
+    pub(crate) request: Request,
     status: u16,
     reason: Option<&'static str>,
     subject: Option<&'static str>,
 }
 
-fn mix() -> Vec<Expected> {
+pub(crate) fn mix() -> Vec<Expected> {
     let passes = |request: Request, subject| Expected { request, status: 200, reason: None, subject };
     let refused =
         |request: Request, status, reason| Expected { request, status, reason: Some(reason), subject: None };
@@ -89,7 +89,7 @@ fn mix() -> Vec<Expected> {
     ]
 }
 
-fn wrong(expected: &Expected, answer: &Answer) -> Option<String> {
+pub(crate) fn wrong(expected: &Expected, answer: &Answer) -> Option<String> {
     let right = answer.status == expected.status
         && answer.reason().as_deref() == expected.reason
         && (answer.status != 200

@@ -44,6 +44,7 @@ mod oci;
 mod paths;
 mod policy_schema;
 mod policy_updates;
+mod policy_updates_under_load;
 mod preflights;
 mod provider_documents;
 mod rate_limits;

@@ -181,3 +181,24 @@ fn collect(value: &Value, at: String, places: &mut Vec<String>) {
     }
     places.push(at);
 }
+
+/// A change of what is said shows, and none of how it is said.
+#[test]
+fn the_digest_is_of_what_is_said() {
+    let digest = |text: &str| decode(text.as_bytes()).expect("good").digest;
+    let document = r#"{"rules": [{"name": "a", "authenticate": {"anonymous": true}, "rateLimits": ["r"]}],
+        "rateLimits": [{"name": "r", "key": ["remoteAddress"], "limits": [{"requests": 5, "unit": "Hour"}]}]}"#;
+    let same = r#"{"rateLimits": [{"limits": [{"unit": "\u0048our", "requests": 5.0}], "key": ["remoteAddress"], "name": "r"}],
+        "rules": [{"name": "a", "rateLimits": ["r"], "authenticate": {"anonymous": true}}]}"#;
+    assert_eq!(digest(document), digest(same));
+    assert_eq!(digest(document), decode(&encode(&serde_json::from_str(same).unwrap())).unwrap().digest);
+    for (written, instead) in [
+        ("\"requests\": 5", "\"requests\": 6"),
+        ("Hour", "Day"),
+        ("\"name\": \"a\"", "\"name\": \"b\""),
+        ("\"rules\"", "\"realm\": \"r\", \"rules\""),
+        ("[\"remoteAddress\"]", "[\"remoteAddress\", \"route\"]"),
+    ] {
+        assert_ne!(digest(document), digest(&document.replace(written, instead)), "{written}");
+    }
+}
