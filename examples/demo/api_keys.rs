@@ -15,12 +15,17 @@ pub(crate) fn set_up(settings: &Settings) -> Result<()> {
     }
     let mut lines = String::new();
     for name in NAMES {
-        let mut random = [0; 32];
-        getrandom::fill(&mut random).map_err(|error| format!("no randomness: {error}"))?;
         // The prefix lets people and secret scanners tell what a stray string is.
-        lines.push_str(&format!("{name} pk_demo_{}\n", base64url(&random)?));
+        lines.push_str(&format!("{name} pk_demo_{}\n", random()?));
     }
     settings.write(FILE, &lines, true)
+}
+
+/// 256 bits of it, as text.
+pub(crate) fn random() -> Result<String> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| format!("no randomness: {error}"))?;
+    base64url(&random)
 }
 
 /// `(name, key)` in the order of set-up.

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use settings::Settings;
 use watch::Watch;
 
-const USAGE: &str = "usage: demo setup|run|watch|token [NAME=value..]|keys|jwks|ca";
+const USAGE: &str = "usage: demo setup|run|watch|token [NAME=value..]|keys|jwks|ca|secret";
 
 /// What went wrong, for the person at the terminal.
 type Result<T> = std::result::Result<T, String>;
@@ -56,6 +56,10 @@ fn execute(command: &str, arguments: &[String]) -> Result<()> {
         }
         "jwks" => {
             print!("{}", settings.read("jwks.json")?);
+            Ok(())
+        }
+        "secret" => {
+            println!("{}", material::client_secret(&settings)?);
             Ok(())
         }
         "ca" => {

@@ -23,7 +23,38 @@ pub(crate) fn set_up(settings: &Settings) -> Result<()> {
         .map_err(|error| format!("cannot make {}: {error}", settings.dir.display()))?;
     certificates(settings)?;
     signing_keys(settings)?;
+    secrets(settings)?;
     api_keys::set_up(settings)
+}
+
+/// What Envoy's oauth2 filter shows to the authorization server, and what it encrypts its cookies with, as Envoy reads
+/// them (SDS).
+fn secrets(settings: &Settings) -> Result<()> {
+    for name in ["client-secret", "cookie-secret"] {
+        let file = secret_file(name);
+        if !settings.path(&file).exists() {
+            let resource = json!({
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+                "name": name,
+                "generic_secret": {"secret": {"inline_string": api_keys::random()?}},
+            });
+            // JSON is YAML, too.
+            settings.write(&file, &json!({"resources": [resource]}).to_string(), true)?;
+        }
+    }
+    Ok(())
+}
+
+fn secret_file(name: &str) -> String {
+    format!("{name}.yaml")
+}
+
+/// What the clients of the authorization server show to it.
+pub(crate) fn client_secret(settings: &Settings) -> Result<String> {
+    let text = settings.read(&secret_file("client-secret"))?;
+    let file: Value = serde_json::from_str(&text).map_err(|error| format!("no secret: {error}"))?;
+    let secret = file.pointer("/resources/0/generic_secret/secret/inline_string").and_then(Value::as_str);
+    secret.map(str::to_owned).ok_or_else(|| "no secret".to_owned())
 }
 
 /// The authority's key is not kept: nothing else is ever signed with it.

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::{
     Result, api_keys,
     settings::{Settings, read},
+    token,
 };
 
 const TEMPLATES: &str = "envoy/demo";
@@ -14,7 +15,8 @@ const FILTER: &str = "filter.yaml";
 /// Everything that Envoy reads.
 pub(crate) fn all(settings: &Settings) -> Result<()> {
     filter(settings)?;
-    bootstrap(settings)
+    bootstrap(settings)?;
+    login(settings)
 }
 
 /// The filter with its policy; written anew whenever the policy changes.
@@ -45,6 +47,29 @@ fn bootstrap(settings: &Settings) -> Result<()> {
     ]
     .map(|(name, value)| (name.to_owned(), value));
     settings.write("envoy.yaml", &fill(&template("envoy.yaml")?, &values)?, false)
+}
+
+/// `envoy/oauth2-login.yaml` before the demo's own authorization server, which goes by the name of the demo's issuer.
+fn login(settings: &Settings) -> Result<()> {
+    let address = |host: &str, port: u16| format!("address: {host}, port_value: {port}");
+    let mut config = read(Path::new("envoy/oauth2-login.yaml"))?;
+    for (shipped, here) in [
+        ("app.example.com:8443", format!("localhost:{}", settings.login)),
+        ("address: 127.0.0.1, port_value: 8443", address(&settings.bind, settings.login)),
+        ("address: 127.0.0.1, port_value: 9901", address("127.0.0.1", 0)),
+        ("address: 127.0.0.1, port_value: 8081", address(&settings.upstream_host, settings.upstream)),
+        ("issuer: https://idp.example.com", format!("issuer: {}", token::ISSUER)),
+        ("https://idp.example.com", format!("https://localhost:{}", settings.idp)),
+        ("address: idp.example.com, port_value: 443", address(&settings.idp_host, settings.idp)),
+        ("idp.example.com", "localhost".to_owned()),
+        ("idp-ca.pem", "ca.pem".to_owned()),
+    ] {
+        if !config.contains(shipped) {
+            return Err(format!("envoy/oauth2-login.yaml has no `{shipped}`"));
+        }
+        config = config.replace(shipped, &here);
+    }
+    settings.write("login.yaml", &config, false)
 }
 
 fn template(name: &str) -> Result<String> {

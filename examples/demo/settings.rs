@@ -26,6 +26,10 @@ pub(crate) struct Settings {
     pub(crate) http: u16,
     pub(crate) admin: u16,
     pub(crate) upstream: u16,
+    /// Where users log in, and where that sends their browsers; the host by which Envoy finds the latter.
+    pub(crate) login: u16,
+    pub(crate) idp: u16,
+    pub(crate) idp_host: String,
 }
 
 impl Settings {
@@ -42,6 +46,9 @@ impl Settings {
             http: port("PORTCULLIS_HTTP_PORT", 8080)?,
             admin: port("PORTCULLIS_ADMIN_PORT", 9901)?,
             upstream: port("PORTCULLIS_UPSTREAM_PORT", 8081)?,
+            login: port("PORTCULLIS_LOGIN_PORT", 8444)?,
+            idp: port("PORTCULLIS_IDP_PORT", 9443)?,
+            idp_host: text("PORTCULLIS_IDP_HOST", "127.0.0.1"),
         })
     }
 

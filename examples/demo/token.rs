@@ -12,7 +12,7 @@ use crate::{
     signing::{Kind, SigningKey},
 };
 
-const ISSUER: &str = "https://issuer.example";
+pub(crate) const ISSUER: &str = "https://issuer.example";
 const AUDIENCE: &str = "https://api.example/orders";
 const LIFETIME: i64 = 3600;
 

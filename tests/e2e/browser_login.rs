@@ -1,34 +1,20 @@
-//! `envoy/oauth2-login.yaml` with a user in front of it: Chromium is sent to the identity provider, the user logs in
+//! `envoy/oauth2-login.yaml`, as the compose file's profile `login` starts it, with a user in front: Chromium is sent to the identity provider, the user logs in
 //! and consents, and what the browser then asks for reaches the application under the user's name.
 
 use std::{fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::harness::{
-    artifact, client, free_port,
-    idp::{Idp, text},
-    process::Envoy,
-    repository,
-    request::{Answer, Request, get},
-    tls::{self, IDENTITY},
-    upstream::Upstream,
+use crate::{
+    compose,
+    harness::{
+        artifact, client,
+        idp::text,
+        repository,
+        request::{Answer, Request, get},
+        tls::{self, IDENTITY},
+    },
 };
-
-/// Puts `replacements` into the shipped file, each of which must be for something that stands there.
-fn lay_out(replacements: &[(&str, String)]) -> TempDir {
-    let mut config = fs::read_to_string(repository().join("envoy/oauth2-login.yaml")).unwrap();
-    for (shipped, here) in replacements {
-        assert!(config.contains(shipped), "no `{shipped}` in the file");
-        config = config.replace(shipped, here);
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
-    put("envoy.yaml", &config);
-    lay_out_material(dir.path());
-    dir
-}
 
 /// What the file wants beside it.
 pub(crate) fn lay_out_material(dir: &Path) {
@@ -64,24 +50,9 @@ fn browse(app: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_logs_in_and_uses_the_api() {
-    let port = free_port();
-    let app = format!("https://localhost:{port}");
-    let options = json!({"certificate": IDENTITY.certificate, "key": IDENTITY.key, "app": app});
-    let (idp, upstream) = (Idp::start_with(options).await, Upstream::start().await);
-    let dir = lay_out(&[
-        ("app.example.com:8443", format!("localhost:{port}")),
-        ("address: 127.0.0.1, port_value: 8443", format!("address: 127.0.0.1, port_value: {port}")),
-        ("port_value: 9901", "port_value: 0".to_owned()),
-        ("port_value: 8081", format!("port_value: {}", upstream.address.port())),
-        ("https://idp.example.com", idp.issuer.clone()),
-        (
-            "address: idp.example.com, port_value: 443",
-            format!("address: 127.0.0.1, port_value: {}", idp.address.port()),
-        ),
-        ("idp.example.com", "localhost".to_owned()),
-    ]);
-    let envoy =
-        Envoy::start(dir.path(), Path::new("envoy.yaml"), 2).await.unwrap_or_else(|log| panic!("{log}"));
+    let project = compose::start(&["login"], repository());
+    let [port, idp] = ["login", "idp"].map(|service| project.published(service));
+    let (app, idp) = (format!("https://localhost:{port}"), format!("https://localhost:{idp}"));
     let browser = tokio::task::spawn_blocking({
         let app = app.clone();
         move || browse(&app)
@@ -91,7 +62,7 @@ async fn a_user_logs_in_and_uses_the_api() {
     // Nobody: pages lead to the login, scripts are told, and what is open is open.
     let login = seen["before"]["page"]["headers"]["location"].as_str().unwrap();
     assert_eq!(seen["before"]["page"]["status"], 302);
-    assert!(login.starts_with(&format!("{}/auth?", idp.issuer)), "{login}");
+    assert!(login.starts_with(&format!("{idp}/auth?")), "{login}");
     for parameter in [
         "response_type=code",
         "code_challenge_method=S256",
@@ -105,7 +76,7 @@ async fn a_user_logs_in_and_uses_the_api() {
     assert_eq!(seen["before"]["health"]["status"], 200);
 
     // Redirect, login, consent, and back to where the user wanted to go.
-    assert!(seen["loginUrl"].as_str().unwrap().starts_with(&format!("{}/interaction/", idp.issuer)));
+    assert!(seen["loginUrl"].as_str().unwrap().starts_with(&format!("{idp}/interaction/")));
     assert!(seen["consentText"].as_str().unwrap().contains("trips:read"));
     assert_eq!(seen["page"]["url"], format!("{app}/?from=a+bookmark"));
     arrived(seen["page"]["body"].as_str().unwrap(), "/?from=a+bookmark", "alice", "pages");
@@ -135,17 +106,18 @@ async fn a_user_logs_in_and_uses_the_api() {
     assert_eq!(seen["restored"]["status"], 200);
 
     // Out, here and at the identity provider, which asks for a password again.
-    assert!(seen["logoutUrl"].as_str().unwrap().starts_with(&format!("{}/session/end?", idp.issuer)));
+    assert!(seen["logoutUrl"].as_str().unwrap().starts_with(&format!("{idp}/session/end?")));
     assert_eq!(seen["left"], json!([]));
-    assert!(seen["afterLogout"]["url"].as_str().unwrap().starts_with(&idp.issuer));
+    assert!(seen["afterLogout"]["url"].as_str().unwrap().starts_with(&idp));
     refused(&seen["afterLogout"]["api"], 401, "credentials_missing");
 
     // Who has a token needs no login; the token must be a good one.
-    let token = machine_token(&idp).await;
-    let ask = async |request: Request| ask(port, request).await;
+    let authority = fs::read_to_string(project.volume("demo").join("ca.pem")).unwrap();
+    let ask = async |request: Request| ask(&authority, port, request).await;
+    let token = compose::machine_token(&project, "https://api.example.com/trips", "trips:read").await;
     let answer = ask(get("/api/trips").bearer(&token)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    arrived(&String::from_utf8_lossy(&answer.body), "/api/trips", "m2m", "read-trips");
+    arrived(&String::from_utf8_lossy(&answer.body), "/api/trips", "batch", "read-trips");
     let answer = ask(get("/api/trips").bearer(&format!("{token}x"))).await;
     assert_eq!(answer.status, 401, "{answer:?}");
     // Not even in the name of a cookie: it is neither signed nor encrypted by this Envoy.
@@ -154,7 +126,7 @@ async fn a_user_logs_in_and_uses_the_api() {
     let answer = ask(get("/api/trips").bearer(&token).authority("evil.test")).await;
     assert_eq!(answer.status, 404, "another host: {answer:?}");
 
-    assert!(!envoy.log().contains("Wasm VM failed"));
+    assert!(!project.log("login").contains("Wasm VM failed"));
 }
 
 fn refused(answer: &Value, status: u16, reason: &str) {
@@ -166,31 +138,20 @@ fn refused(answer: &Value, status: u16, reason: &str) {
 fn arrived(body: &str, path: &str, subject: &str, rule: &str) {
     let seen: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{body}"));
     assert_eq!(seen["path"], path);
-    assert_eq!(seen["headers"]["x-portcullis-subject"], json!([subject]));
-    assert_eq!(seen["headers"]["x-portcullis-rule"], json!([rule]));
+    assert_eq!(seen["headers"]["x-portcullis-subject"], json!(subject));
+    assert_eq!(seen["headers"]["x-portcullis-rule"], json!(rule));
     for header in ["authorization", "cookie"] {
         assert_eq!(seen["headers"][header], Value::Null, "{header}");
     }
 }
 
-async fn machine_token(idp: &Idp) -> String {
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_id", "m2m"),
-        ("client_secret", "m2m-secret"),
-        ("scope", "trips:read"),
-        ("resource", "https://api.example.com/trips"),
-    ];
-    text(&idp.tokens(&form).await, "access_token")
-}
-
-async fn ask(port: u16, request: Request) -> Answer {
+async fn ask(authority: &str, port: u16, request: Request) -> Answer {
     let request = if request.authority == "localhost" {
         request.authority(&format!("localhost:{port}"))
     } else {
         request
     };
-    let config = tls::client(&IDENTITY.certificate, "http/1.1");
+    let config = tls::client(authority, "http/1.1");
     let stream = client::tls(([127, 0, 0, 1], port).into(), config).await.unwrap();
     client::http1(stream, &request).await.unwrap()
 }

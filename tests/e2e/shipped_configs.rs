@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::{
     browser_login, demo,
-    harness::{process::validate, repository},
+    harness::{artifact, process::validate, repository},
     minimal_config,
 };
 
@@ -32,6 +32,8 @@ fn every_file_in_envoy_is_known_here() {
     let known = [
         "envoy/demo/envoy.yaml",
         "envoy/demo/filter.yaml",
+        "envoy/demo/idp.mjs",
+        "envoy/demo/idp.sh",
         "envoy/demo/policy.yaml",
         "envoy/demo/setup.sh",
         "envoy/demo/upstream.mjs",
@@ -133,6 +135,9 @@ fn envoy_takes_oauth2_login_yaml() {
 #[test]
 fn envoy_takes_the_demos_configurations() {
     let material = demo::set_up();
-    let (status, log) = validate(material.path(), Path::new("envoy.yaml"));
-    assert!(status.success(), "{log}");
+    fs::copy(artifact("PORTCULLIS_WASM"), material.path().join("portcullis.wasm")).unwrap();
+    for name in ["envoy.yaml", "login.yaml"] {
+        let (status, log) = validate(material.path(), Path::new(name));
+        assert!(status.success(), "{name}: {log}");
+    }
 }

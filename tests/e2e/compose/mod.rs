@@ -2,40 +2,38 @@
 
 mod project;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
-use project::{Project, cargo_home, file, read, strings};
+use project::{cache, file, read, strings};
+
+pub(crate) use project::Project;
 
 use crate::{
     demo::{Front, table::table},
     harness::{
-        artifact,
+        artifact, client,
         gateway::Wire,
-        idp::until,
+        idp::{form, text, until},
         repository,
-        request::get,
+        request::{get, post, request},
         table::{Door as _, hold},
+        tls,
     },
 };
 
-/// The volume with what is built, as another start finds it; and a checkout whose policy can be changed.
-fn instead(checkout: &Path) -> Vec<(&'static str, &'static str, PathBuf)> {
+/// The demo with `profiles`. What is built and downloaded is there, as another start finds it, and the module is the one
+/// that is quick to build. `checkout` stands in for this one, where the demo looks after its policy.
+pub(crate) fn start(profiles: &[&str], checkout: &Path) -> Project {
     let target = repository().join("target");
-    vec![
-        ("setup", "/built/cargo", cargo_home()),
+    let instead = vec![
+        ("setup", "/built/cargo", cache("CARGO_HOME", ".cargo")),
         ("setup", "/built/target", target.clone()),
         ("demo", "/built/target", target),
         ("demo", "/portcullis", checkout.to_owned()),
-    ]
+        ("idp", "/idp/npm", cache("npm_config_cache", ".npm")),
+    ];
+    Project::start(profiles, &[("PORTCULLIS_PROFILE", "faults"), ("PORTCULLIS_FEATURES", "faults")], instead)
 }
-
-/// As `envoy/demo/setup.sh` would build it here. The module that tests load is quick to build.
-const QUICK: [(&str, &str); 2] = [("PORTCULLIS_PROFILE", "faults"), ("PORTCULLIS_FEATURES", "faults")];
 
 fn checkout() -> tempfile::TempDir {
     let checkout = tempfile::tempdir().unwrap();
@@ -59,7 +57,7 @@ fn front(project: &Project) -> Front {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_comes_up_with_nothing_but_the_compose_file() {
     let checkout = checkout();
-    let project = Project::start(&[], &QUICK, instead(checkout.path()));
+    let project = start(&[], checkout.path());
     let front = front(&project);
     hold(&front, &[Wire::Http1, Wire::Http2], &table(&project.volume("demo"))).await;
     until(Duration::from_secs(10), async || project.log("demo").contains("Portcullis is up")).await;
@@ -78,7 +76,7 @@ async fn the_demo_comes_up_with_nothing_but_the_compose_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_readmes_requests_are_answered_as_it_shows() {
     let checkout = checkout();
-    let project = Project::start(&[], &QUICK, instead(checkout.path()));
+    let project = start(&[], checkout.path());
     let readme = fs::read_to_string(repository().join("README.md")).unwrap();
     let page = readme.split("\n### Ask\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -117,6 +115,47 @@ fn settled(line: &str) -> String {
     let varies =
         ["retry-after:", "ratelimit:"].iter().any(|name| line.starts_with(name)) || line.ends_with(" 200");
     line.chars().filter(|c| !varies || !c.is_ascii_digit()).collect()
+}
+
+/// A token of the profile's authorization server, by client credentials, as `docs/demo.md` shows.
+pub(crate) async fn machine_token(project: &Project, resource: &str, scope: &str) -> String {
+    let said = |command: &str| {
+        let output = project.exec("demo", &["demo", command]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (secret, authority, port) = (said("secret"), said("ca"), project.published("idp"));
+    let form = form(&[
+        ("grant_type", "client_credentials"),
+        ("client_id", "batch"),
+        ("client_secret", secret.trim()),
+        ("resource", resource),
+        ("scope", scope),
+    ]);
+    let stream =
+        client::tls(([127, 0, 0, 1], port).into(), tls::client(&authority, "http/1.1")).await.unwrap();
+    let request =
+        request("POST", "/token").header("content-type", "application/x-www-form-urlencoded").body(form);
+    let answer = client::http1(stream, &request.authority(&format!("localhost:{port}"))).await.unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    text(&serde_json::from_slice(&answer.body).unwrap(), "access_token")
+}
+
+/// Its tokens are the demo's, of which the policy need not know where they come from.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_authorization_servers_tokens_open_the_demos_api() {
+    let project = start(&["idp"], repository());
+    let front = front(&project);
+    let token = machine_token(&project, "https://api.example/orders", "orders:read").await;
+    let answer = front.ask(Wire::Http2, &post("/orders").bearer(&token)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.seen().header("x-portcullis-subject"), ["batch"]);
+    // One for another API, and one that is none.
+    let other = machine_token(&project, "https://api.example.com/trips", "trips:read").await;
+    for (token, reason) in [(other, "token_audience"), (format!("{token}x"), "token_malformed")] {
+        let answer = front.ask(Wire::Http2, &post("/orders").bearer(&token)).await;
+        assert_eq!((answer.status, answer.reason().as_deref()), (401, Some(reason)), "{answer:?}");
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::harness::{artifact, free_port, repository};
 /// How long a service may take to be healthy, or to end if others wait for that.
 const WITHIN: Duration = Duration::from_secs(180);
 
-pub(super) struct Project {
+pub(crate) struct Project {
     services: BTreeMap<String, Value>,
     /// Ports within containers, and where they are here.
     ports: BTreeMap<String, u16>,
@@ -32,7 +32,7 @@ pub(super) struct Project {
 }
 
 impl Project {
-    /// Starts the services of no profile and those of `profiles`. `variables` are what the file takes from its
+    /// Starts the services of no profile and those of `profiles`, until all are healthy. `variables` are what the file takes from its
     /// environment; `instead` are a service, a path in it, and what is there.
     pub(super) fn start(
         profiles: &[&str],
@@ -58,14 +58,19 @@ impl Project {
         let wanted: Vec<String> =
             project.services.keys().filter(|name| project.is_in(name, profiles)).cloned().collect();
         let mut started = BTreeSet::new();
-        for service in wanted {
-            project.up(&service, &mut started, &variables);
+        for service in &wanted {
+            project.up(service, &mut started, &variables);
+        }
+        for service in &wanted {
+            if project.services[service]["healthcheck"].is_object() {
+                project.wait_for_health(service);
+            }
         }
         project
     }
 
     /// The folder of a named volume.
-    pub(super) fn volume(&self, name: &str) -> PathBuf {
+    pub(crate) fn volume(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -74,7 +79,13 @@ impl Project {
         self.ports[&within.to_string()]
     }
 
-    pub(super) fn log(&self, service: &str) -> String {
+    /// Where a service that publishes one port is.
+    pub(crate) fn published(&self, service: &str) -> u16 {
+        let [port] = &strings(&self.services[service]["ports"])[..] else { panic!("{service}: one port") };
+        port.split(':').nth(1).unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn log(&self, service: &str) -> String {
         fs::read_to_string(self.log_file(service)).unwrap()
     }
 
@@ -150,9 +161,10 @@ impl Project {
         let (program, arguments) = words.split_first().unwrap();
         let ours = std::env::var("PATH").unwrap();
         let mut command = Command::new("env");
-        command.env_clear().env("HOME", self.dir.path());
-        if let Some(home) = rustup_home() {
-            command.env("RUSTUP_HOME", home);
+        command.env_clear();
+        // Where cargo, rustup and npm find what an image would bring along, and how they reach their registries.
+        for name in ["HOME", "RUSTUP_HOME"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
         let mut path = ours.clone();
         for (name, value) in definition["environment"].as_object().into_iter().flatten() {
@@ -338,14 +350,8 @@ fn owner() -> String {
     format!("{}:{}", id("-u").trim(), id("-g").trim())
 }
 
-/// Where the toolchain is that an image would bring along.
-fn rustup_home() -> Option<PathBuf> {
-    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".rustup"));
-    std::env::var_os("RUSTUP_HOME").map(PathBuf::from).or(home)
-}
-
-/// Where cargo keeps what it downloads.
-pub(super) fn cargo_home() -> PathBuf {
-    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
-    std::env::var_os("CARGO_HOME").map(PathBuf::from).or(home).expect("a home")
+/// A folder that a tool keeps in the home of whoever runs it, unless `variable` says where.
+pub(super) fn cache(variable: &str, name: &str) -> PathBuf {
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(name));
+    std::env::var_os(variable).map(PathBuf::from).or(home).expect("a home")
 }
