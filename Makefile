@@ -64,7 +64,7 @@ EXPORTS := src/host/exports.json
 NOOP_WASM := target/bench/noop/$(WASM_TARGET)/release/noop.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token keys jwks ca test oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium php registry skopeo advisories rust-version venv dist notes release-check
+.PHONY: help build run token keys jwks ca test oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium php prometheus registry skopeo advisories rust-version venv dist notes release-check
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -100,7 +100,7 @@ ca: ## The certificate of whoever signed the demo's, for curl --cacert
 	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
 	@$(DEMO) ca
 
-test: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VERIFIER_TOOLS) chromium php registry ## Unit tests, property tests, and the whole filter in a real Envoy
+test: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VERIFIER_TOOLS) chromium php prometheus registry ## Unit tests, property tests, and the whole filter in a real Envoy
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
 	cargo test --features cli --doc
 	PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$(FAULTS_WASM) \
@@ -289,4 +289,12 @@ php:
 		apt-get update && apt-get install --yes --no-install-recommends php-cli; \
 	else \
 		echo "make: the tests need PHP; run: sudo apt-get install --no-install-recommends php-cli" >&2; exit 1; \
+	fi
+
+# What watches the demo.
+prometheus:
+	@command -v prometheus >/dev/null || if [ "$$(id -u)" = 0 ]; then \
+		apt-get update && apt-get install --yes --no-install-recommends prometheus; \
+	else \
+		echo "make: the tests need Prometheus; run: sudo apt-get install --no-install-recommends prometheus" >&2; exit 1; \
 	fi

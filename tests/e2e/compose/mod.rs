@@ -2,7 +2,9 @@
 
 mod project;
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, process::Command, time::Duration};
+
+use serde_json::Value;
 
 use project::{cache, file, read, strings};
 
@@ -155,6 +157,61 @@ async fn the_authorization_servers_tokens_open_the_demos_api() {
     for (token, reason) in [(other, "token_audience"), (format!("{token}x"), "token_malformed")] {
         let answer = front.ask(Wire::Http2, &post("/orders").bearer(&token)).await;
         assert_eq!((answer.status, answer.reason().as_deref()), (401, Some(reason)), "{answer:?}");
+    }
+}
+
+/// Prometheus has what Envoy counted, under the names that the rules ask for.
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_records_what_envoy_counts() {
+    let project = start(&["metrics"], repository());
+    let front = front(&project);
+    let api = SocketAddr::from(([127, 0, 0, 1], project.published("prometheus")));
+    let asked = async |target: &str| -> Value {
+        match client::try_http1_plain(api, &get(target)).await {
+            Ok(answer) => serde_json::from_slice(&answer.body).unwrap_or_default(),
+            Err(_) => Value::Null,
+        }
+    };
+    let counted = async |query: &str| -> f64 {
+        let answer = asked(&format!("/api/v1/query?{}", form(&[("query", query)]))).await;
+        answer["data"]["result"][0]["value"][1].as_str().map_or(0.0, |value| value.parse().unwrap())
+    };
+    assert_eq!(front.ask(Wire::Http2, &get("/orders")).await.status, 401);
+    let within = Duration::from_secs(60);
+    let refused = r#"portcullis_requests{decision="deny",reason="credentials_missing"}"#;
+    until(within, async || counted(refused).await >= 1.0).await;
+    until(within, async || counted("count(portcullis:requests:rate5m)").await > 0.0).await;
+    let groups = asked("/api/v1/rules").await;
+    for rule in groups["data"]["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap())
+    {
+        assert_eq!(rule["health"], "ok", "{rule}");
+    }
+
+    // What the rules ask for is there, or told in the README, whose names other tests hold.
+    let stats = front.admin.text("/stats/prometheus").await;
+    let told = stats + &fs::read_to_string(repository().join("README.md")).unwrap();
+    let rules = fs::read_to_string(repository().join("envoy/prometheus/rules.yaml")).unwrap();
+    let words = rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
+    let names: BTreeSet<&str> =
+        words.filter(|word| ["portcullis_", "envoy_"].iter().any(|start| word.starts_with(start))).collect();
+    assert!(names.len() >= 9, "{names:?}");
+    let unknown: Vec<_> = names.iter().filter(|name| !told.contains(*name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+/// Of each alert what raises it and what does not, by Prometheus' own means.
+#[test]
+fn alerts_are_raised_when_they_should_be() {
+    let tests = repository().join("tests/e2e/compose/rules_test.yaml");
+    let config = repository().join("envoy/prometheus/prometheus.yaml");
+    for (arguments, file) in [(["check", "config"], config), (["test", "rules"], tests)] {
+        let checked = Command::new("promtool").args(arguments).arg(file).output();
+        let checked = checked.expect("promtool starts: `make test` installs it");
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! Three things are not as in containers, and are put in their place wherever they stand in a command or a variable: a
 //! mounted path is the folder here, the name of a service is this machine, and a port within a container is the one that
-//! the file publishes, or a free one. What an image brings along has to be installed.
+//! the file publishes, or a free one. So it is with addresses (`service:port`) in files that are mounted. What an image
+//! brings along has to be installed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -190,11 +191,12 @@ impl Project {
 
     /// What stands in a service's definition, as it is here.
     fn here(&self, service: &str, text: &str) -> String {
-        if text == "0.0.0.0" || self.services.contains_key(text) && text != service {
+        if self.services.contains_key(text) && text != service {
             return "127.0.0.1".to_owned();
         }
         let user = self.services[service]["cap_add"].is_array().then(owner);
-        let mut text = user.map_or_else(|| text.to_owned(), |owner| text.replace("1000:1000", &owner));
+        let text = user.map_or_else(|| text.to_owned(), |owner| text.replace("1000:1000", &owner));
+        let mut text = replace_word(&text, "0.0.0.0", "127.0.0.1");
         for (within, here) in &self.ports {
             text = replace_word(&text, within, &here.to_string());
         }
@@ -213,7 +215,7 @@ impl Project {
             let mut parts = mount.split(':');
             let (source, within) = (parts.next().unwrap(), parts.next().unwrap());
             let here = if source.starts_with('.') {
-                repository().join("envoy").join(source).canonicalize().unwrap()
+                self.addressed(repository().join("envoy").join(source).canonicalize().unwrap())
             } else {
                 self.volume(source)
             };
@@ -221,6 +223,39 @@ impl Project {
         }
         mounts.sort_by_key(|(within, _)| std::cmp::Reverse(within.len()));
         mounts
+    }
+
+    /// A folder that is mounted, or, if a file there names an address within the project, a copy that has it as it is here.
+    fn addressed(&self, folder: PathBuf) -> PathBuf {
+        let copy = self.dir.path().join("mounted").join(folder.file_name().unwrap());
+        if copy.exists() {
+            return copy;
+        }
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if let Ok(text) = fs::read_to_string(&path) {
+                files.push((path.file_name().unwrap().to_owned(), self.with_addresses(&text), text));
+            }
+        }
+        if files.iter().all(|(_, here, text)| here == text) {
+            return folder;
+        }
+        fs::create_dir_all(&copy).unwrap();
+        for (name, here, _) in files {
+            fs::write(copy.join(name), here).unwrap();
+        }
+        copy
+    }
+
+    fn with_addresses(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for service in self.services.keys() {
+            for (within, here) in &self.ports {
+                text = replace_word(&text, &format!("{service}:{within}"), &format!("127.0.0.1:{here}"));
+            }
+        }
+        text
     }
 
     fn log_file(&self, service: &str) -> PathBuf {
@@ -266,6 +301,7 @@ pub(super) fn strings(list: &Value) -> Vec<String> {
 fn entry_point(image: &str) -> Vec<String> {
     match image.split(':').next().unwrap() {
         "envoyproxy/envoy" => vec![artifact("PORTCULLIS_ENVOY").display().to_string()],
+        "prom/prometheus" => vec!["prometheus".to_owned()],
         "node" | "rust" => Vec::new(),
         other => panic!("what does {other} run?"),
     }
