@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{artifact, process::validate, repository, tls::IDENTITY};
+use crate::harness::{artifact, client, process::Envoy, repository, request::get, tls};
 
 const NAME: &str = "portcullis-1.2.3";
 
@@ -34,8 +34,35 @@ fn pack(material: &Path, out: &Path) {
     run(pack.args(["1.2.3", "1767225600"]).arg(out));
 }
 
-#[test]
-fn what_is_unpacked_is_what_was_packed_and_works() {
+/// What README.md tells who has no more than this archive and Envoy, from where the archive is unpacked.
+async fn works_as_the_readme_says(unpacked: &Path) {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let section = readme.split("\n## In your own Envoy\n").nth(1).unwrap();
+    let block = section.split("```console\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let commands: Vec<&str> = block.lines().map(|line| line.strip_prefix("$ ").unwrap()).collect();
+    let [unpack, prepare @ .., start] = &commands[..] else { panic!("{block}") };
+    assert!(unpack.starts_with("tar -xzf portcullis-*"), "{unpack}");
+    assert_eq!(*start, "envoy -c minimal.yaml");
+    for command in prepare {
+        run(Command::new("bash").args(["-c", command]).current_dir(unpacked));
+    }
+    let config = fs::read_to_string(unpacked.join("minimal.yaml")).unwrap();
+    let config =
+        config.replace("port_value: 8443", "port_value: 0").replace("port_value: 9901", "port_value: 0");
+    // Nobody is looked up here.
+    let config = config.replace("address: idp.example.com", "address: 127.0.0.1");
+    fs::write(unpacked.join("minimal.yaml"), config).unwrap();
+    let envoy =
+        Envoy::start(unpacked, Path::new("minimal.yaml"), 1).await.unwrap_or_else(|log| panic!("{log}"));
+    let address = envoy.admin().listeners().await["https"];
+    let authority = fs::read_to_string(unpacked.join("server.pem")).unwrap();
+    let stream = client::tls(address, tls::client(&authority, "http/1.1")).await.unwrap();
+    let answer = client::http1(stream, &get("/orders")).await.unwrap();
+    assert_eq!((answer.status, answer.reason().as_deref()), (401, Some("credentials_missing")), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unpacked_is_what_was_packed_and_works() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let licences = run(Command::new("python3")
@@ -97,14 +124,5 @@ fn what_is_unpacked_is_what_was_packed_and_works() {
     let good =
         run(Command::new("./portcullis").args(["check", "minimal-filter.yaml"]).current_dir(&unpacked));
     assert!(good.contains("good"), "{good}");
-    // What the operator brings along.
-    for (name, text) in [
-        ("server.pem", &IDENTITY.certificate),
-        ("server-key.pem", &IDENTITY.key),
-        ("idp-ca.pem", &IDENTITY.certificate),
-    ] {
-        fs::write(unpacked.join(name), text).unwrap();
-    }
-    let (status, log) = validate(&unpacked, Path::new("minimal.yaml"));
-    assert!(status.success(), "{log}");
+    works_as_the_readme_says(&unpacked).await;
 }
