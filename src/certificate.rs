@@ -44,8 +44,14 @@ pub struct CertificatePrincipalSpec {
 pub enum NamePattern {
     /// This URI, compared exactly.
     Uri(String),
-    /// Every URI that begins with this (which ends with `/`) and goes on.
-    UriBelow(String),
+    /// Every URI that has these segments.
+    UriLike {
+        /// What stands between the slashes, from the scheme on, compared exactly. `None`: any one segment that is not empty
+        /// and leads nowhere else (`.`, `..`).
+        segments: Vec<Option<String>>,
+        /// Whether more segments follow, at least one.
+        below: bool,
+    },
     /// This DNS name, compared without case.
     Dns(String),
     /// Every DNS name that ends with this (which begins with `.`) and has one label or more before it.
@@ -137,8 +143,19 @@ impl NamePattern {
     fn matches(&self, kind: NameKind, name: &str) -> bool {
         match (self, kind) {
             (Self::Uri(uri), NameKind::Uri) => uri == name,
-            (Self::UriBelow(stem), NameKind::Uri) => {
-                name.strip_prefix(stem.as_str()).is_some_and(|rest| !rest.is_empty())
+            (Self::UriLike { segments, below }, NameKind::Uri) => {
+                let mut own = name.split('/');
+                let fits = |wanted: &Option<String>| match (wanted, own.next()) {
+                    (Some(wanted), Some(segment)) => wanted == segment,
+                    (None, Some(segment)) => !matches!(segment, "" | "." | ".."),
+                    (_, None) => false,
+                };
+                segments.iter().all(fits)
+                    && if *below {
+                        own.next().is_some_and(|rest| !rest.is_empty())
+                    } else {
+                        own.next().is_none()
+                    }
             }
             (Self::Dns(dns), NameKind::Dns) => dns.eq_ignore_ascii_case(name),
             (Self::DnsBelow(suffix), NameKind::Dns) => {

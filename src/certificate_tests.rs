@@ -118,11 +118,16 @@ fn names_and_principals() {
         roles: vec![role.into()],
         tier: Some("gold".into()),
     };
+    let like = |stem: &str, below| NamePattern::UriLike {
+        segments: stem.split('/').map(|segment| Some(segment.to_owned()).filter(|s| s != "*")).collect(),
+        below,
+    };
     let spec = ClientCertificatesSpec {
         trusted_hops: 0,
         principals: Some(vec![
             listed(NamePattern::Uri("spiffe://td/ns/a".into()), "exact"),
-            listed(NamePattern::UriBelow("spiffe://td/ns/".into()), "below"),
+            listed(like("spiffe://td/*/sa/web", false), "between"),
+            listed(like("spiffe://td/ns", true), "below"),
             listed(NamePattern::Dns("api.example.com".into()), "dns"),
             listed(NamePattern::DnsBelow(".example.com".into()), "dns-below"),
             listed(NamePattern::Subject("CN=a,O=Acme".into()), "subject"),
@@ -139,6 +144,14 @@ fn names_and_principals() {
         ("spiffe://td/ns/a", "", "", Some("exact"), true),
         ("spiffe://td/ns/a", "api.example.com", "CN=a,O=Acme", Some("exact"), true),
         ("spiffe://td/ns/a/b", "", "", Some("below"), true),
+        ("spiffe://td/prod/sa/web", "", "", Some("between"), true),
+        ("spiffe://td/prod/sa/webs", "", "", None, true),
+        ("spiffe://td/prod/x/sa/web", "", "", None, true),
+        ("spiffe://td/prod/sa/web/x", "", "", None, true),
+        ("spiffe://td//sa/web", "", "", None, true),
+        ("spiffe://td/../sa/web", "", "", None, true),
+        ("spiffe://td/sa/web", "", "", None, true),
+        ("spiffe://td/ns//b", "", "", None, true),
         ("spiffe://td/ns/", "", "", None, true),
         ("spiffe://td/ns", "", "", None, true),
         ("spiffe://TD/ns/a", "", "", None, true),

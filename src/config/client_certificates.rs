@@ -43,8 +43,9 @@ pub(super) static CERTIFICATE_PRINCIPAL: Shape = Shape::bound(
             "uri",
             Kind::Text(Form::UriPattern),
             "",
-            "The certificate's name is this URI: `spiffe://td/ns/a`, or `spiffe://td/ns/*` for all below. Compared \
-             exactly.",
+            "The certificate's name is this URI: `spiffe://td/ns/a`. `*` stands for one segment, as in \
+             `spiffe://td/ns/*/sa/web`, and as the last one for all below: `spiffe://td/*` is a trust domain. The rest \
+             is compared exactly.",
         ),
         optional(
             "dns",
@@ -95,30 +96,31 @@ fn principal(mut o: Object<'_>, defs: &Definitions) -> Option<CertificatePrincip
     })
 }
 
-/// `spiffe://td/ns/a`, or `spiffe://td/ns/*` for all below.
+/// `spiffe://td/ns/a`; `*` as the last segment is all below, elsewhere one segment.
 fn uri(node: Node<'_>) -> Option<NamePattern> {
     let (path, faults) = (node.path, node.faults);
     let text = text(node)?;
-    let stem = text.strip_suffix('*');
-    let plain = !stem.unwrap_or(&text).contains('*');
-    // A pattern ends with a whole segment, and names at least an authority: spiffe://td/*.
-    let (_, rest) = text.split_once("://").unwrap_or_default();
-    let authority = rest.split('/').next().unwrap_or_default();
-    let named = !authority.is_empty() && !authority.contains('*');
-    match stem {
-        Some(stem) if plain && named && stem.ends_with('/') => Some(NamePattern::UriBelow(stem.to_owned())),
-        None if plain && named => Some(NamePattern::Uri(text)),
-        _ => {
-            faults.add(
-                &path,
-                format!(
-                    "{} is not a URI such as spiffe://td/ns/a, or spiffe://td/ns/* for all below",
-                    quoted(&text)
-                ),
-            );
-            None
-        }
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    let mut segments = rest.split('/');
+    let authority = segments.next().unwrap_or_default();
+    // A `*` is a whole segment, and stands for no authority: whose names they are is said.
+    let is_named = !scheme.contains('*') && !authority.is_empty() && !authority.contains('*');
+    if !is_named || !segments.all(|segment| segment == "*" || !segment.contains('*')) {
+        let shown = quoted(&text);
+        let message = format!(
+            "{shown} is not a URI such as spiffe://td/ns/a, nor a pattern such as spiffe://td/ns/*/sa/web or, for all \
+             below, spiffe://td/ns/*"
+        );
+        faults.add(&path, message);
+        return None;
     }
+    if !rest.contains('*') {
+        return Some(NamePattern::Uri(text));
+    }
+    let stem = text.strip_suffix("/*");
+    let segments =
+        stem.unwrap_or(&text).split('/').map(|segment| Some(segment.to_owned()).filter(|s| s != "*"));
+    Some(NamePattern::UriLike { segments: segments.collect(), below: stem.is_some() })
 }
 
 /// `api.example.com`, or `*.example.com` for one or more labels before it.

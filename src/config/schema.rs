@@ -189,9 +189,7 @@ fn text(form: Form) -> Value {
         Form::Method => texts("^[!#$%&'*+.^_`|~0-9A-Z-]+$", 4096),
         Form::Host => texts(&format!(r"^((\*\.)?{HOST}|{ADDRESS})$"), 255),
         Form::Authority => texts(&format!("^({HOST}|{ADDRESS})(:[0-9]+)?$"), 4096),
-        Form::UriPattern => {
-            texts(r"^[^*/CONTROL]*://[^*/CONTROL]+(/[^*CONTROL]*|/([^*CONTROL]*/)?\*)?$", 4096)
-        }
+        Form::UriPattern => texts(r"^[^*/CONTROL]*://[^*/CONTROL]+(/(\*|[^*/CONTROL]*))*$", 4096),
         Form::Network => texts("^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$", 4096),
         Form::DnsPattern => texts(r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", 4096),
     }

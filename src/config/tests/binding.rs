@@ -53,7 +53,13 @@ fn every_field_arrives() {
     let certificates = document.client_certificates.unwrap();
     assert_eq!(certificates.trusted_hops, 2);
     let principals = certificates.principals.unwrap();
-    assert_eq!(principals[0].name, NamePattern::UriBelow("spiffe://td/ns/payments/".into()));
+    assert_eq!(
+        principals[0].name,
+        NamePattern::UriLike {
+            segments: ["spiffe:", "", "td", "ns", "payments"].map(|segment| Some(segment.to_owned())).into(),
+            below: true,
+        }
+    );
     assert_eq!((&*principals[0].roles[0], &*principals[0].scopes[0]), ("editor", "a"));
     assert_eq!(principals[0].tier.as_deref(), Some("gold"));
     assert_eq!(principals[1].name, NamePattern::DnsBelow(".example.com".into()));
@@ -190,15 +196,15 @@ fn what_may_stand_there_and_what_may_not() {
             certificates,
             json!({"principals": [{"uri": "spiffe://td/*"}]}),
             json!({"principals": [{"uri": "spiffe://*"}]}),
-            "clientCertificates.principals[0].uri: \"spiffe://*\" is not a URI such as spiffe://td/ns/a, or \
-             spiffe://td/ns/* for all below",
+            "clientCertificates.principals[0].uri: \"spiffe://*\" is not a URI such as spiffe://td/ns/a, nor a \
+             pattern such as spiffe://td/ns/*/sa/web or, for all below, spiffe://td/ns/*",
         ),
         (
             certificates,
-            json!({"principals": [{"uri": "spiffe://td/a/*"}]}),
+            json!({"principals": [{"uri": "spiffe://td/*/sa/web"}, {"uri": "spiffe://td/a/*/*"}]}),
             json!({"principals": [{"uri": "spiffe://td/a*"}]}),
-            "clientCertificates.principals[0].uri: \"spiffe://td/a*\" is not a URI such as spiffe://td/ns/a, or \
-             spiffe://td/ns/* for all below",
+            "clientCertificates.principals[0].uri: \"spiffe://td/a*\" is not a URI such as spiffe://td/ns/a, nor a \
+             pattern such as spiffe://td/ns/*/sa/web or, for all below, spiffe://td/ns/*",
         ),
         (
             certificates,
