@@ -63,6 +63,13 @@ pub(super) static DOCUMENT: Shape = Shape::bound(
     &[
         default("realm", Kind::Text(Form::Realm), "portcullis", "`realm` of `WWW-Authenticate` challenges."),
         optional("transport", Kind::Object(&TRANSPORT), "TLS required", "[transport](#transport)"),
+        default(
+            "maxPathLength",
+            Kind::Number(256, 65_536),
+            "8192",
+            "A longer path, with its query, in bytes, is refused with 414. Envoy takes 60 KiB for all headers together, but \
+             for `max_request_headers_kb`.",
+        ),
         optional("jwt", Kind::Object(&JWT), "no tokens are accepted", "[jwt](#jwt)"),
         optional(
             "protectedResource",
@@ -173,6 +180,7 @@ fn sound<T>(items: Vec<Option<T>>) -> Vec<(usize, T)> {
 fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Option<Document> {
     let realm = o.text("realm");
     let transport = o.object_or_defaults("transport").map(transport);
+    let max_path_length = o.number("maxPathLength");
     // The headers are owned, and their names taken, whether or not the document names them.
     let identity_headers = o.object_or_defaults("identityHeaders").and_then(|o| identity_headers(o, defs));
     let roles = roles(&mut o, defs);
@@ -199,6 +207,7 @@ fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Opt
         digest: [0; 32],
         realm: realm?,
         transport: transport?,
+        max_path_length: max_path_length?.try_into().ok()?,
         providers: Vec::new(),
         protected_resource: resource,
         api_keys,

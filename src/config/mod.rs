@@ -74,6 +74,8 @@ pub struct Document {
     pub realm: String,
     /// See [`TransportSpec`].
     pub transport: TransportSpec,
+    /// Longest path, with its query, in bytes. Default 8192.
+    pub max_path_length: usize,
     /// Token issuers.
     pub providers: Vec<ProviderSpec>,
     /// What clients are told of the API; `None`: nothing.
@@ -141,6 +143,8 @@ pub struct RuleSpec {
     pub route: RouteSpec,
     /// What it does.
     pub action: ActionSpec,
+    /// Whether its requests must come over TLS; `None`: as [`TransportSpec::require_tls`] says.
+    pub require_tls: Option<bool>,
     /// Whether the CORS preflights of its requests pass without credentials. Default false.
     pub cors_preflight: bool,
     /// Names of limits.

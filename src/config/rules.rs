@@ -65,6 +65,12 @@ pub(super) static RULE: Shape = Shape::bound(
              `principal` or `apiKey`.",
         ),
         optional(
+            "transport",
+            Kind::Object(&RULE_TRANSPORT),
+            "absent: as the policy's `transport` says",
+            "Whether this rule's requests may come by plain HTTP.",
+        ),
+        optional(
             "corsPreflight",
             Kind::Choice("a choice", &words(&PREFLIGHT)),
             "absent: as any request",
@@ -80,11 +86,19 @@ pub(super) static RULE: Shape = Shape::bound(
             Bound::Forbidden("authenticate"),
             Bound::Forbidden("authorize"),
             Bound::Forbidden("rateLimits"),
+            Bound::Forbidden("transport"),
             Bound::Forbidden("corsPreflight"),
         ],
         &[Bound::Required("authenticate")],
     )],
 );
+
+static RULE_TRANSPORT: Shape = Shape::new(&[required(
+    "requireTls",
+    Kind::Boolean,
+    "`true`: they are refused; `false`: they pass, which a rule that takes credentials may not say, for they would be \
+     read on the way.",
+)]);
 
 static AUTHENTICATE: Shape = Shape::bound(
     &[
@@ -142,11 +156,17 @@ fn rule(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<RuleS
     };
     let denies = matches!(action, Some(ActionSpec::Deny));
     let rate_limits = if denies { None } else { rate_limits(&mut o, anonymous, defs) };
+    let require_tls = if denies { None } else { o.object("transport").map(|mut o| o.boolean("requireTls")) };
+    if require_tls == Some(false) && !anonymous && action.is_some() {
+        let message = "takes plain HTTP together with credentials, which would be read on the way; only anonymous: true may";
+        o.fault_at::<()>("transport", message);
+    }
     let preflight = if denies { None } else { o.choice("corsPreflight", &PREFLIGHT) };
     Some(RuleSpec {
         name: name?,
         route: RouteSpec { hostnames: hosts.unwrap_or_default(), matches: matches.unwrap_or_default() },
         action: action?,
+        require_tls,
         cors_preflight: preflight.unwrap_or(false),
         rate_limits: rate_limits.unwrap_or_default(),
     })
@@ -154,7 +174,9 @@ fn rule(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<RuleS
 
 /// Nothing else is said of requests that are refused anyway.
 fn deny(o: &Object<'_>) -> Option<ActionSpec> {
-    for field in ["authenticate", "authorize", "rateLimits", "corsPreflight"].into_iter().filter(|f| o.has(f))
+    for field in ["authenticate", "authorize", "rateLimits", "transport", "corsPreflight"]
+        .into_iter()
+        .filter(|f| o.has(f))
     {
         o.fault_at::<()>(field, "contradicts action: Deny, which refuses every request that matches");
     }

@@ -107,6 +107,9 @@ impl<'a> Attempt<'a, '_> {
         let matched = found.ok_or(Reason::NoRule)?;
         let rule = policy.rules.get(matched.rule).ok_or(Reason::NoRule)?;
         self.trace.rule = Some(matched.rule);
+        if rule.require_tls == Some(true) && !line.secure {
+            return Err(Reason::TlsRequired.into());
+        }
 
         let caller = match &rule.action {
             Action::Deny => return Err(Reason::RuleDenied.into()),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Attempt,
+    Attempt, preflighted,
     refusal::{Stop, redirect},
 };
 use crate::{
@@ -46,16 +46,32 @@ impl<'a> Attempt<'a, '_> {
         if let TransportDecision::Pass { secure } = decision {
             self.exchange.secure = secure;
         }
-        if decision == TransportDecision::Refuse {
+        if decision == TransportDecision::Refuse && !policy.has_plain_rules {
             return Err(Reason::TlsRequired.into());
         }
-        let path = CanonicalPath::parse(target).map_err(|error| error.reason())?;
-        if let TransportDecision::Redirect(authority) = decision {
-            return Err(Stop::Answer(redirect(&authority, &path)));
-        }
+        let path =
+            CanonicalPath::parse_within(target, policy.max_path_length).map_err(|error| error.reason())?;
         let method = str::from_utf8(method).map_err(|_| Reason::MalformedRequest)?;
         let authority = one(":authority")?;
         let host = authority::host(authority).map_err(|_| Reason::MalformedRequest)?;
-        Ok(RequestLine { method, authority, host, path, secure: self.exchange.secure })
+        let line = RequestLine { method, authority, host, path, secure: self.exchange.secure };
+        match decision {
+            TransportDecision::Pass { .. } => Ok(line),
+            _ if policy.has_plain_rules && self.may_be_plain(&line) => Ok(line),
+            TransportDecision::Redirect(authority) => Err(Stop::Answer(redirect(&authority, &line.path))),
+            TransportDecision::Refuse => Err(Reason::TlsRequired.into()),
+        }
+    }
+
+    /// Whether the rule that decides the request takes plain HTTP, and the one that a CORS preflight asks about.
+    #[cold]
+    fn may_be_plain(&self, line: &RequestLine<'_>) -> bool {
+        let policy = self.policy();
+        let request = line.to_route(self.head);
+        let is_plain =
+            |place: usize| policy.rules.get(place).is_some_and(|rule| rule.require_tls == Some(false));
+        let Ok(preflighted) = preflighted(policy, &request) else { return false };
+        let Ok(found) = policy.router.find(&request) else { return false };
+        preflighted.is_none_or(is_plain) && found.is_some_and(|matched| is_plain(matched.rule))
     }
 }

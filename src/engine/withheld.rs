@@ -39,7 +39,7 @@ fn changes<'a>(
         return changes;
     }
     let sent = head.single(":path").one().unwrap_or_default();
-    let is_read = CanonicalPath::parse(sent).is_ok();
+    let is_read = CanonicalPath::parse_within(sent, policy.max_path_length).is_ok();
     let sent = String::from_utf8_lossy(sent);
     let (path, query) = split(&sent, is_read);
     let target = Target { path, query, is_rewritten: false };

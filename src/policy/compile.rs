@@ -141,9 +141,12 @@ impl Policy {
         let certificates = document.client_certificates.as_ref();
         let asks_for_address =
             document.rules.iter().filter_map(RuleSpec::requirement).any(RequirementSpec::asks_for_address);
+        let rules_say = |tls| document.rules.iter().any(|rule| rule.require_tls == Some(tls));
         let needs = Needs {
             // A DPoP proof is for a URL, which says whether it is `https`.
-            tls: transport.needs_connection() || providers.iter().any(|provider| provider.dpop.is_some()),
+            tls: transport.needs_connection()
+                || rules_say(true)
+                || providers.iter().any(|provider| provider.dpop.is_some()),
             peer_certificate: certificates.is_some_and(ClientCertificatesSpec::of_connection),
             remote_address: limiter.needs_remote_address() || asks_for_address,
         };
@@ -164,6 +167,8 @@ impl Policy {
             credential_names: CredentialNames::of(&credential_locations),
             credential_locations,
             resource_metadata: metadata,
+            max_path_length: document.max_path_length,
+            has_plain_rules: rules_say(false),
             needs,
             interlock: document.interlock,
             log_allowed: document.log_allowed,

@@ -58,6 +58,10 @@ pub struct Policy {
     pub(crate) credential_names: CredentialNames,
     /// What clients are told of the API; `None`: nothing.
     pub(crate) resource_metadata: Option<ResourceMetadata>,
+    /// In bytes, with the query.
+    pub(crate) max_path_length: usize,
+    /// Some rule takes plain HTTP although the policy requires TLS.
+    pub(crate) has_plain_rules: bool,
     needs: Needs,
     interlock: Interlock,
     pub(crate) log_allowed: bool,

@@ -23,6 +23,8 @@ pub(crate) struct Rule {
     /// The name as a header value.
     pub(crate) header: String,
     pub(crate) action: Action,
+    /// `None`: as the policy says of all rules.
+    pub(crate) require_tls: Option<bool>,
     /// CORS preflights of its requests pass without credentials.
     pub(crate) cors_preflight: bool,
     /// One list for all rules that have the same.
@@ -106,6 +108,7 @@ impl<'a> RuleCompiler<'a> {
             name: rule.name.as_str().into(),
             header: header_text(&rule.name, b""),
             action,
+            require_tls: rule.require_tls,
             cors_preflight: rule.cors_preflight,
             limits: self.limits.one(limits),
         })

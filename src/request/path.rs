@@ -17,7 +17,7 @@ pub const MAX_TARGET: usize = 8192;
 pub enum PathError {
     /// It can be read in more than one way, or is no path at all.
     Ambiguous,
-    /// It is longer than [`MAX_TARGET`].
+    /// It is longer than it may be.
     TooLong,
 }
 
@@ -76,7 +76,12 @@ impl<'a> CanonicalPath<'a> {
     /// assert!(canonical("/a%2Fb").is_err(), "one segment or two: servers differ");
     /// ```
     pub fn parse(target: &'a [u8]) -> Result<Self, PathError> {
-        if target.len() > MAX_TARGET {
+        Self::parse_within(target, MAX_TARGET)
+    }
+
+    /// As [`Self::parse`], of a target of at most `longest` bytes.
+    pub fn parse_within(target: &'a [u8], longest: usize) -> Result<Self, PathError> {
+        if target.len() > longest {
             return Err(PathError::TooLong);
         }
         if target.first() != Some(&b'/') {

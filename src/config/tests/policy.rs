@@ -589,6 +589,32 @@ fn rules() {
                 "rules[0].rateLimits[0]: limit \"per-address\" applies before authentication, to every request; rules do not name it",
             ],
         ),
+        Row(
+            "/rules/3/transport",
+            "{\"requireTls\": false}",
+            "{}",
+            &["rules[3].transport.requireTls: required"],
+        ),
+        Row(
+            "/rules/0/transport",
+            "{\"requireTls\": true}",
+            "{\"requireTls\": false}",
+            &[
+                "rules[0].transport: takes plain HTTP together with credentials, which would be read on the way; only anonymous: true may",
+            ],
+        ),
+        Row(
+            "/rules/2/transport",
+            "-",
+            "{\"requireTls\": false}",
+            &["rules[2].transport: contradicts action: Deny, which refuses every request that matches"],
+        ),
+        Row(
+            "/maxPathLength",
+            "65536",
+            "65537",
+            &["maxPathLength: must be a whole number from 256 to 65536, found 65537"],
+        ),
         Row("/rules/0/rateLimits", "-", "[]", &["rules[0].rateLimits: no limits; leave the field out"]),
         Row(
             "/rules/0/rateLimits",
@@ -601,7 +627,7 @@ fn rules() {
             "-",
             "{}",
             &[
-                "rules[0].stepUp: unknown field; known here: name, hostnames, matches, action, authenticate, authorize, rateLimits, corsPreflight",
+                "rules[0].stepUp: unknown field; known here: name, hostnames, matches, action, authenticate, authorize, rateLimits, transport, corsPreflight",
             ],
         ),
         Row(

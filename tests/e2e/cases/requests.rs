@@ -97,18 +97,26 @@ fn encoded_slash() -> Case {
     .refuses(policy(&[wished], json!({})), "rules[0].matches[0].path.allowEncodedSlashes: unknown field")
 }
 
-/// Of the whole listener, not of a rule.
+/// The table is sent over TLS, which such a rule takes as well.
 fn plaintext_of_one_rule() -> Case {
-    let acme = rule("acme", "PathPrefix", "/.well-known/acme-challenge", anyone());
-    let mut wished = acme.clone();
-    wished["transport"] = json!({"requireTls": false});
+    let acme = plain(rule("acme", "PathPrefix", "/.well-known/acme-challenge", anyone()));
+    let mut with_credentials = plain(rule("a", "PathPrefix", "/a", with_token()));
+    with_credentials["name"] = json!("a");
     Case::new(
         "plaintext for one rule",
         &["RFC 8555 section 8.3: challenges come over plain HTTP"],
         policy(&[acme], json!({})),
         vec![],
     )
-    .refuses(policy(&[wished], json!({})), "rules[0].transport: unknown field")
+    .refuses(
+        policy(&[with_credentials], json!({})),
+        "rules[0].transport: takes plain HTTP together with credentials",
+    )
+}
+
+fn plain(mut rule: Value) -> Value {
+    rule["transport"] = json!({"requireTls": false});
+    rule
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,17 +128,71 @@ async fn requests_go_as_reported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_challenge_over_plaintext_is_redirected_as_everything_is() {
+async fn a_challenge_over_plaintext_passes_where_its_rule_says_so() {
+    let challenge = get("/.well-known/acme-challenge/tok");
+    let beside = get("/.well-known/acme-challenges");
+    for (said, redirect) in [(true, true), (true, false), (false, true), (false, false)] {
+        let acme = rule("acme", "PathPrefix", "/.well-known/acme-challenge", anyone());
+        let mut policy = json!({
+            "rules": [if said { plain(acme) } else { acme }, rule("rest", "PathPrefix", "/", anyone())],
+            "defaultAction": "Deny",
+        });
+        if redirect {
+            policy["transport"] = json!({"redirectTo": "api.example.com"});
+        }
+        let refused = if redirect { 308 } else { 403 };
+        let gateway = gateway(&policy).start().await;
+        let passed = gateway.send_over(Wire::Plain, &challenge).await;
+        assert_eq!(passed.status, if said { 200 } else { refused }, "{passed:?}");
+        assert_eq!(passed.header("strict-transport-security"), None);
+        for other in [
+            &beside,
+            &request("OPTIONS", "/.well-known/acme-challenges"),
+            &get("/.well-known/acme-challenge/../x"),
+            &get("/.well-known/acme-challenge/%2e%2e/x"),
+        ] {
+            let answer = gateway.send_over(Wire::Plain, other).await;
+            assert_eq!(
+                answer.status,
+                if other.method == "GET" { refused } else { 403 },
+                "{other:?} {answer:?}"
+            );
+        }
+        assert_eq!(gateway.upstream.count(), usize::from(said));
+        assert_eq!(gateway.send(&challenge).await.status, 200);
+    }
+}
+
+/// A rule may ask for TLS where the others do not, and its neighbour for nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_may_require_what_the_policy_waives() {
+    let mut login = rule("login", "Exact", "/login", anyone());
+    login["transport"] = json!({"requireTls": true});
     let policy = json!({
-        "transport": {"requireTls": true, "redirectTo": "api.example.com"},
-        "rules": [rule("acme", "PathPrefix", "/.well-known/acme-challenge", anyone())],
+        "transport": {"requireTls": false},
+        "rules": [login, rule("rest", "PathPrefix", "/", anyone())],
         "defaultAction": "Deny",
     });
     let gateway = gateway(&policy).start().await;
-    let challenge = get("/.well-known/acme-challenge/tok");
-    let answer = gateway.send_over(Wire::Plain, &challenge).await;
-    assert_eq!(answer.status, 308, "{answer:?}");
-    assert_eq!(answer.header("location"), Some("https://api.example.com/.well-known/acme-challenge/tok"));
-    assert_eq!(gateway.upstream.count(), 0);
-    assert_eq!(gateway.send(&challenge).await.status, 200);
+    let answer = gateway.send_over(Wire::Plain, &get("/login")).await;
+    assert_eq!((answer.status, answer.reason().as_deref()), (403, Some("tls_required")), "{answer:?}");
+    assert_eq!(gateway.send_over(Wire::Plain, &get("/login2")).await.status, 200);
+    assert_eq!(gateway.send(&get("/login")).await.status, 200);
+}
+
+/// Within what Envoy takes in all headers.
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_may_be_as_long_as_the_policy_says() {
+    for (longest, at) in [(None, 8192), (Some(1024), 1024), (Some(32_768), 32_768)] {
+        let mut policy =
+            json!({"rules": [rule("all", "PathPrefix", "/a", anyone())], "defaultAction": "Deny"});
+        if let Some(longest) = longest {
+            policy["maxPathLength"] = json!(longest);
+        }
+        let gateway = gateway(&policy).start().await;
+        let ask = |len: usize| get(&format!("/a?{}", "q".repeat(len - 3)));
+        assert_eq!(gateway.send(&ask(at)).await.status, 200, "{longest:?}");
+        let answer = gateway.send(&ask(at + 1)).await;
+        assert_eq!((answer.status, answer.reason().as_deref()), (414, Some("path_too_long")), "{longest:?}");
+    }
 }
