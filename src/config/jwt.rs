@@ -18,7 +18,7 @@ use crate::{
     crypto::Algorithm,
     dpop,
     identity::ClaimPath,
-    jwt::{self, KeySource, RoleClaim, RoleForm},
+    jwt::{self, ClaimHeaderSpec, HeaderForm, KeySource, RoleClaim, RoleForm},
     request::Location,
 };
 
@@ -118,6 +118,12 @@ pub(super) static PROVIDER: Shape = Shape::bound(
             Kind::List("no claims; leave the field out", &Kind::Object(&CLAIM_TO_HEADER)),
             "absent: none",
             "Claims that go upstream as headers, see below.",
+        ),
+        optional(
+            "forwardPayload",
+            Kind::Text(Form::OwnHeader),
+            "absent: not sent",
+            "The header in which all claims go upstream, as one JSON object in base64url without padding.",
         ),
         optional(
             "extractFrom",
@@ -230,7 +236,17 @@ static CLAIMS: Shape = Shape::new(&[
 static CLAIM_TO_HEADER: Shape = Shape::new(&[
     required("claim", Kind::Claim, "The claim."),
     required("header", Kind::Text(Form::OwnHeader), "The header in which it goes upstream."),
+    default(
+        "format",
+        Kind::Choice("a format", &words(&FORMATS)),
+        "Text",
+        "How it stands there: `Text`, see below; `Json`, whatever it is, with `\\u` escapes for what is not ASCII; \
+         `Base64Url`, the same in base64url without padding.",
+    ),
 ]);
+
+const FORMATS: [(&str, HeaderForm); 3] =
+    [("Text", HeaderForm::Text), ("Json", HeaderForm::Json), ("Base64Url", HeaderForm::Base64Url)];
 
 pub(super) fn providers(node: Node<'_>, defs: &mut Definitions) -> Vec<Option<ProviderSpec>> {
     // Until the list is seen: there is one, and it is not known.
@@ -266,6 +282,7 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
     let max_lifetime = o.duration("maxLifetime");
     let claims = claims(&mut o);
     let claim_to_headers = o.objects("claimToHeaders", |o| claim_to_header(o, index, defs));
+    let payload = forward_payload(&mut o, index, defs);
     let locations = o.object("extractFrom").and_then(|o| extract_from(o, defs));
     let forward = o.boolean("forward");
     let dpop = o.object("dpop").and_then(binding::dpop);
@@ -296,7 +313,7 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
         role_claims: claims.roles.unwrap_or_default(),
         ignore_malformed_roles: claims.ignore_malformed_roles?,
         tier_claim: claims.tier,
-        claim_to_headers: claim_to_headers.unwrap_or_default(),
+        claim_to_headers: claim_to_headers.into_iter().flatten().chain(payload).collect(),
         locations,
         forward,
     };
@@ -421,15 +438,19 @@ fn role_claim(node: Node<'_>) -> Option<RoleClaim> {
     Some(RoleClaim { claim: claim?, form: form? })
 }
 
-fn claim_to_header(
-    mut o: Object<'_>,
-    provider: usize,
-    defs: &mut Definitions,
-) -> Option<(ClaimPath, String)> {
+fn claim_to_header(mut o: Object<'_>, provider: usize, defs: &mut Definitions) -> Option<ClaimHeaderSpec> {
     let claim = o.claim("claim");
+    let form = o.choice("format", &FORMATS);
     let header = o.text("header");
     if let Some(header) = &header {
         defs.headers.take_for_claim(header, provider, &o.at("header"), o.faults);
     }
-    Some((claim?, header?))
+    Some(ClaimHeaderSpec { claim: claim?, header: header?, form: form? })
+}
+
+/// Everything that a token says, in one header.
+fn forward_payload(o: &mut Object<'_>, provider: usize, defs: &mut Definitions) -> Option<ClaimHeaderSpec> {
+    let header = o.text("forwardPayload")?;
+    defs.headers.take_for_claim(&header, provider, &o.at("forwardPayload"), o.faults);
+    Some(ClaimHeaderSpec { claim: ClaimPath(Vec::new()), header, form: HeaderForm::Base64Url })
 }

@@ -211,8 +211,8 @@ fn identify<'a>(policy: &'a Policy, rule: &'a Rule, caller: Option<&Caller>, cha
     let (Some(provider), Action::Allow(access)) = (&caller.provider, &rule.action) else { return };
     let Some(provider) = access.accepted.find(provider) else { return };
     for (place, value) in &headers.claims {
-        if let Some((_, name)) = provider.spec().claim_to_headers.get(*place) {
-            changes.add.push((name, Text::Caller(Rc::clone(value))));
+        if let Some(spec) = provider.spec().claim_to_headers.get(*place) {
+            changes.add.push((&spec.header, Text::Caller(Rc::clone(value))));
         }
     }
 }

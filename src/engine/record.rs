@@ -136,7 +136,7 @@ impl Trace {
         let headers =
             provider.map(|provider| provider.spec().claim_to_headers.as_slice()).unwrap_or_default();
         let unsent = caller.headers.unsent.iter();
-        unsent.filter_map(|(place, why)| Some(format!("{}: {why}", headers.get(*place)?.1))).collect()
+        unsent.filter_map(|(place, why)| Some(format!("{}: {why}", headers.get(*place)?.header))).collect()
     }
 }
 

@@ -1,15 +1,29 @@
 //! Claims as header text for the upstream.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::{
     identity::ClaimPath,
     json::{Json, Object},
-    text::header::push_header_text,
+    text::{base64url, header::push_header_text},
 };
 
 /// The longest header value made of a claim, in bytes.
 pub const MAX_HEADER_LEN: usize = 4096;
+
+/// The longest one that is base64url, in bytes: a whole payload of the default size, and a little more.
+pub const MAX_ENCODED_LEN: usize = 16_384;
+
+/// How a claim stands in a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderForm {
+    /// As text, percent-encoded where that is needed; a list with commas. The default.
+    Text,
+    /// As JSON, which is ASCII: what is beyond it is escaped.
+    Json,
+    /// As JSON in base64url without padding.
+    Base64Url,
+}
 
 /// Why a claim that says something is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +34,45 @@ pub enum Unsendable {
     Element,
     /// An object.
     Object,
-    /// More than [`MAX_HEADER_LEN`] bytes.
-    TooLong,
+    /// More bytes than this.
+    TooLong(usize),
+}
+
+impl HeaderForm {
+    /// The claim at `path` in this form; of the empty path all claims. `None`: there is nothing to say, for the claim is
+    /// missing or null, or its text empty.
+    pub(super) fn value(self, claims: Object<'_>, path: &ClaimPath) -> Result<Option<String>, Unsendable> {
+        if self == Self::Text {
+            return header_value(claims, path);
+        }
+        let whole = path.0.is_empty().then_some(Json::Object(claims));
+        let Some(value) = whole.or_else(|| path.find(claims)).filter(|value| !matches!(value, Json::Null))
+        else {
+            return Ok(None);
+        };
+        let json = value.to_value().to_string();
+        let (text, most) = match self {
+            Self::Base64Url => (base64url::encode(json.as_bytes()), MAX_ENCODED_LEN),
+            Self::Text | Self::Json => (in_ascii(&json), MAX_HEADER_LEN),
+        };
+        if text.len() > most { Err(Unsendable::TooLong(most)) } else { Ok(Some(text)) }
+    }
+}
+
+/// JSON with every character beyond ASCII as an escape (RFC 8259 section 7), and DEL.
+fn in_ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() && !c.is_ascii_control() {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string does not fail.
+                _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+    }
+    text
 }
 
 /// The claim at `path` as header text: a string, a number or boolean as JSON, a list of these joined by commas.
@@ -49,7 +100,7 @@ pub fn header_value(claims: Object<'_>, path: &ClaimPath) -> Result<Option<Strin
     match out.len() {
         0 => Ok(None),
         1..=MAX_HEADER_LEN => Ok(Some(out)),
-        _ => Err(Unsendable::TooLong),
+        _ => Err(Unsendable::TooLong(MAX_HEADER_LEN)),
     }
 }
 
@@ -70,7 +121,7 @@ impl fmt::Display for Unsendable {
             Self::Control => f.write_str("the claim holds control characters"),
             Self::Element => f.write_str("the claim is a list of more than texts, numbers and booleans"),
             Self::Object => f.write_str("the claim is an object"),
-            Self::TooLong => write!(f, "the claim is longer than {MAX_HEADER_LEN} bytes"),
+            Self::TooLong(most) => write!(f, "the claim is longer than {most} bytes"),
         }
     }
 }
@@ -129,7 +180,9 @@ mod tests {
 
     #[test]
     fn length() {
-        for (len, expected) in [(MAX_HEADER_LEN, Ok(())), (MAX_HEADER_LEN + 1, Err(Unsendable::TooLong))] {
+        for (len, expected) in
+            [(MAX_HEADER_LEN, Ok(())), (MAX_HEADER_LEN + 1, Err(Unsendable::TooLong(MAX_HEADER_LEN)))]
+        {
             let claims = json!({
                 "a": "x".repeat(len),
                 "l": ["x".repeat(len / 2), "x".repeat(len - len / 2 - 1)],

@@ -25,7 +25,7 @@ use crate::{crypto::Algorithm, identity::ClaimPath, jose::SymmetricKey, request:
 
 pub(crate) use self::vouched::{NotVouched, VouchedToken};
 pub use self::{
-    claim_headers::Unsendable,
+    claim_headers::{HeaderForm, Unsendable},
     claims::Validity,
     discovery::issuer_url,
     error::JwtError,
@@ -71,12 +71,23 @@ pub struct ProviderSpec {
     pub ignore_malformed_roles: bool,
     /// The claim with the rate-limit tier. Default none.
     pub tier_claim: Option<ClaimPath>,
-    /// Claims forwarded upstream as headers (lower case names).
-    pub claim_to_headers: Vec<(ClaimPath, String)>,
+    /// What goes upstream of the claims, as headers.
+    pub claim_to_headers: Vec<ClaimHeaderSpec>,
     /// Where the token is looked for; never empty. Default `Authorization: Bearer`.
     pub locations: Vec<Location>,
     /// Whether the token itself goes upstream. Default no.
     pub forward: bool,
+}
+
+/// A header that is made of a verified token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimHeaderSpec {
+    /// Of which claim; empty: of all, as one object.
+    pub claim: ClaimPath,
+    /// Its name, lower case.
+    pub header: String,
+    /// How the claim stands in it.
+    pub form: HeaderForm,
 }
 
 /// A claim with roles.

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    KeySource, ProviderSpec, RemoteJwks,
-    claim_headers::{Unsendable, header_value},
-    compile,
-};
+use super::{KeySource, ProviderSpec, RemoteJwks, claim_headers::Unsendable, compile};
 use crate::{fault::Fault, jose::KeySet, json::Object};
 
 /// A token issuer with its keys or where to fetch them.
@@ -69,8 +65,8 @@ impl Provider {
     /// Headers for the upstream, made of verified claims.
     pub fn claim_headers(&self, claims: Object<'_>) -> ClaimHeaders {
         let mut headers = ClaimHeaders::default();
-        for (place, (path, _)) in self.spec.claim_to_headers.iter().enumerate() {
-            match header_value(claims, path) {
+        for (place, spec) in self.spec.claim_to_headers.iter().enumerate() {
+            match spec.form.value(claims, &spec.claim) {
                 Ok(Some(value)) => headers.sent.push((place, value)),
                 Ok(None) => {}
                 Err(why) => headers.unsent.push((place, why)),

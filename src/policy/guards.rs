@@ -13,7 +13,7 @@ use crate::{
 pub(super) fn guarded_headers(document: &Document, credentials: &[Location]) -> GuardedHeaders {
     let every = |name| (name, Guard::Every);
     let claims = document.providers.iter().flat_map(|provider| &provider.jwt.claim_to_headers);
-    let claims = claims.map(|(_, header)| header.as_str());
+    let claims = claims.map(|spec| spec.header.as_str());
     let owned = document.identity_headers.names().into_iter().chain(claims).map(every);
     let credentials = credentials.iter().enumerate().filter_map(|(place, location)| match location {
         Location::Header { name, .. } => Some((name.as_str(), Guard::Credential(place))),

@@ -1,5 +1,6 @@
 //! What the upstream gets: who is calling, from the filter alone, and nothing that only the filter may know.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -16,6 +17,7 @@ pub(crate) fn policy() -> Value {
     forwarding["issuer"] = json!("https://forwarding.test");
     forwarding["forward"] = json!(true);
     forwarding["claimToHeaders"] = json!([{"claim": "tenant", "header": "x-tenant"}]);
+    forwarding["forwardPayload"] = json!("x-payload");
     json!({
         "jwt": {"providers": [provider(), forwarding]},
         "apiKeys": {"keys": [api_key_entry("plain", json!({}))]},
@@ -219,6 +221,27 @@ pub(crate) fn table() -> Vec<Pair> {
         );
     }
     rows
+}
+
+/// As the issuer signed it, and not as a client made it up.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_payload_goes_upstream_where_the_policy_says_so() {
+    let gateway = gateway(&policy()).start().await;
+    let kept =
+        token("bob").claim("iss", "https://forwarding.test").claim("org", json!({"ids": [1, "é"]})).sign();
+    let forged = |request: Request| request.header("x-payload", "e30").header("X_Payload", "e30");
+    let seen = gateway.send(&forged(get("/kept").bearer(&kept))).await.seen();
+    let payloads = seen.header("x-payload");
+    assert_eq!(payloads.len(), 1, "{payloads:?}");
+    let decode = |text: &str| -> Value {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).expect("base64url")).expect("JSON")
+    };
+    let signed = kept.split('.').nth(1).expect("a payload");
+    assert_eq!(decode(payloads[0]), decode(signed));
+    for request in [get("/open"), get("/token").bearer(&token("alice").sign())] {
+        let seen = gateway.send(&forged(request)).await.seen();
+        assert!(seen.header("x-payload").is_empty() && seen.header("x_payload").is_empty());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

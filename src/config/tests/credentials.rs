@@ -769,6 +769,22 @@ fn headers_that_the_filter_sets() {
             ],
         ),
         Row(
+            "/jwt/providers/0/claimToHeaders/0/format",
+            "\"Json\"",
+            "\"JSON\"",
+            &[
+                "jwt.providers[0].claimToHeaders[0].format: \"JSON\" is not a format (one of Text, Json, Base64Url); did you mean \"Json\"?",
+            ],
+        ),
+        Row(
+            "/jwt/providers/0/forwardPayload",
+            "\"X-Payload\"",
+            "\"X_Auth.Subject\"",
+            &[
+                "jwt.providers[0].forwardPayload: header \"x_auth.subject\" is set by jwt.providers[0].claimToHeaders[0].header already",
+            ],
+        ),
+        Row(
             "/jwt/providers/0/claimToHeaders/1",
             "{\"claim\": \"a\", \"header\": \"x-a\"}",
             "{\"claim\": \"a\", \"header\": \"x.auth_subject\"}",

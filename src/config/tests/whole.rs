@@ -10,7 +10,7 @@ use crate::{
     config::{ActionSpec, IdentityField, Interlock, MethodSpec},
     crypto::Algorithm,
     identity::ClaimPath,
-    jwt::KeySource,
+    jwt::{ClaimHeaderSpec, HeaderForm, KeySource},
     rate_limit::{KeyPart, WindowSpec},
     rbac::RequiredNames,
     request::Location,
@@ -47,7 +47,14 @@ fn every_field_arrives() {
     assert_eq!(corp.jwt.max_lifetime, Some(Duration::from_secs(12 * 3600)));
     assert_eq!(corp.jwt.role_claims[0].claim, ClaimPath(strings(&["realm_access", "roles"])));
     assert_eq!(corp.jwt.tier_claim, Some(ClaimPath::dotted("tier")));
-    assert_eq!(corp.jwt.claim_to_headers, [(ClaimPath::dotted("sub"), "x-auth-subject".to_owned())]);
+    assert_eq!(
+        corp.jwt.claim_to_headers,
+        [ClaimHeaderSpec {
+            claim: ClaimPath::dotted("sub"),
+            header: "x-auth-subject".to_owned(),
+            form: HeaderForm::Text,
+        }]
+    );
     assert_eq!(
         corp.jwt.locations,
         [

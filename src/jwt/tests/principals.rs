@@ -214,15 +214,29 @@ fn forms_of_roles() {
 #[test]
 fn header_claims() {
     let mut spec = spec();
+    let header = |claim: &str, header: &str, form| ClaimHeaderSpec {
+        claim: ClaimPath::dotted(claim),
+        header: header.into(),
+        form,
+    };
     spec.claim_to_headers = vec![
-        (ClaimPath::dotted("sub"), "x-sub".into()),
-        (ClaimPath::dotted("evil"), "x-evil".into()),
-        (ClaimPath::dotted("groups"), "x-groups".into()),
+        header("sub", "x-sub", HeaderForm::Text),
+        header("evil", "x-evil", HeaderForm::Text),
+        header("groups", "x-groups", HeaderForm::Text),
+        header("groups", "x-groups-json", HeaderForm::Json),
+        header("missing", "x-missing", HeaderForm::Json),
+        ClaimHeaderSpec { claim: ClaimPath(vec![]), ..header("", "x-payload", HeaderForm::Base64Url) },
     ];
     let found = principal(&spec, &json!({"evil": "a\r\nb: c", "groups": ["a", "b"]})).unwrap();
     let provider = Provider::compile(&spec).unwrap();
     let headers = provider.claim_headers(found.claims.object());
-    assert_eq!(headers.sent, [(0, "alice".to_owned()), (2, "a,b".to_owned())]);
+    let (payload, sent) = headers.sent.split_last().unwrap();
+    assert_eq!(sent, [(0, "alice".to_owned()), (2, "a,b".to_owned()), (3, "[\"a\",\"b\"]".to_owned())]);
+    let decoded = crate::text::base64url::decode(payload.1.as_bytes()).unwrap();
+    assert_eq!(
+        serde_json::from_slice::<Value>(&decoded).unwrap(),
+        Json::Object(found.claims.object()).to_value()
+    );
     assert_eq!(headers.unsent, [(1, Unsendable::Control)]);
 }
 

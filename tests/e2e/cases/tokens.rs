@@ -226,6 +226,9 @@ fn claims_that_are_no_header() -> Case {
     let sent = json!({"claimToHeaders": [
         {"claim": "name", "header": "x-name"},
         {"claim": "org", "header": "x-org"},
+        {"claim": "org", "header": "x-org-json", "format": "Json"},
+        {"claim": "name", "header": "x-name-json", "format": "Json"},
+        {"claim": {"path": ["org", "id"]}, "header": "x-org-id", "format": "Base64Url"},
     ]});
     let named = token("alice").claim("name", "José Müller").claim("org", json!({"id": "o1"}));
     Case::new(
@@ -244,7 +247,10 @@ fn claims_that_are_no_header() -> Case {
                 MISSING,
             )
             .sees("x-name", "Jos%C3%A9 M%C3%BCller")
-            .lacks("x-org"),
+            .lacks("x-org")
+            .sees("x-org-json", r#"{"id":"o1"}"#)
+            .sees("x-name-json", r#""Jos\u00e9 M\u00fcller""#)
+            .sees("x-org-id", "Im8xIg"),
         ],
     )
     .says("x-org")
