@@ -254,8 +254,9 @@ $(VERIFIER_TOOLS): $(VERIFIER)/package.json $(VERIFIER)/package-lock.json
 # Of the module. Made where the command that makes it is at hand, or taken along from there.
 $(SBOM): Cargo.lock
 	@$(MAKE) --no-print-directory $(CYCLONEDX)
-	$(CYCLONEDX) cyclonedx --format json --target $(WASM_TARGET) --no-build-deps --override-filename bom
-	@mkdir -p $(@D) && mv bom.json $@
+	$(CYCLONEDX) cyclonedx --format json --spec-version 1.5 --target $(WASM_TARGET) --no-build-deps \
+		--override-filename bom
+	@mkdir -p $(@D) && sed 's|$(CURDIR)#|portcullis#|' bom.json >$@ && rm bom.json
 
 $(CYCLONEDX):
 	cargo install --quiet --locked --root .tools --version $(CYCLONEDX_VERSION) cargo-cyclonedx
@@ -266,6 +267,10 @@ skopeo:
 	else \
 		echo "make: skopeo is missing; run: sudo apt-get install --no-install-recommends skopeo" >&2; exit 1; \
 	fi
+
+# All that only root can install, for whoever tests as somebody else: sudo make packages
+.PHONY: packages
+packages: chromium php prometheus registry skopeo venv
 
 # A registry, for the tests alone.
 registry: skopeo

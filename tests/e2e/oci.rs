@@ -109,15 +109,24 @@ fn run(command: &mut Command) -> String {
 }
 
 fn pack(layout: &Path) -> String {
+    pack_revision(layout, "0123abc")
+}
+
+fn pack_revision(layout: &Path, revision: &str) -> String {
     let mut pack = script("envoy/oci/pack.py");
     pack.arg("--module").arg(artifact("PORTCULLIS_WASM"));
-    pack.args(["--version", VERSION, "--revision", "0123abc", "--created", "2026-01-31T12:00:00Z"]);
+    pack.args(["--version", VERSION, "--revision", revision, "--created", "2026-01-31T12:00:00Z"]);
     run(pack.arg(layout))
 }
 
-fn push(layout: &Path, registry: &Registry) {
+fn push_command(layout: &Path, registry: &Registry) -> Command {
     let mut push = Command::new(repository().join("envoy/oci/push.sh"));
-    run(push.arg(layout).args([&registry.repository(), VERSION, "--dest-tls-verify=false"]));
+    push.arg(layout).args([&registry.repository(), VERSION, "--dest-tls-verify=false"]);
+    push
+}
+
+fn push(layout: &Path, registry: &Registry) {
+    run(&mut push_command(layout, registry));
 }
 
 /// A new key on P-256, and the file of its public half.
@@ -165,6 +174,14 @@ fn both_forms_come_back_from_a_registry_bit_for_bit() {
     }
     let again = dir.path().join("elsewhere/oci");
     assert_eq!(pack(&again), printed, "the same bytes, wherever they are packed");
+    // The same once more changes nothing; something else does not get the version's tag.
+    push(&again, &registry);
+    let other = dir.path().join("other/oci");
+    pack_revision(&other, "4567def");
+    let refused = push_command(&other, &registry).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("is there already"), "{said}");
+    assert_eq!(registry.fetch("1.2.3").1["annotations"]["org.opencontainers.image.revision"], "0123abc");
 }
 
 #[test]
@@ -213,5 +230,5 @@ async fn envoy_loads_the_module_from_the_registry() {
         .remote_module(&uri, sha256)
         .start()
         .await;
-    hold(&gateway, &[Wire::Http1, Wire::Http2], &demo::table(material.path())).await;
+    hold(&gateway, &[Wire::Http1, Wire::Http2], &demo::table::table(material.path())).await;
 }

@@ -190,19 +190,16 @@ pub(crate) fn policy(dir: &Path) -> Value {
     serde_json::from_str(&output(python)).unwrap()
 }
 
-/// The rules, for whatever decides by that policy.
-pub(crate) use table::table;
-
 /// The number of rows, which do not depend on the material.
 pub(crate) fn rows() -> usize {
     let dir = set_up();
-    table(dir.path()).len()
+    table::table(dir.path()).len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demos_table_holds() {
     let demo = Demo::start().await;
-    let table = table(demo.dir.path());
+    let table = table::table(demo.dir.path());
     hold(&demo.front, &[Wire::Http1, Wire::Http2], &table).await;
 }
 
