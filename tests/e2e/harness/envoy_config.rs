@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::envoy_parts::{self as parts, Plugin, TYPE, address};
+use super::{
+    envoy_parts::{self as parts, Plugin, TYPE, address},
+    envoy_version,
+};
 
 /// How the policy reaches the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -323,7 +326,13 @@ fn wasm(options: &Options) -> Value {
         bodies_while_waiting: options.bodies_while_waiting,
         ..Plugin::new(&options.wasm)
     };
-    plugin.typed_config(configuration)
+    let mut filter = plugin.typed_config(configuration);
+    if options.without_crypto && !envoy_version::restricts_whole_vms() {
+        const RESTRICTION: &str = "capability_restriction_config";
+        let vm = filter["config"]["vm_config"].as_object_mut().unwrap();
+        filter["config"][RESTRICTION] = vm.remove(RESTRICTION).unwrap();
+    }
+    filter
 }
 
 /// The whole of `filter.json`.

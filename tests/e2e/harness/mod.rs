@@ -5,6 +5,7 @@ pub(crate) mod capabilities;
 pub(crate) mod client;
 pub(crate) mod envoy_config;
 pub(crate) mod envoy_parts;
+pub(crate) mod envoy_version;
 pub(crate) mod gateway;
 pub(crate) mod http3;
 pub(crate) mod idp;
