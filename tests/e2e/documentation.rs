@@ -26,7 +26,7 @@ fn read(file: &str) -> String {
 }
 
 /// The block of YAML in `page` that begins with `first`, without its indentation there, with `indent`.
-fn block(page: &str, first: &str, indent: usize) -> String {
+pub(crate) fn block(page: &str, first: &str, indent: usize) -> String {
     let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let block = blocks.into_iter().find(|block| block.trim_start().starts_with(first));
     let block = block.unwrap_or_else(|| panic!("no block that begins with `{first}`"));

@@ -6,9 +6,11 @@ use tokio_rustls::rustls::ClientConfig;
 
 use crate::{
     demo,
+    documentation::block,
     harness::{
         gateway::Wire,
         http3::Http3,
+        repository,
         request::{get, post},
         table::{Door as _, hold},
         tls::{self, IDENTITY},
@@ -72,21 +74,25 @@ async fn a_limit_counts_an_address_over_all_protocols() {
 async fn requests_in_early_data_are_not_taken() {
     let shipped = Minimal::start_with(&[], &open_health()).await;
     let client = early();
-    let first = Http3::connect(shipped.http3, &client).await.unwrap();
+    let first = Http3::connect(shipped.http3_address(), &client).await.unwrap();
     assert_eq!(first.send(&get("/health")).await.unwrap().status, 200);
-    assert!(Http3::send_early(shipped.http3, &client, &get("/health")).await.unwrap().is_none());
+    assert!(Http3::send_early(shipped.http3_address(), &client, &get("/health")).await.unwrap().is_none());
 
     let by_default = [("enable_early_data: false", "enable_early_data: true")];
     let lets = Minimal::start_with(&by_default, &without_early_orders()).await;
     let client = early();
-    let first = Http3::connect(lets.http3, &client).await.unwrap();
+    let first = Http3::connect(lets.http3_address(), &client).await.unwrap();
     assert_eq!(first.send(&get("/health")).await.unwrap().status, 200);
-    let (answer, taken) =
-        Http3::send_early(lets.http3, &client, &get("/health")).await.unwrap().expect("Envoy said it would");
+    let (answer, taken) = Http3::send_early(lets.http3_address(), &client, &get("/health"))
+        .await
+        .unwrap()
+        .expect("Envoy said it would");
     assert!(taken);
     assert_eq!((answer.status, answer.seen().header("early-data")), (200, vec!["1"]), "{answer:?}");
-    let (answer, taken) =
-        Http3::send_early(lets.http3, &client, &post("/orders")).await.unwrap().expect("Envoy said it would");
+    let (answer, taken) = Http3::send_early(lets.http3_address(), &client, &post("/orders"))
+        .await
+        .unwrap()
+        .expect("Envoy said it would");
     assert!(taken);
     assert_eq!((answer.status, answer.reason().as_deref()), (403, Some("rule_denied")), "{answer:?}");
     // The same, after the handshake.
@@ -101,11 +107,11 @@ fn early() -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
+/// With the rule of docs/envoy.md.
 fn without_early_orders() -> String {
-    let denied = "          - name: no-early-orders\n            matches:\n            - path: {type: PathPrefix, value: \
-                  /orders}\n              headers: [{type: Exact, name: early-data, value: \"1\"}]\n            \
-                  action: Deny\n";
-    open_health().replace("          rules:\n", &format!("          rules:\n{denied}"))
+    let page = fs::read_to_string(repository().join("docs/envoy.md")).unwrap();
+    let rule = block(&page, "- name: no-early-orders", 10);
+    open_health().replace("          rules:\n", &format!("          rules:\n{rule}"))
 }
 
 /// What has arrived of bodies whose requests wait for keys stays within the bounds of the file, as over HTTP/2.

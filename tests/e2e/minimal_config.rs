@@ -15,7 +15,7 @@ use crate::harness::{
     repository,
     request::{Answer, Request, get, request},
     table::Door,
-    tls::{self, IDENTITY},
+    tls::{self, CLIENTS, IDENTITY},
     upstream::Upstream,
 };
 
@@ -27,8 +27,8 @@ pub(crate) struct Minimal {
     upstream: Upstream,
     /// Over TCP.
     pub(crate) https: SocketAddr,
-    /// Over UDP.
-    pub(crate) http3: SocketAddr,
+    /// Over UDP, if it speaks HTTP/3.
+    http3: Option<SocketAddr>,
     dir: TempDir,
     _silent: TcpListener,
 }
@@ -39,6 +39,7 @@ pub(crate) fn lay_out_material(dir: &Path) {
     put("server.pem", &IDENTITY.certificate);
     put("server-key.pem", &IDENTITY.key);
     put("idp-ca.pem", &IDENTITY.certificate);
+    put("clients-ca.pem", &CLIENTS.certificate);
     put("minimal-filter.yaml", &filter());
     fs::copy(artifact("PORTCULLIS_WASM"), dir.join("portcullis.wasm")).unwrap();
 }
@@ -54,9 +55,20 @@ impl Minimal {
 
     /// With another filter, and with `changes` of the file, each of which must be of something that stands there.
     pub(crate) async fn start_with(changes: &[(&str, &str)], filter: &str) -> Self {
+        let config = fs::read_to_string(repository().join("envoy/minimal.yaml")).unwrap();
+        Self::start_as(config, changes, filter).await
+    }
+
+    pub(crate) async fn start_without_http3(changes: &[(&str, &str)], filter: &str) -> Self {
+        let config = fs::read_to_string(repository().join("envoy/minimal.yaml")).unwrap();
+        let (before, rest) = config.split_once("\n  # HTTP/3, ").expect("a listener for HTTP/3");
+        let (_, after) = rest.split_once("\n  clusters:\n").expect("clusters");
+        Self::start_as(format!("{before}\n  clusters:\n{after}"), changes, filter).await
+    }
+
+    async fn start_as(mut config: String, changes: &[(&str, &str)], filter: &str) -> Self {
         let upstream = Upstream::start().await;
         let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let mut config = fs::read_to_string(repository().join("envoy/minimal.yaml")).unwrap();
         let idp = format!("address: 127.0.0.1, port_value: {}", silent.local_addr().unwrap().port());
         let api = format!("port_value: {}", upstream.address.port());
         let places = [
@@ -76,7 +88,7 @@ impl Minimal {
         let envoy = Envoy::start(dir.path(), Path::new("minimal.yaml"), 1).await;
         let envoy = envoy.unwrap_or_else(|log| panic!("{log}"));
         let listeners = envoy.admin().listeners().await;
-        let (https, http3) = (listeners["https"], listeners["http3"]);
+        let (https, http3) = (listeners["https"], listeners.get("http3").copied());
         Self { envoy, upstream, https, http3, dir, _silent: silent }
     }
 
@@ -84,12 +96,16 @@ impl Minimal {
         client::Http2::connect(self.https, tls::client(&IDENTITY.certificate, "h2")).await.unwrap()
     }
 
+    pub(crate) fn http3_address(&self) -> SocketAddr {
+        self.http3.expect("a listener for HTTP/3")
+    }
+
     pub(crate) async fn http3(&self) -> Http3 {
-        Http3::connect(self.http3, &tls::client(&IDENTITY.certificate, "h3")).await.unwrap()
+        Http3::connect(self.http3_address(), &tls::client(&IDENTITY.certificate, "h3")).await.unwrap()
     }
 
     /// Moves a changed filter over the one that is in force, as an operator would.
-    fn put_filter(&self, filter: &str) {
+    pub(crate) fn put_filter(&self, filter: &str) {
         let fresh = self.dir.path().join("fresh.yaml");
         fs::write(&fresh, filter).unwrap();
         fs::rename(fresh, self.dir.path().join("minimal-filter.yaml")).unwrap();
