@@ -7,8 +7,8 @@ use tokio_rustls::rustls::ClientConfig;
 use crate::{
     documentation::block,
     harness::{
-        abilities::asks_for_certificates_over_quic,
         client::{self, Http2},
+        envoy_version::asks_for_certificates_over_quic,
         gateway::Wire,
         http3::Http3,
         repository,

@@ -25,6 +25,11 @@ pub(crate) fn keeps_clients_of_changed_listeners() -> bool {
     *MINOR >= 40
 }
 
+/// Clients are asked for certificates over QUIC, too; before, a listener that requires them there is refused.
+pub(crate) fn asks_for_certificates_over_quic() -> bool {
+    *MINOR >= 40
+}
+
 /// The filter `oauth2` has every field that `envoy/oauth2-login.yaml` needs.
 pub(crate) fn has_browser_logins() -> bool {
     *MINOR >= 39

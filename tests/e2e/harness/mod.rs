@@ -1,6 +1,5 @@
 //! What the tests stand on: Envoy, an upstream, an issuer, a client that sends what it is told to.
 
-pub(crate) mod abilities;
 pub(crate) mod admin;
 pub(crate) mod capabilities;
 pub(crate) mod client;
