@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{artifact, client, process::Envoy, repository, request::get, tls};
+use crate::harness::{artifact, process::Envoy, repository};
 
 const NAME: &str = "portcullis-1.2.3";
 
@@ -55,10 +55,11 @@ async fn works_as_the_readme_says(unpacked: &Path) {
     let envoy =
         Envoy::start(unpacked, Path::new("minimal.yaml"), 1).await.unwrap_or_else(|log| panic!("{log}"));
     let address = envoy.admin().listeners().await["https"];
-    let authority = fs::read_to_string(unpacked.join("server.pem")).unwrap();
-    let stream = client::tls(address, tls::client(&authority, "http/1.1")).await.unwrap();
-    let answer = client::http1(stream, &get("/orders")).await.unwrap();
-    assert_eq!((answer.status, answer.reason().as_deref()), (401, Some("credentials_missing")), "{answer:?}");
+    let asked = "curl -i --cacert server.pem https://localhost:8443/orders";
+    assert!(section.contains(&format!("`{asked}` is refused with 401")), "{asked}");
+    let asked = asked.replace("8443", &address.port().to_string());
+    let answer = run(Command::new("bash").args(["-c", &asked]).current_dir(unpacked));
+    assert!(answer.starts_with("HTTP/2 401") && answer.contains("credentials_missing"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
