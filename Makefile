@@ -82,7 +82,7 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: wasm-target crates ## The filter: target/wasm32-wasip1/release/portcullis.wasm
-	@[ -e $(LINKED) ] || echo "make: building the filter; the first time takes about 4 minutes"
+	@[ -e $(LINKED) ] || echo "make: building the filter; the first time takes about 2 minutes"
 	@rustc --version | grep -q '^rustc $(RUST_VERSION) ' || \
 		echo "make: with another compiler than $(RUST_VERSION), that of releases, the module is other bytes"
 	cargo build --release --target $(WASM_TARGET) --lib --config 'target.$(WASM_TARGET).rustflags=[$(REMAP)]'

@@ -19,13 +19,13 @@ module=${PORTCULLIS_MODULE:-}
 if [ -n "$module" ]; then
   [ -f "$module" ] || { echo "demo: there is no module at $module" >&2; exit 1; }
 else
-  step "building the filter; the first time takes about 4 minutes"
+  step "building the filter; the first time takes about 2 minutes"
   [ -d "$(rustc --print sysroot)/lib/rustlib/$triple" ] || rustup target add $triple
   # It is taken as cargo links it. `make build` has it optimized for size, too.
   cargo build --locked --profile "$profile" --features "${PORTCULLIS_FEATURES:-}" --target $triple --lib
   module=$built/$triple/$profile/portcullis.wasm
 fi
-step "building its tools; the first time takes about 2 minutes"
+step "building its tools; the first time takes about 3 minutes"
 cargo build --locked --example demo
 cargo build --locked --features cli --bin portcullis
 
