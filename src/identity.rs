@@ -85,11 +85,16 @@ impl Principal {
     /// Whether a claim is `text`, or a list that holds it: as a string, or as the whole number that `text` is in decimal.
     /// Fractions and whatever else stands there are no text. API keys and certificates have one claim, `sub`.
     pub fn claim_is(&self, path: &ClaimPath, text: &str) -> bool {
+        self.claim(path).is_some_and(|claim| is_or_holds(claim, text))
+    }
+
+    /// A claim's value. API keys and certificates have one claim, `sub`: their client or name.
+    pub fn claim(&self, path: &ClaimPath) -> Option<Json<'_>> {
         match (self.kind, path.0.as_slice()) {
             (PrincipalKind::ApiKey | PrincipalKind::ClientCertificate, [name]) if name == "sub" => {
-                *self.subject == *text
+                Some(Json::String(&self.subject))
             }
-            _ => path.find(self.claims.object()).is_some_and(|claim| is_or_holds(claim, text)),
+            _ => path.find(self.claims.object()),
         }
     }
 }

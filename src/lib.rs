@@ -63,6 +63,7 @@ mod introspection;
 pub mod jose;
 mod json;
 mod jwt;
+mod network;
 pub mod policy;
 
 pub mod rate_limit;

@@ -83,6 +83,7 @@ fn an_admitted_request_allocates_its_copy_of_the_shared_state_and_nothing_where_
         windows,
         tiers: vec![],
         methods: vec!["GET".into()],
+        exempt: Default::default(),
         before_authentication: false,
         ipv4_prefix: 32,
         ipv6_prefix: 64,
@@ -101,6 +102,8 @@ fn an_admitted_request_allocates_its_copy_of_the_shared_state_and_nothing_where_
         principal: None,
         known_place: None,
         rule: "r",
+        host: "",
+        variables: None,
         method: "GET",
         headers: &NoHeaders,
     };

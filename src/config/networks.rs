@@ -4,10 +4,20 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{faults::quoted, reader::Node, scalar};
+use super::{
+    faults::quoted,
+    reader::{Node, Object},
+    scalar,
+};
+use crate::network::Networks;
+
+/// A list of networks.
+pub(super) fn networks(o: &mut Object<'_>, field: &'static str) -> Option<Networks> {
+    o.list(field)?.all(network).map(Networks)
+}
 
 /// `10.0.0.0/8`, `2001:db8::/32`, or one address.
-pub(super) fn network(node: Node<'_>) -> Option<IpNet> {
+fn network(node: Node<'_>) -> Option<IpNet> {
     let (path, faults) = (node.path, node.faults);
     let text = scalar::text(node)?;
     let fault = |message: String| {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{
     faults::quoted,
-    http_names::header_name,
     model::{Bound, Form, HOUR, Kind, SECOND, Shape, default, optional, required, words},
     names::{Definitions, LimitFacts},
+    networks::networks,
     reader::{Node, Object},
     scalar::word,
 };
@@ -25,11 +25,12 @@ const UNITS: [(&str, Duration); 4] = [
 const BEFORE: [(&str, ()); 1] = [("Authentication", ())];
 
 /// Those that need no name of their own.
-const PARTS: [(&str, KeyPart); 4] = [
+const PARTS: [(&str, KeyPart); 5] = [
     ("remoteAddress", KeyPart::RemoteAddress),
     ("principal", KeyPart::Principal),
     ("apiKey", KeyPart::ApiKey),
     ("route", KeyPart::Route),
+    ("host", KeyPart::Host),
 ];
 
 const NO_METHODS: &str = "no methods; leave the field out to mean every method";
@@ -51,7 +52,7 @@ pub(super) static LIMIT: Shape = Shape::bound(
                 // A list of a thousand different headers would be searched for each of them; nobody needs sixteen.
                 16,
                 NO_KEY,
-                &Kind::Either(&[Kind::Choice("a key part", &words(&PARTS)), Kind::Object(&HEADER_PART)]),
+                &Kind::Either(&[Kind::Choice("a key part", &words(&PARTS)), Kind::Object(&NAMED_PART)]),
             ),
             "What is counted apart; all parts together are the key.",
         ),
@@ -64,11 +65,17 @@ pub(super) static LIMIT: Shape = Shape::bound(
         ),
         optional("methods", METHODS, "absent: every method", "Only these count."),
         optional(
+            "exempt",
+            Kind::Object(&EXEMPT),
+            "absent: every request counts",
+            "Which requests do not count.",
+        ),
+        optional(
             "before",
             Kind::Choice("a stage", &words(&BEFORE)),
             "absent: after authorization",
             "Charged before authentication, for every request. Such a limit is not named in rules; its key holds \
-             neither `principal`, `apiKey` nor `route`, and it has no `tiers`.",
+             nothing but `remoteAddress`, `host` and headers, and it has no `tiers`.",
         ),
         default(
             "ipv4PrefixLength",
@@ -86,8 +93,27 @@ pub(super) static LIMIT: Shape = Shape::bound(
     &[Bound::Given(&["before"], &[Bound::Forbidden("tiers")], &[])],
 );
 
-static HEADER_PART: Shape =
-    Shape::new(&[required("header", Kind::Text(Form::Header), "The header whose values are counted apart.")]);
+static NAMED_PART: Shape = Shape::bound(
+    &[
+        optional("header", Kind::Text(Form::Header), "", "The header whose values are counted apart."),
+        optional("claim", Kind::Claim, "", "The claim whose values are counted apart, for each provider."),
+        optional(
+            "pathVariable",
+            Kind::Text(Form::Name),
+            "",
+            "The variable of the path whose values are counted apart. Every match of the rules that name the limit has it.",
+        ),
+    ],
+    &[Bound::One(&NAMED)],
+);
+
+const NAMED: [&str; 3] = ["header", "claim", "pathVariable"];
+
+static EXEMPT: Shape = Shape::new(&[required(
+    "remoteAddress",
+    Kind::List("exempts nobody; leave the field out", &Kind::Text(Form::Network)),
+    "Requests from these networks do not count.",
+)]);
 
 static TIER: Shape = Shape::new(&[
     required("name", Kind::Text(Form::Label), "The tier."),
@@ -132,6 +158,7 @@ fn limit(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<Limi
     let per_caller = key.iter().flatten().find_map(|part| match part {
         KeyPart::Principal => Some("principal"),
         KeyPart::ApiKey => Some("apiKey"),
+        KeyPart::Claim(_) => Some("claim"),
         _ => None,
     });
     if let Some(name) = &name {
@@ -141,6 +168,10 @@ fn limit(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<Limi
     let windows = windows(&mut o);
     let tiers = tiers(&mut o, before);
     let methods = o.texts("methods");
+    let exempt = o.object("exempt").and_then(|mut o| networks(&mut o, "remoteAddress"));
+    if o.has("exempt") != exempt.is_some() {
+        return None;
+    }
     o.choice("before", &BEFORE);
     let by_address = key.iter().flatten().any(|part| *part == KeyPart::RemoteAddress);
     if key.is_some() && !by_address {
@@ -156,6 +187,7 @@ fn limit(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<Limi
         windows: windows?,
         tiers: tiers.unwrap_or_default(),
         methods: methods.unwrap_or_default(),
+        exempt: exempt.unwrap_or_default(),
         before_authentication: before,
         ipv4_prefix: ipv4_prefix?,
         ipv6_prefix: ipv6_prefix?,
@@ -166,9 +198,9 @@ fn key(o: &mut Object<'_>, before: bool, defs: &Definitions) -> Option<Vec<KeyPa
     let mut seen: Vec<KeyPart> = Vec::new();
     o.list("key")?.all(|n| {
         let (path, faults) = (n.path, n.faults);
-        let part = if n.value.is_object() { header_part(n, defs)? } else { named_part(n)? };
-        if before && matches!(part, KeyPart::Principal | KeyPart::ApiKey | KeyPart::Route) {
-            faults.add(&path, "is not known before authentication; use remoteAddress or a header");
+        let part = if n.value.is_object() { part_of_a_name(n, defs)? } else { part(n)? };
+        if before && !matches!(part, KeyPart::RemoteAddress | KeyPart::Host | KeyPart::Header(_)) {
+            faults.add(&path, "is not known before authentication; use remoteAddress, host or a header");
             return None;
         }
         let is_same = |other: &KeyPart| match (other, &part) {
@@ -184,34 +216,37 @@ fn key(o: &mut Object<'_>, before: bool, defs: &Definitions) -> Option<Vec<KeyPa
     })
 }
 
-fn named_part(node: Node<'_>) -> Option<KeyPart> {
-    if node.value == "header" {
-        return node.fault("which header? write {header: name}");
+fn part(node: Node<'_>) -> Option<KeyPart> {
+    match node.value.as_str() {
+        Some(name @ ("header" | "claim" | "pathVariable")) => {
+            let message = format!("which {name}? write {{{name}: name}}");
+            node.fault(message)
+        }
+        _ => PARTS.get(word(node, "a key part", &words(&PARTS))?).map(|(_, part)| part.clone()),
     }
-    let part = word(node, "a key part", &words(&PARTS))?;
-    PARTS.get(part).map(|(_, part)| part.clone())
 }
 
-fn header_part(node: Node<'_>, defs: &Definitions) -> Option<KeyPart> {
-    let mut o = node.object(&HEADER_PART)?;
-    if !o.has("header") {
-        return no_part(o);
+fn part_of_a_name(node: Node<'_>, defs: &Definitions) -> Option<KeyPart> {
+    let mut o = node.object(&NAMED_PART)?;
+    let header = o.text("header");
+    if let Some(header) = &header {
+        defs.headers.refuse(header, &o.at("header"), o.faults);
     }
-    let node = o.take("header")?;
-    let (path, faults) = (node.path, node.faults);
-    let header = header_name(node)?;
-    defs.headers.refuse(&header, &path, faults);
-    Some(KeyPart::Header(header))
-}
-
-/// An object that names no header.
-#[cold]
-fn no_part(mut o: Object<'_>) -> Option<KeyPart> {
-    let hint = if o.has("claim") { "; limits do not count by claims" } else { "" };
-    o.pass_over_the_rest();
-    o.fault(format!(
-        "is no key part; write remoteAddress, principal (who is calling), apiKey, route or {{header: name}}{hint}"
-    ))
+    let claim = o.claim("claim");
+    let variable = o.text("pathVariable");
+    match NAMED.iter().filter(|name| o.has(name)).count() {
+        0 => {
+            o.pass_over_the_rest();
+            o.fault(
+                "is no key part; write remoteAddress, principal (who is calling), apiKey, route, host, {header: name}, \
+                 {claim: name} or {pathVariable: name}",
+            )
+        }
+        1 => {
+            header.map(KeyPart::Header).or(claim.map(KeyPart::Claim)).or(variable.map(KeyPart::PathVariable))
+        }
+        _ => o.fault("is several parts; write an item for each"),
+    }
 }
 
 fn windows(o: &mut Object<'_>) -> Option<Vec<WindowSpec>> {

@@ -5,7 +5,7 @@ use super::{
     form::{self, Judge},
     model::{Bound, Field, Form, HOUR, Kind, SECOND, Shape, default, optional, required},
     names::Definitions,
-    networks::network,
+    networks::networks,
     reader::Object,
 };
 use crate::rbac::{AlternativeSpec, ConditionsSpec, OwnerSpec, RequiredNames, RequirementSpec, StepUp};
@@ -187,7 +187,7 @@ fn conditions(o: &mut Object<'_>, defs: &Definitions) -> Option<ConditionsSpec> 
     });
     let roles = names(o, "roles", &mut |role, path, faults| defs.roles.resolve(role, path, faults).copied());
     let claims = o.objects("claims", claim_condition);
-    let remote_address = o.list("remoteAddress").and_then(|items| items.all(network));
+    let remote_address = networks(&mut *o, "remoteAddress");
     let read = [
         ("scopes", scopes.is_some()),
         ("permissions", permissions.is_some()),

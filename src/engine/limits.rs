@@ -9,8 +9,9 @@ use super::{
 use crate::{
     answer::Reason,
     policy::Caller,
-    rate_limit::{self, Ledger, LimitId, Standing, Subject},
+    rate_limit::{self, Ledger, LimitId, PathVariables, Standing, Subject},
     request::RequestHead,
+    route::RouteMatch,
 };
 
 impl Attempt<'_, '_> {
@@ -18,7 +19,7 @@ impl Attempt<'_, '_> {
     pub(super) fn throttle(&mut self, line: &RequestLine<'_>) -> Result<(), Stop> {
         if !self.exchange.throttled {
             let limits = self.policy().limiter.before_authentication();
-            self.limit(limits, &subject(self.head, line, None, ""))?;
+            self.limit(limits, &subject(self.head, line, None, "", None))?;
             self.exchange.throttled = true;
         }
         Ok(())
@@ -65,12 +66,19 @@ impl Attempt<'_, '_> {
     }
 }
 
+impl PathVariables for RouteMatch<'_> {
+    fn value(&self, name: &str) -> Option<&str> {
+        self.variable(name)
+    }
+}
+
 /// What limits count by.
 pub(super) fn subject<'a>(
     head: &'a RequestHead<'a>,
     line: &'a RequestLine<'a>,
     caller: Option<&'a Caller>,
     rule: &'a str,
+    variables: Option<&'a dyn PathVariables>,
 ) -> Subject<'a> {
     Subject {
         remote_address: head.remote_address,
@@ -78,6 +86,8 @@ pub(super) fn subject<'a>(
         known_place: caller.map(|caller| &caller.place),
         rule,
         method: line.method,
+        host: &line.host,
         headers: head,
+        variables,
     }
 }

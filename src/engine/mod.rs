@@ -126,7 +126,10 @@ impl<'a> Attempt<'a, '_> {
                 Some(caller)
             }
         };
-        self.limit(&rule.limits, &limits::subject(head, &line, caller.as_deref(), &rule.name))?;
+        self.limit(
+            &rule.limits,
+            &limits::subject(head, &line, caller.as_deref(), &rule.name, Some(&matched)),
+        )?;
         Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, caller.as_deref())))
     }
 

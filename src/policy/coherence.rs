@@ -6,7 +6,7 @@ use super::Provider;
 use crate::{
     config::{Document, Rejected, RuleSpec},
     fault::Fault,
-    rate_limit::Limiter,
+    rate_limit::{KeyPart, Limiter},
     rbac::Vocabulary,
     request::{Location, alike::is_alike},
     route::Router,
@@ -73,6 +73,28 @@ pub(super) fn owner_variables<'a>(
                         "not every match of the rule has a path template with the variable \"{variable}\""
                     ),
                 ));
+            }
+        }
+    }
+    faults
+}
+
+/// A variable that a limit counts by must be there in every match of each rule that names the limit, or all of them would
+/// share one count.
+pub(super) fn counted_variables(document: &Document, router: Option<&Router>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let Some(router) = router else { return faults };
+    for (i, rule) in document.rules.iter().enumerate() {
+        for (k, name) in rule.rate_limits.iter().enumerate() {
+            let limit = document.rate_limits.iter().find(|limit| limit.name == *name);
+            for part in limit.into_iter().flat_map(|limit| &limit.key) {
+                let KeyPart::PathVariable(variable) = part else { continue };
+                if !router.variables_of(i).contains(&variable.as_str()) {
+                    let message = format!(
+                        "counts by the path variable \"{variable}\", which not every match of the rule has"
+                    );
+                    faults.push(Fault::new(format!("[{i}].rateLimits[{k}]"), message));
+                }
             }
         }
     }

@@ -73,6 +73,7 @@ impl Policy {
         let vocabulary = Vocabulary::compile(&document.roles, requirements);
         keep("rules", coherence::claim_conditions(&vocabulary).into_iter().collect());
         keep("rules", coherence::owner_variables(document.rules.iter().enumerate(), router.as_ref()));
+        keep("rules", coherence::counted_variables(&document, router.as_ref()));
         keep("rules", places::faults(&document));
         keep("requestHeaders", coherence::removed_headers(&document));
         let metadata = resource_metadata(&document).unwrap_or_else(|found| {

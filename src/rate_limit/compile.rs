@@ -80,6 +80,7 @@ fn limit(spec: &LimitSpec, namespace: &str, faults: &mut Vec<Fault>) -> Option<L
         key: spec.key.clone(),
         prefixes: Prefixes { ipv4: spec.ipv4_prefix, ipv6: spec.ipv6_prefix },
         methods: spec.methods.iter().map(|method| method.as_str().into()).collect(),
+        exempt: spec.exempt.clone(),
         before_authentication: spec.before_authentication,
         own: own?,
         tiers,
@@ -112,15 +113,19 @@ fn counts(key: &[KeyPart]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for part in key {
         let (kind, name) = match part {
-            KeyPart::RemoteAddress => (b'a', ""),
-            KeyPart::Principal => (b'p', ""),
-            KeyPart::ApiKey => (b'k', ""),
-            KeyPart::Route => (b'r', ""),
-            KeyPart::Header(name) => (b'h', name.as_str()),
+            KeyPart::RemoteAddress => (b'a', String::new()),
+            KeyPart::Principal => (b'p', String::new()),
+            KeyPart::ApiKey => (b'k', String::new()),
+            KeyPart::Route => (b'r', String::new()),
+            KeyPart::Header(name) => (b'h', name.clone()),
+            // No name of a claim has control characters, and one that holds dots is not one behind another.
+            KeyPart::Claim(claim) => (b'c', claim.0.join("\0")),
+            KeyPart::PathVariable(name) => (b'v', name.clone()),
+            KeyPart::Host => (b'o', String::new()),
         };
         bytes.push(kind);
         bytes.extend_from_slice(name.as_bytes());
-        // A line feed ends the part, because no header has one in its name.
+        // A line feed ends the part, because no name has one in it.
         bytes.push(b'\n');
     }
     bytes
@@ -137,6 +142,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::network::Networks;
 
     fn window(requests: u32, secs: u64) -> WindowSpec {
         WindowSpec { requests, per: Duration::from_secs(secs), burst: requests }
@@ -149,6 +155,7 @@ mod tests {
             windows: vec![window(100, 60)],
             tiers: vec![("gold".into(), vec![window(1_000, 60)])],
             methods: vec!["GET".into()],
+            exempt: Networks::default(),
             before_authentication: false,
             ipv4_prefix: 32,
             ipv6_prefix: 64,

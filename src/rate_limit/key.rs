@@ -11,7 +11,8 @@ use super::{
     place::{KeyHasher, Place},
 };
 use crate::{
-    identity::{Principal, PrincipalKind},
+    identity::{ClaimPath, Principal, PrincipalKind},
+    json::Json,
     request::{RequestHead, alike::is_alike, credential::without_blanks},
 };
 
@@ -51,8 +52,18 @@ pub struct Subject<'a> {
     pub rule: &'a str,
     /// The method, compared exactly (RFC 9110 section 9.1).
     pub method: &'a str,
+    /// The host that is asked for, lower case and without port.
+    pub host: &'a str,
     /// The headers.
     pub headers: &'a dyn HeaderValues,
+    /// The variables of the path; `None` before a rule is chosen.
+    pub variables: Option<&'a dyn PathVariables>,
+}
+
+/// The variables of a path.
+pub trait PathVariables {
+    /// The value of the variable; `None` where the path has no such variable.
+    fn value(&self, name: &str) -> Option<&str>;
 }
 
 /// Where a principal is counted, by the first limit that counted it of those whose key is the principal alone. Belongs
@@ -127,9 +138,45 @@ pub(super) fn hash_parts(
                 });
                 hasher.fixed([0]);
             }
+            KeyPart::Claim(path) => match subject.principal {
+                None => hasher.fixed([0]),
+                Some(principal) => hash_claim(hasher, path, principal),
+            },
+            KeyPart::PathVariable(name) => {
+                match subject.variables.and_then(|variables| variables.value(name)) {
+                    None => hasher.fixed([0]),
+                    Some(value) => {
+                        hasher.fixed([1]);
+                        hasher.sized(value.as_bytes());
+                    }
+                }
+            }
+            KeyPart::Host => hasher.sized(subject.host.as_bytes()),
         }
     }
     Ok(())
+}
+
+/// What one provider writes there means nothing to another.
+fn hash_claim(hasher: &mut KeyHasher, path: &ClaimPath, principal: &Principal) {
+    match principal.claim(path) {
+        None | Some(Json::Null) => hasher.fixed([0]),
+        Some(value) => {
+            hasher.fixed([1]);
+            hasher.sized(principal.kind.as_str().as_bytes());
+            hasher.sized(principal.authority.as_bytes());
+            match value {
+                Json::String(text) => {
+                    hasher.fixed([1]);
+                    hasher.sized(text.as_bytes());
+                }
+                other => {
+                    hasher.fixed([2]);
+                    hasher.sized(other.to_value().to_string().as_bytes());
+                }
+            }
+        }
+    }
 }
 
 /// The address with all bits after the prefix cleared. An IPv4 address in IPv6 form (RFC 4291 section

@@ -4,7 +4,6 @@
 //! at once, and the next ones touch nothing shared; see [`Prepayments`](super::Prepayments).
 
 use super::{
-    KeyPart,
     admission::{Admission, LimitId},
     charging::{Counted, Ledger, judge_and_charge},
     key::{self, Subject},
@@ -56,7 +55,7 @@ impl Limiter {
         ledger: &Ledger<'_>,
     ) -> Result<Option<Counted<'_>>, StoreError> {
         let limit = self.get(id).ok_or(StoreError::Unavailable)?;
-        if !limit.methods.is_empty() && !limit.methods.iter().any(|method| **method == *subject.method) {
+        if !limit.applies_to(subject) {
             return Ok(None);
         }
         let tier = subject.principal.and_then(|principal| principal.tier.as_deref());
@@ -86,7 +85,9 @@ impl Limit {
         key::hash_parts(&mut hasher, &self.key, self.prefixes, subject)
             .map_err(|key::NoAddress| StoreError::Unavailable)?;
         let place = hasher.finish();
-        if let ([KeyPart::Principal], Some(known)) = (&*self.key, subject.known_place) {
+        if let Some(known) = subject.known_place
+            && self.is_of_caller()
+        {
             known.keep(id, place);
         }
         Ok(place)

@@ -6,14 +6,17 @@ use std::{
     time::Duration,
 };
 
+use serde_json::json;
+
 use super::*;
 use crate::{
-    identity::{Principal, PrincipalKind},
+    identity::{ClaimPath, Principal, PrincipalKind},
+    network::Networks,
     rate_limit::{
-        LimitSpec, Prepayments, Terms, WindowSpec,
+        KeyPart, LimitSpec, Prepayments, Terms, WindowSpec,
         charging::MAX_CONFLICTS,
         headers,
-        key::{HeaderValues, KnownPlace},
+        key::{HeaderValues, KnownPlace, PathVariables},
     },
     store::{Expected, MemoryStore, SharedStore, Versioned},
 };
@@ -63,6 +66,8 @@ fn subject() -> Subject<'static> {
         principal: None,
         known_place: None,
         rule: "",
+        host: "",
+        variables: None,
         method: "GET",
         headers: NO_HEADERS,
     }
@@ -296,6 +301,84 @@ fn header_values_count_apart_in_order() {
         let one = Subject { headers: one, ..subject() };
         let other = Subject { headers: other, ..subject() };
         assert_eq!(share(vec![KeyPart::Header("x-tenant".into())], &one, &other), *expected, "case {i}");
+    }
+}
+
+#[test]
+fn claims_count_apart_by_provider() {
+    use PrincipalKind::{ApiKey, Jwt};
+    let of = |kind, provider: &str, claims: serde_json::Value| Principal {
+        claims: crate::json::members(&claims),
+        ..principal(kind, provider, "alice")
+    };
+    let tenant = |value: serde_json::Value| of(Jwt, "corp", json!({"org": {"tenant": value}}));
+    let same = tenant(json!("a"));
+    for (other, expected) in [
+        (tenant(json!("a")), true),
+        (Principal { subject: "bob".into(), ..tenant(json!("a")) }, true),
+        (tenant(json!("A")), false),
+        (tenant(json!("")), false),
+        (tenant(json!(["a"])), false),
+        (of(Jwt, "partner", json!({"org": {"tenant": "a"}})), false),
+        (of(Jwt, "corp", json!({"tenant": "a"})), false),
+        (of(ApiKey, "corp", json!({})), false),
+    ] {
+        let [a, b] = [&same, &other].map(|principal| Subject { principal: Some(principal), ..subject() });
+        let key = || vec![KeyPart::Claim(ClaimPath::dotted("org.tenant"))];
+        assert_eq!(share(key(), &a, &b), expected, "{other:?}");
+    }
+    // Without it they share one count, whoever they are.
+    let [none, null, key] = [of(Jwt, "corp", json!({})), tenant(json!(null)), of(ApiKey, "", json!({}))];
+    for (a, b) in [(&none, &null), (&null, &key)] {
+        let [a, b] = [a, b].map(|principal| Subject { principal: Some(principal), ..subject() });
+        assert!(share(vec![KeyPart::Claim(ClaimPath::dotted("org.tenant"))], &a, &b));
+        assert!(share(vec![KeyPart::Claim(ClaimPath::dotted("org.tenant"))], &a, &subject()));
+    }
+    // A number is not the text that it is written as.
+    let [number, text] = [tenant(json!(7)), tenant(json!("7"))];
+    let [a, b] = [&number, &text].map(|principal| Subject { principal: Some(principal), ..subject() });
+    assert!(!share(vec![KeyPart::Claim(ClaimPath::dotted("org.tenant"))], &a, &b));
+}
+
+#[test]
+fn variables_and_hosts_count_apart() {
+    struct Variables(&'static [(&'static str, &'static str)]);
+    impl PathVariables for Variables {
+        fn value(&self, name: &str) -> Option<&str> {
+            self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| *value)
+        }
+    }
+    static A: Variables = Variables(&[("id", "a"), ("other", "x")]);
+    static SAME: Variables = Variables(&[("id", "a"), ("other", "y")]);
+    static B: Variables = Variables(&[("id", "b")]);
+    static NONE: Variables = Variables(&[("other", "a")]);
+    let at = |variables: &'static Variables| Subject { variables: Some(variables), ..subject() };
+    for (other, expected) in [(at(&SAME), true), (at(&B), false), (at(&NONE), false), (subject(), false)] {
+        assert_eq!(share(vec![KeyPart::PathVariable("id".into())], &at(&A), &other), expected);
+    }
+    let on = |host| Subject { host, ..subject() };
+    for (host, expected) in [("api.example", true), ("api.example.org", false), ("", false)] {
+        assert_eq!(share(vec![KeyPart::Host], &on("api.example"), &on(host)), expected, "{host}");
+    }
+}
+
+#[test]
+fn exempt_addresses_do_not_count() {
+    let exempt = Networks(vec!["10.0.0.0/8".parse().unwrap()]);
+    let spec = LimitSpec { exempt, ..limit("reads", vec![KeyPart::Route], vec![window(1, 60)]) };
+    let world = World::new(&[spec]);
+    let from = |address: &str| Subject { remote_address: address.parse().ok(), ..subject() };
+    for (address, admitted) in [
+        ("10.1.2.3", true),
+        ("10.1.2.3", true),
+        ("::ffff:10.1.2.3", true),
+        ("192.0.2.1", true),
+        ("192.0.2.1", false),
+        ("10.1.2.3", true),
+        // Not known.
+        ("", false),
+    ] {
+        assert_eq!(world.check(&from(address), at(0)).admitted(), admitted, "{address}");
     }
 }
 

@@ -1,6 +1,13 @@
 //! The limits of a policy, ready to be asked.
 
-use super::{KeyPart, admission::LimitId, key::Prefixes, quota::Quota, section::Head};
+use super::{
+    KeyPart,
+    admission::LimitId,
+    key::{Prefixes, Subject},
+    quota::Quota,
+    section::Head,
+};
+use crate::network::Networks;
 
 /// The limits of a policy.
 #[derive(Clone, Debug)]
@@ -17,6 +24,7 @@ pub(super) struct Limit {
     pub(super) prefixes: Prefixes,
     /// Empty: every method.
     pub(super) methods: Vec<Box<str>>,
+    pub(super) exempt: Networks,
     pub(super) before_authentication: bool,
     pub(super) own: Plan,
     pub(super) tiers: Vec<(Box<str>, Plan)>,
@@ -36,6 +44,20 @@ pub(super) struct Plan {
     /// Goes into the hash of every key, so that tiers are counted apart, and limits of one name with different keys,
     /// too.
     pub(super) tag: u64,
+}
+
+impl Limit {
+    /// Whether the request counts. One whose address is not known does.
+    pub(super) fn applies_to(&self, subject: &Subject<'_>) -> bool {
+        let is_exempt = || subject.remote_address.is_some_and(|address| self.exempt.hold(address));
+        (self.methods.is_empty() || self.methods.iter().any(|method| **method == *subject.method))
+            && (self.exempt.is_empty() || !is_exempt())
+    }
+
+    /// Whether it counts by who is calling alone, and by nothing that another request of theirs may have otherwise.
+    pub(super) fn is_of_caller(&self) -> bool {
+        self.key.iter().all(|part| matches!(part, KeyPart::Principal | KeyPart::ApiKey | KeyPart::Claim(_)))
+    }
 }
 
 impl Limiter {
@@ -67,9 +89,11 @@ impl Limiter {
         &self.before
     }
 
-    /// Whether any limit counts by address.
+    /// Whether any limit counts by address, or not for some.
     pub fn needs_remote_address(&self) -> bool {
-        self.limits.iter().any(|limit| limit.key.contains(&KeyPart::RemoteAddress))
+        self.limits
+            .iter()
+            .any(|limit| limit.key.contains(&KeyPart::RemoteAddress) || !limit.exempt.is_empty())
     }
 
     /// The limit of this id; `None` for the id of another limiter.

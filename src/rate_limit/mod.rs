@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::{identity::ClaimPath, network::Networks};
+
 mod admission;
 mod charging;
 mod compile;
@@ -25,7 +27,7 @@ mod terms_record;
 pub use admission::{Admission, Exceeded, LimitId, Standing};
 pub use charging::Ledger;
 pub use compile::{MAX_NAME, MAX_TABLES};
-pub use key::{HeaderValues, KnownPlace, Subject};
+pub use key::{HeaderValues, KnownPlace, PathVariables, Subject};
 pub use limits::Limiter;
 pub use place::SlotSecret;
 pub use prepayments::Prepayments;
@@ -45,6 +47,8 @@ pub struct LimitSpec {
     pub tiers: Vec<(String, Vec<WindowSpec>)>,
     /// Only requests with one of these methods (upper case) count; empty: all.
     pub methods: Vec<String>,
+    /// Requests from these addresses do not count. Empty: none.
+    pub exempt: Networks,
     /// Charged before authentication, for every request. Such a limit is not named in rules.
     pub before_authentication: bool,
     /// Addresses are counted by this prefix, 1 to 32 bits. Default 32.
@@ -63,6 +67,7 @@ impl LimitSpec {
             windows,
             tiers: vec![],
             methods: vec![],
+            exempt: Networks::default(),
             before_authentication: false,
             ipv4_prefix: 32,
             ipv6_prefix: 64,
@@ -94,4 +99,10 @@ pub enum KeyPart {
     Route,
     /// A header's value (lower case name); requests without it share one key.
     Header(String),
+    /// A claim of the token, by provider; of an API key and a certificate `sub` alone. Callers without it share one key.
+    Claim(ClaimPath),
+    /// A variable of the path, which every match of the rules has that name the limit.
+    PathVariable(String),
+    /// The host that is asked for, without port.
+    Host,
 }

@@ -77,6 +77,8 @@ impl World {
             principal: None,
             known_place: None,
             rule: client,
+            host: "",
+            variables: None,
             method: "GET",
             headers: &NoHeaders,
         };

@@ -80,6 +80,8 @@ impl Filter {
             principal: None,
             known_place: None,
             rule: client,
+            host: "",
+            variables: None,
             method: "GET",
             headers: &NoHeaders,
         };

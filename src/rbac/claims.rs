@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::{
     expression::Expression,
-    identity::{ClaimPath, Principal, PrincipalKind},
+    identity::{ClaimPath, Principal},
     json::{Json, List},
 };
 
@@ -85,13 +85,7 @@ impl ClaimCondition {
 
     /// Judges the claim of a principal.
     pub(super) fn judge(&self, principal: &Principal) -> Verdict {
-        let value = match (principal.kind, self.claim.0.as_slice()) {
-            (PrincipalKind::ApiKey | PrincipalKind::ClientCertificate, [name]) if name == "sub" => {
-                Some(Json::String(&principal.subject))
-            }
-            _ => self.claim.find(principal.claims.object()),
-        };
-        match value {
+        match principal.claim(&self.claim) {
             None | Some(Json::Null) => Verdict::Unmet,
             Some(value) => self.test.judge(value),
         }
@@ -158,6 +152,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::identity::PrincipalKind;
 
     fn principal(kind: PrincipalKind, claims: &serde_json::Value) -> Principal {
         Principal {

@@ -2,13 +2,11 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
 use super::{
     ConditionsSpec, RequiredNames,
     grants::{Bits, Grants, Vocabulary},
 };
-use crate::answer::Reason;
+use crate::{answer::Reason, network::Networks};
 
 /// Compiled conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +16,7 @@ pub(super) struct Conditions {
     pub(super) roles: Option<Need>,
     pub(super) claims: Option<Bits>,
     /// Empty: not asked.
-    pub(super) networks: Vec<IpNet>,
+    pub(super) networks: Networks,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +66,7 @@ impl Conditions {
         if self.claims.as_ref().is_some_and(|claims| !grants.claims_met.covers(claims)) {
             return Some(Reason::InsufficientClaims);
         }
-        if !self.networks.is_empty() && !address.is_some_and(|address| self.is_within(address)) {
+        if !self.networks.is_empty() && !address.is_some_and(|address| self.networks.hold(address)) {
             return Some(Reason::AddressNotAllowed);
         }
         None
@@ -83,13 +81,7 @@ impl Conditions {
             || lacks_role(&self.permissions, &grants.permissions)
             || lacks_role(&self.roles, &grants.roles)
             || self.claims.as_ref().is_some_and(|claims| grants.claims_unmet.meets(claims))
-            || (!self.networks.is_empty() && address.is_some_and(|address| !self.is_within(address)))
-    }
-
-    /// An IPv4 address in IPv6 form (RFC 4291 section 2.5.5.2), as a dual-stack listener reports it, is that IPv4 address.
-    fn is_within(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.networks.iter().any(|network| network.contains(&address))
+            || (!self.networks.is_empty() && address.is_some_and(|address| !self.networks.hold(address)))
     }
 
     /// Whether nothing but the address is asked.

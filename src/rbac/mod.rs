@@ -13,9 +13,7 @@ pub(crate) use holders::{Holders, Lack};
 pub use requirement::{Asking, Denial, Requirement};
 pub use step_up::StepUp;
 
-use ipnet::IpNet;
-
-use crate::identity::ClaimPath;
+use crate::{identity::ClaimPath, network::Networks};
 
 /// A role, as configured.
 #[derive(Clone, Debug)]
@@ -62,7 +60,7 @@ pub struct ConditionsSpec {
     /// All of these; empty: not asked.
     pub claims: Vec<ClaimCondition>,
     /// The client's address is in one of these; empty: not asked.
-    pub remote_address: Vec<IpNet>,
+    pub remote_address: Networks,
 }
 
 impl From<ConditionsSpec> for AlternativeSpec {

@@ -202,6 +202,7 @@ mod tests {
     use super::*;
     use crate::{
         identity::{ClaimPath, PrincipalKind},
+        network::Networks,
         rbac::{ClaimCondition, ClaimTest, ClaimValue, ConditionsSpec, RoleSpec},
         time::Timestamp,
     };
@@ -321,7 +322,7 @@ mod tests {
             ..ConditionsSpec::default()
         };
         let network = |text: &str| ConditionsSpec {
-            remote_address: vec![text.parse().unwrap()],
+            remote_address: Networks(vec![text.parse().unwrap()]),
             ..ConditionsSpec::default()
         };
         let role = ConditionsSpec {

@@ -91,10 +91,18 @@ fn bad() -> Vec<Bad> {
             &["jwt.providers[0].algorithms[0]: ES512 is not supported; use ES256 or ES384"],
         ),
         row(
-            "a claim in the key of a limit",
+            "a part of a limit's key that there is not",
             "/rateLimits/0/key",
-            json!([{"claim": "sub"}]),
-            &["rateLimits[0].key[0]: is no key part", "limits do not count by claims"],
+            json!([{"query": "sub"}]),
+            &["rateLimits[0].key[0]: is no key part", "or {pathVariable: name}"],
+        ),
+        row(
+            "a limit by a variable that the rule's path lacks",
+            "/rateLimits/0/key",
+            json!([{"pathVariable": "order"}]),
+            &[
+                "rules[0].rateLimits[0]: counts by the path variable \"order\", which not every match of the rule has",
+            ],
         ),
         row(
             "what YAML makes of no",

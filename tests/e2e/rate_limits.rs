@@ -52,6 +52,11 @@ pub(crate) fn policy() -> Value {
             ]},
             {"name": "writes", "key": ["principal"], "limits": hourly(2), "methods": ["POST", "PUT"]},
             {"name": "header", "key": ["route", {"header": "x-tenant"}], "limits": hourly(2)},
+            {"name": "tenant", "key": [{"claim": "org.tenant"}], "limits": hourly(2)},
+            {"name": "order", "key": [{"pathVariable": "order"}], "limits": hourly(2)},
+            {"name": "host", "key": ["host"], "limits": hourly(2)},
+            {"name": "outside", "key": ["route"], "limits": hourly(1), "exempt": {"remoteAddress": ["127.0.0.0/8"]}},
+            {"name": "inside", "key": ["route"], "limits": hourly(1), "exempt": {"remoteAddress": ["10.0.0.0/8"]}},
             {"name": "wide", "key": ["route"], "limits": hourly(4)},
             {"name": "narrow", "key": [{"header": "x-tenant"}], "limits": hourly(1)},
             {"name": "windows", "key": ["route"], "limits": [
@@ -64,6 +69,11 @@ pub(crate) fn policy() -> Value {
             rule("caller", "Exact", "/caller", limited(&["caller"], either())),
             rule("reads-and-writes", "Exact", "/writes", limited(&["writes"], either())),
             rule("header", "Exact", "/header", limited(&["header"], anyone())),
+            rule("tenant", "Exact", "/tenant", limited(&["tenant"], either())),
+            rule("order", "PathTemplate", "/orders/{order}", limited(&["order"], anyone())),
+            rule("host", "Exact", "/host", limited(&["host"], anyone())),
+            rule("outside", "Exact", "/outside", limited(&["outside"], anyone())),
+            rule("inside", "Exact", "/inside", limited(&["inside"], anyone())),
             rule("both", "Exact", "/both", limited(&["narrow", "wide"], anyone())),
             rule("windows", "Exact", "/windows", limited(&["windows"], anyone())),
         ],
@@ -111,6 +121,40 @@ async fn burst(gateway: &Gateway, path: &'static str, each: usize) -> BTreeMap<u
         assert!(served, "{worker} served nothing");
     }
     counts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_tenant_order_and_host_has_a_count_of_its_own() {
+    let gateway = gateway(&policy()).start().await;
+    let tenant = |sub: &str, tenant: Value| {
+        get("/tenant").bearer(&token(sub).claim("org", json!({"tenant": tenant})).sign())
+    };
+    let key = |name: &str| get("/tenant").header("x-api-key", api_key(name));
+    let of_tenants = [
+        tenant("alice", json!("a")),
+        tenant("bob", json!("a")),
+        tenant("carol", json!("a")),
+        tenant("carol", json!("b")),
+        tenant("carol", json!(["a"])),
+        // Whoever has no tenant shares one count.
+        tenant("alice", Value::Null),
+        key("old"),
+        key("gold"),
+    ];
+    assert_eq!(statuses(&gateway, of_tenants).await, [200, 200, 429, 200, 200, 200, 200, 429]);
+    let orders = ["/orders/7", "/orders/%37", "/orders/7?x=1", "/orders/8", "/orders/07"].map(get);
+    assert_eq!(statuses(&gateway, orders).await, [200, 200, 429, 200, 200]);
+    let hosts = ["api.test", "API.test", "api.test:8443", "b.test"].map(|host| get("/host").authority(host));
+    assert_eq!(statuses(&gateway, hosts).await, [200, 200, 429, 200]);
+}
+
+/// The client is this machine, whatever it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn exempt_addresses_are_not_limited() {
+    let gateway = gateway(&policy()).start().await;
+    let claimed = |path: &str| get(path).header("x-forwarded-for", "10.0.0.1");
+    assert_eq!(statuses(&gateway, times(get("/outside"), 3)).await, [200, 200, 200]);
+    assert_eq!(statuses(&gateway, times(claimed("/inside"), 2)).await, [200, 429]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

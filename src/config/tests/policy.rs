@@ -129,18 +129,16 @@ fn rate_limits() {
         ),
         Row(
             "/rateLimits/2/key/0",
-            "\"remoteAddress\"",
-            "{\"claim\": \"tenant\"}",
-            &[
-                "rateLimits[2].key[0]: is no key part; write remoteAddress, principal (who is calling), apiKey, route or {header: name}; limits do not count by claims",
-            ],
+            "{\"pathVariable\": \"id\"}",
+            "{\"pathVariable\": \"id\", \"claim\": \"org.id\"}",
+            &["rateLimits[2].key[0]: is several parts; write an item for each"],
         ),
         Row(
             "/rateLimits/2/key/0",
             "{\"header\": \"x-a\"}",
             "{\"query\": \"a\"}",
             &[
-                "rateLimits[2].key[0]: is no key part; write remoteAddress, principal (who is calling), apiKey, route or {header: name}",
+                "rateLimits[2].key[0]: is no key part; write remoteAddress, principal (who is calling), apiKey, route, host, {header: name}, {claim: name} or {pathVariable: name}",
             ],
         ),
         Row(
@@ -148,7 +146,7 @@ fn rate_limits() {
             "\"remoteAddress\"",
             "\"remoteAdress\"",
             &[
-                "rateLimits[2].key[0]: \"remoteAdress\" is not a key part (one of remoteAddress, principal, apiKey, route); did you mean \"remoteAddress\"?",
+                "rateLimits[2].key[0]: \"remoteAdress\" is not a key part (one of remoteAddress, principal, apiKey, route, host); did you mean \"remoteAddress\"?",
             ],
         ),
         Row(
@@ -169,13 +167,45 @@ fn rate_limits() {
             "/rateLimits/0/key/0",
             "\"remoteAddress\"",
             "\"principal\"",
-            &["rateLimits[0].key[0]: is not known before authentication; use remoteAddress or a header"],
+            &[
+                "rateLimits[0].key[0]: is not known before authentication; use remoteAddress, host or a header",
+            ],
         ),
         Row(
             "/rateLimits/0/key/1",
             "{\"header\": \"x-a\"}",
             "\"apiKey\"",
-            &["rateLimits[0].key[1]: is not known before authentication; use remoteAddress or a header"],
+            &[
+                "rateLimits[0].key[1]: is not known before authentication; use remoteAddress, host or a header",
+            ],
+        ),
+        Row(
+            "/rateLimits/0/key/1",
+            "\"host\"",
+            "{\"claim\": \"sub\"}",
+            &[
+                "rateLimits[0].key[1]: is not known before authentication; use remoteAddress, host or a header",
+            ],
+        ),
+        Row(
+            "/rateLimits/0/key/1",
+            "\"host\"",
+            "{\"pathVariable\": \"id\"}",
+            &[
+                "rateLimits[0].key[1]: is not known before authentication; use remoteAddress, host or a header",
+            ],
+        ),
+        Row(
+            "/rateLimits/0/exempt",
+            "{\"remoteAddress\": [\"10.0.0.0/8\"]}",
+            "{\"remoteAddress\": []}",
+            &["rateLimits[0].exempt.remoteAddress: exempts nobody; leave the field out"],
+        ),
+        Row(
+            "/rateLimits/0/exempt",
+            "{\"remoteAddress\": [\"192.0.2.1\"]}",
+            "{}",
+            &["rateLimits[0].exempt.remoteAddress: required"],
         ),
         Row(
             "/rateLimits/2/limits",
