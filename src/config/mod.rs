@@ -158,6 +158,8 @@ pub enum ActionSpec {
     Deny,
     /// Lets anyone pass (`authenticate: {anonymous: true}`).
     AllowAnyone {
+        /// Whether credentials reach the upstream as they were sent (`passThrough: true`), for it to judge them.
+        pass_through: bool,
         /// Asks for nothing but the client's address. `None`: from everywhere.
         authorize: Option<RequirementSpec>,
     },
@@ -165,9 +167,21 @@ pub enum ActionSpec {
     Allow {
         /// Any one of these; never empty.
         authenticate: Vec<MethodSpec>,
+        /// Whether requests without a credential pass, too; `None`: no. Then `authorize` asks for nothing but the client's
+        /// address.
+        optional: Option<InvalidCredentials>,
         /// `None`: every authenticated principal.
         authorize: Option<RequirementSpec>,
     },
+}
+
+/// What becomes of a credential that proves nothing, where none is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidCredentials {
+    /// The request is refused.
+    Refuse,
+    /// It is taken for one without a credential.
+    Anonymous,
 }
 
 /// A way to authenticate.

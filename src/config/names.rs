@@ -77,6 +77,8 @@ pub(super) struct LimitFacts {
     pub(super) before_authentication: bool,
     /// The part of its key that only an authenticated request has, such as `principal`; `None`: it has no such part.
     pub(super) per_caller: Option<&'static str>,
+    /// Each address has a count of its own.
+    pub(super) by_address: bool,
 }
 
 /// All names that the document defines and that other parts of it refer to.

@@ -162,7 +162,8 @@ fn limit(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<Limi
         _ => None,
     });
     if let Some(name) = &name {
-        let about = LimitFacts { before_authentication: before, per_caller };
+        let by_address = key.iter().flatten().any(|part| *part == KeyPart::RemoteAddress);
+        let about = LimitFacts { before_authentication: before, per_caller, by_address };
         defs.limits.define(name, index, about, &o.at("name"), o.faults);
     }
     let windows = windows(&mut o);

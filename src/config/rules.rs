@@ -3,7 +3,7 @@
 use hashbrown::HashSet;
 
 use super::{
-    ActionSpec, MethodSpec, RuleSpec,
+    ActionSpec, InvalidCredentials, MethodSpec, RuleSpec,
     faults::{Faults, Path, quoted},
     model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
@@ -55,7 +55,7 @@ pub(super) static RULE: Shape = Shape::bound(
             "authorize",
             Kind::Object(&AUTHORIZE),
             "absent: every authenticated principal",
-            "What the principal needs. On an anonymous rule nothing but `remoteAddress` may be asked.",
+            "What the principal needs. On a rule that lets anyone pass nothing but `remoteAddress` may be asked.",
         ),
         optional(
             "rateLimits",
@@ -118,9 +118,35 @@ static AUTHENTICATE: Shape = Shape::bound(
             "",
             "Anyone may pass, without a credential.",
         ),
+        optional(
+            "passThrough",
+            Kind::True("only true is allowed; write anonymous: true to let anyone pass without credentials"),
+            "",
+            "Anyone may pass, and credentials reach the upstream as they were sent, for it to judge. Identity headers are \
+             removed as ever.",
+        ),
+        optional(
+            "optional",
+            Kind::True("only true is allowed; leave the field out where credentials are required"),
+            "absent: one of `anyOf` is required",
+            "Requests without a credential pass, too, as anonymous ones.",
+        ),
+        default(
+            "invalidCredentials",
+            Kind::Choice("a choice", &words(&INVALID)),
+            "Refuse",
+            "With `optional`: what becomes of a credential that proves nothing. `Anonymous`: it is removed, and the request \
+             passes as one without.",
+        ),
     ],
-    &[Bound::One(&["anyOf", "anonymous"])],
+    &[
+        Bound::One(&["anyOf", "anonymous", "passThrough"]),
+        Bound::Given(&["optional"], &[Bound::Required("anyOf")], &[Bound::Forbidden("invalidCredentials")]),
+    ],
 );
+
+const INVALID: [(&str, InvalidCredentials); 2] =
+    [("Refuse", InvalidCredentials::Refuse), ("Anonymous", InvalidCredentials::Anonymous)];
 
 const WAYS: [&str; 3] = ["apiKey", "clientCertificate", "jwt"];
 
@@ -149,15 +175,17 @@ fn rule(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<RuleS
     }
     let hosts = o.texts("hostnames");
     let matches = o.objects("matches", |o| one_match(o, defs));
-    let (action, anonymous) = match o.choice("action", &ACTIONS) {
-        Some(Action::Deny) => (deny(&o), false),
+    let (action, unknown) = match o.choice("action", &ACTIONS) {
+        Some(Action::Deny) => (deny(&o), Unknown::Nobody),
         // Of an action that could not be read it is not known whether it needs this.
         action => allow(&mut o, action.is_some(), defs),
     };
     let denies = matches!(action, Some(ActionSpec::Deny));
-    let rate_limits = if denies { None } else { rate_limits(&mut o, anonymous, defs) };
+    let rate_limits = if denies { None } else { rate_limits(&mut o, unknown, defs) };
     let require_tls = if denies { None } else { o.object("transport").map(|mut o| o.boolean("requireTls")) };
-    if require_tls == Some(false) && !anonymous && action.is_some() {
+    let takes_credentials =
+        unknown != Unknown::All || matches!(action, Some(ActionSpec::AllowAnyone { pass_through: true, .. }));
+    if require_tls == Some(false) && takes_credentials && action.is_some() {
         let message = "takes plain HTTP together with credentials, which would be read on the way; only anonymous: true may";
         o.fault_at::<()>("transport", message);
     }
@@ -183,8 +211,17 @@ fn deny(o: &Object<'_>) -> Option<ActionSpec> {
     Some(ActionSpec::Deny)
 }
 
-/// The action, and whether anyone may pass.
-fn allow(o: &mut Object<'_>, required: bool, defs: &Definitions) -> (Option<ActionSpec>, bool) {
+/// Who may come without a credential.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    Nobody,
+    /// Beside those who have one.
+    Some,
+    All,
+}
+
+/// The action, and who may come without a credential.
+fn allow(o: &mut Object<'_>, required: bool, defs: &Definitions) -> (Option<ActionSpec>, Unknown) {
     if required && !o.has("authenticate") {
         let missing = "required; name who may pass, as in {anyOf: [apiKey]}, \
                        or write {anonymous: true} to let anyone pass";
@@ -193,15 +230,18 @@ fn allow(o: &mut Object<'_>, required: bool, defs: &Definitions) -> (Option<Acti
     let who = o.object_like("authenticate", "{anyOf: [..]} or {anonymous: true}");
     let who = who.and_then(|o| authenticate(o, defs));
     let authorized = o.has("authorize");
-    let anonymous = matches!(who, Some(Who::Anyone));
+    let unknown = match &who {
+        Some(Who::Anyone { .. }) => Unknown::All,
+        Some(Who::AnyOf { optional: Some(_), .. }) => Unknown::Some,
+        _ => Unknown::Nobody,
+    };
     let authorize: Option<RequirementSpec> = o.object("authorize").and_then(|o| authorize(o, defs));
-    if anonymous && authorize.as_ref().is_some_and(|asked| !asked.is_of_address()) {
-        let message =
-            "asks for a principal, which an anonymous rule does not have; it may ask for remoteAddress alone";
+    if unknown != Unknown::Nobody && authorize.as_ref().is_some_and(|asked| !asked.is_of_address()) {
+        let message = "asks for a principal, which not every request of the rule has; it may ask for remoteAddress alone";
         o.fault_at::<()>("authorize", message);
     }
     let logs_in = |method: &MethodSpec| matches!(method, MethodSpec::Jwt(_));
-    if let (Some(Who::AnyOf(methods)), Some(asked)) = (&who, &authorize)
+    if let (Some(Who::AnyOf { methods, .. }), Some(asked)) = (&who, &authorize)
         && asked.any_of.iter().any(|alternative| alternative.step_up.is_some())
         && !methods.iter().any(logs_in)
     {
@@ -214,15 +254,17 @@ fn allow(o: &mut Object<'_>, required: bool, defs: &Definitions) -> (Option<Acti
         None => None,
         // Faulty and noted.
         Some(_) if authorized && authorize.is_none() => None,
-        Some(Who::Anyone) => Some(ActionSpec::AllowAnyone { authorize }),
-        Some(Who::AnyOf(authenticate)) => Some(ActionSpec::Allow { authenticate, authorize }),
+        Some(Who::Anyone { pass_through }) => Some(ActionSpec::AllowAnyone { pass_through, authorize }),
+        Some(Who::AnyOf { methods, optional }) => {
+            Some(ActionSpec::Allow { authenticate: methods, optional, authorize })
+        }
     };
-    (action, anonymous)
+    (action, unknown)
 }
 
 enum Who {
-    Anyone,
-    AnyOf(Vec<MethodSpec>),
+    Anyone { pass_through: bool },
+    AnyOf { methods: Vec<MethodSpec>, optional: Option<InvalidCredentials> },
 }
 
 fn authenticate(mut o: Object<'_>, defs: &Definitions) -> Option<Who> {
@@ -239,11 +281,33 @@ fn authenticate(mut o: Object<'_>, defs: &Definitions) -> Option<Who> {
         })
     });
     let anonymous = o.only_true("anonymous");
-    match (o.has("anyOf"), o.has("anonymous")) {
-        (true, true) => o.fault_at("anonymous", "contradicts anyOf; give one of them"),
-        (true, false) => any_of.map(Who::AnyOf),
-        (false, true) => anonymous.map(|()| Who::Anyone),
-        (false, false) => o.fault("names no way to authenticate; give anyOf, or anonymous: true"),
+    let pass_through = o.only_true("passThrough");
+    let optional = o.only_true("optional");
+    let invalid = o.choice("invalidCredentials", &INVALID);
+    for field in ["anonymous", "passThrough"].into_iter().filter(|field| o.has(field) && o.has("anyOf")) {
+        o.fault_at::<()>(field, "contradicts anyOf; give one of them");
+    }
+    if o.has("anonymous") && o.has("passThrough") {
+        o.fault_at::<()>("passThrough", "contradicts anonymous; give one of them");
+    }
+    if o.has("optional") && !o.has("anyOf") {
+        o.fault_at::<()>("optional", "has no effect without anyOf: anyone may pass");
+    }
+    if o.has("invalidCredentials") && !o.has("optional") {
+        o.fault_at::<()>("invalidCredentials", "has no effect without optional: true");
+    }
+    match (o.has("anyOf"), o.has("anonymous"), o.has("passThrough")) {
+        (true, false, false) => {
+            if o.has("optional") != optional.is_some() {
+                return None;
+            }
+            let optional = optional.and(invalid);
+            any_of.map(|methods| Who::AnyOf { methods, optional })
+        }
+        (false, true, false) => anonymous.map(|()| Who::Anyone { pass_through: false }),
+        (false, false, true) => pass_through.map(|()| Who::Anyone { pass_through: true }),
+        (false, false, false) => o.fault("names no way to authenticate; give anyOf, or anonymous: true"),
+        _ => None,
     }
 }
 
@@ -296,7 +360,7 @@ fn certificate(defs: &Definitions, path: &Path<'_>, faults: &Faults) -> Option<M
     Some(MethodSpec::ClientCertificate)
 }
 
-fn rate_limits(o: &mut Object<'_>, anonymous: bool, defs: &Definitions) -> Option<Vec<String>> {
+fn rate_limits(o: &mut Object<'_>, unknown: Unknown, defs: &Definitions) -> Option<Vec<String>> {
     let mut seen = HashSet::new();
     o.list("rateLimits")?.all(|n| {
         let (path, faults) = (n.path, n.faults);
@@ -315,10 +379,20 @@ fn rate_limits(o: &mut Object<'_>, anonymous: bool, defs: &Definitions) -> Optio
                 "limit {shown} applies before authentication, to every request; rules do not name it"
             ));
         }
-        if let Some(part) = facts.per_caller.filter(|_| anonymous) {
-            return fault(format!(
-                "limit {shown} counts per {part}, which the requests of an anonymous rule do not have"
-            ));
+        match (facts.per_caller, unknown) {
+            (Some(part), Unknown::All) => {
+                return fault(format!(
+                    "limit {shown} counts per {part}, which the requests of an anonymous rule do not have"
+                ));
+            }
+            // Else one of them could use up what all of them have.
+            (Some(part), Unknown::Some) if !facts.by_address => {
+                return fault(format!(
+                    "limit {shown} counts per {part}, which requests without a credential do not have: they would share \
+                     one count; add remoteAddress to its key"
+                ));
+            }
+            _ => {}
         }
         Some(name)
     })

@@ -22,7 +22,8 @@ pub(super) fn changes<'a>(
     path: &CanonicalPath<'a>,
     caller: Option<&Caller>,
 ) -> Changes<'a> {
-    let mut changes = cleaned(policy, head, path, caller);
+    let pass_through = matches!(rule.action, Action::AllowAnyone { pass_through: true, .. });
+    let mut changes = cleaned(policy, head, path, caller, pass_through);
     identify(policy, rule, caller, &mut changes);
     changes
 }
@@ -33,23 +34,24 @@ pub(super) fn preflight<'a>(
     head: &'a RequestHead<'a>,
     path: &CanonicalPath<'a>,
 ) -> Changes<'a> {
-    cleaned(policy, head, path, None)
+    cleaned(policy, head, path, None, false)
 }
 
 /// Nothing is left that a client made up or that proves who it is, verified or not: an upstream must never see a key,
 /// and could take a token that nobody checked for one that was. Only where the policy says so what was verified goes
-/// on.
+/// on, or, with `pass_through`, whatever stands where credentials do.
 fn cleaned<'a>(
     policy: &'a Policy,
     head: &'a RequestHead<'a>,
     path: &CanonicalPath<'a>,
     caller: Option<&Caller>,
+    pass_through: bool,
 ) -> Changes<'a> {
     // A caller has shown a credential, most often in one header, which is removed: there is room for that one.
     let remove = Vec::with_capacity(usize::from(caller.is_some()));
     let mut changes = Changes { remove, ..Changes::default() };
     let kept = caller.map(|caller| forwarded(policy, caller)).unwrap_or_default();
-    let is_kept = |location: &Location| kept.iter().any(|kept| kept.is_same_place(location));
+    let is_kept = |location: &Location| pass_through || kept.iter().any(|kept| kept.is_same_place(location));
     if remove_headers(policy, head, is_kept, &mut changes) {
         keep_what_is_named(head, &mut changes);
     }

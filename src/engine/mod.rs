@@ -42,6 +42,7 @@ use request_line::RequestLine;
 
 use crate::{
     answer::Reason,
+    config::InvalidCredentials,
     policy::{Action, Caller, Policy, Rule},
     rbac::{Asking, Requirement},
     request::{RequestHead, preflight},
@@ -113,17 +114,21 @@ impl<'a> Attempt<'a, '_> {
 
         let caller = match &rule.action {
             Action::Deny => return Err(Reason::RuleDenied.into()),
-            Action::AllowAnyone(requirement) => {
+            Action::AllowAnyone { requirement, .. } => {
                 self.authorize(rule, requirement.as_deref(), None, &matched)?;
                 None
             }
             Action::Allow(access) => {
-                let caller = authenticate(self, access, &line)?;
-                let caller = self.not_revoked(caller)?;
+                let verified = authenticate(self, access, &line).and_then(|caller| self.not_revoked(caller));
+                let caller = match (verified, access.optional) {
+                    (Ok(caller), _) => Some(caller),
+                    (Err(stop), None) => return Err(stop),
+                    (Err(stop), Some(invalid)) => self.without(stop, invalid)?,
+                };
                 self.exchange.dpop_nonce = self.trace.dpop_nonce.take();
-                self.trace.principal = Some(Rc::clone(&caller));
-                self.authorize(rule, access.requirement.as_deref(), Some(&caller), &matched)?;
-                Some(caller)
+                self.trace.principal.clone_from(&caller);
+                self.authorize(rule, access.requirement.as_deref(), caller.as_deref(), &matched)?;
+                caller
             }
         };
         self.limit(
@@ -131,6 +136,21 @@ impl<'a> Attempt<'a, '_> {
             &limits::subject(head, &line, caller.as_deref(), &rule.name, Some(&matched)),
         )?;
         Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, caller.as_deref())))
+    }
+
+    /// Nobody, where no credential is required and `stop` says that there is none, or none that proves anything. Whatever
+    /// else it says stands: a credential that could not be judged, or two, may be somebody's.
+    #[cold]
+    fn without(&mut self, stop: Stop, invalid: InvalidCredentials) -> Result<Option<Rc<Caller>>, Stop> {
+        let Stop::Refuse(reason) = &stop else { return Err(stop) };
+        let is_taken_for_none = match (reason, invalid) {
+            (Reason::CredentialsMissing | Reason::CertificateMissing, _) => true,
+            // The client is about to come back with a proof that has it.
+            (Reason::DpopNonceRequired, _) | (_, InvalidCredentials::Refuse) => false,
+            (Reason::CertificateUnknown, InvalidCredentials::Anonymous) => true,
+            (reason, InvalidCredentials::Anonymous) => reason.status() == 401,
+        };
+        if is_taken_for_none { Ok(None) } else { Err(stop) }
     }
 
     /// Asked of every request, also of a caller that is remembered, so that a revocation counts at once.

@@ -45,7 +45,7 @@ pub(super) fn judge(
         if found.faults.len().saturating_add(found.warnings.len()) >= ENOUGH {
             break;
         }
-        let ActionSpec::Allow { authenticate, authorize: Some(asked) } = &spec.action else { continue };
+        let ActionSpec::Allow { authenticate, authorize: Some(asked), .. } = &spec.action else { continue };
         let Action::Allow(Access { requirement: Some(requirement), .. }) = &rule.action else { continue };
         let lacks: Vec<_> =
             authenticate.iter().map(|method| (method, ways.lacks(method, requirement))).collect();

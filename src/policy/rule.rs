@@ -8,7 +8,7 @@ use super::{
     places,
 };
 use crate::{
-    config::{ActionSpec, Document, MethodSpec, RuleSpec},
+    config::{ActionSpec, Document, InvalidCredentials, MethodSpec, RuleSpec},
     confirmation::BindingMode,
     dpop::DpopSpec,
     interned::Interned,
@@ -34,8 +34,12 @@ pub(crate) struct Rule {
 /// What a rule does.
 pub(crate) enum Action {
     Deny,
-    /// `None`: from everywhere.
-    AllowAnyone(Option<Rc<Requirement>>),
+    AllowAnyone {
+        /// Credentials reach the upstream as they were sent.
+        pass_through: bool,
+        /// `None`: from everywhere.
+        requirement: Option<Rc<Requirement>>,
+    },
     Allow(Access),
 }
 
@@ -43,6 +47,8 @@ pub(crate) enum Action {
 pub(crate) struct Access {
     /// One for all rules that take the same.
     pub(crate) accepted: Rc<AcceptedCredentials>,
+    /// What becomes of invalid credentials where requests without any pass; `None`: one is required.
+    pub(crate) optional: Option<InvalidCredentials>,
     /// `None`: every authenticated principal may. One for all rules that ask the same.
     pub(crate) requirement: Option<Rc<Requirement>>,
     /// What is said of the scopes that tokens need; `None`: they need none, or none are taken. One for all rules that
@@ -54,7 +60,9 @@ impl RuleSpec {
     /// What its callers must have; `None`: it asks nothing of them.
     pub(super) fn requirement(&self) -> Option<&RequirementSpec> {
         match &self.action {
-            ActionSpec::Allow { authorize, .. } | ActionSpec::AllowAnyone { authorize } => authorize.as_ref(),
+            ActionSpec::Allow { authorize, .. } | ActionSpec::AllowAnyone { authorize, .. } => {
+                authorize.as_ref()
+            }
             ActionSpec::Deny => None,
         }
     }
@@ -96,11 +104,12 @@ impl<'a> RuleCompiler<'a> {
     pub(super) fn compile(&mut self, rule: &RuleSpec) -> Option<Rule> {
         let action = match &rule.action {
             ActionSpec::Deny => Action::Deny,
-            ActionSpec::AllowAnyone { authorize } => {
-                Action::AllowAnyone(self.requirement(authorize.as_ref()))
-            }
-            ActionSpec::Allow { authenticate, authorize } => {
-                Action::Allow(self.access(authenticate, authorize.as_ref())?)
+            ActionSpec::AllowAnyone { pass_through, authorize } => Action::AllowAnyone {
+                pass_through: *pass_through,
+                requirement: self.requirement(authorize.as_ref()),
+            },
+            ActionSpec::Allow { authenticate, optional, authorize } => {
+                Action::Allow(self.access(authenticate, *optional, authorize.as_ref())?)
             }
         };
         let limits = rule.rate_limits.iter().map(|name| self.limiter.id(name)).collect::<Option<_>>()?;
@@ -114,14 +123,19 @@ impl<'a> RuleCompiler<'a> {
         })
     }
 
-    fn access(&mut self, methods: &[MethodSpec], authorize: Option<&RequirementSpec>) -> Option<Access> {
+    fn access(
+        &mut self,
+        methods: &[MethodSpec],
+        optional: Option<InvalidCredentials>,
+        authorize: Option<&RequirementSpec>,
+    ) -> Option<Access> {
         let accepted = self.accepted(methods)?;
         let accepted = self.accepted.one(accepted);
         let requirement = self.requirement(authorize);
         let scopes = requirement.as_deref().map(Requirement::scopes).unwrap_or_default();
         let scoped = (accepted.takes_tokens() && !scopes.is_empty())
             .then(|| self.scoped.one(Scoped::new(&accepted, scopes)));
-        Some(Access { accepted, requirement, scoped })
+        Some(Access { accepted, optional, requirement, scoped })
     }
 
     fn requirement(&mut self, spec: Option<&RequirementSpec>) -> Option<Rc<Requirement>> {

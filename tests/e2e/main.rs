@@ -43,6 +43,7 @@ mod minimal_certificates;
 mod minimal_config;
 mod observed;
 mod oci;
+mod optional_credentials;
 mod paths;
 mod policy_schema;
 mod policy_updates;

@@ -71,7 +71,7 @@ fn every_field_arrives() {
     assert_eq!(spec.algorithms, [Algorithm::Es256, Algorithm::EdDsa]);
     assert_eq!(spec.nonce_lifetime, Some(Duration::from_secs(60)));
     assert_eq!(corp.jwt.locations.last(), Some(&dpop::location()));
-    let ActionSpec::Allow { authenticate, authorize: Some(authorize) } = &document.rules[0].action else {
+    let ActionSpec::Allow { authenticate, authorize: Some(authorize), .. } = &document.rules[0].action else {
         panic!("an action");
     };
     assert_eq!(authenticate[1], MethodSpec::ClientCertificate);

@@ -582,6 +582,40 @@ fn rules() {
             &["rules[1].authenticate.anonymous: contradicts anyOf; give one of them"],
         ),
         Row(
+            "/rules/1/authenticate/optional",
+            "-",
+            "true",
+            &[
+                "rules[1].authorize: asks for a principal, which not every request of the rule has; it may ask for remoteAddress alone",
+            ],
+        ),
+        Row(
+            "/rules/1",
+            "{\"name\": \"own-profile\", \"authenticate\": {\"anyOf\": [\"apiKey\"], \"optional\": true}, \"rateLimits\": [\"per-route\"]}",
+            "{\"name\": \"own-profile\", \"authenticate\": {\"anyOf\": [\"apiKey\"], \"optional\": true}, \"rateLimits\": [\"per-user\"]}",
+            &[
+                "rules[1].rateLimits[0]: limit \"per-user\" counts per principal, which requests without a credential do not have: they would share one count; add remoteAddress to its key",
+            ],
+        ),
+        Row(
+            "/rules/3/authenticate",
+            "{\"passThrough\": true}",
+            "{\"passThrough\": true, \"anonymous\": true}",
+            &["rules[3].authenticate.passThrough: contradicts anonymous; give one of them"],
+        ),
+        Row(
+            "/rules/3/authenticate",
+            "{\"anonymous\": true}",
+            "{\"anonymous\": true, \"optional\": true}",
+            &["rules[3].authenticate.optional: has no effect without anyOf: anyone may pass"],
+        ),
+        Row(
+            "/rules/3/authenticate",
+            "{\"anyOf\": [\"apiKey\"], \"optional\": true, \"invalidCredentials\": \"Anonymous\"}",
+            "{\"anyOf\": [\"apiKey\"], \"invalidCredentials\": \"Anonymous\"}",
+            &["rules[3].authenticate.invalidCredentials: has no effect without optional: true"],
+        ),
+        Row(
             "/rules/3/authenticate/anonymous",
             "true",
             "false",
@@ -594,7 +628,7 @@ fn rules() {
             "-",
             "{\"owner\": {\"pathVariable\": \"id\"}}",
             &[
-                "rules[3].authorize: asks for a principal, which an anonymous rule does not have; it may ask for remoteAddress alone",
+                "rules[3].authorize: asks for a principal, which not every request of the rule has; it may ask for remoteAddress alone",
             ],
         ),
         Row(

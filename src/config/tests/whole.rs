@@ -95,7 +95,7 @@ fn every_field_arrives() {
     assert_eq!(first.headers, [("x-version".to_owned(), ValueSpec::Exact("2".into()))]);
     assert_eq!(first.query, [("debug".to_owned(), ValueSpec::Present)]);
     assert_eq!(rule.route.matches[1].methods, ["GET"]);
-    let ActionSpec::Allow { authenticate, authorize: Some(authorize) } = &rule.action else {
+    let ActionSpec::Allow { authenticate, authorize: Some(authorize), .. } = &rule.action else {
         panic!("allowed")
     };
     assert_eq!(*authenticate, [MethodSpec::Jwt("corp".into()), MethodSpec::ApiKey]);
@@ -105,7 +105,7 @@ fn every_field_arrives() {
         Some(RequiredNames::All(strings(&["orders:read"])))
     );
     assert!(matches!(d.rules[2].action, ActionSpec::Deny));
-    assert!(matches!(d.rules[3].action, ActionSpec::AllowAnyone { authorize: None }));
+    assert!(matches!(d.rules[3].action, ActionSpec::AllowAnyone { pass_through: false, authorize: None }));
 
     assert_eq!(d.identity_headers.subject, "x-user");
     assert_eq!(d.identity_headers.kind, "x-portcullis-kind");

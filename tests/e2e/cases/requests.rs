@@ -6,7 +6,7 @@ use super::{Case, Documents, hold};
 use crate::harness::{
     gateway::{Wire, gateway},
     issuer::token,
-    policy::{anyone, merge, provider, rule, with_token},
+    policy::{anyone, api_key_entry, merge, provider, rule, with_token},
     request::{get, request},
     table::pair,
 };
@@ -51,26 +51,39 @@ fn overriding_headers() -> [Case; 2] {
     ]
 }
 
-/// No upstream gets a token that nobody verified; another scheme is nobody's here.
+/// No upstream gets a token that nobody verified, but where it verifies itself; another scheme is nobody's here.
 fn upstreams_own_token() -> Case {
     let legacy = rule("legacy", "PathPrefix", "/legacy", anyone());
-    let mut wished = legacy.clone();
-    wished["passThrough"] = json!(true);
+    let own = rule("own", "PathPrefix", "/own", json!({"authenticate": {"passThrough": true}}));
     let rest = rule("rest", "PathPrefix", "/", with_token());
     let opaque = |path: &str| get(path).bearer("legacy-opaque");
     let basic = |path: &str| get(path).header("authorization", "Basic bGVnYWN5Og==");
     Case::new(
         "an upstream that authenticates by itself",
         &["RFC 6750 section 5.3: tokens in the wrong hands"],
-        policy(&[legacy, rest.clone()], json!({})),
+        policy(&[legacy, own, rest], json!({"apiKeys": {"keys": [api_key_entry("a", json!({}))]}})),
         vec![
+            pair(
+                "its own bearer token, passed through",
+                opaque("/own/x"),
+                opaque("/x"),
+                (401, "token_malformed"),
+            )
+            .sees("authorization", "Bearer legacy-opaque"),
+            pair(
+                "its own key, passed through, and no identity",
+                get("/own/x").header("x-api-key", "k").header("x-portcullis-subject", "root"),
+                get("/x").header("x-api-key", "k"),
+                MISSING,
+            )
+            .sees("x-api-key", "k")
+            .lacks("x-portcullis-subject"),
             pair("its own bearer token", opaque("/legacy/x"), opaque("/x"), (401, "token_malformed"))
                 .lacks("authorization"),
             pair("its own password", basic("/legacy/x"), basic("/x"), MISSING)
                 .sees("authorization", "Basic bGVnYWN5Og=="),
         ],
     )
-    .refuses(policy(&[wished, rest], json!({})), "rules[0].passThrough: unknown field")
 }
 
 /// Whoever reads `%2F` as a slash sees another path.
