@@ -14,6 +14,7 @@
 mod answers;
 mod bindings;
 mod document;
+mod evaluator;
 mod forwarding;
 mod limits;
 mod opaque;
