@@ -144,7 +144,7 @@ fn kind(kind: &Kind) -> Value {
 fn list(item: &Kind, least: usize) -> Value {
     let mut schema = json!({"type": "array", "items": kind(item)});
     // The way to a claim may lead through one name twice, and one claim counts once however often it is listed.
-    if !matches!(item, Kind::Claim | Kind::Text(Form::ClaimName)) {
+    if !matches!(item, Kind::Claim | Kind::Text(Form::ClaimName) | Kind::Either([Kind::Claim, ..])) {
         merge(&mut schema, json!({"uniqueItems": true}));
     }
     if least > 0 {
