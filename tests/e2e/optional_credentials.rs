@@ -70,7 +70,7 @@ fn table() -> Vec<Pair> {
             "nothing, and an unknown key",
             get("/strict"),
             key("/strict", "unknown"),
-            (401, "api_key_unknown"),
+            (401, "api_key_invalid"),
         )
         .lacks(SUBJECT),
         pair(
