@@ -335,7 +335,9 @@ fn is_met(asked: &Value, caller: &Caller, request: &Request) -> bool {
         .flatten()
         .any(|excluded| !verdicts(excluded, caller, request.address).contains(&Some(false)));
     let owned = asked["owner"]["claim"].as_str().is_none_or(|claim| {
-        let is_user = |own: &Value| own == request.user || own.is_i64() && own.to_string() == request.user;
+        let is_user = |own: &Value| {
+            own == request.user || own.as_i64().is_some_and(|own| request.user.parse() == Ok(own))
+        };
         let own = &caller.claims[claim];
         is_user(own) || own.as_array().is_some_and(|members| members.iter().any(is_user))
     });
@@ -402,7 +404,7 @@ fn decide(worker: &WorkerState, store: &MemoryStore, request: &Request) -> Optio
     }
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
     let remote_address = request.address.map(|address| address.parse().unwrap());
-    let head = RequestHead { headers: headers.into(), tls: true, remote_address, ..RequestHead::default() };
+    let head = RequestHead { headers, tls: true, remote_address, ..RequestHead::default() };
     let services = HostServices::new(Clock::at(Timestamp::from_secs(NOW)), store, &|| Some([7; 16]));
     Exchange::default().on_request(worker, &head, &services).reason.map(|reason| reason.code())
 }
