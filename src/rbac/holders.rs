@@ -99,8 +99,8 @@ mod tests {
     use crate::{
         identity::ClaimPath,
         rbac::{
-            AlternativeSpec, ConditionsSpec, OwnerSpec, RequiredNames, RequirementSpec, RoleSpec, StepUp,
-            Vocabulary,
+            AlternativeSpec, ClaimCondition, ClaimTest, ConditionsSpec, OwnerSpec, RequiredNames,
+            RequirementSpec, RoleSpec, StepUp, Vocabulary,
         },
     };
 
@@ -121,6 +121,10 @@ mod tests {
         let (none, asked, of) = (AlternativeSpec::default, ConditionsSpec::default, AlternativeSpec::from);
         let owner =
             |claim: &str| Some(OwnerSpec { path_variable: "user".into(), claim: ClaimPath::dotted(claim) });
+        let claim = |claim: &str| ConditionsSpec {
+            claims: vec![ClaimCondition { claim: ClaimPath::dotted(claim), test: ClaimTest::Present }],
+            ..ConditionsSpec::default()
+        };
         let step_up = || Some(StepUp { acr_values: names(&["phr"]), max_age: None });
         let role = |name: &str, permissions: &[&str]| RoleSpec {
             name: name.into(),
@@ -130,7 +134,7 @@ mod tests {
         let roles = [role("viewer", &["orders:read"]), role("editor", &["orders:*"])];
         // Tokens with roles, tokens without, and the holders of two keys or certificates: one has the scope `a`, the
         // other the role `viewer` and the scope `b`.
-        let rows: [(AlternativeSpec, [Option<Lack>; 3]); 14] = [
+        let rows: [(AlternativeSpec, [Option<Lack>; 3]); 17] = [
             (of(ConditionsSpec { scopes: all(&["a"]), ..asked() }), [None, None, None]),
             (of(ConditionsSpec { scopes: all(&["a", "b"]), ..asked() }), [None, None, Some(Lack::Scopes)]),
             (of(ConditionsSpec { scopes: any(&["a", "c"]), ..asked() }), [None, None, None]),
@@ -158,6 +162,10 @@ mod tests {
                 of(ConditionsSpec { scopes: all(&["a"]), roles: all(&["viewer"]), ..asked() }),
                 [None, Some(Lack::Roles), Some(Lack::AllAtOnce)],
             ),
+            (of(claim("sub")), [None, None, None]),
+            (of(claim("department")), [None, None, Some(Lack::Claims)]),
+            // What is ruled out is not asked.
+            (AlternativeSpec { none_of: vec![claim("department")], ..none() }, [None, None, None]),
             (AlternativeSpec { owner: owner("sub"), ..none() }, [None, None, None]),
             (AlternativeSpec { owner: owner("tenant"), ..none() }, [None, None, Some(Lack::Owner)]),
             (AlternativeSpec { step_up: step_up(), ..none() }, [None, None, Some(Lack::StepUp)]),
