@@ -39,6 +39,7 @@ mod limit_updates;
 mod load;
 mod loading;
 mod manifests;
+mod migration;
 mod minimal_certificates;
 mod minimal_config;
 mod observed;

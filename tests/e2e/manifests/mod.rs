@@ -46,6 +46,14 @@ fn run(arguments: &[&Path]) -> Output {
     output
 }
 
+/// The documents in a text.
+pub(crate) fn documents(yaml: &str) -> Vec<Value> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("documents.yaml");
+    fs::write(&file, yaml).unwrap();
+    serde_json::from_slice(&run(&[Path::new("read"), &file]).stdout).unwrap()
+}
+
 /// All objects of a recipe.
 fn objects(recipe: &str) -> Vec<Value> {
     let files = files(recipe);
