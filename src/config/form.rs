@@ -7,7 +7,7 @@ use super::{
     http_names::{authority, header_name, hostname, method, owned_header_name},
     model::Form,
     reader::Node,
-    scalar::{label, limit_name, name, permission, realm, scope, text as any},
+    scalar::{label, limit_name, name, permission, realm, scope, tenant, text as any},
 };
 
 /// What else is asked of a text: `None` after it noted a fault.
@@ -22,6 +22,7 @@ pub(super) fn text(node: Node<'_>, form: Form) -> Option<String> {
         Form::TokenType => any(node).map(|text| token_type(&text)),
         Form::Name | Form::KeyPrefix => name(node),
         Form::LimitName => limit_name(node),
+        Form::Tenant => tenant(node),
         Form::Label => label(node),
         Form::Scope => scope(node),
         Form::Grant => permission(node, true),

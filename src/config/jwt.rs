@@ -8,6 +8,7 @@ use super::{
     binding::{self, DPOP, MTLS},
     extract_from::{EXTRACT_FROM, extract_from},
     introspection::{INTROSPECTION, introspection},
+    issuer::issuer,
     keys::{DISCOVERY, JWKS, SYMMETRIC_KEY, key_source},
     model::{Bound, DAY, Form, Kind, MINUTE, SECOND, Shape, default, optional, required, words},
     names::Definitions,
@@ -18,6 +19,7 @@ use crate::{
     crypto::Algorithm,
     dpop,
     identity::ClaimPath,
+    jose::IssuerTemplate,
     jwt::{self, ClaimHeaderSpec, HeaderForm, KeySource, RoleClaim, RoleForm},
     request::Location,
 };
@@ -41,8 +43,20 @@ pub(super) static PROVIDER: Shape = Shape::bound(
         required(
             "issuer",
             Kind::Text(Form::Any),
-            "Compared exactly with `iss`. A place holder in braces (`{tenantid}`) is refused: [one provider for each \
-             tenant](providers.md#microsoft-entra-id).",
+            "Compared exactly with `iss`. With a variable in braces (`{tenantid}`) it stands for those of many [tenants\
+             ](#tenants).",
+        ),
+        optional(
+            "tenants",
+            Kind::List("no tenants; nobody's tokens would be accepted", &Kind::Text(Form::Tenant)),
+            "one of these two is required with a variable in `issuer`",
+            "What may stand in place of the variable.",
+        ),
+        optional(
+            "anyTenant",
+            Kind::True("only true is allowed; list tenants instead"),
+            "",
+            "Accepts tokens of every tenant. Refused together with `tenants`.",
         ),
         optional(
             "audiences",
@@ -147,6 +161,7 @@ pub(super) static PROVIDER: Shape = Shape::bound(
     ],
     &[
         Bound::One(&["audiences", "anyAudience"]),
+        Bound::Apart(&["tenants", "anyTenant"]),
         Bound::Some(&["jwks", "discovery", "symmetricKeys", "introspection"]),
         Bound::Apart(&KEYS),
         Bound::Given(
@@ -231,6 +246,12 @@ static CLAIMS: Shape = Shape::new(&[
         "absent: no tier",
         "A string or a whole number, `3` being the tier `\"3\"`. Selects the `tiers` of rate limits.",
     ),
+    default(
+        "tenant",
+        Kind::Claim,
+        "tid",
+        "Where `issuer` has a variable: the claim that must say the same as stands in its place in `iss`.",
+    ),
 ]);
 
 static CLAIM_TO_HEADER: Shape = Shape::new(&[
@@ -263,24 +284,22 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
     if let Some(name) = &name {
         defs.providers.define(name, index, (), &o.at("name"), o.faults);
     }
-    let issuer = o.text("issuer");
-    if let Some(issuer) = &issuer {
-        // The provider of a token is chosen by its issuer.
-        defs.issuers.define(issuer, index, (), &o.at("issuer"), o.faults);
-    }
+    let issuer_text = o.text("issuer");
     let audiences = audiences(&mut o);
     // Then the issuer's word is all there is.
     let keyless = o.has("introspection") && !o.has_one(&KEYS);
     let (algorithms, keys) = match keyless {
         true => (no_keys(&o), Some(KeySource::None)),
-        false => (algorithms(&mut o), key_source(&mut o, issuer.as_deref())),
+        false => (algorithms(&mut o), key_source(&mut o, issuer_text.as_deref())),
     };
     let introspection = o.object("introspection").and_then(|o| introspection(o, keyless));
     let types = if keyless { None } else { o.texts("types") };
     let clock_skew = o.duration("clockSkew");
     let max_token_size = o.number("maxTokenSize");
     let max_lifetime = o.duration("maxLifetime");
-    let claims = claims(&mut o);
+    let mut claims = claims(&mut o, issuer_text.as_deref());
+    let tenant = claims.as_mut().and_then(|claims| claims.tenant.take());
+    let issuer = issuer(&mut o, issuer_text, tenant, index, defs);
     let claim_to_headers = o.objects("claimToHeaders", |o| claim_to_header(o, index, defs));
     let payload = forward_payload(&mut o, index, defs);
     let locations = o.object("extractFrom").and_then(|o| extract_from(o, defs));
@@ -381,10 +400,15 @@ struct Claims {
     roles: Option<Vec<RoleClaim>>,
     ignore_malformed_roles: Option<bool>,
     tier: Option<ClaimPath>,
+    tenant: Option<ClaimPath>,
 }
 
-fn claims(o: &mut Object<'_>) -> Option<Claims> {
+/// `issuer`: `None` where it has a fault.
+fn claims(o: &mut Object<'_>, issuer: Option<&str>) -> Option<Claims> {
     let mut o = o.object_or_defaults("claims")?;
+    if o.has("tenant") && issuer.is_some_and(|issuer| !IssuerTemplate::is_meant_by(issuer)) {
+        o.fault_at::<()>("tenant", "has no effect: issuer has no variable in braces, so it is one tenant's");
+    }
     Some(Claims {
         subject: claim_paths(&mut o, "subject"),
         numeric_subject: o.boolean("numericSubject"),
@@ -392,6 +416,7 @@ fn claims(o: &mut Object<'_>) -> Option<Claims> {
         roles: role_claims(&mut o),
         ignore_malformed_roles: o.choice("malformedRoles", &MALFORMED),
         tier: o.claim("tier"),
+        tenant: o.claim("tenant"),
     })
 }
 

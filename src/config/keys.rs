@@ -9,7 +9,7 @@ use super::{
     reader::{Node, Object},
 };
 use crate::{
-    jose::SymmetricKey,
+    jose::{IssuerTemplate, SymmetricKey},
     jwt::{DiscoverySpec, JwksLocation, KeySource, RemoteJwks, issuer_url},
     text::base64url,
     url::Url,
@@ -99,7 +99,8 @@ pub(super) static DISCOVERY: Shape = Shape::new(&[
         Kind::Url { https: false },
         "absent: made of `issuer`",
         "Where the document is. Absent: `<issuer>/.well-known/openid-configuration`; where that is not found (400 to \
-         499), `/.well-known/oauth-authorization-server` between the issuer's host and path.",
+         499), `/.well-known/oauth-authorization-server` between the issuer's host and path. Required where `issuer` has \
+         a variable.",
     ),
     optional(
         "jwksCluster",
@@ -190,6 +191,13 @@ fn with_document(o: &Object<'_>, issuer: &str) -> Option<Url> {
 /// `issuer`: `None` where it has a fault.
 fn discovery(mut o: Object<'_>, issuer: Option<Url>) -> Option<KeySource> {
     let (uri, jwks_cluster) = (o.url("uri"), o.text("jwksCluster"));
+    let is_template = issuer.as_ref().is_some_and(|issuer| IssuerTemplate::is_meant_by(issuer.as_str()));
+    if is_template && !o.has("uri") {
+        o.fault_at::<()>(
+            "uri",
+            "required: where the document for all tenants is does not follow from issuer",
+        );
+    }
     let spec = issuer.map(|issuer| DiscoverySpec { issuer, uri, jwks_cluster });
     let location = spec.map(|spec| JwksLocation::Discovery(Box::new(spec)));
     fetched(&mut o, location)

@@ -20,6 +20,7 @@ mod identity_headers;
 mod inheritance;
 mod input;
 mod introspection;
+mod issuer;
 mod jwt;
 mod keys;
 mod model;

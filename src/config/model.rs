@@ -99,6 +99,8 @@ pub(super) enum Form {
     LimitName,
     /// What tells API keys from tokens.
     KeyPrefix,
+    /// A tenant's name in its issuer.
+    Tenant,
     /// What identity providers call something.
     Label,
     /// RFC 6749 section 3.3.

@@ -18,7 +18,7 @@ pub(super) static PROTECTED_RESOURCE: Shape = Shape::new(&[
             "no issuers; leave the field out to name those of all providers",
             &Kind::Url { https: false },
         ),
-        "the issuers of all providers that are URLs",
+        "the issuers of all providers that are URLs, without those that have a variable",
         "`authorization_servers` of the document.",
     ),
     optional(

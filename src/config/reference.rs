@@ -164,6 +164,7 @@ const fn text(form: Form) -> &'static str {
         Form::Any | Form::ClaimName | Form::TokenType | Form::UriPattern | Form::DnsPattern => "text",
         Form::Name | Form::KeyPrefix => "name",
         Form::LimitName => "limit name",
+        Form::Tenant => "tenant",
         Form::Label => "label",
         Form::Scope => "scope",
         Form::Grant | Form::Permission => "permission",

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     identity::ClaimPath,
+    jose::IssuerTemplate,
     rate_limit::MAX_NAME as MAX_LIMIT_NAME,
     time::{TimeError, Timestamp},
 };
@@ -75,6 +76,18 @@ pub(super) fn limit_name(node: Node<'_>) -> Option<String> {
     text_of(node, MAX_LIMIT_NAME, "a limit's name is 1 to 64 letters, digits and . _ -", |c| {
         c.is_ascii_alphanumeric() || "._-".contains(c)
     })
+}
+
+/// What stands in an issuer in place of the tenant.
+pub(super) fn tenant(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?;
+    if !IssuerTemplate::is_tenant(&text) {
+        let rule = "a tenant is 1 to 128 letters, digits and . _ -, at least one letter or digit among them";
+        faults.add(&path, format!("{} is not valid here: {rule}", quoted(&text)));
+        return None;
+    }
+    Some(text)
 }
 
 /// A role, tier or subject: whatever identity providers call it, without blanks at either end.

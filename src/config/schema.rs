@@ -172,6 +172,7 @@ fn text(form: Form) -> Value {
         Form::Name => texts("^[A-Za-z0-9._:/@-]+$", 128),
         Form::LimitName => texts("^[A-Za-z0-9._-]+$", 64),
         Form::KeyPrefix => texts("^(?!e$|ey|ew)[A-Za-z0-9._:/@-]+$", 128),
+        Form::Tenant => texts("^[._-]*[A-Za-z0-9][A-Za-z0-9._-]*$", 128),
         Form::Label => texts(r"^[^\sCONTROL]([^CONTROL]*[^\sCONTROL])?$", 128),
         Form::Scope => texts(r"^[!#-\[\]-~]+$", 128),
         Form::Grant => texts(r"^(\*|[A-Za-z0-9._/-]+(:[A-Za-z0-9._/-]+)*(:\*)?)$", 128),

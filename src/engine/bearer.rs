@@ -13,7 +13,7 @@ use crate::{
     answer::Reason,
     jose::{CompactToken, KeyError, Malformed, TokenError},
     jwt::{CheckedToken, JwtError, VerifiedToken},
-    policy::{Access, Caller},
+    policy::{Access, Caller, Provider},
     request::{Location, credential::Credential},
     time::Timestamp,
 };
@@ -163,8 +163,8 @@ fn judge(
 ) -> Result<Remembered, Failure> {
     // The issuer is not verified yet: it only selects whose keys and rules the token is held against, and those
     // compare it again. A JWT of any other issuer is refused, and not taken for an opaque token.
-    let issuer = token.issuer();
-    let provider = access.accepted.providers_at(location).find(|provider| Some(provider.issuer()) == issuer);
+    let is_own = |provider: &&Rc<Provider>| token.issuer().is_some_and(|issuer| provider.issuer().is(issuer));
+    let provider = access.accepted.providers_at(location).find(is_own);
     let state = provider.and_then(|provider| attempt.worker.state_of(provider)).ok_or(JwtError::Issuer)?;
     if !state.provider.jwt.has_keys() {
         return Err(Failure::NotVerifiable { provider: Rc::clone(state) });

@@ -40,8 +40,8 @@ impl ProviderState {
     /// `place` is that of `provider` in its policy.
     pub(super) fn new(place: usize, provider: &Rc<Provider>, namespace: &str) -> Self {
         let remote = provider.jwt.remote();
-        let remote =
-            remote.map(|remote| RemoteKeys::new(remote, provider.issuer(), provider.name(), namespace));
+        let remote = remote
+            .map(|remote| RemoteKeys::new(remote, provider.issuer().as_str(), provider.name(), namespace));
         let introspection = provider.introspection.as_ref();
         let introspector = introspection.map(|spec| Introspector::new(spec, &provider.jwt));
         Self {

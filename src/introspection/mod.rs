@@ -125,7 +125,7 @@ impl<T> Introspector<T> {
     /// For the tokens of `provider`.
     pub fn new(spec: &IntrospectionSpec, provider: &Provider) -> Self {
         Self {
-            issuer: provider.issuer().to_owned(),
+            issuer: provider.issuer().as_str().to_owned(),
             max_token_size: provider.spec().max_token_size,
             spec: spec.clone(),
             active: Cache::new(ACTIVE.0, ACTIVE.1),

@@ -8,3 +8,5 @@ pub const MAX_KEYS: usize = 100;
 pub const MAX_TRIES: usize = 4;
 /// The longest `kid` that is read.
 pub const MAX_KID_LEN: usize = 256;
+/// The longest `issuer` of a key that is read.
+pub(super) const MAX_ISSUER_LEN: usize = 1024;

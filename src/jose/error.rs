@@ -47,6 +47,11 @@ pub enum KeyError {
         /// What the token asks for.
         algorithm: Algorithm,
     },
+    /// The key that would be its own is for tokens of another issuer.
+    OtherIssuer {
+        /// Of this one, or of those of this template.
+        issuer: Box<str>,
+    },
     /// The signature does not verify.
     Signature,
     /// None of the first [`MAX_TRIES`] keys that fit made the signature, and there are more.
@@ -95,6 +100,8 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoKey { algorithm } => write!(f, "no key of the set takes {algorithm}"),
+            // From the key set: escaped, and bounded when it was read.
+            Self::OtherIssuer { issuer } => write!(f, "its key is for tokens of {issuer:?} alone"),
             Self::Signature => f.write_str("the signature does not verify"),
             Self::TooManyKeys { algorithm } => write!(
                 f,

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::bounds::{MAX_KEYS, MAX_KID_LEN};
+use super::{
+    bounds::{MAX_ISSUER_LEN, MAX_KEYS, MAX_KID_LEN},
+    issuer::IssuerTemplate,
+};
 use crate::{
     crypto::{Algorithm, HostCrypto, KeyFault, KeyType, PublicKey, SecretKey},
     text::base64url,
@@ -16,7 +19,18 @@ pub(super) struct Key {
     pub(super) kid: Option<Box<str>>,
     /// `None`: any algorithm that fits the key's type.
     pub(super) algorithm: Option<Algorithm>,
+    /// `None`: any issuer whose set it is in.
+    pub(super) issuer: Option<KeyIssuer>,
     pub(super) verification_key: VerificationKey,
+}
+
+/// Whose tokens a key is for, where a set that several issuers share says so by a member `issuer`, as that of Microsoft Entra
+/// ID does.
+#[derive(Clone, Debug)]
+pub(super) enum KeyIssuer {
+    One(Box<str>),
+    /// Every tenant's.
+    Template(IssuerTemplate),
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +75,8 @@ pub enum Unusable {
 pub(super) struct Signed<'a> {
     pub(super) algorithm: Algorithm,
     pub(super) message: &'a [u8],
+    /// Who it says issued it.
+    pub(super) issuer: Option<&'a str>,
     pub(super) signature: &'a [u8],
 }
 
@@ -73,8 +89,19 @@ impl Key {
             }
     }
 
+    /// Whether it may sign what `issuer` issues.
+    pub(super) fn is_for(&self, issuer: Option<&str>) -> bool {
+        match &self.issuer {
+            None => true,
+            Some(KeyIssuer::One(own)) => issuer == Some(own),
+            Some(KeyIssuer::Template(template)) => {
+                issuer.is_some_and(|issuer| template.tenant_of(issuer).is_some())
+            }
+        }
+    }
+
     pub(super) fn verify(&self, signed: Signed<'_>, host: &dyn HostCrypto) -> bool {
-        let Signed { algorithm, message, signature } = signed;
+        let Signed { algorithm, message, signature, .. } = signed;
         match &self.verification_key {
             VerificationKey::Public(key) => key.verify(algorithm, message, signature, host),
             VerificationKey::Secret(key) => key.verify(algorithm, message, signature),
@@ -105,6 +132,10 @@ impl Key {
             Some(Value::String(kid)) if kid.len() <= MAX_KID_LEN => Some(kid.as_str().into()),
             Some(_) => return Err(Unusable::Member("kid")),
         };
+        let issuer = match member(jwk, "issuer") {
+            None => None,
+            Some(issuer) => Some(KeyIssuer::read(issuer).ok_or(Unusable::Member("issuer"))?),
+        };
         let key = public_key(jwk, kty)?;
         let algorithm = match member(jwk, "alg") {
             None => None,
@@ -116,7 +147,24 @@ impl Key {
                 Some(algorithm)
             }
         };
-        Ok(Self { kid, algorithm, verification_key: VerificationKey::Public(key) })
+        Ok(Self { kid, algorithm, issuer, verification_key: VerificationKey::Public(key) })
+    }
+}
+
+impl KeyIssuer {
+    fn read(issuer: &Value) -> Option<Self> {
+        let issuer = issuer.as_str().filter(|issuer| issuer.len() <= MAX_ISSUER_LEN)?;
+        match IssuerTemplate::is_meant_by(issuer) {
+            true => IssuerTemplate::parse(issuer).map(Self::Template),
+            false => Some(Self::One(issuer.into())),
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::One(issuer) => issuer,
+            Self::Template(template) => template.as_str(),
+        }
     }
 }
 

@@ -120,6 +120,7 @@ impl KeySet {
         let keys = keys.iter().map(|key| Key {
             kid: key.id.as_deref().map(Into::into),
             algorithm: None,
+            issuer: None,
             verification_key: VerificationKey::Secret(SecretKey::new(&key.secret)),
         });
         Self { keys: keys.collect(), unusable: Vec::new() }
@@ -144,11 +145,12 @@ impl KeySet {
     ///
     /// Tried are the keys that take its algorithm: with a `kid`, those of that name, then those without a name;
     /// without one, all; in the order of the set and at most [`MAX_TRIES`]: whoever sends a bad token must not
-    /// choose how much work it is.
+    /// choose how much work it is. A key that says whose tokens it is for is tried with no others.
     pub fn verify(&self, token: &CompactToken<'_>, host: &dyn HostCrypto) -> Result<(), KeyError> {
         let signed = Signed {
             algorithm: token.algorithm(),
             message: token.signing_input(),
+            issuer: token.issuer(),
             signature: token.signature(),
         };
         self.verify_signed(token.kid(), signed, host)
@@ -160,21 +162,23 @@ impl KeySet {
         signed: Signed<'_>,
         host: &dyn HostCrypto,
     ) -> Result<(), KeyError> {
-        let mut candidates = self.candidates(kid, signed.algorithm).take(MAX_TRIES);
+        let Signed { algorithm, issuer, .. } = signed;
+        let candidates = self.candidates(kid, algorithm);
+        let mut candidates = candidates.filter(|key| key.is_for(issuer)).take(MAX_TRIES);
         if candidates.any(|key| key.verify(signed, host)) {
             return Ok(());
         }
-        Err(self.refusal_of(kid, signed.algorithm))
+        Err(self.refusal_of(kid, algorithm, issuer))
     }
 
     /// Why [`KeySet::verify`] refuses `token`; to be asked only once it has.
     pub fn refusal(&self, token: &CompactToken<'_>) -> KeyError {
-        self.refusal_of(token.kid(), token.algorithm())
+        self.refusal_of(token.kid(), token.algorithm(), token.issuer())
     }
 
-    fn refusal_of(&self, kid: Option<&str>, algorithm: Algorithm) -> KeyError {
+    fn refusal_of(&self, kid: Option<&str>, algorithm: Algorithm, issuer: Option<&str>) -> KeyError {
         let (mut tried, mut tried_secret) = (false, false);
-        let mut candidates = self.candidates(kid, algorithm);
+        let mut candidates = self.candidates(kid, algorithm).filter(|key| key.is_for(issuer));
         for key in candidates.by_ref().take(MAX_TRIES) {
             tried = true;
             tried_secret |= matches!(key.verification_key, VerificationKey::Secret(_));
@@ -190,7 +194,10 @@ impl KeySet {
             }
             _ if candidates.next().is_some() => KeyError::TooManyKeys { algorithm },
             _ if tried => KeyError::Signature,
-            _ => KeyError::NoKey { algorithm },
+            _ => match self.candidates(kid, algorithm).find_map(|key| key.issuer.as_ref()) {
+                Some(issuer) => KeyError::OtherIssuer { issuer: issuer.as_str().into() },
+                None => KeyError::NoKey { algorithm },
+            },
         }
     }
 

@@ -7,6 +7,7 @@
 mod bounds;
 mod compact;
 mod error;
+mod issuer;
 mod jwk;
 mod jwks;
 mod sign;
@@ -19,6 +20,7 @@ pub use self::{
     bounds::{MAX_JWKS_SIZE, MAX_KEYS, MAX_KID_LEN, MAX_TRIES},
     compact::{CompactToken, is_compact_jws},
     error::{KeyError, Malformed, TokenError},
+    issuer::IssuerTemplate,
     jwk::{Unusable, lone_key},
     jwks::{KeySet, KeySetError, SymmetricKey, UnusableKey},
     thumbprint::thumbprint,

@@ -36,8 +36,7 @@ pub(super) fn validate(
     now: Timestamp,
 ) -> Result<Validity, JwtError> {
     match claims.get("iss") {
-        Some(Json::String(issuer)) if issuer == provider.issuer => {}
-        Some(Json::String(_)) => return Err(JwtError::Issuer),
+        Some(Json::String(issuer)) => provider.issuer.check(issuer, claims)?,
         Some(_) => return Err(JwtError::malformed("iss")),
         None => return Err(JwtError::missing("iss")),
     }

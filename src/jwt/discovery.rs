@@ -190,7 +190,8 @@ impl fmt::Display for DocumentError {
             Self::Issuer { found: Some(found) } if found.contains('{') => {
                 write!(
                     f,
-                    "its issuer is {found:?}: it is for all tenants; name the document of one, in discovery.uri"
+                    "its issuer is {found:?}: it is for all tenants; give that as `issuer`, with the tenants whose tokens are taken, or name \
+                     the document of one in discovery.uri"
                 )
             }
             Self::Issuer { found: Some(found) } => {
@@ -397,13 +398,25 @@ mod tests {
         let message = |issuer: &str| read(issuer).unwrap_err().to_string();
         assert_eq!(
             message("https://login.example/{tenantid}/v2.0"),
-            "discovery document: its issuer is \"https://login.example/{tenantid}/v2.0\": it is for all tenants; name \
-             the document of one, in discovery.uri"
+            "discovery document: its issuer is \"https://login.example/{tenantid}/v2.0\": it is for all tenants; give \
+             that as `issuer`, with the tenants whose tokens are taken, or name the document of one in discovery.uri"
         );
         assert_eq!(
             message("https://login.example/2222/v2.0"),
             "discovery document: its issuer is \"https://login.example/2222/v2.0\", not the configured one"
         );
+        // The other way round: that of all tenants, as it stands, and no other.
+        let template = "https://login.example/{tenantid}/v2.0";
+        let uri = Some("https://login.example/common/v2.0/.well-known/openid-configuration");
+        let all = discovery(template, uri, None);
+        let read = |issuer: &str| {
+            let body = format!(r#"{{"issuer":"{issuer}","jwks_uri":"https://login.example/keys"}}"#);
+            all.read(Outcome::Answer { status: 200, headers: &[], body: body.as_bytes() }, 0)
+        };
+        assert!(read(template).is_ok());
+        for other in [own, "https://login.example/{tenant}/v2.0", "https://login.example//v2.0"] {
+            assert_eq!(read(other), Err(DocumentError::Issuer { found: Some(other.into()) }));
+        }
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub enum JwtError {
         /// The beginning of its validity, skew included.
         not_before: Timestamp,
     },
+    /// The tenant that `iss` names is not the one that the token names itself.
+    Tenant,
     /// It cannot be read, or the provider does not.
     Token(TokenError),
     /// `typ` is not one that the provider accepts.
@@ -69,10 +71,11 @@ impl JwtError {
             Self::Audience => Reason::TokenAudience,
             Self::Claim { .. } | Self::Lifetime => Reason::TokenClaims,
             Self::Expired { .. } => Reason::TokenExpired,
-            Self::Issuer => Reason::TokenIssuer,
+            Self::Issuer | Self::Tenant => Reason::TokenIssuer,
             Self::Key(KeyError::Signature) => Reason::TokenSignature,
             Self::Key(
                 KeyError::NoKey { .. }
+                | KeyError::OtherIssuer { .. }
                 | KeyError::TooManyKeys { .. }
                 | KeyError::UnknownKey { .. }
                 | KeyError::UnusableKey { .. },
@@ -116,6 +119,7 @@ impl fmt::Display for JwtError {
             Self::KeysUnavailable => f.write_str("the key set is not available"),
             Self::Lifetime => f.write_str("lives longer than allowed"),
             Self::NotYetValid { not_before } => write!(f, "not valid before {} s", not_before.as_secs()),
+            Self::Tenant => f.write_str("the claim with the tenant is not the tenant that `iss` names"),
             Self::Token(error) => error.fmt(f),
             Self::Type => f.write_str("not an accepted `typ`"),
         }

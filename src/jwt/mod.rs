@@ -10,6 +10,7 @@ mod claims;
 mod compile;
 mod discovery;
 mod error;
+mod issuer;
 mod principal;
 mod provider;
 mod remote;
@@ -29,6 +30,7 @@ pub use self::{
     claims::Validity,
     discovery::issuer_url,
     error::JwtError,
+    issuer::{Issuer, Tenants},
     provider::{ClaimHeaders, Provider},
     remote::RemoteKeys,
     token::{CheckedToken, VerifiedToken},
@@ -40,8 +42,8 @@ pub use self::{
 pub struct ProviderSpec {
     /// Unique name that rules refer to.
     pub name: String,
-    /// Compared exactly with `iss`.
-    pub issuer: String,
+    /// What `iss` must be.
+    pub issuer: Issuer,
     /// Any one of these must be in `aud`; never empty. `None`: waived in writing (`anyAudience: true`).
     pub audiences: Option<Vec<String>>,
     /// The only algorithms accepted, all with shared secrets or all with public keys, as the keys are; empty exactly when

@@ -1,7 +1,5 @@
 //! Whom verified claims speak of.
 
-use std::sync::Arc;
-
 use super::{Provider, RoleClaim, RoleForm, error::JwtError};
 use crate::{
     identity::{ClaimPath, MAX_NAME_LEN, Principal, PrincipalKind},
@@ -47,7 +45,7 @@ impl Provider {
         Ok(Principal {
             subject,
             kind: PrincipalKind::Jwt,
-            authority: Arc::clone(self.name()),
+            authority: self.authority(claims),
             credential_id,
             scopes,
             roles,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{KeySource, ProviderSpec, RemoteJwks, claim_headers::Unsendable, compile};
+use super::{Issuer, KeySource, ProviderSpec, RemoteJwks, claim_headers::Unsendable, compile};
 use crate::{fault::Fault, jose::KeySet, json::Object};
 
 /// A token issuer with its keys or where to fetch them.
@@ -35,8 +35,17 @@ impl Provider {
     }
 
     /// What `iss` must be.
-    pub fn issuer(&self) -> &str {
+    pub fn issuer(&self) -> &Issuer {
         &self.spec.issuer
+    }
+
+    /// Under whose authority a subject is known: two providers may know the same one, and so may two tenants. No name of a
+    /// provider holds `#`.
+    pub(super) fn authority(&self, claims: Object<'_>) -> Arc<str> {
+        match self.spec.issuer.tenant(claims) {
+            None => Arc::clone(&self.name),
+            Some(tenant) => format!("{}#{tenant}", self.name).into(),
+        }
     }
 
     /// As configured.

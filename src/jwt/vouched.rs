@@ -1,7 +1,7 @@
 //! What an issuer says of a token of its own (RFC 7662 section 2.2), judged as the claims of a JWT are.
 
 use super::{
-    Provider, ProviderSpec,
+    Issuer, Provider, ProviderSpec,
     claims::{Validity, check_audience, date},
     error::JwtError,
     token::VerifiedToken,
@@ -65,8 +65,11 @@ fn validate(
         None => Ok(None),
         Some(value) => value.as_str().map(Some).ok_or_else(|| JwtError::malformed(name)),
     };
-    if text("iss")?.is_some_and(|issuer| issuer != provider.issuer) {
-        return Err(JwtError::Issuer);
+    match (text("iss")?, &provider.issuer) {
+        (Some(issuer), own) => own.check(issuer, claims)?,
+        (None, Issuer::One(_)) => {}
+        // Of many, nobody else says which.
+        (None, Issuer::Tenants(_)) => return Err(JwtError::missing("iss")),
     }
     // A refresh token, say, is no access token.
     let is_access_token =

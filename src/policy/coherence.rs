@@ -4,8 +4,9 @@ use std::slice;
 
 use super::Provider;
 use crate::{
-    config::{Document, Rejected, RuleSpec},
+    config::{Document, ProviderSpec, Rejected, RuleSpec},
     fault::Fault,
+    jwt::Issuer,
     rate_limit::{KeyPart, Limiter},
     rbac::Vocabulary,
     request::{Location, alike::is_alike},
@@ -20,6 +21,8 @@ pub(super) fn every_fault(rejected: Rejected) -> Vec<Fault> {
         let found = Provider::compile(spec).err().unwrap_or_default();
         faults.extend(found.into_iter().map(|fault| fault.within(&format!("jwt.providers[{i}]"))));
     }
+    let found = shared_issuers(&providers.iter().map(|(i, spec)| (*i, spec)).collect::<Vec<_>>());
+    faults.extend(found.into_iter().map(|fault| fault.within("jwt.providers")));
     for (i, spec) in &rate_limits {
         // Each by itself: while some of them cannot be read, it is not known how many there are.
         let found = Limiter::compile(slice::from_ref(spec), "").err().unwrap_or_default();
@@ -96,6 +99,29 @@ pub(super) fn counted_variables(document: &Document, router: Option<&Router>) ->
                     faults.push(Fault::new(format!("[{i}].rateLimits[{k}]"), message));
                 }
             }
+        }
+    }
+    faults
+}
+
+/// The provider of a token is chosen by its issuer, so there is one. That two issuers are called the same is said where they
+/// are read.
+pub(super) fn shared_issuers(providers: &[(usize, &ProviderSpec)]) -> Vec<Fault> {
+    let has_tenants = |spec: &ProviderSpec| matches!(spec.jwt.issuer, Issuer::Tenants(_));
+    let mut faults = Vec::new();
+    if !providers.iter().any(|(_, provider)| has_tenants(provider)) {
+        return faults;
+    }
+    for (n, (i, provider)) in providers.iter().enumerate() {
+        let meets = |(_, other): &&(usize, &ProviderSpec)| {
+            (has_tenants(provider) || has_tenants(other)) && provider.jwt.issuer.meets(&other.jwt.issuer)
+        };
+        if let Some((_, other)) = providers.iter().take(n).find(meets) {
+            let other = &other.jwt.name;
+            let message = format!(
+                "a token may be of this provider and of \"{other}\": their issuers have one in common"
+            );
+            faults.push(Fault::new(format!("[{i}].issuer"), message));
         }
     }
     faults

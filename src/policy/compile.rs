@@ -13,6 +13,7 @@ use crate::{
     config::{self, ActionSpec, Document, MethodSpec, RuleSpec},
     dpop,
     fault::Fault,
+    jwt::Issuer,
     rate_limit::Limiter,
     rbac::{RequiredNames, RequirementSpec, Vocabulary},
     request::{Location, credential::CredentialNames},
@@ -74,6 +75,8 @@ impl Policy {
         keep("rules", coherence::claim_conditions(&vocabulary).into_iter().collect());
         keep("rules", coherence::owner_variables(document.rules.iter().enumerate(), router.as_ref()));
         keep("rules", coherence::counted_variables(&document, router.as_ref()));
+        let specs: Vec<_> = document.providers.iter().enumerate().collect();
+        keep("jwt.providers", coherence::shared_issuers(&specs));
         keep("rules", places::faults(&document));
         keep("requestHeaders", coherence::removed_headers(&document));
         let metadata = resource_metadata(&document).unwrap_or_else(|found| {
@@ -188,7 +191,12 @@ fn hash(digest: &[u8; 32]) -> u64 {
 /// The metadata that clients are told. What its section leaves out is taken from the rest of the policy.
 fn resource_metadata(document: &Document) -> Result<Option<ResourceMetadata>, Vec<Fault>> {
     let Some(spec) = &document.protected_resource else { return Ok(None) };
-    let issuers: Vec<&str> = document.providers.iter().map(|provider| provider.jwt.issuer.as_str()).collect();
+    // Where tenants go for tokens is theirs to know, and who they are is nobody else's.
+    let issuers = document.providers.iter().filter_map(|provider| match &provider.jwt.issuer {
+        Issuer::One(issuer) => Some(issuer.as_str()),
+        Issuer::Tenants(_) => None,
+    });
+    let issuers: Vec<&str> = issuers.collect();
     let locations: Vec<&Location> =
         document.providers.iter().flat_map(|provider| &provider.jwt.locations).collect();
     let takes_tokens = |rule: &&RuleSpec| match &rule.action {

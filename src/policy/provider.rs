@@ -7,8 +7,8 @@ use crate::{
     confirmation::BindingMode,
     dpop::DpopSpec,
     fault::Fault,
-    introspection::{IntrospectionMode, IntrospectionSpec},
-    jwt,
+    introspection::{ClientProof, IntrospectionMode, IntrospectionSpec},
+    jwt::{self, Issuer},
 };
 
 /// How tokens of one issuer are judged, and what is asked of them beside.
@@ -28,7 +28,11 @@ impl Provider {
     /// All faults have paths within the provider.
     pub(super) fn compile(spec: &config::ProviderSpec) -> Result<Self, Vec<Fault>> {
         let config::ProviderSpec { jwt, introspection, dpop, mtls } = spec;
-        let jwt = jwt::Provider::compile(jwt)?;
+        let audience = audience_fault(&jwt.issuer, introspection.as_ref());
+        let jwt = match (jwt::Provider::compile(jwt), audience) {
+            (Ok(jwt), None) => jwt,
+            (found, audience) => return Err(found.err().into_iter().flatten().chain(audience).collect()),
+        };
         Ok(Self { jwt, introspection: introspection.clone(), dpop: dpop.clone(), mtls: *mtls })
     }
 
@@ -43,7 +47,7 @@ impl Provider {
     }
 
     /// What `iss` must be.
-    pub(crate) fn issuer(&self) -> &str {
+    pub(crate) fn issuer(&self) -> &Issuer {
         self.jwt.issuer()
     }
 
@@ -56,15 +60,27 @@ impl Provider {
     }
 }
 
+/// Where the policy names no audience for our assertions, it is the issuer.
+fn audience_fault(issuer: &Issuer, introspection: Option<&IntrospectionSpec>) -> Option<Fault> {
+    let is_needed = matches!(
+        (issuer, introspection.map(|spec| &spec.proof)),
+        (Issuer::Tenants(_), Some(ClientProof::PrivateKeyJwt { audience: None, .. }))
+    );
+    let message = "required: issuer has a variable, and is the name of nobody";
+    is_needed.then(|| Fault::new("introspection.privateKeyJwt.audience", message))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::{
-        crypto::Algorithm,
-        introspection::{ClientProof, ClientSecret},
-        jwt::{KeySource, tests::tokens},
+        crypto::{Algorithm, SigningKey},
+        identity::ClaimPath,
+        introspection::ClientSecret,
+        jose::IssuerTemplate,
+        jwt::{KeySource, Tenants, tests::tokens},
         url::Url,
     };
 
@@ -79,6 +95,36 @@ mod tests {
             inactive_cache_duration: Duration::from_secs(10),
             timeout: Duration::from_secs(3),
             token_type_hint: "access_token".into(),
+        }
+    }
+
+    /// It would be the issuer, and a template is none.
+    #[test]
+    fn an_assertion_has_an_audience() {
+        let pair = jwt_simple::algorithms::ES256KeyPair::generate();
+        let key = SigningKey::from_pem(Algorithm::Es256, &pair.to_pem().unwrap()).unwrap();
+        let template = IssuerTemplate::parse("https://login.example/{tenantid}/v2.0").unwrap();
+        let tenants = Issuer::Tenants(Box::new(Tenants::new(template, None, ClaimPath::dotted("tid"))));
+        let one = Issuer::from("https://login.example/1111/v2.0");
+        let due = "introspection.privateKeyJwt.audience: required: issuer has a variable, and is the name of nobody";
+        for (issuer, audience, expected) in [
+            (&one, None, vec![]),
+            (&one, Some("https://login.example"), vec![]),
+            (&tenants, Some("https://login.example"), vec![]),
+            (&tenants, None, vec![due.to_owned()]),
+        ] {
+            let jwt = jwt::ProviderSpec {
+                issuer: issuer.clone(),
+                algorithms: vec![],
+                keys: KeySource::None,
+                ..tokens::provider()
+            };
+            let audience = audience.map(str::to_owned);
+            let proof = ClientProof::PrivateKeyJwt { key: key.clone(), kid: None, audience };
+            let introspection = Some(IntrospectionSpec { proof, ..introspection(IntrospectionMode::Opaque) });
+            let spec = config::ProviderSpec { jwt, introspection, dpop: None, mtls: None };
+            let faults = Provider::compile(&spec).err().unwrap_or_default();
+            assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{issuer:?}");
         }
     }
 

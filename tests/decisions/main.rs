@@ -26,6 +26,7 @@ mod revocation;
 mod secrets;
 mod shared_places;
 mod spellings;
+mod tenants;
 mod token_cache;
 mod token_limits;
 mod waiting;

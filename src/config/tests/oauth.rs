@@ -64,6 +64,84 @@ fn discovery() {
     ]);
 }
 
+const TEMPLATE: &str = "https://login.example/{tenantid}/v2.0";
+
+/// A provider for many tenants, with members replaced, or removed where null.
+fn for_tenants(changes: &serde_json::Value) -> serde_json::Value {
+    let mut document = super::base();
+    let mut provider = serde_json::json!({
+        "name": "entra", "issuer": TEMPLATE, "tenants": ["1111", "contoso.example"], "audiences": ["api"],
+        "algorithms": ["RS256"],
+        "discovery": {"cluster": "idp", "uri": "https://login.example/common/.well-known/openid-configuration"},
+    });
+    let members = provider.as_object_mut().unwrap();
+    for (name, value) in changes.as_object().unwrap() {
+        match value {
+            serde_json::Value::Null => drop(members.shift_remove(name)),
+            value => drop(members.insert(name.clone(), value.clone())),
+        }
+    }
+    document["jwt"]["providers"].as_array_mut().unwrap().push(provider);
+    document
+}
+
+#[test]
+fn tenants() {
+    use serde_json::json;
+    let at = |field: &str, message: &str| vec![format!("jwt.providers[2].{field}: {message}")];
+    let no_template = "has braces, but not as a template: a URL without query in whose path one segment is a variable, as in \
+                       https://login.example/{tenantid}/v2.0";
+    let no_effect = "has no effect: issuer has no variable in braces, so it is one tenant's";
+    let no_tenant = "is not valid here: a tenant is 1 to 128 letters, digits and . _ -, at least one letter or digit among \
+                     them";
+    for (changes, expected) in [
+        (json!({}), vec![]),
+        (json!({"tenants": null, "anyTenant": true}), vec![]),
+        (json!({"claims": {"tenant": "org.id"}}), vec![]),
+        (json!({"discovery": null, "jwks": {"uri": "https://login.example/keys", "cluster": "idp"}}), vec![]),
+        (
+            json!({"tenants": null}),
+            at(
+                "tenants",
+                "required with a variable in issuer; where anybody may become a tenant, their tokens are anybody's \
+                 (anyTenant: true accepts them)",
+            ),
+        ),
+        (json!({"anyTenant": true}), at("anyTenant", "contradicts tenants; give one of them")),
+        (
+            json!({"tenants": null, "anyTenant": false}),
+            at("anyTenant", "only true is allowed; list tenants instead"),
+        ),
+        (json!({"tenants": []}), at("tenants", "no tenants; nobody's tokens would be accepted")),
+        (json!({"tenants": ["*"]}), at("tenants[0]", &format!("\"*\" {no_tenant}"))),
+        (json!({"tenants": ["1111", ".."]}), at("tenants[1]", &format!("\"..\" {no_tenant}"))),
+        (json!({"tenants": ["1111", "1111"]}), at("tenants[1]", "\"1111\" is listed twice")),
+        (json!({"tenants": ["{tenantid}"]}), at("tenants[0]", &format!("\"{{tenantid}}\" {no_tenant}"))),
+        (json!({"issuer": "https://login.example/{tenantid}.v2"}), at("issuer", no_template)),
+        (json!({"issuer": "https://{tenantid}.login.example/"}), at("issuer", no_template)),
+        (json!({"issuer": "https://login.example/{a}/{b}"}), at("issuer", no_template)),
+        (json!({"issuer": "https://login.example/${TENANT}"}), at("issuer", no_template)),
+        (json!({"issuer": "https://login.example/v2.0"}), at("tenants", no_effect)),
+        (
+            json!({"issuer": "https://login.example/v2.0", "tenants": null, "anyTenant": true}),
+            at("anyTenant", no_effect),
+        ),
+        (
+            json!({"issuer": "https://login.example/v2.0", "tenants": null, "claims": {"tenant": "tid"}}),
+            at("claims.tenant", no_effect),
+        ),
+        (
+            json!({"discovery": {"cluster": "idp"}}),
+            at(
+                "discovery.uri",
+                "required: where the document for all tenants is does not follow from issuer",
+            ),
+        ),
+    ] {
+        assert_eq!(super::faults(&for_tenants(&changes)), expected, "{changes}");
+    }
+}
+
 #[test]
 fn protected_resource() {
     let whole = "{\"resource\": \"https://api.example.com/v1\", \"authorizationServers\": [\"https://idp.example.com\"], \

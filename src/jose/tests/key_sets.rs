@@ -51,6 +51,13 @@ fn each_key_with_its_nearest_unusable_ones() {
         ("rsa", json!({"kid": 7}), Some(member("kid"))),
         ("rsa", json!({"kid": "k".repeat(MAX_KID_LEN)}), None),
         ("rsa", json!({"kid": "k".repeat(MAX_KID_LEN + 1)}), Some(member("kid"))),
+        ("rsa", json!({"issuer": "https://login.example/1111"}), None),
+        ("rsa", json!({"issuer": "https://login.example/{tenantid}"}), None),
+        ("rsa", json!({"issuer": "https://login.example/{tenantid"}), Some(member("issuer"))),
+        ("rsa", json!({"issuer": "{tenantid}"}), Some(member("issuer"))),
+        ("rsa", json!({"issuer": ["https://login.example/1111"]}), Some(member("issuer"))),
+        ("rsa", json!({"issuer": "i".repeat(1024)}), None),
+        ("rsa", json!({"issuer": "i".repeat(1025)}), Some(member("issuer"))),
         ("rsa", json!({"kty": null}), Some(missing("kty"))),
         ("rsa", json!({"kty": 7}), Some(member("kty"))),
         // Of Post-Quantum signatures (RFC 9964).

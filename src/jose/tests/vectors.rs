@@ -20,7 +20,7 @@ fn verifies(set: &KeySet, jws: &str) -> bool {
     let algorithm = Algorithm::from_name(header.get("alg").and_then(Json::as_str).unwrap()).unwrap();
     let kid = header.get("kid").map(|kid| kid.as_str().unwrap());
     let signature = decode(signature);
-    let signed = Signed { algorithm, message: input.as_bytes(), signature: &signature };
+    let signed = Signed { algorithm, message: input.as_bytes(), issuer: None, signature: &signature };
     let in_module = set.verify_signed(kid, signed, &NoHostCrypto);
     assert_eq!(set.verify_signed(kid, signed, &RingHost), in_module);
     in_module.is_ok()

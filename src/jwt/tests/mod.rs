@@ -6,6 +6,7 @@ mod discovery;
 mod principals;
 mod providers;
 mod remote;
+mod tenants;
 pub(crate) mod tokens;
 mod wanted;
 

@@ -27,7 +27,7 @@ fn policies() -> Vec<Value> {
 #[test]
 fn every_block_compiles() {
     let policies = policies();
-    assert_eq!(policies.len(), 8);
+    assert_eq!(policies.len(), 9);
     for policy in policies {
         let compiled = Policy::compile(policy.to_string().as_bytes(), "test");
         let faults: Vec<String> =
@@ -60,6 +60,13 @@ fn the_documents_of_providers_are_believed() {
             "https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/discovery/keys",
             "entra login.microsoftonline.com/11111111-2222-3333-4444-555555555555/.well-known/openid-configuration",
             "entra login.microsoftonline.com/11111111-2222-3333-4444-555555555555/discovery/keys",
+        ),
+        (
+            "entra-tenants",
+            "https://login.microsoftonline.com/{tenantid}/v2.0",
+            "https://login.microsoftonline.com/organizations/discovery/v2.0/keys",
+            "entra login.microsoftonline.com/organizations/v2.0/.well-known/openid-configuration",
+            "entra login.microsoftonline.com/organizations/discovery/v2.0/keys",
         ),
         (
             "auth0",
@@ -99,7 +106,8 @@ fn the_documents_of_providers_are_believed() {
         let spec = documents.iter().find(|provider| provider.jwt.name == name).expect("a block");
         let provider = Provider::compile(&spec.jwt).unwrap();
         let store = MemoryStore::default();
-        let mut remote = RemoteKeys::new(provider.remote().unwrap(), provider.issuer(), name, "test");
+        let mut remote =
+            RemoteKeys::new(provider.remote().unwrap(), provider.issuer().as_str(), name, "test");
         let next = |store: &MemoryStore, remote: &mut RemoteKeys| {
             let call = remote.tick(now, store, 0).unwrap();
             format!("{} {}{}", call.cluster, call.endpoint.authority, call.endpoint.path)

@@ -1,10 +1,11 @@
 //! Tokens as issuers make them, and what a policy can say of them.
 
+use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use super::{Case, Documents, hold};
 use crate::harness::{
-    issuer::{AUDIENCE, token},
+    issuer::{AUDIENCE, ISSUER_KEYS, token},
     policy::{merge, provider, rule, with_token, with_token_and},
     request::get,
     table::pair,
@@ -256,10 +257,38 @@ fn claims_that_are_no_header() -> Case {
     .says("x-org")
 }
 
-/// An issuer is one name.
-fn issuer_template() -> Case {
-    const TENANT: &str = "https://login.example/1111/v2.0";
-    let of = |issuer: &str| get("/a").bearer(&token("alice").claim("iss", issuer).sign());
+/// One key set for many tenants, each with an issuer of its own, as Microsoft Entra ID publishes it.
+fn issuer_template(documents: &Documents) -> Case {
+    const TEMPLATE: &str = "https://login.example/{tenantid}/v2.0";
+    let name = |tenant: &str| format!("https://login.example/{tenant}/v2.0");
+    let jwk = |algorithm: Algorithm, issuer: &str| {
+        let mut jwk = ISSUER_KEYS.jwk(algorithm);
+        jwk["issuer"] = issuer.into();
+        jwk
+    };
+    let keys = [jwk(Algorithm::RS256, TEMPLATE), jwk(Algorithm::ES256, &name("1111"))];
+    documents.publish("/keys", json!({ "keys": keys }).to_string());
+    let common = "/common/v2.0/.well-known/openid-configuration";
+    documents
+        .publish(common, json!({"issuer": TEMPLATE, "jwks_uri": "http://login.example/keys"}).to_string());
+    let policy = |members: Value| {
+        let mut provider = json!({
+            "name": "test",
+            "issuer": TEMPLATE,
+            "audiences": [AUDIENCE],
+            "algorithms": ["RS256", "ES256"],
+            "discovery": {"cluster": "jwks", "uri": format!("http://login.example{common}")},
+            "claimToHeaders": [{"claim": "tid", "header": "x-tenant"}],
+        });
+        merge(&mut provider, members);
+        json!({"jwt": {"providers": [provider]}, "rules": [anyone_known()], "defaultAction": "Deny"})
+    };
+    let signed = |algorithm: Algorithm, issuer: &str, tenant: Value| {
+        let token = token("alice").algorithm(algorithm).claim("iss", issuer).claim("tid", tenant);
+        get("/a").bearer(&token.sign())
+    };
+    let of = |tenant: &str| signed(Algorithm::RS256, &name(tenant), json!(tenant));
+    let other_issuer = (401, "token_issuer");
     Case::new(
         "an issuer for many tenants",
         &[
@@ -267,16 +296,40 @@ fn issuer_template() -> Case {
             "https://github.com/istio/istio/issues/16212",
             "https://github.com/keycloak/keycloak/issues/28662",
         ],
-        policy(json!({"issuer": TENANT}), &[anyone_known()], json!({})),
-        vec![pair(
-            "a tenant's own name, and another tenant's",
-            of(TENANT),
-            of("https://login.example/2222/v2.0"),
-            (401, "token_issuer"),
-        )],
+        policy(json!({"tenants": ["1111", "2222"]})),
+        vec![
+            pair("a tenant that is listed, and one that is not", of("1111"), of("3333"), other_issuer)
+                .sees("x-tenant", "1111"),
+            pair(
+                "another one, and a token of both",
+                of("2222"),
+                signed(Algorithm::RS256, &name("1111"), json!("2222")),
+                other_issuer,
+            )
+            .sees("x-tenant", "2222"),
+            pair(
+                "the tenant's issuer, and that of all",
+                of("1111"),
+                signed(Algorithm::RS256, TEMPLATE, json!("{tenantid}")),
+                other_issuer,
+            ),
+            pair(
+                "with its tenant, and without",
+                of("1111"),
+                signed(Algorithm::RS256, &name("1111"), Value::Null),
+                (401, "token_claims"),
+            ),
+            pair(
+                "by a key of the tenant, and by that of another one",
+                signed(Algorithm::ES256, &name("1111"), json!("1111")),
+                signed(Algorithm::ES256, &name("2222"), json!("2222")),
+                (401, "token_key"),
+            ),
+        ],
     )
+    .refuses(policy(json!({})), "jwt.providers[0].tenants")
     .refuses(
-        policy(json!({"issuer": "https://login.example/{tenantid}/v2.0"}), &[anyone_known()], json!({})),
+        policy(json!({"anyTenant": true, "issuer": "https://{tenantid}/v2.0"})),
         "jwt.providers[0].issuer",
     )
 }
@@ -292,7 +345,7 @@ async fn tokens_go_as_reported() {
         roles_in_one_string(),
         owner_of_several(),
         claims_that_are_no_header(),
-        issuer_template(),
+        issuer_template(&documents),
     ];
     hold(cases, &documents).await;
 }
