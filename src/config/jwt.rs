@@ -20,7 +20,7 @@ use crate::{
     dpop,
     identity::ClaimPath,
     jose::IssuerTemplate,
-    jwt::{self, ClaimHeaderSpec, HeaderForm, KeySource, RoleClaim, RoleForm},
+    jwt::{self, ClaimHeaderSpec, HeaderForm, Issuer, KeySource, RoleClaim, RoleForm},
     request::Location,
 };
 
@@ -57,6 +57,13 @@ pub(super) static PROVIDER: Shape = Shape::bound(
             Kind::True("only true is allowed; list tenants instead"),
             "",
             "Accepts tokens of every tenant. Refused together with `tenants`.",
+        ),
+        default(
+            "requireIssuer",
+            Kind::Boolean,
+            "true",
+            "Whether a token must have `iss`. With `false` one without is taken as one of this provider, too, where it \
+             stands in a place in which a rule looks for nobody else's. Refused with a variable in `issuer`.",
         ),
         optional(
             "audiences",
@@ -300,6 +307,13 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
     let mut claims = claims(&mut o, issuer_text.as_deref());
     let tenant = claims.as_mut().and_then(|claims| claims.tenant.take());
     let issuer = issuer(&mut o, issuer_text, tenant, index, defs);
+    let require_issuer = o.boolean("requireIssuer");
+    if !require_issuer && matches!(issuer, Some(Issuer::Tenants(_))) {
+        o.fault_at::<()>(
+            "requireIssuer",
+            "contradicts the variable in issuer: a token without iss is no tenant's",
+        );
+    }
     let claim_to_headers = o.objects("claimToHeaders", |o| claim_to_header(o, index, defs));
     let payload = forward_payload(&mut o, index, defs);
     let locations = o.object("extractFrom").and_then(|o| extract_from(o, defs));
@@ -319,6 +333,7 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
     let jwt = jwt::ProviderSpec {
         name: name?,
         issuer: issuer?,
+        require_issuer,
         audiences: audiences?,
         algorithms: algorithms?,
         keys: keys?,

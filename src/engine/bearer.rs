@@ -163,7 +163,7 @@ fn judge(
 ) -> Result<Remembered, Failure> {
     // The issuer is not verified yet: it only selects whose keys and rules the token is held against, and those
     // compare it again. A JWT of any other issuer is refused, and not taken for an opaque token.
-    let is_own = |provider: &&Rc<Provider>| token.issuer().is_some_and(|issuer| provider.issuer().is(issuer));
+    let is_own = |provider: &&Rc<Provider>| provider.jwt.judges(token.issuer());
     let provider = access.accepted.providers_at(location).find(is_own);
     let state = provider.and_then(|provider| attempt.worker.state_of(provider)).ok_or(JwtError::Issuer)?;
     if !state.provider.jwt.has_keys() {

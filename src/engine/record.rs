@@ -123,9 +123,7 @@ impl Trace {
     /// The provider that was asked about the token, or whose it would be.
     fn provider<'a>(&'a self, policy: &'a Policy, issuer: Option<&str>) -> Option<&'a str> {
         let asked = self.provider.as_ref();
-        let own = || {
-            policy.providers.iter().find(|provider| issuer.is_some_and(|issuer| provider.issuer().is(issuer)))
-        };
+        let own = || policy.providers.iter().find(|provider| issuer.is_some() && provider.jwt.judges(issuer));
         asked.or_else(own).map(|provider| &**provider.name())
     }
 

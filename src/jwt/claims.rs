@@ -38,7 +38,8 @@ pub(super) fn validate(
     match claims.get("iss") {
         Some(Json::String(issuer)) => provider.issuer.check(issuer, claims)?,
         Some(_) => return Err(JwtError::malformed("iss")),
-        None => return Err(JwtError::missing("iss")),
+        None if provider.require_issuer => return Err(JwtError::missing("iss")),
+        None => {}
     }
     if let Some(audiences) = &provider.audiences {
         check_audience(claims.get("aud"), audiences)?;
@@ -143,6 +144,17 @@ mod tests {
             (json!({"aud": ["api", 1]}), Err(JwtError::malformed("aud"))),
             (json!({"aud": {"api": true}}), Err(JwtError::malformed("aud"))),
             (json!({"aud": null}), Err(JwtError::missing("aud"))),
+        ] {
+            assert_eq!(outcome(&spec, changes.clone()), expected, "{changes}");
+        }
+        spec.require_issuer = false;
+        for (changes, expected) in [
+            (json!({}), Ok(())),
+            (json!({"iss": null}), Ok(())),
+            (json!({"iss": ""}), Err(JwtError::Issuer)),
+            (json!({"iss": "https://other.example"}), Err(JwtError::Issuer)),
+            (json!({"iss": false}), Err(JwtError::malformed("iss"))),
+            (json!({"iss": []}), Err(JwtError::malformed("iss"))),
         ] {
             assert_eq!(outcome(&spec, changes.clone()), expected, "{changes}");
         }

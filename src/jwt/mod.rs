@@ -44,6 +44,8 @@ pub struct ProviderSpec {
     pub name: String,
     /// What `iss` must be.
     pub issuer: Issuer,
+    /// Whether there must be one. Default yes; no where it is the issuer of a tenant.
+    pub require_issuer: bool,
     /// Any one of these must be in `aud`; never empty. `None`: waived in writing (`anyAudience: true`).
     pub audiences: Option<Vec<String>>,
     /// The only algorithms accepted, all with shared secrets or all with public keys, as the keys are; empty exactly when

@@ -48,6 +48,14 @@ impl Provider {
         }
     }
 
+    /// Whether a token is for this provider to judge that has this `iss`, or has none.
+    pub fn judges(&self, iss: Option<&str>) -> bool {
+        match iss {
+            Some(iss) => self.spec.issuer.is(iss),
+            None => !self.spec.require_issuer,
+        }
+    }
+
     /// As configured.
     pub fn spec(&self) -> &ProviderSpec {
         &self.spec

@@ -2,7 +2,7 @@
 
 use std::slice;
 
-use super::Provider;
+use super::{Provider, places};
 use crate::{
     config::{Document, ProviderSpec, Rejected, RuleSpec},
     fault::Fault,
@@ -21,8 +21,9 @@ pub(super) fn every_fault(rejected: Rejected) -> Vec<Fault> {
         let found = Provider::compile(spec).err().unwrap_or_default();
         faults.extend(found.into_iter().map(|fault| fault.within(&format!("jwt.providers[{i}]"))));
     }
-    let found = shared_issuers(&providers.iter().map(|(i, spec)| (*i, spec)).collect::<Vec<_>>());
-    faults.extend(found.into_iter().map(|fault| fault.within("jwt.providers")));
+    let specs: Vec<_> = providers.iter().map(|(i, spec)| (*i, spec)).collect();
+    let found = [shared_issuers(&specs), places::tokens_without_issuer(&specs)];
+    faults.extend(found.into_iter().flatten().map(|fault| fault.within("jwt.providers")));
     for (i, spec) in &rate_limits {
         // Each by itself: while some of them cannot be read, it is not known how many there are.
         let found = Limiter::compile(slice::from_ref(spec), "").err().unwrap_or_default();

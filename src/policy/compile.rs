@@ -77,6 +77,7 @@ impl Policy {
         keep("rules", coherence::counted_variables(&document, router.as_ref()));
         let specs: Vec<_> = document.providers.iter().enumerate().collect();
         keep("jwt.providers", coherence::shared_issuers(&specs));
+        keep("jwt.providers", places::tokens_without_issuer(&specs));
         keep("rules", places::faults(&document));
         keep("requestHeaders", coherence::removed_headers(&document));
         let metadata = resource_metadata(&document).unwrap_or_else(|found| {

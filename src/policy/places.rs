@@ -30,6 +30,7 @@ pub(super) fn faults(document: &Document) -> Vec<Fault> {
         let keys = document.api_keys.as_ref().filter(|_| authenticate.contains(&MethodSpec::ApiKey));
         let found = [
             several_issuers(&providers),
+            nobody_said(&providers),
             keys_or_opaque_tokens(&providers, keys),
             several_prefixes(&providers, keys),
         ];
@@ -52,6 +53,34 @@ fn several_issuers(providers: &[&ProviderSpec]) -> Option<String> {
             other.jwt.name, provider.jwt.name
         ))
     })
+}
+
+/// A token without issuer does not say whose it is.
+fn nobody_said(providers: &[&ProviderSpec]) -> Option<String> {
+    let mut lenient = providers.iter().filter(|provider| !provider.jwt.require_issuer);
+    lenient.find_map(|one| {
+        let is_another = |other: &&&ProviderSpec| other.jwt.name != one.jwt.name;
+        let mut others = providers.iter().filter(is_another);
+        let other = others.find(|other| has_shared(&one.jwt.locations, &other.jwt.locations))?;
+        Some(format!(
+            "\"{}\" has requireIssuer: false and looks for tokens in the same place as \"{}\"; a token without iss does \
+             not say whose it is",
+            one.jwt.name, other.jwt.name
+        ))
+    })
+}
+
+/// Nor may it be of one provider under one rule and of another one under the next.
+pub(super) fn tokens_without_issuer(providers: &[(usize, &ProviderSpec)]) -> Vec<Fault> {
+    let lenient: Vec<_> = providers.iter().filter(|(_, provider)| !provider.jwt.require_issuer).collect();
+    let faults = lenient.iter().enumerate().filter_map(|(n, (i, provider))| {
+        let mut before = lenient.iter().take(n);
+        let (_, other) =
+            before.find(|(_, other)| has_shared(&other.jwt.locations, &provider.jwt.locations))?;
+        let message = format!("\"{}\" takes tokens without iss in the same place", other.jwt.name);
+        Some(Fault::new(format!("[{i}].requireIssuer"), message))
+    });
+    faults.collect()
 }
 
 /// An opaque token does not say either that it is no API key, so the two may share a place only where keys have a

@@ -1,7 +1,7 @@
-//! Providers with many tenants: whose tokens are taken, and as whom.
+//! Providers with many tenants, and tokens without issuer: whose are taken, and as whom.
 
 use portcullis::{
-    answer::Reason::{RateLimited, TokenClaims, TokenIssuer, TokenKey},
+    answer::Reason::{RateLimited, TokenClaims, TokenIssuer, TokenKey, TokenSignature},
     policy::Policy,
 };
 use serde_json::{Value, json};
@@ -176,4 +176,69 @@ fn no_token_is_of_two_providers() {
     ] {
         assert_eq!(faults(first.clone(), second.clone()), expected, "{first} {second}");
     }
+}
+
+/// Where nobody else's tokens stand, it is known whose they are.
+#[test]
+fn a_token_without_issuer() {
+    let w = World::with(|policy| {
+        policy["jwt"]["providers"][0]["requireIssuer"] = false.into();
+        policy["rateLimits"][0]["limits"][0]["requests"] = 100_000.into();
+    });
+    let reason = |w: &World, issuer: Option<Value>| {
+        let token = w.token(|claims| {
+            drop(claims.as_object_mut().unwrap().remove("iss"));
+            if let Some(issuer) = issuer {
+                claims["iss"] = issuer;
+            }
+        });
+        w.reason(&Ask::get("/tokens").token(&token))
+    };
+    assert_eq!(reason(&w, None), None);
+    assert_eq!(reason(&w, Some("https://idp.example".into())), None);
+    assert_eq!(reason(&w, Some("https://other.example".into())), Some(TokenIssuer));
+    assert_eq!(reason(&w, Some("".into())), Some(TokenIssuer));
+    assert_eq!(reason(&w, Some(Value::Null)), Some(TokenClaims));
+    assert_eq!(reason(&World::new(), None), Some(TokenIssuer));
+    // By nobody else's key, and in nobody else's place.
+    let bare =
+        changed(claims("https://idp.example"), |claims| drop(claims.as_object_mut().unwrap().remove("iss")));
+    let (own, foreign) = (w.corp.sign(&bare), w.partner.sign_as(w.corp.kid, &bare));
+    assert_eq!(w.reason(&Ask::get("/limited").token(&own)), None);
+    assert_eq!(w.reason(&Ask::get("/limited").token(&foreign)), Some(TokenSignature));
+    assert_eq!(w.reason(&Ask::get("/limited").header("x-partner-token", &own)), Some(TokenIssuer));
+    // One that was verified is not taken where another provider's tokens stand.
+    assert_eq!(w.reason(&Ask::get("/remote").token(&own)), Some(TokenIssuer));
+}
+
+#[test]
+fn a_token_without_issuer_is_of_one_provider() {
+    let faults = |change: &dyn Fn(&mut Value)| {
+        let mut document = World::new().document;
+        document["jwt"]["providers"][0]["requireIssuer"] = false.into();
+        change(&mut document);
+        let compiled = Policy::compile(document.to_string().as_bytes(), "test");
+        compiled.err().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let place = |policy: &Value, name: &str| {
+        policy["rules"].as_array().unwrap().iter().position(|rule| rule["name"] == name).unwrap()
+    };
+    let tokens = place(&World::new().document, "tokens");
+    assert_eq!(faults(&|_| {}), [""; 0]);
+    let both = |policy: &mut Value| {
+        policy["rules"][tokens]["authenticate"]["anyOf"] = json!([{"jwt": "remote"}, {"jwt": "corp"}]);
+    };
+    assert_eq!(
+        faults(&both),
+        [format!(
+            "rules[{tokens}].authenticate: \"corp\" has requireIssuer: false and looks for tokens in the same place as \
+             \"remote\"; a token without iss does not say whose it is"
+        )]
+    );
+    // Under two rules, but what is remembered of a token is remembered of one provider.
+    assert_eq!(
+        faults(&|policy| policy["jwt"]["providers"][2]["requireIssuer"] = false.into()),
+        ["jwt.providers[2].requireIssuer: \"corp\" takes tokens without iss in the same place"]
+    );
+    assert_eq!(faults(&|policy| policy["jwt"]["providers"][1]["requireIssuer"] = false.into()), [""; 0]);
 }

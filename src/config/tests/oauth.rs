@@ -131,6 +131,11 @@ fn tenants() {
             at("claims.tenant", no_effect),
         ),
         (
+            json!({"requireIssuer": false}),
+            at("requireIssuer", "contradicts the variable in issuer: a token without iss is no tenant's"),
+        ),
+        (json!({"requireIssuer": false, "issuer": "https://login.example/v2.0", "tenants": null}), vec![]),
+        (
             json!({"discovery": {"cluster": "idp"}}),
             at(
                 "discovery.uri",

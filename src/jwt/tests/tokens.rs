@@ -18,6 +18,7 @@ pub(crate) fn provider() -> ProviderSpec {
     ProviderSpec {
         name: "corp".into(),
         issuer: "https://idp.example".into(),
+        require_issuer: true,
         audiences: Some(vec!["api".into()]),
         algorithms: vec![Algorithm::Rs256, Algorithm::Es256],
         keys: KeySource::Inline(json!({"keys": []})),

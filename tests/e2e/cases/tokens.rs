@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Case, Documents, hold};
 use crate::harness::{
-    issuer::{AUDIENCE, ISSUER_KEYS, token},
+    issuer::{AUDIENCE, ISSUER, ISSUER_KEYS, token},
     policy::{merge, provider, rule, with_token, with_token_and},
     request::get,
     table::pair,
@@ -334,6 +334,37 @@ fn issuer_template(documents: &Documents) -> Case {
     )
 }
 
+/// RFC 7519 makes `iss` optional; a provider that has a place of its own may do without.
+fn issuer_left_out() -> Case {
+    let lenient = json!({"requireIssuer": false});
+    let mut other = provider();
+    merge(&mut other, json!({"name": "other", "issuer": "https://other.test"}));
+    let mut both = policy(lenient.clone(), &[anyone_known()], json!({}));
+    both["jwt"]["providers"].as_array_mut().unwrap().push(other);
+    both["rules"][0]["authenticate"]["anyOf"] = json!([{"jwt": "test"}, {"jwt": "other"}]);
+    let with = |issuer: Value| token("alice").claim("iss", issuer);
+    let of = |issuer: Value| get("/a").bearer(&with(issuer).sign());
+    let own = || of(json!(ISSUER));
+    let without = || of(Value::Null);
+    Case::new(
+        "a token without issuer",
+        &["https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1"],
+        policy(lenient, &[anyone_known()], json!({})),
+        vec![
+            pair("none, and another one", without(), of(json!("https://other.test")), (401, "token_issuer")),
+            pair("one, and one of nothing", own(), of(json!("")), (401, "token_issuer")),
+            pair("none, and a list of them", without(), of(json!([ISSUER])), (401, "token_claims")),
+            pair(
+                "by the provider's key, and by another",
+                without(),
+                get("/a").bearer(&with(Value::Null).forged().sign()),
+                (401, "token_signature"),
+            ),
+        ],
+    )
+    .refuses(both, "rules[0].authenticate")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_go_as_reported() {
     let documents = Documents::start().await;
@@ -346,6 +377,7 @@ async fn tokens_go_as_reported() {
         owner_of_several(),
         claims_that_are_no_header(),
         issuer_template(&documents),
+        issuer_left_out(),
     ];
     hold(cases, &documents).await;
 }
