@@ -41,6 +41,7 @@ mod rules;
 mod scalar;
 #[cfg(not(target_arch = "wasm32"))]
 mod schema;
+mod token_claims;
 mod transport;
 mod urls;
 
