@@ -1,4 +1,4 @@
-//! What clients are told of this API so that they find its authorization server (RFC 9728).
+//! What clients are told of an API so that they find its authorization server (RFC 9728).
 //!
 //! The document is made of the policy when that is compiled; nothing in it depends on a request.
 
@@ -10,17 +10,17 @@ use crate::{
     url::Url,
 };
 
-/// RFC 9728 section 3.
-const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+/// RFC 9728 section 3: what the paths of all documents begin with.
+pub const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// The protected resource, as configured.
 #[derive(Clone, Debug)]
 pub struct ResourceMetadataSpec {
     /// The resource identifier: an `https` URL without query and fragment.
     pub resource: Url,
-    /// Issuers. `None`: those of all token providers that are URLs.
+    /// Issuers. `None`: those of its providers that are URLs.
     pub authorization_servers: Option<Vec<Url>>,
-    /// `None`: all that rules with tokens name.
+    /// `None`: all that its rules name.
     pub scopes_supported: Option<Vec<String>>,
     /// For people. `None`: not told.
     pub resource_name: Option<String>,
@@ -31,9 +31,9 @@ pub struct ResourceMetadataSpec {
 /// What the rest of the policy says, for what the section itself leaves out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Derived<'a> {
-    /// Of every token provider.
+    /// Of the providers whose tokens its rules take.
     pub issuers: &'a [&'a str],
-    /// Named by rules that take tokens; each may occur more than once.
+    /// Named by its rules; each may occur more than once.
     pub scopes: &'a [&'a str],
     /// Where tokens may stand.
     pub token_locations: &'a [&'a Location],
@@ -107,6 +107,21 @@ impl ResourceMetadata {
     /// Whether the document is what a request to `host` and `path`, which are canonical, is about.
     pub fn is_at(&self, host: &str, path: &str) -> bool {
         path == self.path && host == self.host
+    }
+
+    /// Whether the document is where another one is.
+    pub fn is_where(&self, other: &Self) -> bool {
+        other.is_at(&self.host, &self.path)
+    }
+
+    /// The host of the resource.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The path of the resource; empty: the host's root.
+    pub fn resource_path(&self) -> &str {
+        self.path.strip_prefix(WELL_KNOWN).unwrap_or_default()
     }
 
     /// Where clients find it, for `resource_metadata` in challenges (section 5.1).

@@ -179,6 +179,7 @@ fn objects() -> Vec<(&'static str, &'static str)> {
         ("introspection.privateKeyJwt", "jwt.providers[0].introspection.privateKeyJwt"),
         ("extractFrom", "jwt.providers[0].extractFrom"),
         ("protectedResource", "protectedResource"),
+        ("protectedResources", "protectedResources[0]"),
         ("apiKeys", "apiKeys"),
         ("apiKeys.keys", "apiKeys.keys[0]"),
         ("clientCertificates", "clientCertificates"),

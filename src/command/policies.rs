@@ -20,7 +20,7 @@ use super::{
 };
 
 /// The fields of a policy by which one is known. `rules` alone must be there, but it may be what was forgotten.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "rules",
     "jwt",
     "apiKeys",
@@ -31,6 +31,7 @@ const FIELDS: [&str; 12] = [
     "identityHeaders",
     "requestHeaders",
     "protectedResource",
+    "protectedResources",
     "decisionLog",
     "defaultAction",
 ];

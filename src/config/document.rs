@@ -13,7 +13,9 @@ use super::{
     jwt::{JWT, providers},
     model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
-    protected_resource::{PROTECTED_RESOURCE, protected_resource},
+    protected_resource::{
+        MOST_RESOURCES, NAMED_RESOURCE, NO_RESOURCES, PROTECTED_RESOURCE, protected_resources,
+    },
     rate_limits::{LIMIT, rate_limits},
     reader::{Node, Object},
     request_headers::{REQUEST_HEADERS, request_headers},
@@ -75,7 +77,13 @@ pub(super) static DOCUMENT: Shape = Shape::bound(
             "protectedResource",
             Kind::Object(&PROTECTED_RESOURCE),
             "clients are told nothing",
-            "[protectedResource](#protectedresource)",
+            "One API, to which all rules belong, see [protectedResource](#protectedresource).",
+        ),
+        optional(
+            "protectedResources",
+            Kind::Few(MOST_RESOURCES, NO_RESOURCES, &Kind::Object(&NAMED_RESOURCE)),
+            "clients are told nothing",
+            "Several APIs, see [protectedResources](#protectedresources).",
         ),
         optional("apiKeys", Kind::Object(&API_KEYS), "no API keys are accepted", "[apiKeys](#apikeys)"),
         optional(
@@ -136,7 +144,10 @@ pub(super) static DOCUMENT: Shape = Shape::bound(
             "Whether `RateLimit` and `RateLimit-Policy` stand on 429 answers only, or on allowed answers too.",
         ),
     ],
-    &[Bound::Given(&["protectedResource"], &[Bound::Required("jwt")], &[])],
+    &[
+        Bound::Given(&["protectedResource", "protectedResources"], &[Bound::Required("jwt")], &[]),
+        Bound::Apart(&["protectedResource", "protectedResources"]),
+    ],
 );
 
 static INTERLOCK: Shape = Shape::new(&[required(
@@ -187,8 +198,7 @@ fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Opt
     defs.client_certificates = o.has("clientCertificates");
     let client_certificates = o.object("clientCertificates").and_then(|o| client_certificates(o, defs));
     lists.providers = o.take("jwt").map(|n| providers(n, defs)).unwrap_or_default();
-    let has_tokens = o.has("jwt");
-    let resource = o.object("protectedResource").and_then(|o| protected_resource(o, has_tokens));
+    let protected_resources = protected_resources(&mut o, defs);
     defs.api_keys = o.has("apiKeys");
     let api_keys = o.take("apiKeys").and_then(|n| api_keys(n, defs));
     let revocation = o.object("revocation").and_then(|o| revocation(o, defs));
@@ -209,7 +219,7 @@ fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Opt
         transport: transport?,
         max_path_length: max_path_length?.try_into().ok()?,
         providers: Vec::new(),
-        protected_resource: resource,
+        protected_resources: protected_resources?,
         api_keys,
         client_certificates,
         revocation,

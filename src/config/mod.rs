@@ -80,8 +80,8 @@ pub struct Document {
     pub max_path_length: usize,
     /// Token issuers.
     pub providers: Vec<ProviderSpec>,
-    /// What clients are told of the API; `None`: nothing.
-    pub protected_resource: Option<ResourceMetadataSpec>,
+    /// The APIs of which clients are told. Empty: none.
+    pub protected_resources: Vec<ProtectedResourceSpec>,
     /// `None`: the document has no `apiKeys`.
     pub api_keys: Option<ApiKeysSpec>,
     /// `None`: the document has no `clientCertificates`.
@@ -136,6 +136,17 @@ pub struct ProviderSpec {
     pub mtls: Option<BindingMode>,
 }
 
+/// An API of which clients are told.
+#[derive(Clone, Debug)]
+pub struct ProtectedResourceSpec {
+    /// What rules call it; `None`: it is the only one, and every rule's.
+    pub name: Option<String>,
+    /// Of which a token must have one. `None`: any that its provider accepts.
+    pub audiences: Option<Vec<String>>,
+    /// What clients are told.
+    pub metadata: ResourceMetadataSpec,
+}
+
 /// One rule.
 #[derive(Clone, Debug)]
 pub struct RuleSpec {
@@ -149,6 +160,9 @@ pub struct RuleSpec {
     pub require_tls: Option<bool>,
     /// Whether the CORS preflights of its requests pass without credentials. Default false.
     pub cors_preflight: bool,
+    /// The place, in [`Document::protected_resources`], of the API that it belongs to; `None`: it belongs to none, or takes
+    /// no tokens.
+    pub resource: Option<usize>,
     /// Names of limits.
     pub rate_limits: Vec<String>,
 }

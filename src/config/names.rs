@@ -86,6 +86,8 @@ pub(super) struct LimitFacts {
 pub(super) struct Definitions {
     pub(super) roles: Names,
     pub(super) providers: Names,
+    pub(super) resources: Names,
+    pub(super) resources_given: Resources,
     pub(super) issuers: Names,
     pub(super) keys: Names,
     pub(super) limits: Names<LimitFacts>,
@@ -103,6 +105,8 @@ impl Default for Definitions {
         Self {
             roles: Names::new("role", "roles"),
             providers: Names::new("provider", "jwt.providers"),
+            resources: Names::new("protected resource", "protectedResources"),
+            resources_given: Resources::None,
             issuers: Names::new("issuer", "jwt.providers"),
             keys: Names::new("key id", "apiKeys.keys"),
             limits: Names::new("limit", "rateLimits"),
@@ -113,6 +117,16 @@ impl Default for Definitions {
             client_certificates: false,
         }
     }
+}
+
+/// Which APIs clients are told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resources {
+    None,
+    /// One, to which all rules belong.
+    One,
+    /// Each by its name.
+    Named,
 }
 
 /// The headers that the filter sets. It removes them from every request, so no client can send them.

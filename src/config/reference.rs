@@ -12,7 +12,7 @@ use super::{
     jwt::PROVIDER,
     keys::{DISCOVERY, JWKS},
     model::{Field, Form, Kind, Presence, Shape},
-    protected_resource::PROTECTED_RESOURCE,
+    protected_resource::{NAMED_RESOURCE, PROTECTED_RESOURCE},
     rate_limits::{LIMIT, WINDOW},
     request_headers::REQUEST_HEADERS,
     requirement::{ALTERNATIVE, AUTHORIZE},
@@ -25,7 +25,7 @@ use super::{
 };
 
 /// Each table: what it is called, which is where its objects stand, and their shape.
-static TABLES: [(&str, &Shape); 26] = [
+static TABLES: [(&str, &Shape); 27] = [
     ("policy", &DOCUMENT),
     ("transport", &TRANSPORT),
     ("jwt.providers", &PROVIDER),
@@ -36,6 +36,7 @@ static TABLES: [(&str, &Shape); 26] = [
     ("jwt.providers.introspection.privateKeyJwt", &PRIVATE_KEY_JWT),
     ("extractFrom", &EXTRACT_FROM),
     ("protectedResource", &PROTECTED_RESOURCE),
+    ("protectedResources", &NAMED_RESOURCE),
     ("apiKeys", &API_KEYS),
     ("apiKeys.keys", &API_KEY),
     ("clientCertificates", &CLIENT_CERTIFICATES),

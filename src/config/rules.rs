@@ -7,6 +7,7 @@ use super::{
     faults::{Faults, Path, quoted},
     model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
+    protected_resource::resource_of_rule,
     reader::{Node, Object},
     requirement::{AUTHORIZE, authorize},
     route_match::{HOSTNAMES, MATCH, one_match},
@@ -52,6 +53,19 @@ pub(super) static RULE: Shape = Shape::bound(
         ),
         optional("authenticate", Kind::Object(&AUTHENTICATE), "required for `Allow`", "Who may pass."),
         optional(
+            "protectedResource",
+            Kind::Text(Form::Name),
+            "required, or `anyAudience`, where the policy has `protectedResources` and the rule takes tokens",
+            "Which of `protectedResources` it belongs to: tokens must be for that one, and challenges name its metadata.",
+        ),
+        optional(
+            "anyAudience",
+            Kind::True("only true is allowed; name one of protectedResources instead"),
+            "",
+            "The rule belongs to none of `protectedResources`, and takes tokens for any audience that their provider \
+             takes.",
+        ),
+        optional(
             "authorize",
             Kind::Object(&AUTHORIZE),
             "absent: every authenticated principal",
@@ -79,18 +93,23 @@ pub(super) static RULE: Shape = Shape::bound(
              below.",
         ),
     ],
-    &[Bound::Where(
-        "action",
-        "Deny",
-        &[
-            Bound::Forbidden("authenticate"),
-            Bound::Forbidden("authorize"),
-            Bound::Forbidden("rateLimits"),
-            Bound::Forbidden("transport"),
-            Bound::Forbidden("corsPreflight"),
-        ],
-        &[Bound::Required("authenticate")],
-    )],
+    &[
+        Bound::Apart(&["protectedResource", "anyAudience"]),
+        Bound::Where(
+            "action",
+            "Deny",
+            &[
+                Bound::Forbidden("authenticate"),
+                Bound::Forbidden("protectedResource"),
+                Bound::Forbidden("anyAudience"),
+                Bound::Forbidden("authorize"),
+                Bound::Forbidden("rateLimits"),
+                Bound::Forbidden("transport"),
+                Bound::Forbidden("corsPreflight"),
+            ],
+            &[Bound::Required("authenticate")],
+        ),
+    ],
 );
 
 static RULE_TRANSPORT: Shape = Shape::new(&[required(
@@ -181,6 +200,7 @@ fn rule(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<RuleS
         action => allow(&mut o, action.is_some(), defs),
     };
     let denies = matches!(action, Some(ActionSpec::Deny));
+    let resource = if denies { None } else { resource_of_rule(&mut o, action.as_ref(), defs) };
     let rate_limits = if denies { None } else { rate_limits(&mut o, unknown, defs) };
     let require_tls = if denies { None } else { o.object("transport").map(|mut o| o.boolean("requireTls")) };
     let takes_credentials =
@@ -196,16 +216,23 @@ fn rule(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<RuleS
         action: action?,
         require_tls,
         cors_preflight: preflight.unwrap_or(false),
+        resource,
         rate_limits: rate_limits.unwrap_or_default(),
     })
 }
 
 /// Nothing else is said of requests that are refused anyway.
 fn deny(o: &Object<'_>) -> Option<ActionSpec> {
-    for field in ["authenticate", "authorize", "rateLimits", "transport", "corsPreflight"]
-        .into_iter()
-        .filter(|f| o.has(f))
-    {
+    let others = [
+        "authenticate",
+        "protectedResource",
+        "anyAudience",
+        "authorize",
+        "rateLimits",
+        "transport",
+        "corsPreflight",
+    ];
+    for field in others.into_iter().filter(|f| o.has(f)) {
         o.fault_at::<()>(field, "contradicts action: Deny, which refuses every request that matches");
     }
     Some(ActionSpec::Deny)

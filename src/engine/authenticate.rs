@@ -54,6 +54,14 @@ pub(super) fn authenticate(
         (Lookup::Absent, Lookup::Absent) => Err(Reason::CredentialsMissing.into()),
         (Lookup::One(token), Lookup::Absent) => {
             let caller = bearer::verify(attempt, access, token)?;
+            // RFC 9068 section 4: it may be good, and for another of the APIs.
+            if let Some(resource) = &access.accepted.resource
+                && !resource.is_meant(&caller.grants)
+            {
+                attempt.trace.principal = Some(caller);
+                let detail = format_args!("not meant for the protected resource {:?}", resource.name);
+                return Err(attempt.refused(&detail, Reason::TokenAudience));
+            }
             // A good token may still be sent by somebody whom it was not issued to.
             if let Err(reason) = binding::check(attempt, &caller, token, line) {
                 attempt.trace.principal = Some(caller);

@@ -5,6 +5,7 @@ use crate::{
     answer::Reply,
     policy::Policy,
     request::{RequestHead, preflight},
+    resource_metadata,
 };
 
 /// An answer that no upstream gives.
@@ -26,15 +27,16 @@ pub(super) fn answer(policy: &Policy, head: &RequestHead<'_>, line: &RequestLine
         .find_map(|(endpoint, answer)| Some(Answer { endpoint, reply: answer(policy, head, line)? }))
 }
 
-/// The API's metadata, where the request asks for it: whoever has no credentials yet looks there for where to get
+/// An API's metadata, where the request asks for it: whoever has no credentials yet looks there for where to get
 /// them. Pages ask a preflight first where they send a header of their own with the question.
 fn metadata(policy: &Policy, head: &RequestHead<'_>, line: &RequestLine<'_>) -> Option<Reply> {
-    let metadata = policy.resource_metadata.as_ref()?;
-    if !metadata.is_at(&line.host, line.path.path()) {
+    let path = line.path.path();
+    if policy.resources.is_empty() || !path.starts_with(resource_metadata::WELL_KNOWN) {
         return None;
     }
+    let resource = policy.resources.iter().find(|resource| resource.metadata.is_at(&line.host, path))?;
     match line.method {
-        "GET" | "HEAD" => Some(Reply::document(metadata.body())),
+        "GET" | "HEAD" => Some(Reply::document(resource.metadata.body())),
         preflight::METHOD => {
             matches!(preflight::requested_method(head), Some("GET" | "HEAD")).then(Reply::document_preflight)
         }

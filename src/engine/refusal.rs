@@ -8,7 +8,6 @@ use crate::{
     policy::{Action, Policy, Rule},
     rbac::Denial,
     request::{RequestHead, path::CanonicalPath},
-    resource_metadata::ResourceMetadata,
     time::Timestamp,
 };
 
@@ -90,7 +89,7 @@ pub(super) fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
                 .map(|step_up| step_up.acr_values.as_slice())
                 .unwrap_or_default(),
             max_age: denial.step_up.as_ref().and_then(|step_up| step_up.max_age),
-            metadata: policy.resource_metadata.as_ref().map(ResourceMetadata::url),
+            metadata: accepted.resource.as_ref().map(|resource| resource.metadata.url()),
         };
         Reply::refusal(reason, challenges)
     };

@@ -8,7 +8,7 @@
 
 use std::rc::Rc;
 
-use super::Provider;
+use super::{ProtectedResource, Provider};
 use crate::{answer::Ready, request::Location};
 
 /// The ways of authenticating that a rule takes.
@@ -24,6 +24,8 @@ pub(crate) struct AcceptedCredentials {
     pub(crate) bearer: bool,
     /// The algorithms of DPoP proofs that go with tokens, each once; empty: no tokens with proofs.
     pub(crate) dpop_algorithms: Vec<&'static str>,
+    /// What its tokens must be for; `None`: nothing in particular.
+    pub(crate) resource: Option<Rc<ProtectedResource>>,
     /// API keys.
     pub(crate) api_key: bool,
     /// There is a place where both a token and an API key may stand.
@@ -87,6 +89,7 @@ impl PartialEq for AcceptedCredentials {
                 client_certificate,
                 bearer,
                 dpop_algorithms,
+                resource,
                 api_key,
                 // Follows from the others.
                 shares_place: _,
@@ -94,7 +97,8 @@ impl PartialEq for AcceptedCredentials {
             }: &AcceptedCredentials,
         ) -> impl PartialEq + use<'_> {
             let providers: Vec<_> = providers.iter().map(Rc::as_ptr).collect();
-            (providers, token_locations, client_certificate, bearer, dpop_algorithms, api_key)
+            let resource = resource.as_ref().map(Rc::as_ptr);
+            (providers, token_locations, client_certificate, bearer, dpop_algorithms, resource, api_key)
         }
         taken(self) == taken(other)
     }
@@ -107,6 +111,7 @@ mod tests {
         answer::{Challenges, Reason, Reply},
         config::ProviderSpec,
         jwt::{KeySource, tests::tokens},
+        policy::resource,
     };
 
     #[test]
@@ -122,6 +127,7 @@ mod tests {
             &|accepted| accepted.bearer = false,
             &|accepted| accepted.dpop_algorithms = vec![],
             &|accepted| accepted.api_key = true,
+            &|accepted| accepted.resource = Some(resource::tests::one()),
         ];
         let accepted = || AcceptedCredentials {
             providers: vec![Rc::clone(&provider)],

@@ -3,21 +3,19 @@
 use std::rc::Rc;
 
 use super::{
-    Caller, Needs, Policy, Provider, coherence, guards, impassable, places,
+    Caller, Needs, Policy, ProtectedResource, Provider, coherence, guards, impassable, places, resource,
     rule::{RuleCompiler, add_new},
     unused,
 };
 use crate::{
     api_key::ApiKeys,
     certificate::ClientCertificatesSpec,
-    config::{self, ActionSpec, Document, MethodSpec, RuleSpec},
+    config::{self, Document, RuleSpec},
     dpop,
     fault::Fault,
-    jwt::Issuer,
     rate_limit::Limiter,
-    rbac::{RequiredNames, RequirementSpec, Vocabulary},
+    rbac::{RequirementSpec, Vocabulary},
     request::{Location, credential::CredentialNames},
-    resource_metadata::{Derived, ResourceMetadata},
     route::Router,
     transport::Transport,
 };
@@ -31,7 +29,7 @@ struct Parts {
     providers: Vec<Rc<Provider>>,
     limiter: Limiter,
     vocabulary: Vocabulary,
-    metadata: Option<ResourceMetadata>,
+    resources: Vec<Rc<ProtectedResource>>,
 }
 
 impl Policy {
@@ -71,7 +69,7 @@ impl Policy {
             .map_err(|found| keep("rateLimits", found))
             .ok();
         let requirements = document.rules.iter().filter_map(RuleSpec::requirement);
-        let vocabulary = Vocabulary::compile(&document.roles, requirements);
+        let mut vocabulary = Vocabulary::compile(&document.roles, requirements);
         keep("rules", coherence::claim_conditions(&vocabulary).into_iter().collect());
         keep("rules", coherence::owner_variables(document.rules.iter().enumerate(), router.as_ref()));
         keep("rules", coherence::counted_variables(&document, router.as_ref()));
@@ -80,14 +78,14 @@ impl Policy {
         keep("jwt.providers", places::tokens_without_issuer(&specs));
         keep("rules", places::faults(&document));
         keep("requestHeaders", coherence::removed_headers(&document));
-        let metadata = resource_metadata(&document).unwrap_or_else(|found| {
-            keep("protectedResource", found);
-            None
+        let resources = resource::compile(&document, &mut vocabulary).unwrap_or_else(|found| {
+            keep("", found);
+            Vec::new()
         });
         let assembled = match (router, limiter) {
             (Some(router), Some(limiter)) => {
                 // Also where there are faults already, to find those that only show when the parts come together.
-                Self::assemble(document, Parts { router, providers, limiter, vocabulary, metadata })
+                Self::assemble(document, Parts { router, providers, limiter, vocabulary, resources })
             }
             _ => Err(Vec::new()),
         };
@@ -105,8 +103,8 @@ impl Policy {
     }
 
     fn assemble(document: Document, parts: Parts) -> Result<Self, Vec<Fault>> {
-        let Parts { router, providers, limiter, vocabulary, metadata } = parts;
-        let mut compiler = RuleCompiler::new(&document, &providers, &limiter, &vocabulary);
+        let Parts { router, providers, limiter, vocabulary, resources } = parts;
+        let mut compiler = RuleCompiler::new(&document, &providers, &resources, &limiter, &vocabulary);
         let rules: Result<Vec<_>, _> = document
             .rules
             .iter()
@@ -127,6 +125,7 @@ impl Policy {
             return Err(faults);
         }
         warnings.extend(unused::unused(&document, &vocabulary));
+        warnings.extend(resource::warnings(&document, &resources));
         warnings.extend(router.warnings().into_iter().map(|warning| warning.within("rules")));
         warnings.sort();
         warnings.truncate(MAX_WARNINGS);
@@ -171,7 +170,7 @@ impl Policy {
             guarded_headers,
             credential_names: CredentialNames::of(&credential_locations),
             credential_locations,
-            resource_metadata: metadata,
+            resources,
             max_path_length: document.max_path_length,
             has_plain_rules: rules_say(false),
             needs,
@@ -187,32 +186,4 @@ impl Policy {
 /// The first 48 bits of a digest: metrics are doubles, which hold no more than 53 exactly.
 fn hash(digest: &[u8; 32]) -> u64 {
     digest.iter().take(6).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
-}
-
-/// The metadata that clients are told. What its section leaves out is taken from the rest of the policy.
-fn resource_metadata(document: &Document) -> Result<Option<ResourceMetadata>, Vec<Fault>> {
-    let Some(spec) = &document.protected_resource else { return Ok(None) };
-    // Where tenants go for tokens is theirs to know, and who they are is nobody else's.
-    let issuers = document.providers.iter().filter_map(|provider| match &provider.jwt.issuer {
-        Issuer::One(issuer) => Some(issuer.as_str()),
-        Issuer::Tenants(_) => None,
-    });
-    let issuers: Vec<&str> = issuers.collect();
-    let locations: Vec<&Location> =
-        document.providers.iter().flat_map(|provider| &provider.jwt.locations).collect();
-    let takes_tokens = |rule: &&RuleSpec| match &rule.action {
-        ActionSpec::Allow { authenticate, .. } => {
-            authenticate.iter().any(|method| matches!(method, MethodSpec::Jwt(_)))
-        }
-        ActionSpec::Deny | ActionSpec::AllowAnyone { .. } => false,
-    };
-    let requirements = document.rules.iter().filter(takes_tokens).filter_map(RuleSpec::requirement);
-    let alternatives = requirements.flat_map(|requirement| &requirement.any_of);
-    let scopes: Vec<&str> = alternatives
-        .filter_map(|alternative| alternative.conditions.scopes.as_ref())
-        .flat_map(|(RequiredNames::All(names) | RequiredNames::Any(names))| names)
-        .map(String::as_str)
-        .collect();
-    let derived = Derived { issuers: &issuers, scopes: &scopes, token_locations: &locations };
-    ResourceMetadata::compile(spec, derived).map(Some)
 }

@@ -8,12 +8,14 @@ mod guards;
 mod impassable;
 mod places;
 mod provider;
+mod resource;
 mod rule;
 mod unused;
 
 pub(crate) use self::{
     caller::Caller,
     provider::Provider,
+    resource::ProtectedResource,
     rule::{Access, Action, Rule},
 };
 
@@ -27,7 +29,6 @@ use crate::{
     rate_limit::Limiter,
     rbac::Vocabulary,
     request::{Location, credential::CredentialNames, guarded::GuardedHeaders},
-    resource_metadata::ResourceMetadata,
     revocation::RevocationSpec,
     route::Router,
     transport::Transport,
@@ -56,8 +57,8 @@ pub struct Policy {
     pub(crate) credential_locations: Vec<Location>,
     /// The names of those that are cookies and parameters.
     pub(crate) credential_names: CredentialNames,
-    /// What clients are told of the API; `None`: nothing.
-    pub(crate) resource_metadata: Option<ResourceMetadata>,
+    /// The APIs of which clients are told; empty: none.
+    pub(crate) resources: Vec<Rc<ProtectedResource>>,
     /// In bytes, with the query.
     pub(crate) max_path_length: usize,
     /// Some rule takes plain HTTP although the policy requires TLS.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{
-    Provider,
+    ProtectedResource, Provider,
     accepted_credentials::{AcceptedCredentials, Scoped},
     places,
 };
@@ -72,6 +72,7 @@ impl RuleSpec {
 pub(super) struct RuleCompiler<'a> {
     document: &'a Document,
     providers: &'a [Rc<Provider>],
+    resources: &'a [Rc<ProtectedResource>],
     limiter: &'a Limiter,
     vocabulary: &'a Vocabulary,
     accepted: Interned<AcceptedCredentials>,
@@ -81,16 +82,18 @@ pub(super) struct RuleCompiler<'a> {
 }
 
 impl<'a> RuleCompiler<'a> {
-    /// `providers` are those of `document` that have no faults.
+    /// `providers` are those of `document` that have no faults; `resources` are all, or none where one has.
     pub(super) fn new(
         document: &'a Document,
         providers: &'a [Rc<Provider>],
+        resources: &'a [Rc<ProtectedResource>],
         limiter: &'a Limiter,
         vocabulary: &'a Vocabulary,
     ) -> Self {
         Self {
             document,
             providers,
+            resources,
             limiter,
             vocabulary,
             accepted: Interned::default(),
@@ -109,7 +112,8 @@ impl<'a> RuleCompiler<'a> {
                 requirement: self.requirement(authorize.as_ref()),
             },
             ActionSpec::Allow { authenticate, optional, authorize } => {
-                Action::Allow(self.access(authenticate, *optional, authorize.as_ref())?)
+                let accepted = self.accepted(authenticate, rule.resource)?;
+                Action::Allow(self.access(accepted, *optional, authorize.as_ref()))
             }
         };
         let limits = rule.rate_limits.iter().map(|name| self.limiter.id(name)).collect::<Option<_>>()?;
@@ -125,25 +129,25 @@ impl<'a> RuleCompiler<'a> {
 
     fn access(
         &mut self,
-        methods: &[MethodSpec],
+        accepted: AcceptedCredentials,
         optional: Option<InvalidCredentials>,
         authorize: Option<&RequirementSpec>,
-    ) -> Option<Access> {
-        let accepted = self.accepted(methods)?;
+    ) -> Access {
         let accepted = self.accepted.one(accepted);
         let requirement = self.requirement(authorize);
         let scopes = requirement.as_deref().map(Requirement::scopes).unwrap_or_default();
         let scoped = (accepted.takes_tokens() && !scopes.is_empty())
             .then(|| self.scoped.one(Scoped::new(&accepted, scopes)));
-        Some(Access { accepted, optional, requirement, scoped })
+        Access { accepted, optional, requirement, scoped }
     }
 
     fn requirement(&mut self, spec: Option<&RequirementSpec>) -> Option<Rc<Requirement>> {
         spec.map(|spec| self.requirements.one(Requirement::compile(spec, self.vocabulary)))
     }
 
-    fn accepted(&self, methods: &[MethodSpec]) -> Option<AcceptedCredentials> {
-        let mut accepted = AcceptedCredentials::default();
+    fn accepted(&self, methods: &[MethodSpec], resource: Option<usize>) -> Option<AcceptedCredentials> {
+        let resource = resource.and_then(|place| self.resources.get(place)).cloned();
+        let mut accepted = AcceptedCredentials { resource, ..AcceptedCredentials::default() };
         for method in methods {
             match method {
                 MethodSpec::ApiKey => accepted.api_key = true,

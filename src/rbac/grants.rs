@@ -8,7 +8,10 @@ use std::rc::Rc;
 use hashbrown::{HashMap, HashSet};
 
 use super::{ClaimCondition, ConditionsSpec, RequiredNames, RequirementSpec, RoleSpec, claims::Verdict};
-use crate::identity::Principal;
+use crate::{
+    identity::{Principal, PrincipalKind},
+    json::Json,
+};
 
 /// A set of small numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,6 +134,7 @@ pub struct Vocabulary {
     pub(super) roles: Index,
     /// Each once, with the claim's name; its place is its bit.
     claims: Vec<(Box<str>, ClaimCondition)>,
+    audiences: Index,
     by_role: HashMap<Box<str>, RoleGrants>,
 }
 
@@ -153,7 +157,13 @@ pub struct Grants {
     pub(super) claims_unmet: Bits,
     /// There may be roles that could not be read, and permissions through them.
     pub(super) roles_unclear: bool,
+    /// Whom a token is meant for.
+    audiences: Bits,
 }
+
+/// Audiences, of which a token must have one.
+#[derive(Clone, Debug)]
+pub(crate) struct Audiences(Bits);
 
 impl Grants {
     /// Nothing is held, and nothing is known of any claim.
@@ -164,7 +174,13 @@ impl Grants {
         claims_met: Bits::NONE,
         claims_unmet: Bits::NONE,
         roles_unclear: false,
+        audiences: Bits::NONE,
     };
+
+    /// Whether the token is meant for one of these. False of whatever is no token.
+    pub(crate) fn are_for(&self, audiences: &Audiences) -> bool {
+        self.audiences.meets(&audiences.0)
+    }
 }
 
 impl Vocabulary {
@@ -214,6 +230,12 @@ impl Vocabulary {
         }
     }
 
+    /// To be called before anybody's grants are asked for.
+    pub(crate) fn audiences(&mut self, names: &[String]) -> Audiences {
+        names.iter().for_each(|name| self.audiences.intern(name));
+        Audiences(self.audiences.bits(names.iter().map(String::as_str)))
+    }
+
     /// What `principal` holds: its scopes, its roles with all they inherit, and their permissions.
     /// Unknown roles grant nothing. Scopes never grant permissions: they bound what a client was
     /// delegated, roles say what the principal may do.
@@ -226,6 +248,7 @@ impl Vocabulary {
             grants.permissions.extend(&self.permissions.matching(pattern));
         }
         grants.roles_unclear = principal.roles_unclear;
+        grants.audiences = self.audiences_of(principal);
         for (bit, (_, condition)) in self.claims.iter().enumerate() {
             match condition.judge(principal) {
                 Verdict::Met => grants.claims_met.insert(bit),
@@ -234,6 +257,21 @@ impl Vocabulary {
             }
         }
         grants
+    }
+
+    /// RFC 7519 section 4.1.3: a string or a list of strings. Anything else is meant for nobody.
+    fn audiences_of(&self, principal: &Principal) -> Bits {
+        if principal.kind != PrincipalKind::Jwt || self.audiences.names.is_empty() {
+            return Bits::default();
+        }
+        match principal.claims.object().get("aud") {
+            Some(Json::String(audience)) => self.audiences.bits([audience]),
+            Some(Json::List(list)) => {
+                let audiences: Option<Vec<&str>> = list.iter().map(|audience| audience.as_str()).collect();
+                self.audiences.bits(audiences.unwrap_or_default())
+            }
+            _ => Bits::default(),
+        }
     }
 
     /// The most that the holder of a certificate can have that the policy gives these scopes and roles: it may have any

@@ -8,6 +8,7 @@ mod requirement;
 mod step_up;
 
 pub use claims::{ClaimCondition, ClaimTest, ClaimValue};
+pub(crate) use grants::Audiences;
 pub use grants::{Grants, Vocabulary};
 pub(crate) use holders::{Holders, Lack};
 pub use requirement::{Asking, Denial, Requirement};

@@ -114,4 +114,7 @@ fn what_the_repository_shows_is_good() {
     let example = page.split("## A full example").nth(1).unwrap().split("```json\n").nth(1).unwrap();
     let told = run_in(".", &["check", "-"], example.split("```").next().unwrap());
     assert!(told.status.success(), "{}", text(told.stderr));
+    let apis = page.split("### protectedResources").nth(1).unwrap().split("```yaml\n").nth(1).unwrap();
+    let told = run_in(".", &["check", "--deny-warnings", "-"], apis.split("```").next().unwrap());
+    assert!(told.status.success(), "{}", text(told.stderr));
 }

@@ -119,7 +119,7 @@ fn rule() -> impl Strategy<Value = Value> {
     ];
     let ways = select(vec![json!([{"jwt": "corp"}]), json!(["apiKey"]), json!([{"jwt": "corp"}, "apiKey"])]);
     let invalid = select(&["Refuse", "Anonymous"][..]);
-    prop_oneof![
+    let any = prop_oneof![
         8 => (ways.clone(), authorize).prop_map(|(ways, asked)| json!({"authenticate": {"anyOf": ways}, "authorize": asked})),
         2 => (ways, invalid, of_address.clone()).prop_map(|(ways, invalid, asked)| json!({
             "authenticate": {"anyOf": ways, "optional": true, "invalidCredentials": invalid},
@@ -128,7 +128,49 @@ fn rule() -> impl Strategy<Value = Value> {
         1 => (select(&["anonymous", "passThrough"][..]), of_address)
             .prop_map(|(way, asked)| json!({"authenticate": {way: true}, "authorize": asked})),
         1 => Just(json!({"action": "Deny"})),
-    ]
+    ];
+    // Which API a rule with tokens belongs to.
+    let belongs = select(vec![
+        json!({"protectedResource": "x"}),
+        json!({"protectedResource": "y"}),
+        json!({"anyAudience": true}),
+    ]);
+    (any, belongs).prop_map(|(mut rule, belongs)| {
+        if ways_of(&rule).contains(&json!({"jwt": "corp"})) {
+            rule.as_object_mut().unwrap().extend(belongs.as_object().unwrap().clone());
+        }
+        rule
+    })
+}
+
+fn ways_of(rule: &Value) -> Vec<Value> {
+    rule["authenticate"]["anyOf"].as_array().cloned().unwrap_or_default()
+}
+
+fn audience() -> impl Strategy<Value = Value> {
+    select(vec![
+        json!(null),
+        json!("x"),
+        json!("y"),
+        json!("y2"),
+        json!("z"),
+        json!(["x", "y"]),
+        json!(["z", "x"]),
+        json!(["x", 7]),
+        json!([]),
+        json!({"x": true}),
+    ])
+}
+
+/// RFC 7519 section 4.1.3.
+fn is_for(resource: &str, claims: &Value) -> bool {
+    let audiences: &[&str] = if resource == "x" { &["x"] } else { &["y", "y2"] };
+    match &claims["aud"] {
+        Value::Array(list) => {
+            list.iter().all(Value::is_string) && list.iter().any(|one| audiences.iter().any(|own| one == own))
+        }
+        one => audiences.iter().any(|own| one == own),
+    }
 }
 
 /// The policy around those rules.
@@ -144,6 +186,10 @@ fn document(mut rules: Vec<Value>) -> Value {
             "name": "corp", "issuer": "corp", "anyAudience": true, "algorithms": ["HS256"],
             "symmetricKeys": [{"secret": secret}], "claims": {"roles": "roles"},
         }]},
+        "protectedResources": [
+            {"name": "x", "resource": "https://x", "audiences": ["x"]},
+            {"name": "y", "resource": "https://y", "audiences": ["y", "y2"]},
+        ],
         "apiKeys": {
             "levels": {"Read": {"permissions": ["orders:read"]}},
             "keys": [{
@@ -186,12 +232,15 @@ fn request() -> impl Strategy<Value = Request> {
         prop::sample::subsequence(&["a", "b", "c"][..], 0..=3),
         prop::sample::subsequence(&["viewer", "editor", "admin", "unknown"][..], 0..=2),
     );
-    let claims = (subsets, prop::collection::vec(claimed(), 3), select(&USERS[..]));
-    let token = claims.prop_map(|((scopes, roles), values, sub)| {
+    let claims = (subsets, prop::collection::vec(claimed(), 3), select(&USERS[..]), audience());
+    let token = claims.prop_map(|((scopes, roles), values, sub, aud)| {
         let mut claims = json!({
             "iss": "corp", "sub": sub, "exp": NOW + 60, "scope": scopes.join(" "), "roles": roles,
-            "department": values[0], "level": values[1], "org": {"unit": values[2]},
+            "aud": aud, "department": values[0], "level": values[1], "org": {"unit": values[2]},
         });
+        if aud.is_null() {
+            claims.as_object_mut().unwrap().remove("aud");
+        }
         // Absent is not null.
         if values[0] == values[1] {
             claims.as_object_mut().unwrap().remove("level");
@@ -347,7 +396,7 @@ fn is_met(asked: &Value, caller: &Caller, request: &Request) -> bool {
 /// Whether the request passes.
 fn passes(document: &Value, request: &Request) -> bool {
     let rule = &document["rules"][request.rule];
-    let ways = rule["authenticate"]["anyOf"].as_array().cloned().unwrap_or_default();
+    let ways = ways_of(rule);
     let takes = |way: Value| ways.contains(&way);
     let nobody = || known(document, json!({}), vec![], &[], "");
     let or_nobody = |may: bool| may.then(nobody);
@@ -356,6 +405,12 @@ fn passes(document: &Value, request: &Request) -> bool {
     let caller = match &request.shown {
         _ if rule["action"] == "Deny" => None,
         _ if is_open => Some(nobody()),
+        Shown::Token(claims)
+            if takes(json!({"jwt": "corp"}))
+                && rule["protectedResource"].as_str().is_some_and(|resource| !is_for(resource, claims)) =>
+        {
+            or_nobody(rule["authenticate"]["invalidCredentials"] == "Anonymous")
+        }
         Shown::Token(claims) if takes(json!({"jwt": "corp"})) => {
             let scopes = claims["scope"].as_str().unwrap().split(' ').filter(|name| !name.is_empty());
             let scopes = scopes.map(str::to_owned).collect();

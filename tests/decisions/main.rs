@@ -12,6 +12,7 @@
 )]
 
 mod answers;
+mod audiences;
 mod bindings;
 mod document;
 mod evaluator;

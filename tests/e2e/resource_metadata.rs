@@ -4,10 +4,11 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    gateway::{Gateway, gateway},
-    idp::Idp,
-    policy::{anyone, merge, rule, with_token_and},
+    gateway::{Gateway, Wire, gateway},
+    idp::{AUDIENCE, Idp},
+    policy::{anyone, api_key, api_key_entry, merge, rule, with_token_and},
     request::{Request, get, request},
+    table::{hold, pair},
 };
 
 const RESOURCE: &str = "https://api.example.com/trips";
@@ -137,4 +138,114 @@ async fn preflights_go_on_where_the_rule_says_so() {
         assert!((401..=403).contains(&answer.status), "{refused:?}: {answer:?}");
     }
     assert_eq!(gateway.upstream.count(), reached);
+}
+
+const HOTELS: &str = "https://api.example.com/hotels";
+
+/// Trips and hotels, of one issuer, and what belongs to neither.
+async fn before_two(idp: &Idp) -> Gateway {
+    let mut provider = idp.provider(json!({}));
+    merge(&mut provider, json!({"audiences": [RESOURCE, HOTELS, AUDIENCE]}));
+    let of = |resource: &str, anyone_of: Value| json!({"protectedResource": resource, "authenticate": {"anyOf": anyone_of}});
+    let (token, both) = (json!([{"jwt": "test"}]), json!([{"jwt": "test"}, "apiKey"]));
+    let mut trips_write = of("trips", token.clone());
+    merge(&mut trips_write, json!({"authorize": {"scopes": ["api:write"]}}));
+    let neither = json!({"anyAudience": true, "authenticate": {"anyOf": token}});
+    let policy = json!({
+        "jwt": {"providers": [provider]},
+        "apiKeys": {"keys": [api_key_entry("good", json!({}))]},
+        "protectedResources": [
+            {"name": "trips", "resource": RESOURCE, "resourceName": "Trips"},
+            {"name": "hotels", "resource": HOTELS},
+        ],
+        "rules": [
+            rule("trips-write", "PathPrefix", "/trips/write", trips_write),
+            rule("trips", "PathPrefix", "/trips", of("trips", both)),
+            rule("hotels", "PathPrefix", "/hotels", of("hotels", json!([{"jwt": "test"}]))),
+            rule("neither", "PathPrefix", "/neither", neither),
+        ],
+        "defaultAction": "Deny",
+    });
+    gateway(&policy).jwks(idp.address).https_only().start().await
+}
+
+fn metadata_of(resource: &str) -> String {
+    let path = resource.strip_prefix("https://api.example.com").unwrap();
+    format!("/.well-known/oauth-protected-resource{path}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_one_api_opens_no_other() {
+    let idp = Idp::start().await;
+    let gateway = before_two(&idp).await;
+    let (trips, hotels) = (idp.token(RESOURCE).await, idp.token(HOTELS).await);
+    let general = idp.token("urn:api:es256").await;
+    const OTHER: (u16, &str) = (401, "token_audience");
+    let with = |path: &str, token: &str| asked("GET", path).bearer(token);
+    hold(
+        &gateway,
+        &[Wire::Http1, Wire::Http2],
+        &[
+            pair("trips", with("/trips", &trips), with("/trips", &hotels), OTHER),
+            pair("hotels", with("/hotels", &hotels), with("/hotels", &trips), OTHER),
+            pair("both were seen", with("/trips/7", &trips), with("/hotels/7", &trips), OTHER),
+            pair("of the issuer alone", with("/neither", &general), with("/trips", &general), OTHER),
+            pair("of both", with("/neither", &hotels), with("/hotels", &general), OTHER),
+            pair(
+                "no token",
+                asked("GET", "/trips").header("x-api-key", api_key("good")),
+                asked("GET", "/hotels").header("x-api-key", api_key("good")),
+                (401, "credentials_missing"),
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_finds_its_way_into_each_api() {
+    let idp = Idp::start().await;
+    let gateway = before_two(&idp).await;
+    // With a token for the other one at first, as whoever went there before.
+    for (resource, path, other, told) in [
+        (RESOURCE, "/trips", HOTELS, json!({"scopes_supported": ["api:write"], "resource_name": "Trips"})),
+        (HOTELS, "/hotels", RESOURCE, json!({})),
+    ] {
+        let wrong = idp.token(other).await;
+        let named = format!("resource_metadata=\"https://api.example.com{}\"", metadata_of(resource));
+        for refused in [asked("GET", path), asked("GET", path).bearer(&wrong)] {
+            let answer = gateway.send(&refused).await;
+            let challenge = answer.header("www-authenticate").unwrap();
+            assert_eq!(answer.status, 401, "{answer:?}");
+            assert!(challenge.contains(&named), "{refused:?}: {challenge}");
+        }
+        let answer = gateway.send(&asked("GET", &metadata_of(resource))).await;
+        let document: Value = serde_json::from_slice(&answer.body).unwrap();
+        let mut expected = json!({"resource": resource, "authorization_servers": [idp.issuer],
+                                  "bearer_methods_supported": ["header"]});
+        merge(&mut expected, told);
+        assert_eq!((answer.status, &document), (200, &expected));
+        let token = idp.token(document["resource"].as_str().unwrap()).await;
+        assert_eq!(gateway.send(&asked("GET", path).bearer(&token)).await.status, 200);
+
+        let head = gateway.send(&asked("HEAD", &metadata_of(resource))).await;
+        assert_eq!((head.status, head.body.len()), (200, 0), "{head:?}");
+        let preflight = asked("OPTIONS", &metadata_of(resource))
+            .header("origin", "https://app.example.com")
+            .header("access-control-request-method", "GET");
+        assert_eq!(gateway.send(&preflight).await.status, 204);
+    }
+    let lacks = gateway.send(&asked("GET", "/trips/write").bearer(&idp.token(RESOURCE).await)).await;
+    assert_eq!(lacks.status, 403, "{lacks:?}");
+    let challenge = lacks.header("www-authenticate").unwrap();
+    assert!(challenge.contains(&metadata_of(RESOURCE)), "{challenge}");
+    let neither = gateway.send(&asked("GET", "/neither")).await;
+    assert_eq!(neither.status, 401, "{neither:?}");
+    assert!(!neither.header("www-authenticate").unwrap().contains("resource_metadata"), "{neither:?}");
+    for nowhere in ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/trips/7"]
+    {
+        assert_eq!(gateway.send(&asked("GET", nowhere)).await.status, 403, "{nowhere}");
+    }
+    let elsewhere = asked("GET", &metadata_of(HOTELS)).authority("elsewhere.test");
+    assert_eq!(gateway.send(&elsewhere).await.status, 403);
 }

@@ -1,5 +1,7 @@
 //! What the document says of OAuth2 beyond tokens: discovery, resource metadata, preflights.
 
+use serde_json::{Value, json};
+
 use super::{Row, check};
 
 #[test]
@@ -186,6 +188,134 @@ fn protected_resource() {
     assert_eq!(
         super::faults(&document),
         ["protectedResource: tells clients where to get tokens, and without jwt none are accepted"]
+    );
+}
+
+/// Two APIs, and rules of both, of none, and without tokens.
+fn several() -> Value {
+    let provider = |name: &str| {
+        json!({"name": name, "issuer": format!("https://{name}"), "anyAudience": true,
+               "algorithms": ["HS256"],
+               "symmetricKeys": [{"kid": "a", "secret": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"}]})
+    };
+    let path = |path: &str| json!([{"path": {"type": "PathPrefix", "value": path}}]);
+    let tokens = json!({"anyOf": [{"jwt": "corp"}]});
+    json!({
+        "jwt": {"providers": [provider("corp")]},
+        "protectedResources": [
+            {"name": "orders", "resource": "https://api.example.com/orders"},
+            {"name": "billing", "resource": "https://api.example.com/billing", "audiences": ["billing", "invoices"],
+             "authorizationServers": ["https://corp"], "scopesSupported": ["a"], "resourceName": "Billing",
+             "resourceDocumentation": "https://docs.example.com"},
+        ],
+        "rules": [
+            {"name": "orders", "matches": path("/orders"), "authenticate": tokens, "protectedResource": "orders"},
+            {"name": "billing", "matches": path("/billing"), "authenticate": tokens, "protectedResource": "billing"},
+            {"name": "any", "matches": path("/any"), "authenticate": tokens, "anyAudience": true},
+            {"name": "open", "matches": path("/open"), "authenticate": {"anonymous": true}},
+            {"name": "rest", "action": "Deny"},
+        ],
+    })
+}
+
+#[test]
+fn several_protected_resources() {
+    let document = super::decode(several().to_string().as_bytes()).unwrap();
+    let audiences: Vec<_> =
+        document.protected_resources.iter().map(|r| r.audiences.clone().unwrap()).collect();
+    assert_eq!(audiences, [vec!["https://api.example.com/orders"], vec!["billing", "invoices"]]);
+    let of_rules: Vec<_> = document.rules.iter().map(|rule| rule.resource).collect();
+    assert_eq!(of_rules, [Some(0), Some(1), None, None, None]);
+
+    let missing = "rules[0].protectedResource: required; name the one of protectedResources whose tokens may pass, or \
+                   write anyAudience: true";
+    let resource = json!({"resource": "https://api.example.com"});
+    let rows: &[(&str, Value, &[&str])] = &[
+        ("/rules/0/protectedResource", Value::Null, &[missing]),
+        (
+            "/rules/0/protectedResource",
+            json!("order"),
+            &["rules[0].protectedResource: unknown protected resource \"order\"; did you mean \"orders\"?"],
+        ),
+        (
+            "/rules/0/anyAudience",
+            json!(true),
+            &["rules[0].anyAudience: contradicts protectedResource; give one of them"],
+        ),
+        (
+            "/rules/2/anyAudience",
+            json!(false),
+            &["rules[2].anyAudience: only true is allowed; name one of protectedResources instead"],
+        ),
+        (
+            "/rules/3/protectedResource",
+            json!("orders"),
+            &["rules[3].protectedResource: has no effect: the rule takes no tokens"],
+        ),
+        (
+            "/rules/3/anyAudience",
+            json!(true),
+            &["rules[3].anyAudience: has no effect: the rule takes no tokens"],
+        ),
+        (
+            "/rules/4/protectedResource",
+            json!("orders"),
+            &[
+                "rules[4].protectedResource: contradicts action: Deny, which refuses every request that matches",
+            ],
+        ),
+        (
+            "/protectedResource",
+            resource.clone(),
+            &["protectedResource: contradicts protectedResources; give one of them"],
+        ),
+        (
+            "/protectedResources/1/name",
+            json!("orders"),
+            &[
+                "protectedResources[1].name: duplicate protected resource \"orders\"; protectedResources[0] is the first",
+                "rules[1].protectedResource: unknown protected resource \"billing\"",
+            ],
+        ),
+        ("/protectedResources/0/name", Value::Null, &["protectedResources[0].name: required"]),
+        ("/protectedResources/0/resource", Value::Null, &["protectedResources[0].resource: required"]),
+        (
+            "/protectedResources/0/audiences",
+            json!([]),
+            &[
+                "protectedResources[0].audiences: no audiences; leave the field out to take tokens for the resource",
+            ],
+        ),
+    ];
+    for (pointer, value, expected) in rows {
+        let mut document = several();
+        let (parent, last) = pointer.rsplit_once('/').unwrap();
+        let parent = document.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        match value {
+            Value::Null => drop(parent.shift_remove(last)),
+            value => drop(parent.insert(last.to_owned(), value.clone())),
+        }
+        assert_eq!(super::faults(&document), *expected, "{pointer} {value}");
+    }
+
+    // Nothing can be named where there is nothing, or one that is every rule's.
+    for only in [None, Some(resource)] {
+        let mut document = several();
+        let members = document.as_object_mut().unwrap();
+        members.shift_remove("protectedResources");
+        members.extend(only.map(|only| ("protectedResource".to_owned(), only)));
+        let expected = [
+            "rules[0].protectedResource: unknown protected resource \"orders\"; protectedResources defines none",
+            "rules[1].protectedResource: unknown protected resource \"billing\"; protectedResources defines none",
+            "rules[2].anyAudience: has no effect without protectedResources",
+        ];
+        assert_eq!(super::faults(&document), expected);
+    }
+    let mut document = several();
+    document["protectedResources"] = json!([]);
+    assert_eq!(
+        super::faults(&document)[0],
+        "protectedResources: no resources; leave the field out if clients are told of none"
     );
 }
 

@@ -691,7 +691,7 @@ fn rules() {
             "-",
             "{}",
             &[
-                "rules[0].stepUp: unknown field; known here: name, hostnames, matches, action, authenticate, authorize, rateLimits, transport, corsPreflight",
+                "rules[0].stepUp: unknown field; known here: name, hostnames, matches, action, authenticate, protectedResource, anyAudience, authorize, rateLimits, transport, corsPreflight",
             ],
         ),
         Row(

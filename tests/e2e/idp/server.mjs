@@ -29,6 +29,7 @@ const RESOURCES = {
   'urn:api:short': jwt('ES256', { accessTokenTTL: 2 }),
   'urn:api:other': jwt('ES256', { audience: 'https://elsewhere.test' }),
   'https://api.example.com/trips': jwt('ES256', { audience: 'https://api.example.com/trips' }),
+  'https://api.example.com/hotels': jwt('ES256', { audience: 'https://api.example.com/hotels' }),
   'urn:api:opaque': { scope: SCOPES.join(' '), audience: AUDIENCE, accessTokenTTL: 600, accessTokenFormat: 'opaque' },
 };
 const ROLES = { admin: ['admin'], m2m: ['service'] };
