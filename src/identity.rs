@@ -99,8 +99,27 @@ impl Principal {
     }
 }
 
-/// Of a list that is longer the rest is not looked at. Tokens of the default size hold no more.
-const MAX_MEMBERS: usize = 4096;
+#[cfg(test)]
+impl Principal {
+    /// Alice, by a token of corp or what else `kind` says.
+    pub(crate) fn alice(kind: PrincipalKind, claims: &serde_json::Value) -> Self {
+        Self {
+            subject: "alice".into(),
+            kind,
+            authority: Arc::from("corp"),
+            credential_id: Box::default(),
+            scopes: vec![],
+            roles: vec![],
+            roles_unclear: false,
+            permissions: vec![],
+            tier: None,
+            claims: crate::json::members(claims),
+        }
+    }
+}
+
+/// Of a claim that is a longer list the rest is not looked at. Tokens of the default size hold no more.
+pub(crate) const MAX_MEMBERS: usize = 4096;
 
 fn is_or_holds(claim: Json<'_>, text: &str) -> bool {
     match claim {
@@ -202,18 +221,7 @@ mod tests {
             (long(MAX_MEMBERS - 1), "a", true),
             (long(MAX_MEMBERS), "a", false),
         ] {
-            let principal = Principal {
-                subject: "alice".into(),
-                kind: PrincipalKind::Jwt,
-                authority: Arc::from("corp"),
-                credential_id: Box::default(),
-                scopes: vec![],
-                roles: vec![],
-                roles_unclear: false,
-                permissions: vec![],
-                tier: None,
-                claims: crate::json::members(&json!({"of": {"it": claim}})),
-            };
+            let principal = Principal::alice(PrincipalKind::Jwt, &json!({"of": {"it": claim}}));
             let path = ClaimPath::dotted("of.it");
             assert_eq!(principal.claim_is(&path, text), expected, "{text} in {claim}");
             assert!(!principal.claim_is(&ClaimPath::dotted("of.other"), text));

@@ -415,3 +415,43 @@ fn faults_of_every_kind_are_told_at_once() {
         ),
     ]);
 }
+
+/// What conditions on claims cost a new token is bounded.
+#[test]
+fn conditions_that_fit_and_one_value_too_many() {
+    let asking = |values: usize| {
+        let mut policy = good();
+        let conditions: Vec<Value> = (0..4)
+            .map(|n| {
+                let from = n * values / 4;
+                let values: Vec<usize> = (from..(n + 1) * values / 4).collect();
+                json!({"claim": format!("claim-{n}"), "containsAny": values})
+            })
+            .collect();
+        policy["rules"] = json!([
+            {"name": "all", "authenticate": {"anyOf": [{"jwt": "corp"}]}, "authorize": {"claims": conditions}},
+        ]);
+        let faults = Policy::compile(policy.to_string().as_bytes(), "test").err().unwrap_or_default();
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(asking(1024), [""; 0]);
+    assert_eq!(asking(1028), ["rules: ask 1028 different values of claims; at most 1024 are allowed"]);
+}
+
+/// A limit counts by a variable that every match of the rule has.
+#[test]
+fn limits_count_by_variables_that_are_there() {
+    let counting = |variable: &str| {
+        let mut policy = good();
+        policy["rateLimits"][0]["key"] = json!([{"pathVariable": variable}]);
+        policy["rules"] = json!([
+            {"name": "orders", "matches": [{"path": {"type": "PathTemplate", "value": "/orders/{id}"}}],
+             "authenticate": {"anonymous": true}, "rateLimits": ["per-user"]},
+        ]);
+        let faults = Policy::compile(policy.to_string().as_bytes(), "test").err().unwrap_or_default();
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(counting("id"), [""; 0]);
+    let expected = "rules[0].rateLimits[0]: counts by the path variable \"order\", which not every match of the rule has";
+    assert_eq!(counting("order"), [expected]);
+}

@@ -6,6 +6,7 @@
 
 mod algorithms;
 mod api_keys;
+mod authenticate;
 mod binding;
 mod claim_conditions;
 mod client_certificates;

@@ -128,15 +128,15 @@ pub(super) fn shared_issuers(providers: &[(usize, &ProviderSpec)]) -> Vec<Fault>
     faults
 }
 
-/// Each condition on a claim is tried on every token that is new to a worker.
-const MAX_CLAIM_CONDITIONS: usize = 1024;
+/// Each condition on a claim is tried on every token that is new to a worker, each of its values on every member of a list.
+const MAX_CLAIM_COMPARISONS: usize = 1024;
 
 /// Bounds what a token costs when it is verified.
-pub(super) fn claim_conditions(vocabulary: &Vocabulary) -> Option<Fault> {
-    let count = vocabulary.claim_conditions();
+pub(super) fn claim_comparisons(vocabulary: &Vocabulary) -> Option<Fault> {
+    let count = vocabulary.claim_comparisons();
     let message =
-        || format!("ask {count} different things of claims; at most {MAX_CLAIM_CONDITIONS} are allowed");
-    (count > MAX_CLAIM_CONDITIONS).then(|| Fault::new("", message()))
+        || format!("ask {count} different values of claims; at most {MAX_CLAIM_COMPARISONS} are allowed");
+    (count > MAX_CLAIM_COMPARISONS).then(|| Fault::new("", message()))
 }
 
 /// A header with a credential that is to be forwarded must not be among those to remove.

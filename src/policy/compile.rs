@@ -70,7 +70,7 @@ impl Policy {
             .ok();
         let requirements = document.rules.iter().filter_map(RuleSpec::requirement);
         let mut vocabulary = Vocabulary::compile(&document.roles, requirements);
-        keep("rules", coherence::claim_conditions(&vocabulary).into_iter().collect());
+        keep("rules", coherence::claim_comparisons(&vocabulary).into_iter().collect());
         keep("rules", coherence::owner_variables(document.rules.iter().enumerate(), router.as_ref()));
         keep("rules", coherence::counted_variables(&document, router.as_ref()));
         let specs: Vec<_> = document.providers.iter().enumerate().collect();

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::{
     expression::Expression,
-    identity::{ClaimPath, Principal},
+    identity::{ClaimPath, MAX_MEMBERS, Principal},
     json::{Json, List},
 };
 
@@ -54,9 +54,6 @@ pub enum ClaimValue {
     Boolean(bool),
 }
 
-/// Most members of a list that are looked at. Tokens of the default size hold no more.
-const MAX_MEMBERS: usize = 4096;
-
 /// Longest text that is held against an expression, in bytes.
 const MAX_TEXT: usize = 8192;
 
@@ -78,6 +75,14 @@ impl Verdict {
 }
 
 impl ClaimCondition {
+    /// How many values the claim is held against.
+    pub(super) fn comparisons(&self) -> usize {
+        match &self.test {
+            ClaimTest::In(values) | ClaimTest::Contains(values) => values.len(),
+            ClaimTest::Matches(_) | ClaimTest::Present => 1,
+        }
+    }
+
     /// Whether everybody has the claim, whatever they come with.
     pub(super) fn is_of_subject(&self) -> bool {
         self.claim.0 == ["sub"]
@@ -147,27 +152,10 @@ impl ClaimValue {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::json;
 
     use super::*;
     use crate::identity::PrincipalKind;
-
-    fn principal(kind: PrincipalKind, claims: &serde_json::Value) -> Principal {
-        Principal {
-            subject: "alice".into(),
-            kind,
-            authority: Arc::from("corp"),
-            credential_id: Box::default(),
-            scopes: vec![],
-            roles: vec![],
-            roles_unclear: false,
-            permissions: vec![],
-            tier: None,
-            claims: crate::json::members(claims),
-        }
-    }
 
     fn text(text: &str) -> ClaimValue {
         ClaimValue::Text(text.to_owned())
@@ -236,20 +224,20 @@ mod tests {
             (ClaimTest::Present, json!(null), Unmet),
         ] {
             let condition = |claim: &str, test| ClaimCondition { claim: ClaimPath::dotted(claim), test };
-            let of = principal(PrincipalKind::Jwt, &json!({"of": {"it": value}}));
+            let of = Principal::alice(PrincipalKind::Jwt, &json!({"of": {"it": value}}));
             assert_eq!(condition("of.it", test.clone()).judge(&of), expected, "{test:?} {value}");
             assert_eq!(condition("of.other", test.clone()).judge(&of), Unmet);
             for kind in [PrincipalKind::ApiKey, PrincipalKind::ClientCertificate] {
-                let nobody = principal(kind, &json!({}));
+                let nobody = Principal::alice(kind, &json!({}));
                 assert_eq!(condition("of.it", test.clone()).judge(&nobody), Unmet);
             }
         }
         let alice =
             ClaimCondition { claim: ClaimPath::dotted("sub"), test: ClaimTest::In(vec![text("alice")]) };
         for kind in [PrincipalKind::ApiKey, PrincipalKind::ClientCertificate] {
-            assert_eq!(alice.judge(&principal(kind, &json!({}))), Met);
+            assert_eq!(alice.judge(&Principal::alice(kind, &json!({}))), Met);
         }
         // A token's subject is the claim, whatever claim the provider takes for it.
-        assert_eq!(alice.judge(&principal(PrincipalKind::Jwt, &json!({"sub": "bob"}))), Unmet);
+        assert_eq!(alice.judge(&Principal::alice(PrincipalKind::Jwt, &json!({"sub": "bob"}))), Unmet);
     }
 }

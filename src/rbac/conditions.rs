@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use super::{
     ConditionsSpec, RequiredNames,
-    grants::{Bits, Grants, Vocabulary},
+    bits::Bits,
+    grants::{Grants, Vocabulary},
 };
 use crate::{answer::Reason, network::Networks};
 
@@ -34,6 +35,11 @@ impl Need {
     }
 }
 
+/// Whether something is needed that is not held.
+fn lacks(need: &Option<Need>, held: &Bits) -> bool {
+    need.as_ref().is_some_and(|need| !need.is_met_by(held))
+}
+
 impl Conditions {
     pub(super) fn compile(spec: &ConditionsSpec, vocabulary: &Vocabulary) -> Self {
         let need = |names: &Option<RequiredNames>, bits: fn(&Vocabulary, &[String]) -> Bits| {
@@ -53,7 +59,6 @@ impl Conditions {
 
     /// The first that does not hold, as a reason.
     pub(super) fn unmet(&self, grants: &Grants, address: Option<IpAddr>) -> Option<Reason> {
-        let lacks = |need: &Option<Need>, held: &Bits| need.as_ref().is_some_and(|n| !n.is_met_by(held));
         if lacks(&self.scopes, &grants.scopes) {
             return Some(Reason::InsufficientScope);
         }
@@ -75,7 +80,6 @@ impl Conditions {
     /// Whether one of them does not hold, for sure. An address that is not known, roles that could not be read, and a claim
     /// of another kind than what it is compared with are sure of nothing.
     pub(super) fn are_surely_unmet(&self, grants: &Grants, address: Option<IpAddr>) -> bool {
-        let lacks = |need: &Option<Need>, held: &Bits| need.as_ref().is_some_and(|n| !n.is_met_by(held));
         let lacks_role = |need, held| !grants.roles_unclear && lacks(need, held);
         lacks(&self.scopes, &grants.scopes)
             || lacks_role(&self.permissions, &grants.permissions)

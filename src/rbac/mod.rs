@@ -1,5 +1,6 @@
 //! Roles, permissions, scopes and ownership.
 
+mod bits;
 mod claims;
 mod conditions;
 mod grants;

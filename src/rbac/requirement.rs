@@ -195,7 +195,7 @@ impl OwnerSpec {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::time::Duration;
 
     use serde_json::{Value, json};
 
@@ -210,18 +210,8 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
 
     fn principal(kind: PrincipalKind, claims: &Value, roles: &[&str]) -> Principal {
-        Principal {
-            subject: "alice".into(),
-            kind,
-            authority: Arc::from("corp"),
-            credential_id: Box::default(),
-            scopes: vec![],
-            roles: roles.iter().map(|role| Box::from(*role)).collect(),
-            roles_unclear: false,
-            permissions: vec![],
-            tier: None,
-            claims: crate::json::members(claims),
-        }
+        let roles = roles.iter().map(|role| Box::from(*role)).collect();
+        Principal { roles, ..Principal::alice(kind, claims) }
     }
 
     fn denial(any_of: &[AlternativeSpec], principal: &Principal) -> Option<Denial> {

@@ -1,0 +1,174 @@
+//! `authenticate` of a rule: whose requests it takes.
+
+use hashbrown::HashSet;
+
+use super::{
+    InvalidCredentials, MethodSpec,
+    faults::{Faults, Path, quoted},
+    model::{Bound, Form, Kind, Shape, default, optional, words},
+    names::Definitions,
+    reader::{Node, Object},
+    scalar::name,
+};
+
+pub(super) static AUTHENTICATE: Shape = Shape::bound(
+    &[
+        optional(
+            "anyOf",
+            Kind::List(
+                "no way to authenticate; write anonymous: true to let anyone pass",
+                &Kind::Either(&[Kind::Choice("", &["apiKey", "clientCertificate"]), Kind::Object(&METHOD)]),
+            ),
+            "",
+            "Ways to authenticate, one of which is enough. `apiKey` is short for `{apiKey: {}}`, and \
+             `clientCertificate` likewise.",
+        ),
+        optional(
+            "anonymous",
+            Kind::True("only true is allowed; list ways to authenticate in anyOf instead"),
+            "",
+            "Anyone may pass, without a credential.",
+        ),
+        optional(
+            "passThrough",
+            Kind::True("only true is allowed; write anonymous: true to let anyone pass without credentials"),
+            "",
+            "Anyone may pass, and credentials reach the upstream as they were sent, for it to judge. Identity headers are \
+             removed as ever.",
+        ),
+        optional(
+            "optional",
+            Kind::True("only true is allowed; leave the field out where credentials are required"),
+            "absent: one of `anyOf` is required",
+            "Requests without a credential pass, too, as anonymous ones.",
+        ),
+        default(
+            "invalidCredentials",
+            Kind::Choice("a choice", &words(&INVALID)),
+            "Refuse",
+            "With `optional`: what becomes of a credential that proves nothing. `Anonymous`: it is removed, and the request \
+             passes as one without.",
+        ),
+    ],
+    &[
+        Bound::One(&["anyOf", "anonymous", "passThrough"]),
+        Bound::Given(&["optional"], &[Bound::Required("anyOf")], &[Bound::Forbidden("invalidCredentials")]),
+    ],
+);
+
+const INVALID: [(&str, InvalidCredentials); 2] =
+    [("Refuse", InvalidCredentials::Refuse), ("Anonymous", InvalidCredentials::Anonymous)];
+
+const WAYS: [&str; 3] = ["apiKey", "clientCertificate", "jwt"];
+
+static METHOD: Shape = Shape::bound(
+    &[
+        optional("apiKey", Kind::Object(&NOTHING), "", "An API key."),
+        optional("jwt", Kind::Text(Form::Name), "", "A token of this provider."),
+        optional("clientCertificate", Kind::Object(&NOTHING), "", "The certificate of the TLS client."),
+    ],
+    &[Bound::One(&WAYS)],
+);
+
+static NOTHING: Shape = Shape::new(&[]);
+
+/// Whose requests a rule takes.
+pub(super) enum Who {
+    /// Anyone's, with a credential or without.
+    Anyone { pass_through: bool },
+    /// Those of whoever comes by one of these ways; with `optional`, those without a credential, too.
+    AnyOf { methods: Vec<MethodSpec>, optional: Option<InvalidCredentials> },
+}
+
+pub(super) fn authenticate(mut o: Object<'_>, defs: &Definitions) -> Option<Who> {
+    let mut seen = HashSet::new();
+    let any_of = o.list("anyOf").and_then(|items| {
+        items.all(|n| {
+            let (path, faults) = (n.path, n.faults);
+            let method = method(n, defs)?;
+            if !seen.insert(method.clone()) {
+                faults.add(&path, "is listed twice");
+                return None;
+            }
+            Some(method)
+        })
+    });
+    let anonymous = o.only_true("anonymous");
+    let pass_through = o.only_true("passThrough");
+    let optional = o.only_true("optional");
+    let invalid = o.choice("invalidCredentials", &INVALID);
+    for field in ["anonymous", "passThrough"].into_iter().filter(|field| o.has(field) && o.has("anyOf")) {
+        o.fault_at::<()>(field, "contradicts anyOf; give one of them");
+    }
+    if o.has("anonymous") && o.has("passThrough") {
+        o.fault_at::<()>("passThrough", "contradicts anonymous; give one of them");
+    }
+    if o.has("optional") && !o.has("anyOf") {
+        o.fault_at::<()>("optional", "has no effect without anyOf: anyone may pass");
+    }
+    if o.has("invalidCredentials") && !o.has("optional") {
+        o.fault_at::<()>("invalidCredentials", "has no effect without optional: true");
+    }
+    match (o.has("anyOf"), o.has("anonymous"), o.has("passThrough")) {
+        (true, false, false) => {
+            if o.has("optional") != optional.is_some() {
+                return None;
+            }
+            let optional = optional.and(invalid);
+            any_of.map(|methods| Who::AnyOf { methods, optional })
+        }
+        (false, true, false) => anonymous.map(|()| Who::Anyone { pass_through: false }),
+        (false, false, true) => pass_through.map(|()| Who::Anyone { pass_through: true }),
+        (false, false, false) => o.fault("names no way to authenticate; give anyOf, or anonymous: true"),
+        _ => None,
+    }
+}
+
+/// `apiKey`, `{apiKey: {}}`, `clientCertificate`, `{clientCertificate: {}}` or `{jwt: provider}`.
+fn method(mut node: Node<'_>, defs: &Definitions) -> Option<MethodSpec> {
+    if node.value.is_object() {
+        return named_method(node.object(&METHOD)?, defs);
+    }
+    let text = node.text("apiKey, clientCertificate or {jwt: provider}")?;
+    match text.as_str() {
+        "apiKey" => api_key(defs, &node.path, node.faults),
+        "clientCertificate" => certificate(defs, &node.path, node.faults),
+        "jwt" => node.fault("name the provider, as in {jwt: corp}"),
+        _ => node.fault(format!(
+            "{} is not a way to authenticate; write apiKey, clientCertificate or {{jwt: provider}}",
+            quoted(&text)
+        )),
+    }
+}
+
+fn named_method(mut o: Object<'_>, defs: &Definitions) -> Option<MethodSpec> {
+    let key = o.object("apiKey").and_then(|o| api_key(defs, &o.path, o.faults));
+    let token = o.take("jwt").and_then(|n| {
+        let (path, faults) = (n.path, n.faults);
+        let provider = name(n)?;
+        defs.providers.resolve(&provider, &path, faults)?;
+        Some(MethodSpec::Jwt(provider))
+    });
+    let shown = o.object("clientCertificate").and_then(|o| certificate(defs, &o.path, o.faults));
+    match WAYS.iter().filter(|way| o.has(way)).count() {
+        0 => o.fault("names no way to authenticate; write apiKey, clientCertificate or {jwt: provider}"),
+        1 => key.or(token).or(shown),
+        _ => o.fault("names more than one way; list them as items of their own"),
+    }
+}
+
+fn api_key(defs: &Definitions, path: &Path<'_>, faults: &Faults) -> Option<MethodSpec> {
+    if !defs.api_keys {
+        faults.add(path, "the policy has no apiKeys section");
+        return None;
+    }
+    Some(MethodSpec::ApiKey)
+}
+
+fn certificate(defs: &Definitions, path: &Path<'_>, faults: &Faults) -> Option<MethodSpec> {
+    if !defs.client_certificates {
+        faults.add(path, "the policy has no clientCertificates section");
+        return None;
+    }
+    Some(MethodSpec::ClientCertificate)
+}
