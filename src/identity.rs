@@ -88,6 +88,12 @@ impl Principal {
         self.claim(path).is_some_and(|claim| is_or_holds(claim, text))
     }
 
+    /// The name of the provider of its token; `None` for anything else. Where it has tenants, `authority` goes on with `#`.
+    pub fn provider(&self) -> Option<&str> {
+        let name = self.authority.split('#').next();
+        name.filter(|_| self.kind == PrincipalKind::Jwt)
+    }
+
     /// A claim's value. API keys and certificates have one claim, `sub`: their client or name.
     pub fn claim(&self, path: &ClaimPath) -> Option<Json<'_>> {
         match (self.kind, path.0.as_slice()) {

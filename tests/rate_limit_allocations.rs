@@ -8,9 +8,9 @@ use std::{
 
 use portcullis::{
     rate_limit::{
-        HeaderValues, KeyPart, Ledger, LimitId, LimitSpec, Limiter, Prepayments, SlotSecret, Subject, Terms,
-        WindowSpec,
+        KeyPart, Ledger, LimitId, LimitSpec, Limiter, Prepayments, SlotSecret, Subject, Terms, WindowSpec,
     },
+    request::RequestHead,
     store::{Expected, SharedStore, StoreError, Versioned},
     time::Timestamp,
 };
@@ -62,12 +62,6 @@ impl SharedStore for Flat {
     }
 }
 
-struct NoHeaders;
-
-impl HeaderValues for NoHeaders {
-    fn visit(&self, _: &str, _: &mut dyn FnMut(&[u8])) {}
-}
-
 fn allocations(work: impl FnOnce()) -> usize {
     let before = ALLOCATIONS.get();
     work();
@@ -105,7 +99,8 @@ fn an_admitted_request_allocates_its_copy_of_the_shared_state_and_nothing_where_
         host: "",
         variables: None,
         method: "GET",
-        headers: &NoHeaders,
+        head: &RequestHead::default(),
+        query: None,
     };
     let now = Timestamp::from_secs(1_000_000);
     let [one, four, large] = ["one", "four", "large"].map(|name| limiter.id(name).unwrap());

@@ -199,12 +199,14 @@ fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Opt
     let client_certificates = o.object("clientCertificates").and_then(|o| client_certificates(o, defs));
     lists.providers = o.take("jwt").map(|n| providers(n, defs)).unwrap_or_default();
     let protected_resources = protected_resources(&mut o, defs);
+    lists.rate_limits = rate_limits(&mut o, defs);
     defs.api_keys = o.has("apiKeys");
     let api_keys = o.take("apiKeys").and_then(|n| api_keys(n, defs));
     let revocation = o.object("revocation").and_then(|o| revocation(o, defs));
     defs.headers.check_read(o.faults);
     let request_headers = o.object("requestHeaders").map(|o| request_headers(o, defs));
-    lists.rate_limits = rate_limits(&mut o, defs);
+    defs.cookies.check("cookie", o.faults);
+    defs.params.check("parameter", o.faults);
     lists.rules = rules(&mut o, defs);
     o.take("defaultAction").and_then(default_action);
     let (log_allowed, log_all_denied) = o.object("decisionLog").and_then(decision_log).unwrap_or_default();

@@ -50,8 +50,14 @@ pub(super) fn extract_from(mut o: Object<'_>, defs: &mut Definitions) -> Option<
     if let Some(headers) = o.objects("headers", |o| header(o, defs)) {
         locations.extend(headers.into_iter().flatten());
     }
-    locations.extend(o.texts("cookies").into_iter().flatten().map(Location::Cookie));
-    locations.extend(o.texts("params").into_iter().flatten().map(Location::Query));
+    for name in o.texts("cookies").into_iter().flatten() {
+        defs.cookies.note_credential(&name, &o.at("cookies"));
+        locations.push(Location::Cookie(name));
+    }
+    for name in o.texts("params").into_iter().flatten() {
+        defs.params.note_credential(&name, &o.at("params"));
+        locations.push(Location::Query(name));
+    }
     if !o.has_one(&["headers", "cookies", "params"]) {
         return o.fault("names no place to look in; give headers, cookies or params");
     }

@@ -268,6 +268,7 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
         locations,
         forward,
     };
+    defs.headers.keep_claims(&jwt);
     Some(ProviderSpec { jwt, introspection, dpop, mtls })
 }
 

@@ -6,7 +6,11 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::faults::{Faults, Path, quoted};
-use crate::request::alike::folded_name;
+use crate::{
+    identity::ClaimPath,
+    jwt::ProviderSpec,
+    request::alike::{folded_name, is_alike},
+};
 
 /// The names of one kind. `T` is what must be known of each so that references to it can be checked.
 #[derive(Debug)]
@@ -93,6 +97,8 @@ pub(super) struct Definitions {
     pub(super) limits: Names<LimitFacts>,
     pub(super) rules: Names,
     pub(super) headers: OwnHeaders,
+    pub(super) cookies: ReadNames,
+    pub(super) params: ReadNames,
     pub(super) grants: Grants,
     /// Whether the document has an `apiKeys` section.
     pub(super) api_keys: bool,
@@ -112,6 +118,8 @@ impl Default for Definitions {
             limits: Names::new("limit", "rateLimits"),
             rules: Names::new("rule", "rules"),
             headers: OwnHeaders::default(),
+            cookies: ReadNames::default(),
+            params: ReadNames::default(),
             grants: Grants::default(),
             api_keys: false,
             client_certificates: false,
@@ -136,6 +144,8 @@ pub(super) struct OwnHeaders {
     taken: HashMap<String, String>,
     /// Those that are set from claims, each with the place of the provider.
     claimed: HashSet<(usize, String)>,
+    /// From which claims of which providers they are set.
+    claims: HashMap<String, Vec<(String, ClaimPath)>>,
     /// The headers in which credentials are looked for, each with the path of the field that says so.
     read: Vec<(String, String)>,
 }
@@ -166,6 +176,21 @@ impl OwnHeaders {
         }
     }
 
+    /// Keeps from which claims a provider sets headers.
+    pub(super) fn keep_claims(&mut self, provider: &ProviderSpec) {
+        for set in &provider.claim_to_headers {
+            let claims = self.claims.entry(folded_name(&set.header)).or_default();
+            claims.push((provider.name.clone(), set.claim.clone()));
+        }
+    }
+
+    /// Which field sets a header, and from which claims of which providers it is set, if it is set from claims.
+    pub(super) fn setter(&self, name: &str) -> Option<(&str, &[(String, ClaimPath)])> {
+        let read_as = folded_name(name);
+        let by = self.taken.get(&read_as)?;
+        Some((by, self.claims.get(&read_as).map(Vec::as_slice).unwrap_or_default()))
+    }
+
     /// Notes a fault at `path`, where a request's header is asked for, if the filter sets the header itself: it is then
     /// removed from the request before it is looked at.
     pub(super) fn refuse(&self, name: &str, path: &Path<'_>, faults: &Faults) {
@@ -190,7 +215,41 @@ impl OwnHeaders {
     }
 }
 
-fn removed(name: &str, by: &str) -> String {
+/// The names of one kind of place: those in which credentials are looked for, and those that limits count by.
+#[derive(Debug, Default)]
+pub(super) struct ReadNames {
+    /// With the path of the field.
+    credentials: Vec<(String, String)>,
+    /// With the path of the field.
+    counted: Vec<(String, String)>,
+}
+
+impl ReadNames {
+    pub(super) fn note_credential(&mut self, name: &str, path: &Path<'_>) {
+        self.credentials.push((name.to_owned(), path.to_string()));
+    }
+
+    pub(super) fn note_counted(&mut self, name: &str, path: &Path<'_>) {
+        self.counted.push((name.to_owned(), path.to_string()));
+    }
+
+    /// Whoever changes a credential would get another count, and nobody has verified it. To be called when all were noted;
+    /// `what` they are called.
+    pub(super) fn check(&self, what: &str, faults: &Faults) {
+        for (name, path) in &self.counted {
+            let holds = |(other, _): &&(String, String)| is_alike(other.as_bytes(), name.as_bytes());
+            if let Some((_, by)) = self.credentials.iter().find(holds) {
+                let message = format!(
+                    "{what} {} holds credentials, as {by} says; write principal or apiKey",
+                    quoted(name)
+                );
+                faults.add_at(path.clone(), message);
+            }
+        }
+    }
+}
+
+pub(super) fn removed(name: &str, by: &str) -> String {
     format!("header {} is set by {by}, so it is removed from every request before it is read", quoted(name))
 }
 

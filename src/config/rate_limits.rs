@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     faults::quoted,
     model::{Bound, Form, HOUR, Kind, SECOND, Shape, default, optional, required, words},
-    names::{Definitions, LimitFacts},
+    names::{Definitions, LimitFacts, removed},
     networks::networks,
     reader::{Node, Object},
     scalar::word,
@@ -75,7 +75,7 @@ pub(super) static LIMIT: Shape = Shape::bound(
             Kind::Choice("a stage", &words(&BEFORE)),
             "absent: after authorization",
             "Charged before authentication, for every request. Such a limit is not named in rules; its key holds \
-             nothing but `remoteAddress`, `host` and headers, and it has no `tiers`.",
+             nothing but `remoteAddress`, `host`, headers, cookies and query parameters, and it has no `tiers`.",
         ),
         default(
             "ipv4PrefixLength",
@@ -96,6 +96,8 @@ pub(super) static LIMIT: Shape = Shape::bound(
 static NAMED_PART: Shape = Shape::bound(
     &[
         optional("header", Kind::Text(Form::Header), "", "The header whose values are counted apart."),
+        optional("cookie", Kind::Text(Form::Any), "", "The cookie whose values are counted apart."),
+        optional("query", Kind::Text(Form::Any), "", "The query parameter whose values are counted apart."),
         optional("claim", Kind::Claim, "", "The claim whose values are counted apart, for each provider."),
         optional(
             "pathVariable",
@@ -107,7 +109,7 @@ static NAMED_PART: Shape = Shape::bound(
     &[Bound::One(&NAMED)],
 );
 
-const NAMED: [&str; 3] = ["header", "claim", "pathVariable"];
+const NAMED: [&str; 5] = ["header", "cookie", "query", "claim", "pathVariable"];
 
 static EXEMPT: Shape = Shape::new(&[required(
     "remoteAddress",
@@ -158,7 +160,7 @@ fn limit(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<Limi
     let per_caller = key.iter().flatten().find_map(|part| match part {
         KeyPart::Principal => Some("principal"),
         KeyPart::ApiKey => Some("apiKey"),
-        KeyPart::Claim(_) => Some("claim"),
+        KeyPart::Claim(_) | KeyPart::ClaimHeader { .. } => Some("claim"),
         _ => None,
     });
     if let Some(name) = &name {
@@ -195,17 +197,23 @@ fn limit(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<Limi
     })
 }
 
-fn key(o: &mut Object<'_>, before: bool, defs: &Definitions) -> Option<Vec<KeyPart>> {
+fn key(o: &mut Object<'_>, before: bool, defs: &mut Definitions) -> Option<Vec<KeyPart>> {
     let mut seen: Vec<KeyPart> = Vec::new();
     o.list("key")?.all(|n| {
         let (path, faults) = (n.path, n.faults);
         let part = if n.value.is_object() { part_of_a_name(n, defs)? } else { part(n)? };
-        if before && !matches!(part, KeyPart::RemoteAddress | KeyPart::Host | KeyPart::Header(_)) {
-            faults.add(&path, "is not known before authentication; use remoteAddress, host or a header");
+        if before && !is_known_before_authentication(&part) {
+            let which = if matches!(part, KeyPart::ClaimHeader { .. }) { "is set from a claim, which " } else { "" };
+            faults.add(
+                &path,
+                format!("{which}is not known before authentication; use remoteAddress, host, a header, a cookie or a parameter"),
+            );
             return None;
         }
-        let is_same = |other: &KeyPart| match (other, &part) {
-            (KeyPart::Header(other), KeyPart::Header(name)) => is_alike(other.as_bytes(), name.as_bytes()),
+        let is_same = |other: &KeyPart| match (sent_name(other), sent_name(&part)) {
+            (Some((kind, other)), Some((own, name))) => {
+                kind == own && is_alike(other.as_bytes(), name.as_bytes())
+            }
             _ => *other == part,
         };
         if seen.iter().any(is_same) {
@@ -217,9 +225,24 @@ fn key(o: &mut Object<'_>, before: bool, defs: &Definitions) -> Option<Vec<KeyPa
     })
 }
 
+const fn is_known_before_authentication(part: &KeyPart) -> bool {
+    use KeyPart::{Cookie, Header, Host, Query, RemoteAddress};
+    matches!(part, RemoteAddress | Host | Header(_) | Cookie(_) | Query(_))
+}
+
+/// The name that a request may spell in several ways, and where it stands.
+fn sent_name(part: &KeyPart) -> Option<(&'static str, &str)> {
+    match part {
+        KeyPart::Header(name) | KeyPart::ClaimHeader { name, .. } => Some(("header", name)),
+        KeyPart::Cookie(name) => Some(("cookie", name)),
+        KeyPart::Query(name) => Some(("query", name)),
+        _ => None,
+    }
+}
+
 fn part(node: Node<'_>) -> Option<KeyPart> {
     match node.value.as_str() {
-        Some(name @ ("header" | "claim" | "pathVariable")) => {
+        Some(name) if NAMED.contains(&name) => {
             let message = format!("which {name}? write {{{name}: name}}");
             node.fault(message)
         }
@@ -227,11 +250,16 @@ fn part(node: Node<'_>) -> Option<KeyPart> {
     }
 }
 
-fn part_of_a_name(node: Node<'_>, defs: &Definitions) -> Option<KeyPart> {
+fn part_of_a_name(node: Node<'_>, defs: &mut Definitions) -> Option<KeyPart> {
     let mut o = node.object(&NAMED_PART)?;
-    let header = o.text("header");
-    if let Some(header) = &header {
-        defs.headers.refuse(header, &o.at("header"), o.faults);
+    let header = o.text("header").and_then(|name| counted_header(name, &o, defs));
+    let cookie = o.text("cookie");
+    if let Some(name) = &cookie {
+        defs.cookies.note_counted(name, &o.at("cookie"));
+    }
+    let param = o.text("query");
+    if let Some(name) = &param {
+        defs.params.note_counted(name, &o.at("query"));
     }
     let claim = o.claim("claim");
     let variable = o.text("pathVariable");
@@ -240,14 +268,30 @@ fn part_of_a_name(node: Node<'_>, defs: &Definitions) -> Option<KeyPart> {
             o.pass_over_the_rest();
             o.fault(
                 "is no key part; write remoteAddress, principal (who is calling), apiKey, route, host, {header: name}, \
-                 {claim: name} or {pathVariable: name}",
+                 {cookie: name}, {query: name}, {claim: name} or {pathVariable: name}",
             )
         }
-        1 => {
-            header.map(KeyPart::Header).or(claim.map(KeyPart::Claim)).or(variable.map(KeyPart::PathVariable))
-        }
+        1 => header
+            .or(cookie.map(KeyPart::Cookie))
+            .or(param.map(KeyPart::Query))
+            .or(claim.map(KeyPart::Claim))
+            .or(variable.map(KeyPart::PathVariable)),
         _ => o.fault("is several parts; write an item for each"),
     }
+}
+
+/// A header that the filter sets is removed from every request, so what is counted is where it comes from.
+fn counted_header(name: String, o: &Object<'_>, defs: &Definitions) -> Option<KeyPart> {
+    let Some((by, claims)) = defs.headers.setter(&name) else { return Some(KeyPart::Header(name)) };
+    if claims.iter().any(|(_, claim)| claim.0.is_empty()) {
+        let message = format!("header {} holds whole tokens, as {by} says; name a claim", quoted(&name));
+        return o.fault_at("header", message);
+    }
+    if by.starts_with("identityHeaders") {
+        let instead = if by.ends_with(".rule") { "route" } else { "principal" };
+        return o.fault_at("header", format!("{}; write {instead}", removed(&name, by)));
+    }
+    Some(KeyPart::ClaimHeader { claims: claims.to_vec(), name })
 }
 
 fn windows(o: &mut Object<'_>) -> Option<Vec<WindowSpec>> {

@@ -87,7 +87,8 @@ pub(super) fn subject<'a>(
         rule,
         method: line.method,
         host: &line.host,
-        headers: head,
+        head,
+        query: line.path.query(),
         variables,
     }
 }

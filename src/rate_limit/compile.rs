@@ -5,13 +5,13 @@ use siphasher::sip::SipHasher24;
 use super::{
     KeyPart, LimitSpec, WindowSpec,
     admission::LimitId,
-    key::Prefixes,
+    key::{Key, Prefixes},
     limits::{Limit, Limiter, Plan},
     place::SlotKey,
     quota::Quota,
     section::{Head, MAX_WINDOWS},
 };
-use crate::fault::Fault;
+use crate::{fault::Fault, identity::ClaimPath};
 
 /// Tables of counters in one policy: one for each limit and each of its tiers.
 ///
@@ -77,8 +77,7 @@ fn limit(spec: &LimitSpec, namespace: &str, faults: &mut Vec<Fault>) -> Option<L
     }
     Some(Limit {
         name: spec.name.as_str().into(),
-        key: spec.key.clone(),
-        prefixes: Prefixes { ipv4: spec.ipv4_prefix, ipv6: spec.ipv6_prefix },
+        key: Key::new(&spec.key, Prefixes { ipv4: spec.ipv4_prefix, ipv6: spec.ipv6_prefix }),
         methods: spec.methods.iter().map(|method| method.as_str().into()).collect(),
         exempt: spec.exempt.clone(),
         before_authentication: spec.before_authentication,
@@ -118,8 +117,14 @@ fn counts(key: &[KeyPart]) -> Vec<u8> {
             KeyPart::ApiKey => (b'k', String::new()),
             KeyPart::Route => (b'r', String::new()),
             KeyPart::Header(name) => (b'h', name.clone()),
-            // No name of a claim has control characters, and one that holds dots is not one behind another.
-            KeyPart::Claim(claim) => (b'c', claim.0.join("\0")),
+            KeyPart::Cookie(name) => (b'i', name.clone()),
+            KeyPart::Query(name) => (b'q', name.clone()),
+            KeyPart::ClaimHeader { name, claims } => {
+                let claims =
+                    claims.iter().map(|(provider, claim)| format!("\t{provider}\0{}", joined(claim)));
+                (b's', name.clone() + &claims.collect::<String>())
+            }
+            KeyPart::Claim(claim) => (b'c', joined(claim)),
             KeyPart::PathVariable(name) => (b'v', name.clone()),
             KeyPart::Host => (b'o', String::new()),
         };
@@ -129,6 +134,11 @@ fn counts(key: &[KeyPart]) -> Vec<u8> {
         bytes.push(b'\n');
     }
     bytes
+}
+
+/// No name of a claim has control characters, and one that holds dots is not one behind another.
+fn joined(claim: &ClaimPath) -> String {
+    claim.0.join("\0")
 }
 
 fn tagged(counts: &[u8], tier: Option<&str>) -> u64 {

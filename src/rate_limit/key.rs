@@ -13,31 +13,14 @@ use super::{
 use crate::{
     identity::{ClaimPath, Principal, PrincipalKind},
     json::Json,
-    request::{RequestHead, alike::is_alike, credential::without_blanks},
+    request::{
+        RequestHead,
+        alike::{AlikeNames, is_alike},
+        cookie,
+        credential::without_blanks,
+        query,
+    },
 };
-
-/// The headers of a request, as far as keys need them.
-pub trait HeaderValues {
-    /// Calls `visit` with every value of the header `name` (lower case), in order. Where there is none, calls it with
-    /// the values of those names that some server reads as the same.
-    ///
-    /// So no client gets another count by spelling the name differently. Where the name itself is there, other
-    /// spellings do not count: a client may have added them to what a proxy in front has set.
-    fn visit(&self, name: &str, visit: &mut dyn FnMut(&[u8]));
-}
-
-impl HeaderValues for RequestHead<'_> {
-    fn visit(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
-        let visit = &mut |value: &[u8]| visit(without_blanks(value));
-        let mut values = self.values(name).peekable();
-        if values.peek().is_some() {
-            values.for_each(visit);
-        } else {
-            let is_alike = |(own, _): &&(&[u8], _)| is_alike(own, name.as_bytes());
-            self.headers.iter().filter(is_alike).for_each(|(_, value)| visit(value));
-        }
-    }
-}
 
 /// A request as limits see it.
 #[derive(Clone, Copy)]
@@ -55,7 +38,9 @@ pub struct Subject<'a> {
     /// The host that is asked for, lower case and without port.
     pub host: &'a str,
     /// The headers.
-    pub headers: &'a dyn HeaderValues,
+    pub head: &'a RequestHead<'a>,
+    /// The query of the path, as sent.
+    pub query: Option<&'a str>,
     /// The variables of the path; `None` before a rule is chosen.
     pub variables: Option<&'a dyn PathVariables>,
 }
@@ -94,23 +79,43 @@ pub(super) struct Prefixes {
     pub(super) ipv6: u8,
 }
 
+/// What a limit counts apart, ready to be looked for.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) parts: Vec<KeyPart>,
+    pub(super) prefixes: Prefixes,
+    /// The names of those that are cookies.
+    cookies: AlikeNames,
+    /// The names of those that are query parameters.
+    params: AlikeNames,
+}
+
+impl Key {
+    pub(super) fn new(parts: &[KeyPart], prefixes: Prefixes) -> Self {
+        let (mut cookies, mut params) = (AlikeNames::default(), AlikeNames::default());
+        for part in parts {
+            match part {
+                KeyPart::Cookie(name) => cookies.add(name),
+                KeyPart::Query(name) => params.add(name),
+                _ => continue,
+            };
+        }
+        Self { parts: parts.to_vec(), prefixes, cookies, params }
+    }
+}
+
 /// Feeds the parts to the hash, each so that its end can be told. Addresses say how they were cut: filters of one name
 /// may differ in that.
-pub(super) fn hash_parts(
-    hasher: &mut KeyHasher,
-    parts: &[KeyPart],
-    prefixes: Prefixes,
-    subject: &Subject<'_>,
-) -> Result<(), NoAddress> {
-    for part in parts {
+pub(super) fn hash_parts(hasher: &mut KeyHasher, key: &Key, subject: &Subject<'_>) -> Result<(), NoAddress> {
+    for part in &key.parts {
         match part {
-            KeyPart::RemoteAddress => match cut(subject.remote_address.ok_or(NoAddress)?, prefixes) {
+            KeyPart::RemoteAddress => match cut(subject.remote_address.ok_or(NoAddress)?, key.prefixes) {
                 IpAddr::V4(address) => {
-                    hasher.fixed([4, prefixes.ipv4]);
+                    hasher.fixed([4, key.prefixes.ipv4]);
                     hasher.fixed(address.octets());
                 }
                 IpAddr::V6(address) => {
-                    hasher.fixed([6, prefixes.ipv6]);
+                    hasher.fixed([6, key.prefixes.ipv6]);
                     hasher.fixed(address.octets());
                 }
             },
@@ -132,16 +137,25 @@ pub(super) fn hash_parts(
             },
             KeyPart::Route => hasher.sized(subject.rule.as_bytes()),
             KeyPart::Header(name) => {
-                subject.headers.visit(name, &mut |value| {
-                    hasher.fixed([1]);
-                    hasher.sized(value);
-                });
+                each_header_value(subject.head, name, &mut |value| hash_value(hasher, Some(value)));
                 hasher.fixed([0]);
             }
-            KeyPart::Claim(path) => match subject.principal {
-                None => hasher.fixed([0]),
-                Some(principal) => hash_claim(hasher, path, principal),
-            },
+            KeyPart::Cookie(name) => {
+                let visit = &mut |value: &[u8]| hash_value(hasher, Some(value));
+                let read = cookie::each_value(subject.head, &key.cookies, name, visit);
+                hasher.fixed([end_of(read)]);
+            }
+            KeyPart::Query(name) => {
+                let visit = &mut |value: Option<&str>| hash_value(hasher, value.map(str::as_bytes));
+                let query = subject.query.unwrap_or_default();
+                let read = query::each_value(query, &key.params, name, visit);
+                hasher.fixed([end_of(read)]);
+            }
+            KeyPart::Claim(path) => hash_claim(hasher, Some(path), subject.principal),
+            KeyPart::ClaimHeader { claims, .. } => {
+                let path = subject.principal.and_then(|principal| set_from(claims, principal));
+                hash_claim(hasher, path, subject.principal);
+            }
             KeyPart::PathVariable(name) => {
                 match subject.variables.and_then(|variables| variables.value(name)) {
                     None => hasher.fixed([0]),
@@ -157,11 +171,45 @@ pub(super) fn hash_parts(
     Ok(())
 }
 
+/// Calls `visit` with every value of the header `name` (lower case), in order. Where there is none, calls it with the
+/// values of those names that some server reads as the same.
+///
+/// So no client gets another count by spelling the name differently. Where the name itself is there, other spellings do
+/// not count: a client may have added them to what a proxy in front has set.
+fn each_header_value(head: &RequestHead<'_>, name: &str, visit: &mut dyn FnMut(&[u8])) {
+    let visit = &mut |value: &[u8]| visit(without_blanks(value));
+    let mut values = head.values(name).peekable();
+    if values.peek().is_some() {
+        values.for_each(visit);
+    } else {
+        let is_alike = |(own, _): &&(&[u8], _)| is_alike(own, name.as_bytes());
+        head.headers.iter().filter(is_alike).for_each(|(_, value)| visit(value));
+    }
+}
+
+/// All that cannot be decoded is one value.
+fn hash_value(hasher: &mut KeyHasher, value: Option<&[u8]>) {
+    hasher.fixed([if value.is_some() { 1 } else { 2 }]);
+    hasher.sized(value.unwrap_or_default());
+}
+
+/// All requests in which there is too much to look through share one count.
+const fn end_of(read: Option<()>) -> u8 {
+    if read.is_some() { 0 } else { 3 }
+}
+
+/// The claim from which the principal's provider sets a header.
+fn set_from<'k>(claims: &'k [(String, ClaimPath)], principal: &Principal) -> Option<&'k ClaimPath> {
+    let provider = principal.provider()?;
+    claims.iter().find(|(name, _)| name == provider).map(|(_, claim)| claim)
+}
+
 /// What one provider writes there means nothing to another.
-fn hash_claim(hasher: &mut KeyHasher, path: &ClaimPath, principal: &Principal) {
-    match principal.claim(path) {
-        None | Some(Json::Null) => hasher.fixed([0]),
-        Some(value) => {
+fn hash_claim(hasher: &mut KeyHasher, path: Option<&ClaimPath>, principal: Option<&Principal>) {
+    let claim = principal.zip(path).and_then(|(principal, path)| Some((principal, principal.claim(path)?)));
+    match claim {
+        None | Some((_, Json::Null)) => hasher.fixed([0]),
+        Some((principal, value)) => {
             hasher.fixed([1]);
             hasher.sized(principal.kind.as_str().as_bytes());
             hasher.sized(principal.authority.as_bytes());

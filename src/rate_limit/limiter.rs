@@ -82,8 +82,7 @@ impl Limit {
         let mut hasher = secret.hasher();
         hasher.sized(self.name.as_bytes());
         hasher.fixed(plan.tag.to_le_bytes());
-        key::hash_parts(&mut hasher, &self.key, self.prefixes, subject)
-            .map_err(|key::NoAddress| StoreError::Unavailable)?;
+        key::hash_parts(&mut hasher, &self.key, subject).map_err(|key::NoAddress| StoreError::Unavailable)?;
         let place = hasher.finish();
         if let Some(known) = subject.known_place
             && self.is_of_caller()

@@ -16,22 +16,21 @@ use crate::{
         KeyPart, LimitSpec, Prepayments, Terms, WindowSpec,
         charging::MAX_CONFLICTS,
         headers,
-        key::{HeaderValues, KnownPlace, PathVariables},
+        key::{KnownPlace, PathVariables},
     },
+    request::RequestHead,
     store::{Expected, MemoryStore, SharedStore, Versioned},
 };
 
 const SECRET_BYTES: [u8; 16] = [7; 16];
 
-struct Headers(&'static [(&'static str, &'static [u8])]);
-
-impl HeaderValues for Headers {
-    fn visit(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
-        self.0.iter().filter(|(n, _)| *n == name).for_each(|(_, value)| visit(value));
-    }
-}
-
-const NO_HEADERS: &Headers = &Headers(&[]);
+const NO_HEADERS: &RequestHead<'_> = &RequestHead {
+    headers: Vec::new(),
+    remote_address: None,
+    tls: false,
+    peer_certificate: None,
+    ends: false,
+};
 
 fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(1_000_000 + secs)
@@ -69,7 +68,8 @@ fn subject() -> Subject<'static> {
         host: "",
         variables: None,
         method: "GET",
-        headers: NO_HEADERS,
+        head: NO_HEADERS,
+        query: None,
     }
 }
 
@@ -287,20 +287,131 @@ fn api_keys_count_by_id_and_others_share() {
 
 #[test]
 fn header_values_count_apart_in_order() {
-    static CASES: &[(Headers, Headers, bool)] = &[
-        (Headers(&[("x-tenant", b"a")]), Headers(&[("x-tenant", b"a")]), true),
-        (Headers(&[("x-tenant", b"a")]), Headers(&[("x-tenant", b"b")]), false),
-        (Headers(&[("x-tenant", b"a")]), Headers(&[("x-tenant", b"a"), ("x-other", b"b")]), true),
-        (Headers(&[("x-tenant", b"a")]), Headers(&[("x-tenant", b"a"), ("x-tenant", b"b")]), false),
-        (Headers(&[("x-tenant", b"a")]), Headers(&[]), false),
-        (Headers(&[("x-tenant", b"")]), Headers(&[]), false),
-        (Headers(&[("x-tenant", b"\xff\0")]), Headers(&[("x-tenant", b"\xff\0")]), true),
-        (Headers(&[]), Headers(&[("x-other", b"a")]), true),
+    type Headers = &'static [(&'static [u8], &'static [u8])];
+    let rows: &[(Headers, Headers, bool)] = &[
+        (&[(b"x-tenant", b"a")], &[(b"x-tenant", b"a")], true),
+        (&[(b"x-tenant", b"a")], &[(b"x-tenant", b"b")], false),
+        (&[(b"x-tenant", b"a")], &[(b"x-tenant", b"a"), (b"x-other", b"b")], true),
+        (&[(b"x-tenant", b"a")], &[(b"x-tenant", b"a"), (b"x-tenant", b"b")], false),
+        (&[(b"x-tenant", b"a")], &[], false),
+        (&[(b"x-tenant", b"")], &[], false),
+        (&[(b"x-tenant", b"\xff\0")], &[(b"x-tenant", b"\xff\0")], true),
+        (&[], &[(b"x-other", b"a")], true),
+        // Another spelling counts where there is no other.
+        (&[(b"x-tenant", b"a")], &[(b"x_tenant", b"a")], true),
+        (&[(b"x-tenant", b"a")], &[(b"x_tenant", b"b"), (b"x-tenant", b"a")], true),
     ];
-    for (i, (one, other, expected)) in CASES.iter().enumerate() {
-        let one = Subject { headers: one, ..subject() };
-        let other = Subject { headers: other, ..subject() };
-        assert_eq!(share(vec![KeyPart::Header("x-tenant".into())], &one, &other), *expected, "case {i}");
+    for (one, other, expected) in rows {
+        let [one, other] =
+            [one, other].map(|headers| RequestHead { headers: headers.to_vec(), ..RequestHead::default() });
+        let [a, b] = [&one, &other].map(|head| Subject { head, ..subject() });
+        assert_eq!(share(vec![KeyPart::Header("x-tenant".into())], &a, &b), *expected, "{one:?} {other:?}");
+    }
+}
+
+/// What is sent, whose count it shares, and whose it does not.
+#[test]
+fn cookies_and_parameters_count_apart_by_value() {
+    let long = "x=1; ".repeat(30_000);
+    let cookies: &[(&[&str], &[&str], bool)] = &[
+        (&["sid=1"], &["a=0; sid=1; b=2"], true),
+        (&["sid=1"], &["sid=2"], false),
+        (&["sid=1"], &[" sid = \"1\" "], true),
+        (&["sid=1; sid=2"], &["sid=1", "sid=2"], true),
+        (&["sid=1; sid=2"], &["sid=1"], false),
+        (&["sid=1; sid=2"], &["sid=12"], false),
+        // No other count by another spelling.
+        (&["sid=1"], &["Sid=1"], true),
+        (&["sid=1"], &["%73id=1"], true),
+        (&["sid=1"], &["sid[]=1"], true),
+        (&["sid=1"], &["sid=1; Sid=2; x=1 sid=3"], true),
+        (&["sid=1"], &["sids=1"], false),
+        // Nothing.
+        (&[], &["sid="], true),
+        (&[], &["sid"], true),
+        (&[], &["other=1"], true),
+        (&[], &["sid=1"], false),
+        // Too much.
+        (&[&long, "sid=1"], &[&long, "sid=2"], true),
+        (&[&long], &[], false),
+    ];
+    for (one, other, expected) in cookies {
+        let [one, other] = [one, other].map(|lines| {
+            let headers = lines.iter().map(|line| (&b"cookie"[..], line.as_bytes())).collect();
+            RequestHead { headers, ..RequestHead::default() }
+        });
+        let [a, b] = [&one, &other].map(|head| Subject { head, ..subject() });
+        let key = || vec![KeyPart::Cookie("sid".into())];
+        assert_eq!(share(key(), &a, &b), *expected, "{:?} {:?}", one.headers, other.headers);
+    }
+    let long = "x=1&".repeat(30_000);
+    let (first, second) = (long.clone() + "app=1", long.clone() + "app=2");
+    for (one, other, expected) in [
+        ("app=1", "a=0&app=1&b=2", true),
+        ("app=1", "app=2", false),
+        ("app=1", "app=%31", true),
+        ("app=1", "%61pp=1", true),
+        ("app=a b", "app=a+b", true),
+        ("app=1&app=2", "app=2&app=1", false),
+        ("app=1&app=2", "app=12", false),
+        ("app=1", "App=1", true),
+        ("app=1", "app[]=1", true),
+        ("app=1", "x=0;app=1", true),
+        ("app=1", "app=1&APP=2", true),
+        ("app=%zz", "app=%yy", true),
+        ("app=%zz", "", false),
+        ("", "app=", true),
+        ("", "app", true),
+        ("", "other=1", true),
+        ("", "app=1", false),
+        (&first, &second, true),
+        (&first, "", false),
+    ] {
+        let [a, b] = [one, other].map(|query| Subject { query: Some(query), ..subject() });
+        let key = || vec![KeyPart::Query("app".into())];
+        assert_eq!(share(key(), &a, &b), expected, "{one} {other}");
+        assert!(!expected || share(key(), &b, &a), "{one} {other}");
+    }
+    // A part does not reach into the next.
+    let key = || vec![KeyPart::Query("a".into()), KeyPart::Query("b".into())];
+    let [a, b] = ["a=1", "b=1"].map(|query| Subject { query: Some(query), ..subject() });
+    assert!(!share(key(), &a, &b));
+}
+
+/// A header that providers set counts as the claim that the caller's own provider sets it from.
+#[test]
+fn headers_of_claims_count_as_their_claims() {
+    use PrincipalKind::{ApiKey, Jwt};
+    let of = |kind, authority: &str, claims: serde_json::Value| Principal {
+        claims: crate::json::members(&claims),
+        ..principal(kind, authority, "alice")
+    };
+    let sent =
+        |value: &'static [u8]| RequestHead { headers: vec![(b"x-tenant", value)], ..RequestHead::default() };
+    let (sent_a, sent_b) = (sent(b"a"), sent(b"b"));
+    let a = of(Jwt, "corp", json!({"tenant": "a", "org": "b"}));
+    // Who else; whether they share the count of tenant a of corp, and that of whoever has no such claim.
+    for (other, head, expected, none) in [
+        (Some(&of(Jwt, "corp", json!({"tenant": "a"}))), &sent_b, true, false),
+        (Some(&of(Jwt, "corp", json!({"tenant": "b"}))), &sent_a, false, false),
+        (Some(&of(Jwt, "corp", json!({"org": "a"}))), &sent_a, false, true),
+        (Some(&of(Jwt, "corp", json!({"tenant": null}))), &sent_a, false, true),
+        // Another provider, by its claim; a tenant; one that sets no such header.
+        (Some(&of(Jwt, "partner", json!({"org": "a"}))), &sent_a, false, false),
+        (Some(&of(Jwt, "partner", json!({"tenant": "a"}))), &sent_a, false, true),
+        (Some(&of(Jwt, "corp#1", json!({"tenant": "a"}))), &sent_a, false, false),
+        (Some(&of(Jwt, "other", json!({"tenant": "a"}))), &sent_a, false, true),
+        (Some(&of(ApiKey, "corp", json!({"tenant": "a"}))), &sent_a, false, true),
+        (None, &sent_a, false, true),
+    ] {
+        let claims = [("corp", "tenant"), ("partner", "org")];
+        let claims = claims.map(|(provider, claim)| (provider.to_owned(), ClaimPath::dotted(claim)));
+        let key = || vec![KeyPart::ClaimHeader { name: "x-tenant".into(), claims: claims.to_vec() }];
+        let one = Subject { principal: Some(&a), head: &sent_a, ..subject() };
+        let two = Subject { principal: other, head, ..subject() };
+        assert_eq!(share(key(), &one, &two), expected, "{other:?}");
+        let nobody = Subject { head: &sent_b, ..subject() };
+        assert_eq!(share(key(), &two, &nobody), none, "{other:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     KeyPart,
     admission::LimitId,
-    key::{Prefixes, Subject},
+    key::{Key, Subject},
     quota::Quota,
     section::Head,
 };
@@ -20,8 +20,7 @@ pub struct Limiter {
 #[derive(Clone, Debug)]
 pub(super) struct Limit {
     pub(super) name: Box<str>,
-    pub(super) key: Vec<KeyPart>,
-    pub(super) prefixes: Prefixes,
+    pub(super) key: Key,
     /// Empty: every method.
     pub(super) methods: Vec<Box<str>>,
     pub(super) exempt: Networks,
@@ -56,7 +55,10 @@ impl Limit {
 
     /// Whether it counts by who is calling alone, and by nothing that another request of theirs may have otherwise.
     pub(super) fn is_of_caller(&self) -> bool {
-        self.key.iter().all(|part| matches!(part, KeyPart::Principal | KeyPart::ApiKey | KeyPart::Claim(_)))
+        self.key.parts.iter().all(|part| {
+            use KeyPart::{ApiKey, Claim, ClaimHeader, Principal};
+            matches!(part, Principal | ApiKey | Claim(_) | ClaimHeader { .. })
+        })
     }
 }
 
@@ -93,7 +95,7 @@ impl Limiter {
     pub fn needs_remote_address(&self) -> bool {
         self.limits
             .iter()
-            .any(|limit| limit.key.contains(&KeyPart::RemoteAddress) || !limit.exempt.is_empty())
+            .any(|limit| limit.key.parts.contains(&KeyPart::RemoteAddress) || !limit.exempt.is_empty())
     }
 
     /// The limit of this id; `None` for the id of another limiter.

@@ -27,7 +27,7 @@ mod terms_record;
 pub use admission::{Admission, Exceeded, LimitId, Standing};
 pub use charging::Ledger;
 pub use compile::{MAX_NAME, MAX_TABLES};
-pub use key::{HeaderValues, KnownPlace, PathVariables, Subject};
+pub use key::{KnownPlace, PathVariables, Subject};
 pub use limits::Limiter;
 pub use place::SlotSecret;
 pub use prepayments::Prepayments;
@@ -99,6 +99,18 @@ pub enum KeyPart {
     Route,
     /// A header's value (lower case name); requests without it share one key.
     Header(String),
+    /// A cookie's value; requests without it share one key.
+    Cookie(String),
+    /// A query parameter's value, decoded; requests without it share one key.
+    Query(String),
+    /// A header that providers set: the claim that the provider of the token sets it from, as [`KeyPart::Claim`]. Never what
+    /// a client sends.
+    ClaimHeader {
+        /// Lower case.
+        name: String,
+        /// The name of each provider that sets it, and the claim; all others share one key.
+        claims: Vec<(String, ClaimPath)>,
+    },
     /// A claim of the token, by provider; of an API key and a certificate `sub` alone. Callers without it share one key.
     Claim(ClaimPath),
     /// A variable of the path, which every match of the rules has that name the limit.

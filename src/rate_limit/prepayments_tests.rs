@@ -7,20 +7,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     rate_limit::{
-        Admission, KeyPart, Ledger, LimitId, LimitSpec, Limiter, SlotSecret, Subject, Terms, WindowSpec,
-        gcra, key::HeaderValues,
+        Admission, KeyPart, Ledger, LimitId, LimitSpec, Limiter, SlotSecret, Subject, Terms, WindowSpec, gcra,
     },
+    request::RequestHead,
     store::{Expected, MemoryStore, SharedStore, StoreError, Versioned},
     time::NANOS_PER_SEC as SECOND,
 };
 
 const START: u64 = 1_000_000 * SECOND;
-
-struct NoHeaders;
-
-impl HeaderValues for NoHeaders {
-    fn visit(&self, _: &str, _: &mut dyn FnMut(&[u8])) {}
-}
 
 /// Counts what is asked of it.
 #[derive(Default)]
@@ -80,7 +74,8 @@ impl World {
             host: "",
             variables: None,
             method: "GET",
-            headers: &NoHeaders,
+            head: &RequestHead::default(),
+            query: None,
         };
         let (prepayments, terms) = (&mut self.workers[worker], &mut self.terms);
         let now = Timestamp::from_nanos(nanos);

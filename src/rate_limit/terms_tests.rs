@@ -4,21 +4,14 @@ use std::{cell::Cell, time::Duration};
 
 use super::*;
 use crate::{
-    rate_limit::{
-        KeyPart, Ledger, LimitId, LimitSpec, Prepayments, SlotSecret, Subject, WindowSpec, key::HeaderValues,
-    },
+    rate_limit::{KeyPart, Ledger, LimitId, LimitSpec, Prepayments, SlotSecret, Subject, WindowSpec},
+    request::RequestHead,
     store::{Expected, MemoryStore, Versioned},
     time::NANOS_PER_SEC as SECOND,
 };
 
 pub(super) const START: u64 = 1_000_000 * SECOND;
 const HOUR: u64 = 3600;
-
-struct NoHeaders;
-
-impl HeaderValues for NoHeaders {
-    fn visit(&self, _: &str, _: &mut dyn FnMut(&[u8])) {}
-}
 
 pub(super) fn window(requests: u32, secs: u64) -> WindowSpec {
     WindowSpec { requests, per: Duration::from_secs(secs), burst: requests }
@@ -83,7 +76,8 @@ impl Filter {
             host: "",
             variables: None,
             method: "GET",
-            headers: &NoHeaders,
+            head: &RequestHead::default(),
+            query: None,
         };
         let mut ledger = Ledger { store, secret: &secret, prepayments, terms, tells: false };
         let admission = self.limiter.check(&ids, &subject, Timestamp::from_nanos(nanos), &mut ledger)?;

@@ -32,7 +32,7 @@ pub fn is_alike(name: &[u8], other: &[u8]) -> bool {
 }
 
 /// Names that are looked for together, however many: each is found at the cost of one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct AlikeNames {
     hasher: DefaultHashBuilder,
     names: Vec<Box<str>>,

@@ -65,6 +65,26 @@ impl<'a> Suspects<'a> {
     }
 }
 
+/// Visits every value of the cookie `name`, which is one of `names`; where there is none, those of whatever some server
+/// takes for it. Empty ones hold nothing. `None`: there is too much to look through, and nothing was visited.
+pub fn each_value(
+    head: &RequestHead<'_>,
+    names: &AlikeNames,
+    name: &str,
+    visit: &mut dyn FnMut(&[u8]),
+) -> Option<()> {
+    let place = names.place(name)?;
+    let found = suspects(head, names);
+    if found.gave_up {
+        return None;
+    }
+    let all = || found.all.iter().filter(|(own, given)| *own == place && !given.value().is_empty());
+    let has_own = all().any(|(_, given)| given.is_cookie(name));
+    let meant = all().filter(|(_, given)| given.is_cookie(name) == has_own);
+    meant.for_each(|(_, given)| visit(given.value()));
+    Some(())
+}
+
 /// The `cookie` header without whatever some server takes for a cookie of `names`, all lines joined (RFC 9113 section
 /// 8.2.3); `None` when it has nothing of them. Empty: nothing is left, so the header should go. Bytes that are not
 /// UTF-8 are dropped with their cookie.

@@ -107,6 +107,34 @@ pub(super) fn suspects<'a>(query: &'a str, names: &AlikeNames) -> Suspects<'a> {
     found
 }
 
+/// Visits every value of the parameter `name`, which is one of `names`, decoded; where there is none, those of whatever
+/// some server takes for it. Empty ones hold nothing; `visit` is given `None` for one that cannot be decoded. `None`:
+/// there is too much to look through, and nothing was visited.
+pub fn each_value(
+    query: &str,
+    names: &AlikeNames,
+    name: &str,
+    visit: &mut dyn FnMut(Option<&str>),
+) -> Option<()> {
+    let place = names.place(name)?;
+    let found = suspects(query, names);
+    if found.gave_up {
+        return None;
+    }
+    let all = || found.all.iter().filter(|suspect| suspect.name == place);
+    let is_own = |suspect: &Suspect<'_>| {
+        suspect.is_first && suspect.whole.is_named(name) && !suspect.whole.value.is_empty()
+    };
+    let has_own = all().any(is_own);
+    for suspect in all().filter(|suspect| is_own(suspect) == has_own) {
+        let meant = if has_own { suspect.whole } else { suspect.part };
+        if !meant.value.is_empty() {
+            visit(meant.value().as_deref());
+        }
+    }
+    Some(())
+}
+
 impl<'a> Suspects<'a> {
     /// What the parameter `name`, at `place` among the names, holds. An empty one holds nothing.
     ///

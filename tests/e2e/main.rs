@@ -35,6 +35,7 @@ mod http3;
 mod introspection;
 mod key_rotation;
 mod key_server_faults;
+mod limit_clients;
 mod limit_updates;
 mod load;
 mod loading;

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::{
     api_keys, authorization, bad_policies, conditions, defaults, failures, forwarding,
     harness::{artifact, issuer::ISSUER_KEYS, repository},
-    load, paths, preflights, rate_limits, remote_keys, secrets, shared_places, spellings, tokens, trailers,
+    limit_clients, load, paths, preflights, rate_limits, remote_keys, secrets, shared_places, spellings,
+    tokens, trailers,
 };
 
 #[path = "../decisions/document.rs"]
@@ -217,6 +218,7 @@ fn of_other_tests() -> Vec<Value> {
         load::policy(),
         paths::policy(),
         preflights::policy(),
+        limit_clients::policy(),
         rate_limits::policy(),
         remote_keys::policy(),
         secrets::policy(),

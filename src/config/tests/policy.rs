@@ -136,9 +136,9 @@ fn rate_limits() {
         Row(
             "/rateLimits/2/key/0",
             "{\"header\": \"x-a\"}",
-            "{\"query\": \"a\"}",
+            "{\"param\": \"a\"}",
             &[
-                "rateLimits[2].key[0]: is no key part; write remoteAddress, principal (who is calling), apiKey, route, host, {header: name}, {claim: name} or {pathVariable: name}",
+                "rateLimits[2].key[0]: is no key part; write remoteAddress, principal (who is calling), apiKey, route, host, {header: name}, {cookie: name}, {query: name}, {claim: name} or {pathVariable: name}",
             ],
         ),
         Row(
@@ -160,15 +160,73 @@ fn rate_limits() {
             "{\"header\": \"x-tenant\"}",
             "{\"header\": \"x-user\"}",
             &[
-                "rateLimits[2].key[1].header: header \"x-user\" is set by identityHeaders.subject, so it is removed from every request before it is read",
+                "rateLimits[2].key[1].header: header \"x-user\" is set by identityHeaders.subject, so it is removed from every request before it is read; write principal",
             ],
+        ),
+        Row(
+            "/rateLimits/1/key/2",
+            "{\"header\": \"x-auth-subject\"}",
+            "{\"header\": \"x-portcullis-rule\"}",
+            &[
+                "rateLimits[1].key[2].header: header \"x-portcullis-rule\" is set by identityHeaders.rule, so it is removed from every request before it is read; write route",
+            ],
+        ),
+        // One that is set from a claim counts as the claim.
+        Row(
+            "/rateLimits/0/key/1",
+            "{\"cookie\": \"x-auth-subject\"}",
+            "{\"header\": \"X-Auth-Subject\"}",
+            &[
+                "rateLimits[0].key[1]: is set from a claim, which is not known before authentication; use remoteAddress, host, a header, a cookie or a parameter",
+            ],
+        ),
+        Row(
+            "/rateLimits/1/key",
+            "[{\"header\": \"x-auth-subject\"}, {\"header\": \"x-auth\"}]",
+            "[{\"header\": \"x-auth-subject\"}, {\"header\": \"x_auth.subject\"}]",
+            &["rateLimits[1].key[1]: is listed twice"],
+        ),
+        Row(
+            "/jwt/providers/1/forwardPayload",
+            "\"x-payload\"",
+            "\"x-tenant\"",
+            &[
+                "rateLimits[1].key[1].header: header \"x-tenant\" holds whole tokens, as jwt.providers[1].forwardPayload says; name a claim",
+            ],
+        ),
+        Row(
+            "/rateLimits/0/key",
+            "[\"remoteAddress\", {\"cookie\": \"sid\"}, {\"query\": \"sid\"}]",
+            "[\"remoteAddress\", {\"cookie\": \"sid\"}, {\"cookie\": \"SID\"}]",
+            &["rateLimits[0].key[2]: is listed twice"],
+        ),
+        Row(
+            "/rateLimits/2/key",
+            "[{\"cookie\": \"tokens\"}, {\"query\": \"token\"}]",
+            "[{\"cookie\": \"Token\"}, {\"query\": \"access-token\"}]",
+            &[
+                "rateLimits[2].key[0].cookie: cookie \"Token\" holds credentials, as jwt.providers[0].extractFrom.cookies says; write principal or apiKey",
+                "rateLimits[2].key[1].query: parameter \"access-token\" holds credentials, as jwt.providers[0].extractFrom.params says; write principal or apiKey",
+            ],
+        ),
+        Row(
+            "/apiKeys/extractFrom",
+            "{\"params\": [\"key\"]}",
+            "{\"params\": [\"key\"], \"cookies\": []}",
+            &["apiKeys.extractFrom.cookies: no cookies; leave the field out"],
+        ),
+        Row(
+            "/rateLimits/2/key/0",
+            "{\"query\": \"a\"}",
+            "\"query\"",
+            &["rateLimits[2].key[0]: which query? write {query: name}"],
         ),
         Row(
             "/rateLimits/0/key/0",
             "\"remoteAddress\"",
             "\"principal\"",
             &[
-                "rateLimits[0].key[0]: is not known before authentication; use remoteAddress, host or a header",
+                "rateLimits[0].key[0]: is not known before authentication; use remoteAddress, host, a header, a cookie or a parameter",
             ],
         ),
         Row(
@@ -176,7 +234,7 @@ fn rate_limits() {
             "{\"header\": \"x-a\"}",
             "\"apiKey\"",
             &[
-                "rateLimits[0].key[1]: is not known before authentication; use remoteAddress, host or a header",
+                "rateLimits[0].key[1]: is not known before authentication; use remoteAddress, host, a header, a cookie or a parameter",
             ],
         ),
         Row(
@@ -184,7 +242,7 @@ fn rate_limits() {
             "\"host\"",
             "{\"claim\": \"sub\"}",
             &[
-                "rateLimits[0].key[1]: is not known before authentication; use remoteAddress, host or a header",
+                "rateLimits[0].key[1]: is not known before authentication; use remoteAddress, host, a header, a cookie or a parameter",
             ],
         ),
         Row(
@@ -192,7 +250,7 @@ fn rate_limits() {
             "\"host\"",
             "{\"pathVariable\": \"id\"}",
             &[
-                "rateLimits[0].key[1]: is not known before authentication; use remoteAddress, host or a header",
+                "rateLimits[0].key[1]: is not known before authentication; use remoteAddress, host, a header, a cookie or a parameter",
             ],
         ),
         Row(
