@@ -3,10 +3,16 @@
 //! Decides nothing about access: it only makes sure that there is a single reading. A path that two
 //! parties could read in two ways is refused, not repaired.
 
+mod kept;
 #[cfg(test)]
 mod tests;
 
 use std::{borrow::Cow, fmt};
+
+pub use kept::Kept;
+pub(crate) use kept::{decode, with_decoded_slashes, with_escapes, with_slashes, without_parameters};
+
+use kept::ESCAPED_SLASH;
 
 use crate::{answer::Reason, text::percent};
 
@@ -41,12 +47,14 @@ impl PathError {
 /// slashes. A slash at the end is significant and kept. Decoding happens once: `%2541` stays `%2541`.
 ///
 /// Refused, because some server reads each of them differently than another does:
-/// - encoded slash or backslash, raw backslash;
+/// - encoded slash, unless it is [`Kept`]; encoded or raw backslash;
 /// - control characters, raw or encoded, NUL among them; raw spaces and raw non-ASCII;
 /// - invalid escapes, and escapes that are not UTF-8;
 /// - `#`: a fragment is never sent (RFC 9112 section 3.2);
-/// - raw `;`: path parameters, which Tomcat and Jetty drop before matching and others keep as text (so
-///   `/admin;x` is `/admin` to some). Send `%3B` where the character is meant. `..%3B` is refused too;
+/// - raw `;`, unless it is [`Kept`]: path parameters, which Tomcat and Jetty drop before matching and others keep as
+///   text (so `/admin;x` is `/admin` to some). Send `%3B` where the character is meant. `..%3B` is refused too;
+/// - of what is kept: where decoding the slashes, or dropping the parameters, would bring out dot segments or empty
+///   ones; slashes within parameters; dot segments that step over either;
 /// - dot segments that leave the root, or that step over an empty segment: `/a//../b` is `/a/b` where
 ///   dots go first and `/b` where slashes are merged first.
 ///
@@ -79,11 +87,11 @@ impl<'a> CanonicalPath<'a> {
     /// assert!(canonical("/a%2Fb").is_err(), "one segment or two: servers differ");
     /// ```
     pub fn parse(target: &'a [u8]) -> Result<Self, PathError> {
-        Self::parse_within(target, MAX_TARGET)
+        Self::parse_as(target, MAX_TARGET, Kept::default())
     }
 
-    /// As [`Self::parse`], of a target of at most `longest` bytes.
-    pub fn parse_within(target: &'a [u8], longest: usize) -> Result<Self, PathError> {
+    /// As [`Self::parse`], of a target of at most `longest` bytes in which `kept` is part of its segments.
+    pub fn parse_as(target: &'a [u8], longest: usize, kept: Kept) -> Result<Self, PathError> {
         if target.len() > longest {
             return Err(PathError::TooLong);
         }
@@ -101,6 +109,7 @@ impl<'a> CanonicalPath<'a> {
                 }
                 b'/' | b'.' => clean &= previous != b'/',
                 b'%' => clean = false,
+                b';' if kept.matrix_parameters => clean = false,
                 b'#' | b';' | b'\\' => return Err(PathError::Ambiguous),
                 b'!'..=b'~' => {}
                 _ => return Err(PathError::Ambiguous),
@@ -113,7 +122,7 @@ impl<'a> CanonicalPath<'a> {
             Some((_, query)) => Some(visible(query)?),
             None => None,
         };
-        let path = if clean { Cow::Borrowed(sent) } else { resolve(sent)? };
+        let path = if clean { Cow::Borrowed(sent) } else { resolve(sent, kept)? };
         Ok(Self { path, query })
     }
 
@@ -133,14 +142,6 @@ impl<'a> CanonicalPath<'a> {
     }
 }
 
-/// A canonical path with the escapes that are left decoded, as an application behind us reads it.
-///
-/// `%2F`, `%5C` and controls never survive canonical form, so decoding adds no structure. Text that is
-/// not canonical and cannot be decoded is returned as it is.
-pub(crate) fn decode(canonical: &str) -> Cow<'_, str> {
-    percent::decode(canonical, false).unwrap_or(Cow::Borrowed(canonical))
-}
-
 /// A query may hold what a path may not (`/`, `?`, `;`), but nothing that is no part of a URI at all.
 fn visible(query: &[u8]) -> Result<&str, PathError> {
     let odd = |byte: &u8| !matches!(byte, b'!'..=b'~') || *byte == b'#';
@@ -152,16 +153,13 @@ fn visible(query: &[u8]) -> Result<&str, PathError> {
 
 /// The slow road, for paths with anything to resolve.
 #[cold]
-fn resolve(sent: &str) -> Result<Cow<'_, str>, PathError> {
-    let escaped = normalize_escapes(sent.as_bytes())?;
-    let resolved = resolve_segments(&escaped)?;
-    if resolved == sent.as_bytes() {
-        return Ok(Cow::Borrowed(sent));
-    }
-    String::from_utf8(resolved).map(Cow::Owned).map_err(|_| PathError::Ambiguous)
+fn resolve(sent: &str, kept: Kept) -> Result<Cow<'_, str>, PathError> {
+    let escaped = normalize_escapes(sent.as_bytes(), kept)?;
+    let resolved = resolve_segments(str::from_utf8(&escaped).map_err(|_| PathError::Ambiguous)?)?;
+    if resolved == sent { Ok(Cow::Borrowed(sent)) } else { Ok(Cow::Owned(resolved)) }
 }
 
-fn normalize_escapes(path: &[u8]) -> Result<Vec<u8>, PathError> {
+fn normalize_escapes(path: &[u8], kept: Kept) -> Result<Vec<u8>, PathError> {
     let mut out = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((&first, tail)) = rest.split_first() {
@@ -172,6 +170,10 @@ fn normalize_escapes(path: &[u8]) -> Result<Vec<u8>, PathError> {
         }
         let (byte, tail) = percent::escape(rest).ok_or(PathError::Ambiguous)?;
         rest = match byte {
+            b'/' if kept.encoded_slash => {
+                out.extend(percent::escaped(byte));
+                tail
+            }
             b'/' | b'\\' | 0..=0x1f | 0x7f => return Err(PathError::Ambiguous),
             // RFC 3986 section 2.3.
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
@@ -209,36 +211,54 @@ fn character<'a>(lead: u8, rest: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8]
     if text.chars().any(char::is_control) { Err(PathError::Ambiguous) } else { Ok(rest) }
 }
 
-/// RFC 3986 section 5.2.4, then merged slashes; refuses where the order of the two would matter.
-fn resolve_segments(path: &[u8]) -> Result<Vec<u8>, PathError> {
-    let mut stack: Vec<&[u8]> = Vec::new();
-    let mut segments = path.split(|byte| *byte == b'/').skip(1).peekable();
+/// RFC 3986 section 5.2.4, then merged slashes; refuses where the order of the two would matter, or what is kept.
+fn resolve_segments(path: &str) -> Result<String, PathError> {
+    let mut stack: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
         match segment {
-            b"." => {}
-            b".." => {
-                if stack.pop().is_none_or(<[u8]>::is_empty) {
+            "." => {}
+            ".." => {
+                if stack.pop().is_none_or(|left| left.is_empty() || !Kept::of(left).is_nothing()) {
                     return Err(PathError::Ambiguous);
                 }
             }
-            _ if segment.starts_with(b".%3B") || segment.starts_with(b"..%3B") => {
-                return Err(PathError::Ambiguous);
-            }
+            _ if !is_one_segment(segment, is_last) => return Err(PathError::Ambiguous),
             _ => {
                 stack.push(segment);
                 continue;
             }
         }
         // A dot segment at the end leaves the slash before it.
-        if segments.peek().is_none() {
-            stack.push(b"");
+        if is_last {
+            stack.push("");
         }
     }
-    let mut out = Vec::with_capacity(path.len());
+    let mut out = String::with_capacity(path.len());
     let (last, inner) = stack.split_last().ok_or(PathError::Ambiguous)?;
     for segment in inner.iter().filter(|segment| !segment.is_empty()).chain([last]) {
-        out.push(b'/');
-        out.extend_from_slice(segment);
+        out.push('/');
+        out.push_str(segment);
     }
     Ok(out)
+}
+
+/// Whether nobody finds a dot segment or an empty one in `segment`, be it that they decode slashes or drop parameters,
+/// in whatever order.
+fn is_one_segment(segment: &str, is_last: bool) -> bool {
+    let mut pieces = segment.split(ESCAPED_SLASH).peekable();
+    let mut is_first = true;
+    while let Some(piece) = pieces.next() {
+        let is_final = pieces.peek().is_none();
+        let name = piece.split(';').next().unwrap_or_default();
+        let dots = name.split("%3B").next().unwrap_or_default();
+        // Nothing at all is no segment, which is merged; `a%2F` at the end of a path is `a/` to some.
+        let may_be_empty = piece.is_empty() && is_final && (is_first || is_last);
+        if matches!(dots, "." | "..") || (name.is_empty() && !may_be_empty) || (!is_final && name != piece) {
+            return false;
+        }
+        is_first = false;
+    }
+    true
 }
