@@ -34,6 +34,16 @@ impl PrincipalKind {
     }
 }
 
+/// Which of the two whose credentials a request carries, where a rule takes both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Party {
+    /// Whose request it is; where a rule takes one credential there is nobody else.
+    #[default]
+    Principal,
+    /// Who acts for the principal (RFC 8693 section 4.1).
+    Actor,
+}
+
 /// An authenticated caller. Only a verifier makes one; no field is ever taken from an unverified header.
 #[derive(Clone, Debug)]
 pub struct Principal {

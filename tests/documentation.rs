@@ -207,7 +207,12 @@ fn at(path: &str, object: Value) -> Value {
     let mut value = object;
     for part in path.rsplit('.') {
         let (name, is_list) = part.strip_suffix("[0]").map_or((part, false), |name| (name, true));
-        let inner = if is_list { json!([value]) } else { value };
+        let inner = match (name, is_list) {
+            // A list of two.
+            ("allOf", true) => json!([value, value]),
+            (_, true) => json!([value]),
+            (_, false) => value,
+        };
         value = json!({name: inner});
     }
     value

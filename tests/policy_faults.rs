@@ -455,3 +455,108 @@ fn limits_count_by_variables_that_are_there() {
     let expected = "rules[0].rateLimits[0]: counts by the path variable \"order\", which not every match of the rule has";
     assert_eq!(counting("order"), [expected]);
 }
+
+/// Of two credentials that are both needed, a request can have each in its place, and it is known whose each claim is.
+#[test]
+fn both_credentials_can_be_there_at_once() {
+    let header = |name: &str, prefix: &str| {
+        let place = match prefix {
+            "" => json!({"name": name}),
+            prefix => json!({"name": name, "valuePrefix": prefix}),
+        };
+        json!({"extractFrom": {"headers": [place]}})
+    };
+    let with = |mut members: Value, more: Value| {
+        members.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        members
+    };
+    let cookie = |name: &str| json!({"extractFrom": {"cookies": [name]}});
+    let param = |name: &str| json!({"extractFrom": {"params": [name]}});
+    let elsewhere = || header("x-partner", "");
+    let claim =
+        |header: &str| with(elsewhere(), json!({"claimToHeaders": [{"claim": "a", "header": header}]}));
+    let dpop = || json!({"dpop": {"mode": "Required"}});
+    let plain = || json!({});
+    let said = |way: Value, corp: Value, partner: Value, keys: Value| {
+        let mut policy = good();
+        let mut other = policy["jwt"]["providers"][0].clone();
+        other["name"] = json!("partner");
+        other["issuer"] = json!("https://partner.example");
+        policy["jwt"]["providers"] =
+            json!([with(policy["jwt"]["providers"][0].clone(), corp), with(other, partner)]);
+        policy["apiKeys"] = with(policy["apiKeys"].clone(), keys);
+        policy["rules"] = json!([
+            {"name": "each", "matches": [{"path": {"type": "Exact", "value": "/each"}}],
+             "authenticate": {"anyOf": [{"jwt": "corp"}]}},
+            {"name": "both", "authenticate": {"allOf": [way, {"jwt": "corp"}]}},
+        ]);
+        faults(&policy)
+    };
+    let (key, partner) = (|| json!("apiKey"), || json!({"jwt": "partner"}));
+    let place = |place: &str| {
+        format!(
+            "rules[1].authenticate.allOf: both are looked for in {place}, where only one can stand; give one another place"
+        )
+    };
+    for (way, corp, other, keys, expected) in [
+        (key(), plain(), plain(), plain(), None),
+        (key(), plain(), plain(), header("authorization", "Bearer "), Some(place("the header \"authorization\""))),
+        // What is read as two by us is one to others, and one line is all that a client can send of it.
+        (key(), plain(), plain(), header("authorization", "Key "), Some(place("the header \"authorization\""))),
+        (key(), header("x_api_key", ""), plain(), plain(), Some(place("the header \"x-api-key\""))),
+        (key(), cookie("k"), plain(), cookie("k"), Some(place("the cookie \"k\""))),
+        (key(), cookie("k"), plain(), param("k"), None),
+        (key(), param("a_b"), plain(), param("a.b"), Some(place("the query parameter \"a.b\""))),
+        (key(), param("a"), plain(), param("b"), None),
+        (partner(), plain(), elsewhere(), plain(), None),
+        (partner(), plain(), plain(), plain(), Some(place("the header \"authorization\""))),
+        (
+            partner(),
+            header("sec-websocket-protocol", "bearer, "),
+            header("sec-websocket-protocol", "base64url.bearer.authorization.k8s.io."),
+            plain(),
+            Some(place("the header \"sec-websocket-protocol\"")),
+        ),
+        (
+            partner(),
+            json!({"claimToHeaders": [{"claim": "b", "header": "x-b"}]}),
+            claim("x-a"),
+            plain(),
+            None,
+        ),
+        (
+            partner(),
+            json!({"claimToHeaders": [{"claim": "b", "header": "x-a"}]}),
+            claim("X-A"),
+            plain(),
+            Some(
+                "rules[1].authenticate.allOf: \"partner\" and \"corp\" both set the header \"x-a\", and the upstream \
+                 could not tell whose claim it is"
+                    .to_owned(),
+            ),
+        ),
+        // A token that is bound to a key stands behind the scheme DPoP.
+        (key(), dpop(), plain(), plain(), None),
+        (partner(), dpop(), elsewhere(), plain(), None),
+        (partner(), dpop(), with(elsewhere(), dpop()), plain(), Some(place("the header \"authorization\""))),
+    ] {
+        let expected: Vec<String> = expected.into_iter().collect();
+        assert_eq!(said(way, corp.clone(), other.clone(), keys.clone()), expected, "{corp} {other} {keys}");
+    }
+}
+
+/// What an actor owns is a variable of the path, too.
+#[test]
+fn an_actor_owns_what_the_path_has() {
+    let owning = |variable: &str| {
+        let mut policy = good();
+        policy["rules"][1]["authenticate"] = json!({"allOf": ["apiKey", {"jwt": "corp"}]});
+        policy["rules"][1]["authorize"] =
+            json!({"anyOf": [{"actor": {"owner": {"pathVariable": variable}}}, {"roles": ["editor"]}]});
+        faults(&policy)
+    };
+    assert_eq!(owning("user"), [""; 0]);
+    let expected = "rules[1].authorize.anyOf[0].actor.owner.pathVariable: not every match of the rule has a path template \
+                    with the variable \"usr\"";
+    assert_eq!(owning("usr"), [expected]);
+}

@@ -148,6 +148,34 @@ fn rules_that_nobody_can_ever_pass_are_faults() {
                 r#"rules[2].authorize.anyOf[1]: nobody can ever have this: no API key has a claim but sub; no certificate has a claim but sub; tokens of "partner" carry no roles, which give permissions: it has no claims.roles"#,
             ],
         ),
+        // What is asked of the actor, and what is asked of its principal.
+        (
+            &[
+                ("/rules/2/authenticate", r#"{"allOf": ["apiKey", {"jwt": "corp"}]}"#),
+                ("/rules/2/authorize", r#"{"roles": ["admin"], "actor": {"roles": ["admin"]}}"#),
+            ],
+            &[r#"rules[2].authorize: nobody can ever have this: no API key has the role "admin""#],
+        ),
+        (
+            &[
+                ("/rules/2/authenticate", r#"{"allOf": [{"jwt": "corp"}, "apiKey"]}"#),
+                ("/rules/2/authorize", r#"{"roles": ["admin"], "actor": {"roles": ["admin"]}}"#),
+            ],
+            &[r#"rules[2].authorize: nobody can ever have this: no API key has the role "admin""#],
+        ),
+        (
+            &[
+                ("/rules/2/authenticate", r#"{"allOf": ["clientCertificate", "apiKey"]}"#),
+                (
+                    "/rules/2/authorize",
+                    r#"{"anyOf": [{"actor": {"scopes": ["over"]}}, {"scopes": ["s"], "actor": {"owner": {"pathVariable": "user", "claim": "x"}}}]}"#,
+                ),
+            ],
+            &[
+                r#"rules[2].authorize.anyOf[0]: nobody can ever have this: no certificate has the scope "over""#,
+                r#"rules[2].authorize.anyOf[1]: nobody can ever have this: no certificate has a claim but sub"#,
+            ],
+        ),
         // Said with whatever else is wrong.
         (
             &[
@@ -205,6 +233,32 @@ fn parts_that_nobody_can_use_and_that_nothing_uses_are_warnings() {
                 "rateLimits[0]: limits nothing: no rule names it",
                 "rateLimits[1]: limits nothing: no rule names it",
             ],
+        ),
+        // It is taken as an actor's, and its key counts.
+        (
+            &[
+                ("/rules/1/authenticate", r#"{"allOf": ["apiKey", {"jwt": "corp"}]}"#),
+                ("/rules/4/authenticate", r#"{"anyOf": ["apiKey", {"jwt": "corp"}]}"#),
+                ("/rules/5/authenticate", r#"{"allOf": ["apiKey", {"jwt": "corp"}]}"#),
+                ("/jwt/providers/1/extractFrom", r#"{"headers": [{"name": "x-partner"}]}"#),
+            ],
+            &[r#"jwt.providers[1]: no rule takes tokens of "partner""#],
+        ),
+        (
+            &[
+                ("/rules/1/authenticate", r#"{"allOf": [{"jwt": "partner"}, {"jwt": "corp"}]}"#),
+                ("/rules/4/authenticate", r#"{"anyOf": ["apiKey", {"jwt": "corp"}]}"#),
+                ("/rules/5/authenticate", r#"{"allOf": ["apiKey", {"jwt": "corp"}]}"#),
+                ("/jwt/providers/1/extractFrom", r#"{"headers": [{"name": "x-partner"}]}"#),
+            ],
+            &[],
+        ),
+        (
+            &[
+                ("/rules/1/authenticate", r#"{"allOf": ["apiKey", {"jwt": "corp"}]}"#),
+                ("/rules/1/authorize", r#"{"anyOf": [{"actor": {"roles": ["admin"]}}, {"scopes": ["s"]}]}"#),
+            ],
+            &[r#"rules[1].authorize.anyOf[0]: nobody can ever have this: no API key has the role "admin""#],
         ),
         (
             &[("/rules/5/authenticate/anyOf", r#"[{"jwt": "corp"}]"#)],

@@ -94,6 +94,7 @@ fn an_admitted_request_allocates_its_copy_of_the_shared_state_and_nothing_where_
     let subject = Subject {
         remote_address: address,
         principal: None,
+        actor: None,
         known_place: None,
         rule: "r",
         host: "",

@@ -15,13 +15,17 @@ pub(super) static AUTHENTICATE: Shape = Shape::bound(
     &[
         optional(
             "anyOf",
-            Kind::List(
-                "no way to authenticate; write anonymous: true to let anyone pass",
-                &Kind::Either(&[Kind::Choice("", &["apiKey", "clientCertificate"]), Kind::Object(&METHOD)]),
-            ),
+            Kind::List("no way to authenticate; write anonymous: true to let anyone pass", &WAY),
             "",
             "Ways to authenticate, one of which is enough. `apiKey` is short for `{apiKey: {}}`, and \
              `clientCertificate` likewise.",
+        ),
+        optional(
+            "allOf",
+            Kind::Pair("takes two ways to authenticate: the actor's, and behind it the principal's", &WAY),
+            "",
+            "Two ways to authenticate, both of which are needed, each in a place of its own, see [allOf](#allof). The last \
+             one says who the principal is, the first one who acts for it.",
         ),
         optional(
             "anonymous",
@@ -51,10 +55,15 @@ pub(super) static AUTHENTICATE: Shape = Shape::bound(
         ),
     ],
     &[
-        Bound::One(&["anyOf", "anonymous", "passThrough"]),
+        Bound::One(&WHOSE),
         Bound::Given(&["optional"], &[Bound::Required("anyOf")], &[Bound::Forbidden("invalidCredentials")]),
     ],
 );
+
+/// Of which one says whose requests are taken.
+const WHOSE: [&str; 4] = ["anyOf", "allOf", "anonymous", "passThrough"];
+
+const WAY: Kind = Kind::Either(&[Kind::Choice("", &["apiKey", "clientCertificate"]), Kind::Object(&METHOD)]);
 
 const INVALID: [(&str, InvalidCredentials); 2] =
     [("Refuse", InvalidCredentials::Refuse), ("Anonymous", InvalidCredentials::Anonymous)];
@@ -76,52 +85,65 @@ static NOTHING: Shape = Shape::new(&[]);
 pub(super) enum Who {
     /// Anyone's, with a credential or without.
     Anyone { pass_through: bool },
-    /// Those of whoever comes by one of these ways; with `optional`, those without a credential, too.
-    AnyOf { methods: Vec<MethodSpec>, optional: Option<InvalidCredentials> },
+    /// Those of whoever comes by one of these ways, together with whoever comes by that of the actor, if there is one; with
+    /// `optional`, those without a credential, too.
+    Known { methods: Vec<MethodSpec>, actor: Option<MethodSpec>, optional: Option<InvalidCredentials> },
 }
 
 pub(super) fn authenticate(mut o: Object<'_>, defs: &Definitions) -> Option<Who> {
-    let mut seen = HashSet::new();
-    let any_of = o.list("anyOf").and_then(|items| {
-        items.all(|n| {
-            let (path, faults) = (n.path, n.faults);
-            let method = method(n, defs)?;
-            if !seen.insert(method.clone()) {
-                faults.add(&path, "is listed twice");
-                return None;
-            }
-            Some(method)
-        })
-    });
+    let any_of = methods(&mut o, "anyOf", defs);
+    let all_of = methods(&mut o, "allOf", defs);
     let anonymous = o.only_true("anonymous");
     let pass_through = o.only_true("passThrough");
     let optional = o.only_true("optional");
     let invalid = o.choice("invalidCredentials", &INVALID);
-    for field in ["anonymous", "passThrough"].into_iter().filter(|field| o.has(field) && o.has("anyOf")) {
-        o.fault_at::<()>(field, "contradicts anyOf; give one of them");
+    let mut given = WHOSE.into_iter().filter(|field| o.has(field));
+    let first = given.next();
+    for field in given {
+        o.fault_at::<()>(field, format!("contradicts {}; give one of them", first.unwrap_or_default()));
     }
-    if o.has("anonymous") && o.has("passThrough") {
-        o.fault_at::<()>("passThrough", "contradicts anonymous; give one of them");
-    }
-    if o.has("optional") && !o.has("anyOf") {
-        o.fault_at::<()>("optional", "has no effect without anyOf: anyone may pass");
+    match first {
+        Some("anyOf") => {}
+        Some("allOf") if o.has("optional") => {
+            o.fault_at::<()>("optional", "contradicts allOf, both of which are needed");
+        }
+        _ if o.has("optional") => {
+            o.fault_at::<()>("optional", "has no effect without anyOf: anyone may pass");
+        }
+        _ => {}
     }
     if o.has("invalidCredentials") && !o.has("optional") {
         o.fault_at::<()>("invalidCredentials", "has no effect without optional: true");
     }
-    match (o.has("anyOf"), o.has("anonymous"), o.has("passThrough")) {
-        (true, false, false) => {
-            if o.has("optional") != optional.is_some() {
-                return None;
-            }
+    match first {
+        // Others are faults, noted above.
+        Some("anyOf") if o.has("optional") != optional.is_some() => None,
+        Some("anyOf") => {
             let optional = optional.and(invalid);
-            any_of.map(|methods| Who::AnyOf { methods, optional })
+            any_of.map(|methods| Who::Known { methods, actor: None, optional })
         }
-        (false, true, false) => anonymous.map(|()| Who::Anyone { pass_through: false }),
-        (false, false, true) => pass_through.map(|()| Who::Anyone { pass_through: true }),
-        (false, false, false) => o.fault("names no way to authenticate; give anyOf, or anonymous: true"),
-        _ => None,
+        Some("allOf") => {
+            let mut ways = all_of?.into_iter();
+            let (actor, methods) = (ways.next(), ways.collect());
+            Some(Who::Known { methods, actor, optional: None })
+        }
+        Some("anonymous") => anonymous.map(|()| Who::Anyone { pass_through: false }),
+        Some(_) => pass_through.map(|()| Who::Anyone { pass_through: true }),
+        None => o.fault("names no way to authenticate; give anyOf, or anonymous: true"),
     }
+}
+
+fn methods(o: &mut Object<'_>, field: &'static str, defs: &Definitions) -> Option<Vec<MethodSpec>> {
+    let mut seen = HashSet::new();
+    o.list(field)?.all(|n| {
+        let (path, faults) = (n.path, n.faults);
+        let method = method(n, defs)?;
+        if !seen.insert(method.clone()) {
+            faults.add(&path, "is listed twice");
+            return None;
+        }
+        Some(method)
+    })
 }
 
 /// `apiKey`, `{apiKey: {}}`, `clientCertificate`, `{clientCertificate: {}}` or `{jwt: provider}`.

@@ -8,12 +8,13 @@ use super::{
     scalar::word,
 };
 
-const FIELDS: [(&str, IdentityField); 5] = [
+const FIELDS: [(&str, IdentityField); 6] = [
     ("Subject", IdentityField::Subject),
     ("Kind", IdentityField::Kind),
     ("Scopes", IdentityField::Scopes),
     ("Roles", IdentityField::Roles),
     ("Rule", IdentityField::Rule),
+    ("Actor", IdentityField::Actor),
 ];
 
 const OWN: Kind = Kind::Text(Form::OwnHeader);
@@ -24,10 +25,11 @@ pub(super) static IDENTITY_HEADERS: Shape = Shape::new(&[
     default("scopes", OWN, "x-portcullis-scopes", "Scopes, separated by spaces."),
     default("roles", OWN, "x-portcullis-roles", "Roles, separated by commas."),
     default("rule", OWN, "x-portcullis-rule", "The name of the rule."),
+    default("actor", OWN, "x-portcullis-actor", "Who acts for the subject, on rules with [allOf](#allof)."),
     default(
         "send",
         Kind::Any(&Kind::Choice("an identity header", &words(&FIELDS))),
-        "Subject Kind Scopes Roles Rule",
+        "Subject Kind Scopes Roles Rule Actor",
         "Which are sent; of `[]` none.",
     ),
 ]);
@@ -39,12 +41,14 @@ pub(super) fn identity_headers(mut o: Object<'_>, defs: &mut Definitions) -> Opt
     let scopes = header(&mut o, "scopes", defs);
     let roles = header(&mut o, "roles", defs);
     let rule = header(&mut o, "rule", defs);
+    let actor = header(&mut o, "actor", defs);
     Some(IdentityHeadersSpec {
         subject: subject?,
         kind: kind?,
         scopes: scopes?,
         roles: roles?,
         rule: rule?,
+        actor: actor?,
         send: send(&mut o)?,
     })
 }

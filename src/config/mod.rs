@@ -184,6 +184,8 @@ pub enum ActionSpec {
     Allow {
         /// Any one of these; never empty.
         authenticate: Vec<MethodSpec>,
+        /// And this one, which says who acts for the principal (`allOf`). `None`: nobody else does.
+        actor: Option<MethodSpec>,
         /// Whether requests without a credential pass, too; `None`: no. Then `authorize` asks for nothing but the client's
         /// address.
         optional: Option<InvalidCredentials>,
@@ -201,6 +203,22 @@ pub enum InvalidCredentials {
     Anonymous,
 }
 
+impl ActionSpec {
+    /// Whether requests come by two credentials.
+    pub(crate) fn has_actor(&self) -> bool {
+        matches!(self, Self::Allow { actor: Some(_), .. })
+    }
+
+    /// All ways to authenticate.
+    pub(crate) fn methods(&self) -> impl Iterator<Item = &MethodSpec> {
+        let (methods, actor) = match self {
+            Self::Allow { authenticate, actor, .. } => (authenticate.as_slice(), actor.as_ref()),
+            Self::Deny | Self::AllowAnyone { .. } => (&[][..], None),
+        };
+        actor.into_iter().chain(methods)
+    }
+}
+
 /// A way to authenticate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MethodSpec {
@@ -212,7 +230,7 @@ pub enum MethodSpec {
     ClientCertificate,
 }
 
-/// Headers that tell the upstream who is calling. All five are removed from every inbound request.
+/// Headers that tell the upstream who is calling. All of them are removed from every inbound request.
 #[derive(Clone, Debug)]
 pub struct IdentityHeadersSpec {
     /// Default `x-portcullis-subject`.
@@ -225,15 +243,17 @@ pub struct IdentityHeadersSpec {
     pub roles: String,
     /// Default `x-portcullis-rule`.
     pub rule: String,
-    /// Which are sent. Default: all five.
+    /// Default `x-portcullis-actor`.
+    pub actor: String,
+    /// Which are sent. Default: all of them.
     pub send: Vec<IdentityField>,
 }
 
 impl IdentityHeadersSpec {
     /// The names of all of them, whether sent or not. One that were missing here could be forged by clients.
-    pub(crate) fn names(&self) -> [&str; 5] {
-        let Self { subject, kind, scopes, roles, rule, send: _ } = self;
-        [subject, kind, scopes, roles, rule]
+    pub(crate) fn names(&self) -> [&str; 6] {
+        let Self { subject, kind, scopes, roles, rule, actor, send: _ } = self;
+        [subject, kind, scopes, roles, rule, actor]
     }
 
     pub(crate) fn sends(&self, field: IdentityField) -> bool {
@@ -277,4 +297,5 @@ pub enum IdentityField {
     Scopes,
     Roles,
     Rule,
+    Actor,
 }

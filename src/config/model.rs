@@ -76,6 +76,8 @@ pub(super) enum Kind {
     List(&'static str, &'static Kind),
     /// As a list, with no more entries than this.
     Few(usize, &'static str, &'static Kind),
+    /// A list of two; what is said of any other number.
+    Pair(&'static str, &'static Kind),
     /// A list, each entry once, that may be empty.
     Any(&'static Kind),
     /// Strings, all of which are meant: as a list, or `{allOf: [..]}`; or any one of them: `{anyOf: [..]}`.

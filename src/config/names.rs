@@ -81,6 +81,8 @@ pub(super) struct LimitFacts {
     pub(super) before_authentication: bool,
     /// The part of its key that only an authenticated request has, such as `principal`; `None`: it has no such part.
     pub(super) per_caller: Option<&'static str>,
+    /// `actor` is a part of its key.
+    pub(super) by_actor: bool,
     /// Each address has a count of its own.
     pub(super) by_address: bool,
 }

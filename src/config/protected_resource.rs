@@ -136,12 +136,7 @@ pub(super) fn resource_of_rule(
     });
     rule.only_true("anyAudience");
     // Of an action that could not be read it is not known whether it takes tokens.
-    let takes_tokens = match action? {
-        ActionSpec::Allow { authenticate, .. } => {
-            authenticate.iter().any(|method| matches!(method, MethodSpec::Jwt(_)))
-        }
-        ActionSpec::Deny | ActionSpec::AllowAnyone { .. } => false,
-    };
+    let takes_tokens = action?.methods().any(|method| matches!(method, MethodSpec::Jwt(_)));
     let (names_one, names_none) = (rule.has("protectedResource"), rule.has("anyAudience"));
     if !takes_tokens {
         for field in ["protectedResource", "anyAudience"].into_iter().filter(|field| rule.has(field)) {

@@ -25,9 +25,10 @@ const UNITS: [(&str, Duration); 4] = [
 const BEFORE: [(&str, ()); 1] = [("Authentication", ())];
 
 /// Those that need no name of their own.
-const PARTS: [(&str, KeyPart); 5] = [
+const PARTS: [(&str, KeyPart); 6] = [
     ("remoteAddress", KeyPart::RemoteAddress),
     ("principal", KeyPart::Principal),
+    ("actor", KeyPart::Actor),
     ("apiKey", KeyPart::ApiKey),
     ("route", KeyPart::Route),
     ("host", KeyPart::Host),
@@ -159,13 +160,15 @@ fn limit(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<Limi
     let key = key(&mut o, before, defs);
     let per_caller = key.iter().flatten().find_map(|part| match part {
         KeyPart::Principal => Some("principal"),
+        KeyPart::Actor => Some("actor"),
         KeyPart::ApiKey => Some("apiKey"),
         KeyPart::Claim(_) | KeyPart::ClaimHeader { .. } => Some("claim"),
         _ => None,
     });
     if let Some(name) = &name {
         let by_address = key.iter().flatten().any(|part| *part == KeyPart::RemoteAddress);
-        let about = LimitFacts { before_authentication: before, per_caller, by_address };
+        let by_actor = key.iter().flatten().any(|part| *part == KeyPart::Actor);
+        let about = LimitFacts { before_authentication: before, per_caller, by_actor, by_address };
         defs.limits.define(name, index, about, &o.at("name"), o.faults);
     }
     let windows = windows(&mut o);
@@ -267,7 +270,7 @@ fn part_of_a_name(node: Node<'_>, defs: &mut Definitions) -> Option<KeyPart> {
         0 => {
             o.pass_over_the_rest();
             o.fault(
-                "is no key part; write remoteAddress, principal (who is calling), apiKey, route, host, {header: name}, \
+                "is no key part; write remoteAddress, principal (who is calling), actor, apiKey, route, host, {header: name}, \
                  {cookie: name}, {query: name}, {claim: name} or {pathVariable: name}",
             )
         }

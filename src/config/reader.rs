@@ -92,6 +92,14 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The list of two that must stand here; of any other number `other` says what is wrong with it.
+    fn pair(self, other: &str) -> Option<Items<'a>> {
+        match &self.value {
+            Value::Array(items) if items.len() != 2 => self.fault(other),
+            _ => self.list(),
+        }
+    }
+
     /// The list that must stand here. It may be empty.
     #[inline(never)]
     pub(super) fn list(self) -> Option<Items<'a>> {
@@ -254,6 +262,7 @@ impl Object<'_> {
         match self.get(name)? {
             (Field { kind: Kind::List(empty, _), .. }, Some(node)) => node.filled(empty),
             (Field { kind: Kind::Few(most, empty, _), .. }, Some(node)) => node.few(*most, empty),
+            (Field { kind: Kind::Pair(other, _), .. }, Some(node)) => node.pair(other),
             _ => None,
         }
     }
@@ -302,7 +311,7 @@ impl Object<'_> {
     /// Names all fields of the object, for a fault. Nothing where they are too many to help.
     #[cold]
     fn known_fields(&self) -> String {
-        const FEW: usize = 14;
+        const FEW: usize = 12;
         match self.shape.fields.len() {
             0 => "; nothing may be given here".to_owned(),
             1..=FEW => {

@@ -15,7 +15,7 @@ use super::{
     protected_resource::{NAMED_RESOURCE, PROTECTED_RESOURCE},
     rate_limits::{LIMIT, WINDOW},
     request_headers::REQUEST_HEADERS,
-    requirement::{ALTERNATIVE, AUTHORIZE},
+    requirement::{ALTERNATIVE, AUTHORIZE, BY_ACTOR},
     revocation::{REMOTE, REVOCATION, TOKENS},
     roles::ROLE,
     route_match::MATCH,
@@ -86,7 +86,7 @@ fn add_rows(text: &mut String, within: &str, shape: &Shape) {
 fn add_rows_within(text: &mut String, name: &str, kind: &Kind) {
     match kind {
         Kind::Object(shape) if !is_elsewhere(shape) => add_rows(text, &format!("{name}."), shape),
-        Kind::List(_, item) | Kind::Few(_, _, item) | Kind::Any(item) => {
+        Kind::List(_, item) | Kind::Few(_, _, item) | Kind::Pair(_, item) | Kind::Any(item) => {
             add_rows_within(text, &format!("{name}[]"), item)
         }
         Kind::Either(kinds) => kinds.iter().for_each(|kind| add_rows_within(text, name, kind)),
@@ -96,7 +96,11 @@ fn add_rows_within(text: &mut String, name: &str, kind: &Kind) {
 
 /// Whether the fields of an object stand in a table of their own, or are those of the object around it.
 fn is_elsewhere(shape: &Shape) -> bool {
-    TABLES.iter().map(|(_, shape)| *shape).chain([&ALTERNATIVE]).any(|other| std::ptr::eq(other, shape))
+    TABLES
+        .iter()
+        .map(|(_, shape)| *shape)
+        .chain([&ALTERNATIVE, &BY_ACTOR])
+        .any(|other| std::ptr::eq(other, shape))
 }
 
 fn default(field: &Field) -> String {
@@ -137,6 +141,7 @@ fn kind(kind: &Kind) -> String {
         Kind::Object(_) => "object".to_owned(),
         Kind::List(_, item) => format!("list of {}", items(item)),
         Kind::Few(most, _, item) => format!("list of 1 to {most} {}", items(item)),
+        Kind::Pair(_, item) => format!("list of 2 {}", items(item)),
         Kind::Any(item) => format!("list of {}; may be empty", items(item)),
         Kind::Names(form) => format!("names: {}", items(&Kind::Text(*form))),
         Kind::Either(kinds) => kinds.iter().map(self::kind).collect::<Vec<_>>().join(", or "),

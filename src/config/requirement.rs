@@ -10,8 +10,11 @@ use super::{
 };
 use crate::rbac::{AlternativeSpec, ConditionsSpec, OwnerSpec, RequiredNames, RequirementSpec, StepUp};
 
-const CONDITIONS: [&str; 8] =
-    ["scopes", "permissions", "roles", "claims", "remoteAddress", "owner", "stepUp", "noneOf"];
+const CONDITIONS: [&str; 9] =
+    ["scopes", "permissions", "roles", "claims", "remoteAddress", "owner", "stepUp", "noneOf", "actor"];
+
+/// Those that may be asked of an actor.
+const OF_ACTOR: [&str; 6] = ["scopes", "permissions", "roles", "claims", "owner", "noneOf"];
 
 /// Those that `noneOf` may hold.
 const EXCLUDABLE: [&str; 5] = ["scopes", "permissions", "roles", "claims", "remoteAddress"];
@@ -61,6 +64,14 @@ const STEP_UP: Field = optional(
     "How the user must have logged in (RFC 9470), see below.",
 );
 
+const ACTOR: Field = optional(
+    "actor",
+    Kind::Object(&BY_ACTOR),
+    "",
+    "What the actor itself needs, on a rule with [allOf](#allof): `scopes`, `permissions`, `roles`, `claims`, `owner` and \
+     `noneOf`, as here.",
+);
+
 /// Conditions, or `anyOf` with a list of [`ALTERNATIVE`]s.
 pub(super) static AUTHORIZE: Shape = Shape::bound(
     &[
@@ -78,6 +89,7 @@ pub(super) static AUTHORIZE: Shape = Shape::bound(
         OWNER,
         STEP_UP,
         NONE_OF,
+        ACTOR,
     ],
     &[Bound::Given(
         &["anyOf"],
@@ -90,6 +102,7 @@ pub(super) static AUTHORIZE: Shape = Shape::bound(
             Bound::Forbidden("owner"),
             Bound::Forbidden("stepUp"),
             Bound::Forbidden("noneOf"),
+            Bound::Forbidden("actor"),
         ],
         &[Bound::Some(&CONDITIONS)],
     )],
@@ -97,9 +110,13 @@ pub(super) static AUTHORIZE: Shape = Shape::bound(
 
 /// Conditions that must all hold.
 pub(super) static ALTERNATIVE: Shape = Shape::bound(
-    &[SCOPES, PERMISSIONS, ROLES, CLAIMS, REMOTE_ADDRESS, OWNER, STEP_UP, NONE_OF],
+    &[SCOPES, PERMISSIONS, ROLES, CLAIMS, REMOTE_ADDRESS, OWNER, STEP_UP, NONE_OF, ACTOR],
     &[Bound::Some(&CONDITIONS)],
 );
+
+/// Conditions of an actor that must all hold.
+pub(super) static BY_ACTOR: Shape =
+    Shape::bound(&[SCOPES, PERMISSIONS, ROLES, CLAIMS, OWNER, NONE_OF], &[Bound::Some(&OF_ACTOR)]);
 
 /// Conditions that must not all hold.
 static EXCLUDED: Shape =
@@ -158,24 +175,44 @@ pub(super) fn authorize(mut o: Object<'_>, defs: &Definitions) -> Option<Require
 }
 
 fn alternative(mut o: Object<'_>, defs: &Definitions) -> Option<AlternativeSpec> {
-    let asked = conditions(&mut o, defs);
-    let owner = o.object("owner").and_then(owner);
+    let held = held(&mut o, defs);
     let step_up = o.object("stepUp").and_then(step_up);
+    let actor = o.object("actor").and_then(|o| actor(o, defs));
+    if !o.has_one(&CONDITIONS) {
+        return o.fault(
+            "asks for nothing; give scopes, permissions, roles, claims, remoteAddress, owner, stepUp, noneOf or actor",
+        );
+    }
+    // A condition that is faulty must never become one that is not asked.
+    if o.has("stepUp") != step_up.is_some() || o.has("actor") != actor.is_some() {
+        return None;
+    }
+    Some(AlternativeSpec { step_up, actor: actor.map(Box::new), ..held? })
+}
+
+fn actor(mut o: Object<'_>, defs: &Definitions) -> Option<AlternativeSpec> {
+    let held = held(&mut o, defs);
+    if !o.has_one(&OF_ACTOR) {
+        return o.fault("asks for nothing; give scopes, permissions, roles, claims, owner or noneOf");
+    }
+    held
+}
+
+/// What whoever it is must hold, or must not. `None` where one of that is faulty.
+fn held(o: &mut Object<'_>, defs: &Definitions) -> Option<AlternativeSpec> {
+    let asked = conditions(o, defs);
+    let owner = o.object("owner").and_then(owner);
     let none_of = o.objects("noneOf", |mut o| {
         if !o.has_one(&EXCLUDABLE) {
             return o.fault("excludes nobody; give scopes, permissions, roles, claims or remoteAddress");
         }
         conditions(&mut o, defs)
     });
-    if !o.has_one(&CONDITIONS) {
-        return o.fault("asks for nothing; give scopes, permissions, roles, claims, remoteAddress, owner, stepUp or noneOf");
-    }
-    // A condition that is faulty must never become one that is not asked.
-    let read = [("owner", owner.is_some()), ("stepUp", step_up.is_some()), ("noneOf", none_of.is_some())];
-    if read.iter().any(|(field, read)| o.has(field) != *read) {
+    if o.has("owner") != owner.is_some() || o.has("noneOf") != none_of.is_some() {
         return None;
     }
-    Some(AlternativeSpec { conditions: asked?, owner, step_up, none_of: none_of.unwrap_or_default() })
+    let none_of = none_of.unwrap_or_default();
+    Some(AlternativeSpec { conditions: asked?, owner, none_of, ..AlternativeSpec::default() })
 }
 
 /// Those of the conditions that are given. `None` where one is faulty.
@@ -187,7 +224,9 @@ fn conditions(o: &mut Object<'_>, defs: &Definitions) -> Option<ConditionsSpec> 
     });
     let roles = names(o, "roles", &mut |role, path, faults| defs.roles.resolve(role, path, faults).copied());
     let claims = o.objects("claims", claim_condition);
-    let remote_address = networks(&mut *o, "remoteAddress");
+    // It is the request's, so it is not asked of an actor.
+    let has_address = o.shape.field("remoteAddress").is_some();
+    let remote_address = has_address.then(|| networks(&mut *o, "remoteAddress")).flatten();
     let read = [
         ("scopes", scopes.is_some()),
         ("permissions", permissions.is_some()),

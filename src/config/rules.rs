@@ -14,7 +14,7 @@ use super::{
     route_match::{HOSTNAMES, MATCH, one_match},
     scalar::limit_name,
 };
-use crate::{rbac::RequirementSpec, request::path::Kept, route::RouteSpec};
+use crate::{rbac::RequirementSpec, route::RouteSpec};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Action {
@@ -23,8 +23,6 @@ enum Action {
 }
 
 const ACTIONS: [(&str, Action); 2] = [("Allow", Action::Allow), ("Deny", Action::Deny)];
-
-const KEEPING: [(&str, bool); 2] = [("Refuse", false), ("Keep", true)];
 
 const PREFLIGHT: [(&str, bool); 1] = [("Allow", true)];
 
@@ -47,18 +45,6 @@ pub(super) static RULE: Shape = Shape::bound(
             Kind::List("no matches; leave the field out to mean every request", &Kind::Object(&MATCH)),
             "absent: every request",
             "Any one must match, see below.",
-        ),
-        default(
-            "encodedSlash",
-            Kind::Choice("a choice", &words(&KEEPING)),
-            "Refuse",
-            "`Keep`: `%2F` in a path is part of its segment, and goes on as it came, see below.",
-        ),
-        default(
-            "matrixParameters",
-            Kind::Choice("a choice", &words(&KEEPING)),
-            "Refuse",
-            "`Keep`: `;` and what follows it in a segment is part of it, and goes on as it came, see below.",
         ),
         default(
             "action",
@@ -148,16 +134,16 @@ fn rule(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<RuleS
     }
     let hosts = o.texts("hostnames");
     let matches = o.objects("matches", |o| one_match(o, defs));
-    let mut keeps = |field| o.choice(field, &KEEPING).unwrap_or(false);
-    let kept = Kept { encoded_slash: keeps("encodedSlash"), matrix_parameters: keeps("matrixParameters") };
     let (action, unknown) = match o.choice("action", &ACTIONS) {
         Some(Action::Deny) => (deny(&o), Unknown::Nobody),
         // Of an action that could not be read it is not known whether it needs this.
         action => allow(&mut o, action.is_some(), defs),
     };
     let denies = matches!(action, Some(ActionSpec::Deny));
+    // Of an action that could not be read it is not known.
+    let lacks_actor = action.as_ref().is_some_and(|action| !action.has_actor());
     let resource = if denies { None } else { resource_of_rule(&mut o, action.as_ref(), defs) };
-    let rate_limits = if denies { None } else { rate_limits(&mut o, unknown, defs) };
+    let rate_limits = if denies { None } else { rate_limits(&mut o, unknown, lacks_actor, defs) };
     let require_tls = if denies { None } else { o.object("transport").map(|mut o| o.boolean("requireTls")) };
     let takes_credentials =
         unknown != Unknown::All || matches!(action, Some(ActionSpec::AllowAnyone { pass_through: true, .. }));
@@ -168,7 +154,7 @@ fn rule(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<RuleS
     let preflight = if denies { None } else { o.choice("corsPreflight", &PREFLIGHT) };
     Some(RuleSpec {
         name: name?,
-        route: RouteSpec { hostnames: hosts.unwrap_or_default(), matches: matches.unwrap_or_default(), kept },
+        route: RouteSpec { hostnames: hosts.unwrap_or_default(), matches: matches.unwrap_or_default() },
         action: action?,
         require_tls,
         cors_preflight: preflight.unwrap_or(false),
@@ -215,7 +201,7 @@ fn allow(o: &mut Object<'_>, required: bool, defs: &Definitions) -> (Option<Acti
     let authorized = o.has("authorize");
     let unknown = match &who {
         Some(Who::Anyone { .. }) => Unknown::All,
-        Some(Who::AnyOf { optional: Some(_), .. }) => Unknown::Some,
+        Some(Who::Known { optional: Some(_), .. }) => Unknown::Some,
         _ => Unknown::Nobody,
     };
     let authorize: Option<RequirementSpec> = o.object("authorize").and_then(|o| authorize(o, defs));
@@ -223,8 +209,12 @@ fn allow(o: &mut Object<'_>, required: bool, defs: &Definitions) -> (Option<Acti
         let message = "asks for a principal, which not every request of the rule has; it may ask for remoteAddress alone";
         o.fault_at::<()>("authorize", message);
     }
+    let has_actor = !matches!(&who, Some(Who::Anyone { .. } | Who::Known { actor: None, .. }));
+    if !has_actor && authorize.as_ref().is_some_and(RequirementSpec::asks_for_actor) {
+        o.fault_at::<()>("authorize", "asks for an actor, whom only the requests of a rule with allOf have");
+    }
     let logs_in = |method: &MethodSpec| matches!(method, MethodSpec::Jwt(_));
-    if let (Some(Who::AnyOf { methods, .. }), Some(asked)) = (&who, &authorize)
+    if let (Some(Who::Known { methods, .. }), Some(asked)) = (&who, &authorize)
         && asked.any_of.iter().any(|alternative| alternative.step_up.is_some())
         && !methods.iter().any(logs_in)
     {
@@ -238,14 +228,19 @@ fn allow(o: &mut Object<'_>, required: bool, defs: &Definitions) -> (Option<Acti
         // Faulty and noted.
         Some(_) if authorized && authorize.is_none() => None,
         Some(Who::Anyone { pass_through }) => Some(ActionSpec::AllowAnyone { pass_through, authorize }),
-        Some(Who::AnyOf { methods, optional }) => {
-            Some(ActionSpec::Allow { authenticate: methods, optional, authorize })
+        Some(Who::Known { methods, actor, optional }) => {
+            Some(ActionSpec::Allow { authenticate: methods, actor, optional, authorize })
         }
     };
     (action, unknown)
 }
 
-fn rate_limits(o: &mut Object<'_>, unknown: Unknown, defs: &Definitions) -> Option<Vec<String>> {
+fn rate_limits(
+    o: &mut Object<'_>,
+    unknown: Unknown,
+    lacks_actor: bool,
+    defs: &Definitions,
+) -> Option<Vec<String>> {
     let mut seen = HashSet::new();
     o.list("rateLimits")?.all(|n| {
         let (path, faults) = (n.path, n.faults);
@@ -263,6 +258,9 @@ fn rate_limits(o: &mut Object<'_>, unknown: Unknown, defs: &Definitions) -> Opti
             return fault(format!(
                 "limit {shown} applies before authentication, to every request; rules do not name it"
             ));
+        }
+        if facts.by_actor && lacks_actor {
+            return fault(format!("limit {shown} counts per actor, whom only the requests of a rule with allOf have"));
         }
         match (facts.per_caller, unknown) {
             (Some(part), Unknown::All) => {

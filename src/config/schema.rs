@@ -126,6 +126,11 @@ fn kind(kind: &Kind) -> Value {
             merge(&mut schema, json!({"maxItems": most}));
             schema
         }
+        Kind::Pair(_, item) => {
+            let mut schema = list(item, 2);
+            merge(&mut schema, json!({"maxItems": 2}));
+            schema
+        }
         Kind::Any(item) => list(item, 0),
         Kind::Names(form) => {
             let names = list(&Kind::Text(*form), 1);

@@ -13,6 +13,7 @@ use crate::{
     jose::CompactToken,
     policy::{Action, Policy, Rule},
     rate_limit,
+    rbac::Denial,
     request::RequestHead,
     route::{Doubt, Unclear},
     time::Timestamp,
@@ -87,7 +88,6 @@ impl<'a, 'e> Attempt<'a, 'e> {
             Doubt::Name => Reason::AmbiguousName,
             Doubt::Value => Reason::AmbiguousValue,
             Doubt::Path => Reason::PathTooLong,
-            Doubt::EncodedSlash | Doubt::MatrixParameters => Reason::AmbiguousPath,
         };
         self.refused(unclear, reason)
     }
@@ -97,7 +97,10 @@ impl<'a, 'e> Attempt<'a, 'e> {
     #[inline(never)]
     pub(super) fn refusal(&mut self, reason: Reason) -> Refusal {
         let mut refusal = match self.rule() {
-            Some(rule) => refuse(self.policy(), rule, &reason.into()),
+            Some(rule) => {
+                let denial = Denial { party: self.trace.party, ..reason.into() };
+                refuse(self.policy(), rule, &denial)
+            }
             None => reason.into(),
         };
         if let Some(nonce) = self.trace.dpop_nonce.take() {
@@ -114,8 +117,12 @@ impl<'a, 'e> Attempt<'a, 'e> {
         let (Reason::KeysUnavailable, Action::Allow(access)) = (reason, &self.rule()?.action) else {
             return None;
         };
-        let providers =
-            access.accepted.providers.iter().filter_map(|provider| self.worker.state_of(provider));
+        let providers = access
+            .accepted
+            .of(self.trace.party)
+            .providers
+            .iter()
+            .filter_map(|provider| self.worker.state_of(provider));
         providers.filter_map(|provider| provider.keys_retry_after(self.now())).min()
     }
 }

@@ -1,4 +1,4 @@
-//! Who is calling: finds the one credential of a request and has it verified.
+//! Who is calling: finds the one credential of a request and has it verified, or both where a rule takes two.
 
 use std::rc::Rc;
 
@@ -6,8 +6,9 @@ use super::{Attempt, RequestLine, bearer, binding, refusal::Stop};
 use crate::{
     answer::Reason,
     api_key::ApiKeys,
+    identity::Party,
     jose,
-    policy::{Access, Caller},
+    policy::{AcceptedCredentials, Caller},
     request::{
         Lookup,
         credential::{Credential, Found, Places, Unreadable},
@@ -24,56 +25,112 @@ impl Unreadable {
     }
 }
 
-/// Verifies the one credential that the rule's `access` takes.
+/// Verifies the one credential that is `accepted`, and that it came from whom it was issued to.
+pub(super) fn authenticate<'a>(
+    attempt: &mut Attempt<'a, '_>,
+    accepted: &AcceptedCredentials,
+    line: &RequestLine<'a>,
+) -> Result<Rc<Caller>, Stop> {
+    let shown = verify(attempt, accepted, line)?;
+    check_sender(attempt, shown, line)
+}
+
+/// The principal, where `actor` must have shown a credential, too.
+///
+/// Both are verified before it is asked who sent them: a proof is good once, and a request that waits is decided again.
+#[inline(never)]
+pub(super) fn authenticate_both<'a>(
+    attempt: &mut Attempt<'a, '_>,
+    principal: &AcceptedCredentials,
+    actor: &AcceptedCredentials,
+    line: &RequestLine<'a>,
+) -> Result<Rc<Caller>, Stop> {
+    attempt.trace.party = Party::Actor;
+    let acting = verify(attempt, actor, line)?;
+    attempt.trace.known(Rc::clone(&acting.caller));
+    // What else is known so far is of the actor's credential.
+    attempt.trace.provider = None;
+    attempt.trace.party = Party::Principal;
+    let shown = verify(attempt, principal, line)?;
+    attempt.trace.known(Rc::clone(&shown.caller));
+    attempt.trace.party = Party::Actor;
+    let acting = check_sender(attempt, acting, line)?;
+    attempt.not_revoked(acting)?;
+    attempt.trace.party = Party::Principal;
+    check_sender(attempt, shown, line)
+}
+
+/// Whose credential it is, and the token where it is one.
+struct Shown<'a, 'l> {
+    caller: Rc<Caller>,
+    token: Option<Credential<'a, 'l>>,
+}
+
+/// A good token may still be sent by somebody whom it was not issued to.
+fn check_sender(
+    attempt: &mut Attempt<'_, '_>,
+    shown: Shown<'_, '_>,
+    line: &RequestLine<'_>,
+) -> Result<Rc<Caller>, Stop> {
+    let Shown { caller, token } = shown;
+    if let Some(token) = token
+        && let Err(reason) = binding::check(attempt, &caller, &token, line)
+    {
+        attempt.trace.known(caller);
+        return Err(reason.into());
+    }
+    Ok(caller)
+}
+
+/// Verifies the one credential that is `accepted`.
 ///
 /// Credentials of a kind that the rule does not take are not looked at: they prove nothing here. Two that it
 /// takes are refused, whatever they are worth, because the client and we could mean different ones. A certificate
 /// belongs to the connection, not to the request: it counts where the request itself says nothing.
-pub(super) fn authenticate(
-    attempt: &mut Attempt<'_, '_>,
-    access: &Access,
-    line: &RequestLine<'_>,
-) -> Result<Rc<Caller>, Stop> {
+fn verify<'a, 'l>(
+    attempt: &mut Attempt<'a, '_>,
+    accepted: &'l AcceptedCredentials,
+    line: &RequestLine<'a>,
+) -> Result<Shown<'a, 'l>, Stop>
+where
+    'a: 'l,
+{
     let policy = attempt.policy();
     let query = line.path.query();
-    let keys = policy.api_keys.as_ref().filter(|_| access.accepted.api_key);
+    let keys = policy.api_keys.as_ref().filter(|_| accepted.api_key);
     let places = Places {
         names: &policy.credential_names,
-        tokens: &access.accepted.token_locations,
+        tokens: &accepted.token_locations,
         keys: keys.map(ApiKeys::locations).unwrap_or_default(),
     };
     let found = places.find(attempt.head, query);
     let Found { token, key } = match keys {
-        Some(keys) if access.accepted.shares_place => told_apart(found, keys),
+        Some(keys) if accepted.shares_place => told_apart(found, keys),
         _ => found,
     };
-    match (&token, &key) {
-        (Lookup::Absent, Lookup::Absent) if access.accepted.client_certificate => {
-            verify_certificate(attempt, access)
+    let caller = match (token, key) {
+        (Lookup::Absent, Lookup::Absent) if accepted.client_certificate => {
+            verify_certificate(attempt, accepted)?
         }
-        (Lookup::Absent, Lookup::Absent) => Err(Reason::CredentialsMissing.into()),
+        (Lookup::Absent, Lookup::Absent) => return Err(Reason::CredentialsMissing.into()),
         (Lookup::One(token), Lookup::Absent) => {
-            let caller = bearer::verify(attempt, access, token)?;
+            let caller = bearer::verify(attempt, accepted, &token)?;
             // RFC 9068 section 4: it may be good, and for another of the APIs.
-            if let Some(resource) = &access.accepted.resource
+            if let Some(resource) = &accepted.resource
                 && !resource.is_meant(&caller.grants)
             {
-                attempt.trace.principal = Some(caller);
+                attempt.trace.known(caller);
                 let detail = format_args!("not meant for the protected resource {:?}", resource.name);
                 return Err(attempt.refused(&detail, Reason::TokenAudience));
             }
-            // A good token may still be sent by somebody whom it was not issued to.
-            if let Err(reason) = binding::check(attempt, &caller, token, line) {
-                attempt.trace.principal = Some(caller);
-                return Err(reason.into());
-            }
-            Ok(caller)
+            return Ok(Shown { caller, token: Some(token) });
         }
-        (Lookup::Malformed, Lookup::Absent) => Err(Reason::TokenMalformed.into()),
-        (Lookup::Absent, Lookup::One(key)) => verify_key(attempt, key).map_err(Stop::Refuse),
-        (Lookup::Absent, Lookup::Malformed) => Err(Reason::ApiKeyUnknown.into()),
-        _ => Err(Reason::CredentialsAmbiguous.into()),
-    }
+        (Lookup::Malformed, Lookup::Absent) => return Err(Reason::TokenMalformed.into()),
+        (Lookup::Absent, Lookup::One(key)) => verify_key(attempt, &key)?,
+        (Lookup::Absent, Lookup::Malformed) => return Err(Reason::ApiKeyUnknown.into()),
+        _ => return Err(Reason::CredentialsAmbiguous.into()),
+    };
+    Ok(Shown { caller, token: None })
 }
 
 /// Where a token and an API key may stand in the same place, the same text is found as both. Its form tells which of
@@ -100,14 +157,19 @@ fn verify_key(attempt: &mut Attempt<'_, '_>, key: &Credential<'_, '_>) -> Result
     let key = key.text().map_err(|unreadable| unreadable.reason(Reason::ApiKeyUnknown))?;
     let verified = keys.authenticate(key.as_bytes(), &attempt.services.clock, attempt.services.random);
     verified.cloned().map_err(|refused| {
-        attempt.trace.principal = refused.caller.cloned();
+        if let Some(caller) = refused.caller {
+            attempt.trace.known(Rc::clone(caller));
+        }
         refused.reason
     })
 }
 
 #[inline(never)]
-fn verify_certificate(attempt: &mut Attempt<'_, '_>, access: &Access) -> Result<Rc<Caller>, Stop> {
-    let missing = match access.accepted.has_challenge() {
+fn verify_certificate(
+    attempt: &mut Attempt<'_, '_>,
+    accepted: &AcceptedCredentials,
+) -> Result<Rc<Caller>, Stop> {
+    let missing = match accepted.has_challenge() {
         true => Reason::CredentialsMissing,
         false => Reason::CertificateMissing,
     };

@@ -13,7 +13,7 @@ use crate::{
     answer::Reason,
     jose::{CompactToken, KeyError, Malformed, TokenError},
     jwt::{CheckedToken, JwtError, VerifiedToken},
-    policy::{Access, Caller, Provider},
+    policy::{AcceptedCredentials, Caller, Provider},
     request::{Location, credential::Credential},
     time::Timestamp,
 };
@@ -22,19 +22,19 @@ use crate::{
 /// so.
 pub(super) fn verify(
     attempt: &mut Attempt<'_, '_>,
-    access: &Access,
+    accepted: &AcceptedCredentials,
     credential: &Credential<'_, '_>,
 ) -> Result<Rc<Caller>, Stop> {
     let remembered = attempt.worker.remembered(credential.bytes(), attempt.services);
     let Remembered { token, provider } = match remembered {
-        Some(remembered) => match still_good(access, credential.location, &remembered, attempt.now()) {
+        Some(remembered) => match still_good(accepted, credential.location, &remembered, attempt.now()) {
             Ok(()) => remembered,
             Err(error) => {
-                attempt.trace.principal = Some(remembered.token.into_caller());
+                attempt.trace.known(remembered.token.into_caller());
                 return Err(attempt.refused(&error, error.reason()));
             }
         },
-        None => match verify_now(attempt, access, credential)? {
+        None => match verify_now(attempt, accepted, credential)? {
             Now::Verified(verified) => verified,
             Now::Vouched(caller) => return Ok(caller),
         },
@@ -42,7 +42,7 @@ pub(super) fn verify(
     if provider.provider.introspects(true) {
         // Its signature is good, but it may have been revoked since it was made.
         if let Err(stop) = opaque::ask(attempt, &provider, text(credential)?) {
-            attempt.trace.principal = Some(token.into_caller());
+            attempt.trace.known(token.into_caller());
             return Err(stop);
         }
     }
@@ -60,10 +60,10 @@ enum Now {
 #[inline(never)]
 fn verify_now(
     attempt: &mut Attempt<'_, '_>,
-    access: &Access,
+    accepted: &AcceptedCredentials,
     token: &Credential<'_, '_>,
 ) -> Result<Now, Stop> {
-    match verify_anew(attempt, access, text(token)?, token.location) {
+    match verify_anew(attempt, accepted, text(token)?, token.location) {
         Ok(verified) => {
             attempt.worker.remember(token.bytes(), &verified, attempt.services);
             Ok(Now::Verified(verified))
@@ -110,12 +110,12 @@ impl From<JwtError> for Failure {
 /// Whether this request may pass with a token that was verified before. The rule at hand may take other providers, or
 /// tokens at other places, than the one that it was verified for, and its time may have passed.
 fn still_good(
-    access: &Access,
+    accepted: &AcceptedCredentials,
     location: &Location,
     Remembered { token, provider }: &Remembered,
     now: Timestamp,
 ) -> Result<(), JwtError> {
-    let own = access.accepted.find(&provider.provider).ok_or(JwtError::Issuer)?;
+    let own = accepted.find(&provider.provider).ok_or(JwtError::Issuer)?;
     if !own.spec().locations.contains(location) {
         return Err(JwtError::Issuer);
     }
@@ -124,11 +124,11 @@ fn still_good(
 
 fn verify_anew(
     attempt: &mut Attempt<'_, '_>,
-    access: &Access,
+    accepted: &AcceptedCredentials,
     text: &str,
     location: &Location,
 ) -> Result<Remembered, Failure> {
-    let providers = || access.accepted.providers_at(location);
+    let providers = || accepted.providers_at(location);
     let sizes = providers().map(|provider| provider.spec().max_token_size);
     let asked = || providers().find(|provider| provider.introspects(false));
     let mut token = match (CompactToken::parse(text, sizes.max().unwrap_or(0)), asked()) {
@@ -147,7 +147,7 @@ fn verify_anew(
         }
         (Err(error), None) => return Err(JwtError::from(error).into()),
     };
-    judge(attempt, access, &mut token, location).inspect_err(|failure| {
+    judge(attempt, accepted, &mut token, location).inspect_err(|failure| {
         if let Failure::Token(error) | Failure::Keys { error, .. } = failure {
             attempt.keep_token(token, error.reason());
         }
@@ -157,14 +157,14 @@ fn verify_anew(
 /// Holds `token` against the rules and the keys of its provider.
 fn judge(
     attempt: &mut Attempt<'_, '_>,
-    access: &Access,
+    accepted: &AcceptedCredentials,
     token: &mut CompactToken<'_>,
     location: &Location,
 ) -> Result<Remembered, Failure> {
     // The issuer is not verified yet: it only selects whose keys and rules the token is held against, and those
     // compare it again. A JWT of any other issuer is refused, and not taken for an opaque token.
     let is_own = |provider: &&Rc<Provider>| provider.jwt.judges(token.issuer());
-    let provider = access.accepted.providers_at(location).find(is_own);
+    let provider = accepted.providers_at(location).find(is_own);
     let state = provider.and_then(|provider| attempt.worker.state_of(provider)).ok_or(JwtError::Issuer)?;
     if !state.provider.jwt.has_keys() {
         return Err(Failure::NotVerifiable { provider: Rc::clone(state) });
@@ -189,7 +189,7 @@ fn verify_signature(
     };
     let verified = match exchange.unsigned_by {
         // It was held against these very keys before it waited for others.
-        Some(_) if exchange.unsigned_by == provider.key_generation(now) => {
+        Some(_) if exchange.unsigned_by == provider.key_set_in_use(now) => {
             let refusal = provider.with_keys(now, |keys| token.refusal(keys));
             Err(refusal.unwrap_or(JwtError::KeysUnavailable))
         }
@@ -218,6 +218,6 @@ fn verify_signature(
         },
         error => return Err(error.into()),
     };
-    exchange.unsigned_by = provider.key_generation(now);
+    exchange.unsigned_by = provider.key_set_in_use(now);
     Err(Failure::Keys { error, provider: Rc::clone(provider), until })
 }

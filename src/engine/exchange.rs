@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{Changes, HostServices, Purpose, Step, WorkerState, refusal::Wait, withheld};
+use super::{Changes, HostServices, Purpose, Step, WorkerState, refusal::Wait, verified::Verified, withheld};
 use crate::{
     dpop,
+    introspection::Verdict,
     policy::Policy,
     rate_limit::{self, Standing},
     request::RequestHead,
@@ -24,8 +25,10 @@ pub struct Exchange {
     waits_until: Option<Timestamp>,
     /// When it first wanted for keys.
     began: Option<Timestamp>,
-    /// Which of its provider's key sets did not make its token's signature, while it waits for another.
-    pub(super) unsigned_by: Option<u64>,
+    /// Whose key set did not make its token's signature, and which, while it waits for another.
+    pub(super) unsigned_by: Option<(usize, u64)>,
+    /// What an issuer said of the actor's token, while its principal's waits: the issuer may let nothing be kept of it.
+    pub(super) heard: Option<Box<(Purpose, Verdict<Verified>)>>,
     /// Its credentials were taken out of its headers, where Envoy's access log would show them if it ends while it
     /// waits.
     is_hidden: bool,

@@ -7,8 +7,8 @@ use super::{Changes, WorkerState, decision::Text};
 use crate::{
     api_key::ApiKeys,
     config::IdentityField,
-    identity::PrincipalKind,
-    policy::{Action, Caller, Policy, Rule},
+    identity::{Party, PrincipalKind},
+    policy::{AcceptedCredentials, Action, Caller, Callers, Policy, Rule},
     request::{
         Location, RequestHead, connection, cookie, credential, guarded::Guard, path::CanonicalPath, protocol,
         query,
@@ -20,11 +20,11 @@ pub(super) fn changes<'a>(
     rule: &'a Rule,
     head: &'a RequestHead<'a>,
     path: &CanonicalPath<'a>,
-    caller: Option<&Caller>,
+    callers: &Callers,
 ) -> Changes<'a> {
     let pass_through = matches!(rule.action, Action::AllowAnyone { pass_through: true, .. });
-    let mut changes = cleaned(policy, head, path, caller, pass_through);
-    identify(policy, rule, caller, &mut changes);
+    let mut changes = cleaned(policy, head, path, callers, pass_through);
+    identify(policy, rule, callers, &mut changes);
     changes
 }
 
@@ -34,7 +34,7 @@ pub(super) fn preflight<'a>(
     head: &'a RequestHead<'a>,
     path: &CanonicalPath<'a>,
 ) -> Changes<'a> {
-    cleaned(policy, head, path, None, false)
+    cleaned(policy, head, path, &Callers::default(), false)
 }
 
 /// Nothing is left that a client made up or that proves who it is, verified or not: an upstream must never see a key,
@@ -44,14 +44,17 @@ fn cleaned<'a>(
     policy: &'a Policy,
     head: &'a RequestHead<'a>,
     path: &CanonicalPath<'a>,
-    caller: Option<&Caller>,
+    callers: &Callers,
     pass_through: bool,
 ) -> Changes<'a> {
     // A caller has shown a credential, most often in one header, which is removed: there is room for that one.
-    let remove = Vec::with_capacity(usize::from(caller.is_some()));
+    let remove = Vec::with_capacity(usize::from(callers.principal.is_some()));
     let mut changes = Changes { remove, ..Changes::default() };
-    let kept = caller.map(|caller| forwarded(policy, caller)).unwrap_or_default();
-    let is_kept = |location: &Location| pass_through || kept.iter().any(|kept| kept.is_same_place(location));
+    let kept = |party| callers.of(party).map(|caller| forwarded(policy, caller)).unwrap_or_default();
+    let kept = [kept(Party::Principal), kept(Party::Actor)];
+    let is_kept = |location: &Location| {
+        pass_through || kept.iter().any(|kept| kept.iter().any(|kept| kept.is_same_place(location)))
+    };
     if remove_headers(policy, head, is_kept, &mut changes) {
         keep_what_is_named(head, &mut changes);
     }
@@ -63,7 +66,7 @@ fn cleaned<'a>(
 }
 
 /// Where a credential of the kind that the caller has shown goes on. There is none but the one that was verified, or
-/// the request would have been refused.
+/// the request would have been refused; nor can the other of two stand there.
 fn forwarded<'a>(policy: &'a Policy, caller: &'a Caller) -> &'a [Location] {
     match (&caller.provider, caller.principal.kind) {
         (Some(provider), _) => Some(provider.spec()).filter(|spec| spec.forward).map(|spec| &*spec.locations),
@@ -187,8 +190,9 @@ pub(super) fn clean_target_and_cookies<'a>(
 }
 
 /// INVARIANT: these names are guarded as the filter's own, so nothing that the client sent under them is left.
-fn identify<'a>(policy: &'a Policy, rule: &'a Rule, caller: Option<&Caller>, changes: &mut Changes<'a>) {
+fn identify<'a>(policy: &'a Policy, rule: &'a Rule, callers: &Callers, changes: &mut Changes<'a>) {
     let names = &policy.identity_headers;
+    let caller = callers.principal.as_deref();
     let claims = caller.map_or(0, |caller| caller.headers.claims.len());
     changes.add = Vec::with_capacity(names.send.len().saturating_add(claims));
     if names.sends(IdentityField::Rule) {
@@ -209,10 +213,22 @@ fn identify<'a>(policy: &'a Policy, rule: &'a Rule, caller: Option<&Caller>, cha
             changes.add.push((name, Text::Caller(Rc::clone(value))));
         }
     }
-    // Names stand in the policy, which outlives the request; the caller's own reference to them does not.
-    let (Some(provider), Action::Allow(access)) = (&caller.provider, &rule.action) else { return };
-    let Some(provider) = access.accepted.find(provider) else { return };
-    for (place, value) in &headers.claims {
+    let Action::Allow(access) = &rule.action else { return };
+    add_claims(&access.accepted, caller, changes);
+    if let (Some(accepted), Some(actor)) = (&access.accepted.actor, &callers.actor) {
+        if names.sends(IdentityField::Actor) {
+            changes.add.push((&names.actor, Text::Caller(Rc::clone(&actor.headers.subject))));
+        }
+        add_claims(accepted, actor, changes);
+    }
+}
+
+/// Names stand in the policy, which outlives the request; the caller's own reference to them does not.
+fn add_claims<'a>(accepted: &'a AcceptedCredentials, caller: &Caller, changes: &mut Changes<'a>) {
+    let Some(provider) = caller.provider.as_ref().and_then(|provider| accepted.find(provider)) else {
+        return;
+    };
+    for (place, value) in &caller.headers.claims {
         if let Some(spec) = provider.spec().claim_to_headers.get(*place) {
             changes.add.push((&spec.header, Text::Caller(Rc::clone(value))));
         }

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     answer::Reason,
-    policy::Caller,
+    identity::Party,
+    policy::Callers,
     rate_limit::{self, Ledger, LimitId, PathVariables, Standing, Subject},
     request::RequestHead,
     route::RouteMatch,
@@ -19,7 +20,7 @@ impl Attempt<'_, '_> {
     pub(super) fn throttle(&mut self, line: &RequestLine<'_>) -> Result<(), Stop> {
         if !self.exchange.throttled {
             let limits = self.policy().limiter.before_authentication();
-            self.limit(limits, &subject(self.head, line, None, "", None))?;
+            self.limit(limits, &subject(self.head, line, &Callers::default(), "", None))?;
             self.exchange.throttled = true;
         }
         Ok(())
@@ -67,9 +68,8 @@ impl Attempt<'_, '_> {
 }
 
 impl PathVariables for RouteMatch<'_> {
-    /// Without parameters: a client would get another count for each that it makes up.
     fn value(&self, name: &str) -> Option<&str> {
-        self.variable_without_parameters(name)
+        self.variable(name)
     }
 }
 
@@ -77,14 +77,17 @@ impl PathVariables for RouteMatch<'_> {
 pub(super) fn subject<'a>(
     head: &'a RequestHead<'a>,
     line: &'a RequestLine<'a>,
-    caller: Option<&'a Caller>,
+    callers: &'a Callers,
     rule: &'a str,
     variables: Option<&'a dyn PathVariables>,
 ) -> Subject<'a> {
+    let [principal, actor] = [Party::Principal, Party::Actor].map(|party| callers.of(party));
     Subject {
         remote_address: head.remote_address,
-        principal: caller.map(|caller| &caller.principal),
-        known_place: caller.map(|caller| &caller.place),
+        principal: principal.map(|caller| &caller.principal),
+        actor: actor.map(|caller| &caller.principal),
+        // Another request of the principal may come by another actor, whose key counts.
+        known_place: principal.filter(|_| actor.is_none()).map(|caller| &caller.place),
         rule,
         method: line.method,
         host: &line.host,

@@ -36,14 +36,15 @@ pub use worker::WorkerState;
 use std::rc::Rc;
 
 use attempt::Attempt;
-use authenticate::authenticate;
+use authenticate::{authenticate, authenticate_both};
 use refusal::{Stop, Wait, refuse};
 use request_line::RequestLine;
 
 use crate::{
     answer::Reason,
     config::InvalidCredentials,
-    policy::{Action, Caller, Policy, Rule},
+    identity::Party,
+    policy::{Action, Caller, Callers, Policy, Rule},
     rbac::{Asking, Requirement},
     request::{RequestHead, preflight},
     route::{RouteMatch, RouteRequest, Unclear},
@@ -104,7 +105,7 @@ impl<'a> Attempt<'a, '_> {
             self.trace.detail = Some("preflight".to_owned());
             return Ok(Step::Forward(forward::preflight(policy, head, &line.path)));
         }
-        let found = policy.find(&request).map_err(|unclear| self.unclear(&unclear))?;
+        let found = policy.router.find(&request).map_err(|unclear| self.unclear(&unclear))?;
         let matched = found.ok_or(Reason::NoRule)?;
         let rule = policy.rules.get(matched.rule).ok_or(Reason::NoRule)?;
         self.trace.rule = Some(matched.rule);
@@ -112,30 +113,34 @@ impl<'a> Attempt<'a, '_> {
             return Err(Reason::TlsRequired.into());
         }
 
-        let caller = match &rule.action {
+        let callers = match &rule.action {
             Action::Deny => return Err(Reason::RuleDenied.into()),
             Action::AllowAnyone { requirement, .. } => {
-                self.authorize(rule, requirement.as_deref(), None, &matched)?;
-                None
+                let nobody = Callers::default();
+                self.authorize(rule, requirement.as_deref(), &nobody, &matched)?;
+                nobody
             }
             Action::Allow(access) => {
-                let verified = authenticate(self, access, &line).and_then(|caller| self.not_revoked(caller));
+                let accepted = &*access.accepted;
+                let verified = match &accepted.actor {
+                    None => authenticate(self, accepted, &line),
+                    Some(actor) => authenticate_both(self, accepted, actor, &line),
+                };
+                let verified = verified.and_then(|caller| self.not_revoked(caller));
                 let caller = match (verified, access.optional) {
                     (Ok(caller), _) => Some(caller),
                     (Err(stop), None) => return Err(stop),
                     (Err(stop), Some(invalid)) => self.without(stop, invalid)?,
                 };
                 self.exchange.dpop_nonce = self.trace.dpop_nonce.take();
-                self.trace.principal.clone_from(&caller);
-                self.authorize(rule, access.requirement.as_deref(), caller.as_deref(), &matched)?;
-                caller
+                self.trace.callers.principal = caller;
+                let callers = self.trace.callers.clone();
+                self.authorize(rule, access.requirement.as_deref(), &callers, &matched)?;
+                callers
             }
         };
-        self.limit(
-            &rule.limits,
-            &limits::subject(head, &line, caller.as_deref(), &rule.name, Some(&matched)),
-        )?;
-        Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, caller.as_deref())))
+        self.limit(&rule.limits, &limits::subject(head, &line, &callers, &rule.name, Some(&matched)))?;
+        Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, &callers)))
     }
 
     /// Nobody, where no credential is required and `stop` says that there is none, or none that proves anything. Whatever
@@ -158,28 +163,31 @@ impl<'a> Attempt<'a, '_> {
         match self.worker.check_revoked(&caller.principal, self.services) {
             Ok(()) => Ok(caller),
             Err(revoked) => {
-                self.trace.principal = Some(caller);
+                self.trace.known(caller);
                 Err(self.refused(&revoked, revoked.reason()))
             }
         }
     }
 
     fn authorize(
-        &self,
+        &mut self,
         rule: &Rule,
         requirement: Option<&Requirement>,
-        caller: Option<&Caller>,
+        callers: &Callers,
         matched: &RouteMatch<'_>,
     ) -> Result<(), Stop> {
         let Some(requirement) = requirement else { return Ok(()) };
+        let held = |party| callers.of(party).map(|caller| (&caller.principal, &caller.grants));
         let asking = Asking {
-            caller: caller.map(|caller| (&caller.principal, &caller.grants)),
+            caller: held(Party::Principal),
+            actor: held(Party::Actor),
             remote_address: self.head.remote_address,
             clock: &self.services.clock,
         };
-        requirement
-            .check(asking, |name| matched.variable(name))
-            .map_err(|denial| Stop::Answer(refuse(self.policy(), rule, &denial)))
+        requirement.check(asking, |name| matched.variable(name)).map_err(|denial| {
+            self.trace.party = denial.party;
+            Stop::Answer(refuse(self.policy(), rule, &denial))
+        })
     }
 }
 
@@ -192,7 +200,7 @@ fn preflighted<'a>(policy: &'a Policy, request: &RouteRequest<'a>) -> Result<Opt
 #[inline(never)]
 fn preflight_rule<'a>(policy: &'a Policy, request: &RouteRequest<'a>) -> Result<Option<usize>, Unclear<'a>> {
     let Some(method) = preflight::requested_method(request.head) else { return Ok(None) };
-    let found = policy.find(&RouteRequest { method, ..*request })?;
+    let found = policy.router.find(&RouteRequest { method, ..*request })?;
     let rule = found.map(|matched| matched.rule);
     Ok(rule.filter(|rule| policy.rules.get(*rule).is_some_and(|rule| rule.cors_preflight)))
 }

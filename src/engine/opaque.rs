@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     answer::Reason,
+    identity::Party,
     introspection::{TokenState, Verdict},
 };
 
@@ -23,15 +24,22 @@ pub(super) fn ask(
 ) -> Result<Rc<Verified>, Stop> {
     attempt.trace.provider = Some(Rc::clone(&provider.provider));
     // Whoever waited for an answer gets it, also where the introspector keeps nothing of it.
-    let answered = attempt.exchange.waits_for.and_then(|purpose| provider.answer_to(purpose));
-    let verdict = match answered {
-        Some(verdict) => verdict,
+    let exchange = &mut *attempt.exchange;
+    let answered = exchange.waits_for.and_then(|purpose| Some((purpose, provider.answer_to(purpose)?)));
+    if attempt.trace.party == Party::Actor
+        && let Some((purpose, verdict)) = &answered
+    {
+        exchange.heard = Some(Box::new((*purpose, verdict.clone())));
+    }
+    let heard = || exchange.heard.as_deref().filter(|(purpose, _)| provider.is_asked_by(*purpose)).cloned();
+    let verdict = match answered.or_else(heard) {
+        Some((_, verdict)) => verdict,
         None => look_up(attempt, provider, token)?,
     };
     match &verdict {
         Verdict::Active(token) => {
             let Err(error) = token.check_times(attempt.now()) else { return Ok(Rc::clone(token)) };
-            attempt.trace.principal = Some(token.caller());
+            attempt.trace.known(token.caller());
             Err(attempt.refused(&error, error.reason()))
         }
         Verdict::Refused(refusal) => Err(attempt.refused(refusal, reason_of(&verdict))),

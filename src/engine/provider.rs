@@ -87,6 +87,11 @@ impl ProviderState {
         }
     }
 
+    /// Whether a call of this `purpose` asks it about a token.
+    pub(super) fn is_asked_by(&self, purpose: Purpose) -> bool {
+        matches!(purpose, Purpose::Introspection { provider, .. } if provider == self.place)
+    }
+
     /// Forgets all answers: every request that waited was decided again.
     pub(super) fn forget_answers(&self) {
         self.answers.borrow_mut().clear();
@@ -142,6 +147,11 @@ impl ProviderState {
             None => Some(0),
             Some(remote) => remote.keys(now).map(|_| remote.generation()),
         }
+    }
+
+    /// Which key set it is that is in use, of whatever provider.
+    pub(super) fn key_set_in_use(&self, now: Timestamp) -> Option<(usize, u64)> {
+        Some((self.place, self.key_generation(now)?))
     }
 
     /// Runs `with` on its key set; `None` while there is no usable one.

@@ -10,9 +10,10 @@ use std::{
 
 use crate::{
     answer::Reason,
+    identity::Party,
     jose::CompactToken,
     json::{Json, Members},
-    policy::{Access, Action, Caller, Policy, Provider},
+    policy::{Access, Action, Caller, Callers, Policy, Provider},
     request::RequestHead,
 };
 
@@ -22,7 +23,9 @@ pub(super) struct Trace {
     /// The place of the matched rule.
     pub(super) rule: Option<usize>,
     /// Who it was, or whose credential it would have been.
-    pub(super) principal: Option<Rc<Caller>>,
+    pub(super) callers: Callers,
+    /// Whose credential is looked at, or was last.
+    pub(super) party: Party,
     /// The limit that refused.
     pub(super) limit: Option<String>,
     /// More about the reason, for operators.
@@ -57,6 +60,14 @@ const LONGEST_TEXT: usize = 256;
 const MOST_ITEMS: usize = 8;
 
 impl Trace {
+    /// Keeps whose credential is looked at.
+    pub(super) fn known(&mut self, caller: Rc<Caller>) {
+        match self.party {
+            Party::Principal => self.callers.principal = Some(caller),
+            Party::Actor => self.callers.actor = Some(caller),
+        }
+    }
+
     /// Keeps what a token says of itself.
     pub(super) fn keep_token(&mut self, token: CompactToken<'_>) {
         let kid = token.kid().map(Into::into);
@@ -80,18 +91,17 @@ impl Trace {
         line.add("detail", self.detail.as_deref());
         if let Some(reason) = reason {
             line.add_all("missing", &mut self.missing(policy, reason).into_iter());
+            line.add("party", Some("actor").filter(|_| self.party == Party::Actor));
         }
         line.add("rule", self.rule.and_then(|rule| policy.rules.get(rule)).map(|rule| &*rule.name));
         line.add("method", header(":method"));
         line.add("path", target.or_else(|| header(":path")).and_then(|target| target.split('?').next()));
-        if let Some(caller) = &self.principal {
-            let principal = &caller.principal;
-            let named = |value| Some(value).filter(|value: &&str| !value.is_empty());
-            line.add("principal", Some(&principal.subject));
-            line.add("kind", Some(principal.kind.as_str()));
-            line.add("authority", named(&principal.authority));
-            line.add("credential", named(&principal.credential_id));
-        } else if let Some(reason) = reason {
+        line.add_caller(
+            self.callers.actor.as_deref(),
+            ["actor", "actorKind", "actorAuthority", "actorCredential"],
+        );
+        line.add_caller(self.callers.principal.as_deref(), ["principal", "kind", "authority", "credential"]);
+        if let Some(reason) = reason.filter(|_| self.callers.principal.is_none()) {
             let claimed = |name| self.token.as_ref().and_then(|token| token.claims.get(name));
             let issuer = claimed("iss").and_then(Json::as_str);
             line.add("provider", self.provider(policy, issuer));
@@ -112,9 +122,9 @@ impl Trace {
     /// The names that whoever was refused lacks.
     fn missing<'a>(&'a self, policy: &'a Policy, reason: Reason) -> Vec<&'a str> {
         let rule = self.rule.and_then(|rule| policy.rules.get(rule));
-        match (rule.map(|rule| &rule.action), &self.principal) {
+        match (rule.map(|rule| &rule.action), self.callers.of(self.party)) {
             (Some(Action::Allow(Access { requirement: Some(requirement), .. })), Some(caller)) => {
-                requirement.missing(reason, &caller.grants, &policy.vocabulary)
+                requirement.missing(reason, self.party, &caller.grants, &policy.vocabulary)
             }
             _ => Vec::new(),
         }
@@ -129,14 +139,17 @@ impl Trace {
 
     /// Headers of `claimToHeaders` that the upstream misses although their claims say something, and why.
     fn unsent(&self) -> Vec<String> {
-        let Some(caller) = self.principal.as_ref().filter(|caller| !caller.headers.unsent.is_empty()) else {
-            return Vec::new();
-        };
-        let provider = caller.provider.as_ref();
-        let headers =
-            provider.map(|provider| provider.spec().claim_to_headers.as_slice()).unwrap_or_default();
-        let unsent = caller.headers.unsent.iter();
-        unsent.filter_map(|(place, why)| Some(format!("{}: {why}", headers.get(*place)?.header))).collect()
+        let mut all = Vec::new();
+        for caller in [&self.callers.principal, &self.callers.actor].into_iter().flatten() {
+            let provider = caller.provider.as_ref();
+            let headers =
+                provider.map(|provider| provider.spec().claim_to_headers.as_slice()).unwrap_or_default();
+            let unsent = caller.headers.unsent.iter();
+            all.extend(
+                unsent.filter_map(|(place, why)| Some(format!("{}: {why}", headers.get(*place)?.header))),
+            );
+        }
+        all
     }
 }
 
@@ -167,6 +180,16 @@ impl Line {
             self.text(value);
         }
         self.0.push(']');
+    }
+
+    /// Adds who it is: its subject, kind, authority and credential, under these names.
+    fn add_caller(&mut self, caller: Option<&Caller>, [subject, kind, authority, credential]: [&str; 4]) {
+        let Some(Caller { principal, .. }) = caller else { return };
+        let named = |value| Some(value).filter(|value: &&str| !value.is_empty());
+        self.add(subject, Some(&principal.subject));
+        self.add(kind, Some(principal.kind.as_str()));
+        self.add(authority, named(&principal.authority));
+        self.add(credential, named(&principal.credential_id));
     }
 
     fn name(&mut self, name: &str) {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::Purpose;
 use crate::{
     answer::{Challenges, Reason, Reply},
+    identity::Party,
     policy::{Action, Policy, Rule},
     rbac::Denial,
     request::{RequestHead, path::CanonicalPath},
@@ -72,16 +73,25 @@ pub(super) fn redirect(authority: &str, path: &CanonicalPath<'_>) -> Refusal {
 pub(super) fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
     let reason = denial.reason;
     let Action::Allow(access) = &rule.action else { return reason.into() };
-    let (accepted, scoped) = (&*access.accepted, access.scoped.as_deref());
+    // Whoever lacks both is told of both.
+    let is_of_actor = denial.party == Party::Actor && reason != Reason::CredentialsMissing;
+    let (accepted, scoped) = match &access.accepted.actor {
+        Some(actor) if is_of_actor => (&**actor, None),
+        _ => (&*access.accepted, access.scoped.as_deref()),
+    };
+    let actor = accepted.actor.as_deref().filter(|_| reason == Reason::CredentialsMissing);
     let own_scopes = denial.scopes.as_slice();
     let known_scopes = scoped.map(|scoped| scoped.scopes.as_slice()).unwrap_or_default();
     let scopes = if own_scopes.is_empty() { known_scopes } else { own_scopes };
+    let own_algorithms = accepted.dpop_algorithms.as_slice();
     let make = || {
         let challenges = Challenges {
             realm: &policy.realm,
-            bearer: accepted.bearer,
-            dpop: &accepted.dpop_algorithms,
-            api_key: accepted.api_key,
+            bearer: accepted.bearer || actor.is_some_and(|actor| actor.bearer),
+            dpop: actor
+                .filter(|_| accepted.dpop_algorithms.is_empty())
+                .map_or(own_algorithms, |actor| &actor.dpop_algorithms),
+            api_key: accepted.api_key || actor.is_some_and(|actor| actor.api_key),
             scopes,
             acr_values: denial
                 .step_up

@@ -9,11 +9,13 @@
 use std::rc::Rc;
 
 use super::{ProtectedResource, Provider};
-use crate::{answer::Ready, request::Location};
+use crate::{answer::Ready, identity::Party, request::Location};
 
-/// The ways of authenticating that a rule takes.
+/// The ways of authenticating that a rule takes, one of which is enough.
 #[derive(Debug, Default)]
 pub(crate) struct AcceptedCredentials {
+    /// Those of whoever acts for the principal, whose credential is needed, too; `None`: nobody else does.
+    pub(crate) actor: Option<Rc<AcceptedCredentials>>,
     /// Those whose tokens it takes; may be empty if it takes API keys or certificates.
     pub(crate) providers: Vec<Rc<Provider>>,
     /// Where those tokens may stand, each once.
@@ -43,6 +45,14 @@ impl AcceptedCredentials {
     /// `provider`, where it is one of those whose tokens are taken.
     pub(crate) fn find(&self, provider: &Rc<Provider>) -> Option<&Rc<Provider>> {
         self.providers.iter().find(|own| Rc::ptr_eq(own, provider))
+    }
+
+    /// Those by which `party` comes.
+    pub(crate) fn of(&self, party: Party) -> &Self {
+        match (party, &self.actor) {
+            (Party::Actor, Some(actor)) => actor,
+            _ => self,
+        }
     }
 
     pub(crate) fn takes_tokens(&self) -> bool {
@@ -84,6 +94,7 @@ impl PartialEq for AcceptedCredentials {
     fn eq(&self, other: &Self) -> bool {
         fn taken(
             AcceptedCredentials {
+                actor,
                 providers,
                 token_locations,
                 client_certificate,
@@ -98,7 +109,17 @@ impl PartialEq for AcceptedCredentials {
         ) -> impl PartialEq + use<'_> {
             let providers: Vec<_> = providers.iter().map(Rc::as_ptr).collect();
             let resource = resource.as_ref().map(Rc::as_ptr);
-            (providers, token_locations, client_certificate, bearer, dpop_algorithms, resource, api_key)
+            let actor = actor.as_ref().map(Rc::as_ptr);
+            (
+                actor,
+                providers,
+                token_locations,
+                client_certificate,
+                bearer,
+                dpop_algorithms,
+                resource,
+                api_key,
+            )
         }
         taken(self) == taken(other)
     }
@@ -128,6 +149,7 @@ mod tests {
             &|accepted| accepted.dpop_algorithms = vec![],
             &|accepted| accepted.api_key = true,
             &|accepted| accepted.resource = Some(resource::tests::one()),
+            &|accepted| accepted.actor = Some(Rc::default()),
         ];
         let accepted = || AcceptedCredentials {
             providers: vec![Rc::clone(&provider)],

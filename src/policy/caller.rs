@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::Provider;
 use crate::{
     confirmation::{BindingError, Confirmation},
-    identity::Principal,
+    identity::{Party, Principal},
     jwt::{ClaimHeaders, Unsendable, VerifiedToken},
     rate_limit::KnownPlace,
     rbac::{Grants, Vocabulary},
@@ -27,6 +27,24 @@ pub(crate) struct Caller {
     pub(crate) headers: HeaderTexts,
     /// Where the worker's limiter counts it.
     pub(crate) place: KnownPlace,
+}
+
+/// Who is calling, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Callers {
+    /// Whose request it is.
+    pub(crate) principal: Option<Rc<Caller>>,
+    /// Who acts for the principal, on rules that take two credentials.
+    pub(crate) actor: Option<Rc<Caller>>,
+}
+
+impl Callers {
+    pub(crate) fn of(&self, party: Party) -> Option<&Caller> {
+        match party {
+            Party::Principal => self.principal.as_deref(),
+            Party::Actor => self.actor.as_deref(),
+        }
+    }
 }
 
 /// Identity as header values.

@@ -61,22 +61,25 @@ pub(super) fn owner_variables<'a>(
     for (i, rule) in rules {
         let Some(requirement) = rule.requirement() else { continue };
         for (k, alternative) in requirement.any_of.iter().enumerate() {
-            let Some(owner) = &alternative.owner else { continue };
-            let variable = owner.path_variable.as_str();
-            let known = match router {
-                Some(router) => router.variables_of(i).contains(&variable),
-                None => Router::compile(&[(&rule.name, &rule.route)])
-                    // What is wrong with the route itself is said elsewhere.
-                    .map_or(true, |router| router.variables_of(0).contains(&variable)),
-            };
-            if !known {
-                let listed = if requirement.listed { format!(".anyOf[{k}]") } else { String::new() };
-                faults.push(Fault::new(
-                    format!("[{i}].authorize{listed}.owner.pathVariable"),
-                    format!(
-                        "not every match of the rule has a path template with the variable \"{variable}\""
-                    ),
-                ));
+            let own = alternative.owner.iter().map(|owner| (owner, ""));
+            let actors = alternative.actor.iter().filter_map(|asked| Some((asked.owner.as_ref()?, ".actor")));
+            for (owner, of) in own.chain(actors) {
+                let variable = owner.path_variable.as_str();
+                let known = match router {
+                    Some(router) => router.variables_of(i).contains(&variable),
+                    None => Router::compile(&[(&rule.name, &rule.route)])
+                        // What is wrong with the route itself is said elsewhere.
+                        .map_or(true, |router| router.variables_of(0).contains(&variable)),
+                };
+                if !known {
+                    let listed = if requirement.listed { format!(".anyOf[{k}]") } else { String::new() };
+                    faults.push(Fault::new(
+                        format!("[{i}].authorize{listed}{of}.owner.pathVariable"),
+                        format!(
+                            "not every match of the rule has a path template with the variable \"{variable}\""
+                        ),
+                    ));
+                }
             }
         }
     }

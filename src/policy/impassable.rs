@@ -45,21 +45,33 @@ pub(super) fn judge(
         if found.faults.len().saturating_add(found.warnings.len()) >= ENOUGH {
             break;
         }
-        let ActionSpec::Allow { authenticate, authorize: Some(asked), .. } = &spec.action else { continue };
+        let ActionSpec::Allow { authenticate, actor, authorize: Some(asked), .. } = &spec.action else {
+            continue;
+        };
         let Action::Allow(Access { requirement: Some(requirement), .. }) = &rule.action else { continue };
         let lacks: Vec<_> =
             authenticate.iter().map(|method| (method, ways.lacks(method, requirement))).collect();
         let lack_of = |lacks: &Lacks, k: usize| lacks.get(k).copied().flatten();
         let alternatives: Vec<_> = asked.any_of.iter().enumerate().collect();
-        let is_dead = |k: usize| lacks.iter().all(|(_, lacks)| lack_of(lacks, k).is_some());
+        let acting = actor.iter().map(|method| (method, ways.lacks_of_actor(method, requirement)));
+        let acting: Option<(&MethodSpec, Lacks)> = acting.last();
+        let actors_lack = |k: usize| {
+            let (method, lacks) = acting.as_ref()?;
+            Some((*method, lack_of(lacks, k)?))
+        };
+        let is_dead =
+            |k: usize| lacks.iter().all(|(_, lacks)| lack_of(lacks, k).is_some()) || actors_lack(k).is_some();
         let is_passable = alternatives.iter().any(|(k, _)| !is_dead(*k));
         for (k, alternative) in &alternatives {
             if !is_dead(*k) {
                 continue;
             }
-            let mut why = lacks.iter().filter_map(|(method, lacks)| {
+            let why = lacks.iter().filter_map(|(method, lacks)| {
                 lack_of(lacks, *k).map(|lack| ways.why(method, lack, alternative))
             });
+            let of_actor = alternative.actor.as_ref().zip(actors_lack(*k));
+            let of_actor = of_actor.map(|(asked, (method, lack))| ways.why(method, lack, asked));
+            let mut why = why.chain(of_actor);
             let listed = if asked.listed { format!(".anyOf[{k}]") } else { String::new() };
             let path = format!("rules[{i}].authorize{listed}");
             let list = if is_passable { &mut found.warnings } else { &mut found.faults };
@@ -160,16 +172,29 @@ impl<'a> Ways<'a> {
         if let Some((_, _, lacks)) = last.find(|(other, known, _)| (*other, *known) == (way, address)) {
             return Rc::clone(lacks);
         }
+        let mut tries = self.tries;
+        let lacks: Lacks = requirement.out_of_reach(self.holders(way), &mut tries).into();
+        self.tries = tries;
+        self.known.push((way, address, Rc::clone(&lacks)));
+        lacks
+    }
+
+    fn lacks_of_actor(&mut self, method: &MethodSpec, requirement: &Requirement) -> Lacks {
+        let way = self.way(method);
+        let mut tries = self.tries;
+        let lacks = requirement.out_of_an_actors_reach(self.holders(way), &mut tries).into();
+        self.tries = tries;
+        lacks
+    }
+
+    fn holders(&self, way: Way) -> &Holders {
         let [without_roles, with_roles] = &self.tokens;
-        let holders = match way {
+        match way {
             Way::Tokens { with_roles: false } => without_roles,
             Way::Tokens { with_roles: true } => with_roles,
             Way::ApiKeys => &self.api_keys,
             Way::Certificates => &self.certificates,
-        };
-        let lacks: Lacks = requirement.out_of_reach(holders, &mut self.tries).into();
-        self.known.push((way, address, Rc::clone(&lacks)));
-        lacks
+        }
     }
 
     /// Why nobody who comes by `method` can have what `asked` says.

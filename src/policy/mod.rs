@@ -8,13 +8,13 @@ mod guards;
 mod impassable;
 mod places;
 mod provider;
-mod readings;
 mod resource;
 mod rule;
 mod unused;
 
 pub(crate) use self::{
-    caller::Caller,
+    accepted_credentials::AcceptedCredentials,
+    caller::{Caller, Callers},
     provider::Provider,
     resource::ProtectedResource,
     rule::{Access, Action, Rule},
@@ -29,7 +29,7 @@ use crate::{
     fault::Fault,
     rate_limit::Limiter,
     rbac::Vocabulary,
-    request::{Location, credential::CredentialNames, guarded::GuardedHeaders, path::Kept},
+    request::{Location, credential::CredentialNames, guarded::GuardedHeaders},
     revocation::RevocationSpec,
     route::Router,
     transport::Transport,
@@ -42,7 +42,7 @@ const UNNAMED: &[u8] = b"portcullis";
 pub struct Policy {
     pub(crate) realm: String,
     pub(crate) transport: Transport,
-    router: Router,
+    pub(crate) router: Router,
     /// In the document's order; the router's results are indexes into it.
     pub(crate) rules: Vec<Rule>,
     pub(crate) providers: Vec<Rc<Provider>>,
@@ -61,9 +61,7 @@ pub struct Policy {
     /// The APIs of which clients are told; empty: none.
     pub(crate) resources: Vec<Rc<ProtectedResource>>,
     /// In bytes, with the query.
-    max_path_length: usize,
-    /// What any of its rules keeps.
-    kept: Kept,
+    pub(crate) max_path_length: usize,
     /// Some rule takes plain HTTP although the policy requires TLS.
     pub(crate) has_plain_rules: bool,
     needs: Needs,

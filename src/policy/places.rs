@@ -5,7 +5,7 @@ use crate::{
     api_key::ApiKeysSpec,
     config::{ActionSpec, Document, MethodSpec, ProviderSpec},
     fault::Fault,
-    request::Location,
+    request::{Location, alike::is_alike},
 };
 
 /// Whether something may stand at one of `some` and one of `others`.
@@ -17,16 +17,14 @@ pub(super) fn has_shared(some: &[Location], others: &[Location]) -> bool {
 pub(super) fn faults(document: &Document) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (i, rule) in document.rules.iter().enumerate() {
-        let ActionSpec::Allow { authenticate, .. } = &rule.action else { continue };
-        let providers: Vec<_> = authenticate
-            .iter()
-            .filter_map(|method| match method {
-                MethodSpec::Jwt(name) => {
-                    document.providers.iter().find(|provider| provider.jwt.name == *name)
-                }
-                _ => None,
-            })
-            .collect();
+        let ActionSpec::Allow { authenticate, actor, .. } = &rule.action else { continue };
+        if let (Some(actor), Some(principal)) = (actor, authenticate.first()) {
+            let fault = |message: String| Fault::new(format!("[{i}].authenticate.allOf"), message);
+            faults.extend(never_both(document, actor, principal).map(fault));
+            continue;
+        }
+        let providers: Vec<_> =
+            authenticate.iter().filter_map(|method| provider_of(document, method)).collect();
         let keys = document.api_keys.as_ref().filter(|_| authenticate.contains(&MethodSpec::ApiKey));
         let found = [
             several_issuers(&providers),
@@ -38,6 +36,37 @@ pub(super) fn faults(document: &Document) -> Vec<Fault> {
         faults.extend(found.map(|message| Fault::new(format!("[{i}].authenticate"), message)));
     }
     faults
+}
+
+fn provider_of<'a>(document: &'a Document, method: &MethodSpec) -> Option<&'a ProviderSpec> {
+    let MethodSpec::Jwt(name) = method else { return None };
+    document.providers.iter().find(|provider| provider.jwt.name == *name)
+}
+
+/// Why no request could have both credentials, or why the upstream could not tell them apart.
+fn never_both(document: &Document, actor: &MethodSpec, principal: &MethodSpec) -> Option<String> {
+    let providers = [actor, principal].map(|method| provider_of(document, method));
+    let places = [actor, principal].map(|method| match (method, provider_of(document, method)) {
+        (MethodSpec::ApiKey, _) => document.api_keys.as_ref().map(|keys| keys.locations.as_slice()),
+        (_, provider) => provider.map(|provider| provider.jwt.locations.as_slice()),
+    });
+    let [some, others] = places.map(Option::unwrap_or_default);
+    let meeting = |place: &&Location| others.iter().any(|other| place.excludes(other));
+    if let Some(place) = some.iter().find(meeting) {
+        return Some(format!(
+            "both are looked for in {place}, where only one can stand; give one another place"
+        ));
+    }
+    let [Some(actor), Some(principal)] = providers else { return None };
+    let is_set_by = |provider: &ProviderSpec, header: &str| {
+        let mut own = provider.jwt.claim_to_headers.iter().map(|spec| spec.header.as_bytes());
+        own.any(|own| is_alike(own, header.as_bytes()))
+    };
+    let twice = actor.jwt.claim_to_headers.iter().find(|spec| is_set_by(principal, &spec.header))?;
+    Some(format!(
+        "\"{}\" and \"{}\" both set the header {:?}, and the upstream could not tell whose claim it is",
+        actor.jwt.name, principal.jwt.name, twice.header
+    ))
 }
 
 /// An opaque token does not say whose it is, so at most one issuer may be asked about what stands in one place:

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use crate::{
-    config::{ActionSpec, Document, MethodSpec, ProtectedResourceSpec, ProviderSpec, RuleSpec},
+    config::{Document, MethodSpec, ProtectedResourceSpec, ProviderSpec, RuleSpec},
     fault::Fault,
     jwt::Issuer,
-    rbac::{Audiences, Grants, RequiredNames, Vocabulary},
+    rbac::{Audiences, Grants, RequiredNames, RequirementSpec, Vocabulary},
     request::Location,
     resource_metadata::{Derived, ResourceMetadata},
     route::{PathSpec, RouteSpec},
@@ -67,11 +67,9 @@ fn rules(document: &Document, place: usize) -> impl Iterator<Item = &RuleSpec> {
 
 /// The providers whose tokens these rules take.
 fn providers(document: &Document, place: usize) -> impl Iterator<Item = &ProviderSpec> {
-    let takes = move |rule: &RuleSpec, provider: &ProviderSpec| match &rule.action {
-        ActionSpec::Allow { authenticate, .. } => authenticate
-            .iter()
-            .any(|method| matches!(method, MethodSpec::Jwt(name) if *name == provider.jwt.name)),
-        ActionSpec::Deny | ActionSpec::AllowAnyone { .. } => false,
+    let takes = move |rule: &RuleSpec, provider: &ProviderSpec| {
+        let mut methods = rule.action.methods();
+        methods.any(|method| matches!(method, MethodSpec::Jwt(name) if *name == provider.jwt.name))
     };
     let is_taken = move |provider: &&ProviderSpec| rules(document, place).any(|rule| takes(rule, provider));
     document.providers.iter().filter(is_taken)
@@ -93,7 +91,7 @@ fn metadata(
         providers(document, place).flat_map(|provider| &provider.jwt.locations).collect();
     let requirements = rules(document, place).filter_map(RuleSpec::requirement);
     let scopes: Vec<&str> = requirements
-        .flat_map(|requirement| &requirement.any_of)
+        .flat_map(RequirementSpec::alternatives)
         .filter_map(|alternative| alternative.conditions.scopes.as_ref())
         .flat_map(|(RequiredNames::All(names) | RequiredNames::Any(names))| names)
         .map(String::as_str)

@@ -14,7 +14,6 @@ use crate::{
     interned::Interned,
     rate_limit::{LimitId, Limiter},
     rbac::{Requirement, RequirementSpec, Vocabulary},
-    request::path::Kept,
     text::header::header_text,
 };
 
@@ -23,8 +22,6 @@ pub(crate) struct Rule {
     pub(crate) name: Box<str>,
     /// The name as a header value.
     pub(crate) header: String,
-    /// What its paths may hold that others may read in another way.
-    pub(super) kept: Kept,
     pub(crate) action: Action,
     /// `None`: as the policy says of all rules.
     pub(crate) require_tls: Option<bool>,
@@ -114,8 +111,12 @@ impl<'a> RuleCompiler<'a> {
                 pass_through: *pass_through,
                 requirement: self.requirement(authorize.as_ref()),
             },
-            ActionSpec::Allow { authenticate, optional, authorize } => {
-                let accepted = self.accepted(authenticate, rule.resource)?;
+            ActionSpec::Allow { authenticate, actor, optional, authorize } => {
+                let mut accepted = self.accepted(authenticate, rule.resource)?;
+                if let Some(actor) = actor {
+                    let actor = self.accepted(std::slice::from_ref(actor), rule.resource)?;
+                    accepted.actor = Some(self.accepted.one(actor));
+                }
                 Action::Allow(self.access(accepted, *optional, authorize.as_ref()))
             }
         };
@@ -123,7 +124,6 @@ impl<'a> RuleCompiler<'a> {
         Some(Rule {
             name: rule.name.as_str().into(),
             header: header_text(&rule.name, b""),
-            kept: rule.route.kept,
             action,
             require_tls: rule.require_tls,
             cors_preflight: rule.cors_preflight,

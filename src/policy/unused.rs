@@ -3,7 +3,7 @@
 use hashbrown::HashSet;
 
 use crate::{
-    config::{ActionSpec, Document, MethodSpec, RuleSpec},
+    config::{Document, MethodSpec, RuleSpec},
     fault::Fault,
     rate_limit::{KeyPart, LimitSpec},
     rbac::Vocabulary,
@@ -20,11 +20,8 @@ pub(super) fn unused(document: &Document, vocabulary: &Vocabulary) -> Vec<Fault>
     warnings
 }
 
-fn methods(rule: &RuleSpec) -> &[MethodSpec] {
-    match &rule.action {
-        ActionSpec::Allow { authenticate, .. } => authenticate,
-        ActionSpec::Deny | ActionSpec::AllowAnyone { .. } => &[],
-    }
+fn methods(rule: &RuleSpec) -> impl Iterator<Item = &MethodSpec> {
+    rule.action.methods()
 }
 
 fn provider_of(method: &MethodSpec) -> Option<&str> {
@@ -104,7 +101,7 @@ fn limits(document: &Document, warnings: &mut Vec<Fault>) {
         .map(|limit| limit.name.as_str())
         .collect();
     for (i, rule) in document.rules.iter().enumerate().filter(|_| !by_key.is_empty()) {
-        let takes_keys = methods(rule).contains(&MethodSpec::ApiKey);
+        let takes_keys = methods(rule).any(|method| *method == MethodSpec::ApiKey);
         for (k, name) in rule.rate_limits.iter().enumerate() {
             if !takes_keys && by_key.contains(name.as_str()) {
                 let message = "counts by apiKey, which no request of the rule has: they all share one count";

@@ -114,6 +114,7 @@ fn counts(key: &[KeyPart]) -> Vec<u8> {
         let (kind, name) = match part {
             KeyPart::RemoteAddress => (b'a', String::new()),
             KeyPart::Principal => (b'p', String::new()),
+            KeyPart::Actor => (b'x', String::new()),
             KeyPart::ApiKey => (b'k', String::new()),
             KeyPart::Route => (b'r', String::new()),
             KeyPart::Header(name) => (b'h', name.clone()),

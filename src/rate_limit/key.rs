@@ -29,6 +29,8 @@ pub struct Subject<'a> {
     pub remote_address: Option<IpAddr>,
     /// Who is calling; `None` before authentication and for anonymous requests, which share one key.
     pub principal: Option<&'a Principal>,
+    /// Who acts for the principal; `None`: nobody else does.
+    pub actor: Option<&'a Principal>,
     /// Where this principal is counted, once that was worked out; `None`: nothing is to be remembered.
     pub known_place: Option<&'a KnownPlace>,
     /// The name of the matched rule; empty before matching.
@@ -119,22 +121,18 @@ pub(super) fn hash_parts(hasher: &mut KeyHasher, key: &Key, subject: &Subject<'_
                     hasher.fixed(address.octets());
                 }
             },
-            KeyPart::Principal => match subject.principal {
-                None => hasher.fixed([0]),
-                Some(principal) => {
-                    hasher.fixed([1]);
-                    hasher.sized(principal.kind.as_str().as_bytes());
-                    hasher.sized(principal.authority.as_bytes());
-                    hasher.sized(principal.subject.as_bytes());
+            KeyPart::Principal => hash_who(hasher, subject.principal),
+            KeyPart::Actor => hash_who(hasher, subject.actor),
+            KeyPart::ApiKey => {
+                let mut both = [subject.principal, subject.actor].into_iter().flatten();
+                match both.find(|one| one.kind == PrincipalKind::ApiKey) {
+                    Some(holder) => {
+                        hasher.fixed([1]);
+                        hasher.sized(holder.credential_id.as_bytes());
+                    }
+                    None => hasher.fixed([0]),
                 }
-            },
-            KeyPart::ApiKey => match subject.principal {
-                Some(principal) if principal.kind == PrincipalKind::ApiKey => {
-                    hasher.fixed([1]);
-                    hasher.sized(principal.credential_id.as_bytes());
-                }
-                _ => hasher.fixed([0]),
-            },
+            }
             KeyPart::Route => hasher.sized(subject.rule.as_bytes()),
             KeyPart::Header(name) => {
                 each_header_value(subject.head, name, &mut |value| hash_value(hasher, Some(value)));
@@ -153,8 +151,9 @@ pub(super) fn hash_parts(hasher: &mut KeyHasher, key: &Key, subject: &Subject<'_
             }
             KeyPart::Claim(path) => hash_claim(hasher, Some(path), subject.principal),
             KeyPart::ClaimHeader { claims, .. } => {
-                let path = subject.principal.and_then(|principal| set_from(claims, principal));
-                hash_claim(hasher, path, subject.principal);
+                let mut both = [subject.principal, subject.actor].into_iter().flatten();
+                let who = both.find_map(|who| Some((set_from(claims, who)?, who)));
+                hash_claim(hasher, who.map(|(path, _)| path), who.map(|(_, who)| who));
             }
             KeyPart::PathVariable(name) => {
                 match subject.variables.and_then(|variables| variables.value(name)) {
@@ -202,6 +201,18 @@ const fn end_of(read: Option<()>) -> u8 {
 fn set_from<'k>(claims: &'k [(String, ClaimPath)], principal: &Principal) -> Option<&'k ClaimPath> {
     let provider = principal.provider()?;
     claims.iter().find(|(name, _)| name == provider).map(|(_, claim)| claim)
+}
+
+fn hash_who(hasher: &mut KeyHasher, who: Option<&Principal>) {
+    match who {
+        None => hasher.fixed([0]),
+        Some(principal) => {
+            hasher.fixed([1]);
+            hasher.sized(principal.kind.as_str().as_bytes());
+            hasher.sized(principal.authority.as_bytes());
+            hasher.sized(principal.subject.as_bytes());
+        }
+    }
 }
 
 /// What one provider writes there means nothing to another.

@@ -63,6 +63,7 @@ fn subject() -> Subject<'static> {
     Subject {
         remote_address: None,
         principal: None,
+        actor: None,
         known_place: None,
         rule: "",
         host: "",

@@ -93,6 +93,8 @@ pub enum KeyPart {
     RemoteAddress,
     /// Who is calling; after authentication only.
     Principal,
+    /// Who acts for the principal; on rules that take two credentials only.
+    Actor,
     /// The id of the API key; requests without one share one key.
     ApiKey,
     /// The name of the matched rule.

@@ -69,6 +69,7 @@ impl World {
         let subject = Subject {
             remote_address: None,
             principal: None,
+            actor: None,
             known_place: None,
             rule: client,
             host: "",

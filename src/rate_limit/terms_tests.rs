@@ -71,6 +71,7 @@ impl Filter {
         let subject = Subject {
             remote_address: "192.0.2.0".parse().ok(),
             principal: None,
+            actor: None,
             known_place: None,
             rule: client,
             host: "",

@@ -57,6 +57,12 @@ impl Requirement {
     pub(crate) fn out_of_reach(&self, holders: &Holders, tries: &mut usize) -> Vec<Option<Lack>> {
         self.any_of.iter().map(|alternative| alternative.lack(holders, tries)).collect()
     }
+
+    /// The same of what is asked of the actor, whom `holders` may be.
+    pub(crate) fn out_of_an_actors_reach(&self, holders: &Holders, tries: &mut usize) -> Vec<Option<Lack>> {
+        let actors = self.any_of.iter().map(|alternative| alternative.actor.as_ref());
+        actors.map(|asked| asked.and_then(|asked| asked.lack(holders, tries))).collect()
+    }
 }
 
 impl Alternative {

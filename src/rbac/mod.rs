@@ -48,6 +48,8 @@ pub struct AlternativeSpec {
     pub step_up: Option<StepUp>,
     /// None of these may hold. In each of them at least one condition is given.
     pub none_of: Vec<ConditionsSpec>,
+    /// What the actor needs, who has neither a login nor an actor; `None`: nothing.
+    pub actor: Option<Box<AlternativeSpec>>,
 }
 
 /// Conditions that must all hold.
@@ -74,9 +76,20 @@ impl From<ConditionsSpec> for AlternativeSpec {
 impl RequirementSpec {
     /// All conditions of all alternatives, also those of which none may hold.
     pub(crate) fn conditions(&self) -> impl Iterator<Item = &ConditionsSpec> {
+        let asked = self.alternatives();
+        asked.flat_map(|alternative| [&alternative.conditions].into_iter().chain(&alternative.none_of))
+    }
+
+    /// What is asked of the principal, and of its actor.
+    pub(crate) fn alternatives(&self) -> impl Iterator<Item = &AlternativeSpec> {
         self.any_of
             .iter()
-            .flat_map(|alternative| [&alternative.conditions].into_iter().chain(&alternative.none_of))
+            .flat_map(|alternative| [alternative].into_iter().chain(alternative.actor.as_deref()))
+    }
+
+    /// Whether anything is asked of an actor.
+    pub(crate) fn asks_for_actor(&self) -> bool {
+        self.any_of.iter().any(|alternative| alternative.actor.is_some())
     }
 
     /// Whether nothing but the client's address is asked for.
@@ -87,7 +100,9 @@ impl RequirementSpec {
         };
         let of_principal =
             |alternative: &AlternativeSpec| alternative.owner.is_some() || alternative.step_up.is_some();
-        !self.conditions().any(needs_principal) && !self.any_of.iter().any(of_principal)
+        !self.asks_for_actor()
+            && !self.conditions().any(needs_principal)
+            && !self.any_of.iter().any(of_principal)
     }
 
     /// Whether the client's address is asked for.

@@ -7,7 +7,11 @@ use super::{
     conditions::{Conditions, Need},
     grants::{Grants, Vocabulary},
 };
-use crate::{answer::Reason, identity::Principal, time::Clock};
+use crate::{
+    answer::Reason,
+    identity::{Party, Principal},
+    time::Clock,
+};
 
 /// A compiled requirement: one of the alternatives must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub(super) struct Alternative {
     pub(super) owner: Option<OwnerSpec>,
     pub(super) step_up: Option<StepUp>,
     none_of: Vec<Conditions>,
+    /// What the actor needs.
+    pub(super) actor: Option<Box<Alternative>>,
 }
 
 /// Who asks, from where and when.
@@ -31,6 +37,8 @@ pub(super) struct Alternative {
 pub struct Asking<'a> {
     /// `None`: nobody knows who it is.
     pub caller: Option<(&'a Principal, &'a Grants)>,
+    /// Who acts for the caller; `None`: nobody else.
+    pub actor: Option<(&'a Principal, &'a Grants)>,
     /// The client's address; `None` where it could not be read, which meets no condition and rules out none.
     pub remote_address: Option<IpAddr>,
     /// The time.
@@ -45,6 +53,8 @@ static NOTHING: Grants = Grants::NONE;
 pub struct Denial {
     /// What is missing.
     pub reason: Reason,
+    /// Who misses it.
+    pub party: Party,
     /// The scopes to ask for, with [`Reason::InsufficientScope`]; else empty.
     pub scopes: Vec<String>,
     /// How the user must log in, with [`Reason::InsufficientUserAuthentication`]; else `None`.
@@ -53,7 +63,7 @@ pub struct Denial {
 
 impl From<Reason> for Denial {
     fn from(reason: Reason) -> Self {
-        Self { reason, scopes: Vec::new(), step_up: None }
+        Self { reason, party: Party::Principal, scopes: Vec::new(), step_up: None }
     }
 }
 
@@ -69,18 +79,20 @@ impl Requirement {
         self.any_of.first().map(|alternative| alternative.scope_names.as_slice()).unwrap_or_default()
     }
 
-    /// The names that the holder of `grants`, who was refused for `reason`, is missing. All of them are needed, or any
-    /// one where the policy says so. Empty where `reason` is not about names.
+    /// The names that the holder of `grants`, the `party` that was refused for `reason`, is missing. All of them are
+    /// needed, or any one where the policy says so. Empty where `reason` is not about names.
     ///
     /// They are those of the first alternative, since a reason that is about names always comes from that one.
     #[cold]
     pub(crate) fn missing<'a>(
         &'a self,
         reason: Reason,
+        party: Party,
         grants: &'a Grants,
         vocabulary: &'a Vocabulary,
     ) -> Vec<&'a str> {
-        let Some(Alternative { conditions: first, .. }) = self.any_of.first() else { return Vec::new() };
+        let first = self.any_of.first().and_then(|first| first.of(party));
+        let Some(Alternative { conditions: first, .. }) = first else { return Vec::new() };
         let (need, index, held) = match reason {
             Reason::InsufficientScope => (&first.scopes, &vocabulary.scopes, &grants.scopes),
             Reason::InsufficientPermission => {
@@ -111,8 +123,8 @@ impl Requirement {
         for alternative in &self.any_of {
             match alternative.check(asking, &variable) {
                 Ok(()) => return Ok(()),
-                Err(Reason::InsufficientUserAuthentication) => _ = login.get_or_insert(alternative),
-                Err(reason) => _ = first.get_or_insert((reason, alternative)),
+                Err((Reason::InsufficientUserAuthentication, _)) => _ = login.get_or_insert(alternative),
+                Err((reason, party)) => _ = first.get_or_insert((reason, party, alternative)),
             }
         }
         Err(match (login, first) {
@@ -122,10 +134,11 @@ impl Requirement {
             },
             // RFC 6750 section 3: the challenge names the scopes that the resource needs, not only the missing
             // ones: a client replaces its token by one that has them all.
-            (None, Some((reason @ Reason::InsufficientScope, alternative))) => {
-                Denial { scopes: alternative.scope_names.clone(), ..reason.into() }
+            (None, Some((reason @ Reason::InsufficientScope, party, alternative))) => {
+                let scopes = alternative.of(party).map(|asked| asked.scope_names.clone());
+                Denial { party, scopes: scopes.unwrap_or_default(), ..reason.into() }
             }
-            (None, Some((reason, _))) => reason.into(),
+            (None, Some((reason, party, _))) => Denial { party, ..reason.into() },
             (None, None) => Reason::RuleDenied.into(),
         })
     }
@@ -144,6 +157,15 @@ impl Alternative {
             owner: spec.owner.clone(),
             step_up: spec.step_up.clone(),
             none_of: spec.none_of.iter().map(compiled).collect(),
+            actor: spec.actor.as_ref().map(|spec| Box::new(Self::compile(spec, vocabulary))),
+        }
+    }
+
+    /// What is asked of `party`.
+    fn of(&self, party: Party) -> Option<&Self> {
+        match party {
+            Party::Principal => Some(self),
+            Party::Actor => self.actor.as_deref(),
         }
     }
 
@@ -151,15 +173,41 @@ impl Alternative {
         &self,
         asking: Asking<'_>,
         variable: &impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<(), (Reason, Party)> {
+        let principal = asking.caller;
+        self.check_held(principal, asking.remote_address, variable)
+            .map_err(|reason| (reason, Party::Principal))?;
+        if let Some(asked) = &self.actor {
+            let held = asked.check_held(asking.actor, asking.remote_address, variable);
+            held.map_err(|reason| (reason, Party::Actor))?;
+        }
+        // Last: nobody is sent to log in for something that would be refused afterwards.
+        match &self.step_up {
+            Some(step_up)
+                if !principal
+                    .is_some_and(|(principal, _)| step_up.is_met_by(principal, asking.clock.now())) =>
+            {
+                Err((Reason::InsufficientUserAuthentication, Party::Principal))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether all is held by `caller` that is asked of one, however it logged in.
+    fn check_held<'a>(
+        &self,
+        caller: Option<(&Principal, &Grants)>,
+        remote_address: Option<IpAddr>,
+        variable: &impl Fn(&str) -> Option<&'a str>,
     ) -> Result<(), Reason> {
-        let (principal, grants) = match asking.caller {
+        let (principal, grants) = match caller {
             Some((principal, grants)) => (Some(principal), grants),
             None => (None, &NOTHING),
         };
-        if let Some(reason) = self.conditions.unmet(grants, asking.remote_address) {
+        if let Some(reason) = self.conditions.unmet(grants, remote_address) {
             return Err(reason);
         }
-        let may_hold = |excluded: &&Conditions| !excluded.are_surely_unmet(grants, asking.remote_address);
+        let may_hold = |excluded: &&Conditions| !excluded.are_surely_unmet(grants, remote_address);
         if let Some(excluded) = self.none_of.iter().find(may_hold) {
             let of_address = excluded.are_of_address();
             return Err(if of_address { Reason::AddressNotAllowed } else { Reason::PrincipalExcluded });
@@ -169,15 +217,7 @@ impl Alternative {
         {
             return Err(Reason::NotOwner);
         }
-        // Last: nobody is sent to log in for something that would be refused afterwards.
-        match &self.step_up {
-            Some(step_up)
-                if !principal.is_some_and(|principal| step_up.is_met_by(principal, asking.clock.now())) =>
-            {
-                Err(Reason::InsufficientUserAuthentication)
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -228,7 +268,8 @@ mod tests {
         let vocabulary = Vocabulary::compile(&[role("admin"), role("editor")], [&spec]);
         let grants = vocabulary.grants(principal);
         let clock = Clock::at(Timestamp::from_secs(NOW));
-        let asking = Asking { caller: Some((principal, &grants)), remote_address, clock: &clock };
+        let asking =
+            Asking { caller: Some((principal, &grants)), actor: None, remote_address, clock: &clock };
         Requirement::compile(&spec, &vocabulary).check(asking, |_| None).err()
     }
 

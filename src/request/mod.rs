@@ -153,6 +153,18 @@ impl Location {
         }
     }
 
+    /// Whether no request can have a credential at each of them: there is one value, or some server reads their names as the
+    /// same.
+    pub fn excludes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Header { name, .. }, Self::Header { name: other, .. })
+            | (Self::Cookie(name), Self::Cookie(other))
+            | (Self::Query(name), Self::Query(other)) => alike::is_alike(name.as_bytes(), other.as_bytes()),
+            (Self::WebSocketProtocol(_), Self::WebSocketProtocol(_)) => true,
+            _ => false,
+        }
+    }
+
     /// Whether what stands at one of them stands at the other, too. How a prefix is written makes no difference, nor do
     /// the blanks behind it.
     pub fn is_same_place(&self, other: &Self) -> bool {
@@ -161,6 +173,17 @@ impl Location {
                 name == other_name && prefix.trim_ascii_end().eq_ignore_ascii_case(other.trim_ascii_end())
             }
             _ => self == other,
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header { name, .. } => write!(f, "the header {name:?}"),
+            Self::Cookie(name) => write!(f, "the cookie {name:?}"),
+            Self::Query(name) => write!(f, "the query parameter {name:?}"),
+            Self::WebSocketProtocol(_) => write!(f, "the header {:?}", protocol::HEADER),
         }
     }
 }

@@ -126,6 +126,11 @@ pub(crate) fn document(corp: &Value, partner: &Value) -> Value {
                 json!({"authenticate": {"anonymous": true}, "authorize": {"remoteAddress": ["10.0.0.0/24"]}})),
             rule("far", read, "Exact", "/far",
                 json!({"authenticate": {"anonymous": true}, "authorize": {"noneOf": [{"remoteAddress": ["10.0.0.0/24"]}]}})),
+            rule("acting", read, "Exact", "/acting", json!({"authenticate": {"allOf": ["apiKey", {"jwt": "partner"}]},
+                "authorize": {"anyOf": [
+                    {"roles": ["admin"]},
+                    {"actor": {"scopes": ["reports:read"], "noneOf": [{"permissions": ["orders:write"]}]}},
+                ]}})),
             rule("limited", any, "Exact", "/limited",
                 json!({"authenticate": everybody, "rateLimits": ["reads"]})),
             rule("both", any, "Exact", "/both",

@@ -14,13 +14,13 @@
 mod answers;
 mod audiences;
 mod bindings;
+mod both;
 mod document;
 mod evaluator;
 mod forwarding;
 mod limits;
 mod opaque;
 mod properties;
-mod readings;
 mod reasons;
 mod records;
 mod remote_keys;

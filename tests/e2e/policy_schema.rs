@@ -11,10 +11,10 @@ use portcullis::config;
 use serde_json::{Value, json};
 
 use crate::{
-    api_keys, authorization, bad_policies, conditions, defaults, failures, forwarding,
+    api_keys, authorization, bad_policies, both_credentials, conditions, defaults, failures, forwarding,
     harness::{artifact, issuer::ISSUER_KEYS, repository},
-    kept_paths, limit_clients, load, paths, preflights, rate_limits, remote_keys, secrets, shared_places,
-    spellings, tokens, trailers,
+    limit_clients, load, paths, preflights, rate_limits, remote_keys, secrets, shared_places, spellings,
+    tokens, trailers,
 };
 
 #[path = "../decisions/document.rs"]
@@ -211,11 +211,11 @@ fn of_other_tests() -> Vec<Value> {
         api_keys::policy(),
         authorization::policy(),
         bad_policies::good(),
+        both_credentials::policy(),
         conditions::policy(),
         defaults::policy(),
         failures::policy(),
         forwarding::policy(),
-        kept_paths::policy(),
         load::policy(),
         paths::policy(),
         preflights::policy(),

@@ -751,7 +751,7 @@ fn headers_that_the_filter_sets() {
             "[]",
             "[\"Subject\", \"subject\"]",
             &[
-                "identityHeaders.send[1]: \"subject\" is not an identity header (one of Subject, Kind, Scopes, Roles, Rule); did you mean \"Subject\"?",
+                "identityHeaders.send[1]: \"subject\" is not an identity header (one of Subject, Kind, Scopes, Roles, Rule, Actor); did you mean \"Subject\"?",
             ],
         ),
         Row(

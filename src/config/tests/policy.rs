@@ -138,7 +138,7 @@ fn rate_limits() {
             "{\"header\": \"x-a\"}",
             "{\"param\": \"a\"}",
             &[
-                "rateLimits[2].key[0]: is no key part; write remoteAddress, principal (who is calling), apiKey, route, host, {header: name}, {cookie: name}, {query: name}, {claim: name} or {pathVariable: name}",
+                "rateLimits[2].key[0]: is no key part; write remoteAddress, principal (who is calling), actor, apiKey, route, host, {header: name}, {cookie: name}, {query: name}, {claim: name} or {pathVariable: name}",
             ],
         ),
         Row(
@@ -146,7 +146,7 @@ fn rate_limits() {
             "\"remoteAddress\"",
             "\"remoteAdress\"",
             &[
-                "rateLimits[2].key[0]: \"remoteAdress\" is not a key part (one of remoteAddress, principal, apiKey, route, host); did you mean \"remoteAddress\"?",
+                "rateLimits[2].key[0]: \"remoteAdress\" is not a key part (one of remoteAddress, principal, actor, apiKey, route, host); did you mean \"remoteAddress\"?",
             ],
         ),
         Row(
@@ -554,26 +554,6 @@ fn rules() {
             &["rules[2].action: \"deny\" is not an action (one of Allow, Deny); did you mean \"Deny\"?"],
         ),
         Row(
-            "/rules/1/encodedSlash",
-            "\"Keep\"",
-            "\"Decode\"",
-            &["rules[1].encodedSlash: \"Decode\" is not a choice (one of Refuse, Keep)"],
-        ),
-        Row(
-            "/rules/1/matrixParameters",
-            "\"Keep\"",
-            "true",
-            &["rules[1].matrixParameters: expected a choice (one of Refuse, Keep), found a boolean"],
-        ),
-        Row(
-            "/rules/2/encodedSlash",
-            "\"Refuse\"",
-            "null",
-            &[
-                "rules[2].encodedSlash: expected a choice (one of Refuse, Keep), found null; leave the field out where nothing is to be said",
-            ],
-        ),
-        Row(
             "/rules/2/authenticate",
             "-",
             "{\"anonymous\": true}",
@@ -683,6 +663,72 @@ fn rules() {
         ),
         Row(
             "/rules/3/authenticate",
+            "{\"allOf\": [\"apiKey\", {\"jwt\": \"corp\"}]}",
+            "{\"allOf\": [\"apiKey\"]}",
+            &[
+                "rules[3].authenticate.allOf: takes two ways to authenticate: the actor's, and behind it the principal's",
+            ],
+        ),
+        Row(
+            "/rules/3/authenticate",
+            "{\"allOf\": [{\"jwt\": \"corp\"}, {\"apiKey\": {}}]}",
+            "{\"allOf\": [\"apiKey\", {\"apiKey\": {}}]}",
+            &["rules[3].authenticate.allOf[1]: is listed twice"],
+        ),
+        Row(
+            "/rules/3/authenticate",
+            "{\"allOf\": [{\"jwt\": \"corp\"}, \"apiKey\"]}",
+            "{\"allOf\": [{\"jwt\": \"crop\"}, \"apiKey\"]}",
+            &["rules[3].authenticate.allOf[0].jwt: unknown provider \"crop\"; did you mean \"corp\"?"],
+        ),
+        Row(
+            "/rules/3/authenticate",
+            "{\"anyOf\": [{\"jwt\": \"corp\"}, \"apiKey\"]}",
+            "{\"anyOf\": [\"apiKey\"], \"allOf\": [{\"jwt\": \"corp\"}, \"apiKey\"], \"anonymous\": true}",
+            &[
+                "rules[3].authenticate.allOf: contradicts anyOf; give one of them",
+                "rules[3].authenticate.anonymous: contradicts anyOf; give one of them",
+            ],
+        ),
+        Row(
+            "/rules/3/authenticate",
+            "{\"anyOf\": [{\"jwt\": \"corp\"}], \"optional\": true, \"invalidCredentials\": \"Refuse\"}",
+            "{\"allOf\": [{\"jwt\": \"corp\"}, \"apiKey\"], \"optional\": true, \"invalidCredentials\": \"Refuse\"}",
+            &["rules[3].authenticate.optional: contradicts allOf, both of which are needed"],
+        ),
+        Row(
+            "/rules/3",
+            "{\"name\": \"both\", \"authenticate\": {\"allOf\": [\"apiKey\", {\"jwt\": \"corp\"}]}, \"authorize\": {\"actor\": {\"scopes\": [\"a\"]}}}",
+            "{\"name\": \"both\", \"authenticate\": {\"anyOf\": [\"apiKey\", {\"jwt\": \"corp\"}]}, \"authorize\": {\"actor\": {\"scopes\": [\"a\"]}}}",
+            &["rules[3].authorize: asks for an actor, whom only the requests of a rule with allOf have"],
+        ),
+        Row(
+            "/rules/3",
+            "{\"name\": \"both\", \"authenticate\": {\"anonymous\": true}, \"authorize\": {\"noneOf\": [{\"remoteAddress\": [\"::1\"]}]}}",
+            "{\"name\": \"both\", \"authenticate\": {\"anonymous\": true}, \"authorize\": {\"actor\": {\"noneOf\": [{\"remoteAddress\": [\"::1\"]}]}}}",
+            &[
+                "rules[3].authorize: asks for a principal, which not every request of the rule has; it may ask for remoteAddress alone",
+                "rules[3].authorize: asks for an actor, whom only the requests of a rule with allOf have",
+            ],
+        ),
+        Row(
+            "/rules/3",
+            "{\"name\": \"both\", \"authenticate\": {\"allOf\": [\"apiKey\", {\"jwt\": \"corp\"}]}, \"authorize\": {\"stepUp\": {\"maxAge\": \"1h\"}}}",
+            "{\"name\": \"both\", \"authenticate\": {\"allOf\": [{\"jwt\": \"corp\"}, \"apiKey\"]}, \"authorize\": {\"stepUp\": {\"maxAge\": \"1h\"}}}",
+            &[
+                "rules[3].authorize: stepUp asks how a user logged in, which only a token of {jwt: ..} can say",
+            ],
+        ),
+        Row(
+            "/rateLimits/1/key",
+            "[\"principal\"]",
+            "[\"actor\"]",
+            &[
+                "rules[0].rateLimits[0]: limit \"per-user\" counts per actor, whom only the requests of a rule with allOf have",
+            ],
+        ),
+        Row(
+            "/rules/3/authenticate",
             "{\"anonymous\": true}",
             "{\"anonymous\": true, \"optional\": true}",
             &["rules[3].authenticate.optional: has no effect without anyOf: anyone may pass"],
@@ -769,7 +815,7 @@ fn rules() {
             "-",
             "{}",
             &[
-                "rules[0].stepUp: unknown field; known here: name, hostnames, matches, encodedSlash, matrixParameters, action, authenticate, protectedResource, anyAudience, authorize, rateLimits, transport, corsPreflight",
+                "rules[0].stepUp: unknown field; known here: name, hostnames, matches, action, authenticate, protectedResource, anyAudience, authorize, rateLimits, transport, corsPreflight",
             ],
         ),
         Row(
@@ -787,6 +833,31 @@ fn rules() {
 #[test]
 fn requirements() {
     check(&[
+        Row(
+            "/rules/4",
+            "{\"name\": \"both\", \"authenticate\": {\"allOf\": [\"apiKey\", {\"jwt\": \"corp\"}]}, \"authorize\": {\"actor\": {\"scopes\": [\"a\"], \"noneOf\": [{\"remoteAddress\": [\"::1\"]}]}}}",
+            "{\"name\": \"both\", \"authenticate\": {\"allOf\": [\"apiKey\", {\"jwt\": \"corp\"}]}, \"authorize\": {\"actor\": {}}}",
+            &[
+                "rules[4].authorize.actor: asks for nothing; give scopes, permissions, roles, claims, owner or noneOf",
+            ],
+        ),
+        Row(
+            "/rules/4",
+            "{\"name\": \"both\", \"authenticate\": {\"allOf\": [\"apiKey\", {\"jwt\": \"corp\"}]}, \"authorize\": {\"remoteAddress\": [\"::1\"], \"actor\": {\"claims\": [{\"claim\": \"a\", \"equals\": 7}]}}}",
+            "{\"name\": \"both\", \"authenticate\": {\"allOf\": [\"apiKey\", {\"jwt\": \"corp\"}]}, \"authorize\": {\"actor\": {\"scopes\": [\"a\"], \"remoteAddress\": [\"::1\"]}}}",
+            &[
+                "rules[4].authorize.actor.remoteAddress: unknown field; known here: scopes, permissions, roles, claims, owner, noneOf",
+            ],
+        ),
+        Row(
+            "/rules/4",
+            "{\"name\": \"both\", \"authenticate\": {\"allOf\": [\"apiKey\", {\"jwt\": \"corp\"}]}, \"authorize\": {\"anyOf\": [{\"actor\": {\"scopes\": [\"a\"]}}, {\"scopes\": [\"b\"]}]}}",
+            "{\"name\": \"both\", \"authenticate\": {\"allOf\": [\"apiKey\", {\"jwt\": \"corp\"}]}, \"authorize\": {\"anyOf\": [{\"actor\": {\"actor\": {\"scopes\": [\"a\"]}}}]}}",
+            &[
+                "rules[4].authorize.anyOf[0].actor: asks for nothing; give scopes, permissions, roles, claims, owner or noneOf",
+                "rules[4].authorize.anyOf[0].actor.actor: unknown field; known here: scopes, permissions, roles, claims, owner, noneOf",
+            ],
+        ),
         Row(
             "/rules/0/authorize",
             "{\"claims\": [{\"claim\": \"sub\", \"equals\": \"a\"}]}",
@@ -898,7 +969,7 @@ fn requirements() {
             "{\"scopes\": [\"a\"]}",
             "{}",
             &[
-                "rules[0].authorize: asks for nothing; give scopes, permissions, roles, claims, remoteAddress, owner, stepUp or noneOf",
+                "rules[0].authorize: asks for nothing; give scopes, permissions, roles, claims, remoteAddress, owner, stepUp, noneOf or actor",
             ],
         ),
         Row(
@@ -972,7 +1043,7 @@ fn requirements() {
             "{\"scopes\": [\"a\"]}",
             "{}",
             &[
-                "rules[1].authorize.anyOf[1]: asks for nothing; give scopes, permissions, roles, claims, remoteAddress, owner, stepUp or noneOf",
+                "rules[1].authorize.anyOf[1]: asks for nothing; give scopes, permissions, roles, claims, remoteAddress, owner, stepUp, noneOf or actor",
             ],
         ),
         Row(

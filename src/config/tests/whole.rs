@@ -125,7 +125,7 @@ fn the_least_document_has_the_defaults() {
     assert_eq!(d.transport.trusted_hops, 0);
     assert!(d.providers.is_empty() && d.api_keys.is_none() && d.roles.is_empty() && d.rate_limits.is_empty());
     assert!(d.rules[0].route.hostnames.is_empty() && d.rules[0].route.matches.is_empty());
-    assert_eq!(d.identity_headers.send.len(), 5);
+    assert_eq!(d.identity_headers.send.len(), 6);
     assert_eq!(d.identity_headers.roles, "x-portcullis-roles");
     assert!(d.request_headers.remove.is_empty() && d.request_headers.keep.is_empty());
     assert!(
