@@ -30,6 +30,7 @@ fn world(change: impl FnOnce(&mut Value)) -> World {
                 json!({"authorize": {"scopes": ["a"], "actor": {"scopes": {"anyOf": ["b", "c"]}}}}),
             ),
             ("counted", json!(["apiKey", {"jwt": "corp"}]), json!({"rateLimits": ["by-key"]})),
+            ("region", json!([{"jwt": "partner"}, {"jwt": "corp"}]), json!({"rateLimits": ["by-region"]})),
         ] {
             let mut rule = json!({"name": format!("both-{name}"), "authenticate": {"allOf": both},
                 "matches": [{"path": {"type": "Exact", "value": format!("/both/{name}")}}]});
@@ -41,7 +42,9 @@ fn world(change: impl FnOnce(&mut Value)) -> World {
             "authenticate": {"anyOf": [{"jwt": "corp"}]}, "rateLimits": ["by-key"]}));
         let by_key =
             json!({"name": "by-key", "key": ["apiKey"], "limits": [{"requests": 1, "unit": "Hour"}]});
-        policy["rateLimits"].as_array_mut().unwrap().push(by_key);
+        let by_region = json!({"name": "by-region", "key": [{"header": "x-region"}], "limits": [{"requests": 1, "unit": "Hour"}]});
+        policy["rateLimits"].as_array_mut().unwrap().extend([by_key, by_region]);
+        policy["jwt"]["providers"][1]["claimToHeaders"] = json!([{"claim": "region", "header": "x-region"}]);
         policy["rateLimits"][0]["limits"][0]["requests"] = 100_000.into();
         change(policy);
     })
@@ -243,6 +246,25 @@ fn the_actors_key_counts() {
     for key in ["reader-secret", "writer-secret"] {
         assert_eq!(w.reason(&ask("/both/counted").key(key)), None);
         assert_eq!(w.reason(&ask("/both/counted").key(key)), Some(Reason::RateLimited));
+    }
+}
+
+/// A header that is set from the actor's claim counts as that, whatever the principal's says of the kind.
+#[test]
+fn the_actors_claim_counts() {
+    let w = world(|_| {});
+    let ask = |region: &str, own: &str| {
+        let acting = changed(claims("https://partner.example"), |claims| claims["region"] = region.into());
+        let ask = Ask::get("/both/region").header("x-partner-token", &w.partner.sign(&acting));
+        w.bearer(ask, |claims| claims["region"] = own.into())
+    };
+    for (region, own, expected) in [
+        ("eu", "eu", None),
+        ("eu", "us", Some(Reason::RateLimited)),
+        ("us", "eu", None),
+        ("us", "cn", Some(Reason::RateLimited)),
+    ] {
+        assert_eq!(w.reason(&ask(region, own)), expected, "{region} {own}");
     }
 }
 

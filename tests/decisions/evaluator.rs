@@ -108,11 +108,32 @@ fn alternative() -> impl Strategy<Value = Value> {
     })
 }
 
+/// The same, of the principal and of the actor.
+fn alternative_of_both() -> impl Strategy<Value = Value> {
+    let of_actor = alternative().prop_map(|mut asked| {
+        asked.as_object_mut().unwrap().remove("remoteAddress");
+        asked
+    });
+    (alternative(), of_actor, 0..3).prop_map(|(asked, of_actor, who)| {
+        let mut both = if who == 0 { json!({}) } else { asked };
+        if who != 1 && of_actor != json!({}) {
+            both["actor"] = of_actor;
+        }
+        if both == json!({}) { json!({"scopes": ["a"]}) } else { both }
+    })
+}
+
+fn one_or_any(alternative: impl Strategy<Value = Value> + Clone) -> impl Strategy<Value = Value> {
+    prop_oneof![
+        2 => alternative.clone(),
+        1 => prop::collection::vec(alternative, 1..3).prop_map(|any_of| json!({"anyOf": any_of})),
+    ]
+}
+
 fn rule() -> impl Strategy<Value = Value> {
-    let authorize = prop_oneof![
-        2 => alternative(),
-        1 => prop::collection::vec(alternative(), 1..3).prop_map(|any_of| json!({"anyOf": any_of})),
-    ];
+    let authorize = one_or_any(alternative().boxed());
+    let both = select(vec![json!(["apiKey", {"jwt": "corp"}]), json!([{"jwt": "corp"}, "apiKey"])]);
+    let of_both = one_or_any(alternative_of_both().boxed());
     let of_address = prop_oneof![
         networks().prop_map(|networks| json!({"remoteAddress": networks})),
         networks().prop_map(|networks| json!({"noneOf": [{"remoteAddress": networks}]})),
@@ -121,6 +142,7 @@ fn rule() -> impl Strategy<Value = Value> {
     let invalid = select(&["Refuse", "Anonymous"][..]);
     let any = prop_oneof![
         8 => (ways.clone(), authorize).prop_map(|(ways, asked)| json!({"authenticate": {"anyOf": ways}, "authorize": asked})),
+        4 => (both, of_both).prop_map(|(both, asked)| json!({"authenticate": {"allOf": both}, "authorize": asked})),
         2 => (ways, invalid, of_address.clone()).prop_map(|(ways, invalid, asked)| json!({
             "authenticate": {"anyOf": ways, "optional": true, "invalidCredentials": invalid},
             "authorize": asked,
@@ -136,7 +158,8 @@ fn rule() -> impl Strategy<Value = Value> {
         json!({"anyAudience": true}),
     ]);
     (any, belongs).prop_map(|(mut rule, belongs)| {
-        if ways_of(&rule).contains(&json!({"jwt": "corp"})) {
+        let both = rule["authenticate"]["allOf"].is_array();
+        if both || ways_of(&rule).contains(&json!({"jwt": "corp"})) {
             rule.as_object_mut().unwrap().extend(belongs.as_object().unwrap().clone());
         }
         rule
@@ -215,6 +238,8 @@ enum Shown {
     Nothing,
     Token(Value),
     Key,
+    /// A token with these claims, and the key.
+    Both(Value),
     /// Whose signature is another's.
     Forged,
 }
@@ -247,8 +272,18 @@ fn request() -> impl Strategy<Value = Request> {
         }
         Shown::Token(claims)
     });
-    let shown =
-        prop_oneof![8 => token, 2 => Just(Shown::Key), 1 => Just(Shown::Nothing), 1 => Just(Shown::Forged)];
+    let token = token.boxed();
+    let with_key = |shown| match shown {
+        Shown::Token(claims) => Shown::Both(claims),
+        other => other,
+    };
+    let shown = prop_oneof![
+        8 => token.clone(),
+        4 => token.prop_map(with_key),
+        2 => Just(Shown::Key),
+        1 => Just(Shown::Nothing),
+        1 => Just(Shown::Forged),
+    ];
     let address = prop::option::weighted(0.9, select(&ADDRESSES[..]));
     (shown, 0..RULES, select(&USERS[..]), address).prop_map(|(shown, rule, user, address)| Request {
         shown,
@@ -376,7 +411,7 @@ fn verdicts(asked: &Value, caller: &Caller, address: Option<&str>) -> Vec<Verdic
     asked.as_object().unwrap().iter().flat_map(of_each).collect()
 }
 
-fn is_met(asked: &Value, caller: &Caller, request: &Request) -> bool {
+fn is_met(asked: &Value, caller: &Caller, actor: Option<&Caller>, request: &Request) -> bool {
     let met = verdicts(asked, caller, request.address).iter().all(|verdict| *verdict == Some(true));
     let excluded = asked["noneOf"]
         .as_array()
@@ -390,19 +425,47 @@ fn is_met(asked: &Value, caller: &Caller, request: &Request) -> bool {
         let own = &caller.claims[claim];
         is_user(own) || own.as_array().is_some_and(|members| members.iter().any(is_user))
     });
-    met && !excluded && owned
+    let acts = asked.get("actor").is_none_or(|asked| is_met(asked, actor.unwrap(), None, request));
+    met && !excluded && owned && acts
+}
+
+fn bearer(document: &Value, claims: &Value) -> Caller {
+    let scopes = claims["scope"].as_str().unwrap().split(' ').filter(|name| !name.is_empty());
+    let scopes = scopes.map(str::to_owned).collect();
+    known(document, claims.clone(), scopes, &strings(&claims["roles"]), "")
+}
+
+fn holder(document: &Value) -> Caller {
+    known(document, json!({"sub": "it"}), vec!["a".into()], &["viewer".into()], "Read")
 }
 
 /// Whether the request passes.
 fn passes(document: &Value, request: &Request) -> bool {
     let rule = &document["rules"][request.rule];
+    if let Some(both) = rule["authenticate"]["allOf"].as_array() {
+        let Shown::Both(claims) = &request.shown else { return false };
+        let is_meant = rule["protectedResource"].as_str().is_none_or(|resource| is_for(resource, claims));
+        let (token, key) = (bearer(document, claims), holder(document));
+        let (actor, principal) = if both[0] == "apiKey" { (key, token) } else { (token, key) };
+        return is_meant && may(&rule["authorize"], &principal, Some(&actor), request);
+    }
     let ways = ways_of(rule);
     let takes = |way: Value| ways.contains(&way);
     let nobody = || known(document, json!({}), vec![], &[], "");
     let or_nobody = |may: bool| may.then(nobody);
     let optional = rule["authenticate"]["optional"] == true;
     let is_open = rule["authenticate"]["anonymous"] == true || rule["authenticate"]["passThrough"] == true;
-    let caller = match &request.shown {
+    // Those that the rule does not take prove nothing here.
+    let shown = match &request.shown {
+        Shown::Both(claims) => match (takes(json!({"jwt": "corp"})), takes(json!("apiKey"))) {
+            (true, true) => return false,
+            (true, false) => &Shown::Token(claims.clone()),
+            (false, true) => &Shown::Key,
+            (false, false) => &Shown::Nothing,
+        },
+        one => one,
+    };
+    let caller = match shown {
         _ if rule["action"] == "Deny" => None,
         _ if is_open => Some(nobody()),
         Shown::Token(claims)
@@ -411,26 +474,22 @@ fn passes(document: &Value, request: &Request) -> bool {
         {
             or_nobody(rule["authenticate"]["invalidCredentials"] == "Anonymous")
         }
-        Shown::Token(claims) if takes(json!({"jwt": "corp"})) => {
-            let scopes = claims["scope"].as_str().unwrap().split(' ').filter(|name| !name.is_empty());
-            let scopes = scopes.map(str::to_owned).collect();
-            Some(known(document, claims.clone(), scopes, &strings(&claims["roles"]), ""))
-        }
+        Shown::Token(claims) if takes(json!({"jwt": "corp"})) => Some(bearer(document, claims)),
         Shown::Forged if takes(json!({"jwt": "corp"})) => {
             or_nobody(rule["authenticate"]["invalidCredentials"] == "Anonymous")
         }
-        Shown::Key if takes(json!("apiKey")) => {
-            Some(known(document, json!({"sub": "it"}), vec!["a".into()], &["viewer".into()], "Read"))
-        }
+        Shown::Key if takes(json!("apiKey")) => Some(holder(document)),
         _ => or_nobody(optional),
     };
-    let Some(caller) = caller else { return false };
-    match &rule["authorize"] {
-        Value::Null => true,
-        asked => match asked.get("anyOf") {
-            Some(any) => any.as_array().unwrap().iter().any(|asked| is_met(asked, &caller, request)),
-            None => is_met(asked, &caller, request),
-        },
+    caller.is_some_and(|caller| may(&rule["authorize"], &caller, None, request))
+}
+
+/// Whether this is what `asked` asks for.
+fn may(asked: &Value, caller: &Caller, actor: Option<&Caller>, request: &Request) -> bool {
+    match asked.get("anyOf") {
+        _ if asked.is_null() => true,
+        Some(any) => any.as_array().unwrap().iter().any(|asked| is_met(asked, caller, actor, request)),
+        None => is_met(asked, caller, actor, request),
     }
 }
 
@@ -456,6 +515,10 @@ fn decide(worker: &WorkerState, store: &MemoryStore, request: &Request) -> Optio
             headers.push((b"authorization", sign(&claims, b"another").into_bytes()));
         }
         Shown::Key => headers.push((b"x-api-key", KEY.into())),
+        Shown::Both(claims) => {
+            headers.push((b"authorization", sign(claims, SECRET).into_bytes()));
+            headers.push((b"x-api-key", KEY.into()));
+        }
     }
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
     let remote_address = request.address.map(|address| address.parse().unwrap());
