@@ -55,7 +55,10 @@ fn rule(n: usize) -> (RouteSpec, Request) {
     let spec = MatchSpec { path: Some(path), methods, ..MatchSpec::default() };
     // One rule in five stands for every host.
     let hostnames = if n.is_multiple_of(5) { Vec::new() } else { vec![host.clone()] };
-    (RouteSpec { hostnames, matches: vec![spec] }, Request { host, method: "GET", target })
+    (
+        RouteSpec { hostnames, matches: vec![spec], ..RouteSpec::default() },
+        Request { host, method: "GET", target },
+    )
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {

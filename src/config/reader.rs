@@ -311,7 +311,7 @@ impl Object<'_> {
     /// Names all fields of the object, for a fault. Nothing where they are too many to help.
     #[cold]
     fn known_fields(&self) -> String {
-        const FEW: usize = 12;
+        const FEW: usize = 14;
         match self.shape.fields.len() {
             0 => "; nothing may be given here".to_owned(),
             1..=FEW => {

@@ -14,7 +14,7 @@ use super::{
     route_match::{HOSTNAMES, MATCH, one_match},
     scalar::limit_name,
 };
-use crate::{rbac::RequirementSpec, route::RouteSpec};
+use crate::{rbac::RequirementSpec, request::path::Kept, route::RouteSpec};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Action {
@@ -23,6 +23,8 @@ enum Action {
 }
 
 const ACTIONS: [(&str, Action); 2] = [("Allow", Action::Allow), ("Deny", Action::Deny)];
+
+const KEEPING: [(&str, bool); 2] = [("Refuse", false), ("Keep", true)];
 
 const PREFLIGHT: [(&str, bool); 1] = [("Allow", true)];
 
@@ -45,6 +47,18 @@ pub(super) static RULE: Shape = Shape::bound(
             Kind::List("no matches; leave the field out to mean every request", &Kind::Object(&MATCH)),
             "absent: every request",
             "Any one must match, see below.",
+        ),
+        default(
+            "encodedSlash",
+            Kind::Choice("a choice", &words(&KEEPING)),
+            "Refuse",
+            "`Keep`: `%2F` in a path is part of its segment, and goes on as it came, see below.",
+        ),
+        default(
+            "matrixParameters",
+            Kind::Choice("a choice", &words(&KEEPING)),
+            "Refuse",
+            "`Keep`: `;` and what follows it in a segment is part of it, and goes on as it came, see below.",
         ),
         default(
             "action",
@@ -134,6 +148,8 @@ fn rule(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<RuleS
     }
     let hosts = o.texts("hostnames");
     let matches = o.objects("matches", |o| one_match(o, defs));
+    let mut keeps = |field| o.choice(field, &KEEPING).unwrap_or(false);
+    let kept = Kept { encoded_slash: keeps("encodedSlash"), matrix_parameters: keeps("matrixParameters") };
     let (action, unknown) = match o.choice("action", &ACTIONS) {
         Some(Action::Deny) => (deny(&o), Unknown::Nobody),
         // Of an action that could not be read it is not known whether it needs this.
@@ -154,7 +170,7 @@ fn rule(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<RuleS
     let preflight = if denies { None } else { o.choice("corsPreflight", &PREFLIGHT) };
     Some(RuleSpec {
         name: name?,
-        route: RouteSpec { hostnames: hosts.unwrap_or_default(), matches: matches.unwrap_or_default() },
+        route: RouteSpec { hostnames: hosts.unwrap_or_default(), matches: matches.unwrap_or_default(), kept },
         action: action?,
         require_tls,
         cors_preflight: preflight.unwrap_or(false),

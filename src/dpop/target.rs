@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::request::{authority, path::CanonicalPath};
+use crate::request::{
+    authority,
+    path::{CanonicalPath, Kept, MAX_TARGET},
+};
 
 /// A URL, normalized (RFC 3986 sections 6.2.2 and 6.2.3, as RFC 9449 section 4.3 recommends). Equal ones are the
 /// same resource, whatever their queries.
@@ -38,7 +41,8 @@ impl<'a> TargetUri<'a> {
         let (authority, path) = rest.split_at_checked(rest.find('/').unwrap_or(rest.len()))?;
         let (host, port) = host_and_port(https, authority.as_bytes())?;
         let path = if path.is_empty() { "/" } else { path };
-        let path = CanonicalPath::parse(path.as_bytes()).ok()?;
+        // The request's own path has what its rule keeps; a proof with anything else is for another target.
+        let path = CanonicalPath::parse_as(path.as_bytes(), MAX_TARGET, Kept::ALL).ok()?;
         Some(Self { https, host, port, path: Cow::Owned(path.path().to_owned()) })
     }
 }

@@ -88,6 +88,7 @@ impl<'a, 'e> Attempt<'a, 'e> {
             Doubt::Name => Reason::AmbiguousName,
             Doubt::Value => Reason::AmbiguousValue,
             Doubt::Path => Reason::PathTooLong,
+            Doubt::EncodedSlash | Doubt::MatrixParameters => Reason::AmbiguousPath,
         };
         self.refused(unclear, reason)
     }

@@ -68,8 +68,9 @@ impl Attempt<'_, '_> {
 }
 
 impl PathVariables for RouteMatch<'_> {
+    /// Without parameters: a client would get another count for each that it makes up.
     fn value(&self, name: &str) -> Option<&str> {
-        self.variable(name)
+        self.variable_without_parameters(name)
     }
 }
 

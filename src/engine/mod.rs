@@ -105,7 +105,7 @@ impl<'a> Attempt<'a, '_> {
             self.trace.detail = Some("preflight".to_owned());
             return Ok(Step::Forward(forward::preflight(policy, head, &line.path)));
         }
-        let found = policy.router.find(&request).map_err(|unclear| self.unclear(&unclear))?;
+        let found = policy.find(&request).map_err(|unclear| self.unclear(&unclear))?;
         let matched = found.ok_or(Reason::NoRule)?;
         let rule = policy.rules.get(matched.rule).ok_or(Reason::NoRule)?;
         self.trace.rule = Some(matched.rule);
@@ -200,7 +200,7 @@ fn preflighted<'a>(policy: &'a Policy, request: &RouteRequest<'a>) -> Result<Opt
 #[inline(never)]
 fn preflight_rule<'a>(policy: &'a Policy, request: &RouteRequest<'a>) -> Result<Option<usize>, Unclear<'a>> {
     let Some(method) = preflight::requested_method(request.head) else { return Ok(None) };
-    let found = policy.router.find(&RouteRequest { method, ..*request })?;
+    let found = policy.find(&RouteRequest { method, ..*request })?;
     let rule = found.map(|matched| matched.rule);
     Ok(rule.filter(|rule| policy.rules.get(*rule).is_some_and(|rule| rule.cors_preflight)))
 }

@@ -24,9 +24,10 @@ const POLICY: &str = r#"{
      "action": "Deny"},
     {"name": "put", "matches": [{"path": {"type": "PathTemplate", "value": "/orders/{id}"}, "methods": ["PUT"]}],
      "authenticate": {"anyOf": [{"jwt": "corp"}]}, "authorize": {"scopes": ["orders:write"]},
-     "corsPreflight": "Allow"},
+     "corsPreflight": "Allow", "encodedSlash": "Keep"},
     {"name": "rest", "matches": [{"path": {"type": "PathPrefix", "value": "/orders"}}],
-     "authenticate": {"anyOf": [{"jwt": "corp"}, "apiKey"]}, "authorize": {"scopes": ["orders:read"]}},
+     "authenticate": {"anyOf": [{"jwt": "corp"}, "apiKey"]}, "authorize": {"scopes": ["orders:read"]},
+     "encodedSlash": "Keep"},
     {"name": "closed", "matches": [{"path": {"type": "PathPrefix", "value": "/closed"}}], "action": "Deny"}
   ]
 }"#;
@@ -144,6 +145,10 @@ fn preflights_pass_where_the_rule_says_so() {
         ("OPTIONS", "/other", "PUT", "no_rule"),
         ("OPTIONS", "/orders/%2e%2e/closed", "PUT", "rule_denied"),
         ("OPTIONS", "/orders/7?debug=2", "PUT", "forward - +"),
+        ("OPTIONS", "/orders/7%2F8", "PUT", "forward - +"),
+        ("OPTIONS", "/orders/7%2F8", "GET", "credentials_missing"),
+        ("OPTIONS", "/closed/7%2F8", "PUT", "ambiguous_path"),
+        ("OPTIONS", "/orders/7%2F..", "PUT", "ambiguous_path"),
         ("OPTIONS", "/orders/7?debug=1", "PUT", "rule_denied"),
         // Nobody can tell which rule decides.
         ("OPTIONS", "/orders/7?debug[]=1", "PUT", "ambiguous_name"),

@@ -49,8 +49,7 @@ impl<'a> Attempt<'a, '_> {
         if decision == TransportDecision::Refuse && !policy.has_plain_rules {
             return Err(Reason::TlsRequired.into());
         }
-        let path =
-            CanonicalPath::parse_within(target, policy.max_path_length).map_err(|error| error.reason())?;
+        let path = policy.read_target(target).map_err(|error| error.reason())?;
         let method = str::from_utf8(method).map_err(|_| Reason::MalformedRequest)?;
         let authority = one(":authority")?;
         let host = authority::host(authority).map_err(|_| Reason::MalformedRequest)?;
@@ -71,7 +70,7 @@ impl<'a> Attempt<'a, '_> {
         let is_plain =
             |place: usize| policy.rules.get(place).is_some_and(|rule| rule.require_tls == Some(false));
         let Ok(preflighted) = preflighted(policy, &request) else { return false };
-        let Ok(found) = policy.router.find(&request) else { return false };
+        let Ok(found) = policy.find(&request) else { return false };
         preflighted.is_none_or(is_plain) && found.is_some_and(|matched| is_plain(matched.rule))
     }
 }

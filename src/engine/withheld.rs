@@ -8,7 +8,7 @@ use super::{
 use crate::{
     jwt::ProviderSpec,
     policy::Policy,
-    request::{Location, RequestHead, path::CanonicalPath, protocol},
+    request::{Location, RequestHead, protocol},
 };
 
 /// Of a request that is answered here: every credential goes, also those that the upstream would have been given.
@@ -39,7 +39,7 @@ fn changes<'a>(
         return changes;
     }
     let sent = head.single(":path").one().unwrap_or_default();
-    let is_read = CanonicalPath::parse_within(sent, policy.max_path_length).is_ok();
+    let is_read = policy.read_target(sent).is_ok();
     let sent = String::from_utf8_lossy(sent);
     let (path, query) = split(&sent, is_read);
     let target = Target { path, query, is_rewritten: false };

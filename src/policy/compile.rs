@@ -15,7 +15,7 @@ use crate::{
     fault::Fault,
     rate_limit::Limiter,
     rbac::{RequirementSpec, Vocabulary},
-    request::{Location, credential::CredentialNames},
+    request::{Location, credential::CredentialNames, path::Kept},
     route::Router,
     transport::Transport,
 };
@@ -172,6 +172,7 @@ impl Policy {
             credential_locations,
             resources,
             max_path_length: document.max_path_length,
+            kept: document.rules.iter().fold(Kept::default(), |kept, rule| kept.or(rule.route.kept)),
             has_plain_rules: rules_say(false),
             needs,
             interlock: document.interlock,

@@ -8,6 +8,7 @@ mod guards;
 mod impassable;
 mod places;
 mod provider;
+mod readings;
 mod resource;
 mod rule;
 mod unused;
@@ -29,7 +30,7 @@ use crate::{
     fault::Fault,
     rate_limit::Limiter,
     rbac::Vocabulary,
-    request::{Location, credential::CredentialNames, guarded::GuardedHeaders},
+    request::{Location, credential::CredentialNames, guarded::GuardedHeaders, path::Kept},
     revocation::RevocationSpec,
     route::Router,
     transport::Transport,
@@ -42,7 +43,7 @@ const UNNAMED: &[u8] = b"portcullis";
 pub struct Policy {
     pub(crate) realm: String,
     pub(crate) transport: Transport,
-    pub(crate) router: Router,
+    router: Router,
     /// In the document's order; the router's results are indexes into it.
     pub(crate) rules: Vec<Rule>,
     pub(crate) providers: Vec<Rc<Provider>>,
@@ -61,7 +62,9 @@ pub struct Policy {
     /// The APIs of which clients are told; empty: none.
     pub(crate) resources: Vec<Rc<ProtectedResource>>,
     /// In bytes, with the query.
-    pub(crate) max_path_length: usize,
+    max_path_length: usize,
+    /// What any of its rules keeps.
+    kept: Kept,
     /// Some rule takes plain HTTP although the policy requires TLS.
     pub(crate) has_plain_rules: bool,
     needs: Needs,

@@ -14,6 +14,7 @@ use crate::{
     interned::Interned,
     rate_limit::{LimitId, Limiter},
     rbac::{Requirement, RequirementSpec, Vocabulary},
+    request::path::Kept,
     text::header::header_text,
 };
 
@@ -22,6 +23,8 @@ pub(crate) struct Rule {
     pub(crate) name: Box<str>,
     /// The name as a header value.
     pub(crate) header: String,
+    /// What its paths may hold that others may read in another way.
+    pub(super) kept: Kept,
     pub(crate) action: Action,
     /// `None`: as the policy says of all rules.
     pub(crate) require_tls: Option<bool>,
@@ -124,6 +127,7 @@ impl<'a> RuleCompiler<'a> {
         Some(Rule {
             name: rule.name.as_str().into(),
             header: header_text(&rule.name, b""),
+            kept: rule.route.kept,
             action,
             require_tls: rule.require_tls,
             cors_preflight: rule.cors_preflight,

@@ -1,6 +1,7 @@
 //! Which patterns take every path of another one: sound, not complete. In doubt nothing is covered.
 
 use super::pattern::{Path, Segment};
+use crate::request::path::with_escapes;
 
 /// A segment as far as it is known of every path that a pattern matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,9 @@ pub(super) fn covers(a: &Path, b: &Path) -> bool {
     match (a, b) {
         (Path::Exact(own), Path::Exact(text)) => return own == text,
         (Path::Exact(_), _) => return false,
-        (Path::Regex { expression, .. }, Path::Exact(text)) => return expression.is_match(text),
+        (Path::Regex { expression, .. }, Path::Exact(text)) => {
+            return expression.is_match(with_escapes(text).as_deref().unwrap_or(text));
+        }
         (Path::Regex { expression: own, .. }, Path::Regex { expression, .. }) => {
             return own.text() == expression.text();
         }
@@ -82,6 +85,7 @@ fn segment_covers(own: KnownSegment<'_>, known: KnownSegment<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{super::PathSpec, *};
+    use crate::request::path::Kept;
 
     /// `=` exact, `^` prefix, `~` regex, anything else a template.
     fn path(text: &str) -> Path {
@@ -92,7 +96,7 @@ mod tests {
             '~' => PathSpec::RegularExpression(rest()),
             _ => PathSpec::PathTemplate(text.to_owned()),
         };
-        Path::compile(Some(&spec)).unwrap()
+        Path::compile(Some(&spec), Kept::default()).unwrap()
     }
 
     #[test]

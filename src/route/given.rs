@@ -28,6 +28,10 @@ pub enum Doubt {
     Value,
     /// The path is too long to be tried on all expressions that ask for it.
     Path,
+    /// A path that some server reads as one of this rule, which does not keep encoded slashes.
+    EncodedSlash,
+    /// The same of matrix parameters.
+    MatrixParameters,
 }
 
 /// Whether a match holds, as far as headers and parameters go.

@@ -2,7 +2,8 @@
 //!
 //! Decides which rule applies, never what it does. Paths are held against the canonical path
 //! ([`crate::request::path`]) with the escapes that are left in it decoded, once: to a rule `/admin%3Adelete`
-//! and `/admin:delete` are the same path, as they are to the application behind us.
+//! and `/admin:delete` are the same path, as they are to the application behind us. An encoded slash is part of its
+//! segment, and `%2F` to expressions.
 
 mod conditions;
 mod coverage;
@@ -20,6 +21,8 @@ pub use given::Doubt;
 pub use request::{RouteMatch, RouteRequest, Unclear};
 pub use router::Router;
 
+use crate::request::path::Kept;
+
 /// When a rule applies, as configured. Hosts, methods and names are in the form that is said here; nobody checks that
 /// again.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +32,8 @@ pub struct RouteSpec {
     pub hostnames: Vec<String>,
     /// Any one must match. Empty: every request.
     pub matches: Vec<MatchSpec>,
+    /// What its paths may hold that others may read in another way. The router finds it whatever it holds.
+    pub kept: Kept,
 }
 
 /// Conditions that must all hold (the shape of Gateway API's `HTTPRouteMatch`).

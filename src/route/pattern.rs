@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::PathSpec;
 use crate::{
     expression::Expression,
-    request::path::{self, CanonicalPath},
+    request::path::{self, CanonicalPath, Kept},
 };
 
 /// Most segments of a pattern. Bounds the depth of the index, and so the recursion over it.
@@ -33,17 +33,17 @@ pub(super) enum Segment {
 }
 
 impl Path {
-    /// Compiles `spec`; the error is the message of a fault.
-    pub(super) fn compile(spec: Option<&PathSpec>) -> Result<Self, String> {
+    /// Compiles `spec` of a rule that keeps `kept`; the error is the message of a fault.
+    pub(super) fn compile(spec: Option<&PathSpec>, kept: Kept) -> Result<Self, String> {
         match spec {
             None => Ok(Self::Prefix(Box::default())),
-            Some(PathSpec::Exact(text)) => Ok(Self::Exact(literal(text)?.into())),
+            Some(PathSpec::Exact(text)) => Ok(Self::Exact(literal(text, kept)?.into())),
             Some(PathSpec::PathPrefix(text)) => {
-                let text = literal(text)?;
+                let text = literal(text, kept)?;
                 let text = text.strip_suffix('/').unwrap_or(&text);
                 Ok(Self::Prefix(text.split('/').skip(1).map(Box::from).collect()))
             }
-            Some(PathSpec::PathTemplate(text)) => template(text),
+            Some(PathSpec::PathTemplate(text)) => template(text, kept),
             Some(PathSpec::RegularExpression(text)) => {
                 let expression = Expression::compile(text)?;
                 let anchor = anchor(text).split('/').skip(1).map(Box::from).collect::<Vec<_>>();
@@ -53,6 +53,19 @@ impl Path {
                 Ok(Self::Regex { anchor, expression })
             }
         }
+    }
+
+    /// Whether some path with an encoded slash matches.
+    pub(super) fn may_hold_encoded_slash(&self) -> bool {
+        match self {
+            Self::Exact(text) => path::with_slashes(text).is_some(),
+            Self::Prefix(_) | Self::Template { .. } | Self::Regex { .. } => true,
+        }
+    }
+
+    /// Whether some path with matrix parameters matches.
+    pub(super) fn may_hold_parameters(&self) -> bool {
+        !matches!(self, Self::Exact(_))
     }
 
     /// The names of its variables, in order.
@@ -68,24 +81,30 @@ impl Path {
         names.chain(rest)
     }
 
-    /// The variables and their values in `path`, which this pattern matched and which is decoded.
-    pub(super) fn values<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    /// The variables and their values: what `text` has where they stand in `path`, which this pattern matched. Both are
+    /// decoded, and the same but for encoded slashes.
+    pub(super) fn values<'a>(
+        &'a self,
+        path: &'a str,
+        text: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
         let (segments, mut rest) = match self {
             Self::Template { segments, rest } => (&**segments, rest.as_deref()),
             _ => (&[][..], None),
         };
         let mut segments = segments.iter();
-        let mut left = path.strip_prefix('/');
+        let mut left = path.strip_prefix('/').zip(text.strip_prefix('/'));
         std::iter::from_fn(move || {
             for segment in segments.by_ref() {
-                let text = left?;
-                let (value, after) = split_segment(text);
-                left = after;
+                let (path, text) = left?;
+                let (own, after) = split_segment(path);
+                let (value, text) = text.split_at_checked(own.len())?;
+                left = after.zip(text.strip_prefix('/'));
                 if let Segment::Variable(name) = segment {
                     return Some((&**name, value));
                 }
             }
-            Some((rest.take()?, left?))
+            Some((rest.take()?, left?.1))
         })
     }
 }
@@ -99,8 +118,8 @@ pub(super) fn split_segment(text: &str) -> (&str, Option<&str>) {
 }
 
 /// The decoded text of a pattern without variables.
-fn literal(text: &str) -> Result<Cow<'_, str>, String> {
-    let decoded = canonical(text)?;
+fn literal(text: &str, kept: Kept) -> Result<Cow<'_, str>, String> {
+    let decoded = canonical(text, kept)?;
     if text.contains(['{', '}']) {
         return Err("`{` and `}` stand for themselves here: use PathTemplate, or write %7B and %7D".into());
     }
@@ -111,17 +130,24 @@ fn literal(text: &str) -> Result<Cow<'_, str>, String> {
 }
 
 /// Decodes a pattern that has the form which request paths are brought to; others would never match.
-fn canonical(text: &str) -> Result<Cow<'_, str>, String> {
+fn canonical(text: &str, kept: Kept) -> Result<Cow<'_, str>, String> {
     if !text.starts_with('/') {
         return Err("must begin with `/`".into());
     }
     if text.contains('?') {
         return Err("a path has no query: use the query matchers, or write %3F".into());
     }
-    let parsed = CanonicalPath::parse(text.as_bytes()).map_err(|error| match error {
+    // Parameters differ from request to request: no rule is found by them.
+    let literal = Kept { matrix_parameters: false, ..kept };
+    let read = |kept| CanonicalPath::parse_as(text.as_bytes(), path::MAX_TARGET, kept);
+    let parsed = read(literal).map_err(|error| match error {
         path::PathError::TooLong => format!("longer than {} bytes", path::MAX_TARGET),
         path::PathError::Ambiguous => {
-            "matches no request: paths that can be read in two ways are refused".to_owned()
+            let hint = match read(Kept { encoded_slash: true, matrix_parameters: false }) {
+                Ok(_) => ", but for rules with encodedSlash: Keep",
+                Err(_) => "",
+            };
+            format!("matches no request: paths that can be read in two ways are refused{hint}")
         }
     })?;
     if parsed.rewritten() {
@@ -133,8 +159,8 @@ fn canonical(text: &str) -> Result<Cow<'_, str>, String> {
     Ok(path::decode(text))
 }
 
-fn template(text: &str) -> Result<Path, String> {
-    canonical(text)?;
+fn template(text: &str, kept: Kept) -> Result<Path, String> {
+    canonical(text, kept)?;
     let mut names: Vec<&str> = Vec::new();
     let mut segments = Vec::new();
     let mut rest = None;
@@ -265,7 +291,8 @@ mod tests {
             (prefix("/a/../b/"), "not in canonical form: write `/b/`"),
             (template("/a/./{id}"), "not in canonical form: write `/a/{id}`"),
             (exact("/a b"), "matches no request"),
-            (exact("/a%2Fb"), "matches no request"),
+            (exact("/a%2Fb"), "refused, but for rules with encodedSlash: Keep"),
+            (template("/a%2Fb/{id}"), "refused, but for rules with encodedSlash: Keep"),
             (exact("/a;b"), "matches no request"),
             (exact("/é"), "matches no request"),
             (exact("/a/{id}"), "use PathTemplate"),
@@ -294,12 +321,12 @@ mod tests {
             (regex(r"/(\w{100}){100}"), "bad regular expression: "),
         ];
         for (spec, message) in rows {
-            let error = Path::compile(Some(&spec)).unwrap_err();
+            let error = Path::compile(Some(&spec), Kept::default()).unwrap_err();
             assert!(error.starts_with(message) || error.contains(message), "{spec:?}: {error}");
         }
-        assert!(Path::compile(Some(&regex(&format!("/{}", "a".repeat(1024))))).is_err());
-        assert!(Path::compile(Some(&exact(&"/a".repeat(MAX_SEGMENTS)))).is_ok());
-        assert!(Path::compile(Some(&exact(&"/a".repeat(MAX_SEGMENTS + 1)))).is_err());
+        assert!(Path::compile(Some(&regex(&format!("/{}", "a".repeat(1024)))), Kept::default()).is_err());
+        assert!(Path::compile(Some(&exact(&"/a".repeat(MAX_SEGMENTS))), Kept::default()).is_ok());
+        assert!(Path::compile(Some(&exact(&"/a".repeat(MAX_SEGMENTS + 1))), Kept::default()).is_err());
     }
 
     #[test]
@@ -340,7 +367,7 @@ mod tests {
         ];
         for (text, expected) in rows {
             let Ok(Path::Regex { anchor, .. }) =
-                Path::compile(Some(&PathSpec::RegularExpression((*text).into())))
+                Path::compile(Some(&PathSpec::RegularExpression((*text).into())), Kept::default())
             else {
                 panic!("{text}");
             };
@@ -349,8 +376,26 @@ mod tests {
     }
 
     #[test]
+    fn rules_that_keep_encoded_slashes_may_name_them() {
+        let compile = |spec: &PathSpec| Path::compile(Some(spec), Kept::ALL);
+        let exact = |text: &str| compile(&PathSpec::Exact(text.into()));
+        assert!(matches!(exact("/a%2Fb"), Ok(Path::Exact(text)) if &*text == "/a\0b"));
+        assert!(matches!(exact("/a%252Fb"), Ok(Path::Exact(text)) if &*text == "/a%2Fb"));
+        for (text, message) in [
+            ("/a%2fb", "not in canonical form: write `/a%2Fb`"),
+            ("/a%2F..%2Fb", "matches no request: paths that can be read in two ways are refused"),
+            // No rule is found by parameters.
+            ("/a;b", "matches no request: paths that can be read in two ways are refused"),
+        ] {
+            assert_eq!(exact(text).unwrap_err(), message);
+        }
+        let prefix = compile(&PathSpec::PathPrefix("/a%2Fb/c".into()));
+        assert!(matches!(prefix, Ok(Path::Prefix(segments)) if segments.len() == 2));
+    }
+
+    #[test]
     fn a_template_without_variables_is_exact() {
-        let path = Path::compile(Some(&PathSpec::PathTemplate("/a%20b/c".into())));
+        let path = Path::compile(Some(&PathSpec::PathTemplate("/a%20b/c".into())), Kept::default());
         assert!(matches!(path, Ok(Path::Exact(text)) if &*text == "/a b/c"));
     }
 }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use super::{conditions::Part, given::Doubt, pattern::Path};
-use crate::request::RequestHead;
+use crate::request::{RequestHead, path};
 
 /// What a rule is chosen by. Its `Debug` does not show the query: it may hold credentials.
 #[derive(Clone, Copy)]
@@ -37,6 +37,9 @@ pub struct RouteMatch<'a> {
     pub rule: usize,
     pattern: &'a Path,
     path: Cow<'a, str>,
+    /// The path with slashes for encoded ones, where it has such.
+    with_slashes: Option<Box<str>>,
+    has_parameters: bool,
 }
 
 /// A request whose rule nobody can tell: some server may see what a rule asks for, and others do not.
@@ -54,7 +57,11 @@ impl fmt::Display for Unclear<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name {
             Some((part, name)) => write!(f, "{part} \"{name}\""),
-            None => f.write_str("path"),
+            None => f.write_str(match self.doubt {
+                Doubt::EncodedSlash => "an encoded slash that the rule does not keep",
+                Doubt::MatrixParameters => "matrix parameters that the rule does not keep",
+                _ => "path",
+            }),
         }
     }
 }
@@ -62,16 +69,36 @@ impl fmt::Display for Unclear<'_> {
 impl<'a> RouteMatch<'a> {
     /// The rule at `rule`, by the match with this `pattern` for the decoded `path`.
     pub(super) fn new(rule: usize, pattern: &'a Path, path: Cow<'a, str>) -> Self {
-        Self { rule, pattern, path }
+        let with_slashes = match &path {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(path) => path::with_slashes(path).map(String::into_boxed_str),
+        };
+        Self { rule, pattern, path, with_slashes, has_parameters: false }
     }
 
-    /// The value of a path variable, decoded and never empty; `None` where the match has no such variable.
+    /// The same match of a path that holds matrix parameters.
+    pub(crate) fn with_parameters(self) -> Self {
+        Self { has_parameters: true, ..self }
+    }
+
+    /// The value of a path variable, decoded and never empty; `None` where the match has no such variable, or where it
+    /// may hold matrix parameters, without which it is another value. An encoded slash in it is a slash.
     pub fn variable(&self, name: &str) -> Option<&str> {
+        self.value(name).filter(|value| !(self.has_parameters && value.contains(';')))
+    }
+
+    /// The value of a path variable without its matrix parameters.
+    pub fn variable_without_parameters(&self, name: &str) -> Option<&str> {
+        let value = self.value(name)?;
+        if self.has_parameters { value.split(';').next() } else { Some(value) }
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
         self.variables().find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 
     /// All path variables in the order of the path.
     pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pattern.values(&self.path)
+        self.pattern.values(&self.path, self.with_slashes.as_deref().unwrap_or(&self.path))
     }
 }

@@ -33,12 +33,12 @@ fn strings(items: &[&str]) -> Vec<String> {
 
 fn on(paths: &[&str]) -> RouteSpec {
     let matches = paths.iter().map(|text| MatchSpec { path: path(text), ..MatchSpec::default() });
-    RouteSpec { hostnames: Vec::new(), matches: matches.collect() }
+    RouteSpec { matches: matches.collect(), ..RouteSpec::default() }
 }
 
 fn with(hosts: &[&str], methods: &[&str], text: &str) -> RouteSpec {
     let spec = MatchSpec { path: path(text), methods: strings(methods), ..MatchSpec::default() };
-    RouteSpec { hostnames: strings(hosts), matches: vec![spec] }
+    RouteSpec { hostnames: strings(hosts), matches: vec![spec], ..RouteSpec::default() }
 }
 
 fn compile(specs: &[RouteSpec]) -> Result<Router, Vec<Fault>> {
@@ -76,7 +76,7 @@ fn asking(headers: &[(&str, ValueSpec)], query: &[(&str, ValueSpec)]) -> RouteSp
         list.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
     };
     let spec = MatchSpec { headers: named(headers), query: named(query), ..MatchSpec::default() };
-    RouteSpec { hostnames: Vec::new(), matches: vec![spec] }
+    RouteSpec { matches: vec![spec], ..RouteSpec::default() }
 }
 
 fn exact(text: &str) -> ValueSpec {
@@ -431,11 +431,35 @@ fn every_fault_is_reported_with_its_path() {
 }
 
 #[test]
+fn rules_keep_what_some_path_of_theirs_can_hold() {
+    use crate::request::path::Kept;
+    let slashes = Kept { encoded_slash: true, matrix_parameters: false };
+    let parameters = Kept { encoded_slash: false, matrix_parameters: true };
+    for (paths, kept, fault) in [
+        (&["=/a"][..], slashes, Some("[0].encodedSlash")),
+        (&["/a/b"], slashes, Some("[0].encodedSlash")),
+        (&["=/a%2Fb"], slashes, None),
+        (&["=/a", "=/a%2Fb"], slashes, None),
+        (&["=/a", "/a/{x}"], slashes, None),
+        (&["^/"], slashes, None),
+        (&["~/a"], slashes, None),
+        (&[], slashes, None),
+        (&["=/a"], parameters, Some("[0].matrixParameters")),
+        (&["/a/{x}"], parameters, None),
+        (&["*"], parameters, None),
+    ] {
+        let spec = RouteSpec { kept, ..on(paths) };
+        let found = compile(std::slice::from_ref(&spec)).err().unwrap_or_default();
+        assert_eq!(found.first().map(|fault| fault.path.as_str()), fault, "{paths:?} {found:?}");
+    }
+}
+
+#[test]
 fn unreachable_rules_are_named_and_reachable_ones_are_not() {
     let header = |value: ValueSpec| {
         let spec =
             MatchSpec { path: path("^/a"), headers: vec![("x".into(), value)], ..MatchSpec::default() };
-        RouteSpec { hostnames: Vec::new(), matches: vec![spec] }
+        RouteSpec { matches: vec![spec], ..RouteSpec::default() }
     };
     let exact = |text: &str| header(ValueSpec::Exact(text.into()));
     let one = |name: &str| Some(format!("unreachable: every request it matches is taken by rule \"{name}\""));
@@ -611,8 +635,11 @@ fn any_rule() -> impl Strategy<Value = RouteSpec> {
     });
     let host = prop_oneof![Just("a.x"), Just("b.a.x"), Just("*.x"), Just("*.a.x"), Just("x")];
     let hosts = prop_oneof![3 => Just(vec![]), 2 => proptest::collection::vec(host, 1..3)];
-    (hosts, proptest::collection::vec(spec, 1..3))
-        .prop_map(|(hosts, matches)| RouteSpec { hostnames: strings(&hosts), matches })
+    (hosts, proptest::collection::vec(spec, 1..3)).prop_map(|(hosts, matches)| RouteSpec {
+        hostnames: strings(&hosts),
+        matches,
+        ..RouteSpec::default()
+    })
 }
 
 /// Every request over a small alphabet.
@@ -773,7 +800,7 @@ fn many_rules_may_share_a_path() {
     let header = |n: usize| {
         let headers = vec![("x".to_owned(), ValueSpec::Exact(n.to_string()))];
         let spec = MatchSpec { path: path("^/"), headers, ..MatchSpec::default() };
-        RouteSpec { hostnames: Vec::new(), matches: vec![spec] }
+        RouteSpec { matches: vec![spec], ..RouteSpec::default() }
     };
     let same_path: Vec<_> = (0..5_000).map(header).collect();
     let regexes: Vec<_> = (0..1_000).map(|n| on(&[&format!("~.*/{n}")])).collect();

@@ -34,6 +34,11 @@ pub(crate) fn push_encoded(out: &mut String, text: &str, stays: &dyn Fn(u8) -> b
 /// `text` with every escape decoded, once; `None` when an escape is invalid or the result is not UTF-8.
 /// With `plus` a `+` is a space, as HTML forms write it.
 pub(crate) fn decode(text: &str, plus: bool) -> Option<Cow<'_, str>> {
+    decode_with(text, plus, b'/')
+}
+
+/// As [`decode`], with the ASCII character `slash` for each escape of a slash.
+pub(crate) fn decode_with(text: &str, plus: bool, slash: u8) -> Option<Cow<'_, str>> {
     if !text.bytes().any(|byte| byte == b'%' || (plus && byte == b'+')) {
         return Some(Cow::Borrowed(text));
     }
@@ -41,7 +46,10 @@ pub(crate) fn decode(text: &str, plus: bool) -> Option<Cow<'_, str>> {
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
         let (byte, tail) = match first {
-            b'%' => escape(rest)?,
+            b'%' => match escape(rest)? {
+                (b'/', tail) => (slash, tail),
+                other => other,
+            },
             b'+' if plus => (b' ', tail),
             _ => (first, tail),
         };

@@ -21,6 +21,7 @@ mod forwarding;
 mod limits;
 mod opaque;
 mod properties;
+mod readings;
 mod reasons;
 mod records;
 mod remote_keys;

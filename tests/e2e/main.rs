@@ -34,6 +34,7 @@ mod failures;
 mod forwarding;
 mod http3;
 mod introspection;
+mod kept_paths;
 mod key_rotation;
 mod key_server_faults;
 mod limit_clients;

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::{
     api_keys, authorization, bad_policies, both_credentials, conditions, defaults, failures, forwarding,
     harness::{artifact, issuer::ISSUER_KEYS, repository},
-    limit_clients, load, paths, preflights, rate_limits, remote_keys, secrets, shared_places, spellings,
-    tokens, trailers,
+    kept_paths, limit_clients, load, paths, preflights, rate_limits, remote_keys, secrets, shared_places,
+    spellings, tokens, trailers,
 };
 
 #[path = "../decisions/document.rs"]
@@ -216,6 +216,7 @@ fn of_other_tests() -> Vec<Value> {
         defaults::policy(),
         failures::policy(),
         forwarding::policy(),
+        kept_paths::policy(),
         load::policy(),
         paths::policy(),
         preflights::policy(),

@@ -1,6 +1,6 @@
 //! Keeps count of the rows, so that none get lost unnoticed.
 
-use crate::{api_keys, authorization, conditions, defaults, demo, forwarding, paths, tokens};
+use crate::{api_keys, authorization, conditions, defaults, demo, forwarding, kept_paths, paths, tokens};
 
 /// Each row holds two requests.
 #[test]
@@ -12,6 +12,7 @@ fn the_tables_hold_at_least_120_rows() {
         demo::rows(),
         forwarding::table().len(),
         conditions::table().len(),
+        kept_paths::table().len(),
         paths::table().len(),
         tokens::table().len(),
     ];

@@ -554,6 +554,26 @@ fn rules() {
             &["rules[2].action: \"deny\" is not an action (one of Allow, Deny); did you mean \"Deny\"?"],
         ),
         Row(
+            "/rules/1/encodedSlash",
+            "\"Keep\"",
+            "\"Decode\"",
+            &["rules[1].encodedSlash: \"Decode\" is not a choice (one of Refuse, Keep)"],
+        ),
+        Row(
+            "/rules/1/matrixParameters",
+            "\"Keep\"",
+            "true",
+            &["rules[1].matrixParameters: expected a choice (one of Refuse, Keep), found a boolean"],
+        ),
+        Row(
+            "/rules/2/encodedSlash",
+            "\"Refuse\"",
+            "null",
+            &[
+                "rules[2].encodedSlash: expected a choice (one of Refuse, Keep), found null; leave the field out where nothing is to be said",
+            ],
+        ),
+        Row(
             "/rules/2/authenticate",
             "-",
             "{\"anonymous\": true}",
@@ -815,7 +835,7 @@ fn rules() {
             "-",
             "{}",
             &[
-                "rules[0].stepUp: unknown field; known here: name, hostnames, matches, action, authenticate, protectedResource, anyAudience, authorize, rateLimits, transport, corsPreflight",
+                "rules[0].stepUp: unknown field; known here: name, hostnames, matches, encodedSlash, matrixParameters, action, authenticate, protectedResource, anyAudience, authorize, rateLimits, transport, corsPreflight",
             ],
         ),
         Row(

@@ -18,6 +18,8 @@ pub(in crate::route) struct Search<'r> {
     pub(in crate::route) request: &'r RouteRequest<'r>,
     /// The decoded path.
     pub(in crate::route) path: &'r str,
+    /// The path as expressions see it.
+    pub(in crate::route) text: &'r str,
     /// The bit of the request's method.
     pub(in crate::route) method: u64,
     /// What the request has of the headers and parameters that matches ask for; read when one asks.
@@ -175,7 +177,7 @@ impl<'r> Search<'r> {
         // The expression comes last, because it costs most.
         match self.paths.get(at(entry.id)) {
             Some(Path::Regex { expression, .. }) if held != Held::No => {
-                match expression.matches(self.path, &mut self.left) {
+                match expression.matches(self.text, &mut self.left) {
                     Some(true) => held,
                     Some(false) => Held::No,
                     None => Held::Doubt(NONE, Doubt::Path),

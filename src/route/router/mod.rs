@@ -2,6 +2,8 @@
 
 mod unreachable;
 
+use std::borrow::Cow;
+
 use hashbrown::HashMap;
 
 use super::{
@@ -122,11 +124,16 @@ impl Router {
     /// A rule in front of every other that matches may match or not, depending on who reads the request.
     pub fn find<'a>(&'a self, request: &RouteRequest<'a>) -> Result<Option<RouteMatch<'a>>, Unclear<'a>> {
         let path = path::decode(request.path);
+        let with_escapes = match &path {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(path) => path::with_escapes(path),
+        };
         let mut search = Search {
             paths: &self.paths,
             conditions: &self.conditions,
             request,
             path: &path,
+            text: with_escapes.as_deref().unwrap_or(&path),
             method: self.method_bit(request.method).unwrap_or(OTHER_METHOD),
             given: None,
             left: MAX_TRIED,
@@ -169,9 +176,10 @@ impl Router {
         let every = [MatchSpec::default()];
         let matches = if spec.matches.is_empty() { &every[..] } else { &spec.matches };
         let mut entries = Vec::with_capacity(matches.len());
+        let kept = spec.kept;
         for (at, spec) in matches.iter().enumerate() {
             let mut own = Vec::new();
-            let path = Path::compile(spec.path.as_ref());
+            let path = Path::compile(spec.path.as_ref(), kept);
             let path = path.map_err(|message| own.push(Fault::new("path.value", message))).ok();
             let methods = self.method_set(&spec.methods, &mut own);
             let conditions = self.conditions.add(spec, &mut own);
@@ -185,6 +193,16 @@ impl Router {
                 _ => faults.push(Fault::new("", "too many matches")),
             }
             self.paths.push(path);
+        }
+        let own = self.paths.get(first..).unwrap_or_default();
+        for (field, keeps, holds) in [
+            ("encodedSlash", kept.encoded_slash, own.iter().any(Path::may_hold_encoded_slash)),
+            ("matrixParameters", kept.matrix_parameters, own.iter().any(Path::may_hold_parameters)),
+        ] {
+            // Of a pattern with a fault nothing is known.
+            if keeps && !holds && own.len() == matches.len() {
+                faults.push(Fault::new(field, "keeps nothing: no path of the rule can hold any"));
+            }
         }
         self.matches.push(first..self.paths.len());
         entries

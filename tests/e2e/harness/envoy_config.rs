@@ -65,6 +65,8 @@ pub(crate) struct Options {
     pub(crate) bodies_while_waiting: bool,
     /// Envoy's own normalization of paths.
     pub(crate) normalize: bool,
+    /// What becomes of `%2F` before any filter sees it.
+    pub(crate) escaped_slashes: &'static str,
     /// The filter comes from the watched file `filter.json` instead of standing in the configuration.
     pub(crate) watched: bool,
     /// The one listener comes, with the filter in it, from the watched file `listeners.json`, and has this port.
@@ -286,6 +288,7 @@ fn connection_manager(options: &Options) -> Value {
         "set_current_client_cert_details": {"subject": true, "uri": true},
         "normalize_path": options.normalize,
         "merge_slashes": options.normalize,
+        "path_with_escaped_slashes_action": options.escaped_slashes,
         "stream_idle_timeout": "20s",
         "request_timeout": options.request_timeout,
         "access_log": options.access_log.map(access_log).into_iter().collect::<Value>(),

@@ -64,6 +64,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         without_crypto: false,
         bodies_while_waiting: false,
         normalize: false,
+        escaped_slashes: "IMPLEMENTATION_SPECIFIC_DEFAULT",
         watched: false,
         lds_port: None,
         disabled_by_route: false,
@@ -106,6 +107,12 @@ impl Builder {
 
     pub(crate) fn normalized_by_envoy(mut self) -> Self {
         self.options.normalize = true;
+        self
+    }
+
+    /// Envoy's `path_with_escaped_slashes_action`.
+    pub(crate) fn escaped_slashes(mut self, action: &'static str) -> Self {
+        self.options.escaped_slashes = action;
         self
     }
 
