@@ -332,6 +332,35 @@ fn each_kind_of_bad_policy_has_its_message() {
     ]);
 }
 
+/// A stream can end where a credential of its rule can.
+#[test]
+fn streams_end_with_credentials_that_do() {
+    const NOTHING_ENDS: &str = "rules[3].endStreams: has no effect: of the credentials that the rule takes nobody says \
+                                when they run out (no API key has expiresAt, and of certificates it is not known), and the \
+                                policy revokes none";
+    let with = |methods: Value, changes: &[(&str, Value)]| {
+        let rule = json!({"name": "events", "endStreams": true, "authenticate": {"anyOf": methods}});
+        let certificates = json!({"principals": [{"uri": "spiffe://td/a"}]});
+        let own = [("/rules/3", rule), ("/clientCertificates", certificates)];
+        faults(&spoiled(&own.into_iter().chain(changes.iter().cloned()).collect::<Vec<_>>()))
+    };
+    let expiring = ("/apiKeys/keys/0/expiresAt", json!("2030-01-01T00:00:00Z"));
+    let revoking = ("/revocation", json!({"tokens": {"jti": ["t"]}}));
+    for (methods, changes, ends) in [
+        (json!([{"jwt": "corp"}]), &[][..], true),
+        (json!(["apiKey"]), &[][..], false),
+        (json!(["apiKey"]), &[expiring.clone()][..], true),
+        (json!(["apiKey"]), &[revoking.clone()][..], true),
+        (json!(["clientCertificate"]), &[expiring][..], false),
+        (json!(["clientCertificate"]), &[revoking][..], true),
+        (json!(["clientCertificate", "apiKey"]), &[][..], false),
+        (json!(["clientCertificate", {"jwt": "corp"}]), &[][..], true),
+    ] {
+        let expected: &[&str] = if ends { &[] } else { &[NOTHING_ENDS] };
+        assert_eq!(with(methods.clone(), changes), expected, "{methods} {changes:?}");
+    }
+}
+
 #[test]
 fn faults_of_every_kind_are_told_at_once() {
     check(&[

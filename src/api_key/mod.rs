@@ -85,14 +85,14 @@ struct Entry<C> {
 }
 
 impl<C> ApiKeys<C> {
-    /// Compiles the keys; `caller` turns the principal of each into what the engine keeps of it.
-    pub fn compile(spec: &ApiKeysSpec, mut caller: impl FnMut(Principal) -> C) -> Self {
+    /// Compiles the keys; `caller` turns each, and its principal, into what the engine keeps of it.
+    pub fn compile(spec: &ApiKeysSpec, mut caller: impl FnMut(&ApiKeySpec, Principal) -> C) -> Self {
         let entries = spec.keys.iter().map(|key| Entry {
             digest: key.digest,
             not_before: key.not_before,
             expires_at: key.expires_at,
             disabled: key.disabled,
-            caller: Rc::new(caller(key.principal(&spec.levels))),
+            caller: Rc::new(caller(key, key.principal(&spec.levels))),
         });
         let entries: Vec<_> = entries.collect();
         let mut table = HashTable::with_capacity(entries.len());
@@ -247,7 +247,7 @@ mod tests {
             ],
             ..ApiKeysSpec::default()
         };
-        let keys = ApiKeys::compile(&spec, |principal| principal);
+        let keys = ApiKeys::compile(&spec, |_, principal| principal);
         let random = || Some([7; 16]);
         // Known again or not, what a key is worth is decided by its entry each time.
         for (text, now, expected) in [

@@ -161,6 +161,8 @@ pub struct RuleSpec {
     pub require_tls: Option<bool>,
     /// Whether the CORS preflights of its requests pass without credentials. Default false.
     pub cors_preflight: bool,
+    /// Whether its requests end when their credential runs out or is revoked. Default false.
+    pub end_streams: bool,
     /// The place, in [`Document::protected_resources`], of the API that it belongs to; `None`: it belongs to none, or takes
     /// no tokens.
     pub resource: Option<usize>,

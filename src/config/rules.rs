@@ -107,6 +107,13 @@ pub(super) static RULE: Shape = Shape::bound(
              answered by the upstream. Not needed where Envoy's `cors` filter stands in front and answers them, see \
              below.",
         ),
+        optional(
+            "endStreams",
+            Kind::True("only true is allowed; leave the field out for streams that outlive their credential"),
+            "absent: a request is decided once, when it comes",
+            "Requests end when their credential runs out or is revoked, however long they would go on: event streams, \
+             WebSockets, gRPC streams, see below.",
+        ),
     ],
     &[
         Bound::Apart(&["protectedResource", "anyAudience"]),
@@ -121,6 +128,7 @@ pub(super) static RULE: Shape = Shape::bound(
                 Bound::Forbidden("rateLimits"),
                 Bound::Forbidden("transport"),
                 Bound::Forbidden("corsPreflight"),
+                Bound::Forbidden("endStreams"),
             ],
             &[Bound::Required("authenticate")],
         ),
@@ -167,6 +175,13 @@ fn rule(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<RuleS
         let message = "takes plain HTTP together with credentials, which would be read on the way; only anonymous: true may";
         o.fault_at::<()>("transport", message);
     }
+    let end_streams = !denies && o.only_true("endStreams").is_some();
+    if end_streams && unknown == Unknown::All && action.is_some() {
+        o.fault_at::<()>(
+            "endStreams",
+            "has no effect where anyone may pass: there is no credential to end with",
+        );
+    }
     let preflight = if denies { None } else { o.choice("corsPreflight", &PREFLIGHT) };
     Some(RuleSpec {
         name: name?,
@@ -174,6 +189,7 @@ fn rule(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<RuleS
         action: action?,
         require_tls,
         cors_preflight: preflight.unwrap_or(false),
+        end_streams,
         resource,
         rate_limits: rate_limits.unwrap_or_default(),
     })
@@ -189,6 +205,7 @@ fn deny(o: &Object<'_>) -> Option<ActionSpec> {
         "rateLimits",
         "transport",
         "corsPreflight",
+        "endStreams",
     ];
     for field in others.into_iter().filter(|f| o.has(f)) {
         o.fault_at::<()>(field, "contradicts action: Deny, which refuses every request that matches");

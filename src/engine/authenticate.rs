@@ -185,5 +185,5 @@ fn verify_certificate(
         }
         return Err(Reason::CertificateUnknown.into());
     };
-    Ok(Rc::new(Caller::of_key(principal, &policy.vocabulary)))
+    Ok(Rc::new(Caller::of_key(principal, None, &policy.vocabulary)))
 }

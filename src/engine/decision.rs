@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::OpenStream;
 use crate::answer::{Reason, Reply};
 
 /// The outcome of one request, for the host to carry out.
@@ -16,6 +17,9 @@ pub struct Decision<'a> {
     pub record: Option<String>,
     /// Rate-limit entries that had to make room.
     pub evicted: u32,
+    /// Of a request that goes on and is to end with its credential: to be handed to [`super::WorkerState::begin_stream`], and
+    /// refused if that answers false.
+    pub stream: Option<OpenStream>,
 }
 
 /// What to do with a request.

@@ -6,12 +6,14 @@ mod authenticate;
 mod bearer;
 mod binding;
 mod decision;
+mod ended_streams;
 mod endpoints;
 mod exchange;
 mod forward;
 mod host_services;
 mod limits;
 mod opaque;
+mod open_streams;
 #[cfg(test)]
 mod open_tests;
 mod provider;
@@ -26,8 +28,10 @@ mod withheld;
 mod worker;
 
 pub use decision::{Changes, Decision, Step, Text};
+pub use ended_streams::EndedStream;
 pub use exchange::Exchange;
 pub use host_services::{HostServices, LogEnabled};
+pub use open_streams::OpenStream;
 pub use purpose::Purpose;
 pub use sources::{Source, Subject};
 pub use withheld::names_without_policy;
@@ -67,11 +71,13 @@ impl Exchange {
             Ok(step) => {
                 let is_logged = policy.log_allowed && services.log_enabled.allowed;
                 let record = is_logged.then(|| attempt.trace.record(policy, head, None, None));
-                return Decision { record, step, reason: None, evicted: attempt.trace.evicted };
+                let stream = attempt.stream_to_end();
+                return Decision { record, step, reason: None, evicted: attempt.trace.evicted, stream };
             }
             Err(Stop::Wait(wait)) if attempt.exchange.goes_on_waiting(wait, services) => {
                 let step = attempt.exchange.wait(wait, policy, head);
-                return Decision { record: None, step, reason: None, evicted: attempt.trace.evicted };
+                let evicted = attempt.trace.evicted;
+                return Decision { record: None, step, reason: None, evicted, stream: None };
             }
             Err(Stop::Refuse(reason) | Stop::Wait(Wait { otherwise: reason, .. })) => attempt.refusal(reason),
             Err(Stop::Answer(refusal)) => refusal,
@@ -85,6 +91,7 @@ impl Exchange {
             step: Step::Reply(refusal.reply_to(head), changes),
             reason: Some(reason),
             evicted: attempt.trace.evicted,
+            stream: None,
         }
     }
 }
@@ -141,6 +148,13 @@ impl<'a> Attempt<'a, '_> {
         };
         self.limit(&rule.limits, &limits::subject(head, &line, &callers, &rule.name, Some(&matched)))?;
         Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, &callers)))
+    }
+
+    /// What an allowed request is looked after for until it is over; `None`: nothing.
+    #[inline]
+    fn stream_to_end(&self) -> Option<OpenStream> {
+        let rule = self.trace.rule.filter(|_| self.rule().is_some_and(|rule| rule.ends_streams))?;
+        OpenStream::new(&self.trace.callers, rule)
     }
 
     /// Nobody, where no credential is required and `stop` says that there is none, or none that proves anything. Whatever

@@ -39,6 +39,8 @@ pub(super) struct Trace {
     pub(super) dpop_nonce: Option<String>,
     /// Rate-limit entries that had to make room.
     pub(super) evicted: u32,
+    /// The request was let go on before; what is decided is that its stream ends.
+    pub(super) ends_stream: bool,
 }
 
 /// What a token that was refused says of itself: nothing of it is verified.
@@ -86,7 +88,12 @@ impl Trace {
     ) -> String {
         let header = |name| head.single(name).one().and_then(|value| str::from_utf8(value).ok());
         let mut line = Line::default();
-        line.add("decision", Some(if reason.is_some() { "deny" } else { "allow" }));
+        let decision = match reason {
+            Some(_) if self.ends_stream => "end",
+            Some(_) => "deny",
+            None => "allow",
+        };
+        line.add("decision", Some(decision));
         line.add("reason", reason.map(Reason::code));
         line.add("detail", self.detail.as_deref());
         if let Some(reason) = reason {

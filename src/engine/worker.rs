@@ -1,9 +1,13 @@
 //! One configuration of the filter on one worker: what outlives a request.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use super::{
     HostServices, Purpose,
+    open_streams::OpenStreams,
     provider::ProviderState,
     record::Trace,
     token_cache::{self, TokenCache},
@@ -20,6 +24,7 @@ use crate::{
     revocation::{Revocations, Revoked},
     sampling::{Repeated, Sampler},
     store::{SharedSecret, StoreError, random_bytes},
+    time::Timestamp,
 };
 
 /// A token whose signature was verified, with the provider whose keys it was.
@@ -42,13 +47,17 @@ pub struct WorkerState {
     pub(super) terms: RefCell<Terms>,
     /// `None`: nothing is revoked.
     pub(super) revocations: Option<RefCell<Revocations>>,
+    /// Against which revocations open streams were held last, see [`Revocations::version`].
+    streams_held_against: Cell<Option<(u64, bool)>>,
+    /// Streams that end with their credential.
+    pub(super) open_streams: RefCell<OpenStreams>,
     /// Calls that requests asked for.
     pub(super) outbox: RefCell<Vec<(Purpose, Call)>>,
     /// `None` while there was no randomness to make it with; then nothing is remembered.
     tokens: RefCell<Option<TokenCache<Remembered>>>,
     dpop_secret: SharedSecret<DpopSecret>,
-    /// Records of refusals, by reason and rule.
-    refusals: RefCell<Sampler<(Reason, Option<usize>)>>,
+    /// Records of refusals, by reason, rule and whether a stream ended.
+    refusals: RefCell<Sampler<(Reason, Option<usize>, bool)>>,
     /// What else the operator should know and clients can cause.
     warnings: RefCell<Sampler<String>>,
 }
@@ -65,6 +74,8 @@ impl WorkerState {
         Self {
             providers: providers.collect(),
             revocations,
+            streams_held_against: Cell::default(),
+            open_streams: RefCell::default(),
             outbox: RefCell::default(),
             policy,
             namespace: namespace.to_owned(),
@@ -180,13 +191,13 @@ impl WorkerState {
         let record = || trace.record(&self.policy, head, target, Some(reason));
         match self.policy.log_all_denied {
             true => Some(record()),
-            false => self.refusals.borrow_mut().note((reason, trace.rule), record),
+            false => self.refusals.borrow_mut().note((reason, trace.rule, trace.ends_stream), record),
         }
     }
 
     /// Whether a record of one more refusal for `reason`, by the rule at `rule`, is going to be put together.
     pub(super) fn records_refusal(&self, reason: Reason, rule: Option<usize>) -> bool {
-        self.policy.log_all_denied || self.refusals.borrow().wants(&(reason, rule))
+        self.policy.log_all_denied || self.refusals.borrow().wants(&(reason, rule, false))
     }
 
     /// A message for the operator that clients may cause any number of times, where it is to be written now.
@@ -246,6 +257,12 @@ impl WorkerState {
     ) -> Result<(), Revoked> {
         let Some(revocations) = &self.revocations else { return Ok(()) };
         revocations.borrow().check(principal, services.now())
+    }
+
+    /// Whether other credentials may be revoked than when this was asked last.
+    pub(super) fn have_revocations_changed(&self, now: Timestamp) -> bool {
+        let version = self.revocations.as_ref().map(|revocations| revocations.borrow().version(now));
+        self.streams_held_against.replace(version) != version
     }
 
     /// The secret that keeps clients from aiming at slots; loaded once.

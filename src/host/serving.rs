@@ -34,6 +34,9 @@ const WAITING: Room = Room { places: 256, spare: 1 };
 /// and 350 of them exhaust the stack of V8, which ends the VM.
 const MAX_WOKEN: usize = 32;
 
+/// Most streams that one tick ends. Envoy carries these out as it does answers, beside those of [`MAX_WOKEN`].
+const MAX_ENDED: usize = 64;
+
 /// One configuration of the filter on one thread.
 pub(super) struct Serving<H: Host> {
     host: H,
@@ -141,6 +144,7 @@ impl<H: Host> Serving<H> {
     /// The stream is gone.
     pub(super) fn on_end(&self, stream: u32) {
         self.forget(stream);
+        self.worker.forget_stream(stream);
         if !self.answering.borrow().is_empty() {
             self.answering.borrow_mut().remove(&stream);
         }
@@ -162,6 +166,7 @@ impl<H: Host> Serving<H> {
         self.worker.take_repeated(&self.host_services()).iter().for_each(|told| warn!("{told}"));
         self.send(self.worker.on_tick(&self.host_services()));
         self.wake_all();
+        self.end_streams();
         self.send_calls();
     }
 
@@ -214,8 +219,11 @@ impl<H: Host> Serving<H> {
         ends: bool,
         kept: impl FnOnce() -> Rc<[u8]>,
     ) -> Decided {
-        let decided = self.try_decide(&mut exchange, &client, head, ends);
-        let decided = decided.unwrap_or_else(|reason| self.answer_failure(reason));
+        let decided = self.try_decide(stream, &mut exchange, &client, head, ends);
+        let decided = decided.unwrap_or_else(|reason| {
+            self.worker.forget_stream(stream);
+            self.answer_failure(reason)
+        });
         if decided == Decided::Wait {
             let client = client.into_inner().unwrap_or_default();
             self.waiting.borrow_mut().insert(stream, Waiting { exchange, head: kept(), client });
@@ -227,6 +235,7 @@ impl<H: Host> Serving<H> {
 
     fn try_decide(
         &self,
+        stream: u32,
         exchange: &mut Exchange,
         client: &OnceCell<Client>,
         head: &[u8],
@@ -254,6 +263,10 @@ impl<H: Host> Serving<H> {
         }
         match decision.step {
             Step::Forward(changes) => {
+                let may_begin = |open| self.worker.begin_stream(stream, open);
+                if !decision.stream.is_none_or(may_begin) {
+                    return Err(Reason::StateUnavailable);
+                }
                 apply(&self.host, &changes, self.mark.as_deref()).map_err(|_| Reason::StateUnavailable)?;
                 self.stats.count(None, decision.evicted);
                 Ok(Decided::Forward)
@@ -322,6 +335,20 @@ impl<H: Host> Serving<H> {
             }
             if decided == Decided::Forward && self.host.resume_request().is_err() {
                 self.warn("a request could not be resumed".to_owned());
+            }
+        }
+    }
+
+    /// Ends streams whose credential has ended: by an answer where none has begun, else Envoy resets them.
+    fn end_streams(&self) {
+        for ended in self.worker.take_ended_streams(MAX_ENDED, &self.host_services()) {
+            if let Some(record) = &ended.record {
+                write_down(record, Some(ended.reason));
+            }
+            self.stats.count_ended(ended.reason);
+            // A stream that is gone has no context.
+            if self.host.set_effective_context(ended.stream).is_ok() {
+                answer(&self.host, &ended.reply);
             }
         }
     }

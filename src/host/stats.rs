@@ -21,6 +21,8 @@ pub(super) struct Stats {
     /// In the order of [`Reason::ALL`].
     denied: Vec<Counter>,
     evicted: Counter,
+    /// Streams that were ended, by reason.
+    ended: Vec<(Reason, Counter)>,
     /// Fetches of key sets, of all providers together.
     fetches: Results,
     /// In the order of [`WorkerState::take_sources`].
@@ -131,10 +133,15 @@ impl Stats {
         let denied = Reason::ALL
             .into_iter()
             .map(|reason| define(&format!("portcullis_requests._decision=deny_._reason={}_", reason.code())));
+        let ended = worker
+            .stream_ends()
+            .iter()
+            .map(|reason| (*reason, define(&format!("portcullis_streams_ended._reason={}_", reason.code()))));
         Self {
             allowed: define("portcullis_requests._decision=allow_._reason=none_"),
             denied: denied.collect(),
             evicted: define("portcullis_rate_limit_evictions"),
+            ended: ended.collect(),
             fetches: Results::define(host, "key_set_fetches", ""),
             sources: worker.take_sources().map(|source| SourceStats::define(host, source.subject)).collect(),
             began_at: Cell::default(),
@@ -157,6 +164,13 @@ impl Stats {
             }
         }
         self.evicted.add(evicted);
+    }
+
+    /// Counts a stream that was ended.
+    pub(super) fn count_ended(&self, reason: Reason) {
+        if let Some((_, counter)) = self.ended.iter().find(|(other, _)| *other == reason) {
+            counter.add(1);
+        }
     }
 
     /// Counts a call that Envoy did not take.
@@ -213,7 +227,8 @@ impl Stats {
         let all = [&self.allowed, &self.evicted].into_iter().chain(&self.denied);
         let of_sources = self.sources.iter().map(|stats| &stats.results);
         let fetches = std::iter::once(&self.fetches).chain(of_sources).flat_map(|results| &results.0);
-        let all = all.chain(fetches).chain(&self.unsent);
+        let ended = self.ended.iter().map(|(_, counter)| counter);
+        let all = all.chain(fetches).chain(&self.unsent).chain(ended);
         all.for_each(|counter| counter.flush(host));
         self.measure_memory(host);
     }

@@ -10,6 +10,7 @@ use crate::{
     rate_limit::KnownPlace,
     rbac::{Grants, Vocabulary},
     text::header::{header_text, push_header_text},
+    time::Timestamp,
 };
 
 /// A verified principal with everything that each of its requests needs, made once.
@@ -17,6 +18,8 @@ use crate::{
 pub(crate) struct Caller {
     /// Who it is.
     pub(crate) principal: Principal,
+    /// When its credential has run out, clock skew included; the end of time where nothing says when.
+    pub(crate) not_after: Timestamp,
     /// What it holds of what rules ask for.
     pub(crate) grants: Grants,
     /// To whom its token is bound.
@@ -39,6 +42,11 @@ pub(crate) struct Callers {
 }
 
 impl Callers {
+    /// The principal, and whoever acts for it.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Party, &Caller)> {
+        [Party::Principal, Party::Actor].into_iter().filter_map(|party| Some((party, self.of(party)?)))
+    }
+
     pub(crate) fn of(&self, party: Party) -> Option<&Caller> {
         match party {
             Party::Principal => self.principal.as_deref(),
@@ -60,20 +68,27 @@ pub(crate) struct HeaderTexts {
 }
 
 impl Caller {
-    /// The holder of an API key.
-    pub(crate) fn of_key(principal: Principal, vocabulary: &Vocabulary) -> Self {
-        Self::new(principal, vocabulary, None, ClaimHeaders::default())
+    /// The holder of an API key or a certificate, which has run out at `not_after`; `None`: nobody knows when.
+    pub(crate) fn of_key(
+        principal: Principal,
+        not_after: Option<Timestamp>,
+        vocabulary: &Vocabulary,
+    ) -> Self {
+        let not_after = not_after.unwrap_or(Timestamp::from_nanos(u64::MAX));
+        Self::new(principal, not_after, vocabulary, None, ClaimHeaders::default())
     }
 
     /// The bearer of a token that was verified for `provider`.
     pub(crate) fn of_token(token: VerifiedToken, vocabulary: &Vocabulary, provider: &Rc<Provider>) -> Self {
+        let not_after = token.validity().not_after;
         let principal = token.into_principal();
         let claims = provider.jwt.claim_headers(principal.claims.object());
-        Self::new(principal, vocabulary, Some(Rc::clone(provider)), claims)
+        Self::new(principal, not_after, vocabulary, Some(Rc::clone(provider)), claims)
     }
 
     fn new(
         principal: Principal,
+        not_after: Timestamp,
         vocabulary: &Vocabulary,
         provider: Option<Rc<Provider>>,
         claims: ClaimHeaders,
@@ -87,6 +102,7 @@ impl Caller {
             Rc::from(text)
         };
         Self {
+            not_after,
             grants: vocabulary.grants(&principal),
             confirmation: Confirmation::of(principal.claims.object()),
             provider,

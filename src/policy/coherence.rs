@@ -4,7 +4,7 @@ use std::slice;
 
 use super::{Provider, places};
 use crate::{
-    config::{Document, ProviderSpec, Rejected, RuleSpec},
+    config::{ActionSpec, Document, MethodSpec, ProviderSpec, Rejected, RuleSpec},
     fault::Fault,
     jwt::Issuer,
     rate_limit::{KeyPart, Limiter},
@@ -103,6 +103,29 @@ pub(super) fn counted_variables(document: &Document, router: Option<&Router>) ->
                     faults.push(Fault::new(format!("[{i}].rateLimits[{k}]"), message));
                 }
             }
+        }
+    }
+    faults
+}
+
+/// Streams end when a credential has run out or is revoked, so there must be one that can.
+pub(super) fn endless_streams(document: &Document) -> Vec<Fault> {
+    if document.revocation.is_some() {
+        return Vec::new();
+    }
+    let keys = document.api_keys.iter().flat_map(|keys| &keys.keys);
+    let has_end = |method: &MethodSpec| match method {
+        MethodSpec::Jwt(_) => true,
+        MethodSpec::ApiKey => keys.clone().any(|key| key.expires_at.is_some()),
+        MethodSpec::ClientCertificate => false,
+    };
+    let mut faults = Vec::new();
+    for (i, rule) in document.rules.iter().enumerate().filter(|(_, rule)| rule.end_streams) {
+        let ActionSpec::Allow { authenticate, actor, .. } = &rule.action else { continue };
+        if !authenticate.iter().chain(actor).any(has_end) {
+            let message = "has no effect: of the credentials that the rule takes nobody says when they run out (no API \
+                           key has expiresAt, and of certificates it is not known), and the policy revokes none";
+            faults.push(Fault::new(format!("[{i}].endStreams"), message));
         }
     }
     faults

@@ -73,6 +73,7 @@ impl Policy {
         keep("rules", coherence::claim_comparisons(&vocabulary).into_iter().collect());
         keep("rules", coherence::owner_variables(document.rules.iter().enumerate(), router.as_ref()));
         keep("rules", coherence::counted_variables(&document, router.as_ref()));
+        keep("rules", coherence::endless_streams(&document));
         let specs: Vec<_> = document.providers.iter().enumerate().collect();
         keep("jwt.providers", coherence::shared_issuers(&specs));
         keep("jwt.providers", places::tokens_without_issuer(&specs));
@@ -115,10 +116,9 @@ impl Policy {
             })
             .collect();
         let rules = rules?;
-        let api_keys = document
-            .api_keys
-            .as_ref()
-            .map(|spec| ApiKeys::compile(spec, |principal| Caller::of_key(principal, &vocabulary)));
+        let api_keys = document.api_keys.as_ref().map(|spec| {
+            ApiKeys::compile(spec, |key, principal| Caller::of_key(principal, key.expires_at, &vocabulary))
+        });
         let impassable::Found { faults, mut warnings } =
             impassable::judge(&document, &rules, &vocabulary, api_keys.as_ref());
         if !faults.is_empty() {

@@ -30,6 +30,8 @@ pub(crate) struct Rule {
     pub(crate) require_tls: Option<bool>,
     /// CORS preflights of its requests pass without credentials.
     pub(crate) cors_preflight: bool,
+    /// Its requests end with their credential, however long they would go on.
+    pub(crate) ends_streams: bool,
     /// One list for all rules that have the same.
     pub(crate) limits: Rc<Vec<LimitId>>,
 }
@@ -131,6 +133,7 @@ impl<'a> RuleCompiler<'a> {
             action,
             require_tls: rule.require_tls,
             cors_preflight: rule.cors_preflight,
+            ends_streams: rule.end_streams,
             limits: self.limits.one(limits),
         })
     }

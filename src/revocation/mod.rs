@@ -185,6 +185,12 @@ impl Revocations {
         if remote.is_usable(now) { Ok(()) } else { Err(Revoked::Unknown) }
     }
 
+    /// Tells apart what [`Revocations::check`] may answer at different times: it answers the same while this stays the same.
+    pub fn version(&self, now: Timestamp) -> (u64, bool) {
+        let remote = self.remote.as_ref();
+        remote.map_or((0, true), |remote| (remote.fetched.generation(), remote.is_usable(now)))
+    }
+
     /// The fetches since the last call; `None`: no list is fetched.
     pub fn take_counts(&mut self) -> Option<Counts> {
         self.remote.as_mut().map(|remote| remote.fetched.take_counts())

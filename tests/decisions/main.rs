@@ -16,6 +16,7 @@ mod audiences;
 mod bindings;
 mod both;
 mod document;
+mod end_streams;
 mod evaluator;
 mod forwarding;
 mod limits;

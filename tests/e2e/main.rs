@@ -30,6 +30,7 @@ mod demo;
 mod discovery;
 mod documentation;
 mod dpop;
+mod end_streams;
 mod failures;
 mod forwarding;
 mod http3;

@@ -196,7 +196,8 @@ fn written() -> Vec<(String, Value)> {
 /// Policies with a bit of everything.
 fn rich() -> [Value; 3] {
     let reference = include_str!("../../docs/policy.md");
-    let example = reference.split("```json").nth(1).unwrap().split("```").next().unwrap();
+    let example = reference.split("## A full example").nth(1).unwrap().split("```json").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
     let set = ISSUER_KEYS.jwks();
     [
         serde_json::from_str(include_str!("../../src/config/tests/base.json")).unwrap(),

@@ -676,6 +676,32 @@ fn rules() {
             ],
         ),
         Row(
+            "/rules/1/endStreams",
+            "true",
+            "false",
+            &[
+                "rules[1].endStreams: only true is allowed; leave the field out for streams that outlive their credential",
+            ],
+        ),
+        Row(
+            "/rules/2/endStreams",
+            "-",
+            "true",
+            &["rules[2].endStreams: contradicts action: Deny, which refuses every request that matches"],
+        ),
+        Row(
+            "/rules/3",
+            "{\"name\": \"health\", \"endStreams\": true, \"authenticate\": {\"anyOf\": [\"apiKey\"], \"optional\": true}}",
+            "{\"name\": \"health\", \"endStreams\": true, \"authenticate\": {\"anonymous\": true}}",
+            &["rules[3].endStreams: has no effect where anyone may pass: there is no credential to end with"],
+        ),
+        Row(
+            "/rules/3",
+            "{\"name\": \"health\", \"authenticate\": {\"passThrough\": true}}",
+            "{\"name\": \"health\", \"endStreams\": true, \"authenticate\": {\"passThrough\": true}}",
+            &["rules[3].endStreams: has no effect where anyone may pass: there is no credential to end with"],
+        ),
+        Row(
             "/rules/3/authenticate",
             "{\"passThrough\": true}",
             "{\"passThrough\": true, \"anonymous\": true}",
@@ -835,7 +861,7 @@ fn rules() {
             "-",
             "{}",
             &[
-                "rules[0].stepUp: unknown field; known here: name, hostnames, matches, encodedSlash, matrixParameters, action, authenticate, protectedResource, anyAudience, authorize, rateLimits, transport, corsPreflight",
+                "rules[0].stepUp: unknown field; known here: name, hostnames, matches, encodedSlash, matrixParameters, action, authenticate, protectedResource, anyAudience, authorize, rateLimits, transport, corsPreflight, endStreams",
             ],
         ),
         Row(

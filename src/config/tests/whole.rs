@@ -337,7 +337,8 @@ fn the_sketch_decodes() {
 #[test]
 fn the_example_of_the_reference_decodes() {
     let reference = include_str!("../../../docs/policy.md");
-    let example = reference.split("```json\n").nth(1).and_then(|rest| rest.split("```").next());
+    let example = reference.split("## A full example").nth(1).and_then(|rest| rest.split("```json\n").nth(1));
+    let example = example.and_then(|rest| rest.split("```").next());
     let d = decode(example.expect("an example").as_bytes()).expect("good");
     assert_eq!((d.rules.len(), d.rate_limits.len(), d.providers.len()), (7, 3, 1));
 }

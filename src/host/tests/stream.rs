@@ -2,7 +2,7 @@
 
 use super::{
     Decided, Done, KEY, Rc, STREAM, Serving, StandIn, Stream, answer_call, filter, goes_on, head, is_active,
-    later,
+    later, policy, root,
 };
 
 fn begin(stream: &mut Stream<StandIn>, serving: &Serving<StandIn>) -> bool {
@@ -91,6 +91,37 @@ fn a_body_waits_with_its_request() {
         if !passes {
             answer_call(&host, &serving, &is_active(true));
             assert!(stream.on_request_body(), "{path}: decided");
+        }
+    }
+}
+
+/// Whatever call fails, a stream is ended once its key has run out, and nothing of it goes on that was refused.
+#[test]
+fn a_stream_ends_with_its_key() {
+    // The clock of tests begins at eight, and each round takes a minute.
+    for failing in 1.. {
+        let mut policy = policy();
+        policy["apiKeys"]["keys"][0]["expiresAt"] =
+            format!("2027-01-15T{:02}:{:02}:00Z", 8 + failing / 60, failing % 60).into();
+        policy["rules"][0]["endStreams"] = true.into();
+        let host = StandIn::new(policy.to_string());
+        let serving = Rc::new(root::configure(&host).unwrap());
+        let mut stream = Stream::new(host.clone(), STREAM, Some(Rc::clone(&serving)));
+        host.hand_over(STREAM, &head("/keys", Some(("x-api-key", KEY))));
+        host.fail(Some(failing));
+        let passes = begin(&mut stream, &serving);
+        serving.on_tick();
+        let refused = answers(&host);
+        later(60);
+        serving.on_tick();
+        serving.on_tick();
+        let has_failed = host.failed().is_some();
+        assert!(answers(&host) <= 1 && (passes || refused <= 1), "{failing}");
+        if !has_failed {
+            assert!(passes && refused == 0);
+            assert_eq!(host.done(STREAM).last(), Some(&Done::Answered(401, "api_key_expired".to_owned())));
+            assert_eq!(host.stat("portcullis_streams_ended._reason=api_key_expired_"), Some(1));
+            break;
         }
     }
 }

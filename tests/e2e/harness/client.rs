@@ -5,7 +5,7 @@ use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::{
     HeaderMap,
-    body::Bytes,
+    body::{Bytes, Incoming},
     header::{HeaderName, HeaderValue},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -204,11 +204,11 @@ impl Http2 {
         Ok(Self(sender))
     }
 
-    /// The status alone, and what must be kept for the answer to stay open.
-    pub(crate) async fn begin(&mut self, request: &Request) -> io::Result<(u16, impl Sized + use<>)> {
+    /// The status alone, and the body, which must be kept for the answer to stay open.
+    pub(crate) async fn begin(&mut self, request: &Request) -> io::Result<(u16, Incoming)> {
         let answer = timeout(ANSWER_WITHIN, self.0.send_request(hyper_request(request, true))).await?;
         let answer = answer.map_err(io::Error::other)?;
-        Ok((answer.status().as_u16(), answer))
+        Ok((answer.status().as_u16(), answer.into_body()))
     }
 
     pub(crate) async fn send(&mut self, request: &Request) -> io::Result<Answer> {
@@ -303,7 +303,7 @@ pub(super) fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
-async fn collected(answer: hyper::Response<hyper::body::Incoming>) -> io::Result<Answer> {
+async fn collected(answer: hyper::Response<Incoming>) -> io::Result<Answer> {
     let (head, body) = answer.into_parts();
     Ok(Answer {
         status: head.status.as_u16(),

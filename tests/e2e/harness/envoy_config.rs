@@ -129,8 +129,10 @@ pub(crate) enum ClientCertificates {
 /// The whole of `envoy.json`.
 pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
     let mut clusters = vec![cluster("upstream", upstream)];
+    clusters.extend(options.hosts.iter().map(|(host, address)| cluster(host, *address)));
     if options.http2_upstream {
-        clusters[0]["typed_extension_protocol_options"] = http2_upstream();
+        let http2 = |cluster: &mut Value| cluster["typed_extension_protocol_options"] = http2_upstream();
+        clusters.iter_mut().for_each(http2);
     }
     clusters.extend(options.jwks.map(|address| {
         let mut cluster = cluster("jwks", address);
@@ -140,7 +142,6 @@ pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
         cluster
     }));
     clusters.extend(options.revocations.map(|address| cluster("revocations", address)));
-    clusters.extend(options.hosts.iter().map(|(host, address)| cluster(host, *address)));
     clusters.extend(options.clusters.iter().map(|(name, address)| cluster(name, *address)));
     let (own, discovered) = match options.lds_port {
         None => (listeners(options), json!({})),

@@ -238,7 +238,7 @@ impl Builder {
         self
     }
 
-    /// The upstream speaks HTTP/2, which has room for trailers.
+    /// The upstreams speak HTTP/2, which has room for trailers.
     pub(crate) fn http2_upstream(mut self) -> Self {
         self.options.http2_upstream = true;
         self

@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod capabilities;
 pub(crate) mod client;
+pub(crate) mod endless;
 pub(crate) mod envoy_config;
 pub(crate) mod envoy_parts;
 pub(crate) mod envoy_version;

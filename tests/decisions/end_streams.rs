@@ -1,0 +1,225 @@
+//! Streams that end with their credential: which are looked after, and when each ends.
+
+use portcullis::{
+    answer::Reason,
+    engine::{Exchange, OpenStream, Step},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    revocation::listed,
+    world::{Ask, NOW, World},
+};
+
+/// The policy with a list that is fetched, in which streams of these rules end.
+fn world() -> World {
+    let w = World::with(|policy| {
+        listed(policy);
+        policy["revocation"]["remote"]["maxStale"] = "1h".into();
+        for rule in policy["rules"].as_array_mut().unwrap() {
+            if ["tokens", "keys", "certificate", "acting"].contains(&rule["name"].as_str().unwrap()) {
+                rule["endStreams"] = true.into();
+            }
+        }
+        let open = json!({"name": "open", "endStreams": true,
+            "matches": [{"path": {"type": "Exact", "value": "/open"}}],
+            "authenticate": {"optional": true, "anyOf": [{"jwt": "corp"}]}});
+        policy["rules"].as_array_mut().unwrap().push(open);
+    });
+    w.fetch_list(&json!({}));
+    w
+}
+
+/// What an allowed request is looked after for.
+fn allowed(w: &World, ask: &Ask) -> Option<OpenStream> {
+    let head = ask.head();
+    w.with_services(|services| {
+        let mut exchange = Exchange::default();
+        let decision = exchange.on_request(&w.worker, &head, services);
+        assert!(matches!(decision.step, Step::Forward(_)), "{ask:?}: {decision:?}");
+        decision.stream
+    })
+}
+
+/// The streams that end now, and why.
+fn ended(w: &World) -> Vec<(u32, Reason)> {
+    let ended = w.with_services(|services| w.worker.take_ended_streams(100, services));
+    let mut ended: Vec<_> = ended.into_iter().map(|ended| (ended.stream, ended.reason)).collect();
+    ended.sort_unstable();
+    ended
+}
+
+#[test]
+fn a_stream_ends_when_its_credential_has_run_out() {
+    let w = world();
+    // Tokens of corp have a tolerance of 60 s.
+    let until = |exp: u64| w.bearer(Ask::get("/tokens"), |claims| claims["exp"] = exp.into());
+    for (id, ask) in [
+        (1, until(NOW + 10)),
+        (2, until(NOW + 20)),
+        (3, Ask::get("/keys").key("old-secret")),
+        (4, Ask::get("/keys").key("reader-secret")),
+        (5, Ask::get("/certificate").certificate("spiffe://td/ns/a")),
+        (6, w.bearer(Ask::get("/open"), |claims| claims["exp"] = (NOW + 10).into())),
+    ] {
+        assert!(w.worker.begin_stream(id, allowed(&w, &ask).unwrap()), "{ask:?}");
+    }
+    let passes: &[(u64, &[(u32, Reason)])] = &[
+        (NOW, &[]),
+        (NOW + 1, &[(3, Reason::ApiKeyExpired)]),
+        (NOW + 69, &[]),
+        (NOW + 70, &[(1, Reason::TokenExpired), (6, Reason::TokenExpired)]),
+        (NOW + 79, &[]),
+        (NOW + 80, &[(2, Reason::TokenExpired)]),
+        // Of the others nobody knows when they run out.
+        (NOW + 3000, &[]),
+    ];
+    for (now, expected) in passes {
+        w.now.set(*now);
+        assert_eq!(ended(&w), *expected, "{now}");
+    }
+}
+
+#[test]
+fn other_requests_are_not_looked_after() {
+    let w = world();
+    for ask in [
+        w.bearer(Ask::get("/department"), |claims| claims["department"] = "it".into()),
+        Ask::get("/open"),
+        Ask::get("/health"),
+    ] {
+        assert!(allowed(&w, &ask).is_none(), "{ask:?}");
+    }
+    // One that is over is never ended.
+    let stream = allowed(&w, &w.bearer(Ask::get("/tokens"), |_| {})).unwrap();
+    assert!(w.worker.begin_stream(1, stream));
+    w.worker.forget_stream(1);
+    w.later(3000);
+    assert_eq!(ended(&w), []);
+}
+
+#[test]
+fn a_stream_ends_when_its_credential_is_revoked() {
+    let w = world();
+    let asked = |name: &'static str, value: &'static str| {
+        w.bearer(Ask::get("/tokens"), |claims| claims[name] = value.into())
+    };
+    let begin = |id, ask: &Ask| assert!(w.worker.begin_stream(id, allowed(&w, ask).unwrap()), "{ask:?}");
+    for (id, ask) in [
+        (1, asked("jti", "t-1")),
+        (2, asked("sid", "s-1")),
+        (3, asked("sub", "mallory")),
+        (4, asked("jti", "t-2")),
+        (5, Ask::get("/keys").key("reader-secret")),
+        (6, Ask::get("/keys").key("gold-secret")),
+        (7, Ask::get("/certificate").certificate("spiffe://td/ns/mallory")),
+        (8, Ask::get("/certificate").certificate("spiffe://td/ns/a")),
+    ] {
+        begin(id, &ask);
+    }
+    assert_eq!(ended(&w), []);
+    w.later(60);
+    w.fetch_list(&json!({"jti": ["t-1"], "sid": ["s-1"], "apiKeys": ["reader"],
+        "subjects": [{"sub": "mallory"}, {"sub": "spiffe://td/ns/mallory"}]}));
+    use Reason::{ApiKeyDisabled, TokenRevoked};
+    assert_eq!(
+        ended(&w),
+        [(1, TokenRevoked), (2, TokenRevoked), (3, TokenRevoked), (5, ApiKeyDisabled), (7, TokenRevoked),]
+    );
+    // Who has come since was held against this list.
+    begin(9, &asked("jti", "t-3"));
+    assert_eq!(ended(&w), []);
+    w.later(60);
+    w.fetch_list(&json!({"jti": ["t-3"]}));
+    assert_eq!(ended(&w), [(9, TokenRevoked)]);
+}
+
+/// What a list would stop is not known when it is too old: as for requests.
+#[test]
+fn a_list_that_is_too_old_ends_streams_where_it_refuses_requests() {
+    for (when_stale, expected) in [("Deny", vec![(1, Reason::RevocationUnavailable)]), ("Serve", vec![])] {
+        let w = World::with(|policy| {
+            listed(policy);
+            let remote = policy["revocation"]["remote"].as_object_mut().unwrap();
+            remote.insert("whenStale".to_owned(), when_stale.into());
+            if when_stale == "Serve" {
+                remote.remove("maxStale");
+            }
+            let tokens = |rule: &&mut Value| rule["name"] == "tokens";
+            policy["rules"].as_array_mut().unwrap().iter_mut().find(tokens).unwrap()["endStreams"] =
+                true.into();
+        });
+        w.fetch_list(&json!({}));
+        let stream = allowed(&w, &w.bearer(Ask::get("/tokens"), |_| {})).unwrap();
+        assert!(w.worker.begin_stream(1, stream));
+        w.later(120);
+        assert_eq!(ended(&w), []);
+        w.later(1);
+        assert_eq!(ended(&w), expected, "{when_stale}");
+    }
+}
+
+#[test]
+fn no_more_are_ended_at_once_than_asked_for_and_no_more_begun_than_there_is_room() {
+    let w = world();
+    let ask = w.bearer(Ask::get("/tokens"), |_| {});
+    let mut begun = 0_u32;
+    while w.worker.begin_stream(begun, allowed(&w, &ask).unwrap()) {
+        begun += 1;
+    }
+    assert_eq!(begun, 32_768);
+    w.worker.forget_stream(7);
+    assert!(w.worker.begin_stream(7, allowed(&w, &ask).unwrap()));
+    w.later(3000);
+    let take = |most| w.with_services(|services| w.worker.take_ended_streams(most, services)).len();
+    assert_eq!([take(64), take(32_000), take(32_000), take(64)], [64, 32_000, 704, 0]);
+}
+
+/// Of two credentials the first that ends counts, whosever it is.
+#[test]
+fn a_stream_of_two_credentials_ends_with_either() {
+    let w = world();
+    let both = |key: &str, jti: &str, exp: u64| {
+        let claims = json!({"iss": "https://partner.example", "sub": "bob", "aud": "x", "jti": jti, "exp": exp,
+            "roles": ["admin"]});
+        Ask::get("/acting").key(key).header("x-partner-token", &w.partner.sign(&claims))
+    };
+    for (id, ask) in [
+        (1, both("old-secret", "t-1", NOW + 100)),
+        (2, both("gold-secret", "t-2", NOW + 100)),
+        (3, both("reader-secret", "t-3", NOW + 3000)),
+        (4, both("gold-secret", "t-4", NOW + 3000)),
+        (5, both("gold-secret", "t-5", NOW + 3000)),
+    ] {
+        assert!(w.worker.begin_stream(id, allowed(&w, &ask).unwrap()), "{ask:?}");
+    }
+    w.later(1);
+    assert_eq!(ended(&w), [(1, Reason::ApiKeyExpired)]);
+    w.later(159);
+    assert_eq!(ended(&w), [(2, Reason::TokenExpired)]);
+    w.fetch_list(&json!({"apiKeys": ["reader"], "jti": ["t-4"]}));
+    let told = w.with_services(|services| w.worker.take_ended_streams(100, services));
+    let told = told.into_iter().map(|ended| {
+        let record: Value = serde_json::from_str(&ended.record.unwrap()).unwrap();
+        (ended.stream, ended.reason, record["party"] == "actor")
+    });
+    let mut told: Vec<_> = told.collect();
+    told.sort_unstable();
+    assert_eq!(told, [(3, Reason::ApiKeyDisabled, true), (4, Reason::TokenRevoked, false)]);
+}
+
+#[test]
+fn what_is_told_of_an_ended_stream() {
+    let w = world();
+    let ask = w.bearer(Ask::get("/tokens"), |claims| claims["jti"] = "t-1".into());
+    assert!(w.worker.begin_stream(1, allowed(&w, &ask).unwrap()));
+    w.later(661);
+    let ended = w.with_services(|services| w.worker.take_ended_streams(1, services)).pop().unwrap();
+    let record: Value = serde_json::from_str(&ended.record.unwrap()).unwrap();
+    let told = json!({"decision": "end", "reason": "token_expired", "rule": "tokens", "principal": "alice",
+        "kind": "jwt", "authority": "corp", "credential": "t-1"});
+    assert_eq!(record, told);
+    let challenge = ended.reply.headers.iter().find(|(name, _)| *name == "www-authenticate").unwrap();
+    assert_eq!(ended.reply.status, 401);
+    assert!(challenge.1.starts_with("Bearer realm=\"test\", error=\"invalid_token\""), "{challenge:?}");
+}
