@@ -1,10 +1,11 @@
 //! The compiled rules.
 
+mod hosts;
 mod unreachable;
 
 use std::borrow::Cow;
 
-use hashbrown::HashMap;
+use hosts::{Host, Hosts};
 
 use super::{
     MatchSpec, RouteSpec,
@@ -38,23 +39,11 @@ pub struct Router {
     /// At most [`MAX_METHODS`]; the place is the bit.
     methods: Vec<Box<str>>,
     index: Index,
-    exact_hosts: HashMap<Box<str>, Root>,
-    /// By the name that follows `*.`.
-    wildcard_hosts: HashMap<Box<str>, Root>,
-    any_host: Option<Root>,
+    hosts: Hosts,
     /// The ids of the matches of each rule.
     matches: Vec<std::ops::Range<usize>>,
     /// What a request costs at most.
     cost: Cost,
-}
-
-/// A host name that a rule asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Host<'a> {
-    Exact(&'a str),
-    /// What follows `*.`.
-    Wildcard(&'a str),
-    Any,
 }
 
 impl Router {
@@ -69,9 +58,7 @@ impl Router {
             conditions: Conditions::new(),
             methods: Vec::new(),
             index: Index::new(),
-            exact_hosts: HashMap::new(),
-            wildcard_hosts: HashMap::new(),
-            any_host: None,
+            hosts: Hosts::default(),
             matches: Vec::with_capacity(rules.len()),
             cost: Cost::default(),
         };
@@ -80,11 +67,11 @@ impl Router {
             let mut own = Vec::new();
             let entries = router.add(rule, spec, &mut own);
             if own.is_empty() {
-                let takers = router.takers(&hosts(spec), &entries);
+                let takers = router.takers(&Host::all(spec), &entries);
                 if !takers.is_empty() {
                     own.push(Fault::new("", unreachable::message(rules, &takers)));
                 }
-                router.insert(&hosts(spec), &entries);
+                router.insert(&Host::all(spec), &entries);
             }
             faults.extend(own.into_iter().map(|fault| fault.within(&format!("[{rule}]"))));
         }
@@ -102,18 +89,15 @@ impl Router {
     /// What the costliest request costs, whatever its host.
     fn most(&self) -> Cost {
         let costs = self.index.costs(&self.conditions);
-        let exact = self.exact_hosts.keys().map(|name| Host::Exact(name));
-        let hosts =
-            exact.chain(self.wildcard_hosts.keys().map(|name| Host::Wildcard(name))).chain([Host::Any]);
         let of_host = |host| {
             let mut sum = Cost::default();
-            self.visit_hosts(host, |root| {
+            self.hosts.visit(host, |root| {
                 sum = sum.plus(costs.of(root));
                 true
             });
             sum
         };
-        hosts.map(of_host).fold(Cost::default(), Cost::most)
+        self.hosts.all().map(of_host).fold(Cost::default(), Cost::most)
     }
 
     /// The first rule that matches; `None` when none does.
@@ -141,7 +125,7 @@ impl Router {
             doubt: None,
             ends: Vec::new(),
         };
-        self.visit_hosts(Host::Exact(request.host), |root| {
+        self.hosts.visit(Host::Exact(request.host), |root| {
             self.index.search(root, &mut search);
             true
         });
@@ -212,40 +196,9 @@ impl Router {
         for entry in entries {
             let Some(path) = self.paths.get(at(entry.id)) else { continue };
             for host in hosts {
-                let add = || self.index.add_root(entry.id);
-                let root = match host {
-                    Host::Exact(name) => *self.exact_hosts.entry((*name).into()).or_insert_with(add),
-                    Host::Wildcard(name) => *self.wildcard_hosts.entry((*name).into()).or_insert_with(add),
-                    Host::Any => *self.any_host.get_or_insert_with(add),
-                };
+                let root = self.hosts.root(*host, || self.index.add_root(entry.id));
                 self.index.insert(root, path, *entry);
             }
-        }
-    }
-
-    /// Visits every trie that takes all of `host`, until `visit` returns false.
-    fn visit_hosts(&self, host: Host<'_>, mut visit: impl FnMut(Root) -> bool) {
-        let mut go_on = true;
-        if let Host::Exact(exact) = host
-            && let Some(root) = self.exact_hosts.get(exact)
-        {
-            go_on = visit(*root);
-        }
-        if !self.wildcard_hosts.is_empty() {
-            let mut name = match host {
-                Host::Exact(exact) => parent(exact),
-                Host::Wildcard(suffix) => Some(suffix),
-                Host::Any => None,
-            };
-            while go_on && let Some(suffix) = name {
-                if let Some(root) = self.wildcard_hosts.get(suffix) {
-                    go_on = visit(*root);
-                }
-                name = parent(suffix);
-            }
-        }
-        if go_on && let Some(root) = self.any_host {
-            visit(root);
         }
     }
 
@@ -272,23 +225,4 @@ impl Router {
         }
         set
     }
-}
-
-fn hosts(spec: &RouteSpec) -> Vec<Host<'_>> {
-    if spec.hostnames.is_empty() {
-        return vec![Host::Any];
-    }
-    let mut hosts = Vec::with_capacity(spec.hostnames.len());
-    for name in &spec.hostnames {
-        let host = name.strip_prefix("*.").map_or(Host::Exact(name), Host::Wildcard);
-        if !hosts.contains(&host) {
-            hosts.push(host);
-        }
-    }
-    hosts
-}
-
-/// The name without its first label; `None` for the last one.
-fn parent(name: &str) -> Option<&str> {
-    name.split_once('.').map(|(_, parent)| parent)
 }

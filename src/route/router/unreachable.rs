@@ -33,7 +33,7 @@ impl Router {
         };
         let mut left = MAX_SURVEY;
         let mut methods = entry.methods;
-        self.visit_hosts(host, |root| {
+        self.hosts.visit(host, |root| {
             self.index.survey(root, exact, &known, &mut |candidate| {
                 left = left.saturating_sub(1);
                 if let Some(candidate) = candidate
