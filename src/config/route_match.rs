@@ -62,8 +62,20 @@ static PATH: Shape = Shape::bound(
     &[
         required("type", Kind::Choice("a path type", &words(&PATH_TYPES)), "How it is compared."),
         required("value", Kind::Text(Form::Any), "What it is compared with."),
+        default(
+            "caseSensitive",
+            Kind::Boolean,
+            "true",
+            "`false`: the letters A to Z in `value` stand for either case. Variables take what was sent. A \
+             `RegularExpression` says it itself: `(?i)`.",
+        ),
     ],
-    &[Bound::Where("type", "RegularExpression", &[], &[Bound::Begins("value", "/")])],
+    &[Bound::Where(
+        "type",
+        "RegularExpression",
+        &[Bound::Forbidden("caseSensitive")],
+        &[Bound::Begins("value", "/")],
+    )],
 );
 
 #[derive(Clone, Copy)]
@@ -107,18 +119,28 @@ pub(super) fn one_match(mut o: Object<'_>, defs: &Definitions) -> Option<MatchSp
     if !o.has_one(&CONDITIONS) {
         return o.fault("matches every request; leave matches out to mean that");
     }
-    Some(MatchSpec { path, methods: methods.or(method.map(|m| vec![m])).unwrap_or_default(), headers, query })
+    let (path, ignores_case) =
+        path.map(|(path, ignores_case)| (Some(path), ignores_case)).unwrap_or_default();
+    let methods = methods.or(method.map(|method| vec![method])).unwrap_or_default();
+    Some(MatchSpec { path, ignores_case, methods, headers, query })
 }
 
-fn path(mut o: Object<'_>) -> Option<PathSpec> {
+/// The path, and whether its case does not count.
+fn path(mut o: Object<'_>) -> Option<(PathSpec, bool)> {
     let kind = o.choice("type", &PATH_TYPES);
     let value = o.text("value");
+    let is_given = o.has("caseSensitive");
+    let ignores_case = !o.boolean("caseSensitive");
     let spec = kind?(value?);
     match &spec {
-        PathSpec::RegularExpression(_) => Some(spec),
+        PathSpec::RegularExpression(_) if is_given => o.fault_at(
+            "caseSensitive",
+            "contradicts type: RegularExpression; begin the expression with (?i) instead",
+        ),
+        PathSpec::RegularExpression(_) => Some((spec, false)),
         PathSpec::Exact(path) | PathSpec::PathPrefix(path) | PathSpec::PathTemplate(path) => {
             if path.starts_with('/') {
-                Some(spec)
+                Some((spec, ignores_case))
             } else {
                 o.fault_at("value", format!("{} does not begin with /", quoted(path)))
             }

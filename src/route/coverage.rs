@@ -1,6 +1,6 @@
 //! Which patterns take every path of another one: sound, not complete. In doubt nothing is covered.
 
-use super::pattern::{Path, Segment};
+use super::pattern::{Path, Pattern, Segment, has_letters};
 use crate::request::path::with_escapes;
 
 /// A segment as far as it is known of every path that a pattern matches.
@@ -10,6 +10,24 @@ pub(super) enum KnownSegment<'a> {
     Literal(&'a str),
     /// Any text but none.
     Variable,
+}
+
+impl KnownSegment<'_> {
+    /// Its text; none of a variable.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Literal(text) => text,
+            Self::Variable => "",
+        }
+    }
+
+    /// The same with another text, where it has one.
+    pub(super) fn with_text<'t>(&self, text: &'t str) -> KnownSegment<'t> {
+        match self {
+            Self::Literal(_) => KnownSegment::Literal(text),
+            Self::Variable => KnownSegment::Variable,
+        }
+    }
 }
 
 /// What may follow the known segments.
@@ -48,10 +66,11 @@ fn literals(segments: &[Box<str>]) -> Vec<KnownSegment<'_>> {
 }
 
 /// Whether `a` matches every path that `b` matches.
-pub(super) fn covers(a: &Path, b: &Path) -> bool {
-    match (a, b) {
-        (Path::Exact(own), Path::Exact(text)) => return own == text,
+pub(super) fn covers(a: &Pattern, b: &Pattern) -> bool {
+    match (&a.path, &b.path) {
+        (Path::Exact(own), Path::Exact(text)) => return a.is_same_text(own, b, text),
         (Path::Exact(_), _) => return false,
+        (Path::Regex { .. }, Path::Exact(text)) if b.ignores_case && has_letters(text) => return false,
         (Path::Regex { expression, .. }, Path::Exact(text)) => {
             return expression.is_match(with_escapes(text).as_deref().unwrap_or(text));
         }
@@ -61,9 +80,9 @@ pub(super) fn covers(a: &Path, b: &Path) -> bool {
         (Path::Regex { .. }, _) => return false,
         (Path::Prefix(_) | Path::Template { .. }, _) => {}
     }
-    let ((own, own_tail), (known, tail)) = (shape(a), shape(b));
+    let ((own, own_tail), (known, tail)) = (shape(&a.path), shape(&b.path));
     let Some((head, after)) = known.split_at_checked(own.len()) else { return false };
-    own.iter().zip(head).all(|(own, known)| segment_covers(*own, *known))
+    own.iter().zip(head).all(|(own, known)| segment_covers(a, *own, b, *known))
         && match own_tail {
             Tail::Open => true,
             Tail::End => after.is_empty() && tail == Tail::End,
@@ -75,20 +94,25 @@ pub(super) fn covers(a: &Path, b: &Path) -> bool {
         }
 }
 
-fn segment_covers(own: KnownSegment<'_>, known: KnownSegment<'_>) -> bool {
-    match own {
-        KnownSegment::Variable => known != KnownSegment::Literal(""),
-        KnownSegment::Literal(_) => own == known,
+fn segment_covers(a: &Pattern, own: KnownSegment<'_>, b: &Pattern, known: KnownSegment<'_>) -> bool {
+    match (own, known) {
+        (KnownSegment::Variable, known) => known != KnownSegment::Literal(""),
+        (KnownSegment::Literal(own), KnownSegment::Literal(known)) => a.is_same_text(own, b, known),
+        (KnownSegment::Literal(_), KnownSegment::Variable) => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::PathSpec, *};
+    use super::{
+        super::{MatchSpec, PathSpec},
+        *,
+    };
     use crate::request::path::Kept;
 
-    /// `=` exact, `^` prefix, `~` regex, anything else a template.
-    fn path(text: &str) -> Path {
+    /// `=` exact, `^` prefix, `~` regex, anything else a template; behind `i` in either case.
+    fn path(text: &str) -> Pattern {
+        let (ignores_case, text) = text.strip_prefix('i').map_or((false, text), |text| (true, text));
         let rest = || text.get(1..).unwrap().to_owned();
         let spec = match text.chars().next().unwrap() {
             '=' => PathSpec::Exact(rest()),
@@ -96,7 +120,8 @@ mod tests {
             '~' => PathSpec::RegularExpression(rest()),
             _ => PathSpec::PathTemplate(text.to_owned()),
         };
-        Path::compile(Some(&spec), Kept::default()).unwrap()
+        let spec = MatchSpec { path: Some(spec), ignores_case, ..MatchSpec::default() };
+        Pattern::compile(&spec, Kept::default()).unwrap()
     }
 
     #[test]
@@ -153,6 +178,23 @@ mod tests {
             ("~/a/[a-z]", "~/a/[a-z]", true),
             ("~/a/[a-z]+", "~/a/[a-z]", false),
             ("~.*", "^/", false),
+            ("i=/a", "=/A", true),
+            ("i=/A", "i=/a", true),
+            ("i=/a", "=/b", false),
+            ("=/a", "i=/a", false),
+            ("=/7", "i=/7", true),
+            ("i^/a", "=/A/b", true),
+            ("i^/a", "^/A/b", true),
+            ("i^/a", "^/Ab", false),
+            ("^/a", "i^/a/b", false),
+            ("^/", "i=/a", true),
+            ("i/a/{x}/b", "/A/{x}/B", true),
+            ("i/a/{x}/b", "/A/{x}/c", false),
+            ("/{x}/b", "i/a/b", false),
+            ("/{x}/7", "i/a/7", true),
+            ("/{x=**}", "i=/a/b", true),
+            ("~/[a-z]", "i=/a", false),
+            ("~/[0-9]", "i=/7", true),
         ];
         for (a, b, expected) in rows {
             assert_eq!(covers(&path(a), &path(b)), expected, "{a} covers {b}");

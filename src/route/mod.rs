@@ -41,6 +41,8 @@ pub struct RouteSpec {
 pub struct MatchSpec {
     /// `None`: every path.
     pub path: Option<PathSpec>,
+    /// The letters of ASCII in the path's literal text stand for either case. Expressions say that themselves.
+    pub ignores_case: bool,
     /// Upper case as on the wire; empty: every method.
     pub methods: Vec<String>,
     /// All must match. Names are lower case and compared without case; the values of several lines are joined with `,`

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::PathSpec;
+use super::{MatchSpec, PathSpec};
 use crate::{
     expression::Expression,
     request::path::{self, CanonicalPath, Kept},
@@ -10,6 +10,39 @@ use crate::{
 
 /// Most segments of a pattern. Bounds the depth of the index, and so the recursion over it.
 pub(super) const MAX_SEGMENTS: usize = 64;
+
+/// What a match asks of the path.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    pub(super) path: Path,
+    /// Literal text is in lower case, and stands for either.
+    pub(super) ignores_case: bool,
+}
+
+impl Pattern {
+    /// Compiles what `spec`, of a rule that keeps `kept`, says of the path; the error is the message of a fault.
+    pub(super) fn compile(spec: &MatchSpec, kept: Kept) -> Result<Self, String> {
+        let mut path = Path::compile(spec.path.as_ref(), kept)?;
+        if spec.ignores_case {
+            path.make_lower_case();
+        }
+        Ok(Self { path, ignores_case: spec.ignores_case })
+    }
+
+    /// Whether its literal text `own` is `text` in every path that `other` matches with it.
+    pub(super) fn is_same_text(&self, own: &str, other: &Self, text: &str) -> bool {
+        match (self.ignores_case, other.ignores_case) {
+            (true, _) => own.eq_ignore_ascii_case(text),
+            (false, true) => own == text && !has_letters(text),
+            (false, false) => own == text,
+        }
+    }
+}
+
+/// Whether there is another case of it.
+pub(super) fn has_letters(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
 
 /// A compiled path pattern. All literal text is decoded.
 #[derive(Debug)]
@@ -52,6 +85,22 @@ impl Path {
                 let anchor = anchor.into_iter().take(whole).collect();
                 Ok(Self::Regex { anchor, expression })
             }
+        }
+    }
+
+    /// Expressions are left as they are.
+    fn make_lower_case(&mut self) {
+        match self {
+            Self::Exact(text) => text.make_ascii_lowercase(),
+            Self::Prefix(segments) => segments.iter_mut().for_each(|text| text.make_ascii_lowercase()),
+            Self::Template { segments, .. } => {
+                for segment in segments {
+                    if let Segment::Literal(text) = segment {
+                        text.make_ascii_lowercase();
+                    }
+                }
+            }
+            Self::Regex { .. } => {}
         }
     }
 

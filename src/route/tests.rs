@@ -124,6 +124,78 @@ fn every_kind_of_path_matches_what_it_says_and_no_more() {
     }
 }
 
+/// In either case behind `i`.
+fn cased(patterns: &[&str]) -> RouteSpec {
+    let matches = patterns.iter().map(|text| match text.strip_prefix('i') {
+        Some(text) => MatchSpec { path: path(text), ignores_case: true, ..MatchSpec::default() },
+        None => MatchSpec { path: path(text), ..MatchSpec::default() },
+    });
+    RouteSpec { matches: matches.collect(), ..RouteSpec::default() }
+}
+
+#[test]
+fn case_counts_unless_the_match_ignores_it() {
+    let rows: &[(&[&str], &str, Option<usize>)] = &[
+        (&["i=/Admin"], "/admin", Some(0)),
+        (&["i=/Admin"], "/ADMIN", Some(0)),
+        (&["i=/Admin"], "/%61dMIN", Some(0)),
+        (&["i=/Admin"], "/admin/", None),
+        (&["=/Admin"], "/admin", None),
+        (&["i^/a/b"], "/A/B/C", Some(0)),
+        (&["i^/a/b"], "/A/Bc", None),
+        (&["i/a/{x}/b"], "/A/x/B", Some(0)),
+        (&["i/a/{x}/b"], "/A/x/c", None),
+        (&["i/a/{x=**}"], "/A/x/B", Some(0)),
+        // Letters of ASCII alone.
+        (&["i=/caf%C3%A9"], "/CAF%C3%A9", Some(0)),
+        (&["i=/caf%C3%A9"], "/CAF%C3%89", None),
+        (&["i=/a%20b"], "/A%20B", Some(0)),
+        // The first rule decides, on either way.
+        (&["=/A", "i=/a"], "/A", Some(0)),
+        (&["=/A", "i=/a"], "/a", Some(1)),
+        (&["i=/a/b", "^/"], "/A/B", Some(0)),
+        (&["^/A", "i^/a"], "/A/x", Some(0)),
+        (&["^/A", "i^/a"], "/a/x", Some(1)),
+        (&["i^/a/b", "/a/{x}", "^/A"], "/A/B", Some(0)),
+        (&["i^/a/b", "/a/{x}", "^/A"], "/A/c", Some(2)),
+        (&["i^/a/b", "/a/{x}", "^/A"], "/a/c", Some(1)),
+    ];
+    for (rules, target, expected) in rows {
+        let router = compile(&rules.iter().map(|text| cased(&[text])).collect::<Vec<_>>()).unwrap();
+        assert_eq!(find(&router, "h", "GET", target), *expected, "{rules:?} {target}");
+    }
+    // Variables keep the case that was sent.
+    let router = compile(&[cased(&["i/users/{name}/{rest=**}"])]).unwrap();
+    let head = head(&[]);
+    let request =
+        RouteRequest { host: "h", method: "GET", path: "/Users/Alice/X%20Y", query: None, head: &head };
+    let found = router.find(&request).unwrap().unwrap();
+    assert_eq!(found.variables().collect::<Vec<_>>(), [("name", "Alice"), ("rest", "X Y")]);
+}
+
+#[test]
+fn a_rule_that_ignores_case_takes_those_that_do_not() {
+    for (first, second, taken) in [
+        ("i=/a", "=/A", true),
+        ("i^/a", "=/A/B", true),
+        ("i^/a", "i=/A/b", true),
+        ("i/a/{x}", "/A/{x}", true),
+        ("i^/a", "~/A/x.*", true),
+        ("=/a", "i=/a", false),
+        ("^/a", "i^/a/b", false),
+        ("^/", "i^/a", true),
+        ("/{x}", "i=/a", true),
+        ("/{x}/7", "i/{y}/7", true),
+        ("~/[a-zA-Z]", "i=/a", false),
+    ] {
+        let faults = compile(&[cased(&[first]), cased(&[second])]).err().unwrap_or_default();
+        let message = faults.first().map(|fault| fault.message.as_str()).unwrap_or_default();
+        assert_eq!(message.starts_with("unreachable"), taken, "{first} {second} {faults:?}");
+    }
+    // Both cases taken one by one is not found, and no harm.
+    assert!(compile(&[cased(&["=/a"]), cased(&["=/A"]), cased(&["i=/a"])]).is_ok());
+}
+
 #[test]
 fn the_first_rule_wins_whatever_its_kind() {
     let rows: &[(&[&str], &str, Option<usize>)] = &[
@@ -536,7 +608,10 @@ mod naive {
 
     fn matches(spec: &MatchSpec, method: &str, path: &str, headers: &[(&str, &str)]) -> bool {
         (spec.methods.is_empty() || spec.methods.iter().any(|own| own == method))
-            && spec.path.as_ref().is_none_or(|spec| path_matches(spec, path))
+            && spec.path.as_ref().is_none_or(|own| match spec.ignores_case {
+                true => path_matches(own, &path.to_ascii_lowercase()),
+                false => path_matches(own, path),
+            })
             && spec.headers.iter().all(|(name, value)| {
                 let given = headers.iter().find(|(own, _)| own == name).map(|(_, value)| *value);
                 match value {
@@ -627,12 +702,17 @@ fn any_rule() -> impl Strategy<Value = RouteSpec> {
         1 => Just(vec![("x".to_owned(), ValueSpec::Present)]),
         1 => Just(vec![("x".to_owned(), ValueSpec::Exact("1".into()))]),
     ];
-    let spec = (any_path(), methods, headers).prop_map(|(path, methods, headers)| MatchSpec {
-        path,
-        methods,
-        headers,
-        query: vec![],
-    });
+    let ignores_case = prop::bool::weighted(0.25);
+    let spec =
+        (any_path(), ignores_case, methods, headers).prop_map(|(path, ignores_case, methods, headers)| {
+            MatchSpec {
+                ignores_case: ignores_case && !matches!(path, Some(PathSpec::RegularExpression(_))),
+                path,
+                methods,
+                headers,
+                query: vec![],
+            }
+        });
     let host = prop_oneof![Just("a.x"), Just("b.a.x"), Just("*.x"), Just("*.a.x"), Just("x")];
     let hosts = prop_oneof![3 => Just(vec![]), 2 => proptest::collection::vec(host, 1..3)];
     (hosts, proptest::collection::vec(spec, 1..3)).prop_map(|(hosts, matches)| RouteSpec {
@@ -652,6 +732,10 @@ fn requests() -> Vec<(&'static str, &'static str, String, Pairs)> {
             .flat_map(|path| ["a", "b", "ab"].map(|segment| format!("{path}/{segment}")))
             .collect();
         paths.extend(last.iter().flat_map(|path| [path.clone(), format!("{path}/")]));
+    }
+    // Some of them in another case.
+    for (path, capital) in paths.iter_mut().zip([('a', "A"), ('b', "B"), ('x', "")].into_iter().cycle()) {
+        *path = path.replacen(capital.0, capital.1, 1);
     }
     let hosts = ["a.x", "b.a.x", "x", "c.x", "y"];
     let heads: [Pairs; 3] = [&[], &[("x", "1")], &[("x", "2")]];

@@ -11,7 +11,13 @@ use crate::harness::{
     table::{Pair, hold, pair},
 };
 
+const MISSING: (u16, &str) = (401, "credentials_missing");
 const AMBIGUOUS: (u16, &str) = (400, "ambiguous_path");
+
+fn in_any_case(mut rule: Value) -> Value {
+    rule["matches"][0]["path"]["caseSensitive"] = json!(false);
+    rule
+}
 
 fn keeping(fields: Value, mut members: Value) -> Value {
     merge(&mut members, fields);
@@ -30,7 +36,11 @@ pub(crate) fn policy() -> Value {
             rule("projects", "PathTemplate", "/projects/{id}", keeping(slashes(), anyone())),
             rule("closed", "PathPrefix", "/cars/closed", with_token()),
             rule("cars", "PathPrefix", "/cars", keeping(parameters(), anyone())),
-            rule("own", "PathTemplate", "/users/{user}/{rest=**}", keeping(slashes(), own)),
+            in_any_case(rule("own", "PathTemplate", "/users/{user}/{rest=**}", keeping(slashes(), own))),
+            in_any_case(rule("staff", "PathPrefix", "/staff", with_token())),
+            in_any_case(rule("site", "PathTemplate", "/site/{page}", anyone())),
+            in_any_case(rule("about", "Exact", "/About", anyone())),
+            rule("plain", "PathPrefix", "/plain", anyone()),
         ],
         "defaultAction": "Deny",
     })
@@ -81,6 +91,17 @@ pub(crate) fn table() -> Vec<Pair> {
             .path("/cars/close;d"),
         pair("a slash in a parameter", get("/cars/audi;d=%25"), get("/cars/audi;d=%2F"), AMBIGUOUS)
             .path("/cars/audi;d=%25"),
+        pair("another case", get("/SITE/Home"), get("/STAFF/Home"), MISSING).path("/SITE/Home"),
+        pair("an escaped letter", get("/%41bouT"), get("/%53tafF"), MISSING).path("/AbouT"),
+        pair("a segment more", get("/sIte/x"), get("/sIte/x/y"), (403, "no_rule")).path("/sIte/x"),
+        pair("where case counts", get("/plain/X"), get("/Plain/X"), (403, "no_rule")).path("/plain/X"),
+        pair(
+            "the case of a variable",
+            of("Alice", "/USERS/Alice/x"),
+            of("alice", "/USERS/Alice/x"),
+            (403, "not_owner"),
+        )
+        .path("/USERS/Alice/x"),
         pair("an escaped semicolon", get("/cars/audi%3Bd"), get("/projects/audi;d"), AMBIGUOUS)
             .path("/cars/audi%3Bd"),
     ]

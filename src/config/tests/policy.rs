@@ -463,6 +463,20 @@ fn matches() {
             ],
         ),
         Row(
+            "/rules/0/matches/1/path",
+            "{\"type\": \"PathTemplate\", \"value\": \"/a/{b}\", \"caseSensitive\": false}",
+            "{\"type\": \"RegularExpression\", \"value\": \"/a\", \"caseSensitive\": false}",
+            &[
+                "rules[0].matches[1].path.caseSensitive: contradicts type: RegularExpression; begin the expression with (?i) instead",
+            ],
+        ),
+        Row(
+            "/rules/0/matches/1/path/caseSensitive",
+            "true",
+            "\"false\"",
+            &["rules[0].matches[1].path.caseSensitive: expected true or false, found a string"],
+        ),
+        Row(
             "/rules/0/matches/1/path/value",
             "\"/\"",
             "\"\"",

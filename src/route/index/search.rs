@@ -4,7 +4,7 @@ use super::{Chain, Entry, Index, Root};
 use crate::route::{
     conditions::Conditions,
     given::{Doubt, Given, Held},
-    pattern::{Path, split_segment},
+    pattern::{Path, Pattern, split_segment},
     place::{NONE, at},
     request::RouteRequest,
 };
@@ -13,10 +13,10 @@ use crate::route::{
 #[derive(Debug)]
 pub(in crate::route) struct Search<'r> {
     /// By id.
-    pub(in crate::route) paths: &'r [Path],
+    pub(in crate::route) patterns: &'r [Pattern],
     pub(in crate::route) conditions: &'r Conditions,
     pub(in crate::route) request: &'r RouteRequest<'r>,
-    /// The decoded path.
+    /// The decoded path; in lower case where the way leads through patterns that ignore it.
     pub(in crate::route) path: &'r str,
     /// The path as expressions see it.
     pub(in crate::route) text: &'r str,
@@ -175,7 +175,7 @@ impl<'r> Search<'r> {
             }
         };
         // The expression comes last, because it costs most.
-        match self.paths.get(at(entry.id)) {
+        match self.patterns.get(at(entry.id)).map(|pattern| &pattern.path) {
             Some(Path::Regex { expression, .. }) if held != Held::No => {
                 match expression.matches(self.text, &mut self.left) {
                     Some(true) => held,

@@ -49,6 +49,11 @@ impl Hosts {
         }
     }
 
+    /// No host name has a trie.
+    pub(super) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.wildcard.is_empty() && self.any.is_none()
+    }
+
     /// All that have a trie, and those of any name.
     pub(super) fn all(&self) -> impl Iterator<Item = Host<'_>> {
         let exact = self.exact.keys().map(|name| Host::Exact(name));

@@ -12,7 +12,7 @@ use super::{
     conditions::Conditions,
     given::Doubt,
     index::{Cost, Entry, Index, MAX_TRIED, Root, Search},
-    pattern::Path,
+    pattern::{Path, Pattern},
     place::at,
     request::{RouteMatch, RouteRequest, Unclear},
 };
@@ -33,13 +33,15 @@ const MAX_METHODS: usize = 63;
 /// those of paths unless they begin with whole literal segments; what all trials of a request may cost is bounded.
 #[derive(Debug)]
 pub struct Router {
-    /// The path of each match, by the id of the match.
-    paths: Vec<Path>,
+    /// Of each match, by the id of the match.
+    patterns: Vec<Pattern>,
     conditions: Conditions,
     /// At most [`MAX_METHODS`]; the place is the bit.
     methods: Vec<Box<str>>,
     index: Index,
     hosts: Hosts,
+    /// Likewise, of the patterns that ignore case.
+    hosts_without_case: Hosts,
     /// The ids of the matches of each rule.
     matches: Vec<std::ops::Range<usize>>,
     /// What a request costs at most.
@@ -54,11 +56,12 @@ impl Router {
     /// comparing patterns and never claimed wrongly, but not every such rule is found.
     pub fn compile(rules: &[(&str, &RouteSpec)]) -> Result<Self, Vec<Fault>> {
         let mut router = Self {
-            paths: Vec::new(),
+            patterns: Vec::new(),
             conditions: Conditions::new(),
             methods: Vec::new(),
             index: Index::new(),
             hosts: Hosts::default(),
+            hosts_without_case: Hosts::default(),
             matches: Vec::with_capacity(rules.len()),
             cost: Cost::default(),
         };
@@ -91,18 +94,21 @@ impl Router {
         let costs = self.index.costs(&self.conditions);
         let of_host = |host| {
             let mut sum = Cost::default();
-            self.hosts.visit(host, |root| {
-                sum = sum.plus(costs.of(root));
-                true
-            });
+            for tries in [&self.hosts, &self.hosts_without_case] {
+                tries.visit(host, |root| {
+                    sum = sum.plus(costs.of(root));
+                    true
+                });
+            }
             sum
         };
-        self.hosts.all().map(of_host).fold(Cost::default(), Cost::most)
+        self.hosts.all().chain(self.hosts_without_case.all()).map(of_host).fold(Cost::default(), Cost::most)
     }
 
     /// The first rule that matches; `None` when none does.
     ///
-    /// Allocates only where the path holds escapes, or a match asks for headers or parameters.
+    /// Allocates only where the path holds escapes, or capitals that some match ignores, or a match asks for headers or
+    /// parameters.
     ///
     /// # Errors
     /// A rule in front of every other that matches may match or not, depending on who reads the request.
@@ -112,8 +118,13 @@ impl Router {
             Cow::Borrowed(_) => None,
             Cow::Owned(path) => path::with_escapes(path),
         };
+        let is_upper = |byte: u8| byte.is_ascii_uppercase();
+        let lower = match self.hosts_without_case.is_empty() || !path.bytes().any(is_upper) {
+            true => None,
+            false => Some(path.to_ascii_lowercase()),
+        };
         let mut search = Search {
-            paths: &self.paths,
+            patterns: &self.patterns,
             conditions: &self.conditions,
             request,
             path: &path,
@@ -129,12 +140,17 @@ impl Router {
             self.index.search(root, &mut search);
             true
         });
+        search.path = lower.as_deref().unwrap_or(&path);
+        self.hosts_without_case.visit(Host::Exact(request.host), |root| {
+            self.index.search(root, &mut search);
+            true
+        });
         let Some(best) = search.best else { return Ok(None) };
         if let Some((name, doubt)) = search.doubt {
             return Err(self.unclear(best, name, doubt));
         }
-        let pattern = self.paths.get(at(best.id));
-        Ok(pattern.map(|pattern| RouteMatch::new(at(best.rule), pattern, path)))
+        let pattern = self.patterns.get(at(best.id));
+        Ok(pattern.map(|pattern| RouteMatch::new(at(best.rule), &pattern.path, path)))
     }
 
     #[cold]
@@ -147,57 +163,63 @@ impl Router {
     /// the order of its first match. Empty for a rule that does not exist.
     pub fn variables_of(&self, rule: usize) -> Vec<&str> {
         let ids = self.matches.get(rule).cloned().unwrap_or_default();
-        let Some((first, others)) = self.paths.get(ids).and_then(<[Path]>::split_first) else {
+        let Some((first, others)) = self.patterns.get(ids).and_then(<[Pattern]>::split_first) else {
             return Vec::new();
         };
-        let everywhere = |name: &&str| others.iter().all(|path| path.variables().any(|own| own == *name));
-        first.variables().filter(everywhere).collect()
+        let everywhere =
+            |name: &&str| others.iter().all(|other| other.path.variables().any(|own| own == *name));
+        first.path.variables().filter(everywhere).collect()
     }
 
     /// Compiles the matches of a rule; they are not in the index yet.
     fn add(&mut self, rule: usize, spec: &RouteSpec, faults: &mut Vec<Fault>) -> Vec<Entry> {
-        let first = self.paths.len();
+        let first = self.patterns.len();
         let every = [MatchSpec::default()];
         let matches = if spec.matches.is_empty() { &every[..] } else { &spec.matches };
         let mut entries = Vec::with_capacity(matches.len());
         let kept = spec.kept;
         for (at, spec) in matches.iter().enumerate() {
             let mut own = Vec::new();
-            let path = Path::compile(spec.path.as_ref(), kept);
-            let path = path.map_err(|message| own.push(Fault::new("path.value", message))).ok();
+            let pattern = Pattern::compile(spec, kept);
+            let pattern = pattern.map_err(|message| own.push(Fault::new("path.value", message))).ok();
             let methods = self.method_set(&spec.methods, &mut own);
             let conditions = self.conditions.add(spec, &mut own);
             faults.extend(own.into_iter().map(|fault| fault.within(&format!("matches[{at}]"))));
-            let Some(path) = path else { continue };
+            let Some(pattern) = pattern else { continue };
             let place = |len: usize| u32::try_from(len).ok().filter(|place| *place < u32::MAX);
-            match (place(self.paths.len()), place(rule), place(conditions)) {
+            match (place(self.patterns.len()), place(rule), place(conditions)) {
                 (Some(id), Some(rule), Some(conditions)) => {
                     entries.push(Entry::new(id, rule, conditions, methods))
                 }
                 _ => faults.push(Fault::new("", "too many matches")),
             }
-            self.paths.push(path);
+            self.patterns.push(pattern);
         }
-        let own = self.paths.get(first..).unwrap_or_default();
+        let own = self.patterns.get(first..).unwrap_or_default();
         for (field, keeps, holds) in [
-            ("encodedSlash", kept.encoded_slash, own.iter().any(Path::may_hold_encoded_slash)),
-            ("matrixParameters", kept.matrix_parameters, own.iter().any(Path::may_hold_parameters)),
+            ("encodedSlash", kept.encoded_slash, own.iter().any(|own| own.path.may_hold_encoded_slash())),
+            (
+                "matrixParameters",
+                kept.matrix_parameters,
+                own.iter().any(|own| own.path.may_hold_parameters()),
+            ),
         ] {
             // Of a pattern with a fault nothing is known.
             if keeps && !holds && own.len() == matches.len() {
                 faults.push(Fault::new(field, "keeps nothing: no path of the rule can hold any"));
             }
         }
-        self.matches.push(first..self.paths.len());
+        self.matches.push(first..self.patterns.len());
         entries
     }
 
     fn insert(&mut self, hosts: &[Host<'_>], entries: &[Entry]) {
         for entry in entries {
-            let Some(path) = self.paths.get(at(entry.id)) else { continue };
+            let Some(pattern) = self.patterns.get(at(entry.id)) else { continue };
+            let tries = if pattern.ignores_case { &mut self.hosts_without_case } else { &mut self.hosts };
             for host in hosts {
-                let root = self.hosts.root(*host, || self.index.add_root(entry.id));
-                self.index.insert(root, path, *entry);
+                let root = tries.root(*host, || self.index.add_root(entry.id));
+                self.index.insert(root, &pattern.path, *entry);
             }
         }
     }
