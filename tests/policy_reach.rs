@@ -1,7 +1,7 @@
 //! Policies in which somebody is meant to pass who never can, and what else is odd about a policy: whole documents and all
 //! that is said of them.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "test code may panic")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "test code may panic")]
 
 use portcullis::policy::Policy;
 use serde_json::{Value, json};
@@ -333,4 +333,154 @@ fn nothing_is_odd_about_the_example_of_the_reference() {
     let example = example.and_then(|rest| rest.split("```").next());
     let example: Value = serde_json::from_str(example.expect("an example")).expect("JSON");
     assert_eq!(said(&example), (Vec::new(), Vec::new()));
+}
+
+/// A rule: type and value of its path, with `i` in front where its case does not count, and who may pass.
+type CasedRule = (&'static str, &'static str, &'static str);
+
+fn cased(index: usize, (kind, path, who): &CasedRule) -> Value {
+    let (ignores_case, kind) = kind.strip_prefix('i').map_or((false, *kind), |kind| (true, kind));
+    let mut path = json!({"type": kind, "value": path});
+    if ignores_case {
+        path["caseSensitive"] = json!(false);
+    }
+    let mut rule = json!({"name": format!("r{index}"), "matches": [{"path": path}]});
+    let more = match *who {
+        "nobody" => json!({"action": "Deny"}),
+        "keys" => json!({"authenticate": {"anyOf": ["apiKey"]}}),
+        "office" => {
+            json!({"authenticate": {"anonymous": true}, "authorize": {"remoteAddress": ["10.0.0.0/8"]}})
+        }
+        "optional" => json!({"authenticate": {"optional": true, "anyOf": ["apiKey"]}}),
+        "passThrough" => json!({"authenticate": {"passThrough": true}}),
+        _ => json!({"authenticate": {"anonymous": true}}),
+    };
+    rule.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    rule
+}
+
+#[test]
+fn what_another_case_of_a_path_opens_is_told() {
+    let told = |at: usize, by: &str, path: &str, of: &str, more: &str| {
+        format!(
+            "rules[{at}].matches: rule \"{by}\" takes \"{path}\", which an upstream that ignores case reads as a path of \
+             \"{of}\": say caseSensitive: false here{more}"
+        )
+    };
+    let rows: Vec<(&[CasedRule], Vec<String>)> = vec![
+        (
+            &[("PathPrefix", "/admin", "keys"), ("PathPrefix", "/", "anyone")],
+            vec![told(0, "r1", "/ADMIN", "r0", "")],
+        ),
+        (
+            &[("PathPrefix", "/ADMIN", "keys"), ("PathPrefix", "/", "anyone")],
+            vec![told(0, "r1", "/admin", "r0", "")],
+        ),
+        (
+            &[("PathPrefix", "/admin", "keys"), ("PathPrefix", "/", "passThrough")],
+            vec![told(0, "r1", "/ADMIN", "r0", "")],
+        ),
+        (
+            &[("PathPrefix", "/admin", "keys"), ("PathPrefix", "/", "optional")],
+            vec![told(0, "r1", "/ADMIN", "r0", "")],
+        ),
+        (
+            &[("Exact", "/a/b", "keys"), ("PathTemplate", "/A/{x}", "anyone")],
+            vec![told(0, "r1", "/A/B", "r0", "")],
+        ),
+        (
+            &[("PathTemplate", "/a/{x}/b", "keys"), ("PathPrefix", "/A", "anyone")],
+            vec![told(0, "r1", "/A/{x}/B", "r0", "")],
+        ),
+        // Below it, though not the path itself.
+        (
+            &[("PathPrefix", "/a", "keys"), ("PathTemplate", "/{x}/{y=**}", "anyone")],
+            vec![told(0, "r1", "/A/{rest=**}", "r0", "")],
+        ),
+        // Whoever may pass is more than nobody.
+        (
+            &[("PathPrefix", "/internal", "nobody"), ("PathPrefix", "/", "keys")],
+            vec![told(0, "r1", "/INTERNAL", "r0", "")],
+        ),
+        (
+            &[("PathPrefix", "/internal", "nobody"), ("PathPrefix", "/", "office")],
+            vec![told(0, "r1", "/INTERNAL", "r0", "")],
+        ),
+        (
+            &[
+                ("PathPrefix", "/internal", "nobody"),
+                ("PathPrefix", "/a", "keys"),
+                ("PathPrefix", "/b", "keys"),
+                ("PathPrefix", "/", "anyone"),
+            ],
+            vec![told(0, "r3", "/INTERNAL", "r0", "; and 2 more rules likewise")],
+        ),
+        // Nothing is opened: who ignores case, who has no letters, what nobody takes, and what is as strict.
+        (&[("iPathPrefix", "/admin", "keys"), ("PathPrefix", "/", "anyone")], vec![]),
+        (&[("PathPrefix", "/7", "keys"), ("PathPrefix", "/", "anyone")], vec![]),
+        (&[("PathPrefix", "/admin", "keys"), ("PathPrefix", "/open", "anyone")], vec![]),
+        (
+            &[("PathPrefix", "/admin", "keys"), ("Exact", "/open", "anyone"), ("PathPrefix", "/", "keys")],
+            vec![],
+        ),
+        (&[("PathPrefix", "/admin", "keys"), ("PathPrefix", "/", "office")], vec![]),
+        (&[("Exact", "/health", "anyone"), ("PathPrefix", "/", "keys")], vec![]),
+        (
+            &[
+                ("PathPrefix", "/open", "anyone"),
+                ("PathPrefix", "/admin", "keys"),
+                ("PathPrefix", "/", "nobody"),
+            ],
+            vec![],
+        ),
+        // A rule in between takes it.
+        (
+            &[
+                ("PathPrefix", "/admin", "keys"),
+                ("PathPrefix", "/ADMIN", "nobody"),
+                ("PathPrefix", "/", "anyone"),
+            ],
+            vec![],
+        ),
+        (&[("RegularExpression", "/admin/.*", "keys"), ("PathPrefix", "/", "anyone")], vec![]),
+    ];
+    for (rules, expected) in rows {
+        let rules: Vec<_> = rules.iter().enumerate().map(|(index, rule)| cased(index, rule)).collect();
+        let keys = json!({"keys": [{"id": "a", "hash": format!("sha256:{}", "1".repeat(64))}]});
+        let (faults, warnings) = said(&json!({"apiKeys": keys, "rules": rules}));
+        assert_eq!(faults, Vec::<String>::new(), "{rules:?}");
+        let warnings: Vec<_> = warnings.into_iter().filter(|text| text.contains("ignores case")).collect();
+        assert_eq!(warnings, expected, "{rules:?}");
+    }
+}
+
+/// Methods and hosts count: what a rule takes of one host is nobody's of another.
+#[test]
+fn another_case_is_looked_for_where_the_rule_is() {
+    for (first, second, is_told) in [
+        (json!({"hostnames": ["a.example"]}), json!({"hostnames": ["a.example"]}), true),
+        (json!({"hostnames": ["a.example"]}), json!({"hostnames": ["*.example"]}), true),
+        (json!({"hostnames": ["a.example"]}), json!({"hostnames": ["b.example"]}), false),
+        (json!({"methods": ["GET"]}), json!({"methods": ["GET", "PUT"]}), true),
+        (json!({"methods": ["GET"]}), json!({"methods": ["PUT"]}), false),
+        (json!({"methods": ["GET", "PUT"]}), json!({"methods": ["PUT"]}), true),
+        (json!({}), json!({"headers": [{"name": "x", "value": "1"}]}), false),
+        (json!({"headers": [{"name": "x", "value": "1"}]}), json!({}), true),
+    ] {
+        let rule = |index: usize, (kind, path, who): CasedRule, more: &Value| {
+            let mut rule = cased(index, &(kind, path, who));
+            for (name, value) in more.as_object().expect("an object") {
+                let parent = if name == "hostnames" { &mut rule } else { &mut rule["matches"][0] };
+                parent[name] = value.clone();
+            }
+            rule
+        };
+        let rules = [
+            rule(0, ("PathPrefix", "/admin", "nobody"), &first),
+            rule(1, ("PathPrefix", "/", "anyone"), &second),
+        ];
+        let (faults, warnings) = said(&json!({"rules": rules}));
+        assert_eq!(faults, Vec::<String>::new());
+        assert_eq!(warnings.iter().any(|text| text.contains("ignores case")), is_told, "{first} {second}");
+    }
 }

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use super::{
-    Caller, Needs, Policy, ProtectedResource, Provider, coherence, guards, impassable, places, resource,
+    Caller, Needs, Policy, ProtectedResource, Provider, coherence, guards, impassable, other_case, places,
+    resource,
     rule::{RuleCompiler, add_new},
     unused,
 };
@@ -126,6 +127,7 @@ impl Policy {
         }
         warnings.extend(unused::unused(&document, &vocabulary));
         warnings.extend(resource::warnings(&document, &resources));
+        warnings.extend(other_case::warnings(&document, &router));
         warnings.extend(router.warnings().into_iter().map(|warning| warning.within("rules")));
         warnings.sort();
         warnings.truncate(MAX_WARNINGS);

@@ -6,6 +6,7 @@ mod coherence;
 mod compile;
 mod guards;
 mod impassable;
+mod other_case;
 mod places;
 mod provider;
 mod readings;

@@ -134,3 +134,30 @@ async fn envoy_hands_over_what_it_is_told_to_keep() {
     let opened = [pair("a slash", get("/projects/ab"), before, (403, "no_rule"))];
     hold(&opening, &[Wire::Http1, Wire::Http2], &opened).await;
 }
+
+/// What is told when the policy is loaded is what becomes of such a request.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_case_is_another_path_and_the_operator_is_told() {
+    let admin = rule("admin", "PathPrefix", "/admin", with_token());
+    let policy = |admin: Value| {
+        let rules = [admin, rule("site", "PathPrefix", "/", anyone())];
+        json!({"jwt": {"providers": [provider()]}, "rules": rules})
+    };
+    let told = r#"policy: rules[0].matches: rule "site" takes "/ADMIN""#;
+    let open = gateway(&policy(admin.clone())).start().await;
+    let of_site = [
+        pair("another case", get("/ADMIN"), get("/admin"), MISSING).path("/ADMIN"),
+        pair("below it", get("/Admin/x"), get("/admin/x"), MISSING).path("/Admin/x"),
+        pair("an escaped letter", get("/%41dmin"), get("/%61dmin"), MISSING).path("/Admin"),
+    ];
+    hold(&open, &[Wire::Http1, Wire::Http2], &of_site).await;
+    assert!(open.log().contains(told), "{}", open.log());
+    let closed = gateway(&policy(in_any_case(admin))).start().await;
+    let of_nobody = [
+        pair("another case", get("/ADMINS"), get("/ADMIN"), MISSING).path("/ADMINS"),
+        pair("below it", get("/site/Admin"), get("/Admin/x"), MISSING).path("/site/Admin"),
+        pair("an escaped letter", get("/%41dmins"), get("/%41dmin"), MISSING).path("/Admins"),
+    ];
+    hold(&closed, &[Wire::Http1, Wire::Http2], &of_nobody).await;
+    assert!(!closed.log().contains("ignores case"), "{}", closed.log());
+}

@@ -255,6 +255,12 @@ impl Index {
         self.exact.find(hash, same).map(|exact| exact.entries)
     }
 
+    /// An entry of the match `id`; all of them ask the same.
+    pub(super) fn entry(&self, id: usize) -> Option<&Entry> {
+        let first = self.entries.partition_point(|entry| at(entry.id) < id);
+        self.entries.get(first).filter(|entry| at(entry.id) == id)
+    }
+
     fn chain(&self, chain: Chain) -> impl Iterator<Item = &Entry> {
         self.places(chain.first).map(|(_, entry)| entry)
     }

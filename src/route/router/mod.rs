@@ -1,6 +1,7 @@
 //! The compiled rules.
 
 mod hosts;
+mod other_case;
 mod unreachable;
 
 use std::borrow::Cow;

@@ -47,7 +47,12 @@ impl Router {
 impl Router {
     /// Visits the entries that may match on `host` all that `pattern` does, and `None` for every step on the way; stops
     /// when `visit` returns false.
-    fn survey(&self, host: Host<'_>, pattern: &Pattern, visit: &mut dyn FnMut(Option<&Entry>) -> bool) {
+    pub(super) fn survey(
+        &self,
+        host: Host<'_>,
+        pattern: &Pattern,
+        visit: &mut dyn FnMut(Option<&Entry>) -> bool,
+    ) {
         let exact = match &pattern.path {
             Path::Exact(text) => Some(&**text),
             _ => None,
