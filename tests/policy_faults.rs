@@ -139,8 +139,8 @@ fn each_kind_of_bad_policy_has_its_message() {
             &[("/apiKeys/keys", "[]"), ("/roles", "[]"), ("/rateLimits", "[]")],
             &[
                 "roles: no roles; leave the field out",
-                "apiKeys.keys: no keys; leave apiKeys out if none are accepted",
                 "rateLimits: no limits; leave the field out",
+                "apiKeys.keys: no keys; leave apiKeys out if none are accepted",
                 r#"rules[0].authorize.roles[0]: unknown role "viewer"; roles defines none"#,
                 r#"rules[0].rateLimits[0]: unknown limit "per-user"; rateLimits defines none"#,
                 r#"rules[1].authorize.anyOf[1].roles[0]: unknown role "editor"; roles defines none"#,
