@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::{HostServices, WorkerState, open_streams::OpenStream, record::Trace, refusal::refuse};
 use crate::{
     answer::{Reason, Reply},
+    rbac::Denial,
     request::RequestHead,
     revocation::Revoked,
 };
@@ -67,7 +68,7 @@ impl WorkerState {
         let rule = self.policy().rules.get(rule)?;
         let head = RequestHead::default();
         let record = services.log_enabled.refused.then(|| self.record_refusal(&trace, &head, None, reason));
-        let reply = refuse(self.policy(), rule, &reason.into()).reply;
+        let reply = refuse(self.policy(), rule, &Denial { party, ..reason.into() }).reply;
         Some(EndedStream { stream: id, reason, reply, record: record.flatten() })
     }
 }

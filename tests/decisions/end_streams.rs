@@ -201,11 +201,17 @@ fn a_stream_of_two_credentials_ends_with_either() {
     let told = w.with_services(|services| w.worker.take_ended_streams(100, services));
     let told = told.into_iter().map(|ended| {
         let record: Value = serde_json::from_str(&ended.record.unwrap()).unwrap();
-        (ended.stream, ended.reason, record["party"] == "actor")
+        let challenge = ended.reply.headers.iter().find(|(name, _)| *name == "www-authenticate");
+        let scheme = challenge.unwrap().1.split(' ').next().unwrap().to_owned();
+        (ended.stream, ended.reason, record["party"] == "actor", scheme)
     });
     let mut told: Vec<_> = told.collect();
     told.sort_unstable();
-    assert_eq!(told, [(3, Reason::ApiKeyDisabled, true), (4, Reason::TokenRevoked, false)]);
+    let expected = [
+        (3, Reason::ApiKeyDisabled, true, "ApiKey".to_owned()),
+        (4, Reason::TokenRevoked, false, "Bearer".to_owned()),
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]
