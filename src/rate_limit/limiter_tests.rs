@@ -287,6 +287,34 @@ fn api_keys_count_by_id_and_others_share() {
 }
 
 #[test]
+fn actors_count_apart_from_whom_they_act_for() {
+    let (alice, bob) =
+        (principal(PrincipalKind::Jwt, "corp", "alice"), principal(PrincipalKind::Jwt, "corp", "bob"));
+    let key =
+        |id: &str| Principal { credential_id: id.into(), ..principal(PrincipalKind::ApiKey, "", "shop") };
+    let (one, two) = (key("one"), key("two"));
+    let by = |principal, actor| Subject { principal: Some(principal), actor: Some(actor), ..subject() };
+    let alone = Subject { principal: Some(&one), ..subject() };
+    use KeyPart::{Actor, ApiKey};
+    for (part, a, b, expected) in [
+        (Actor, by(&alice, &one), by(&bob, &one), true),
+        // Keys of one client are one actor.
+        (Actor, by(&alice, &one), by(&alice, &two), true),
+        (Actor, by(&alice, &one), by(&alice, &bob), false),
+        (Actor, by(&one, &alice), by(&alice, &one), false),
+        (KeyPart::Principal, by(&alice, &one), by(&alice, &bob), true),
+        (KeyPart::Principal, by(&alice, &one), by(&bob, &one), false),
+        (ApiKey, by(&alice, &one), by(&bob, &one), true),
+        (ApiKey, by(&alice, &one), by(&one, &alice), true),
+        (ApiKey, by(&alice, &one), by(&alice, &two), false),
+        (ApiKey, by(&alice, &one), alone, true),
+        (ApiKey, by(&alice, &bob), subject(), true),
+    ] {
+        assert_eq!(share(vec![part.clone()], &a, &b), expected, "{part:?}");
+    }
+}
+
+#[test]
 fn header_values_count_apart_in_order() {
     type Headers = &'static [(&'static [u8], &'static [u8])];
     let rows: &[(Headers, Headers, bool)] = &[

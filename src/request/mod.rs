@@ -210,6 +210,29 @@ mod tests {
     }
 
     #[test]
+    fn places_that_a_request_cannot_fill_both() {
+        use protocol::ProtocolForm::{Encoded, Next};
+        let header = |name: &str, prefix: &str| Location::Header { name: name.into(), prefix: prefix.into() };
+        let (cookie, query) =
+            (|name: &str| Location::Cookie(name.into()), |name: &str| Location::Query(name.into()));
+        for (one, other, expected) in [
+            (header("authorization", "Bearer "), header("authorization", "Key "), true),
+            (header("x-key", ""), header("x_key", ""), true),
+            (header("x-key", ""), header("x-keys", ""), false),
+            (cookie("a"), cookie("A"), true),
+            (cookie("a"), cookie("b"), false),
+            (cookie("a"), query("a"), false),
+            (query("a.b"), query("a_b"), true),
+            (query("a"), header("a", ""), false),
+            (Location::WebSocketProtocol(Next), Location::WebSocketProtocol(Encoded), true),
+            (Location::WebSocketProtocol(Next), header("authorization", "Bearer "), false),
+        ] {
+            assert_eq!(one.excludes(&other), expected, "{one:?} {other:?}");
+            assert_eq!(other.excludes(&one), expected, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
     fn a_header_is_absent_one_or_many() {
         let head = RequestHead {
             headers: vec![(b"x-one", b"1"), (b"x-two", b"a"), (b"x-empty", b""), (b"x-two", b"a")],
