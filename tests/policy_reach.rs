@@ -154,7 +154,7 @@ fn rules_that_nobody_can_ever_pass_are_faults() {
                 ("/rules/2/authenticate", r#"{"allOf": ["apiKey", {"jwt": "corp"}]}"#),
                 ("/rules/2/authorize", r#"{"roles": ["admin"], "actor": {"roles": ["admin"]}}"#),
             ],
-            &[r#"rules[2].authorize: nobody can ever have this: no API key has the role "admin""#],
+            &[r#"rules[2].authorize: nobody can ever have this: of actors, no API key has the role "admin""#],
         ),
         (
             &[
@@ -172,8 +172,8 @@ fn rules_that_nobody_can_ever_pass_are_faults() {
                 ),
             ],
             &[
-                r#"rules[2].authorize.anyOf[0]: nobody can ever have this: no certificate has the scope "over""#,
-                r#"rules[2].authorize.anyOf[1]: nobody can ever have this: no certificate has a claim but sub"#,
+                r#"rules[2].authorize.anyOf[0]: nobody can ever have this: of actors, no certificate has the scope "over""#,
+                r#"rules[2].authorize.anyOf[1]: nobody can ever have this: of actors, no certificate has a claim but sub"#,
             ],
         ),
         // Said with whatever else is wrong.
@@ -258,7 +258,9 @@ fn parts_that_nobody_can_use_and_that_nothing_uses_are_warnings() {
                 ("/rules/1/authenticate", r#"{"allOf": ["apiKey", {"jwt": "corp"}]}"#),
                 ("/rules/1/authorize", r#"{"anyOf": [{"actor": {"roles": ["admin"]}}, {"scopes": ["s"]}]}"#),
             ],
-            &[r#"rules[1].authorize.anyOf[0]: nobody can ever have this: no API key has the role "admin""#],
+            &[
+                r#"rules[1].authorize.anyOf[0]: nobody can ever have this: of actors, no API key has the role "admin""#,
+            ],
         ),
         (
             &[("/rules/5/authenticate/anyOf", r#"[{"jwt": "corp"}]"#)],

@@ -80,7 +80,11 @@ pub(super) fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
         _ => (&*access.accepted, access.scoped.as_deref()),
     };
     let actor = accepted.actor.as_deref().filter(|_| reason == Reason::CredentialsMissing);
-    let own_scopes = denial.scopes.as_slice();
+    let own_scopes = match &access.requirement {
+        // It is not ready, for other rules may take the same actors.
+        Some(requirement) if is_of_actor && denial.scopes.is_empty() => requirement.scopes(Party::Actor),
+        _ => denial.scopes.as_slice(),
+    };
     let known_scopes = scoped.map(|scoped| scoped.scopes.as_slice()).unwrap_or_default();
     let scopes = if own_scopes.is_empty() { known_scopes } else { own_scopes };
     let own_algorithms = accepted.dpop_algorithms.as_slice();

@@ -10,7 +10,7 @@ use crate::{
     api_key::ApiKeys,
     config::{ActionSpec, Document, MethodSpec},
     fault::Fault,
-    identity::PrincipalKind,
+    identity::{Party, PrincipalKind},
     rbac::{AlternativeSpec, Holders, Lack, RequiredNames, Requirement, Vocabulary},
 };
 
@@ -49,12 +49,13 @@ pub(super) fn judge(
             continue;
         };
         let Action::Allow(Access { requirement: Some(requirement), .. }) = &rule.action else { continue };
-        let lacks: Vec<_> =
-            authenticate.iter().map(|method| (method, ways.lacks(method, requirement))).collect();
+        let lacks: Vec<_> = authenticate
+            .iter()
+            .map(|method| (method, ways.lacks(Party::Principal, method, requirement)))
+            .collect();
         let lack_of = |lacks: &Lacks, k: usize| lacks.get(k).copied().flatten();
         let alternatives: Vec<_> = asked.any_of.iter().enumerate().collect();
-        let acting = actor.iter().map(|method| (method, ways.lacks_of_actor(method, requirement)));
-        let acting: Option<(&MethodSpec, Lacks)> = acting.last();
+        let acting = actor.as_ref().map(|method| (method, ways.lacks(Party::Actor, method, requirement)));
         let actors_lack = |k: usize| {
             let (method, lacks) = acting.as_ref()?;
             Some((*method, lack_of(lacks, k)?))
@@ -70,7 +71,8 @@ pub(super) fn judge(
                 lack_of(lacks, *k).map(|lack| ways.why(method, lack, alternative))
             });
             let of_actor = alternative.actor.as_ref().zip(actors_lack(*k));
-            let of_actor = of_actor.map(|(asked, (method, lack))| ways.why(method, lack, asked));
+            let of_actor = of_actor
+                .map(|(asked, (method, lack))| ["of actors, ", &ways.why(method, lack, asked)].concat());
             let mut why = why.chain(of_actor);
             let listed = if asked.listed { format!(".anyOf[{k}]") } else { String::new() };
             let path = format!("rules[{i}].authorize{listed}");
@@ -127,7 +129,7 @@ struct Ways<'a> {
     api_keys: Holders,
     certificates: Holders,
     /// What was found last, by the address of the requirement, of which rules share one.
-    known: Vec<(Way, *const Requirement, Lacks)>,
+    known: Vec<(Way, Party, *const Requirement, Lacks)>,
     tries: usize,
 }
 
@@ -164,37 +166,25 @@ impl<'a> Ways<'a> {
         }
     }
 
-    fn lacks(&mut self, method: &MethodSpec, requirement: &Rc<Requirement>) -> Lacks {
+    fn lacks(&mut self, party: Party, method: &MethodSpec, requirement: &Rc<Requirement>) -> Lacks {
         /// Rules that share a requirement most often stand together.
         const LOOKED_THROUGH: usize = 64;
         let (way, address) = (self.way(method), Rc::as_ptr(requirement));
         let mut last = self.known.iter().rev().take(LOOKED_THROUGH);
-        if let Some((_, _, lacks)) = last.find(|(other, known, _)| (*other, *known) == (way, address)) {
+        let is_it = |(own, of, known, _): &&(Way, Party, _, _)| (*own, *of, *known) == (way, party, address);
+        if let Some((.., lacks)) = last.find(is_it) {
             return Rc::clone(lacks);
         }
-        let mut tries = self.tries;
-        let lacks: Lacks = requirement.out_of_reach(self.holders(way), &mut tries).into();
-        self.tries = tries;
-        self.known.push((way, address, Rc::clone(&lacks)));
-        lacks
-    }
-
-    fn lacks_of_actor(&mut self, method: &MethodSpec, requirement: &Requirement) -> Lacks {
-        let way = self.way(method);
-        let mut tries = self.tries;
-        let lacks = requirement.out_of_an_actors_reach(self.holders(way), &mut tries).into();
-        self.tries = tries;
-        lacks
-    }
-
-    fn holders(&self, way: Way) -> &Holders {
         let [without_roles, with_roles] = &self.tokens;
-        match way {
+        let holders = match way {
             Way::Tokens { with_roles: false } => without_roles,
             Way::Tokens { with_roles: true } => with_roles,
             Way::ApiKeys => &self.api_keys,
             Way::Certificates => &self.certificates,
-        }
+        };
+        let lacks: Lacks = requirement.out_of_reach(party, holders, &mut self.tries).into();
+        self.known.push((way, party, address, Rc::clone(&lacks)));
+        lacks
     }
 
     /// Why nobody who comes by `method` can have what `asked` says.

@@ -11,6 +11,7 @@ use crate::{
     config::{ActionSpec, Document, InvalidCredentials, MethodSpec, RuleSpec},
     confirmation::BindingMode,
     dpop::DpopSpec,
+    identity::Party,
     interned::Interned,
     rate_limit::{LimitId, Limiter},
     rbac::{Requirement, RequirementSpec, Vocabulary},
@@ -146,7 +147,7 @@ impl<'a> RuleCompiler<'a> {
     ) -> Access {
         let accepted = self.accepted.one(accepted);
         let requirement = self.requirement(authorize);
-        let scopes = requirement.as_deref().map(Requirement::scopes).unwrap_or_default();
+        let scopes = requirement.as_deref().map(|asked| asked.scopes(Party::Principal)).unwrap_or_default();
         let scoped = (accepted.takes_tokens() && !scopes.is_empty())
             .then(|| self.scoped.one(Scoped::new(&accepted, scopes)));
         Access { accepted, optional, requirement, scoped }

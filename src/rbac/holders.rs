@@ -3,7 +3,7 @@
 //! This is asked once for each policy, never for a request.
 
 use super::{Grants, Requirement, requirement::Alternative};
-use crate::identity::PrincipalKind;
+use crate::identity::{Party, PrincipalKind};
 
 /// Everybody who comes with one kind of credential.
 pub(crate) struct Holders {
@@ -50,18 +50,18 @@ impl Holders {
 }
 
 impl Requirement {
-    /// For each alternative, the part of it that none of `holders` can ever have; `None`: somebody may have all of it.
+    /// For each alternative, the part of what it asks of `party` that none of `holders` can ever have; `None`: somebody may
+    /// have all of it.
     ///
     /// `tries` bounds how many of them are looked at, over all calls. When they are used up, everything is taken for
     /// possible.
-    pub(crate) fn out_of_reach(&self, holders: &Holders, tries: &mut usize) -> Vec<Option<Lack>> {
-        self.any_of.iter().map(|alternative| alternative.lack(holders, tries)).collect()
-    }
-
-    /// The same of what is asked of the actor, whom `holders` may be.
-    pub(crate) fn out_of_an_actors_reach(&self, holders: &Holders, tries: &mut usize) -> Vec<Option<Lack>> {
-        let actors = self.any_of.iter().map(|alternative| alternative.actor.as_ref());
-        actors.map(|asked| asked.and_then(|asked| asked.lack(holders, tries))).collect()
+    pub(crate) fn out_of_reach(
+        &self,
+        party: Party,
+        holders: &Holders,
+        tries: &mut usize,
+    ) -> Vec<Option<Lack>> {
+        self.any_of.iter().map(|alternative| alternative.of(party)?.lack(holders, tries)).collect()
     }
 }
 
@@ -186,12 +186,13 @@ mod tests {
             let token = |has_roles| Holders::new(PrincipalKind::Jwt, [vocabulary.most_of_a_token(has_roles)]);
             for kind in [PrincipalKind::ApiKey, PrincipalKind::ClientCertificate] {
                 let holders = [token(true), token(false), Holders::new(kind, held.clone())];
-                let lacks = holders.map(|holders| requirement.out_of_reach(&holders, &mut 100));
+                let lacks =
+                    holders.map(|holders| requirement.out_of_reach(Party::Principal, &holders, &mut 100));
                 assert_eq!(lacks, expected.map(|lack| vec![lack]), "{shown}");
             }
             // Nothing is said of what was not looked at.
             let keys = Holders::new(PrincipalKind::ApiKey, held.clone());
-            let unsure = requirement.out_of_reach(&keys, &mut 0);
+            let unsure = requirement.out_of_reach(Party::Principal, &keys, &mut 0);
             assert!(matches!(unsure[..], [None | Some(Lack::Owner | Lack::StepUp)]), "{shown}");
         }
     }

@@ -29,7 +29,7 @@ pub(super) struct Alternative {
     pub(super) step_up: Option<StepUp>,
     none_of: Vec<Conditions>,
     /// What the actor needs.
-    pub(super) actor: Option<Box<Alternative>>,
+    actor: Option<Box<Alternative>>,
 }
 
 /// Who asks, from where and when.
@@ -73,10 +73,11 @@ impl Requirement {
         Self { any_of: spec.any_of.iter().map(|spec| Alternative::compile(spec, vocabulary)).collect() }
     }
 
-    /// The scopes to ask for, to whoever has no token yet: what suffices for the first alternative, which is the one
-    /// that the policy names first. May be empty.
-    pub(crate) fn scopes(&self) -> &[String] {
-        self.any_of.first().map(|alternative| alternative.scope_names.as_slice()).unwrap_or_default()
+    /// The scopes for `party` to ask for, while it has no token yet: what suffices for the first alternative, which is the
+    /// one that the policy names first. May be empty.
+    pub(crate) fn scopes(&self, party: Party) -> &[String] {
+        let first = self.any_of.first().and_then(|first| first.of(party));
+        first.map(|asked| asked.scope_names.as_slice()).unwrap_or_default()
     }
 
     /// The names that the holder of `grants`, the `party` that was refused for `reason`, is missing. All of them are
@@ -162,7 +163,7 @@ impl Alternative {
     }
 
     /// What is asked of `party`.
-    fn of(&self, party: Party) -> Option<&Self> {
+    pub(super) fn of(&self, party: Party) -> Option<&Self> {
         match party {
             Party::Principal => Some(self),
             Party::Actor => self.actor.as_deref(),

@@ -198,6 +198,18 @@ fn what_each_lacks_is_told_apart() {
         let challenge = answer.reply("www-authenticate").unwrap();
         assert!(challenge.contains(scope), "{acting} {own}: {challenge}");
     }
+    // Whoever has to get another token asks for one that will do, as the one or as the other.
+    let (good, mut expired) = (claims("https://partner.example"), claims("https://idp.example"));
+    expired["exp"] = 1.into();
+    let own = w.corp.sign(&expired);
+    let of_own =
+        w.ask(&Ask::get("/both/scoped").header("x-partner-token", &w.partner.sign(&good)).token(&own));
+    expired["iss"] = "https://partner.example".into();
+    let of_actor = w.ask(&Ask::get("/both/scoped").header("x-partner-token", &w.partner.sign(&expired)));
+    for (answer, scope) in [(of_own, "scope=\"a\""), (of_actor, "scope=\"b\"")] {
+        assert_eq!(answer.reason, Some(Reason::TokenExpired));
+        assert!(answer.reply("www-authenticate").unwrap().contains(scope));
+    }
 }
 
 /// A token for another API opens nothing by whoever acts for its holder, nor as the actor's.
@@ -288,4 +300,11 @@ fn each_stands_once_in_its_place() {
     ] {
         assert_eq!(w.reason(&ask), expected, "{ask:?}");
     }
+    // Nobody makes up an actor, where a rule takes one or not.
+    let forged = |ask: Ask| ask.header("x-portcullis-actor", "root").header("X_Portcullis.Actor", "root");
+    let [two, one, nobody] = [both(), Ask::get("/keys").key("reader-secret"), Ask::get("/health")]
+        .map(|ask| w.ask(&forged(ask)))
+        .map(|answer| (answer.upstream("x-portcullis-actor"), answer.upstream("X_Portcullis.Actor")));
+    assert_eq!(two, ("reader".to_owned(), String::new()));
+    assert_eq!([one, nobody], [(String::new(), String::new()), (String::new(), String::new())]);
 }
