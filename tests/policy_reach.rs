@@ -234,6 +234,21 @@ fn parts_that_nobody_can_use_and_that_nothing_uses_are_warnings() {
                 "rateLimits[1]: limits nothing: no rule names it",
             ],
         ),
+        (
+            &[("/rateLimits/0/limits/0/ownRequests", r#"{"max": 20}"#)],
+            &[
+                "rateLimits[0].limits[0].ownRequests: no API key has a number for this limit, and no claim is named",
+            ],
+        ),
+        (&[("/rateLimits/0/limits/0/ownRequests", r#"{"max": 20, "claim": "quota"}"#)], &[]),
+        (
+            &[
+                ("/rateLimits/0/limits/0/ownRequests", r#"{"max": 20}"#),
+                ("/rateLimits/0/tiers/0/limits/0/ownRequests", r#"{"max": 20}"#),
+                ("/apiKeys/keys/0/ownRequests", r#"[{"limit": "few", "requests": 20}]"#),
+            ],
+            &[],
+        ),
         // It is taken as an actor's, and its key counts.
         (
             &[

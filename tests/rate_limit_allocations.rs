@@ -70,12 +70,14 @@ fn allocations(work: impl FnOnce()) -> usize {
 
 #[test]
 fn an_admitted_request_allocates_its_copy_of_the_shared_state_and_nothing_where_it_is_paid_ahead() {
-    let window = |requests, secs| WindowSpec { requests, per: Duration::from_secs(secs), burst: requests };
+    let window =
+        |requests, secs| WindowSpec { requests, per: Duration::from_secs(secs), burst: requests, own: None };
     let limit = |name: &str, windows| LimitSpec {
         name: name.into(),
         key: vec![KeyPart::RemoteAddress, KeyPart::Route],
         windows,
         tiers: vec![],
+        own_requests_of_keys: vec![],
         methods: vec!["GET".into()],
         exempt: Default::default(),
         before_authentication: false,

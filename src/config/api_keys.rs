@@ -95,6 +95,21 @@ pub(super) static API_KEY: Shape = Shape::new(&[
         "Refused from this instant on. Must be after `notBefore`.",
     ),
     default("disabled", Kind::Boolean, "false", "Refused while true."),
+    optional(
+        "ownRequests",
+        Kind::List("no numbers; leave the field out", &Kind::Object(&OWN_REQUESTS)),
+        "absent: none",
+        "How many requests it has in windows with `ownRequests`, see [rateLimits](#numbers-of-ones-own).",
+    ),
+]);
+
+static OWN_REQUESTS: Shape = Shape::new(&[
+    required("limit", Kind::Text(Form::LimitName), "The limit, each once."),
+    required(
+        "requests",
+        Kind::Number(1, u32::MAX),
+        "How many requests, in place of `requests` of the window; no more than its `max`.",
+    ),
 ]);
 
 pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<ApiKeysSpec> {
@@ -198,7 +213,20 @@ fn key(mut o: Object<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<Api
         o.fault_at::<()>("expiresAt", "is not after notBefore, so the key would never be valid");
     }
     let disabled = o.boolean("disabled");
+    let numbers = o.objects("ownRequests", |o| own_requests(o, tier.as_deref(), defs));
     let id = id?;
+    for (limit, requests) in numbers.into_iter().flatten() {
+        if defs
+            .own_requests
+            .iter()
+            .rev()
+            .take_while(|(_, other, _)| *other == id)
+            .any(|(other, ..)| *other == limit)
+        {
+            o.fault_at::<()>("ownRequests", "names one limit twice");
+        }
+        defs.own_requests.push((limit, id.clone(), requests));
+    }
     Some(ApiKeySpec {
         client: client.unwrap_or_else(|| id.clone()),
         id,
@@ -211,6 +239,31 @@ fn key(mut o: Object<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<Api
         expires_at,
         disabled,
     })
+}
+
+/// The place of a limit, and how many requests the key has there.
+fn own_requests(mut o: Object<'_>, tier: Option<&str>, defs: &Definitions) -> Option<(usize, u32)> {
+    let requests = o.number("requests");
+    let name = o.text("limit")?;
+    let facts = defs.limits.resolve(&name, &o.at("limit"), o.faults)?;
+    let shown = quoted(&name);
+    let facts = facts.own_requests.as_ref()?;
+    let of_tier = tier.and_then(|tier| facts.tiers.iter().find(|(other, _)| *other == tier));
+    let max = of_tier.map_or(facts.max, |(_, max)| *max);
+    let Some(max) = max else {
+        let whose = of_tier.map(|(tier, _)| format!(" for tier {}", quoted(tier))).unwrap_or_default();
+        return o.fault_at("limit", format!("limit {shown} has no window with ownRequests{whose}"));
+    };
+    if !facts.by_key {
+        let message =
+            format!("API keys share one count of limit {shown}; add principal or apiKey to its key");
+        return o.fault_at("limit", message);
+    }
+    let requests = requests?;
+    if requests > max {
+        return o.fault_at("requests", format!("is more than the max of limit {shown}, which is {max}"));
+    }
+    Some((defs.limits.place(&name)?, requests))
 }
 
 /// `sha256:` and 64 hexadecimal digits. What stands there instead is never shown: it may be the key itself.

@@ -24,6 +24,7 @@ mod introspection;
 mod issuer;
 mod jwt;
 mod keys;
+mod limit_windows;
 mod model;
 mod names;
 mod nearest;

@@ -85,6 +85,19 @@ pub(super) struct LimitFacts {
     pub(super) by_actor: bool,
     /// Each address has a count of its own.
     pub(super) by_address: bool,
+    /// `None`: it is not known.
+    pub(super) own_requests: Option<OwnRequestsFacts>,
+}
+
+/// Who may have a number of requests of its own in a limit.
+#[derive(Debug)]
+pub(super) struct OwnRequestsFacts {
+    /// API keys do not share one count.
+    pub(super) by_key: bool,
+    /// The highest number of those who are of none of the limit's tiers; `None`: they have none.
+    pub(super) max: Option<u32>,
+    /// Likewise, of each tier.
+    pub(super) tiers: Vec<(String, Option<u32>)>,
 }
 
 /// All names that the document defines and that other parts of it refer to.
@@ -102,6 +115,8 @@ pub(super) struct Definitions {
     pub(super) cookies: ReadNames,
     pub(super) params: ReadNames,
     pub(super) grants: Grants,
+    /// The numbers of requests that API keys have of their own: the place of the limit, the key's id, the number.
+    pub(super) own_requests: Vec<(usize, String, u32)>,
     /// Whether the document has an `apiKeys` section.
     pub(super) api_keys: bool,
     /// Whether the document has a `clientCertificates` section.
@@ -123,6 +138,7 @@ impl Default for Definitions {
             cookies: ReadNames::default(),
             params: ReadNames::default(),
             grants: Grants::default(),
+            own_requests: Vec::new(),
             api_keys: false,
             client_certificates: false,
         }
@@ -146,8 +162,8 @@ pub(super) struct OwnHeaders {
     taken: HashMap<String, String>,
     /// Those that are set from claims, each with the place of the provider.
     claimed: HashSet<(usize, String)>,
-    /// From which claims of which providers they are set.
-    claims: HashMap<String, Vec<(String, ClaimPath)>>,
+    /// From which claims they are set: the name as in `taken`, the provider's name, the claim.
+    claims: Vec<(String, String, ClaimPath)>,
     /// The headers in which credentials are looked for, each with the path of the field that says so.
     read: Vec<(String, String)>,
 }
@@ -181,16 +197,16 @@ impl OwnHeaders {
     /// Keeps from which claims a provider sets headers.
     pub(super) fn keep_claims(&mut self, provider: &ProviderSpec) {
         for set in &provider.claim_to_headers {
-            let claims = self.claims.entry(folded_name(&set.header)).or_default();
-            claims.push((provider.name.clone(), set.claim.clone()));
+            self.claims.push((folded_name(&set.header), provider.name.clone(), set.claim.clone()));
         }
     }
 
     /// Which field sets a header, and from which claims of which providers it is set, if it is set from claims.
-    pub(super) fn setter(&self, name: &str) -> Option<(&str, &[(String, ClaimPath)])> {
+    pub(super) fn setter(&self, name: &str) -> Option<(&str, Vec<(String, ClaimPath)>)> {
         let read_as = folded_name(name);
         let by = self.taken.get(&read_as)?;
-        Some((by, self.claims.get(&read_as).map(Vec::as_slice).unwrap_or_default()))
+        let claims = self.claims.iter().filter(|(header, ..)| *header == read_as);
+        Some((by, claims.map(|(_, provider, claim)| (provider.clone(), claim.clone())).collect()))
     }
 
     /// Notes a fault at `path`, where a request's header is asked for, if the filter sets the header itself: it is then

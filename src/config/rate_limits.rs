@@ -1,26 +1,18 @@
 //! `rateLimits`.
 
-use std::time::Duration;
-
 use super::{
     faults::quoted,
-    model::{Bound, Form, HOUR, Kind, SECOND, Shape, default, optional, required, words},
+    limit_windows::{Numbered, TIER, WINDOWS, own_requests, tiers, windows},
+    model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::{Definitions, LimitFacts, removed},
     networks::networks,
     reader::{Node, Object},
     scalar::word,
 };
 use crate::{
-    rate_limit::{KeyPart, LimitSpec, MAX_WINDOWS, WindowSpec},
+    rate_limit::{KeyPart, LimitSpec},
     request::alike::is_alike,
 };
-
-const UNITS: [(&str, Duration); 4] = [
-    ("Second", Duration::from_secs(1)),
-    ("Minute", Duration::from_secs(60)),
-    ("Hour", Duration::from_secs(3600)),
-    ("Day", Duration::from_secs(86_400)),
-];
 
 const BEFORE: [(&str, ()); 1] = [("Authentication", ())];
 
@@ -38,9 +30,6 @@ const NO_METHODS: &str = "no methods; leave the field out to mean every method";
 
 /// Request methods.
 pub(super) const METHODS: Kind = Kind::List(NO_METHODS, &Kind::Text(Form::Method));
-
-const WINDOWS: Kind =
-    Kind::Few(MAX_WINDOWS, "no limits; a limit needs at least one window", &Kind::Object(&WINDOW));
 
 const NO_KEY: &str = "counts nothing apart; name what the limit is kept for, as in [remoteAddress]";
 
@@ -118,35 +107,6 @@ static EXEMPT: Shape = Shape::new(&[required(
     "Requests from these networks do not count.",
 )]);
 
-static TIER: Shape = Shape::new(&[
-    required("name", Kind::Text(Form::Label), "The tier."),
-    required("limits", WINDOWS, "They replace those of the limit."),
-]);
-
-pub(super) static WINDOW: Shape = Shape::bound(
-    &[
-        required(
-            "requests",
-            Kind::Number(1, u32::MAX),
-            "How many requests per `unit` or `window`; at most 1,000,000 a second.",
-        ),
-        optional(
-            "unit",
-            Kind::Choice("a unit", &words(&UNITS)),
-            "one of these two is required",
-            "The length of the window.",
-        ),
-        optional("window", Kind::Duration(SECOND, 8760 * HOUR), "", "Any other length, in whole seconds."),
-        optional(
-            "burst",
-            Kind::Number(1, u32::MAX),
-            "`requests`",
-            "How many at once. It must be earned back within 366 days.",
-        ),
-    ],
-    &[Bound::One(&["unit", "window"])],
-);
-
 pub(super) fn rate_limits(document: &mut Object<'_>, defs: &mut Definitions) -> Vec<Option<LimitSpec>> {
     let Some(node) = document.take("rateLimits") else { return Vec::new() };
     defs.limits.expect(node.count());
@@ -165,14 +125,17 @@ fn limit(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<Limi
         KeyPart::Claim(_) | KeyPart::ClaimHeader { .. } => Some("claim"),
         _ => None,
     });
+    let numbered = Numbered::of(key.as_deref(), before);
+    let windows = windows(&mut o, &numbered);
+    let tiers = tiers(&mut o, before, &numbered);
     if let Some(name) = &name {
         let by_address = key.iter().flatten().any(|part| *part == KeyPart::RemoteAddress);
         let by_actor = key.iter().flatten().any(|part| *part == KeyPart::Actor);
-        let about = LimitFacts { before_authentication: before, per_caller, by_actor, by_address };
+        let own_requests = own_requests(key.as_deref(), windows.as_deref(), tiers.as_deref());
+        let about =
+            LimitFacts { before_authentication: before, per_caller, by_actor, by_address, own_requests };
         defs.limits.define(name, index, about, &o.at("name"), o.faults);
     }
-    let windows = windows(&mut o);
-    let tiers = tiers(&mut o, before);
     let methods = o.texts("methods");
     let exempt = o.object("exempt").and_then(|mut o| networks(&mut o, "remoteAddress"));
     if o.has("exempt") != exempt.is_some() {
@@ -192,6 +155,7 @@ fn limit(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<Limi
         key: key?,
         windows: windows?,
         tiers: tiers.unwrap_or_default(),
+        own_requests_of_keys: Vec::new(),
         methods: methods.unwrap_or_default(),
         exempt: exempt.unwrap_or_default(),
         before_authentication: before,
@@ -291,50 +255,12 @@ fn counted_header(name: String, o: &Object<'_>, defs: &Definitions) -> Option<Ke
         return o.fault_at("header", message);
     }
     if by.starts_with("identityHeaders") {
-        let instead = if by.ends_with(".rule") { "route" } else { "principal" };
+        let instead = match by.rsplit_once('.') {
+            Some((_, "rule")) => "route",
+            Some((_, "actor")) => "actor",
+            _ => "principal",
+        };
         return o.fault_at("header", format!("{}; write {instead}", removed(&name, by)));
     }
-    Some(KeyPart::ClaimHeader { claims: claims.to_vec(), name })
-}
-
-fn windows(o: &mut Object<'_>) -> Option<Vec<WindowSpec>> {
-    o.objects("limits", window)
-}
-
-fn window(mut o: Object<'_>) -> Option<WindowSpec> {
-    let requests = o.number("requests");
-    let per = per(&mut o);
-    let burst = o.number("burst");
-    if o.has("burst") && burst.is_none() {
-        return None;
-    }
-    let requests = requests?;
-    Some(WindowSpec { requests, per: per?, burst: burst.unwrap_or(requests) })
-}
-
-fn per(o: &mut Object<'_>) -> Option<Duration> {
-    let unit = o.choice("unit", &UNITS);
-    let window = o.duration("window");
-    match (o.has("unit"), o.has("window")) {
-        (true, true) => o.fault_at("window", "contradicts unit; give one of them"),
-        (false, false) => o.fault_at("unit", "required (or window, as in window: 10s)"),
-        _ => unit.or(window),
-    }
-}
-
-fn tiers(o: &mut Object<'_>, before: bool) -> Option<Vec<(String, Vec<WindowSpec>)>> {
-    if before && o.has("tiers") {
-        return o.fault_at("tiers", "tiers belong to principals, which are not known before authentication");
-    }
-    let mut seen = hashbrown::HashSet::new();
-    o.objects("tiers", |mut o| {
-        let mut name = o.text("name");
-        if let Some(tier) = &name
-            && !seen.insert(tier.clone())
-        {
-            name = o.fault_at("name", format!("duplicate tier {}", quoted(tier)));
-        }
-        let windows = windows(&mut o);
-        Some((name?, windows?))
-    })
+    Some(KeyPart::ClaimHeader { name, claims })
 }

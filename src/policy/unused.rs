@@ -5,7 +5,7 @@ use hashbrown::HashSet;
 use crate::{
     config::{Document, MethodSpec, RuleSpec},
     fault::Fault,
-    rate_limit::{KeyPart, LimitSpec},
+    rate_limit::{KeyPart, LimitSpec, WindowSpec},
     rbac::Vocabulary,
 };
 
@@ -86,6 +86,13 @@ fn limits(document: &Document, warnings: &mut Vec<Fault>) {
     for (i, limit) in document.rate_limits.iter().enumerate() {
         if !limit.before_authentication && !named.contains(limit.name.as_str()) {
             warnings.push(Fault::new(format!("rateLimits[{i}]"), "limits nothing: no rule names it"));
+        }
+        let has_keys_alone = |window: &WindowSpec| window.own.as_ref().is_some_and(|own| own.claim.is_none());
+        if let Some(k) =
+            limit.windows.iter().position(has_keys_alone).filter(|_| limit.own_requests_of_keys.is_empty())
+        {
+            let message = "no API key has a number for this limit, and no claim is named";
+            warnings.push(Fault::new(format!("rateLimits[{i}].limits[{k}].ownRequests"), message));
         }
         for (k, (tier, _)) in limit.tiers.iter().enumerate() {
             if !any_tier && !tiers.contains(tier.as_str()) {

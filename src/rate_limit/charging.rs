@@ -4,7 +4,7 @@
 //! is read and judged again, so of a concurrent burst exactly the quota is admitted. Only when a later limit of the
 //! same request then turns out used up is an earlier one refunded.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{
     admission::{Admission, Exceeded, LimitId, Standing},
@@ -46,13 +46,14 @@ pub struct Ledger<'a> {
 pub(super) struct Counted<'l> {
     pub(super) limit: LimitId,
     pub(super) plan: &'l Plan,
+    /// The windows of the plan, as they are for the caller.
+    pub(super) quotas: Cow<'l, [Quota]>,
     pub(super) place: Place,
 }
 
 /// One limit while the request is charged to it.
 struct Pending<'l> {
-    limit: LimitId,
-    plan: &'l Plan,
+    counted: &'l Counted<'l>,
     source: Source,
 }
 
@@ -100,7 +101,7 @@ pub(super) fn judge_and_charge(
             && let Err(retry_after) = shared.after
         {
             if admission.exceeded.is_none_or(|longest| longest.retry_after < retry_after) {
-                admission.exceeded = Some(Exceeded { limit: pending.limit, retry_after });
+                admission.exceeded = Some(Exceeded { limit: pending.counted.limit, retry_after });
             }
             if shared.slot.healed() {
                 // Best effort: whoever comes next tries again.
@@ -118,11 +119,11 @@ pub(super) fn judge_and_charge(
         if admitted && !ledger.tells {
             continue;
         }
-        for (quota, tat) in pending.plan.quotas.iter().zip(pending.tats(admitted, now)) {
+        for (quota, tat) in pending.counted.quotas.iter().zip(pending.tats(admitted, now)) {
             let (remaining, reset_after) = gcra::standing(quota, tat, now);
-            let only_window = pending.plan.quotas.len() == 1;
+            let only_window = pending.counted.quotas.len() == 1;
             let standing =
-                Standing { limit: pending.limit, quota: *quota, only_window, remaining, reset_after };
+                Standing { limit: pending.counted.limit, quota: *quota, only_window, remaining, reset_after };
             admission.standings.push(standing);
         }
     }
@@ -138,7 +139,7 @@ fn charge(all: &mut [Pending<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> R
     let mut result = Ok(());
     for pending in all.iter_mut() {
         let Source::Shared(shared) = &mut pending.source else { continue };
-        result = shared.write(pending.plan, now, ledger);
+        result = shared.write(pending.counted, now, ledger);
         if result.is_err() || shared.after.is_err() {
             break;
         }
@@ -155,11 +156,11 @@ fn charge(all: &mut [Pending<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> R
         match shared.ahead {
             // What is not spent on this request is held for the next.
             Some(ahead) => {
-                let spent = whole.then(|| ahead.after_one(&pending.plan.quotas, now)).flatten();
+                let spent = whole.then(|| ahead.after_one(&pending.counted.quotas, now)).flatten();
                 ledger.prepayments.keep(spent.unwrap_or(ahead), now);
             }
             None if whole => {}
-            None => shared.refund(pending.plan, now, ledger),
+            None => shared.refund(pending.counted, now, ledger),
         }
     }
     if whole {
@@ -173,13 +174,12 @@ fn charge(all: &mut [Pending<'_>], now: Timestamp, ledger: &mut Ledger<'_>) -> R
 }
 
 impl<'l> Pending<'l> {
-    fn open(counted: &Counted<'l>, now: Timestamp, ledger: &mut Ledger<'_>) -> Result<Self, StoreError> {
-        let Counted { limit, plan, place } = *counted;
-        let source = match ledger.prepayments.after_one(place, &plan.quotas, now) {
+    fn open(counted: &'l Counted<'l>, now: Timestamp, ledger: &mut Ledger<'_>) -> Result<Self, StoreError> {
+        let source = match ledger.prepayments.after_one(counted.place, &counted.quotas, now) {
             Some(left) => Source::Prepaid(left),
-            None => Source::Shared(Shared::read(plan, place, now, ledger)?),
+            None => Source::Shared(Shared::read(counted, now, ledger)?),
         };
-        Ok(Self { limit, plan, source })
+        Ok(Self { counted, source })
     }
 
     fn admits(&self) -> bool {
@@ -195,7 +195,7 @@ impl<'l> Pending<'l> {
         match &self.source {
             Source::Prepaid(prepayment) => {
                 let mut tats = prepayment.in_turn();
-                for (tat, quota) in tats.iter_mut().zip(&self.plan.quotas) {
+                for (tat, quota) in tats.iter_mut().zip(self.counted.quotas.iter()) {
                     // What was charged before may have drained, but not this request.
                     *tat = (*tat).max(now.as_nanos().saturating_add(quota.interval()));
                 }
@@ -210,7 +210,8 @@ impl<'l> Pending<'l> {
 }
 
 impl Shared {
-    fn read(plan: &Plan, place: Place, now: Timestamp, ledger: &mut Ledger<'_>) -> Result<Self, StoreError> {
+    fn read(counted: &Counted<'_>, now: Timestamp, ledger: &mut Ledger<'_>) -> Result<Self, StoreError> {
+        let Counted { plan, place, .. } = *counted;
         ledger.terms.count(plan, now, ledger.store)?;
         let key = SlotKey::new(&plan.prefix, place.slot);
         let slot = slot(&key, plan, now, ledger)?;
@@ -218,7 +219,7 @@ impl Shared {
         let may_prepay = ledger.prepayments.has_room(place, now);
         let mut shared =
             Self { key, place, slot, before, after: Ok(before), ahead: None, may_prepay, evicts: false };
-        shared.judge(&plan.quotas, now);
+        shared.judge(&counted.quotas, now);
         Ok(shared)
     }
 
@@ -250,14 +251,19 @@ impl Shared {
     ///
     /// Not by [`store::update`](crate::store::update), which reads first: here the first write is of what was judged
     /// together with the other limits of the request.
-    fn write(&mut self, plan: &Plan, now: Timestamp, ledger: &Ledger<'_>) -> Result<(), StoreError> {
+    fn write(
+        &mut self,
+        counted: &Counted<'_>,
+        now: Timestamp,
+        ledger: &Ledger<'_>,
+    ) -> Result<(), StoreError> {
         for _ in 0..MAX_CONFLICTS {
             match self.slot.write(ledger.store, self.key.as_str()) {
                 Err(StoreError::Conflict) => {}
                 other => return other,
             }
-            self.slot = slot(&self.key, plan, now, ledger)?;
-            self.judge(&plan.quotas, now);
+            self.slot = slot(&self.key, counted.plan, now, ledger)?;
+            self.judge(&counted.quotas, now);
             if self.after.is_err() {
                 return Ok(());
             }
@@ -267,11 +273,11 @@ impl Shared {
 
     /// Takes the charge back, from what is stored by then. Not by [`store::update`](crate::store::update), because a
     /// slot reads and writes itself.
-    fn refund(&self, plan: &Plan, now: Timestamp, ledger: &Ledger<'_>) {
+    fn refund(&self, counted: &Counted<'_>, now: Timestamp, ledger: &Ledger<'_>) {
         let Ok(charged) = self.after else { return };
         for _ in 0..MAX_REFUND_CONFLICTS {
-            let Ok(mut slot) = slot(&self.key, plan, now, ledger) else { return };
-            if !slot.refund(self.place.fingerprint, &charged, &plan.quotas)
+            let Ok(mut slot) = slot(&self.key, counted.plan, now, ledger) else { return };
+            if !slot.refund(self.place.fingerprint, &charged, &counted.quotas)
                 || slot.write(ledger.store, self.key.as_str()) != Err(StoreError::Conflict)
             {
                 return;
@@ -282,5 +288,5 @@ impl Shared {
 
 /// The slot as it is stored now, read under the plan's term.
 fn slot(key: &SlotKey, plan: &Plan, now: Timestamp, ledger: &Ledger<'_>) -> Result<Slot, StoreError> {
-    Slot::read(ledger.store, key.as_str(), ledger.terms.of(plan)?, &plan.quotas, now)
+    Slot::read(ledger.store, key.as_str(), ledger.terms.of(plan)?, plan.most(), now)
 }

@@ -7,6 +7,7 @@ use super::{
     admission::LimitId,
     key::{Key, Prefixes},
     limits::{Limit, Limiter, Plan},
+    own_requests::OwnRequests,
     place::SlotKey,
     quota::Quota,
     section::{Head, MAX_WINDOWS},
@@ -64,14 +65,15 @@ fn limit(spec: &LimitSpec, namespace: &str, faults: &mut Vec<Fault>) -> Option<L
     // Filters of one name may have limits of one name with different keys. Those share tables, but no counter.
     let counts = counts(&spec.key);
     // A limit's name has no `~`, so no tier's table can be another limit's.
-    let own = plan(&spec.windows, format!("{namespace}/rl/{}/", spec.name), "limits", faults);
+    let keys = &spec.own_requests_of_keys;
+    let own = plan(&spec.windows, keys, format!("{namespace}/rl/{}/", spec.name), "limits", faults);
     let own = own.map(|plan| Plan { tag: tagged(&counts, None), ..plan });
     let mut tiers: Vec<(Box<str>, Plan)> = Vec::new();
     for (i, (tier, windows)) in spec.tiers.iter().enumerate() {
         // Any text may name a tier; its hash is short and fit for a key of the store.
         let tag = SipHasher24::new().hash(tier.as_bytes());
         let prefix = format!("{namespace}/rl/{}~{tag:016x}/", spec.name);
-        if let Some(plan) = plan(windows, prefix, &format!("tiers[{i}].limits"), faults) {
+        if let Some(plan) = plan(windows, keys, prefix, &format!("tiers[{i}].limits"), faults) {
             tiers.push((tier.as_str().into(), Plan { tag: tagged(&counts, Some(tier)), ..plan }));
         }
     }
@@ -86,7 +88,13 @@ fn limit(spec: &LimitSpec, namespace: &str, faults: &mut Vec<Fault>) -> Option<L
     })
 }
 
-fn plan(windows: &[WindowSpec], prefix: String, path: &str, faults: &mut Vec<Fault>) -> Option<Plan> {
+fn plan(
+    windows: &[WindowSpec],
+    keys: &[(String, u32)],
+    prefix: String,
+    path: &str,
+    faults: &mut Vec<Fault>,
+) -> Option<Plan> {
     let mut quotas: Vec<Quota> = Vec::new();
     if windows.is_empty() || windows.len() > MAX_WINDOWS {
         faults.push(Fault::new(path, format!("must be 1 to {MAX_WINDOWS} windows")));
@@ -103,8 +111,19 @@ fn plan(windows: &[WindowSpec], prefix: String, path: &str, faults: &mut Vec<Fau
         }
     }
     debug_assert!(prefix.len() <= SlotKey::MAX_PREFIX || !faults.is_empty());
-    let windows = Head::new(&quotas, 0);
-    (!quotas.is_empty()).then(|| Plan { quotas, windows, table: 0, prefix: prefix.into(), tag: 0 })
+    if quotas.is_empty() || quotas.len() < windows.len() {
+        return None;
+    }
+    let mut own_requests = None;
+    for (i, window) in windows.iter().enumerate() {
+        let Some(own) = &window.own else { continue };
+        match OwnRequests::compile(i, window, own, keys, &mut quotas) {
+            Ok(own) => own_requests = own,
+            Err(fault) => faults.push(fault.within(&format!("{path}[{i}]"))),
+        }
+    }
+    let windows = Head::new(own_requests.as_ref().map_or(&quotas, |own| &own.most), 0);
+    Some(Plan { quotas, own_requests, windows, table: 0, prefix: prefix.into(), tag: 0 })
 }
 
 /// What a key is made of, as bytes that no other key gives.
@@ -156,7 +175,7 @@ mod tests {
     use crate::network::Networks;
 
     fn window(requests: u32, secs: u64) -> WindowSpec {
-        WindowSpec { requests, per: Duration::from_secs(secs), burst: requests }
+        WindowSpec { requests, per: Duration::from_secs(secs), burst: requests, own: None }
     }
 
     fn spec() -> LimitSpec {
@@ -165,6 +184,7 @@ mod tests {
             key: vec![KeyPart::Principal],
             windows: vec![window(100, 60)],
             tiers: vec![("gold".into(), vec![window(1_000, 60)])],
+            own_requests_of_keys: vec![],
             methods: vec!["GET".into()],
             exempt: Networks::default(),
             before_authentication: false,

@@ -125,7 +125,7 @@ mod tests {
     use crate::{rate_limit::WindowSpec, time::NANOS_PER_SEC as SECOND};
 
     fn quota(requests: u32, secs: u64, burst: u32) -> Quota {
-        Quota::compile(&WindowSpec { requests, per: Duration::from_secs(secs), burst }).unwrap()
+        Quota::compile(&WindowSpec { requests, per: Duration::from_secs(secs), burst, own: None }).unwrap()
     }
 
     fn at(nanos: u64) -> Timestamp {
@@ -266,7 +266,7 @@ mod tests {
 
     prop_compose! {
         fn any_quota()(requests in 1u32..5_000, secs in 1u64..100_000, burst in 1u32..5_000) -> Option<Quota> {
-            Quota::compile(&WindowSpec { requests, per: Duration::from_secs(secs), burst }).ok()
+            Quota::compile(&WindowSpec { requests, per: Duration::from_secs(secs), burst, own: None }).ok()
         }
     }
 

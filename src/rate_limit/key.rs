@@ -104,6 +104,30 @@ impl Key {
         }
         Self { parts: parts.to_vec(), prefixes, cookies, params }
     }
+
+    /// Whoever of the principal and the actor the count is told apart by, some more than once. Of all others it may be
+    /// anybody's, too.
+    pub(super) fn told_apart<'s>(
+        &'s self,
+        subject: &'s Subject<'_>,
+    ) -> impl Iterator<Item = &'s Principal> + use<'s> {
+        let both = || [subject.principal, subject.actor].into_iter().flatten();
+        self.parts.iter().filter_map(move |part| match part {
+            KeyPart::Principal => subject.principal,
+            KeyPart::Actor => subject.actor,
+            KeyPart::ApiKey => both().find(|who| who.kind == PrincipalKind::ApiKey),
+            KeyPart::Claim(claim) => subject.principal.filter(|who| has(who, claim)),
+            KeyPart::ClaimHeader { claims, .. } => {
+                let (claim, who) = both().find_map(|who| Some((set_from(claims, who)?, who)))?;
+                has(who, claim).then_some(who)
+            }
+            _ => None,
+        })
+    }
+}
+
+fn has(who: &Principal, claim: &ClaimPath) -> bool {
+    !matches!(who.claim(claim), None | Some(Json::Null))
 }
 
 /// Feeds the parts to the hash, each so that its end can be told. Addresses say how they were cut: filters of one name

@@ -26,7 +26,7 @@ impl Limiter {
     ) -> Result<Admission, StoreError> {
         let [id] = limits else { return self.check_several(limits, subject, now, ledger) };
         match self.count(*id, subject, ledger)? {
-            Some(one) if ledger.tells || !ledger.prepayments.spend(one.place, &one.plan.quotas, now) => {
+            Some(one) if ledger.tells || !ledger.prepayments.spend(one.place, &one.quotas, now) => {
                 judge_and_charge(&[one], now, ledger)
             }
             // Nearly always: the worker holds what the request costs. This way is kept short; `judge_and_charge` does all
@@ -65,7 +65,8 @@ impl Limiter {
             Some(place) => place,
             None => limit.place(id, plan, subject, ledger.secret)?,
         };
-        Ok(Some(Counted { limit: id, plan, place }))
+        let quotas = plan.quotas_of(&limit.key, subject);
+        Ok(Some(Counted { limit: id, plan, quotas, place }))
     }
 }
 

@@ -37,7 +37,7 @@ fn at(secs: u64) -> Timestamp {
 }
 
 fn window(requests: u32, secs: u64) -> WindowSpec {
-    WindowSpec { requests, per: Duration::from_secs(secs), burst: requests }
+    WindowSpec { requests, per: Duration::from_secs(secs), burst: requests, own: None }
 }
 
 fn limit(name: &str, key: Vec<KeyPart>, windows: Vec<WindowSpec>) -> LimitSpec {

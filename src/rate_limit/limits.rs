@@ -1,9 +1,12 @@
 //! The limits of a policy, ready to be asked.
 
+use std::borrow::Cow;
+
 use super::{
     KeyPart,
     admission::LimitId,
     key::{Key, Subject},
+    own_requests::OwnRequests,
     quota::Quota,
     section::Head,
 };
@@ -32,8 +35,10 @@ pub(super) struct Limit {
 /// The windows of a limit, or of one of its tiers. Each counts in a table of its own.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    /// 1 to `MAX_WINDOWS`.
+    /// 1 to `MAX_WINDOWS`. Of one in which callers may have numbers of their own, what it is for those who have none.
     pub(super) quotas: Vec<Quota>,
+    /// `None`: nobody has a number of its own.
+    pub(super) own_requests: Option<OwnRequests>,
     /// The same windows, in the form that sections of the store begin with.
     pub(super) windows: Head,
     /// The number of the table, among those of the limiter.
@@ -43,6 +48,21 @@ pub(super) struct Plan {
     /// Goes into the hash of every key, so that tiers are counted apart, and limits of one name with different keys,
     /// too.
     pub(super) tag: u64,
+}
+
+impl Plan {
+    /// The windows as what is stored may fill them, whoever owes it.
+    pub(super) fn most(&self) -> &[Quota] {
+        self.own_requests.as_ref().map_or(&self.quotas, |own| &own.most)
+    }
+
+    /// The windows as they are for whoever asks.
+    pub(super) fn quotas_of(&self, key: &Key, subject: &Subject<'_>) -> Cow<'_, [Quota]> {
+        match &self.own_requests {
+            None => Cow::Borrowed(&self.quotas),
+            Some(own) => own.quotas(&self.quotas, key, subject),
+        }
+    }
 }
 
 impl Limit {

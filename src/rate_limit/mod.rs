@@ -16,6 +16,7 @@ pub mod headers;
 mod key;
 mod limiter;
 mod limits;
+mod own_requests;
 pub mod place;
 mod prepayments;
 pub mod quota;
@@ -45,6 +46,9 @@ pub struct LimitSpec {
     pub windows: Vec<WindowSpec>,
     /// Other windows for principals of a tier, each tier once; none before authentication.
     pub tiers: Vec<(String, Vec<WindowSpec>)>,
+    /// The numbers of requests that API keys have of their own, by the key's id, each key once; no more than the `max` of the
+    /// window that they are for.
+    pub own_requests_of_keys: Vec<(String, u32)>,
     /// Only requests with one of these methods (upper case) count; empty: all.
     pub methods: Vec<String>,
     /// Requests from these addresses do not count. Empty: none.
@@ -66,6 +70,7 @@ impl LimitSpec {
             key,
             windows,
             tiers: vec![],
+            own_requests_of_keys: vec![],
             methods: vec![],
             exempt: Networks::default(),
             before_authentication: false,
@@ -76,7 +81,7 @@ impl LimitSpec {
 }
 
 /// `requests` per `per`, with up to `burst` at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowSpec {
     /// At least 1.
     pub requests: u32,
@@ -84,6 +89,18 @@ pub struct WindowSpec {
     pub per: Duration,
     /// At least 1; equal to `requests` unless given.
     pub burst: u32,
+    /// Whether callers may have numbers of their own in place of `requests`, and of `burst`, which is equal to it then. At
+    /// most one window of a list.
+    pub own: Option<OwnRequestsSpec>,
+}
+
+/// Numbers of requests that belong to callers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnRequestsSpec {
+    /// Where a token says its number; `None`: only API keys have any.
+    pub claim: Option<ClaimPath>,
+    /// At least `requests` of the window, and at most 1,000,000,000. Higher numbers of tokens stand for this one.
+    pub max: u32,
 }
 
 /// One part of a limit's key.

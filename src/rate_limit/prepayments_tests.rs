@@ -45,7 +45,7 @@ struct World {
 }
 
 fn window(requests: u32, secs: u64, burst: u32) -> WindowSpec {
-    WindowSpec { requests, per: Duration::from_secs(secs), burst }
+    WindowSpec { requests, per: Duration::from_secs(secs), burst, own: None }
 }
 
 impl World {
@@ -306,7 +306,7 @@ proptest! {
             for (j, last) in admitted.iter().enumerate().skip(i) {
                 let count = u128::try_from(j - i + 1).unwrap();
                 let span = u128::from(last - first);
-                for WindowSpec { requests, per, burst } in &windows {
+                for WindowSpec { requests, per, burst, .. } in &windows {
                     let beyond = count.saturating_sub((*burst).into());
                     prop_assert!(beyond * per.as_nanos() <= span * u128::from(*requests));
                 }

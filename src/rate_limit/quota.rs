@@ -29,6 +29,8 @@ pub struct Quota {
     // INVARIANT: 1000 <= interval, burst >= 1, full_debt == interval * burst.
     interval: u64,
     full_debt: u64,
+    /// It is one of several for the same window, which is counted in shares.
+    varies: bool,
 }
 
 impl Quota {
@@ -63,7 +65,40 @@ impl Quota {
             burst: spec.burst,
             interval,
             full_debt: interval.checked_mul(spec.burst.into())?,
+            varies: false,
         })
+    }
+
+    /// What the window comes to for the highest number that a caller may have, where each may have a number of its own. The
+    /// path of a fault is relative to the window.
+    pub fn of_most(spec: &WindowSpec, most: u32) -> Result<Self, Fault> {
+        let spec = WindowSpec { requests: most, burst: most, per: spec.per, own: None };
+        let quota = Self::compile(&spec).map_err(|fault| match fault.path.as_str() {
+            "window" => fault,
+            _ => Fault { path: "ownRequests.max".to_owned(), ..fault },
+        })?;
+        // A nanosecond more, so that any share is at least as long as it should be although it is rounded down.
+        let interval = quota.interval.saturating_add(1);
+        let full_debt = interval.saturating_mul(most.into());
+        Ok(Self { interval, full_debt, varies: true, ..quota })
+    }
+
+    /// The same window for a caller with this number, all of which may come at once: at least 1, and never more than the
+    /// highest. Each request takes a share of what `self`, the one of the highest number, has for all.
+    ///
+    /// The shares are rounded down, so they fit; each is at least `per / requests`, since `self` has a nanosecond more for
+    /// each of its requests.
+    #[must_use]
+    pub fn share(&self, requests: u32) -> Self {
+        let requests = requests.clamp(1, self.requests.max(1));
+        let interval = self.full_debt.checked_div(requests.into()).unwrap_or(self.full_debt);
+        let full_debt = interval.saturating_mul(requests.into());
+        Self { requests, burst: requests, interval, full_debt, ..*self }
+    }
+
+    /// Whether it is one of several for the same window.
+    pub const fn varies(&self) -> bool {
+        self.varies
     }
 
     /// Requests per window, as configured; never 0.
@@ -105,7 +140,7 @@ mod tests {
     use super::*;
 
     fn window(requests: u32, secs: u64, burst: u32) -> WindowSpec {
-        WindowSpec { requests, per: Duration::from_secs(secs), burst }
+        WindowSpec { requests, per: Duration::from_secs(secs), burst, own: None }
     }
 
     #[test]
@@ -127,9 +162,9 @@ mod tests {
     #[test]
     fn faults_name_the_field() {
         for (spec, path) in [
-            (WindowSpec { requests: 1, per: Duration::from_millis(1500), burst: 1 }, "window"),
+            (WindowSpec { requests: 1, per: Duration::from_millis(1500), burst: 1, own: None }, "window"),
             (window(1, 366 * 86_400 + 1, 1), "burst"),
-            (WindowSpec { requests: 1, per: Duration::from_secs(u64::MAX), burst: 1 }, "burst"),
+            (WindowSpec { requests: 1, per: Duration::from_secs(u64::MAX), burst: 1, own: None }, "burst"),
             (window(1_000_001, 1, 1), "requests"),
             (window(1, 86_400, 367), "burst"),
             (window(1, 1, u32::MAX), "burst"),

@@ -26,7 +26,8 @@ pub(super) const WORD: usize = 8;
 const SINCE: usize = 4;
 /// Where its windows begin.
 const WINDOWS: usize = SINCE + WORD;
-/// The size of one window: its interval, its length in seconds and its burst.
+/// The size of one window: its interval, its length in seconds and its burst. Of one that is counted in shares its full
+/// debt, its length and 0.
 const WINDOW: usize = WORD + 4 + 4;
 
 /// Where things stand in a section: a head, the number of its entries, one floor per window, then at most [`ENTRIES`]
@@ -58,7 +59,8 @@ pub(super) struct Section<'a> {
 /// What a head says of a window; never 0.
 #[derive(Clone, Copy)]
 struct Window {
-    interval: u64,
+    /// `None`: it is counted in shares, each request of a caller in one of its own length.
+    interval: Option<u64>,
     secs: u32,
     full_debt: u64,
 }
@@ -119,8 +121,8 @@ impl Window {
         let (secs, rest) = rest.split_first_chunk::<4>()?;
         let (interval, secs) = (u64::from_le_bytes(*interval), u32::from_le_bytes(*secs));
         let burst = u32::from_le_bytes(*rest.first_chunk()?);
-        let full_debt = interval.checked_mul(burst.into()).filter(|full| *full > 0 && secs > 0)?;
-        Some(Self { interval, secs, full_debt })
+        let full_debt = interval.checked_mul(burst.max(1).into()).filter(|full| *full > 0 && secs > 0)?;
+        Some(Self { interval: (burst > 0).then_some(interval), secs, full_debt })
     }
 
     /// When a full debt of `since` is paid off in each of these windows, so that it makes no difference any more what
@@ -143,9 +145,14 @@ impl Head {
         bytes.push(u8::try_from(layout.windows).unwrap_or(0));
         bytes.extend_from_slice(&since.to_le_bytes());
         for quota in quotas.iter().take(layout.windows) {
-            bytes.extend_from_slice(&quota.interval().to_le_bytes());
+            // What is counted in shares has no interval of its own, and is told by a burst of 0.
+            let (interval, burst) = match quota.varies() {
+                true => (quota.full_debt(), 0),
+                false => (quota.interval(), quota.burst()),
+            };
+            bytes.extend_from_slice(&interval.to_le_bytes());
             bytes.extend_from_slice(&quota.window_secs().to_le_bytes());
-            bytes.extend_from_slice(&quota.burst().to_le_bytes());
+            bytes.extend_from_slice(&burst.to_le_bytes());
         }
         Self { bytes: bytes.into(), layout }
     }
@@ -294,6 +301,8 @@ impl<'a> Section<'a> {
     /// What `debts` of this section are in the windows of `head`, as of `since`: as many requests as they stood for
     /// then, but never more than a full debt.
     ///
+    /// Where one of the two is counted in shares, it is as much of the window as was used instead, in time.
+    ///
     /// A window takes over from the old one of the same length. Where there was none, it takes over from the old window
     /// that gives the most; if that one is longer, this may be more than was used within the new window's length. Debts
     /// are paid off at the old rate up to `since` and at the new one from then on, so the result does not depend on
@@ -307,10 +316,9 @@ impl<'a> Section<'a> {
                 let (old, debt) = (Window::read(self.bytes, window)?, debts.get(window)?);
                 let owed = debt.in_turn(Timestamp::from_nanos(since)).saturating_sub(since);
                 let owed = owed.min(old.full_debt);
-                let owed = if old.interval == new.interval {
-                    owed
-                } else {
-                    owed.div_ceil(old.interval).saturating_mul(new.interval)
+                let owed = match (old.interval, new.interval) {
+                    (Some(old), Some(new)) if old != new => owed.div_ceil(old).saturating_mul(new),
+                    _ => owed,
                 };
                 Some((old.secs == new.secs, owed.min(new.full_debt)))
             };

@@ -146,7 +146,11 @@ impl Slot {
         let own = self.own();
         let Some(entry) = own.position(fingerprint) else { return false };
         let mut debts = own.debts_at(entry);
-        let prepaid = quota::prepaid_requests(quotas).unwrap_or(u64::MAX);
+        // Where others may have charged shares of another length, none of theirs is told from what has drained.
+        let prepaid = match quotas.iter().any(Quota::varies) {
+            true => 1,
+            false => quota::prepaid_requests(quotas).unwrap_or(u64::MAX),
+        };
         for ((debt, charged), quota) in debts.iter_mut().zip(charged).zip(quotas) {
             let Some(since) = debt.tat.checked_sub(charged.tat) else { return false };
             if since.checked_rem(quota.interval()) != Some(0)

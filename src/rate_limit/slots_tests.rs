@@ -15,7 +15,7 @@ const KEY: &str = "p/rl/reads/000";
 
 fn quota(requests: u32, secs: u64) -> Quota {
     let per = Duration::from_secs(secs);
-    Quota::compile(&WindowSpec { requests, per, burst: requests }).unwrap()
+    Quota::compile(&WindowSpec { requests, per, burst: requests, own: None }).unwrap()
 }
 
 fn at(secs: u64) -> Timestamp {
@@ -133,10 +133,11 @@ fn bytes_that_make_no_sense_deny_for_an_interval() {
         good.iter().chain(b"x").copied().collect(),
         // More entries than there can be.
         head.iter().chain(&[17]).copied().chain(std::iter::repeat_n(0, 16 + 24 * 17)).collect(),
-        // Windows without interval, length or burst; more than can be counted.
+        // Windows without interval or length, also such as are counted in shares; more than can be counted.
         without(1, 0, 8),
         without(1, 8, 12),
-        without(0, 12, 16),
+        without(0, 8, 16),
+        without(0, 0, 16),
         good[..12].iter().copied().chain([0xff; 8]).chain(good[20..].iter().copied()).collect(),
         // A second section that is none.
         [&good[..], b"rl3\x02"].concat(),

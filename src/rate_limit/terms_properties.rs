@@ -40,8 +40,8 @@ proptest! {
         let store = MemoryStore::default();
         let (mut now, mut admitted) = (START, Vec::new());
         let mut changed_at = now;
-        for (phase, (windows, steps)) in [(before, first), (after, then)].into_iter().enumerate() {
-            let mut filter = Filter::new(&store, &[windows], workers, now);
+        for (phase, (windows, steps)) in [(&before, first), (&after, then)].into_iter().enumerate() {
+            let mut filter = Filter::new(&store, std::slice::from_ref(windows), workers, now);
             changed_at = now;
             for (worker, gap, count) in steps {
                 now += gap;
@@ -53,15 +53,15 @@ proptest! {
             }
         }
         let promised = |first_phase: usize, last_phase: usize, first: u64, last: u64| {
-            let earned = |window: WindowSpec, from: u64, to: u64| {
+            let earned = |window: &WindowSpec, from: u64, to: u64| {
                 u128::from(to - from) * u128::from(window.requests) / window.per.as_nanos()
             };
             match (first_phase, last_phase) {
-                (0, 0) => u128::from(before.burst) + earned(before, first, last),
-                (1, 1) => u128::from(after.burst) + earned(after, first, last),
+                (0, 0) => u128::from(before.burst) + earned(&before, first, last),
+                (1, 1) => u128::from(after.burst) + earned(&after, first, last),
                 // Rounded twice.
                 _ => u128::from(before.burst.max(after.burst))
-                    + earned(before, first, changed_at) + earned(after, changed_at, last) + 1,
+                    + earned(&before, first, changed_at) + earned(&after, changed_at, last) + 1,
             }
         };
         prop_assert_eq!(excess(&admitted, promised), 0);
@@ -75,7 +75,7 @@ proptest! {
         let not_prepaid = |window: WindowSpec| WindowSpec { burst: window.burst.min(127), ..window };
         let (before, after) = (not_prepaid(before), not_prepaid(after));
         let store = MemoryStore::default();
-        let used = Filter::new(&store, &[before], 1, START).burst(&store, used, START);
+        let used = Filter::new(&store, std::slice::from_ref(&before), 1, START).burst(&store, used, START);
         let now = START + wait;
         let interval = before.per.as_nanos().div_ceil(before.requests.into());
         let left = (u128::try_from(used).unwrap() * interval).saturating_sub(wait.into());
@@ -85,7 +85,7 @@ proptest! {
             left.div_ceil(interval) * interval
         };
         let still_used = u32::try_from(left.div_ceil(interval)).unwrap();
-        let admitted = Filter::new(&store, &[after], 1, now).burst(&store, 300, now);
+        let admitted = Filter::new(&store, std::slice::from_ref(&after), 1, now).burst(&store, 300, now);
         prop_assert_eq!(u32::try_from(admitted).unwrap(), after.burst.saturating_sub(still_used));
     }
 
@@ -100,7 +100,7 @@ proptest! {
             // Long enough for the one before to end.
             now += 7 * SECOND;
             begins.push(now);
-            let mut filter = Filter::new(&store, &[*windows], workers, now);
+            let mut filter = Filter::new(&store, std::slice::from_ref(windows), workers, now);
             for (worker, gap, count) in steps {
                 now += gap;
                 for _ in 0..*count {
@@ -134,7 +134,7 @@ proptest! {
         steps in prop::collection::vec((0usize..4, 0usize..6, prop_oneof![3 => Just(0u64), 1 => 0..20 * SECOND], 1usize..40), 1..40),
     ) {
         let together = MemoryStore::default();
-        let configure = |store: &MemoryStore, window: &WindowSpec, nanos| Filter::new(store, &[*window], 1, nanos);
+        let configure = |store: &MemoryStore, window: &WindowSpec, nanos| Filter::new(store, std::slice::from_ref(window), 1, nanos);
         let mut filters: Vec<_> = windows.iter().map(|window| {
             let alone = MemoryStore::default();
             (configure(&together, window, START), configure(&alone, window, START), alone)

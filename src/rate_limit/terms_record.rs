@@ -130,7 +130,7 @@ mod tests {
     const START: u64 = 1_000_000 * SECOND;
 
     fn windows(requests: u32) -> Head {
-        let spec = WindowSpec { requests, per: Duration::from_secs(10), burst: requests };
+        let spec = WindowSpec { requests, per: Duration::from_secs(10), burst: requests, own: None };
         Head::new(&[Quota::compile(&spec).unwrap()], 0)
     }
 

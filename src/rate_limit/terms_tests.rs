@@ -14,7 +14,7 @@ pub(super) const START: u64 = 1_000_000 * SECOND;
 const HOUR: u64 = 3600;
 
 pub(super) fn window(requests: u32, secs: u64) -> WindowSpec {
-    WindowSpec { requests, per: Duration::from_secs(secs), burst: requests }
+    WindowSpec { requests, per: Duration::from_secs(secs), burst: requests, own: None }
 }
 
 fn spec(windows: &[WindowSpec]) -> LimitSpec {
@@ -222,28 +222,28 @@ fn whoever_comes_late_finds_what_was_owed_when_the_update_came() {
 /// Lowered for a while and raised again: what was used before is not forgotten.
 #[test]
 fn windows_that_come_back_know_what_was_used_before() {
-    let (low, high) = (window(10, HOUR), window(100, HOUR));
+    let (low, high) = ([window(10, HOUR)], [window(100, HOUR)]);
     let store = MemoryStore::default();
-    let mut first = Filter::new(&store, &[high], 1, START);
+    let mut first = Filter::new(&store, &high, 1, START);
     assert_eq!(first.burst(&store, 100, START), 100);
-    let mut second = Filter::new(&store, &[low], 1, START);
+    let mut second = Filter::new(&store, &low, 1, START);
     assert_eq!(second.burst(&store, 1, START), 0);
     // Nobody has confirmed the first in the meantime.
     let later = START + 36 * SECOND;
-    let mut third = Filter::new(&store, &[high], 1, later);
+    let mut third = Filter::new(&store, &high, 1, later);
     assert_eq!(third.burst(&store, 20, later), 1);
 
     // Raised and lowered again: what was used in between counts.
     let store = MemoryStore::default();
-    Filter::new(&store, &[low], 1, START).burst(&store, 2, START);
-    assert_eq!(Filter::new(&store, &[high], 1, START).burst(&store, 50, START), 50);
-    assert_eq!(Filter::new(&store, &[low], 1, later).burst(&store, 20, later), 0);
+    Filter::new(&store, &low, 1, START).burst(&store, 2, START);
+    assert_eq!(Filter::new(&store, &high, 1, START).burst(&store, 50, START), 50);
+    assert_eq!(Filter::new(&store, &low, 1, later).burst(&store, 20, later), 0);
 
     // Taken back at once: it goes on where it was.
     let store = MemoryStore::default();
-    Filter::new(&store, &[low], 1, START).burst(&store, 2, START);
-    assert_eq!(Filter::new(&store, &[high], 1, START).burst(&store, 50, START), 50);
-    assert_eq!(Filter::new(&store, &[low], 1, START + SECOND).burst(&store, 20, START + SECOND), 8);
+    Filter::new(&store, &low, 1, START).burst(&store, 2, START);
+    assert_eq!(Filter::new(&store, &high, 1, START).burst(&store, 50, START), 50);
+    assert_eq!(Filter::new(&store, &low, 1, START + SECOND).burst(&store, 20, START + SECOND), 8);
 }
 
 /// One policy on two listeners, until each has its own.

@@ -93,7 +93,7 @@ fn bad() -> Vec<Bad> {
         row(
             "a part of a limit's key that there is not",
             "/rateLimits/0/key",
-            json!([{"query": "sub"}]),
+            json!([{"param": "sub"}]),
             &["rateLimits[0].key[0]: is no key part", "or {pathVariable: name}"],
         ),
         row(

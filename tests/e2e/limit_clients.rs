@@ -3,11 +3,17 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{
-    gateway::{Gateway, gateway},
-    issuer::token,
-    policy::{anyone, api_key, api_key_entry, merge, provider, rule},
-    request::{Request, get},
+use crate::{
+    documentation::block,
+    harness::{
+        api_key_hash,
+        gateway::{Gateway, gateway},
+        issuer::token,
+        policy::{anyone, api_key, api_key_entry, merge, provider, rule},
+        repository,
+        request::{Request, get},
+    },
+    policy_schema::python,
 };
 
 fn limited(name: &str, mut members: Value) -> Value {
@@ -19,23 +25,37 @@ pub(crate) fn policy() -> Value {
     let either = || json!({"authenticate": {"anyOf": [{"jwt": "test"}, {"jwt": "plain"}, "apiKey"]}});
     let hourly = |requests: usize| json!([{"requests": requests, "unit": "Hour"}]);
     let mut with_header = provider();
-    merge(&mut with_header, json!({"claimToHeaders": [{"claim": "org", "header": "x-org"}]}));
+    merge(
+        &mut with_header,
+        json!({
+            "claimToHeaders": [{"claim": "org", "header": "x-org"}], "claims": {"tier": "plan"},
+        }),
+    );
+    let own = |requests: usize, max: usize| json!([{"requests": requests, "unit": "Hour", "ownRequests": {"claim": "quota", "max": max}}]);
+    let number = |requests: usize| json!({"ownRequests": [{"limit": "own", "requests": requests}]});
     let mut plain = provider();
     merge(&mut plain, json!({"name": "plain", "issuer": "https://plain.test"}));
     json!({
         "jwt": {"providers": [with_header, plain]},
-        "apiKeys": {"keys": [api_key_entry("old", json!({})), api_key_entry("new", json!({}))]},
+        "apiKeys": {"keys": [
+            api_key_entry("old", json!({})), api_key_entry("new", json!({})),
+            api_key_entry("big", number(8)), api_key_entry("small", number(2)),
+        ]},
         "rateLimits": [
             {"name": "cookie", "key": [{"cookie": "sid"}], "limits": hourly(3)},
             {"name": "query", "key": [{"query": "app"}], "limits": hourly(3)},
             {"name": "header", "key": [{"header": "x-org"}], "limits": hourly(3)},
+            {"name": "own", "key": ["principal"], "limits": own(3, 10), "tiers": [{"name": "gold", "limits": own(3, 20)}]},
+            {"name": "large", "key": ["principal"], "limits": own(3, 1000)},
             {"name": "early", "key": [{"cookie": "early"}, {"query": "early"}], "before": "Authentication",
-             "limits": hourly(500)},
+             "limits": hourly(5000)},
         ],
         "rules": [
             limited("cookie", anyone()),
             limited("query", anyone()),
             limited("header", either()),
+            limited("own", either()),
+            limited("large", either()),
         ],
         "defaultAction": "Deny",
     })
@@ -131,5 +151,91 @@ async fn a_header_that_is_set_from_a_claim_counts_as_the_claim() {
     ];
     assert_eq!(admitted(&gateway, none).await, 3);
     assert_eq!(admitted(&gateway, [of("user-9", "third", "b")]).await, 1);
+    meets_both(&gateway).await;
+}
+
+/// The number that a token says is the caller's own, within the bound; what one token used another one finds used.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_says_a_number_has_as_many_requests() {
+    let gateway = start().await;
+    let of = |sub: &str, number: Value| get("/own").bearer(&token(sub).claim("quota", number).sign());
+    assert_eq!(admitted(&gateway, times(of("five", json!(5)), 7)).await, 5);
+    assert_eq!(admitted(&gateway, times(of("six", json!(6)), 8)).await, 6);
+    // The bound, no number, and what is none.
+    assert_eq!(admitted(&gateway, times(of("many", json!(1_000_000)), 12)).await, 10);
+    assert_eq!(admitted(&gateway, times(get("/own").bearer(&token("none").sign()), 5)).await, 3);
+    assert_eq!(admitted(&gateway, times(of("zero", json!(0)), 3)).await, 1);
+    assert_eq!(admitted(&gateway, times(of("text", json!("9")), 3)).await, 1);
+    assert_eq!(admitted(&gateway, times(of("fraction", json!(9.0)), 3)).await, 1);
+    // Two tokens of one client: half of the window for two requests of four, and the other half for five of ten.
+    assert_eq!(admitted(&gateway, times(of("both", json!(4)), 2)).await, 2);
+    assert_eq!(admitted(&gateway, times(of("both", json!(10)), 7)).await, 5);
+    assert_eq!(admitted(&gateway, times(of("both", json!(4)), 2)).await, 0);
+    // A tier has a bound of its own.
+    let gold = token("gold").claim("quota", 12).claim("plan", "gold").sign();
+    assert_eq!(admitted(&gateway, times(get("/own").bearer(&gold), 14)).await, 12);
+    // The client is told its own number.
+    let refused = gateway.send(&of("five", json!(5))).await;
+    assert_eq!(refused.header("ratelimit-policy"), Some("\"own\";q=5;w=3600"));
+    assert!(
+        refused.header("ratelimit").is_some_and(|told| told.starts_with("\"own\";r=0;t=")),
+        "{refused:?}"
+    );
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((600..=720).contains(&wait), "a fifth of an hour, not {wait} s");
+    meets_both(&gateway).await;
+}
+
+const READ: &str = "import json, sys; from ruamel.yaml import YAML; print(json.dumps(YAML(typ='safe').load(open(sys.argv[1]))))";
+
+/// As the reference shows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_of_the_reference_does_what_is_said_of_it() {
+    let page = std::fs::read_to_string(repository().join("docs/policy.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("example.yaml");
+    let shown = block(&page, "apiKeys:\n  keys:\n  - id: reporting", 0);
+    std::fs::write(&file, shown.replace("sha256:..", &api_key_hash(&api_key("old")))).unwrap();
+    let mut policy = policy();
+    merge(&mut policy, python(READ, &[&file]));
+    policy["apiKeys"]["keys"].as_array_mut().unwrap().push(api_key_entry("new", json!({})));
+    policy["rules"] =
+        json!([limited("per-client", json!({"authenticate": {"anyOf": [{"jwt": "test"}, "apiKey"]}}))]);
+    let gateway = gateway(&policy).workers(2).start().await;
+    let quota = token("alice").claim("quota", json!({"per_minute": 5})).sign();
+    assert_eq!(admitted(&gateway, times(get("/per-client").bearer(&quota), 7)).await, 5);
+    assert_eq!(admitted(&gateway, times(get("/per-client").api_key(&api_key("old")), 7)).await, 5);
+    assert_eq!(admitted(&gateway, times(get("/per-client").bearer(&token("bob").sign()), 5)).await, 3);
+    assert_eq!(admitted(&gateway, times(get("/per-client").api_key(&api_key("new")), 5)).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_with_a_number_has_as_many_requests() {
+    let gateway = start().await;
+    let key = |name: &str| get("/own").api_key(&api_key(name));
+    assert_eq!(admitted(&gateway, times(key("big"), 10)).await, 8);
+    assert_eq!(admitted(&gateway, times(key("small"), 4)).await, 2);
+    assert_eq!(admitted(&gateway, times(key("old"), 5)).await, 3);
+    let told = |name: &'static str| {
+        let gateway = &gateway;
+        async move { gateway.send(&key(name)).await.header("ratelimit-policy").map(str::to_owned) }
+    };
+    assert_eq!(told("big").await.as_deref(), Some("\"own\";q=8;w=3600"));
+    assert_eq!(told("small").await.as_deref(), Some("\"own\";q=2;w=3600"));
+    assert_eq!(told("old").await.as_deref(), Some("\"own\";q=3;w=3600"));
+    meets_both(&gateway).await;
+}
+
+/// Workers charge ahead by the caller's own number.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_is_charged_ahead_is_kept_over_both_workers() {
+    let gateway = start().await;
+    let of = |sub: &str, number: u32| get("/large").bearer(&token(sub).claim("quota", number).sign());
+    for number in [256_usize, 300] {
+        let request = of(&format!("{number}"), u32::try_from(number).unwrap());
+        let admitted = admitted(&gateway, times(request, number + 20)).await;
+        // What the other worker holds, and the gap before it.
+        assert!((number - number / 64 - 2..=number).contains(&admitted), "{admitted} of {number}");
+    }
     meets_both(&gateway).await;
 }

@@ -125,7 +125,7 @@ fn spoiled(document: &Value, place: &str, value: &Value) -> Value {
 }
 
 /// What `script` prints of the files.
-fn python(script: &str, files: &[&Path]) -> Value {
+pub(crate) fn python(script: &str, files: &[&Path]) -> Value {
     let said = Command::new(artifact("PORTCULLIS_PYTHON")).args(["-c", script]).args(files).output().unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     serde_json::from_slice(&said.stdout).unwrap()

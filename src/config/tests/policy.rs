@@ -1,6 +1,6 @@
 //! `roles`, `rateLimits`, `rules` and the single fields.
 
-use super::{Row, check};
+use super::{Row, base, check, faults};
 
 #[test]
 fn roles() {
@@ -335,6 +335,74 @@ fn rate_limits() {
             "-",
             "\"Day\"",
             &["rateLimits[1].limits[1].window: contradicts unit; give one of them"],
+        ),
+        Row(
+            "/rateLimits/1/limits/0",
+            "{\"requests\": 100, \"unit\": \"Minute\", \"ownRequests\": {\"claim\": \"quota.n\", \"max\": 100}}",
+            "{\"requests\": 101, \"unit\": \"Minute\", \"ownRequests\": {\"claim\": \"quota.n\", \"max\": 100}}",
+            &["rateLimits[1].limits[0].requests: is more than ownRequests.max, which is the most for anyone"],
+        ),
+        Row(
+            "/rateLimits/1/limits/0",
+            "{\"requests\": 1, \"unit\": \"Minute\", \"ownRequests\": {\"max\": 1000000000}}",
+            "{\"requests\": 1, \"unit\": \"Minute\", \"ownRequests\": {\"max\": 1000000001}}",
+            &[
+                "rateLimits[1].limits[0].ownRequests.max: must be a whole number from 1 to 1000000000, found 1000000001",
+            ],
+        ),
+        Row(
+            "/rateLimits/1/limits/0",
+            "{\"requests\": 1, \"unit\": \"Minute\", \"ownRequests\": {\"max\": 9}}",
+            "{\"requests\": 1, \"unit\": \"Minute\", \"burst\": 1, \"ownRequests\": {\"max\": 9}}",
+            &[
+                "rateLimits[1].limits[0].burst: contradicts ownRequests: as many come at once as the caller's number says",
+            ],
+        ),
+        Row(
+            "/rateLimits/1/limits/1",
+            "{\"requests\": 1, \"unit\": \"Second\", \"ownRequests\": {\"claim\": \"n\", \"max\": 9}}",
+            "{\"requests\": 1, \"unit\": \"Second\", \"ownRequests\": {\"claim\": \"n\"}}",
+            &["rateLimits[1].limits[1].ownRequests.max: required"],
+        ),
+        Row(
+            "/rateLimits/1/limits",
+            "[{\"requests\": 1, \"unit\": \"Hour\", \"ownRequests\": {\"max\": 9}}, {\"requests\": 1, \"unit\": \"Day\"}]",
+            "[{\"requests\": 1, \"unit\": \"Hour\", \"ownRequests\": {\"max\": 9}}, {\"requests\": 1, \"unit\": \"Day\", \"ownRequests\": {\"max\": 9}}]",
+            &[
+                "rateLimits[1].limits[1].ownRequests: another window has them already; a caller has one number",
+            ],
+        ),
+        Row(
+            "/rateLimits/1/tiers/0/limits/0",
+            "{\"requests\": 1, \"unit\": \"Hour\", \"ownRequests\": {\"claim\": \"n\", \"max\": 9}}",
+            "{\"requests\": 1, \"unit\": \"Hour\", \"ownRequests\": {\"claim\": \"n\", \"max\": 0}}",
+            &[
+                "rateLimits[1].tiers[0].limits[0].ownRequests.max: must be a whole number from 1 to 1000000000, found 0",
+            ],
+        ),
+        Row(
+            "/rateLimits/0/limits/0",
+            "{\"requests\": 1, \"unit\": \"Hour\"}",
+            "{\"requests\": 1, \"unit\": \"Hour\", \"ownRequests\": {\"max\": 9}}",
+            &[
+                "rateLimits[0].limits[0].ownRequests: who is calling, and with which number, is not known before authentication",
+            ],
+        ),
+        Row(
+            "/rateLimits/1",
+            "{\"name\": \"per-user\", \"key\": [\"route\", \"apiKey\"], \"limits\": [{\"requests\": 1, \"unit\": \"Hour\", \"ownRequests\": {\"max\": 9}}]}",
+            "{\"name\": \"per-user\", \"key\": [\"route\", \"apiKey\"], \"limits\": [{\"requests\": 1, \"unit\": \"Hour\", \"ownRequests\": {\"claim\": \"n\", \"max\": 9}}]}",
+            &[
+                "rateLimits[1].limits[0].ownRequests: tokens share one count where key has apiKey alone; leave out claim, or count by principal",
+            ],
+        ),
+        Row(
+            "/rateLimits/1",
+            "{\"name\": \"per-user\", \"key\": [{\"claim\": \"org\"}], \"limits\": [{\"requests\": 1, \"unit\": \"Hour\", \"ownRequests\": {\"claim\": \"n\", \"max\": 9}}]}",
+            "{\"name\": \"per-user\", \"key\": [\"route\", {\"header\": \"x-org\"}], \"limits\": [{\"requests\": 1, \"unit\": \"Hour\", \"ownRequests\": {\"claim\": \"n\", \"max\": 9}}]}",
+            &[
+                "rateLimits[1].limits[0].ownRequests: a caller's number must not govern a count that others share; add principal, actor, apiKey or a claim to key",
+            ],
         ),
         Row(
             "/rateLimits/1/tiers/1",
@@ -1197,4 +1265,81 @@ fn single_fields() {
         Row("/a b.c", "-", "1", &["[\"a b.c\"]: unknown field"]),
         Row("/webauthn", "-", "{}", &["webauthn: unknown field"]),
     ]);
+}
+
+/// A key's own number is for a limit that has numbers, within its bound.
+#[test]
+fn own_requests_of_keys() {
+    let with_key = |key: serde_json::Value, own: serde_json::Value| {
+        let mut document = base();
+        let hour = |requests: u32| serde_json::json!({"requests": requests, "unit": "Hour"});
+        let own_hour =
+            |max: u32| serde_json::json!({"requests": 1, "unit": "Hour", "ownRequests": {"max": max}});
+        document["rateLimits"] = serde_json::json!([
+            {"name": "per-address", "key": ["remoteAddress"], "limits": [hour(1)]},
+            {"name": "per-user", "key": ["principal"], "limits": [own_hour(100)],
+             "tiers": [{"name": "gold", "limits": [own_hour(200)]}, {"name": "flat", "limits": [hour(1)]}]},
+            {"name": "per-route", "key": [{"claim": "org"}], "limits": [own_hour(100)]},
+        ]);
+        let rules = document["rules"].as_array_mut().unwrap();
+        rules.iter_mut().for_each(|rule| drop(rule.as_object_mut().unwrap().shift_remove("rateLimits")));
+        let entry = &mut document["apiKeys"]["keys"][1];
+        entry["ownRequests"] = own;
+        entry["tier"] = key;
+        faults(&document)
+    };
+    let number = |limit: &str, requests: u32| serde_json::json!([{"limit": limit, "requests": requests}]);
+    let at = "apiKeys.keys[1].ownRequests";
+    let none = Vec::<String>::new();
+    for (tier, own, expected) in [
+        ("silver", number("per-user", 100), none.clone()),
+        (
+            "silver",
+            number("per-user", 101),
+            vec![format!("{at}[0].requests: is more than the max of limit \"per-user\", which is 100")],
+        ),
+        ("gold", number("per-user", 200), none),
+        (
+            "gold",
+            number("per-user", 201),
+            vec![format!("{at}[0].requests: is more than the max of limit \"per-user\", which is 200")],
+        ),
+        (
+            "flat",
+            number("per-user", 1),
+            vec![format!(
+                "{at}[0].limit: limit \"per-user\" has no window with ownRequests for tier \"flat\""
+            )],
+        ),
+        (
+            "silver",
+            number("per-address", 1),
+            vec![format!("{at}[0].limit: limit \"per-address\" has no window with ownRequests")],
+        ),
+        (
+            "silver",
+            number("per-route", 1),
+            vec![format!(
+                "{at}[0].limit: API keys share one count of limit \"per-route\"; add principal or apiKey to its key"
+            )],
+        ),
+        (
+            "silver",
+            number("per-usr", 1),
+            vec![format!("{at}[0].limit: unknown limit \"per-usr\"; did you mean \"per-user\"?")],
+        ),
+        (
+            "silver",
+            serde_json::json!([{"limit": "per-user", "requests": 1}, {"limit": "per-user", "requests": 2}]),
+            vec![format!("{at}: names one limit twice")],
+        ),
+        ("silver", serde_json::json!([]), vec![format!("{at}: no numbers; leave the field out")]),
+        (
+            "silver",
+            number("per-user", 0),
+            vec![format!("{at}[0].requests: must be a whole number from 1 to 4294967295, found 0")],
+        ),
+    ] {
+        assert_eq!(with_key(tier.into(), own.clone()), expected, "{tier} {own}");
+    }
 }

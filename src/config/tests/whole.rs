@@ -82,10 +82,16 @@ fn every_field_arrives() {
     assert_eq!(d.roles[1].inherits, ["viewer"]);
     let address = &d.rate_limits[0];
     assert_eq!((address.before_authentication, address.ipv4_prefix, address.ipv6_prefix), (true, 24, 48));
-    assert_eq!(address.windows, [WindowSpec { requests: 50, per: Duration::from_secs(1), burst: 100 }]);
+    assert_eq!(
+        address.windows,
+        [WindowSpec { requests: 50, per: Duration::from_secs(1), burst: 100, own: None }]
+    );
     let user = &d.rate_limits[1];
     assert_eq!(user.key, [KeyPart::Principal, KeyPart::Header("x-tenant".into())]);
-    assert_eq!(user.windows[1], WindowSpec { requests: 10, per: Duration::from_secs(10), burst: 10 });
+    assert_eq!(
+        user.windows[1],
+        WindowSpec { requests: 10, per: Duration::from_secs(10), burst: 10, own: None }
+    );
     assert_eq!(user.tiers[0].0, "gold");
 
     let rule = &d.rules[0];
