@@ -59,6 +59,7 @@ use crate::{
     confirmation::BindingMode,
     dpop::DpopSpec,
     fault::Fault,
+    identity::Party,
     introspection::IntrospectionSpec,
     rate_limit::LimitSpec,
     rbac::{RequirementSpec, RoleSpec},
@@ -212,13 +213,18 @@ impl ActionSpec {
         matches!(self, Self::Allow { actor: Some(_), .. })
     }
 
+    /// The ways by which `party` may come.
+    pub(crate) fn methods_of(&self, party: Party) -> &[MethodSpec] {
+        match (self, party) {
+            (Self::Allow { authenticate, .. }, Party::Principal) => authenticate,
+            (Self::Allow { actor, .. }, Party::Actor) => actor.as_slice(),
+            (Self::Deny | Self::AllowAnyone { .. }, _) => &[],
+        }
+    }
+
     /// All ways to authenticate.
     pub(crate) fn methods(&self) -> impl Iterator<Item = &MethodSpec> {
-        let (methods, actor) = match self {
-            Self::Allow { authenticate, actor, .. } => (authenticate.as_slice(), actor.as_ref()),
-            Self::Deny | Self::AllowAnyone { .. } => (&[][..], None),
-        };
-        actor.into_iter().chain(methods)
+        self.methods_of(Party::Actor).iter().chain(self.methods_of(Party::Principal))
     }
 }
 

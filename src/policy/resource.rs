@@ -5,8 +5,9 @@ use std::rc::Rc;
 use crate::{
     config::{Document, MethodSpec, ProtectedResourceSpec, ProviderSpec, RuleSpec},
     fault::Fault,
+    identity::Party,
     jwt::Issuer,
-    rbac::{Audiences, Grants, RequiredNames, RequirementSpec, Vocabulary},
+    rbac::{Audiences, Grants, RequiredNames, Vocabulary},
     request::Location,
     resource_metadata::{Derived, ResourceMetadata},
     route::{PathSpec, RouteSpec},
@@ -75,6 +76,10 @@ fn providers(document: &Document, place: usize) -> impl Iterator<Item = &Provide
     document.providers.iter().filter(is_taken)
 }
 
+fn is_jwt(method: &MethodSpec) -> bool {
+    matches!(method, MethodSpec::Jwt(_))
+}
+
 /// What its section leaves out is taken from the rest of the policy.
 fn metadata(
     document: &Document,
@@ -89,10 +94,14 @@ fn metadata(
     let issuers: Vec<&str> = issuers.collect();
     let locations: Vec<&Location> =
         providers(document, place).flat_map(|provider| &provider.jwt.locations).collect();
-    let requirements = rules(document, place).filter_map(RuleSpec::requirement);
-    let scopes: Vec<&str> = requirements
-        .flat_map(RequirementSpec::alternatives)
-        .filter_map(|alternative| alternative.conditions.scopes.as_ref())
+    // What others than tokens need is nothing to ask an issuer for.
+    let of_tokens = |(rule, party): (&'_ RuleSpec, Party)| rule.action.methods_of(party).iter().any(is_jwt);
+    let scopes: Vec<&str> = rules(document, place)
+        .flat_map(|rule| [(rule, Party::Principal), (rule, Party::Actor)])
+        .filter(|of| of_tokens(*of))
+        .filter_map(|(rule, party)| Some(rule.requirement()?.asked_of(party)))
+        .flatten()
+        .filter_map(|asked| asked.conditions.scopes.as_ref())
         .flat_map(|(RequiredNames::All(names) | RequiredNames::Any(names))| names)
         .map(String::as_str)
         .collect();
@@ -231,6 +240,30 @@ pub(super) mod tests {
             ]
         );
         assert!(policy.warnings().is_empty(), "{:?}", policy.warnings());
+    }
+
+    #[test]
+    fn an_actor_asks_for_what_its_token_needs() {
+        for (actor, principal, servers, scopes) in [
+            (json!({"jwt": "corp"}), json!({"jwt": "partner"}), &["corp", "partner"][..], &["p", "a"][..]),
+            (json!("apiKey"), json!({"jwt": "partner"}), &["partner"], &["p"]),
+            (json!({"jwt": "corp"}), json!("apiKey"), &["corp"], &["a"]),
+        ] {
+            let policy = compile(&document(|document| {
+                let key =
+                    json!({"id": "k", "scopes": ["p", "a"], "hash": format!("sha256:{}", "0".repeat(64))});
+                document["apiKeys"] = json!({"keys": [key]});
+                document["rules"][0]["authenticate"] = json!({"allOf": [actor, principal]});
+                document["rules"][0]["authorize"] = json!({"scopes": ["p"], "actor": {"scopes": ["a"]}});
+            }));
+            let policy = policy.unwrap_or_else(|faults| panic!("{faults:?}"));
+            let told: Value = serde_json::from_str(policy.resources[0].metadata.body()).unwrap();
+            let servers: Vec<_> = servers.iter().map(|name| format!("https://{name}.example")).collect();
+            assert_eq!(
+                (&told["authorization_servers"], &told["scopes_supported"]),
+                (&json!(servers), &json!(scopes))
+            );
+        }
     }
 
     #[test]

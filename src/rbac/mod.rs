@@ -15,7 +15,10 @@ pub(crate) use holders::{Holders, Lack};
 pub use requirement::{Asking, Denial, Requirement};
 pub use step_up::StepUp;
 
-use crate::{identity::ClaimPath, network::Networks};
+use crate::{
+    identity::{ClaimPath, Party},
+    network::Networks,
+};
 
 /// A role, as configured.
 #[derive(Clone, Debug)]
@@ -76,20 +79,21 @@ impl From<ConditionsSpec> for AlternativeSpec {
 impl RequirementSpec {
     /// All conditions of all alternatives, also those of which none may hold.
     pub(crate) fn conditions(&self) -> impl Iterator<Item = &ConditionsSpec> {
-        let asked = self.alternatives();
+        let asked = self.asked_of(Party::Principal).chain(self.asked_of(Party::Actor));
         asked.flat_map(|alternative| [&alternative.conditions].into_iter().chain(&alternative.none_of))
     }
 
-    /// What is asked of the principal, and of its actor.
-    pub(crate) fn alternatives(&self) -> impl Iterator<Item = &AlternativeSpec> {
-        self.any_of
-            .iter()
-            .flat_map(|alternative| [alternative].into_iter().chain(alternative.actor.as_deref()))
+    /// What is asked of `party`, in one alternative or another.
+    pub(crate) fn asked_of(&self, party: Party) -> impl Iterator<Item = &AlternativeSpec> {
+        self.any_of.iter().filter_map(move |alternative| match party {
+            Party::Principal => Some(alternative),
+            Party::Actor => alternative.actor.as_deref(),
+        })
     }
 
     /// Whether anything is asked of an actor.
     pub(crate) fn asks_for_actor(&self) -> bool {
-        self.any_of.iter().any(|alternative| alternative.actor.is_some())
+        self.asked_of(Party::Actor).next().is_some()
     }
 
     /// Whether nothing but the client's address is asked for.
