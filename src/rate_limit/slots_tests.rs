@@ -228,6 +228,16 @@ fn a_refund_takes_back_only_what_is_still_owed() {
         let mut slot = read(&store, &quotas, at(0));
         assert_eq!(slot.refund(others, &first, &quotas), refunded, "{others}");
     }
+
+    // Counted in shares, which may be of any length: nothing may have come on top.
+    let spec = WindowSpec { requests: 1, per: Duration::from_secs(30), burst: 1, own: None };
+    let (store, quotas) = (MemoryStore::default(), [Quota::of_most(&spec, 3).unwrap()]);
+    for (others, refunded) in [(0, true), (1, false)] {
+        offer(&store, &quotas, others, at(0));
+        let first = read(&store, &quotas, at(0)).debts(others);
+        (0..others).for_each(|_| _ = offer(&store, &quotas, others, at(0)));
+        assert_eq!(read(&store, &quotas, at(0)).refund(others, &first, &quotas), refunded, "{others}");
+    }
 }
 
 /// Windows that are in force side by side, each with its term; the first is the oldest.
