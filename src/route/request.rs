@@ -58,8 +58,8 @@ impl fmt::Display for Unclear<'_> {
         match self.name {
             Some((part, name)) => write!(f, "{part} \"{name}\""),
             None => f.write_str(match self.doubt {
-                Doubt::EncodedSlash => "an encoded slash that the rule does not keep",
-                Doubt::MatrixParameters => "matrix parameters that the rule does not keep",
+                Doubt::EncodedSlash => "an encoded slash, which others read as a slash",
+                Doubt::MatrixParameters => "matrix parameters, which others drop",
                 _ => "path",
             }),
         }

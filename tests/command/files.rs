@@ -114,6 +114,20 @@ fn what_the_repository_shows_is_good() {
     let example = page.split("## A full example").nth(1).unwrap().split("```json\n").nth(1).unwrap();
     let told = run_in(".", &["check", "-"], example.split("```").next().unwrap());
     assert!(told.status.success(), "{}", text(told.stderr));
+    // Rules that are shown by themselves.
+    let shown = ["encodedSlash: Keep", "matrixParameters: Keep", "caseSensitive: false"].map(|field| {
+        let mut blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        blocks.find(|block| block.contains(field)).unwrap()
+    });
+    let around = "
+jwt:
+  providers:
+  - {name: corp, issuer: corp, anyAudience: true, algorithms: [ES256], claims: {roles: roles}, jwks: {uri: https://a/b, cluster: idp}}
+roles: [{name: admin}]
+rules:
+";
+    let told = run_in(".", &["check", "--deny-warnings", "-"], &format!("{around}{}", shown.concat()));
+    assert!(told.status.success(), "{}", text(told.stderr));
     let apis = page.split("### protectedResources").nth(1).unwrap().split("```yaml\n").nth(1).unwrap();
     let told = run_in(".", &["check", "--deny-warnings", "-"], apis.split("```").next().unwrap());
     assert!(told.status.success(), "{}", text(told.stderr));

@@ -23,6 +23,7 @@ mod limits;
 mod opaque;
 mod properties;
 mod readings;
+mod readings_evaluator;
 mod reasons;
 mod records;
 mod remote_keys;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::world::{Ask, Issuer, World, changed, claims};
 
-fn rule(name: &str, path_type: &str, path: &str, more: Value) -> Value {
+pub(crate) fn rule(name: &str, path_type: &str, path: &str, more: Value) -> Value {
     let mut rule = json!({"name": name, "matches": [{"path": {"type": path_type, "value": path}}]});
     rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     rule
@@ -23,7 +23,7 @@ fn world(rules: Value) -> World {
     })
 }
 
-fn anyone(mut keeping: Value) -> Value {
+pub(crate) fn anyone(mut keeping: Value) -> Value {
     keeping["authenticate"] = json!({"anonymous": true});
     keeping
 }

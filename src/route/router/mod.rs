@@ -141,11 +141,13 @@ impl Router {
             self.index.search(root, &mut search);
             true
         });
-        search.path = lower.as_deref().unwrap_or(&path);
-        self.hosts_without_case.visit(Host::Exact(request.host), |root| {
-            self.index.search(root, &mut search);
-            true
-        });
+        if !self.hosts_without_case.is_empty() {
+            search.path = lower.as_deref().unwrap_or(&path);
+            self.hosts_without_case.visit(Host::Exact(request.host), |root| {
+                self.index.search(root, &mut search);
+                true
+            });
+        }
         let Some(best) = search.best else { return Ok(None) };
         if let Some((name, doubt)) = search.doubt {
             return Err(self.unclear(best, name, doubt));
