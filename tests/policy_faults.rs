@@ -332,6 +332,53 @@ fn each_kind_of_bad_policy_has_its_message() {
     ]);
 }
 
+/// A token that is proven stands behind a scheme.
+#[test]
+fn proven_tokens_have_a_scheme() {
+    let with = |place: Value| {
+        let changes = [
+            ("/jwt/providers/0/dpop", json!({"mode": "Required"})),
+            ("/jwt/providers/0/extractFrom", json!({"headers": [place]})),
+        ];
+        faults(&spoiled(&changes))
+    };
+    assert_eq!(with(json!({"name": "x-token"})), [""; 0]);
+    assert_eq!(with(json!({"name": "x-token", "valuePrefix": ""})), [""; 0]);
+    assert_eq!(
+        with(json!({"name": "Authorization", "valuePrefix": ""})),
+        [
+            "jwt.providers[0].dpop: proven tokens stand behind the scheme DPoP in authorization (RFC 9449 section 7.1), where \
+          extractFrom takes those without a scheme; look for these in another place"
+        ]
+    );
+}
+
+/// A padded token has not the form by which tokens are told from keys.
+#[test]
+fn padded_tokens_and_keys_without_a_prefix_share_no_place() {
+    let place = json!({"headers": [{"name": "x-amzn-oidc-data"}]});
+    let with = |changes: &[(&str, Value)]| {
+        let shared = [
+            (
+                "/jwt/providers/0/awsLoadBalancers",
+                json!(["arn:aws:elasticloadbalancing:us-east-1:1:loadbalancer/app/a/b"]),
+            ),
+            ("/jwt/providers/0/extractFrom", place.clone()),
+        ];
+        faults(&spoiled(&shared.into_iter().chain(changes.iter().cloned()).collect::<Vec<_>>()))
+    };
+    let keys = || ("/apiKeys/extractFrom", place.clone());
+    assert_eq!(with(&[]), [""; 0]);
+    assert_eq!(with(&[keys(), ("/apiKeys/prefix", json!("pk_"))]), [""; 0]);
+    assert_eq!(
+        with(&[keys()]),
+        [
+            "rules[0].authenticate: \"corp\" has awsLoadBalancers and looks for tokens where API keys may stand; a padded token \
+          is not told from a key. Give apiKeys.prefix, which all keys there begin with, or another place"
+        ]
+    );
+}
+
 /// A stream can end where a credential of its rule can.
 #[test]
 fn streams_end_with_credentials_that_do() {

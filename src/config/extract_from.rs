@@ -38,9 +38,10 @@ static HEADER: Shape = Shape::new(&[
     required("name", Kind::Text(Form::Header), "A header other than `cookie`."),
     optional(
         "valuePrefix",
-        Kind::Text(Form::Any),
+        Kind::Text(Form::Prefix),
         "absent: the whole value; required for `authorization`, as in `\"Bearer \"`",
-        "What the value must begin with, in any case; it is cut off.",
+        "What the value must begin with, in any case; it is cut off. `\"\"`: the whole value, in `authorization` one without \
+         a scheme, see below.",
     ),
 ]);
 
@@ -77,14 +78,17 @@ fn header(mut o: Object<'_>, defs: &mut Definitions) -> Option<Vec<Location>> {
     if name.as_deref() == Some(protocol::HEADER) {
         return protocols(o);
     }
-    let prefix = o.text("valuePrefix");
-    if prefix.is_none() && name.as_deref() == Some("authorization") {
+    if o.has("valuePrefix") {
+        let prefix = o.text("valuePrefix")?;
+        return Some(vec![Location::Header { name: name?, prefix }]);
+    }
+    if name.as_deref() == Some("authorization") {
         return o.fault_at(
             "valuePrefix",
-            "required for authorization, as in \"Bearer \" (RFC 9110 section 11.6.2)",
+            "required for authorization, as in \"Bearer \" (RFC 9110 section 11.6.2); \"\" means credentials without a scheme",
         );
     }
-    Some(vec![Location::Header { name: name?, prefix: prefix.unwrap_or_default() }])
+    Some(vec![Location::Header { name: name?, prefix: String::new() }])
 }
 
 /// Of the list of protocols only whole ones can be told, so a prefix is one of two forms.

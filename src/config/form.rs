@@ -7,7 +7,7 @@ use super::{
     http_names::{authority, header_name, hostname, method, owned_header_name},
     model::Form,
     reader::Node,
-    scalar::{label, limit_name, name, permission, realm, scope, tenant, text as any},
+    scalar::{label, limit_name, name, permission, realm, scope, tenant, text as any, text_or_nothing},
 };
 
 /// What else is asked of a text: `None` after it noted a fault.
@@ -19,6 +19,7 @@ pub(super) fn text(node: Node<'_>, form: Form) -> Option<String> {
     match form {
         // What patterns mean is read where they stand.
         Form::Any | Form::ClaimName | Form::UriPattern | Form::DnsPattern | Form::Network => any(node),
+        Form::Prefix => text_or_nothing(node),
         Form::TokenType => any(node).map(|text| token_type(&text)),
         Form::Name | Form::KeyPrefix => name(node),
         Form::LimitName => limit_name(node),

@@ -117,6 +117,13 @@ pub(super) static PROVIDER: Shape = Shape::bound(
             "Accepted `typ` values, without regard to case; `application/` may be left out. Where it is given, a \
              token without `typ` is refused.",
         ),
+        optional(
+            "awsLoadBalancers",
+            Kind::List("no load balancers; leave the field out", &Kind::Text(Form::Any)),
+            "absent: tokens of any other kind",
+            "Its tokens are those of AWS load balancers with these ARNs, one of which must be `signer` of a token's header. \
+             They are padded, which is refused otherwise, see [below](#tokens-of-aws-load-balancers).",
+        ),
         // RFC 7519 section 4.1.4 asks for "usually no more than a few minutes".
         default("clockSkew", Kind::Duration(0, 5 * MINUTE), "60s", "Tolerance for `exp`, `nbf` and `iat`."),
         // At most what Envoy takes in all headers together by default (60 KiB), and a little more.
@@ -173,7 +180,11 @@ pub(super) static PROVIDER: Shape = Shape::bound(
         Bound::Given(
             &KEYS,
             &[Bound::Required("algorithms")],
-            &[Bound::Forbidden("algorithms"), Bound::Forbidden("types")],
+            &[
+                Bound::Forbidden("algorithms"),
+                Bound::Forbidden("types"),
+                Bound::Forbidden("awsLoadBalancers"),
+            ],
         ),
     ],
 );
@@ -218,6 +229,7 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
     };
     let introspection = o.object("introspection").and_then(|o| introspection(o, keyless));
     let types = if keyless { None } else { o.texts("types") };
+    let load_balancers = if keyless { None } else { o.texts("awsLoadBalancers") };
     let clock_skew = o.duration("clockSkew");
     let max_token_size = o.number("maxTokenSize");
     let max_lifetime = o.duration("maxLifetime");
@@ -243,6 +255,11 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
     }
     let mut locations = locations
         .unwrap_or_else(|| vec![Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }]);
+    if dpop.is_some() && locations.iter().any(Location::has_no_scheme) {
+        let message = "proven tokens stand behind the scheme DPoP in authorization (RFC 9449 section 7.1), where extractFrom \
+                       takes those without a scheme; look for these in another place";
+        return o.fault_at("dpop", message);
+    }
     if dpop.is_some() && !locations.contains(&dpop::location()) {
         locations.push(dpop::location());
     }
@@ -255,6 +272,7 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
         algorithms: algorithms?,
         keys: keys?,
         types: types.unwrap_or_default(),
+        load_balancers: load_balancers.unwrap_or_default(),
         clock_skew: clock_skew?,
         max_token_size: max_token_size?.try_into().ok()?,
         max_lifetime,
@@ -320,7 +338,7 @@ fn algorithms(o: &mut Object<'_>) -> Option<Vec<Algorithm>> {
 
 /// No algorithms, and nothing else that only JWTs have.
 fn no_keys(o: &Object<'_>) -> Option<Vec<Algorithm>> {
-    for field in ["algorithms", "types"].into_iter().filter(|field| o.has(field)) {
+    for field in ["algorithms", "types", "awsLoadBalancers"].into_iter().filter(|field| o.has(field)) {
         o.fault_at::<()>(field, "has no effect without jwks: the issuer is asked about every token");
     }
     Some(Vec::new())

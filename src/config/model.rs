@@ -91,6 +91,8 @@ pub(super) enum Kind {
 pub(super) enum Form {
     /// Text that is not empty and has no control characters.
     Any,
+    /// What stands before a credential in a header; nothing, too.
+    Prefix,
     /// One of the names on the way to a claim.
     ClaimName,
     /// `typ` of a token, in any case, with or without `application/`.

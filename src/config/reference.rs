@@ -168,7 +168,12 @@ fn items(item: &Kind) -> String {
 /// What the page says under "Kinds of values".
 const fn text(form: Form) -> &'static str {
     match form {
-        Form::Any | Form::ClaimName | Form::TokenType | Form::UriPattern | Form::DnsPattern => "text",
+        Form::Any
+        | Form::Prefix
+        | Form::ClaimName
+        | Form::TokenType
+        | Form::UriPattern
+        | Form::DnsPattern => "text",
         Form::Name | Form::KeyPrefix => "name",
         Form::LimitName => "limit name",
         Form::Tenant => "tenant",

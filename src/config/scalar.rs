@@ -27,6 +27,11 @@ pub(super) fn text(node: Node<'_>) -> Option<String> {
     text_like(node, "a string")
 }
 
+/// As [`text`], or empty.
+pub(super) fn text_or_nothing(node: Node<'_>) -> Option<String> {
+    if node.value.as_str() == Some("") { Some(String::new()) } else { text(node) }
+}
+
 /// As [`text`], where `expected` says what kind of text is due.
 #[inline(never)]
 fn text_like(mut node: Node<'_>, expected: &str) -> Option<String> {

@@ -174,6 +174,7 @@ fn text(form: Form) -> Value {
     const TOKEN: &str = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
     match form {
         Form::Any | Form::TokenType | Form::ClaimName => texts("^[^CONTROL]+$", 4096),
+        Form::Prefix => texts("^[^CONTROL]*$", 4096),
         Form::Name => texts("^[A-Za-z0-9._:/@-]+$", 128),
         Form::LimitName => texts("^[A-Za-z0-9._-]+$", 64),
         Form::KeyPrefix => texts("^(?!e$|ey|ew)[A-Za-z0-9._:/@-]+$", 128),

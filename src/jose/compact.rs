@@ -22,6 +22,7 @@ pub struct CompactToken<'a> {
     header: Members,
     claims: Members,
     signature: Vec<u8>,
+    is_padded: bool,
 }
 
 impl<'a> CompactToken<'a> {
@@ -39,6 +40,17 @@ impl<'a> CompactToken<'a> {
     /// assert!(CompactToken::parse("eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.", 8192).is_err());
     /// ```
     pub fn parse(text: &'a str, max_size: usize) -> Result<Self, TokenError> {
+        Self::parse_as(text, max_size, false)
+    }
+
+    /// The same of a token whose segments are padded, each of them, which RFC 7515 section 2 has not. The signature is over
+    /// the segments as they stand.
+    pub fn parse_padded(text: &'a str, max_size: usize) -> Result<Self, TokenError> {
+        Self::parse_as(text, max_size, true)
+    }
+
+    fn parse_as(text: &'a str, max_size: usize, is_padded: bool) -> Result<Self, TokenError> {
+        let decode = |segment| decode(segment, is_padded);
         if text.len() > max_size {
             return Err(TokenError::TooLong { max: max_size });
         }
@@ -59,12 +71,17 @@ impl<'a> CompactToken<'a> {
             .map_err(|fault| TokenError::Malformed(Malformed::Claims(fault)))?;
         let signature = decode(signature)?;
         let signing_input = signing_input.as_bytes();
-        Ok(Self { text, signing_input, algorithm, header, claims, signature })
+        Ok(Self { text, signing_input, algorithm, header, claims, signature, is_padded })
     }
 
     /// The token as it came.
     pub fn text(&self) -> &'a str {
         self.text
+    }
+
+    /// Whether its segments are padded.
+    pub fn is_padded(&self) -> bool {
+        self.is_padded
     }
 
     /// What the signature is over (RFC 7515 section 5.1).
@@ -144,7 +161,7 @@ pub fn is_compact_jws(text: &[u8]) -> bool {
         && is_base64url(signature)
         && str::from_utf8(header)
             .ok()
-            .and_then(|header| json::parse_object(&decode(header).ok()?).ok())
+            .and_then(|header| json::parse_object(&decode(header, false).ok()?).ok())
             .is_some_and(|header| header.object().get("alg").is_some())
 }
 
@@ -197,8 +214,10 @@ fn parameter(name: &'static str) -> TokenError {
     TokenError::Malformed(Malformed::HeaderParameter { name })
 }
 
-fn decode(segment: &str) -> Result<Vec<u8>, TokenError> {
-    base64url::decode(segment.as_bytes()).ok_or(TokenError::Malformed(Malformed::Base64))
+fn decode(segment: &str, is_padded: bool) -> Result<Vec<u8>, TokenError> {
+    let text = if is_padded { base64url::without_padding(segment) } else { Some(segment) };
+    let bytes = text.and_then(|text| base64url::decode(text.as_bytes()));
+    bytes.ok_or(TokenError::Malformed(Malformed::Base64))
 }
 
 #[cfg(test)]

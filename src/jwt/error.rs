@@ -44,6 +44,8 @@ pub enum JwtError {
         /// The beginning of its validity, skew included.
         not_before: Timestamp,
     },
+    /// `signer` is none of the provider's load balancers.
+    Signer,
     /// The tenant that `iss` names is not the one that the token names itself.
     Tenant,
     /// It cannot be read, or the provider does not.
@@ -71,7 +73,7 @@ impl JwtError {
             Self::Audience => Reason::TokenAudience,
             Self::Claim { .. } | Self::Lifetime => Reason::TokenClaims,
             Self::Expired { .. } => Reason::TokenExpired,
-            Self::Issuer | Self::Tenant => Reason::TokenIssuer,
+            Self::Issuer | Self::Signer | Self::Tenant => Reason::TokenIssuer,
             Self::Key(KeyError::Signature) => Reason::TokenSignature,
             Self::Key(
                 KeyError::NoKey { .. }
@@ -119,6 +121,7 @@ impl fmt::Display for JwtError {
             Self::KeysUnavailable => f.write_str("the key set is not available"),
             Self::Lifetime => f.write_str("lives longer than allowed"),
             Self::NotYetValid { not_before } => write!(f, "not valid before {} s", not_before.as_secs()),
+            Self::Signer => f.write_str("`signer` is not one of the load balancers that the policy names"),
             Self::Tenant => f.write_str("the claim with the tenant is not the tenant that `iss` names"),
             Self::Token(error) => error.fmt(f),
             Self::Type => f.write_str("not an accepted `typ`"),

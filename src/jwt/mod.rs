@@ -57,6 +57,9 @@ pub struct ProviderSpec {
     pub types: Vec<String>,
     /// Tolerance for `exp`, `nbf` and `iat`. Default 60 s; at most 5 min.
     pub clock_skew: Duration,
+    /// The AWS load balancers that make its tokens, by their ARNs: these are padded, and name one of them as `signer`.
+    /// Empty: it has other tokens.
+    pub load_balancers: Vec<String>,
     /// Longest token in bytes, at least 1. Default 8192.
     pub max_token_size: usize,
     /// Longest allowed `exp - iat`; `None`: not checked. When set, `iat` is required.

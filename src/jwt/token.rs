@@ -4,8 +4,8 @@ use super::{Provider, claims::Validity, claims::validate, error::JwtError};
 use crate::{
     crypto::HostCrypto,
     identity::Principal,
-    jose::{CompactToken, KeySet, TokenError, without_media_type_prefix},
-    json::Members,
+    jose::{CompactToken, KeySet, Malformed, TokenError, without_media_type_prefix},
+    json::{Json, Members},
     time::Timestamp,
 };
 
@@ -46,6 +46,16 @@ impl Provider {
         let max = self.spec().max_token_size;
         if token.text().len() > max {
             return Err(TokenError::TooLong { max }.into());
+        }
+        let load_balancers = &self.spec().load_balancers;
+        if token.is_padded() && load_balancers.is_empty() {
+            return Err(TokenError::Malformed(Malformed::Base64).into());
+        }
+        if !load_balancers.is_empty() {
+            let signer = token.parameter("signer").and_then(Json::as_str);
+            if !signer.is_some_and(|signer| load_balancers.iter().any(|own| own == signer)) {
+                return Err(JwtError::Signer);
+            }
         }
         if !self.accepts_type(token.typ()) {
             return Err(JwtError::Type);

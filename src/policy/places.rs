@@ -112,19 +112,24 @@ pub(super) fn tokens_without_issuer(providers: &[(usize, &ProviderSpec)]) -> Vec
     faults.collect()
 }
 
-/// An opaque token does not say either that it is no API key, so the two may share a place only where keys have a
-/// prefix.
+/// An opaque token does not say either that it is no API key, nor has a padded one the form of a token, so the two may share
+/// a place only where keys have a prefix.
 fn keys_or_opaque_tokens(providers: &[&ProviderSpec], keys: Option<&ApiKeysSpec>) -> Option<String> {
     let keys = keys.filter(|keys| keys.prefix.is_none())?;
-    let shares = |provider: &&&ProviderSpec| {
-        provider.introspection.is_some() && has_shared(&keys.locations, &provider.jwt.locations)
-    };
-    let provider = providers.iter().find(shares)?;
-    Some(format!(
-        "\"{}\" has introspection and looks for tokens where API keys may stand; an opaque token is not told from a key. \
-         Give apiKeys.prefix, which all keys there begin with, or another place",
-        provider.jwt.name
-    ))
+    providers.iter().find_map(|provider| {
+        let (field, token) = match (&provider.introspection, provider.jwt.load_balancers.as_slice()) {
+            (Some(_), _) => ("introspection", "an opaque token"),
+            (None, [_, ..]) => ("awsLoadBalancers", "a padded token"),
+            (None, []) => return None,
+        };
+        has_shared(&keys.locations, &provider.jwt.locations).then(|| {
+            format!(
+                "\"{}\" has {field} and looks for tokens where API keys may stand; {token} is not told from a key. Give \
+                 apiKeys.prefix, which all keys there begin with, or another place",
+                provider.jwt.name
+            )
+        })
+    })
 }
 
 /// What begins with the longer of two prefixes of one header begins with the shorter one, too, so it would always be

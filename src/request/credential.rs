@@ -125,7 +125,10 @@ impl<'l> Places<'l> {
         read: &Read<'a>,
     ) -> Sighting<Cow<'a, [u8]>> {
         match location {
-            Location::Header { name, prefix } => self.in_headers(head, name, prefix),
+            Location::Header { name, prefix } => {
+                let seen = self.in_headers(head, name, prefix);
+                if location.has_no_scheme() { without_scheme(seen) } else { seen }
+            }
             Location::Cookie(name) => {
                 let names = &self.names.cookies;
                 let Some(place) = names.place(name) else { return Sighting::default() };
@@ -197,6 +200,15 @@ impl Found<'_, '_> {
             _ => Self { token: Lookup::Many, key: Lookup::Many },
         }
     }
+}
+
+/// Behind a scheme stand a blank and a credential of that scheme (RFC 9110 section 11.4), which is none of those that need
+/// none: it is not to be taken for one, and nobody is to be asked about it.
+#[inline(never)]
+fn without_scheme(seen: Sighting<Cow<'_, [u8]>>) -> Sighting<Cow<'_, [u8]>> {
+    let has_scheme =
+        matches!(&seen.found, Lookup::One(value) if value.iter().any(|byte| matches!(byte, b' ' | b'\t')));
+    if has_scheme { Sighting { found: Lookup::Malformed, ..seen } } else { seen }
 }
 
 /// What was found so far, and at `location`.

@@ -165,6 +165,11 @@ impl Location {
         }
     }
 
+    /// Whether it is `authorization` with credentials that name no scheme.
+    pub fn has_no_scheme(&self) -> bool {
+        matches!(self, Self::Header { name, prefix } if prefix.is_empty() && name == "authorization")
+    }
+
     /// Whether what stands at one of them stands at the other, too. How a prefix is written makes no difference, nor do
     /// the blanks behind it.
     pub fn is_same_place(&self, other: &Self) -> bool {

@@ -10,7 +10,15 @@ pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// The same for a secret of ours, in a time that depends on its length only.
+/// `text` without the padding that makes it whole groups of four; `None` where it is padded otherwise.
+#[inline(never)]
+pub(crate) fn without_padding(text: &str) -> Option<&str> {
+    let bare = text.trim_end_matches('=');
+    let padding = text.len().checked_sub(bare.len())?;
+    (text.len().is_multiple_of(4) && padding <= 2).then_some(bare)
+}
+
+/// The same as [`decode`] for a secret of ours, in a time that depends on its length only.
 #[inline(never)]
 pub(crate) fn decode_secret(text: &str) -> Option<Vec<u8>> {
     Base64UrlSafeNoPadding::decode_to_vec(text, None).ok()
@@ -25,6 +33,27 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_padding_for_any_text() {
+        for (text, expected) in [
+            ("", Some("")),
+            ("Zm9v", Some("Zm9v")),
+            ("Zg==", Some("Zg")),
+            ("Zm8=", Some("Zm8")),
+            ("Zg=", None),
+            ("Zg", None),
+            ("Zm8", None),
+            ("Zm9v=", None),
+            ("Zm9v====", None),
+            ("Z===", None),
+            ("====", None),
+        ] {
+            assert_eq!(without_padding(text), expected, "{text:?}");
+        }
+        // What stands within is no padding.
+        assert_eq!(without_padding("Zg==Zg==").and_then(|text| decode(text.as_bytes())), None);
+    }
 
     /// RFC 4648 section 10, and what must not pass for it.
     #[test]

@@ -22,6 +22,7 @@ mod forwarding;
 mod limits;
 mod opaque;
 mod properties;
+mod raw_tokens;
 mod readings;
 mod readings_evaluator;
 mod reasons;

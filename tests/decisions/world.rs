@@ -60,6 +60,15 @@ impl Issuer {
         self.sign_as(self.kid, claims)
     }
 
+    /// As AWS load balancers do: every part is padded, and the signature is over the padded ones.
+    pub(crate) fn sign_padded(&self, header: &Value, claims: &Value) -> String {
+        let part = |value: &Value| ct_codecs::Base64UrlSafe::encode_to_string(value.to_string()).unwrap();
+        let signed = format!("{}.{}", part(header), part(claims));
+        let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &self.key, Algorithm::ES256).unwrap();
+        let padding = "=".repeat((4 - signature.len() % 4) % 4);
+        format!("{signed}.{signature}{padding}")
+    }
+
     pub(crate) fn sign_as(&self, kid: &str, claims: &Value) -> String {
         let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::ES256) };
         jsonwebtoken::encode(&header, claims, &self.key).unwrap()

@@ -56,6 +56,7 @@ mod policy_updates_under_load;
 mod preflights;
 mod provider_documents;
 mod rate_limits;
+mod raw_tokens;
 mod real_tokens;
 mod remote_keys;
 mod resource_metadata;

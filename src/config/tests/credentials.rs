@@ -473,8 +473,20 @@ fn places_of_credentials() {
             "{\"name\": \"x-token\"}",
             "{\"name\": \"authorization\"}",
             &[
-                "jwt.providers[0].extractFrom.headers[0].valuePrefix: required for authorization, as in \"Bearer \" (RFC 9110 section 11.6.2)",
+                "jwt.providers[0].extractFrom.headers[0].valuePrefix: required for authorization, as in \"Bearer \" (RFC 9110 section 11.6.2); \"\" means credentials without a scheme",
             ],
+        ),
+        Row(
+            "/apiKeys/extractFrom/headers/0",
+            "{\"name\": \"authorization\", \"valuePrefix\": \"\"}",
+            "{\"name\": \"authorization\", \"valuePrefix\": \"\\u0000\"}",
+            &["apiKeys.extractFrom.headers[0].valuePrefix: must not hold control characters"],
+        ),
+        Row(
+            "/jwt/providers/0/awsLoadBalancers",
+            "[\"arn:aws:elasticloadbalancing:us-east-1:1:loadbalancer/app/a/b\"]",
+            "[]",
+            &["jwt.providers[0].awsLoadBalancers: no load balancers; leave the field out"],
         ),
         Row(
             "/jwt/providers/0/extractFrom/headers/0/name",
@@ -516,7 +528,9 @@ fn places_of_credentials() {
             "/jwt/providers/0/extractFrom/headers/0",
             "{\"name\": \"sec-websocket-protocol\", \"valuePrefix\": \"base64url.bearer.authorization.k8s.io.\"}",
             "{\"name\": \"sec-websocket-protocol\", \"valuePrefix\": \"\"}",
-            &["jwt.providers[0].extractFrom.headers[0].valuePrefix: must not be empty"],
+            &[
+                "jwt.providers[0].extractFrom.headers[0].valuePrefix: must be \"bearer, \" or \"base64url.bearer.authorization.k8s.io.\" there; leave it out for both",
+            ],
         ),
         Row(
             "/jwt/providers/0/extractFrom/headers/0",

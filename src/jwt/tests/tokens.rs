@@ -24,6 +24,7 @@ pub(crate) fn provider() -> ProviderSpec {
         keys: KeySource::Inline(json!({"keys": []})),
         types: vec![],
         clock_skew: Duration::from_secs(60),
+        load_balancers: vec![],
         max_token_size: 8192,
         max_lifetime: None,
         numeric_subject: false,

@@ -145,10 +145,21 @@ impl Token {
     /// Compact serialization (RFC 7515 section 7.1).
     pub(crate) fn sign(&self) -> String {
         let signed = self.signing_input();
+        format!("{signed}.{}", self.signature(&signed))
+    }
+
+    fn signature(&self, signed: &str) -> String {
         let issuer = if self.forged { &FORGER_KEYS } else { &ISSUER_KEYS };
         let key = issuer.encoding_key(self.algorithm);
-        let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &key, self.algorithm).unwrap();
-        format!("{signed}.{signature}")
+        jsonwebtoken::crypto::sign(signed.as_bytes(), &key, self.algorithm).unwrap()
+    }
+
+    /// Every part padded to whole groups of four, with the signature over the padded ones.
+    pub(crate) fn sign_padded(&self) -> String {
+        let padded = |part: &str| format!("{part}{}", "=".repeat((4 - part.len() % 4) % 4));
+        let input = self.signing_input();
+        let signed = input.split('.').map(padded).collect::<Vec<_>>().join(".");
+        format!("{signed}.{}", padded(&self.signature(&signed)))
     }
 
     /// HMAC with a secret of the caller's choice: key confusion.
