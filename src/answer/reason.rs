@@ -121,6 +121,12 @@ reasons! {
     /// The API key is disabled.
     ApiKeyDisabled = "api_key_disabled" (told "api_key_invalid"), Unauthorized, ApiKey,
         "The API key is not valid";
+    /// The API key is revoked.
+    ApiKeyRevoked = "api_key_revoked" (told "api_key_invalid"), Unauthorized, ApiKey,
+        "The API key is not valid";
+    /// The API key may not be used from the client's address, or for this host.
+    ApiKeyRestricted = "api_key_restricted", Forbidden, None,
+        "The API key may not be used here";
     /// The client certificate has no usable name, or none that the policy lists.
     CertificateUnknown = "client_certificate_unknown", Forbidden, None,
         "The client certificate is not accepted here";

@@ -1,10 +1,16 @@
 //! API keys: found by digest, never stored or compared as text.
 
+pub mod format;
+mod restrictions;
 mod seen;
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+pub use restrictions::Restrictions;
+
+use std::{cell::RefCell, net::IpAddr, rc::Rc, sync::Arc};
 
 use hashbrown::HashTable;
+
+use format::Form;
 use seen::SeenKeys;
 
 use crate::{
@@ -24,12 +30,22 @@ pub struct ApiKeysSpec {
     /// The prefix of keys that are sent where tokens may stand, too. `None`: whatever stands there and has not the form
     /// of a signed JWT is a key.
     pub prefix: Option<String>,
+    /// What keys begin with, before a `_`, that are of the form of [`format`](mod@format). One that is not all of a key is
+    /// refused before it is looked up. Default: [`format::DEFAULT_PREFIX`].
+    pub checked_prefix: String,
     /// The key itself goes upstream. Default false.
     pub forward: bool,
     /// What the levels grant: `(level, permissions)`.
     pub levels: Vec<(Level, Vec<String>)>,
     /// The keys.
     pub keys: Vec<ApiKeySpec>,
+}
+
+impl ApiKeysSpec {
+    /// Whether it depends on the client's address which keys are good.
+    pub fn asks_for_address(&self) -> bool {
+        self.keys.iter().any(|key| !key.restrictions.networks.is_empty())
+    }
 }
 
 /// A coarse grade of what a key may do; the document says which permissions each grants.
@@ -63,12 +79,17 @@ pub struct ApiKeySpec {
     pub expires_at: Option<Timestamp>,
     /// Refused while true.
     pub disabled: bool,
+    /// Refused for good.
+    pub revoked: bool,
+    /// Where it may be used.
+    pub restrictions: Restrictions,
 }
 
 /// Compiled keys: found by digest, whatever their number.
 pub struct ApiKeys<C> {
     locations: Vec<Location>,
     prefix: Option<Box<str>>,
+    checked_prefix: Box<str>,
     forward: bool,
     entries: Vec<Entry<C>>,
     /// Places in `entries`, by digest.
@@ -81,7 +102,21 @@ struct Entry<C> {
     not_before: Option<Timestamp>,
     expires_at: Option<Timestamp>,
     disabled: bool,
+    revoked: bool,
+    /// `None`: it may be used everywhere.
+    restrictions: Option<Box<Restrictions>>,
     caller: Rc<C>,
+}
+
+/// A key as it comes with a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented<'a> {
+    /// The key itself.
+    pub key: &'a [u8],
+    /// The client's address; `None` where it is not known.
+    pub address: Option<IpAddr>,
+    /// The host that is asked for, in lower case and without port.
+    pub host: &'a str,
 }
 
 impl<C> ApiKeys<C> {
@@ -92,6 +127,8 @@ impl<C> ApiKeys<C> {
             not_before: key.not_before,
             expires_at: key.expires_at,
             disabled: key.disabled,
+            revoked: key.revoked,
+            restrictions: (!key.restrictions.is_empty()).then(|| Box::new(key.restrictions.clone())),
             caller: Rc::new(caller(key, key.principal(&spec.levels))),
         });
         let entries: Vec<_> = entries.collect();
@@ -103,6 +140,7 @@ impl<C> ApiKeys<C> {
         Self {
             locations: spec.locations.clone(),
             prefix: spec.prefix.as_deref().map(Into::into),
+            checked_prefix: spec.checked_prefix.as_str().into(),
             forward: spec.forward,
             seen: RefCell::new(SeenKeys::new(entries.len())),
             entries,
@@ -130,21 +168,22 @@ impl<C> ApiKeys<C> {
         self.forward
     }
 
-    /// The caller that presents `key`, if it is valid now.
+    /// The caller that presents the key, if it is valid now and may be used there.
     ///
     /// The digest decides where to look, so the look-up tells an attacker nothing about stored keys; the
     /// digests themselves are compared in constant time. `random` makes the secret by which keys are known again that
     /// were presented before; without it each is looked up by its digest.
     pub fn authenticate(
         &self,
-        key: &[u8],
+        presented: Presented<'_>,
         clock: &Clock,
         random: &dyn Fn() -> Option<[u8; 16]>,
     ) -> Result<&Rc<C>, Refused<'_, C>> {
-        let found = self.find(key, random);
+        let found = self.find(presented.key, random);
         let refused = |reason| Err(Refused { reason, caller: found.map(|entry| &entry.caller) });
         match found {
             None => refused(Reason::ApiKeyUnknown),
+            Some(entry) if entry.revoked => refused(Reason::ApiKeyRevoked),
             Some(entry) if entry.disabled => refused(Reason::ApiKeyDisabled),
             Some(entry) if entry.not_before.is_some_and(|from| clock.now() < from) => {
                 refused(Reason::ApiKeyNotYetValid)
@@ -152,6 +191,7 @@ impl<C> ApiKeys<C> {
             Some(entry) if entry.expires_at.is_some_and(|until| clock.now() >= until) => {
                 refused(Reason::ApiKeyExpired)
             }
+            Some(entry) if !entry.may_be_used(presented) => refused(Reason::ApiKeyRestricted),
             Some(entry) => Ok(&entry.caller),
         }
     }
@@ -172,11 +212,21 @@ impl<C> ApiKeys<C> {
 
     #[inline(never)]
     fn find_by_digest(&self, key: &[u8]) -> Option<u32> {
+        if format::form_of(key, &self.checked_prefix) == Form::Broken {
+            return None;
+        }
         let digest = sha256(key);
         let same = |place: &u32| {
             entry(&self.entries, *place).is_some_and(|entry| constant_time_eq(&entry.digest, &digest))
         };
         self.table.find(bucket(&digest), same).copied()
+    }
+}
+
+impl<C> Entry<C> {
+    fn may_be_used(&self, presented: Presented<'_>) -> bool {
+        let Some(restrictions) = &self.restrictions else { return true };
+        restrictions.allow(presented.address, presented.host)
     }
 }
 
@@ -218,6 +268,7 @@ fn bucket(digest: &[u8; 32]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Networks;
 
     fn key(id: &str, text: &str) -> ApiKeySpec {
         ApiKeySpec {
@@ -231,12 +282,16 @@ mod tests {
             not_before: None,
             expires_at: None,
             disabled: false,
+            revoked: false,
+            restrictions: Restrictions::default(),
         }
     }
 
     #[test]
     fn life_cycle() {
         let at = Timestamp::from_secs;
+        let ours = format::assemble("pcl", "ours", "0123456789ABCDEFGHIJKLMNOPQRSTUV");
+        let broken = ours.replace("ours", "bros");
         let spec = ApiKeysSpec {
             levels: vec![(Level::Read, vec!["orders:read".to_owned()]), (Level::Write, vec!["*".to_owned()])],
             keys: vec![
@@ -244,11 +299,24 @@ mod tests {
                 key("new", "two"),
                 ApiKeySpec { not_before: Some(at(100)), expires_at: Some(at(200)), ..key("window", "three") },
                 ApiKeySpec { disabled: true, ..key("off", "four") },
+                ApiKeySpec { revoked: true, disabled: true, expires_at: Some(at(0)), ..key("gone", "five") },
+                ApiKeySpec {
+                    restrictions: Restrictions {
+                        networks: Networks::default(),
+                        hosts: vec!["b.test".into()],
+                    },
+                    expires_at: Some(at(200)),
+                    ..key("elsewhere", "six")
+                },
+                key("ours", &ours),
+                key("broken", &broken),
             ],
+            checked_prefix: "pcl".to_owned(),
             ..ApiKeysSpec::default()
         };
         let keys = ApiKeys::compile(&spec, |_, principal| principal);
         let random = || Some([7; 16]);
+        let presented = |text| Presented { key: str::as_bytes(text), address: None, host: "a.test" };
         // Known again or not, what a key is worth is decided by its entry each time.
         for (text, now, expected) in [
             ("one", 0, Ok("old")),
@@ -260,16 +328,25 @@ mod tests {
             ("three", 199, Ok("window")),
             ("three", 200, Err(Reason::ApiKeyExpired)),
             ("four", 0, Err(Reason::ApiKeyDisabled)),
+            ("five", 0, Err(Reason::ApiKeyRevoked)),
+            ("six", 0, Err(Reason::ApiKeyRestricted)),
+            // That a key is of no use any more counts first.
+            ("six", 200, Err(Reason::ApiKeyExpired)),
+            (&*ours, 0, Ok("ours")),
+            // Though the policy has it.
+            (&*broken, 0, Err(Reason::ApiKeyUnknown)),
         ] {
             let ways: [&dyn Fn() -> Option<[u8; 16]>; 3] = [&random, &|| None, &random];
             for random in ways {
-                let got = keys.authenticate(text.as_bytes(), &Clock::at(at(now)), random);
+                let got = keys.authenticate(presented(text), &Clock::at(at(now)), random);
                 let got = got.map(|caller| &*caller.credential_id).map_err(|refused| refused.reason);
                 assert_eq!(got, expected, "{text} at {now}");
             }
         }
-        let caller =
-            keys.authenticate(b"one", &Clock::at(at(0)), &random).map_err(|refused| refused.reason).unwrap();
+        let caller = keys
+            .authenticate(presented("one"), &Clock::at(at(0)), &random)
+            .map_err(|refused| refused.reason)
+            .unwrap();
         assert_eq!(*caller.subject, *"acme");
         assert_eq!(caller.permissions, [Box::from("orders:read")]);
     }

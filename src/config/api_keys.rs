@@ -7,11 +7,13 @@ use super::{
     faults::{Faults, Path, quoted},
     model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
+    networks::networks,
     reader::{Node, Object},
     roles::{self, HOLDER_ROLES, HOLDER_SCOPES, HOLDER_TIER},
+    route_match::HOSTNAMES,
 };
 use crate::{
-    api_key::{ApiKeySpec, ApiKeysSpec, Level},
+    api_key::{ApiKeySpec, ApiKeysSpec, Level, Restrictions, format::DEFAULT_PREFIX},
     request::Location,
     text::hex,
 };
@@ -33,6 +35,13 @@ pub(super) static API_KEYS: Shape = Shape::new(&[
         "absent: by form",
         "What the keys begin with that stand where tokens may stand, too, see below. Not `e`, nor anything that \
          begins with `ey` or `ew`, as signed tokens do.",
+    ),
+    default(
+        "checkedPrefix",
+        Kind::Text(Form::CheckedPrefix),
+        DEFAULT_PREFIX,
+        "What keys begin with, before a `_`, that `portcullis key` made: one whose checksum is wrong is refused before it \
+         is looked up. Other keys are taken as they are.",
     ),
     default(
         "forward",
@@ -101,6 +110,32 @@ pub(super) static API_KEY: Shape = Shape::new(&[
         "absent: none",
         "How many requests it has in windows with `ownRequests`, see [rateLimits](#numbers-of-ones-own).",
     ),
+    optional(
+        "revokedAt",
+        Kind::Time,
+        "absent: not revoked",
+        "When it was revoked. Refused for good, whatever the time.",
+    ),
+    optional(
+        "remoteAddress",
+        Kind::List("no networks; leave the field out to mean everywhere", &Kind::Text(Form::Network)),
+        "absent: from everywhere",
+        "The networks from which it may be used.",
+    ),
+    optional(
+        "hostnames",
+        HOSTNAMES,
+        "absent: for every host",
+        "The hosts for which it may be used, as in `rules`.",
+    ),
+    optional("label", Kind::Text(Form::Label), "absent: none", "What it is for, in words. For people alone."),
+    optional("owner", Kind::Text(Form::Label), "absent: none", "Whom to ask about it. For people alone."),
+    optional(
+        "replacedBy",
+        Kind::Text(Form::Name),
+        "absent: not replaced",
+        "The `id` of the key that took its place. For people and `portcullis key` alone.",
+    ),
 ]);
 
 static OWN_REQUESTS: Shape = Shape::new(&[
@@ -121,6 +156,7 @@ pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<ApiKeys
     }
     let locations = o.object("extractFrom").and_then(|o| extract_from(o, defs));
     let prefix = prefix(&mut o);
+    let checked_prefix = o.text("checkedPrefix");
     let forward = o.boolean("forward");
     // A level that is given but faulty counts as given.
     let mut given = Vec::new();
@@ -143,6 +179,7 @@ pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<ApiKeys
         locations: locations
             .unwrap_or_else(|| vec![Location::Header { name: DEFAULT_HEADER.into(), prefix: String::new() }]),
         prefix,
+        checked_prefix: checked_prefix?,
         forward,
         levels: levels.unwrap_or_default(),
         keys: keys?,
@@ -214,6 +251,17 @@ fn key(mut o: Object<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<Api
     }
     let disabled = o.boolean("disabled");
     let numbers = o.objects("ownRequests", |o| own_requests(o, tier.as_deref(), defs));
+    let revoked_at = o.time("revokedAt");
+    let networks = networks(&mut o, "remoteAddress");
+    let hosts = o.texts("hostnames");
+    // Of one that cannot be read nobody knows whom it was to keep out.
+    let is_unclear = o.has("remoteAddress") != networks.is_some() || o.has("hostnames") != hosts.is_some();
+    for field in ["label", "owner", "replacedBy"] {
+        o.text(field);
+    }
+    if is_unclear {
+        return None;
+    }
     let id = id?;
     for (limit, requests) in numbers.into_iter().flatten() {
         if defs
@@ -238,6 +286,11 @@ fn key(mut o: Object<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<Api
         not_before,
         expires_at,
         disabled,
+        revoked: revoked_at.is_some(),
+        restrictions: Restrictions {
+            networks: networks.unwrap_or_default(),
+            hosts: hosts.unwrap_or_default(),
+        },
     })
 }
 

@@ -7,7 +7,10 @@ use super::{
     http_names::{authority, header_name, hostname, method, owned_header_name},
     model::Form,
     reader::Node,
-    scalar::{label, limit_name, name, permission, realm, scope, tenant, text as any, text_or_nothing},
+    scalar::{
+        checked_prefix, label, limit_name, name, permission, realm, scope, tenant, text as any,
+        text_or_nothing,
+    },
 };
 
 /// What else is asked of a text: `None` after it noted a fault.
@@ -22,6 +25,7 @@ pub(super) fn text(node: Node<'_>, form: Form) -> Option<String> {
         Form::Prefix => text_or_nothing(node),
         Form::TokenType => any(node).map(|text| token_type(&text)),
         Form::Name | Form::KeyPrefix => name(node),
+        Form::CheckedPrefix => checked_prefix(node),
         Form::LimitName => limit_name(node),
         Form::Tenant => tenant(node),
         Form::Label => label(node),

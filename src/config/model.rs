@@ -103,6 +103,8 @@ pub(super) enum Form {
     LimitName,
     /// What tells API keys from tokens.
     KeyPrefix,
+    /// What keys begin with whose form is checked.
+    CheckedPrefix,
     /// A tenant's name in its issuer.
     Tenant,
     /// What identity providers call something.

@@ -174,7 +174,7 @@ const fn text(form: Form) -> &'static str {
         | Form::TokenType
         | Form::UriPattern
         | Form::DnsPattern => "text",
-        Form::Name | Form::KeyPrefix => "name",
+        Form::Name | Form::KeyPrefix | Form::CheckedPrefix => "name",
         Form::LimitName => "limit name",
         Form::Tenant => "tenant",
         Form::Label => "label",

@@ -10,6 +10,7 @@ use super::{
     reader::Node,
 };
 use crate::{
+    api_key::format::is_prefix,
     identity::ClaimPath,
     jose::IssuerTemplate,
     rate_limit::MAX_NAME as MAX_LIMIT_NAME,
@@ -81,6 +82,18 @@ pub(super) fn limit_name(node: Node<'_>) -> Option<String> {
     text_of(node, MAX_LIMIT_NAME, "a limit's name is 1 to 64 letters, digits and . _ -", |c| {
         c.is_ascii_alphanumeric() || "._-".contains(c)
     })
+}
+
+/// What keys begin with whose form is checked, without the `_` behind it.
+pub(super) fn checked_prefix(node: Node<'_>) -> Option<String> {
+    let rule = "a checked prefix is 1 to 16 lower-case letters and digits, a letter first";
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?;
+    if !is_prefix(&text) {
+        faults.add(&path, format!("{} is not valid here: {rule}", quoted(&text)));
+        return None;
+    }
+    Some(text)
 }
 
 /// What stands in an issuer in place of the tenant.

@@ -177,6 +177,7 @@ fn text(form: Form) -> Value {
         Form::Prefix => texts("^[^CONTROL]*$", 4096),
         Form::Name => texts("^[A-Za-z0-9._:/@-]+$", 128),
         Form::LimitName => texts("^[A-Za-z0-9._-]+$", 64),
+        Form::CheckedPrefix => texts("^[a-z][a-z0-9]*$", 16),
         Form::KeyPrefix => texts("^(?!e$|ey|ew)[A-Za-z0-9._:/@-]+$", 128),
         Form::Tenant => texts("^[._-]*[A-Za-z0-9][A-Za-z0-9._-]*$", 128),
         Form::Label => texts(r"^[^\sCONTROL]([^CONTROL]*[^\sCONTROL])?$", 128),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{Attempt, RequestLine, bearer, binding, refusal::Stop};
 use crate::{
     answer::Reason,
-    api_key::ApiKeys,
+    api_key::{ApiKeys, Presented},
     identity::Party,
     jose,
     policy::{AcceptedCredentials, Caller},
@@ -126,7 +126,7 @@ where
             return Ok(Shown { caller, token: Some(token) });
         }
         (Lookup::Malformed, Lookup::Absent) => return Err(Reason::TokenMalformed.into()),
-        (Lookup::Absent, Lookup::One(key)) => verify_key(attempt, &key)?,
+        (Lookup::Absent, Lookup::One(key)) => verify_key(attempt, &key, &line.host)?,
         (Lookup::Absent, Lookup::Malformed) => return Err(Reason::ApiKeyUnknown.into()),
         _ => return Err(Reason::CredentialsAmbiguous.into()),
     };
@@ -152,10 +152,15 @@ fn told_apart<'a, 'l>(found: Found<'a, 'l>, keys: &ApiKeys<Caller>) -> Found<'a,
     }
 }
 
-fn verify_key(attempt: &mut Attempt<'_, '_>, key: &Credential<'_, '_>) -> Result<Rc<Caller>, Reason> {
+fn verify_key(
+    attempt: &mut Attempt<'_, '_>,
+    key: &Credential<'_, '_>,
+    host: &str,
+) -> Result<Rc<Caller>, Reason> {
     let keys = attempt.policy().api_keys.as_ref().ok_or(Reason::ApiKeyUnknown)?;
     let key = key.text().map_err(|unreadable| unreadable.reason(Reason::ApiKeyUnknown))?;
-    let verified = keys.authenticate(key.as_bytes(), &attempt.services.clock, attempt.services.random);
+    let presented = Presented { key: key.as_bytes(), address: attempt.head.remote_address, host };
+    let verified = keys.authenticate(presented, &attempt.services.clock, attempt.services.random);
     verified.cloned().map_err(|refused| {
         if let Some(caller) = refused.caller {
             attempt.trace.known(Rc::clone(caller));

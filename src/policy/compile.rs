@@ -9,7 +9,7 @@ use super::{
     unused,
 };
 use crate::{
-    api_key::ApiKeys,
+    api_key::{ApiKeys, ApiKeysSpec},
     certificate::ClientCertificatesSpec,
     config::{self, Document, RuleSpec},
     dpop,
@@ -154,7 +154,9 @@ impl Policy {
                 || rules_say(true)
                 || providers.iter().any(|provider| provider.dpop.is_some()),
             peer_certificate: certificates.is_some_and(ClientCertificatesSpec::of_connection),
-            remote_address: limiter.needs_remote_address() || asks_for_address,
+            remote_address: limiter.needs_remote_address()
+                || asks_for_address
+                || document.api_keys.as_ref().is_some_and(ApiKeysSpec::asks_for_address),
         };
         Ok(Self {
             hash: hash(&document.digest),

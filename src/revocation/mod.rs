@@ -227,7 +227,7 @@ impl Revoked {
     /// The stable reason.
     pub const fn reason(self) -> Reason {
         match self {
-            Self::ApiKey => Reason::ApiKeyDisabled,
+            Self::ApiKey => Reason::ApiKeyRevoked,
             Self::Client | Self::Session | Self::Subject | Self::Token => Reason::TokenRevoked,
             Self::Unknown => Reason::RevocationUnavailable,
         }

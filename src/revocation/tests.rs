@@ -281,7 +281,7 @@ fn clients_learn_that_it_is_revoked_and_no_more() {
         (Revoked::Session, Reason::TokenRevoked, 401),
         (Revoked::Client, Reason::TokenRevoked, 401),
         (Revoked::Subject, Reason::TokenRevoked, 401),
-        (Revoked::ApiKey, Reason::ApiKeyDisabled, 401),
+        (Revoked::ApiKey, Reason::ApiKeyRevoked, 401),
         (Revoked::Unknown, Reason::RevocationUnavailable, 503),
     ] {
         assert_eq!((revoked.reason(), revoked.reason().status()), (reason, status));

@@ -70,6 +70,10 @@ pub(crate) fn document(corp: &Value, partner: &Value) -> Value {
                 key("expired", json!({"level": "Read", "expiresAt": "2027-01-15T08:00:00Z"})),
                 key("future", json!({"level": "Read", "notBefore": "2027-01-15T08:00:01Z"})),
                 key("disabled", json!({"level": "Read", "disabled": true})),
+                key("revoked", json!({"level": "Read", "revokedAt": "2027-02-01T00:00:00Z"})),
+                key("inside", json!({"level": "Read", "remoteAddress": ["10.0.0.0/8"], "hostnames": ["api.example"]})),
+                key("elsewhere", json!({"level": "Read", "remoteAddress": ["192.0.2.0/24"]})),
+                key("other-host", json!({"level": "Read", "hostnames": ["*.other.example"]})),
             ],
         },
         "roles": [

@@ -121,10 +121,10 @@ fn a_stream_ends_when_its_credential_is_revoked() {
     w.later(60);
     w.fetch_list(&json!({"jti": ["t-1"], "sid": ["s-1"], "apiKeys": ["reader"],
         "subjects": [{"sub": "mallory"}, {"sub": "spiffe://td/ns/mallory"}]}));
-    use Reason::{ApiKeyDisabled, TokenRevoked};
+    use Reason::{ApiKeyRevoked, TokenRevoked};
     assert_eq!(
         ended(&w),
-        [(1, TokenRevoked), (2, TokenRevoked), (3, TokenRevoked), (5, ApiKeyDisabled), (7, TokenRevoked),]
+        [(1, TokenRevoked), (2, TokenRevoked), (3, TokenRevoked), (5, ApiKeyRevoked), (7, TokenRevoked),]
     );
     // Who has come since was held against this list.
     begin(9, &asked("jti", "t-3"));
@@ -208,7 +208,7 @@ fn a_stream_of_two_credentials_ends_with_either() {
     let mut told: Vec<_> = told.collect();
     told.sort_unstable();
     let expected = [
-        (3, Reason::ApiKeyDisabled, true, "ApiKey".to_owned()),
+        (3, Reason::ApiKeyRevoked, true, "ApiKey".to_owned()),
         (4, Reason::TokenRevoked, false, "Bearer".to_owned()),
     ];
     assert_eq!(told, expected);

@@ -148,6 +148,9 @@ fn every_reason_and_the_nearest_request_that_passes() {
         (ApiKeyExpired, get("/keys").key("expired-secret"), get("/keys").key("old-secret")),
         (ApiKeyNotYetValid, get("/keys").key("future-secret"), get("/keys").key("new-secret")),
         (ApiKeyDisabled, get("/keys").key("disabled-secret"), get("/keys").key("reader-secret")),
+        (ApiKeyRevoked, get("/keys").key("revoked-secret"), get("/keys").key("reader-secret")),
+        (ApiKeyRestricted, get("/keys").key("elsewhere-secret"), get("/keys").key("inside-secret")),
+        (ApiKeyRestricted, get("/keys").key("other-host-secret"), get("/keys").key("reader-secret")),
         (InsufficientScope, get("/reports/a").key("writer-secret"), get("/reports/a").key("reader-secret")),
         (
             InsufficientScope,

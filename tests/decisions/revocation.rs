@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use portcullis::{
-    answer::Reason::{self, ApiKeyDisabled, RevocationUnavailable, TokenRevoked},
+    answer::Reason::{self, ApiKeyRevoked, RevocationUnavailable, TokenRevoked},
     calls::Outcome,
     engine::Purpose,
     policy::Policy,
@@ -72,10 +72,10 @@ fn in_the_policy() {
         assert_eq!(w.reason(&w.bearer(Ask::get("/tokens"), change)), expected, "{list}");
     }
     for (list, expected) in [
-        (json!({"apiKeys": ["old"]}), Some(ApiKeyDisabled)),
+        (json!({"apiKeys": ["old"]}), Some(ApiKeyRevoked)),
         (json!({"apiKeys": ["new"]}), None),
         // The client of the key, so all its keys.
-        (json!({"clientIds": ["acme"]}), Some(ApiKeyDisabled)),
+        (json!({"clientIds": ["acme"]}), Some(ApiKeyRevoked)),
         (json!({"clientIds": ["old"]}), None),
         (json!({"subjects": [{"sub": "acme"}]}), None),
     ] {
