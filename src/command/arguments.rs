@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::{GOOD, say};
+use super::{GOOD, key::KeyTask, say};
 use crate::versions::{DECISION_RECORD, POLICY_DOCUMENT};
 
 /// What belongs together in one release.
@@ -34,8 +34,9 @@ pub(super) enum Task {
     Check(CheckOptions),
     /// Print the JSON Schema of policies, by which editors check and complete them
     Schema,
-    /// Make an API key, and the hash that the policy stores of it
-    Key,
+    /// Make API keys and look after them: list, rotate, disable, revoke
+    #[command(subcommand)]
+    Key(Box<KeyTask>),
     /// Print a script that completes this command's arguments in a shell
     Completions {
         /// The shell

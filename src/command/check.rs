@@ -7,7 +7,7 @@ use super::{
     documents::{self, Content},
     findings::{Broken, Checked, Finding, Findings, Judged, Level},
     place::Root,
-    policies::{Found, Search, is_like_a_policy},
+    policies::{Found, Search, is_policy_alone},
     report, sarif, say,
     scalar::{Dialect, Form},
     source::Source,
@@ -60,12 +60,7 @@ fn check_content(content: Content, source: &Source, findings: &mut Findings) {
     let (documents, repeated) = match content {
         // As it is, it is what a StringValue holds: the module itself says what it repeats.
         Content::Json(node, _) if is_policy_alone(&node) => {
-            let bytes = source.text.clone().into_bytes();
-            judge(
-                &Found { name: None, node, name_span: None, dialect: Dialect::Envoy, bytes },
-                source,
-                findings,
-            );
+            judge(&Found::alone(node, source), source, findings);
             return;
         }
         Content::Json(node, repeated) => (vec![node], repeated),
@@ -88,12 +83,6 @@ fn check_content(content: Content, source: &Source, findings: &mut Findings) {
     if findings.policies.is_empty() {
         findings.list.push(Finding::of_file(nothing(&documents, others, source)));
     }
-}
-
-/// Whether a document of JSON is a policy and nothing around it.
-fn is_policy_alone(node: &Node) -> bool {
-    let is_of_another = ["apiVersion", "@type", "static_resources", "resources"];
-    is_like_a_policy(node) && is_of_another.iter().all(|name| node.get(Dialect::Envoy, name).is_none())
 }
 
 /// A file in which there is no policy is a fault: whoever had it checked thinks otherwise.

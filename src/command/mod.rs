@@ -40,7 +40,7 @@ pub fn main() -> ExitCode {
     let code = match Arguments::parse().task {
         Task::Check(options) => check::run(&options),
         Task::Schema => print_schema(),
-        Task::Key => key::run(),
+        Task::Key(task) => key::run(&task),
         Task::Completions { shell } => arguments::completions(shell),
     };
     ExitCode::from(code)

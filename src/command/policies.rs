@@ -52,6 +52,14 @@ pub(super) struct Found {
     pub(super) bytes: Vec<u8>,
 }
 
+impl Found {
+    /// A document of JSON that is a policy.
+    pub(super) fn alone(node: Node, source: &Source) -> Self {
+        let bytes = source.text.clone().into_bytes();
+        Self { name: None, node, name_span: None, dialect: Dialect::Envoy, bytes }
+    }
+}
+
 /// What was found in a document.
 #[derive(Default)]
 pub(super) struct Search {
@@ -286,9 +294,15 @@ fn is_called_ours(node: &Node, except: &str) -> bool {
 }
 
 /// Whether it is an object with a field that policies have.
-pub(super) fn is_like_a_policy(node: &Node) -> bool {
+fn is_like_a_policy(node: &Node) -> bool {
     let Value::Object(members) = &node.value else { return false };
     members.iter().any(|member| FIELDS.contains(&member.name.text.as_str()))
+}
+
+/// Whether a document of JSON is a policy and nothing around it.
+pub(super) fn is_policy_alone(node: &Node) -> bool {
+    let is_of_another = ["apiVersion", "@type", "static_resources", "resources"];
+    is_like_a_policy(node) && is_of_another.iter().all(|name| node.get(Dialect::Envoy, name).is_none())
 }
 
 /// As [`is_like_a_policy`], of text that may not even be JSON.

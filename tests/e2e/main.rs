@@ -36,6 +36,7 @@ mod forwarding;
 mod http3;
 mod introspection;
 mod kept_paths;
+mod key_life;
 mod key_rotation;
 mod key_server_faults;
 mod limit_clients;

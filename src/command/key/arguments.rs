@@ -1,0 +1,161 @@
+//! What `portcullis key` is asked to do.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::properties::Properties;
+
+#[derive(Debug, Subcommand)]
+pub(in crate::command) enum KeyTask {
+    /// Make a key, and put what the filter has to know of it into the store
+    ///
+    /// The key itself is printed once and stored nowhere. Without a store, what belongs into a policy is printed, too.
+    New(NewOptions),
+    /// Put keys into the store that somebody else made
+    ///
+    /// Reads lines of standard input. A line is a key, or an object of JSON with the fields of a policy's key and, in
+    /// place of `hash`, `key`. Only the hash of a key is stored. A key that a person could guess is refused.
+    Import(ImportOptions),
+    /// List the keys of the store
+    List(ListOptions),
+    /// Show one key of the store: all but the key itself
+    Show(OneKey),
+    /// Make a key that takes the place of another, which stays good for a while
+    Rotate(RotateOptions),
+    /// Refuse a key until it is enabled again
+    Disable(OneKey),
+    /// Take a key again that was disabled
+    Enable(OneKey),
+    /// Refuse a key for good; what the store knows of it stays there
+    Revoke(OneKey),
+    /// Change what a key may do, or what is noted of it
+    Set(SetOptions),
+}
+
+#[derive(Debug, Args)]
+pub(in crate::command) struct NewOptions {
+    #[command(flatten)]
+    pub(super) made: Made,
+    #[command(flatten)]
+    pub(super) properties: Properties,
+    /// Where the filter's keys are: a file with a policy, as `portcullis check` reads it
+    #[arg(long, env = "PORTCULLIS_STORE", value_name = "FILE")]
+    pub(super) store: Option<String>,
+    #[command(flatten)]
+    pub(super) telling: Telling,
+}
+
+/// How a key is made.
+#[derive(Debug, Args)]
+pub(super) struct Made {
+    /// What the decision record calls it; also a part of the key. Absent: made at random
+    #[arg(long)]
+    pub(super) id: Option<String>,
+    /// What the key begins with, as `apiKeys.checkedPrefix` says. Absent: as there, else `pcl`
+    #[arg(long)]
+    pub(super) prefix: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::command) struct ImportOptions {
+    /// What the decision record calls it. Only where the one line of input is a key
+    #[arg(long)]
+    pub(super) id: Option<String>,
+    #[command(flatten)]
+    pub(super) properties: Properties,
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::command) struct ListOptions {
+    /// Only keys in this state
+    #[arg(long, value_enum)]
+    pub(super) state: Option<super::record::State>,
+    /// Only keys of this client
+    #[arg(long)]
+    pub(super) client: Option<String>,
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::command) struct OneKey {
+    #[command(flatten)]
+    pub(super) which: Which,
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// The key's id; `-` reads the key itself from standard input, so that it stands in no history
+    #[arg(value_name = "ID")]
+    pub(super) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::command) struct RotateOptions {
+    #[command(flatten)]
+    pub(super) which: Which,
+    /// How long the old key stays good, such as 24h or 7d. 0s: not at all
+    #[arg(long)]
+    pub(super) overlap: humantime::Duration,
+    #[command(flatten)]
+    pub(super) made: RotatedTo,
+    /// When the new key expires: a time (RFC 3339), or how long from now, such as 90d. Required where the old one expires
+    #[arg(long)]
+    pub(super) expires: Option<String>,
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RotatedTo {
+    /// What the decision record calls the new key. Absent: made at random
+    #[arg(long)]
+    pub(super) new_id: Option<String>,
+    /// What the new key begins with. Absent: as the policy says, else `pcl`
+    #[arg(long)]
+    pub(super) prefix: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::command) struct SetOptions {
+    #[command(flatten)]
+    pub(super) which: Which,
+    #[command(flatten)]
+    pub(super) properties: Properties,
+    /// Fields to take away, by their names in a policy, such as expiresAt
+    #[arg(long, value_name = "FIELD")]
+    pub(super) unset: Vec<String>,
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+/// Where keys are, and what is said of them.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// Where the filter's keys are: a file with a policy, as `portcullis check` reads it
+    #[arg(long, env = "PORTCULLIS_STORE", value_name = "FILE")]
+    pub(super) store: String,
+    #[command(flatten)]
+    pub(super) telling: Telling,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Telling {
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
+    pub(super) output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people
+    Text,
+    /// One JSON object, or one list for `list`
+    Json,
+}
