@@ -75,7 +75,7 @@ ARTIFACTS = PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$
 	PORTCULLIS_DCLINT=$(CURDIR)/$(DCLINT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token keys jwks ca test test-envoys oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium php prometheus registry skopeo advisories rust-version venv dist notes release-check
+.PHONY: help build run token keys jwks ca test test-envoys oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium etcd php prometheus registry skopeo advisories rust-version venv dist notes release-check
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -111,7 +111,7 @@ ca: ## The certificate of whoever signed the demo's, for curl --cacert
 	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
 	@$(DEMO) ca
 
-test: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VERIFIER_TOOLS) $(OLDER_ENVOYS:%=$(ENVOYS)/%) chromium php prometheus registry ## Unit tests, property tests, and the whole filter in a real Envoy
+test: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VERIFIER_TOOLS) $(OLDER_ENVOYS:%=$(ENVOYS)/%) chromium etcd php prometheus registry ## Unit tests, property tests, and the whole filter in a real Envoy
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
 	cargo test --features cli --doc
 	$(ARTIFACTS) PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) cargo test --features cli --lib --tests
@@ -122,7 +122,7 @@ test: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VER
 	done
 
 # Wants an otherwise idle machine, and takes about ten minutes for each.
-test-envoys: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VERIFIER_TOOLS) $(ENVOY_VERSIONS:%=$(ENVOYS)/%) chromium php prometheus registry ## The end-to-end suite in every minor of Envoy, or in some: make test-envoys ENVOY_VERSIONS="1.36.4 1.39.3"
+test-envoys: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VERIFIER_TOOLS) $(ENVOY_VERSIONS:%=$(ENVOYS)/%) chromium etcd php prometheus registry ## The end-to-end suite in every minor of Envoy, or in some: make test-envoys ENVOY_VERSIONS="1.36.4 1.39.3"
 	cargo test --features cli --test e2e --no-run
 	@failed=; for version in $(ENVOY_VERSIONS); do \
 		log=target/envoy-$$version.log; \
@@ -300,7 +300,7 @@ skopeo:
 
 # All that only root can install, for whoever tests as somebody else: sudo make packages
 .PHONY: packages
-packages: chromium php prometheus registry skopeo venv
+packages: chromium etcd php prometheus registry skopeo venv
 
 # A registry, for the tests alone.
 registry: skopeo
@@ -316,6 +316,14 @@ chromium:
 		apt-get update && apt-get install --yes --no-install-recommends chromium; \
 	else \
 		echo "make: the tests need Chromium; run: sudo apt-get install --no-install-recommends chromium" >&2; exit 1; \
+	fi
+
+# Where API keys may be kept.
+etcd:
+	@command -v etcd >/dev/null && command -v etcdctl >/dev/null || if [ "$$(id -u)" = 0 ]; then \
+		apt-get update && apt-get install --yes --no-install-recommends etcd-server etcd-client; \
+	else \
+		echo "make: the tests need etcd; run: sudo apt-get install --no-install-recommends etcd-server etcd-client" >&2; exit 1; \
 	fi
 
 # Another of the tests' upstreams.

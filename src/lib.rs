@@ -63,6 +63,7 @@ mod introspection;
 pub mod jose;
 mod json;
 mod jwt;
+mod key_store;
 mod network;
 pub mod policy;
 

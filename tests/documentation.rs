@@ -182,6 +182,7 @@ fn objects() -> Vec<(&'static str, &'static str)> {
         ("protectedResources", "protectedResources[0]"),
         ("apiKeys", "apiKeys"),
         ("apiKeys.keys", "apiKeys.keys[0]"),
+        ("apiKeys.etcd", "apiKeys.etcd"),
         ("clientCertificates", "clientCertificates"),
         ("clientCertificates.principals", "clientCertificates.principals[0]"),
         ("revocation", "revocation"),

@@ -3,15 +3,17 @@
 pub mod format;
 mod restrictions;
 mod seen;
+mod validity;
 
 pub use restrictions::Restrictions;
+pub(crate) use seen::SeenKeys;
+pub(crate) use validity::Validity;
 
 use std::{cell::RefCell, net::IpAddr, rc::Rc, sync::Arc};
 
 use hashbrown::HashTable;
 
 use format::Form;
-use seen::SeenKeys;
 
 use crate::{
     answer::Reason,
@@ -47,6 +49,9 @@ impl ApiKeysSpec {
         self.keys.iter().any(|key| !key.restrictions.networks.is_empty())
     }
 }
+
+/// The most places for keys that were presented before, 8 MiB of them.
+const MOST_SEEN: usize = 1 << 18;
 
 /// A coarse grade of what a key may do; the document says which permissions each grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,20 +96,17 @@ pub struct ApiKeys<C> {
     prefix: Option<Box<str>>,
     checked_prefix: Box<str>,
     forward: bool,
+    levels: Vec<(Level, Vec<String>)>,
     entries: Vec<Entry<C>>,
     /// Places in `entries`, by digest.
     table: HashTable<u32>,
-    seen: RefCell<SeenKeys>,
+    /// Places in `entries` of keys that were presented before.
+    seen: RefCell<SeenKeys<u32>>,
 }
 
 struct Entry<C> {
     digest: [u8; 32],
-    not_before: Option<Timestamp>,
-    expires_at: Option<Timestamp>,
-    disabled: bool,
-    revoked: bool,
-    /// `None`: it may be used everywhere.
-    restrictions: Option<Box<Restrictions>>,
+    validity: Validity,
     caller: Rc<C>,
 }
 
@@ -124,11 +126,7 @@ impl<C> ApiKeys<C> {
     pub fn compile(spec: &ApiKeysSpec, mut caller: impl FnMut(&ApiKeySpec, Principal) -> C) -> Self {
         let entries = spec.keys.iter().map(|key| Entry {
             digest: key.digest,
-            not_before: key.not_before,
-            expires_at: key.expires_at,
-            disabled: key.disabled,
-            revoked: key.revoked,
-            restrictions: (!key.restrictions.is_empty()).then(|| Box::new(key.restrictions.clone())),
+            validity: Validity::of(key),
             caller: Rc::new(caller(key, key.principal(&spec.levels))),
         });
         let entries: Vec<_> = entries.collect();
@@ -142,7 +140,8 @@ impl<C> ApiKeys<C> {
             prefix: spec.prefix.as_deref().map(Into::into),
             checked_prefix: spec.checked_prefix.as_str().into(),
             forward: spec.forward,
-            seen: RefCell::new(SeenKeys::new(entries.len())),
+            levels: spec.levels.clone(),
+            seen: RefCell::new(SeenKeys::new(entries.len().saturating_mul(2).min(MOST_SEEN))),
             entries,
             table,
         }
@@ -156,6 +155,21 @@ impl<C> ApiKeys<C> {
     /// The callers of all keys, whether they are valid now or not.
     pub(crate) fn callers(&self) -> impl Iterator<Item = &C> {
         self.entries.iter().map(|entry| &*entry.caller)
+    }
+
+    /// What the levels grant.
+    pub fn levels(&self) -> &[(Level, Vec<String>)] {
+        &self.levels
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// What keys begin with whose form is checked.
+    pub fn checked_prefix(&self) -> &str {
+        &self.checked_prefix
     }
 
     /// The prefix by which keys are told from tokens where either may stand; `None`: their form tells them.
@@ -179,24 +193,19 @@ impl<C> ApiKeys<C> {
         clock: &Clock,
         random: &dyn Fn() -> Option<[u8; 16]>,
     ) -> Result<&Rc<C>, Refused<'_, C>> {
-        let found = self.find(presented.key, random);
-        let refused = |reason| Err(Refused { reason, caller: found.map(|entry| &entry.caller) });
-        match found {
-            None => refused(Reason::ApiKeyUnknown),
-            Some(entry) if entry.revoked => refused(Reason::ApiKeyRevoked),
-            Some(entry) if entry.disabled => refused(Reason::ApiKeyDisabled),
-            Some(entry) if entry.not_before.is_some_and(|from| clock.now() < from) => {
-                refused(Reason::ApiKeyNotYetValid)
-            }
-            Some(entry) if entry.expires_at.is_some_and(|until| clock.now() >= until) => {
-                refused(Reason::ApiKeyExpired)
-            }
-            Some(entry) if !entry.may_be_used(presented) => refused(Reason::ApiKeyRestricted),
-            Some(entry) => Ok(&entry.caller),
+        let Some(entry) = self.find(presented.key, random) else {
+            return Err(Refused { reason: Reason::ApiKeyUnknown, caller: None });
+        };
+        match entry.validity.check(presented, clock) {
+            Ok(()) => Ok(&entry.caller),
+            Err(reason) => Err(Refused { reason, caller: Some(&entry.caller) }),
         }
     }
 
     fn find(&self, key: &[u8], random: &dyn Fn() -> Option<[u8; 16]>) -> Option<&Entry<C>> {
+        if self.is_empty() {
+            return None;
+        }
         let mut seen = self.seen.borrow_mut();
         let tag = seen.tag(key, random);
         if let Some(place) = tag.and_then(|tag| seen.find(tag)) {
@@ -223,13 +232,6 @@ impl<C> ApiKeys<C> {
     }
 }
 
-impl<C> Entry<C> {
-    fn may_be_used(&self, presented: Presented<'_>) -> bool {
-        let Some(restrictions) = &self.restrictions else { return true };
-        restrictions.allow(presented.address, presented.host)
-    }
-}
-
 fn entry<C>(entries: &[Entry<C>], place: u32) -> Option<&Entry<C>> {
     entries.get(usize::try_from(place).ok()?)
 }
@@ -243,7 +245,8 @@ pub struct Refused<'a, C> {
 }
 
 impl ApiKeySpec {
-    fn principal(&self, levels: &[(Level, Vec<String>)]) -> Principal {
+    /// What `levels` grant to whoever has the key, beside what it grants by itself.
+    pub(crate) fn principal(&self, levels: &[(Level, Vec<String>)]) -> Principal {
         let granted = levels.iter().filter(|(level, _)| Some(*level) == self.level);
         Principal {
             subject: self.client.as_str().into(),

@@ -7,38 +7,36 @@ use std::hash::Hasher as _;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
-/// The most places, 8 MiB of them.
-const MOST_PLACES: usize = 1 << 18;
-
-/// Keys that were found, each with its place in the list of keys.
-pub(super) struct SeenKeys {
+/// Keys that were found, each with what is known of it.
+#[derive(Debug)]
+pub(crate) struct SeenKeys<T> {
     /// `None` while there was no randomness to make it with; then no key is known again.
     secret: Option<[u8; 16]>,
     /// Each tag leads to one place, which holds the last key that was put there. Empty until the first one.
-    places: Vec<Option<Seen>>,
-    /// How many there are to be: a power of two, twice the number of keys, so that few share one.
+    places: Vec<Option<Seen<T>>>,
+    /// How many there are to be: a power of two.
     wanted: usize,
 }
 
-#[derive(Clone, Copy)]
-struct Seen {
+#[derive(Clone, Debug)]
+struct Seen<T> {
     tag: [u64; 2],
-    place: u32,
+    known: T,
 }
 
 /// What a key is known by.
 #[derive(Clone, Copy)]
-pub(super) struct Tag([u64; 2]);
+pub(crate) struct Tag([u64; 2]);
 
-impl SeenKeys {
-    /// For a list of so many keys. Only keys of the list are ever remembered.
-    pub(super) fn new(keys: usize) -> Self {
-        let wanted = keys.saturating_mul(2).min(MOST_PLACES).next_power_of_two();
+impl<T: Clone> SeenKeys<T> {
+    /// With so many places, or some more. With twice as many as there are keys, few share one.
+    pub(crate) fn new(places: usize) -> Self {
+        let wanted = places.next_power_of_two();
         Self { secret: None, places: Vec::new(), wanted }
     }
 
     /// `None`: it cannot be known again.
-    pub(super) fn tag(&mut self, key: &[u8], random: &dyn Fn() -> Option<[u8; 16]>) -> Option<Tag> {
+    pub(crate) fn tag(&mut self, key: &[u8], random: &dyn Fn() -> Option<[u8; 16]>) -> Option<Tag> {
         if self.secret.is_none() {
             self.secret = random();
         }
@@ -48,21 +46,26 @@ impl SeenKeys {
         Some(Tag([tag.h1, tag.h2]))
     }
 
-    /// The place in the list of keys of the one that is known by `tag`.
-    pub(super) fn find(&self, tag: Tag) -> Option<u32> {
-        let seen = (*self.places.get(self.index(tag))?)?;
-        (seen.tag == tag.0).then_some(seen.place)
+    /// What is known of the key of `tag`.
+    pub(crate) fn find(&self, tag: Tag) -> Option<T> {
+        let seen = self.places.get(self.index(tag))?.as_ref()?;
+        (seen.tag == tag.0).then(|| seen.known.clone())
     }
 
-    /// Knows from now on where the key of `tag` is.
-    pub(super) fn insert(&mut self, tag: Tag, place: u32) {
+    /// Knows the key of `tag` from now on.
+    pub(crate) fn insert(&mut self, tag: Tag, known: T) {
         if self.places.is_empty() {
             self.places.resize(self.wanted, None);
         }
         let index = self.index(tag);
         if let Some(free) = self.places.get_mut(index) {
-            *free = Some(Seen { tag: tag.0, place });
+            *free = Some(Seen { tag: tag.0, known });
         }
+    }
+
+    /// Knows none from now on.
+    pub(crate) fn clear(&mut self) {
+        self.places.clear();
     }
 
     fn index(&self, tag: Tag) -> usize {
@@ -77,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_key_is_known_again_by_all_of_it() {
-        let mut seen = SeenKeys::new(3);
+        let mut seen = SeenKeys::new(6);
         assert!(seen.tag(b"one", &|| None).is_none(), "no secret");
         let mut tag = |key: &[u8]| seen.tag(key, &|| Some([7; 16])).unwrap();
         let (one, other) = (tag(b"one"), tag(b"One"));
@@ -95,19 +98,23 @@ mod tests {
     }
 
     #[test]
-    fn places_for_the_keys_that_there_are() {
-        assert_eq!(size_of::<Option<Seen>>() * MOST_PLACES, 8 << 20);
-        for (keys, places) in [(0, 1), (1, 2), (10, 32), (100_000, 1 << 18), (usize::MAX, MOST_PLACES)] {
-            let mut seen = SeenKeys::new(keys);
+    fn places_are_a_power_of_two() {
+        assert_eq!(size_of::<Option<Seen<u32>>>() * crate::api_key::MOST_SEEN, 8 << 20);
+        for (wanted, places) in [(0, 1), (1, 1), (2, 2), (20, 32), (1 << 18, 1 << 18)] {
+            let mut seen = SeenKeys::new(wanted);
             let tag = seen.tag(b"one", &|| Some([7; 16])).unwrap();
             seen.insert(tag, 0);
-            assert_eq!((seen.places.len(), seen.find(tag)), (places, Some(0)), "{keys}");
+            assert_eq!((seen.places.len(), seen.find(tag)), (places, Some(0)), "{wanted}");
+            seen.clear();
+            assert_eq!(seen.find(tag), None);
+            seen.insert(tag, 1);
+            assert_eq!((seen.places.len(), seen.find(tag)), (places, Some(1)), "{wanted}");
         }
     }
 
     #[test]
     fn the_secret_stays() {
-        let mut seen = SeenKeys::new(1);
+        let mut seen = SeenKeys::<u32>::new(1);
         let mut tag = |secret| seen.tag(b"one", &|| Some([secret; 16])).unwrap().0;
         assert_eq!(tag(1), tag(2));
     }

@@ -3,8 +3,10 @@
 use hashbrown::HashMap;
 
 use super::{
+    etcd::{ETCD, etcd},
     extract_from::{EXTRACT_FROM, extract_from},
     faults::{Faults, Path, quoted},
+    input,
     model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
     networks::networks,
@@ -14,6 +16,8 @@ use super::{
 };
 use crate::{
     api_key::{ApiKeySpec, ApiKeysSpec, Level, Restrictions, format::DEFAULT_PREFIX},
+    fault::Fault,
+    key_store::EtcdSpec,
     request::Location,
     text::hex,
 };
@@ -22,46 +26,53 @@ const DEFAULT_HEADER: &str = "x-api-key";
 
 const LEVELS: [(&str, Level); 3] = [("Read", Level::Read), ("Write", Level::Write), ("Admin", Level::Admin)];
 
-pub(super) static API_KEYS: Shape = Shape::new(&[
-    optional(
-        "extractFrom",
-        Kind::Object(&EXTRACT_FROM),
-        "the header `x-api-key`",
-        "Where a key stands, see [extractFrom](#extractfrom).",
-    ),
-    optional(
-        "prefix",
-        Kind::Text(Form::KeyPrefix),
-        "absent: by form",
-        "What the keys begin with that stand where tokens may stand, too, see below. Not `e`, nor anything that \
+pub(super) static API_KEYS: Shape = Shape::bound(
+    &[
+        optional(
+            "extractFrom",
+            Kind::Object(&EXTRACT_FROM),
+            "the header `x-api-key`",
+            "Where a key stands, see [extractFrom](#extractfrom).",
+        ),
+        optional(
+            "prefix",
+            Kind::Text(Form::KeyPrefix),
+            "absent: by form",
+            "What the keys begin with that stand where tokens may stand, too, see below. Not `e`, nor anything that \
          begins with `ey` or `ew`, as signed tokens do.",
-    ),
-    default(
-        "checkedPrefix",
-        Kind::Text(Form::CheckedPrefix),
-        DEFAULT_PREFIX,
-        "What keys begin with, before a `_`, that `portcullis key` made: one whose checksum is wrong is refused before it \
+        ),
+        default(
+            "checkedPrefix",
+            Kind::Text(Form::CheckedPrefix),
+            DEFAULT_PREFIX,
+            "What keys begin with, before a `_`, that `portcullis key` made: one whose checksum is wrong is refused before it \
          is looked up. Other keys are taken as they are.",
-    ),
-    default(
-        "forward",
-        Kind::Boolean,
-        "false",
-        "Whether the key itself goes upstream, where it stands, so that a second filter that takes keys can see it. \
+        ),
+        default(
+            "forward",
+            Kind::Boolean,
+            "false",
+            "Whether the key itself goes upstream, where it stands, so that a second filter that takes keys can see it. \
          No other does.",
-    ),
-    optional(
-        "levels",
-        Kind::Object(&BY_LEVEL),
-        "absent: no key has a level",
-        "Each given level is `{permissions: [..]}`: what it grants. No level includes another.",
-    ),
-    required(
-        "keys",
-        Kind::List("no keys; leave apiKeys out if none are accepted", &Kind::Object(&API_KEY)),
-        "The keys.",
-    ),
-]);
+        ),
+        optional(
+            "levels",
+            Kind::Object(&BY_LEVEL),
+            "absent: no key has a level",
+            "Each given level is `{permissions: [..]}`: what it grants. No level includes another.",
+        ),
+        optional(
+            "keys",
+            Kind::List(NO_KEYS, &Kind::Object(&API_KEY)),
+            "absent: none but those of `etcd`",
+            "The keys. At least one of `keys` and `etcd` is given.",
+        ),
+        optional("etcd", Kind::Object(&ETCD), "absent: none but `keys`", "Where more keys are, see below."),
+    ],
+    &[Bound::Some(&["keys", "etcd"])],
+);
+
+const NO_KEYS: &str = "no keys; leave apiKeys out if none are accepted";
 
 static BY_LEVEL: Shape = Shape::bound(
     &[
@@ -147,7 +158,7 @@ static OWN_REQUESTS: Shape = Shape::new(&[
     ),
 ]);
 
-pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<ApiKeysSpec> {
+pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<(ApiKeysSpec, Option<EtcdSpec>)> {
     // What levels grant is not known if the section cannot be read.
     defs.grants.incomplete |= !node.value.is_object();
     let mut o = node.object(&API_KEYS)?;
@@ -169,21 +180,30 @@ pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<ApiKeys
     let mut seen = Seen { levels: given, digests: HashMap::new(), index: 0 };
     let keys = o.take("keys").and_then(|n| {
         defs.keys.expect(n.count());
-        n.filled("no keys; leave apiKeys out if none are accepted")?.all(|n| {
+        n.filled(NO_KEYS)?.all(|n| {
             let key = n.object(&API_KEY).and_then(|o| key(o, &mut seen, defs));
             seen.index = seen.index.saturating_add(1);
             key
         })
     });
-    Some(ApiKeysSpec {
+    let store = o.object("etcd").and_then(etcd);
+    defs.keys_elsewhere = o.has("etcd");
+    if !o.has_one(&["keys", "etcd"]) {
+        return o.fault_at("keys", "required (or etcd, where keys are kept)");
+    }
+    if o.has("keys") != keys.is_some() || o.has("etcd") != store.is_some() {
+        return None;
+    }
+    let spec = ApiKeysSpec {
         locations: locations
             .unwrap_or_else(|| vec![Location::Header { name: DEFAULT_HEADER.into(), prefix: String::new() }]),
         prefix,
         checked_prefix: checked_prefix?,
         forward,
         levels: levels.unwrap_or_default(),
-        keys: keys?,
-    })
+        keys: keys.unwrap_or_default(),
+    };
+    Some((spec, store))
 }
 
 /// What tells a key from a token: so not what a JWT begins with, which is `{` and a member or white space, in base64url.
@@ -231,16 +251,64 @@ fn key(mut o: Object<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<Api
     if let Some(id) = &id {
         defs.keys.define(id, index, (), &o.at("id"), o.faults);
     }
-    let client = o.text("client");
-    let digest = o.take("hash").and_then(|n| digest(n, &mut seen.digests, index));
+    let digest = o.take("hash").and_then(digest);
+    let digest =
+        digest.and_then(|digest| unique_digest(digest, &mut seen.digests, index, &o.at("hash"), o.faults));
     let mut level = o.choice("level", &LEVELS);
     if let Some(asked) = level
         && !seen.levels.contains(&asked)
     {
         level = o.fault_at("level", format!("apiKeys.levels does not say what {asked:?} grants"));
     }
-    let scopes = o.texts("scopes");
     let roles = roles::held(&mut o, defs);
+    let key = fields(&mut o, id, digest, level, roles);
+    let tier = key.as_ref().and_then(|key| key.tier.as_deref());
+    let numbers = o.objects("ownRequests", |o| own_requests(o, tier, defs));
+    let key = key?;
+    for (limit, requests) in numbers.into_iter().flatten() {
+        let mut of_key = defs.own_requests.iter().rev().take_while(|(_, other, _)| *other == key.id);
+        if of_key.any(|(other, ..)| *other == limit) {
+            o.fault_at::<()>("ownRequests", "names one limit twice");
+        }
+        defs.own_requests.push((limit, key.id.clone(), requests));
+    }
+    Some(key)
+}
+
+/// A key that a store has: `value` holds its fields but `id`, in JSON. Roles that the policy does not know give nothing,
+/// and neither does a level of which it does not say what it grants.
+///
+/// # Errors
+/// What is wrong with it; nothing of it is shown that may be a secret.
+pub fn stored_key(id: &str, value: &[u8]) -> Result<ApiKeySpec, Vec<Fault>> {
+    let faults = Faults::default();
+    let read = || {
+        let mut value = input::parse(value, &faults)?;
+        value.as_object_mut()?.insert("id".to_owned(), id.into());
+        let mut o = Node { value, path: Path::Root, faults: &faults }.object(&API_KEY)?;
+        let id = o.text("id");
+        let digest = o.take("hash").and_then(digest);
+        let level = o.choice("level", &LEVELS);
+        let roles = o.texts("roles");
+        if o.has("ownRequests") {
+            return o.fault_at("ownRequests", "is for keys of the policy alone");
+        }
+        fields(&mut o, id, digest, level, roles)
+    };
+    let key = read();
+    faults.judge(key)
+}
+
+/// Those that are read alike, whoever keeps the key.
+fn fields(
+    o: &mut Object<'_>,
+    id: Option<String>,
+    digest: Option<[u8; 32]>,
+    level: Option<Level>,
+    roles: Option<Vec<String>>,
+) -> Option<ApiKeySpec> {
+    let client = o.text("client");
+    let scopes = o.texts("scopes");
     let tier = o.text("tier");
     let not_before = o.time("notBefore");
     let expires_at = o.time("expiresAt");
@@ -250,31 +318,17 @@ fn key(mut o: Object<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<Api
         o.fault_at::<()>("expiresAt", "is not after notBefore, so the key would never be valid");
     }
     let disabled = o.boolean("disabled");
-    let numbers = o.objects("ownRequests", |o| own_requests(o, tier.as_deref(), defs));
     let revoked_at = o.time("revokedAt");
-    let networks = networks(&mut o, "remoteAddress");
+    let networks = networks(o, "remoteAddress");
     let hosts = o.texts("hostnames");
-    // Of one that cannot be read nobody knows whom it was to keep out.
-    let is_unclear = o.has("remoteAddress") != networks.is_some() || o.has("hostnames") != hosts.is_some();
     for field in ["label", "owner", "replacedBy"] {
         o.text(field);
     }
-    if is_unclear {
+    // Of one that cannot be read nobody knows whom it was to keep out.
+    if o.has("remoteAddress") != networks.is_some() || o.has("hostnames") != hosts.is_some() {
         return None;
     }
     let id = id?;
-    for (limit, requests) in numbers.into_iter().flatten() {
-        if defs
-            .own_requests
-            .iter()
-            .rev()
-            .take_while(|(_, other, _)| *other == id)
-            .any(|(other, ..)| *other == limit)
-        {
-            o.fault_at::<()>("ownRequests", "names one limit twice");
-        }
-        defs.own_requests.push((limit, id.clone(), requests));
-    }
     Some(ApiKeySpec {
         client: client.unwrap_or_else(|| id.clone()),
         id,
@@ -320,14 +374,13 @@ fn own_requests(mut o: Object<'_>, tier: Option<&str>, defs: &Definitions) -> Op
 }
 
 /// `sha256:` and 64 hexadecimal digits. What stands there instead is never shown: it may be the key itself.
-fn digest(mut node: Node<'_>, known: &mut HashMap<[u8; 32], usize>, index: usize) -> Option<[u8; 32]> {
+fn digest(mut node: Node<'_>) -> Option<[u8; 32]> {
     let form = "\"sha256:\" and the 64 hexadecimal digits of the key's SHA-256";
     let text = node.text(form)?;
     let Some(digits) = text.strip_prefix("sha256:") else {
         return node.fault(format!("must be {form}; a key itself must never stand in a policy"));
     };
-    let Some(digest) = hex::decode_digest(digits) else { return node.fault(format!("must be {form}")) };
-    unique_digest(digest, known, index, &node.path, node.faults)
+    hex::decode_digest(digits).or_else(|| node.fault(format!("must be {form}")))
 }
 
 fn unique_digest(

@@ -201,7 +201,7 @@ fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Opt
     let protected_resources = protected_resources(&mut o, defs);
     lists.rate_limits = rate_limits(&mut o, defs);
     defs.api_keys = o.has("apiKeys");
-    let api_keys = o.take("apiKeys").and_then(|n| api_keys(n, defs));
+    let (api_keys, key_store) = o.take("apiKeys").and_then(|n| api_keys(n, defs)).unzip();
     for (limit, key, requests) in defs.own_requests.drain(..) {
         if let Some(Some(limit)) = lists.rate_limits.get_mut(limit) {
             limit.own_requests_of_keys.push((key, requests));
@@ -228,6 +228,7 @@ fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Opt
         providers: Vec::new(),
         protected_resources: protected_resources?,
         api_keys,
+        key_store: key_store.flatten(),
         client_certificates,
         revocation,
         roles: roles.unwrap_or_default(),

@@ -12,6 +12,7 @@ mod claim_conditions;
 mod client_certificates;
 mod digest;
 mod document;
+mod etcd;
 mod extract_from;
 mod faults;
 mod fields;
@@ -50,7 +51,7 @@ mod urls;
 #[cfg(test)]
 mod tests;
 
-pub use self::{document::decode, input::MAX_POLICY_BYTES};
+pub use self::{api_keys::stored_key, document::decode, input::MAX_POLICY_BYTES};
 #[cfg(not(target_arch = "wasm32"))]
 pub use self::{reference::reference, schema::schema};
 use crate::{
@@ -61,6 +62,7 @@ use crate::{
     fault::Fault,
     identity::Party,
     introspection::IntrospectionSpec,
+    key_store::EtcdSpec,
     rate_limit::LimitSpec,
     rbac::{RequirementSpec, RoleSpec},
     request::alike::is_alike,
@@ -87,6 +89,8 @@ pub struct Document {
     pub protected_resources: Vec<ProtectedResourceSpec>,
     /// `None`: the document has no `apiKeys`.
     pub api_keys: Option<ApiKeysSpec>,
+    /// Where more API keys are; `None`: nowhere.
+    pub key_store: Option<EtcdSpec>,
     /// `None`: the document has no `clientCertificates`.
     pub client_certificates: Option<ClientCertificatesSpec>,
     /// `None`: nothing is revoked.

@@ -119,6 +119,8 @@ pub(super) struct Definitions {
     pub(super) own_requests: Vec<(usize, String, u32)>,
     /// Whether the document has an `apiKeys` section.
     pub(super) api_keys: bool,
+    /// There are API keys that the document does not name.
+    pub(super) keys_elsewhere: bool,
     /// Whether the document has a `clientCertificates` section.
     pub(super) client_certificates: bool,
 }
@@ -140,6 +142,7 @@ impl Default for Definitions {
             grants: Grants::default(),
             own_requests: Vec::new(),
             api_keys: false,
+            keys_elsewhere: false,
             client_certificates: false,
         }
     }

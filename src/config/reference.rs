@@ -6,6 +6,7 @@ use super::{
     claim_conditions::CLAIM_CONDITION,
     client_certificates::{CERTIFICATE_PRINCIPAL, CLIENT_CERTIFICATES},
     document::DOCUMENT,
+    etcd::ETCD,
     extract_from::EXTRACT_FROM,
     identity_headers::IDENTITY_HEADERS,
     introspection::{INTROSPECTION, PRIVATE_KEY_JWT},
@@ -26,7 +27,7 @@ use super::{
 };
 
 /// Each table: what it is called, which is where its objects stand, and their shape.
-static TABLES: [(&str, &Shape); 27] = [
+static TABLES: [(&str, &Shape); 28] = [
     ("policy", &DOCUMENT),
     ("transport", &TRANSPORT),
     ("jwt.providers", &PROVIDER),
@@ -40,6 +41,7 @@ static TABLES: [(&str, &Shape); 27] = [
     ("protectedResources", &NAMED_RESOURCE),
     ("apiKeys", &API_KEYS),
     ("apiKeys.keys", &API_KEY),
+    ("apiKeys.etcd", &ETCD),
     ("clientCertificates", &CLIENT_CERTIFICATES),
     ("clientCertificates.principals", &CERTIFICATE_PRINCIPAL),
     ("revocation", &REVOCATION),

@@ -54,7 +54,7 @@ pub(super) static TOKENS: Shape = Shape::bound(
             "apiKeys",
             Kind::List(EMPTY, &Kind::Text(Form::Name)),
             "",
-            "API keys with these ids, which must be defined in `apiKeys.keys`.",
+            "API keys with these ids, which must be defined in `apiKeys.keys`, but where there are others in `apiKeys.etcd`.",
         ),
     ],
     &[Bound::Some(&LISTS)],
@@ -119,8 +119,10 @@ fn tokens(mut o: Object<'_>, defs: &Definitions) -> Option<RevocationList> {
     let (tokens, sessions, clients) = (boxed("jti"), boxed("sid"), boxed("clientIds"));
     let mut seen = HashSet::new();
     let subjects = o.objects("subjects", |o| subject(o, &mut seen));
-    let api_keys =
-        o.texts_that("apiKeys", &mut |id, path, faults| defs.keys.resolve(id, path, faults).copied());
+    let api_keys = o.texts_that("apiKeys", &mut |id, path, faults| match defs.keys_elsewhere {
+        true => Some(()),
+        false => defs.keys.resolve(id, path, faults).copied(),
+    });
     Some(RevocationList {
         tokens,
         sessions,

@@ -1,8 +1,8 @@
 //! Who is calling: finds the one credential of a request and has it verified, or both where a rule takes two.
 
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
 
-use super::{Attempt, RequestLine, bearer, binding, refusal::Stop};
+use super::{Attempt, RequestLine, bearer, binding, refusal::Stop, stored_keys::StoredKeys};
 use crate::{
     answer::Reason,
     api_key::{ApiKeys, Presented},
@@ -161,9 +161,31 @@ fn verify_key(
     let key = key.text().map_err(|unreadable| unreadable.reason(Reason::ApiKeyUnknown))?;
     let presented = Presented { key: key.as_bytes(), address: attempt.head.remote_address, host };
     let verified = keys.authenticate(presented, &attempt.services.clock, attempt.services.random);
+    if let (Err(refused), Some(stored)) = (&verified, &attempt.worker.stored_keys)
+        && refused.reason == Reason::ApiKeyUnknown
+    {
+        return verify_stored_key(attempt, stored, presented);
+    }
     verified.cloned().map_err(|refused| {
         if let Some(caller) = refused.caller {
             attempt.trace.known(Rc::clone(caller));
+        }
+        refused.reason
+    })
+}
+
+#[inline(never)]
+fn verify_stored_key(
+    attempt: &mut Attempt<'_, '_>,
+    stored: &RefCell<StoredKeys>,
+    presented: Presented<'_>,
+) -> Result<Rc<Caller>, Reason> {
+    stored.borrow_mut().authenticate(presented, attempt.policy(), attempt.services).map_err(|refused| {
+        if let Some(caller) = refused.caller {
+            attempt.trace.known(caller);
+        }
+        if let Some(detail) = refused.detail {
+            attempt.note(&detail, refused.reason);
         }
         refused.reason
     })

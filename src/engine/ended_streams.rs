@@ -26,11 +26,12 @@ pub struct EndedStream {
 impl WorkerState {
     /// The reasons for which streams may be ended; none where no rule ends any.
     pub fn stream_ends(&self) -> &'static [Reason] {
-        const ENDS: [Reason; 5] = [
+        const ENDS: [Reason; 6] = [
             Reason::TokenExpired,
             Reason::TokenRevoked,
             Reason::ApiKeyExpired,
             Reason::ApiKeyDisabled,
+            Reason::ApiKeyRevoked,
             Reason::RevocationUnavailable,
         ];
         if self.policy().rules.iter().any(|rule| rule.ends_streams) { &ENDS } else { &[] }

@@ -22,6 +22,7 @@ mod record;
 mod refusal;
 mod request_line;
 mod sources;
+mod stored_keys;
 mod token_cache;
 mod verified;
 mod withheld;

@@ -19,4 +19,6 @@ pub enum Purpose {
     },
     /// The list of what is revoked.
     Revocations,
+    /// API keys that are kept elsewhere.
+    KeyStore,
 }

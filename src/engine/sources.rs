@@ -23,6 +23,8 @@ pub enum Subject<'w> {
     Introspection(&'w str),
     /// The list of what is revoked.
     RevocationList,
+    /// API keys that are kept elsewhere.
+    KeyStore,
 }
 
 impl WorkerState {
@@ -44,6 +46,11 @@ impl WorkerState {
             let confirmed_at = revocations.confirmed_at();
             Some(Source { subject: Subject::RevocationList, counts, confirmed_at })
         });
-        key_sets.chain(issuers).chain(lists)
+        let stores = self.stored_keys.iter().map(|keys| {
+            let mut keys = keys.borrow_mut();
+            let (counts, confirmed_at) = (keys.take_counts(), keys.confirmed_at());
+            Source { subject: Subject::KeyStore, counts, confirmed_at }
+        });
+        key_sets.chain(issuers).chain(lists).chain(stores)
     }
 }

@@ -10,6 +10,7 @@ use super::{
     open_streams::OpenStreams,
     provider::ProviderState,
     record::Trace,
+    stored_keys::StoredKeys,
     token_cache::{self, TokenCache},
     verified::Verified,
 };
@@ -51,6 +52,8 @@ pub struct WorkerState {
     streams_held_against: Cell<Option<(u64, bool)>>,
     /// Streams that end with their credential.
     pub(super) open_streams: RefCell<OpenStreams>,
+    /// `None`: all keys stand in the policy.
+    pub(super) stored_keys: Option<RefCell<StoredKeys>>,
     /// Calls that requests asked for.
     pub(super) outbox: RefCell<Vec<(Purpose, Call)>>,
     /// `None` while there was no randomness to make it with; then nothing is remembered.
@@ -71,9 +74,12 @@ impl WorkerState {
             .enumerate()
             .map(|(place, provider)| Rc::new(ProviderState::new(place, provider, namespace)));
         let revocations = policy.revocation().map(|spec| RefCell::new(Revocations::new(spec, namespace)));
+        let stored_keys =
+            policy.key_store.as_ref().map(|spec| RefCell::new(StoredKeys::new(spec, namespace)));
         Self {
             providers: providers.collect(),
             revocations,
+            stored_keys,
             streams_held_against: Cell::default(),
             open_streams: RefCell::default(),
             outbox: RefCell::default(),
@@ -111,7 +117,11 @@ impl WorkerState {
             let call = revocations.borrow_mut().tick(services.now(), services.store, jitter)?;
             Some((Purpose::Revocations, call))
         });
-        key_sets.chain(revocations).collect()
+        let stored_keys = self.stored_keys.iter().filter_map(|keys| {
+            let call = keys.borrow_mut().tick(services, jitter)?;
+            Some((Purpose::KeyStore, call))
+        });
+        key_sets.chain(revocations).chain(stored_keys).collect()
     }
 
     /// The calls that requests asked for since the last time.
@@ -139,6 +149,11 @@ impl WorkerState {
                 let taken = revocations.borrow_mut().on_answer(outcome, services.now(), services.store);
                 taken.err().map(|error| format!("revocation list: {error}")).into_iter().collect()
             }
+            (Purpose::KeyStore, _) => {
+                let Some(keys) = &self.stored_keys else { return Vec::new() };
+                let taken = keys.borrow_mut().on_answer(outcome, services);
+                taken.err().map(|error| format!("API keys in etcd: {error}")).into_iter().collect()
+            }
             (Purpose::KeySet { .. } | Purpose::Introspection { .. }, None) => Vec::new(),
         }
     }
@@ -149,7 +164,7 @@ impl WorkerState {
             Purpose::KeySet { provider } | Purpose::Introspection { provider, .. } => {
                 self.providers.get(provider).map(|provider| &**provider)
             }
-            Purpose::Revocations => None,
+            Purpose::Revocations | Purpose::KeyStore => None,
         }
     }
 
@@ -173,6 +188,7 @@ impl WorkerState {
             Purpose::KeySet { .. } => "key set",
             Purpose::Introspection { .. } => "introspection",
             Purpose::Revocations => return "revocation list".to_owned(),
+            Purpose::KeyStore => return "API keys in etcd".to_owned(),
         };
         let name = self.provider_of(purpose).map(|provider| &**provider.provider.name());
         format!("{what} of \"{}\"", name.unwrap_or_default())

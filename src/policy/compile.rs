@@ -156,6 +156,8 @@ impl Policy {
             peer_certificate: certificates.is_some_and(ClientCertificatesSpec::of_connection),
             remote_address: limiter.needs_remote_address()
                 || asks_for_address
+                // What keys elsewhere ask for is not known.
+                || document.key_store.is_some()
                 || document.api_keys.as_ref().is_some_and(ApiKeysSpec::asks_for_address),
         };
         Ok(Self {
@@ -166,6 +168,7 @@ impl Policy {
             router,
             providers,
             api_keys,
+            key_store: document.key_store,
             client_certificates: document.client_certificates,
             revocation: document.revocation,
             limiter,

@@ -138,6 +138,9 @@ impl<'a> Ways<'a> {
         let tokens = [false, true]
             .map(|with_roles| Holders::new(PrincipalKind::Jwt, [vocabulary.most_of_a_token(with_roles)]));
         let held = api_keys.into_iter().flat_map(ApiKeys::callers).map(|caller| caller.grants.clone());
+        let levels = api_keys.map(ApiKeys::levels).unwrap_or_default();
+        let by_levels = || levels.iter().flat_map(|(_, names)| names).map(String::as_str);
+        let elsewhere = document.key_store.iter().map(|_| vocabulary.most_of_a_key(by_levels()));
         let principals = document.client_certificates.as_ref().and_then(|spec| spec.principals.as_ref());
         let certificates: Vec<_> = match principals {
             None => vec![vocabulary.granted(&[], &[])],
@@ -148,7 +151,7 @@ impl<'a> Ways<'a> {
         Self {
             document,
             tokens,
-            api_keys: Holders::new(PrincipalKind::ApiKey, held),
+            api_keys: Holders::new(PrincipalKind::ApiKey, held.chain(elsewhere)),
             certificates: Holders::new(PrincipalKind::ClientCertificate, certificates),
             known: Vec::new(),
             tries: MOST_TRIES,

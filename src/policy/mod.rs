@@ -29,6 +29,7 @@ use crate::{
     certificate::ClientCertificatesSpec,
     config::{IdentityHeadersSpec, Interlock},
     fault::Fault,
+    key_store::EtcdSpec,
     rate_limit::Limiter,
     rbac::Vocabulary,
     request::{Location, credential::CredentialNames, guarded::GuardedHeaders, path::Kept},
@@ -50,6 +51,8 @@ pub struct Policy {
     pub(crate) providers: Vec<Rc<Provider>>,
     pub(crate) api_keys: Option<ApiKeys<Caller>>,
     pub(crate) client_certificates: Option<ClientCertificatesSpec>,
+    /// Where more API keys are; `None`: nowhere.
+    pub(crate) key_store: Option<EtcdSpec>,
     pub(crate) revocation: Option<RevocationSpec>,
     pub(crate) limiter: Limiter,
     pub(crate) vocabulary: Vocabulary,

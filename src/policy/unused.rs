@@ -44,7 +44,9 @@ fn credentials(document: &Document, warnings: &mut Vec<Fault>) {
         if !is_taken(|method| *method == MethodSpec::ApiKey) {
             warnings.push(Fault::new("apiKeys", "no rule takes API keys"));
         }
-        let is_held = |level| spec.keys.iter().any(|key| key.level == Some(level));
+        // What keys elsewhere have is not known.
+        let is_held =
+            |level| document.key_store.is_some() || spec.keys.iter().any(|key| key.level == Some(level));
         for (level, _) in spec.levels.iter().filter(|(level, _)| !is_held(*level)) {
             warnings.push(Fault::new(format!("apiKeys.levels.{level:?}"), "no key has this level"));
         }
@@ -68,7 +70,10 @@ fn roles(document: &Document, vocabulary: &Vocabulary, warnings: &mut Vec<Fault>
     let held: HashSet<&str> =
         keys.chain(principals.flat_map(|principal| &principal.roles)).map(String::as_str).collect();
     for (i, role) in document.roles.iter().enumerate() {
-        if !vocabulary.is_asked_for(&role.name) && !held.contains(role.name.as_str()) {
+        if document.key_store.is_none()
+            && !vocabulary.is_asked_for(&role.name)
+            && !held.contains(role.name.as_str())
+        {
             warnings.push(Fault::new(format!("roles[{i}]"), "gives nothing that a rule asks for"));
         }
     }
@@ -82,7 +87,8 @@ fn limits(document: &Document, warnings: &mut Vec<Fault>) {
         document.client_certificates.iter().filter_map(|spec| spec.principals.as_ref()).flatten();
     let tiers: HashSet<&str> =
         keys.chain(principals.filter_map(|principal| principal.tier.as_deref())).collect();
-    let any_tier = document.providers.iter().any(|provider| provider.jwt.tier_claim.is_some());
+    let any_tier = document.key_store.is_some()
+        || document.providers.iter().any(|provider| provider.jwt.tier_claim.is_some());
     for (i, limit) in document.rate_limits.iter().enumerate() {
         if !limit.before_authentication && !named.contains(limit.name.as_str()) {
             warnings.push(Fault::new(format!("rateLimits[{i}]"), "limits nothing: no rule names it"));

@@ -235,6 +235,15 @@ impl Vocabulary {
         grants
     }
 
+    /// The most that a key can hold that the policy does not know: every scope and role, and what every level grants.
+    pub(crate) fn most_of_a_key<'a>(&self, by_levels: impl IntoIterator<Item = &'a str>) -> Grants {
+        let mut grants = self.held(self.scopes.names.iter().map(|name| &**name), self.by_role.values());
+        for pattern in by_levels {
+            grants.permissions.extend(&self.permissions.matching(pattern));
+        }
+        grants
+    }
+
     /// Whether the role gives anything that a rule asks for, itself or by what it inherits.
     pub(crate) fn is_asked_for(&self, role: &str) -> bool {
         let nothing = Bits::default();

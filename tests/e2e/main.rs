@@ -68,6 +68,7 @@ mod shared_state;
 mod shipped_configs;
 mod spellings;
 mod step_up;
+mod stored_keys;
 mod tables;
 mod tls_scan;
 mod tokens;

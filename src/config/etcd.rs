@@ -1,0 +1,64 @@
+//! `apiKeys.etcd`.
+
+use super::{
+    faults::quoted,
+    model::{Form, HOUR, Kind, MINUTE, SECOND, Shape, default, optional, required},
+    reader::Object,
+};
+use crate::key_store::EtcdSpec;
+
+pub(super) static ETCD: Shape = Shape::new(&[
+    required("uri", Kind::Url { https: false }, "Where etcd's JSON gateway is: scheme, host and port."),
+    required("cluster", Kind::Text(Form::Label), "The Envoy cluster that reaches it."),
+    default(
+        "prefix",
+        Kind::Text(Form::Any),
+        "/portcullis/",
+        "What the names of all its entries begin with; it ends with `/`.",
+    ),
+    default(
+        "pollInterval",
+        Kind::Duration(SECOND / 4, MINUTE),
+        "1s",
+        "How often it is asked what has changed. One worker asks for all.",
+    ),
+    default("timeout", Kind::Duration(SECOND / 10, MINUTE), "5s", "Per call."),
+    optional(
+        "maxStale",
+        Kind::Duration(SECOND, 168 * HOUR),
+        "absent: for good",
+        "How long what was read counts after etcd last confirmed it. Then requests with keys of etcd are refused with 503. At \
+         least `pollInterval`.",
+    ),
+]);
+
+pub(super) fn etcd(mut o: Object<'_>) -> Option<EtcdSpec> {
+    let mut endpoint = o.url("uri");
+    if let Some(url) = &endpoint
+        && url.path != "/"
+    {
+        endpoint = o.fault_at("uri", "must have no path: etcd's gateway has its own");
+    }
+    let cluster = o.text("cluster");
+    let mut prefix = o.text("prefix");
+    if let Some(text) = &prefix
+        && !text.ends_with('/')
+    {
+        prefix = o.fault_at("prefix", format!("{} must end with /", quoted(text)));
+    }
+    let poll_interval = o.duration("pollInterval");
+    let timeout = o.duration("timeout");
+    let max_stale = o.duration("maxStale");
+    if o.has("maxStale") && max_stale < poll_interval {
+        o.fault_at::<()>("maxStale", "is shorter than pollInterval");
+        return None;
+    }
+    Some(EtcdSpec {
+        endpoint: endpoint?,
+        cluster: cluster?,
+        prefix: prefix?,
+        poll_interval: poll_interval?,
+        timeout: timeout?,
+        max_stale,
+    })
+}

@@ -1,0 +1,170 @@
+//! API keys that are kept elsewhere: looked up when one is first presented, and remembered until the store changes.
+
+use std::rc::Rc;
+
+use super::HostServices;
+use crate::{
+    answer::Reason,
+    api_key::{
+        ApiKeys, Presented, SeenKeys, Validity,
+        format::{self, Form},
+    },
+    calls::{Call, Counts, Outcome},
+    config,
+    crypto::{constant_time_eq, sha256},
+    fault::Fault,
+    key_store::{EtcdSpec, Found, KeyStore, ReadError, Wanted},
+    policy::{Caller, Policy},
+    store::StoreError,
+    time::Timestamp,
+};
+
+/// The most keys that one worker remembers, some 12 MiB of them with what is made of each.
+const REMEMBERED: usize = 1 << 14;
+
+/// The keys of a store, as one worker has them.
+pub(super) struct StoredKeys {
+    store: KeyStore,
+    /// Keys that were presented since the store last changed.
+    seen: SeenKeys<Rc<StoredKey>>,
+    /// Of the store, when they were looked up.
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct StoredKey {
+    validity: Validity,
+    caller: Rc<Caller>,
+}
+
+/// Why a key of the store does not authenticate.
+pub(super) struct NotTaken {
+    pub(super) reason: Reason,
+    /// Whose it is; `None` where nobody knows it.
+    pub(super) caller: Option<Rc<Caller>>,
+    /// What is wrong with the store's entry.
+    pub(super) detail: Option<String>,
+}
+
+impl From<Reason> for NotTaken {
+    fn from(reason: Reason) -> Self {
+        Self { reason, caller: None, detail: None }
+    }
+}
+
+impl StoredKeys {
+    pub(super) fn new(spec: &EtcdSpec, namespace: &str) -> Self {
+        let store = KeyStore::new(spec.clone(), namespace);
+        Self { store, seen: SeenKeys::new(REMEMBERED), generation: 0 }
+    }
+
+    pub(super) fn tick(&mut self, services: &HostServices<'_>, jitter: u64) -> Option<Call> {
+        self.store.tick(services.now(), services.store, jitter)
+    }
+
+    pub(super) fn on_answer(
+        &mut self,
+        outcome: Outcome<'_>,
+        services: &HostServices<'_>,
+    ) -> Result<(), ReadError> {
+        self.store.on_answer(outcome, services.now(), services.store)
+    }
+
+    pub(super) fn take_counts(&mut self) -> Counts {
+        self.store.take_counts()
+    }
+
+    pub(super) fn confirmed_at(&self) -> Option<Timestamp> {
+        self.store.confirmed_at()
+    }
+
+    /// The caller that presents the key, if the store has it, and it is valid now and may be used there.
+    pub(super) fn authenticate(
+        &mut self,
+        presented: Presented<'_>,
+        policy: &Policy,
+        services: &HostServices<'_>,
+    ) -> Result<Rc<Caller>, NotTaken> {
+        let keys = policy.api_keys.as_ref().ok_or(Reason::ApiKeyUnknown)?;
+        let form = format::form_of(presented.key, keys.checked_prefix());
+        if form == Form::Broken {
+            return Err(Reason::ApiKeyUnknown.into());
+        }
+        if !self.store.is_usable(services.now()) {
+            return Err(NotTaken {
+                detail: Some("the keys in etcd are not read yet, or not confirmed any more".to_owned()),
+                ..Reason::StateUnavailable.into()
+            });
+        }
+        if self.generation != self.store.generation() {
+            self.seen.clear();
+            self.generation = self.store.generation();
+        }
+        let tag = self.seen.tag(presented.key, services.random);
+        let known = match tag.and_then(|tag| self.seen.find(tag)) {
+            Some(known) => known,
+            None => {
+                let known = self.look_up(presented.key, form, keys, policy, services)?;
+                // Only keys that exist are remembered. Others would push them out.
+                if let Some(tag) = tag {
+                    self.seen.insert(tag, Rc::clone(&known));
+                }
+                known
+            }
+        };
+        match known.validity.check(presented, &services.clock) {
+            Ok(()) => Ok(Rc::clone(&known.caller)),
+            Err(reason) => Err(NotTaken { caller: Some(Rc::clone(&known.caller)), ..reason.into() }),
+        }
+    }
+
+    /// By the id that stands in the key, else by its digest, which a key of somebody else's making is known by.
+    #[inline(never)]
+    fn look_up(
+        &self,
+        key: &[u8],
+        form: Form<'_>,
+        keys: &ApiKeys<Caller>,
+        policy: &Policy,
+        services: &HostServices<'_>,
+    ) -> Result<Rc<StoredKey>, NotTaken> {
+        let unavailable = |_: StoreError| NotTaken::from(Reason::StateUnavailable);
+        let digest = sha256(key);
+        let by_id = match form {
+            Form::Whole(id) => self.store.find(Wanted::Id(id), services.store).map_err(unavailable)?,
+            Form::Foreign | Form::Broken => None,
+        };
+        if let Some(found) = &by_id
+            && let Some(known) = judged(found, &digest, keys, policy)?
+        {
+            return Ok(known);
+        }
+        let by_digest = self.store.find(Wanted::Digest(&digest), services.store).map_err(unavailable)?;
+        let found = by_digest.ok_or(Reason::ApiKeyUnknown)?;
+        judged(&found, &digest, keys, policy)?.ok_or_else(|| Reason::ApiKeyUnknown.into())
+    }
+}
+
+/// The key, if it is the one that was presented.
+fn judged(
+    found: &Found,
+    digest: &[u8; 32],
+    keys: &ApiKeys<Caller>,
+    policy: &Policy,
+) -> Result<Option<Rc<StoredKey>>, NotTaken> {
+    let spec = config::stored_key(&found.id, &found.value).map_err(|faults| NotTaken {
+        detail: Some(told(&found.id, &faults)),
+        ..Reason::ApiKeyUnknown.into()
+    })?;
+    if !constant_time_eq(&spec.digest, digest) {
+        return Ok(None);
+    }
+    let caller = Caller::of_key(spec.principal(keys.levels()), spec.expires_at, &policy.vocabulary);
+    Ok(Some(Rc::new(StoredKey { validity: Validity::of(&spec), caller: Rc::new(caller) })))
+}
+
+/// The first fault of an entry.
+fn told(id: &str, faults: &[Fault]) -> String {
+    let fault = faults.first().map(ToString::to_string).unwrap_or_default();
+    format!("the entry of key {id:?} in etcd cannot be read: {fault}")
+}

@@ -1,0 +1,314 @@
+//! The worker that reads: one question after the other, under a lease that all workers see.
+
+use std::time::Duration;
+
+use super::{
+    KeyStore, MAX_VALUE, ReadError, SCHEMA, digest_in,
+    etcd::{self, EtcdError, Item, Range, RangeRequest},
+    shared::{self, Head, Put, Stamp},
+};
+use crate::{
+    calls::{Call, NoBody, Outcome, pacing},
+    store::{self, SharedStore},
+    time::Timestamp,
+};
+
+/// How many keys are asked for at once: to take in so many keeps a worker from its requests for some milliseconds.
+pub(super) const PAGE: u32 = 400;
+
+/// No page is smaller.
+const SMALLEST_PAGE: u32 = 10;
+
+/// The longest answer that is read.
+const MAX_ANSWER: usize = 4 << 20;
+
+/// The most keys that are read.
+pub(super) const MOST_KEYS: u64 = 4_000_000;
+
+/// After failures the store is asked again no later than this.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// After so long all keys are read again, whatever was told of changes: what was missed is found then.
+const LIST_EVERY: Duration = Duration::from_secs(3600);
+
+/// How much longer than a call a lease lasts; then its holder is taken for dead.
+const LEASE_MARGIN: Duration = Duration::from_secs(2);
+
+/// How often a lost race for the head is run again.
+const HEAD_TRIES: usize = 4;
+
+/// What this worker reads.
+#[derive(Debug)]
+pub(super) struct Reading {
+    step: Step,
+    /// As it stands in the head while the lease is ours.
+    lease_until: Timestamp,
+    /// The step's call was handed out, and its outcome is due.
+    sent: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Has anything changed?
+    Probe,
+    /// What has changed since `since`, this revision included.
+    Changes { since: u64 },
+    /// All keys from `next` on, as of `revision`; 0: as they are now.
+    List { epoch: u32, revision: u64, next: Vec<u8>, count: u64 },
+}
+
+impl KeyStore {
+    pub(super) fn lease(&self) -> Duration {
+        self.spec.timeout.saturating_add(LEASE_MARGIN)
+    }
+
+    /// What every key of the store begins with that is one of ours.
+    fn prefix(&self) -> Vec<u8> {
+        format!("{}{SCHEMA}", self.spec.prefix).into_bytes()
+    }
+
+    /// The next call of the reading under way, or the first of a new one that is due.
+    pub(super) fn read_on(&mut self, now: Timestamp, store: &dyn SharedStore, random: u64) -> Option<Call> {
+        if let Some(reading) = &self.reading {
+            if reading.lease_until == self.head.lease_until {
+                return if reading.sent { None } else { self.next_call() };
+            }
+            // It ran out, or somebody took over.
+            self.reading = None;
+            self.counts.end(false);
+        }
+        if self.head.lease_until > now || now < self.head.due_at {
+            return None;
+        }
+        let lists = self.has_to_list(now);
+        let head = Head {
+            lease_until: now.saturating_add(self.lease()),
+            // It counts as failed from the start, and no longer once it succeeds: a reader that dies has failed.
+            due_at: now.saturating_add(
+                pacing::backoff(self.head.failures, LONGEST_PAUSE, random).min(LONGEST_PAUSE),
+            ),
+            failures: self.head.failures.saturating_add(1),
+            begun: self.head.begun.saturating_add(u32::from(lists)),
+            ..self.head
+        };
+        // Of several workers that come here at once the store lets one through.
+        store.replace(&self.head_key(), &head.encode(), self.stored).ok()?;
+        self.head = head;
+        self.counts.start();
+        let step = if lists { self.list(head.begun) } else { Step::Probe };
+        self.reading = Some(Reading { step, lease_until: head.lease_until, sent: false });
+        self.next_call()
+    }
+
+    /// Whether all keys are to be read: none were yet, or a listing did not come to its end, or the last one was long ago.
+    fn has_to_list(&self, now: Timestamp) -> bool {
+        self.head.begun > self.head.epoch
+            || self.head.epoch == 0
+            || now.since(self.head.listed_at) >= LIST_EVERY
+    }
+
+    fn list(&self, epoch: u32) -> Step {
+        Step::List { epoch, revision: 0, next: self.prefix(), count: 0 }
+    }
+
+    fn next_call(&mut self) -> Option<Call> {
+        let prefix = self.prefix();
+        let end = etcd::end_of(&prefix);
+        let page = self.page;
+        let reading = self.reading.as_mut()?;
+        let request =
+            RangeRequest { key: &prefix, range_end: &end, limit: page, revision: 0, changed_since: 0 };
+        let request = match &reading.step {
+            // One key is looked for, and it need not be there: the answer has the store's revision.
+            Step::Probe => RangeRequest { range_end: b"", limit: 1, ..request },
+            Step::Changes { since } => RangeRequest { changed_since: *since, ..request },
+            Step::List { revision, next, .. } => RangeRequest { key: next, revision: *revision, ..request },
+        };
+        reading.sent = true;
+        Some(Call {
+            cluster: self.spec.cluster.clone(),
+            method: "POST",
+            endpoint: self.spec.endpoint.with_path("/v3/kv/range".to_owned()),
+            headers: vec![("content-type", "application/json".to_owned())],
+            body: request.body(),
+            timeout: self.spec.timeout,
+            max_answer: MAX_ANSWER,
+        })
+    }
+
+    pub(super) fn take(
+        &mut self,
+        outcome: Outcome<'_>,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) -> Result<(), ReadError> {
+        let Some(reading) = self.reading.take_if(|reading| reading.sent) else { return Ok(()) };
+        let is_ours = self.look(now, store).is_ok() && self.head.lease_until == reading.lease_until;
+        if !is_ours {
+            self.counts.end(false);
+            return Ok(());
+        }
+        let before = self.head;
+        let range = match outcome.body(MAX_ANSWER) {
+            Ok(body) => Range::read(body).map_err(ReadError::Etcd),
+            Err(NoBody::Status(status)) => Err(ReadError::Etcd(error_of(status, outcome))),
+            Err(why) => Err(ReadError::NoBody(why)),
+        };
+        let next = range.and_then(|range| self.go_on(reading.step, range, now, store));
+        match next {
+            Ok(Some(step)) => self.keep_reading(before, step, now, store),
+            Ok(None) => {
+                self.counts.end(true);
+                let done = Head {
+                    lease_until: Timestamp::default(),
+                    due_at: now.saturating_add(self.spec.poll_interval),
+                    confirmed_at: now,
+                    failures: 0,
+                    ..self.head
+                };
+                self.replace_head(before, done, store)
+            }
+            Err(error) => {
+                if let ReadError::NoBody(NoBody::TooLarge { .. }) = error {
+                    self.page = self.page.checked_div(2).unwrap_or_default().max(SMALLEST_PAGE);
+                }
+                self.counts.end(false);
+                let failed = Head { lease_until: Timestamp::default(), ..self.head };
+                self.replace_head(before, failed, store)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes in what came, and says what is to be asked next; `None`: everything is known. Changes `head`.
+    fn go_on(
+        &mut self,
+        step: Step,
+        range: Range,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) -> Result<Option<Step>, ReadError> {
+        // Another cluster, or one that was restored or made anew.
+        let is_another = range.cluster_id != self.head.cluster_id
+            || range.revision < self.head.revision
+            || range.raft_term < self.head.raft_term;
+        match step {
+            Step::Probe | Step::Changes { .. } if is_another => Ok(Some(self.list(self.next_epoch()))),
+            Step::Probe if range.revision == self.head.revision => Ok(None),
+            Step::Probe => Ok(Some(Step::Changes { since: self.head.revision.saturating_add(1) })),
+            Step::Changes { since } => {
+                let last = range.items.last().map(|item| item.changed_at);
+                let (new, changed) = self.put_all(&range.items, self.head.epoch, store)?;
+                self.head.count = self.head.count.saturating_add(new);
+                self.head.changes = self.head.changes.saturating_add(u64::from(changed > 0));
+                match (range.more, last) {
+                    // What was changed together may be told apart: the last revision is asked for again.
+                    (true, Some(last)) if last > since => Ok(Some(Step::Changes { since: last })),
+                    (true, _) => Ok(Some(self.list(self.next_epoch()))),
+                    // A key that is gone is not told. The number of keys tells.
+                    (false, _) if range.count != self.head.count => Ok(Some(self.list(self.next_epoch()))),
+                    (false, _) => {
+                        self.head.revision = range.revision;
+                        self.head.raft_term = range.raft_term;
+                        Ok(None)
+                    }
+                }
+            }
+            Step::List { epoch, revision, count, .. } => {
+                if range.count > MOST_KEYS {
+                    return Err(ReadError::TooMany);
+                }
+                self.put_all(&range.items, epoch, store)?;
+                let revision = if revision == 0 { range.revision } else { revision };
+                let read = u64::try_from(range.items.len()).unwrap_or(u64::MAX);
+                let count = count.saturating_add(read);
+                match (range.more, range.items.last()) {
+                    (true, Some(last)) => {
+                        // The first key behind it.
+                        let next = [last.key.as_slice(), &[0]].concat();
+                        Ok(Some(Step::List { epoch, revision, next, count }))
+                    }
+                    (true, None) => Err(ReadError::Etcd(EtcdError::Malformed)),
+                    (false, _) => {
+                        self.head = Head {
+                            epoch,
+                            changes: self.head.changes.saturating_add(1),
+                            cluster_id: range.cluster_id,
+                            raft_term: range.raft_term,
+                            listed_at: now,
+                            revision,
+                            count,
+                            ..self.head
+                        };
+                        Ok(None)
+                    }
+                }
+            }
+        }
+    }
+
+    fn next_epoch(&self) -> u32 {
+        self.head.begun.saturating_add(1)
+    }
+
+    /// Writes entries; answers how many of the keys are new, and how many entries were written.
+    fn put_all(&self, items: &[Item], epoch: u32, store: &dyn SharedStore) -> Result<(u64, u64), ReadError> {
+        let prefix = self.prefix();
+        let (mut new, mut changed) = (0_u64, 0_u64);
+        for item in items {
+            // Nothing else was asked for.
+            let Some(id) = item.key.strip_prefix(prefix.as_slice()) else { continue };
+            let value = if item.value.len() <= MAX_VALUE { item.value.as_slice() } else { &[] };
+            let stamp = Stamp { epoch, changed_at: item.changed_at };
+            let unshared = |_| ReadError::Unshared;
+            // First the key, then the way to it: whoever finds the way finds the key.
+            let put = shared::put(store, &self.by_id(id), stamp, value, self.head.epoch).map_err(unshared)?;
+            new = new.saturating_add(u64::from(put == Put::New));
+            changed = changed.saturating_add(u64::from(put != Put::Kept));
+            if let Some(digest) = digest_in(value) {
+                shared::put(store, &self.by_digest(&digest), stamp, id, self.head.epoch).map_err(unshared)?;
+            }
+        }
+        Ok((new, changed))
+    }
+
+    /// Keeps the lease for the next step.
+    fn keep_reading(
+        &mut self,
+        before: Head,
+        step: Step,
+        now: Timestamp,
+        store: &dyn SharedStore,
+    ) -> Result<(), ReadError> {
+        let begun = match &step {
+            Step::List { epoch, .. } => self.head.begun.max(*epoch),
+            _ => self.head.begun,
+        };
+        let head = Head { lease_until: now.saturating_add(self.lease()), begun, ..self.head };
+        self.replace_head(before, head, store)?;
+        self.reading = Some(Reading { step, lease_until: head.lease_until, sent: false });
+        Ok(())
+    }
+
+    /// Puts `head` in the place of `before`, if the lease is still ours.
+    fn replace_head(&mut self, before: Head, head: Head, store: &dyn SharedStore) -> Result<(), ReadError> {
+        let mut written = false;
+        let outcome = store::update(store, &self.head_key(), HEAD_TRIES, &mut |stored| {
+            let is_ours =
+                stored.and_then(Head::decode).is_some_and(|stored| stored.lease_until == before.lease_until);
+            written = is_ours;
+            is_ours.then(|| head.encode())
+        });
+        if outcome.is_err() || !written {
+            self.reading = None;
+            return Err(ReadError::Unshared);
+        }
+        self.head = head;
+        Ok(())
+    }
+}
+
+fn error_of(status: u16, outcome: Outcome<'_>) -> EtcdError {
+    let body = if let Outcome::Answer { body, .. } = outcome { body } else { &[] };
+    etcd::error(status, body)
+}

@@ -1,0 +1,480 @@
+//! Reading against a store that answers as etcd does, by workers that come and go.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ct_codecs::{Base64, Decoder as _, Encoder as _};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{crypto::sha256, store::MemoryStore};
+
+/// As much of etcd as is asked of it.
+#[derive(Clone)]
+struct Etcd {
+    cluster_id: u64,
+    raft_term: u64,
+    revision: u64,
+    /// Revisions before are gone.
+    compacted: u64,
+    /// Each key with its values and when it got them; `None`: it was deleted.
+    keys: BTreeMap<Vec<u8>, Vec<(u64, Option<Vec<u8>>)>>,
+}
+
+impl Etcd {
+    fn new(cluster_id: u64) -> Self {
+        Self { cluster_id, raft_term: 2, revision: 1, compacted: 0, keys: BTreeMap::new() }
+    }
+
+    fn change(&mut self, id: &str, value: Option<&str>) {
+        self.revision += 1;
+        let key = format!("/p/v1/keys/{id}").into_bytes();
+        self.keys.entry(key).or_default().push((self.revision, value.map(|value| value.as_bytes().to_vec())));
+    }
+
+    fn put(&mut self, id: &str, value: &str) {
+        self.change(id, Some(value));
+    }
+
+    /// Each key as it was at `revision`, and when it was changed.
+    fn at(&self, revision: u64) -> Vec<(&[u8], u64, &[u8])> {
+        let last = |(key, values): (&'_ Vec<u8>, &'_ Vec<(u64, Option<Vec<u8>>)>)| -> Option<(usize, u64)> {
+            let _ = key;
+            let place = values.iter().rposition(|(at, _)| *at <= revision)?;
+            values.get(place).filter(|(_, value)| value.is_some()).map(|(at, _)| (place, *at))
+        };
+        let keys = self.keys.iter();
+        keys.filter_map(|(key, values)| {
+            let (place, at) = last((key, values))?;
+            Some((key.as_slice(), at, values[place].1.as_deref()?))
+        })
+        .collect()
+    }
+
+    fn answer(&self, call: &Call) -> (u16, String) {
+        assert_eq!((call.method, call.endpoint.path.as_str()), ("POST", "/v3/kv/range"));
+        let asked: Value = serde_json::from_slice(&call.body).unwrap();
+        let bytes =
+            |name: &str| Base64::decode_to_vec(asked[name].as_str().unwrap_or_default(), None).unwrap();
+        let number = |name: &str| asked[name].as_str().map_or(0, |text| text.parse::<u64>().unwrap());
+        let (key, end) = (bytes("key"), bytes("range_end"));
+        let revision = match number("revision") {
+            0 => self.revision,
+            old if old < self.compacted || old > self.revision => {
+                return (
+                    400,
+                    json!({"error": "etcdserver: mvcc: required revision", "code": 11}).to_string(),
+                );
+            }
+            old => old,
+        };
+        let all: Vec<_> = self
+            .at(revision)
+            .into_iter()
+            .filter(|(own, ..)| *own >= key.as_slice() && (*own < end.as_slice() || *own == key.as_slice()))
+            .collect();
+        let mut found: Vec<_> = all.iter().filter(|(_, at, _)| *at >= number("min_mod_revision")).collect();
+        if asked["sort_target"] == "MOD" {
+            found.sort_by_key(|(_, at, _)| *at);
+        }
+        let limit = usize::try_from(number("limit")).unwrap();
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let encode = |bytes: &[u8]| Base64::encode_to_string(bytes).unwrap();
+        let kvs: Vec<_> = found
+            .iter()
+            .map(|(key, at, value)| json!({"key": encode(key), "mod_revision": at.to_string(), "value": encode(value)}))
+            .collect();
+        let header = json!({
+            "cluster_id": self.cluster_id.to_string(), "revision": self.revision.to_string(),
+            "raft_term": self.raft_term.to_string(),
+        });
+        (200, json!({"header": header, "kvs": kvs, "more": more, "count": all.len().to_string()}).to_string())
+    }
+
+    /// What every worker must find.
+    fn values(&self) -> BTreeMap<String, String> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        self.at(self.revision)
+            .into_iter()
+            .map(|(key, _, value)| (text(&key["/p/v1/keys/".len()..]), text(value)))
+            .collect()
+    }
+}
+
+fn spec() -> EtcdSpec {
+    EtcdSpec {
+        endpoint: Url::parse("https://etcd.test:2379").unwrap(),
+        cluster: "etcd".to_owned(),
+        prefix: "/p/".to_owned(),
+        poll_interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(2),
+        max_stale: Some(Duration::from_secs(60)),
+    }
+}
+
+fn value(key: &str) -> String {
+    json!({"hash": format!("sha256:{}", crate::text::hex::encode(&sha256(key.as_bytes())))}).to_string()
+}
+
+/// The workers of one Envoy.
+struct Workers {
+    store: MemoryStore,
+    workers: Vec<KeyStore>,
+    now: Timestamp,
+}
+
+impl Workers {
+    fn new(count: usize) -> Self {
+        let workers = (0..count).map(|_| KeyStore { page: 3, ..KeyStore::new(spec(), "t") }).collect();
+        Self { store: MemoryStore::default(), workers, now: Timestamp::from_secs(1_800_000_000) }
+    }
+
+    fn pass(&mut self, by: Duration) {
+        self.now = self.now.saturating_add(by);
+    }
+
+    /// A tick of each worker, whose calls are answered by `answer` at once.
+    fn tick(&mut self, answer: &mut dyn FnMut(&Call) -> Option<(u16, String)>) -> Vec<ReadError> {
+        let mut errors = Vec::new();
+        for worker in &mut self.workers {
+            // A reading goes from one call to the next without waiting for the next tick.
+            for _ in 0..200 {
+                let Some(call) = worker.tick(self.now, &self.store, 0) else { break };
+                let answered = answer(&call);
+                let outcome = answered.as_ref().map_or(Outcome::Failed, |(status, body)| Outcome::Answer {
+                    status: *status,
+                    headers: &[],
+                    body: body.as_bytes(),
+                });
+                errors.extend(worker.on_answer(outcome, self.now, &self.store).err());
+            }
+        }
+        errors
+    }
+
+    fn read(&mut self, etcd: &Etcd) -> Vec<ReadError> {
+        self.tick(&mut |call| Some(etcd.answer(call)))
+    }
+
+    fn find(&self, worker: usize, wanted: Wanted<'_>) -> Option<Found> {
+        self.workers[worker].find(wanted, &self.store).unwrap()
+    }
+
+    /// Whether each worker finds what the store has of these, by id and by hash, and nothing else.
+    fn agree_with(&self, etcd: &Etcd, ids: &[&str]) -> Result<(), String> {
+        let values = etcd.values();
+        for (place, worker) in self.workers.iter().enumerate() {
+            for id in ids {
+                let (found, expected) = (self.find(place, Wanted::Id(id)), values.get(*id));
+                if found.as_ref().map(|found| found.value.as_slice())
+                    != expected.map(|value| value.as_bytes())
+                {
+                    return Err(format!("worker {place}: {id}: {found:?} is not {expected:?}"));
+                }
+                if let Some(digest) = expected.and_then(|value| digest_in(value.as_bytes())) {
+                    let by_digest = self.find(place, Wanted::Digest(&digest));
+                    if by_digest.as_ref().map(|found| found.value.as_slice())
+                        != expected.map(|value| value.as_bytes())
+                    {
+                        return Err(format!("worker {place}: {id} by its hash: {by_digest:?}"));
+                    }
+                }
+            }
+            if worker.len() != u64::try_from(values.len()).unwrap() {
+                return Err(format!("worker {place}: {} keys of {}", worker.len(), values.len()));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn all_workers_find_what_one_has_read() {
+    let mut etcd = Etcd::new(7);
+    let ids: Vec<String> = (0..10).map(|n| format!("k{n}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    ids.iter().for_each(|id| etcd.put(id, &value(id)));
+    etcd.put("odd", "no JSON");
+    etcd.put(&"x".repeat(MAX_ID + 1), "{}");
+    let mut workers = Workers::new(3);
+    let mut calls = 0;
+    workers.tick(&mut |call| {
+        calls += 1;
+        Some(etcd.answer(call))
+    });
+    assert_eq!(calls, 4, "one worker reads, in pages of three");
+    assert!(!workers.workers[0].is_ready() || workers.workers.iter().all(KeyStore::is_ready));
+    workers.agree_with(&etcd, &[ids.as_slice(), &["odd", "none"]].concat()).unwrap();
+
+    // A change is there with the next question, and a key that is gone, too.
+    etcd.put("k3", &value("other"));
+    etcd.change("k4", None);
+    etcd.put("new", &value("new"));
+    workers.pass(Duration::from_secs(1));
+    let generation = workers.workers[2].generation();
+    assert_eq!(workers.read(&etcd), []);
+    workers.agree_with(&etcd, &[ids.as_slice(), &["new"]].concat()).unwrap();
+    assert!(workers.workers[2].generation() > generation);
+    assert_eq!(workers.find(0, Wanted::Digest(&sha256(b"k3"))), None);
+    etcd.put("k5", &value("another"));
+    workers.pass(Duration::from_secs(1));
+    workers.read(&etcd);
+    let old = sha256(b"k5");
+    let found = workers.find(0, Wanted::Digest(&old)).unwrap();
+    assert_ne!(digest_in(&found.value), Some(old), "its fields say that it is another key now");
+
+    // Nothing has changed: one question, and nothing that workers remember is void.
+    workers.pass(Duration::from_secs(1));
+    let (generation, mut calls) = (workers.workers[1].generation(), 0);
+    workers.tick(&mut |call| {
+        calls += 1;
+        Some(etcd.answer(call))
+    });
+    assert_eq!((calls, workers.workers[1].generation()), (1, generation));
+    // Somebody else's keys change.
+    etcd.revision += 5;
+    workers.pass(Duration::from_secs(1));
+    workers.read(&etcd);
+    assert_eq!(workers.workers[1].generation(), generation);
+}
+
+#[test]
+fn what_is_wrong_with_an_answer_leaves_what_was_read() {
+    let mut etcd = Etcd::new(7);
+    etcd.put("a", &value("a"));
+    let mut workers = Workers::new(2);
+    workers.read(&etcd);
+    let garbage = |body: &str| (200, body.to_owned());
+    let mut pause = Duration::ZERO;
+    for (answer, expected) in [
+        (None, ReadError::NoBody(NoBody::Failed)),
+        (Some((503, "no healthy upstream".to_owned())), ReadError::Etcd(EtcdError::Status(503))),
+        (Some((404, "404 page not found".to_owned())), ReadError::Etcd(EtcdError::NoGateway)),
+        (Some((401, r#"{"code":16}"#.to_owned())), ReadError::Etcd(EtcdError::Unauthenticated)),
+        (Some((403, r#"{"code":7}"#.to_owned())), ReadError::Etcd(EtcdError::Denied)),
+        (Some(garbage("")), ReadError::Etcd(EtcdError::Malformed)),
+        (
+            Some(garbage("{\"header\":{\"revision\":\"9\"},\"kvs\":[{\"key\":\"")),
+            ReadError::Etcd(EtcdError::Malformed),
+        ),
+        (Some(garbage("{}")), ReadError::Etcd(EtcdError::Malformed)),
+        (Some(garbage(&" ".repeat(5 << 20))), ReadError::NoBody(NoBody::TooLarge { max: 4 << 20 })),
+    ] {
+        pause = (pause + Duration::from_secs(1)).min(Duration::from_secs(8));
+        workers.pass(pause);
+        let mut answered = false;
+        let errors = workers.tick(&mut |_| {
+            answered = true;
+            answer.clone()
+        });
+        assert!(answered, "{expected}");
+        assert_eq!(errors, [expected]);
+        workers.agree_with(&etcd, &["a"]).unwrap();
+    }
+    assert!(workers.workers[1].is_usable(workers.now));
+    workers.pass(Duration::from_secs(61));
+    assert!(!workers.workers[1].is_usable(workers.now));
+    etcd.put("b", &value("b"));
+    assert_eq!(workers.read(&etcd), []);
+    workers.agree_with(&etcd, &["a", "b"]).unwrap();
+    assert!(workers.workers[1].is_usable(workers.now));
+}
+
+#[test]
+fn another_store_is_listed_anew() {
+    let mut etcd = Etcd::new(7);
+    for id in ["a", "b", "c", "d"] {
+        etcd.put(id, &value(id));
+    }
+    let mut workers = Workers::new(2);
+    workers.read(&etcd);
+    let ids = ["a", "b", "c", "d", "e"];
+    let another = |change: &dyn Fn(&mut Etcd)| {
+        let mut other = Etcd { revision: etcd.revision, ..Etcd::new(7) };
+        other.put("a", &value("another"));
+        for id in ["b", "c", "e"] {
+            other.put(id, &value(id));
+        }
+        change(&mut other);
+        other
+    };
+    for (what, other) in [
+        ("another cluster", another(&|other| other.cluster_id = 8)),
+        ("wiped, and filled with more", Etcd { raft_term: 1, ..another(&|_| {}) }),
+        ("restored from before", {
+            let mut old = Etcd::new(7);
+            old.put("a", &value("a"));
+            old
+        }),
+        ("empty", Etcd::new(9)),
+    ] {
+        workers.pass(Duration::from_secs(1));
+        assert_eq!(workers.read(&other), [], "{what}");
+        workers.agree_with(&other, &ids).map_err(|why| format!("{what}: {why}")).unwrap();
+        // Back again.
+        workers.pass(Duration::from_secs(1));
+        workers.read(&etcd);
+        // A store that was wiped in the same term and went further is found by the next listing.
+        workers.pass(Duration::from_secs(3600));
+        workers.read(&etcd);
+        workers.agree_with(&etcd, &ids).map_err(|why| format!("after {what}: {why}")).unwrap();
+    }
+}
+
+#[test]
+fn a_listing_that_loses_its_revision_or_its_worker_begins_anew() {
+    let mut etcd = Etcd::new(7);
+    let ids: Vec<String> = (0..9).map(|n| format!("k{n}")).collect();
+    ids.iter().for_each(|id| etcd.put(id, &value(id)));
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut workers = Workers::new(2);
+    // The second page is of a revision that is gone.
+    let mut calls = 0;
+    let errors = workers.tick(&mut |call| {
+        calls += 1;
+        if calls == 2 {
+            etcd.change("k0", None);
+            etcd.compacted = etcd.revision;
+        }
+        Some(etcd.answer(call))
+    });
+    assert_eq!(errors, [ReadError::Etcd(EtcdError::Compacted)]);
+    assert!(workers.workers.iter().all(|worker| !worker.is_ready()), "half a listing is none");
+    assert_eq!(workers.find(1, Wanted::Id("nobody")), None);
+    // The reader dies within the next one, after k0 came back and was read.
+    workers.pass(Duration::from_secs(2));
+    etcd.put("k0", &value("k0"));
+    let worker = &mut workers.workers[0];
+    let call = worker.tick(workers.now, &workers.store, 0).unwrap();
+    let (status, body) = etcd.answer(&call);
+    worker
+        .on_answer(
+            Outcome::Answer { status, headers: &[], body: body.as_bytes() },
+            workers.now,
+            &workers.store,
+        )
+        .unwrap();
+    let late = worker.tick(workers.now, &workers.store, 0).unwrap();
+    let late_answer = etcd.answer(&late);
+    let dead = workers.workers.remove(0);
+    etcd.change("k0", None);
+    etcd.put("k8", &value("changed"));
+    workers.pass(Duration::from_secs(1));
+    workers.read(&etcd);
+    assert!(!workers.workers[0].is_ready(), "its lease still holds");
+    workers.pass(Duration::from_secs(10));
+    workers.read(&etcd);
+    workers.agree_with(&etcd, &ids).unwrap();
+    // It was only held up, and goes on: what it brings is older, and changes nothing.
+    workers.workers.push(dead);
+    let (status, body) = late_answer;
+    let outcome = Outcome::Answer { status, headers: &[], body: body.as_bytes() };
+    workers.workers[1].on_answer(outcome, workers.now, &workers.store).unwrap();
+    workers.tick(&mut |_| None);
+    workers.agree_with(&etcd, &ids).unwrap();
+}
+
+#[test]
+fn a_large_answer_is_asked_for_in_smaller_pieces() {
+    let mut worker = KeyStore::new(spec(), "t");
+    let (store, mut now) = (MemoryStore::default(), Timestamp::from_secs(1_800_000_000));
+    let mut limits = Vec::new();
+    for _ in 0..8 {
+        let call = worker.tick(now, &store, 0).unwrap();
+        let asked: Value = serde_json::from_slice(&call.body).unwrap();
+        limits.push(asked["limit"].as_str().unwrap().to_owned());
+        let body = vec![b' '; (4 << 20) + 1];
+        let outcome = Outcome::Answer { status: 200, headers: &[], body: &body };
+        assert!(worker.on_answer(outcome, now, &store).is_err());
+        now = now.saturating_add(Duration::from_secs(10));
+    }
+    assert_eq!(limits, ["400", "200", "100", "50", "25", "12", "10", "10"]);
+}
+
+/// What may happen to a fleet.
+#[derive(Clone, Debug)]
+enum Event {
+    Put(usize, usize),
+    Delete(usize),
+    Foreign,
+    Compact,
+    Pass(u64),
+    Tick,
+    /// A tick whose calls are lost from that one on.
+    Cut(usize),
+    /// A worker is replaced by a new one.
+    Restart(usize),
+    Elect,
+    /// The clock is set back.
+    Back(u64),
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        6 => (0..8_usize, 0..4_usize).prop_map(|(id, value)| Event::Put(id, value)),
+        2 => (0..8_usize).prop_map(Event::Delete),
+        1 => Just(Event::Foreign),
+        1 => Just(Event::Compact),
+        3 => (0..2000_u64).prop_map(Event::Pass),
+        6 => Just(Event::Tick),
+        2 => (0..4_usize).prop_map(Event::Cut),
+        1 => (0..3_usize).prop_map(Event::Restart),
+        1 => Just(Event::Elect),
+        1 => (0..5_000_u64).prop_map(Event::Back),
+    ];
+    prop::collection::vec(event, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    /// Whatever happened: once nothing more happens, all workers find what the store has; and what the store never had,
+    /// nobody ever finds.
+    #[test]
+    fn workers_come_to_know_what_the_store_has(events in events()) {
+        const IDS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let mut etcd = Etcd::new(7);
+        let mut workers = Workers::new(3);
+        let mut had: Vec<(String, String)> = Vec::new();
+        for event in events {
+            match event {
+                Event::Put(id, n) => {
+                    let value = value(&format!("{}{n}", IDS[id]));
+                    etcd.put(IDS[id], &value);
+                    had.push((IDS[id].to_owned(), value));
+                }
+                Event::Delete(id) if etcd.values().contains_key(IDS[id]) => etcd.change(IDS[id], None),
+                Event::Delete(_) => {}
+                Event::Foreign => etcd.revision += 1,
+                Event::Compact => etcd.compacted = etcd.revision,
+                Event::Pass(millis) => workers.pass(Duration::from_millis(millis)),
+                Event::Tick => _ = workers.read(&etcd),
+                Event::Cut(after) => {
+                    let mut calls = 0;
+                    workers.tick(&mut |call| {
+                        calls += 1;
+                        (calls <= after).then(|| etcd.answer(call))
+                    });
+                }
+                Event::Restart(place) => workers.workers[place] = KeyStore { page: 3, ..KeyStore::new(spec(), "t") },
+                Event::Elect => etcd.raft_term += 1,
+                Event::Back(millis) => workers.now = workers.now.saturating_sub(Duration::from_millis(millis)),
+            }
+            for place in 0..3 {
+                for id in IDS {
+                    if let Some(found) = workers.find(place, Wanted::Id(id)) {
+                        let value = String::from_utf8(found.value).unwrap();
+                        prop_assert!(had.contains(&(id.to_owned(), value)));
+                    }
+                }
+            }
+        }
+        for _ in 0..4 {
+            workers.pass(Duration::from_secs(10));
+            workers.read(&etcd);
+        }
+        workers.read(&etcd);
+        prop_assert_eq!(workers.agree_with(&etcd, &IDS), Ok(()));
+    }
+}
