@@ -138,13 +138,9 @@ impl KeyStore {
     }
 
     /// How many keys there are.
-    pub fn len(&self) -> u64 {
+    #[cfg(test)]
+    fn len(&self) -> u64 {
         self.head.count
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The readings of this worker since the last call.

@@ -37,9 +37,12 @@ pub(in crate::command) struct NewOptions {
     pub(super) made: Made,
     #[command(flatten)]
     pub(super) properties: Properties,
-    /// Where the filter's keys are: a file with a policy, as `portcullis check` reads it
-    #[arg(long, env = "PORTCULLIS_STORE", value_name = "FILE")]
+    /// Where the filter's keys are: a file with a policy, as `portcullis check` reads it, or the URL of etcd with the
+    /// prefix of apiKeys.etcd, as in https://etcd.internal:2379/portcullis/
+    #[arg(long, env = "PORTCULLIS_STORE", value_name = "FILE|URL")]
     pub(super) store: Option<String>,
+    #[command(flatten)]
+    pub(super) etcd: EtcdAccess,
     #[command(flatten)]
     pub(super) telling: Telling,
 }
@@ -135,11 +138,31 @@ pub(in crate::command) struct SetOptions {
 /// Where keys are, and what is said of them.
 #[derive(Debug, Args)]
 pub(super) struct Place {
-    /// Where the filter's keys are: a file with a policy, as `portcullis check` reads it
-    #[arg(long, env = "PORTCULLIS_STORE", value_name = "FILE")]
+    /// Where the filter's keys are: a file with a policy, as `portcullis check` reads it, or the URL of etcd with the
+    /// prefix of apiKeys.etcd, as in https://etcd.internal:2379/portcullis/
+    #[arg(long, env = "PORTCULLIS_STORE", value_name = "FILE|URL")]
     pub(super) store: String,
     #[command(flatten)]
+    pub(super) etcd: EtcdAccess,
+    #[command(flatten)]
     pub(super) telling: Telling,
+}
+
+/// How etcd is reached, where keys are there.
+#[derive(Debug, Default, Args)]
+pub(super) struct EtcdAccess {
+    /// Certificates (PEM) of the authorities by which etcd's own is judged; needed for https
+    #[arg(long, env = "PORTCULLIS_ETCD_CA", value_name = "FILE")]
+    pub(super) etcd_ca: Option<String>,
+    /// A certificate (PEM) to show to etcd
+    #[arg(long, env = "PORTCULLIS_ETCD_CERT", value_name = "FILE", requires = "etcd_key")]
+    pub(super) etcd_cert: Option<String>,
+    /// Its private key (PEM)
+    #[arg(long, env = "PORTCULLIS_ETCD_KEY", value_name = "FILE", requires = "etcd_cert")]
+    pub(super) etcd_key: Option<String>,
+    /// Who asks. The password is read from the environment variable PORTCULLIS_ETCD_PASSWORD
+    #[arg(long, env = "PORTCULLIS_ETCD_USER", value_name = "NAME")]
+    pub(super) etcd_user: Option<String>,
 }
 
 #[derive(Debug, Args)]

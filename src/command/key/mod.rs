@@ -8,11 +8,13 @@ mod changes;
 mod edit;
 #[cfg(test)]
 mod edit_tests;
+mod etcd_store;
 mod import;
 mod policy_file;
 mod properties;
 mod record;
 mod secret;
+mod store;
 mod tell;
 mod times;
 
@@ -20,10 +22,11 @@ use std::{io::Read as _, time::SystemTime};
 
 pub(super) use self::arguments::KeyTask;
 use self::{
-    arguments::{Place, Which},
-    policy_file::{Change, PolicyFile},
+    arguments::{NewOptions, Place, RotateOptions, Which},
+    policy_file::Change,
     record::Record,
     secret::NewKey,
+    store::{NotWritten, Store},
     tell::Done,
 };
 use super::{FAULTY, GOOD, UNUSABLE, complain};
@@ -67,37 +70,21 @@ pub(super) fn run(task: &KeyTask) -> u8 {
 fn try_run(task: &KeyTask) -> Result<(), Refusal> {
     let now = SystemTime::now();
     match task {
-        KeyTask::New(options) => {
-            let store = options.store.as_deref().map(|name| PolicyFile::open(name, true)).transpose()?;
-            let prefix = prefix(options.made.prefix.as_deref(), store.as_ref());
-            let new = NewKey::make(&prefix, options.made.id.as_deref())?;
-            let record = changes::added(&new.id, &secret::hash(&new.key), options.properties.members()?);
-            if let Some(store) = &store {
-                refuse_taken(store, &record)?;
-                store.change(&[Change::Add(vec![record.clone()])], options.telling.dry_run)?;
-            }
-            let is_stored = store.is_some() && !options.telling.dry_run;
-            tell::made(
-                &Done { telling: &options.telling, store: options.store.as_deref(), now },
-                &new,
-                &record,
-                is_stored,
-            );
-            Ok(())
-        }
+        KeyTask::New(options) => add(options, now),
         KeyTask::Import(options) => {
-            let store = PolicyFile::open(&options.place.store, true)?;
+            let store = open(&options.place, true)?;
             let records = import::read(&input()?, options.id.as_deref(), &options.properties.members()?)?;
             for record in &records {
-                refuse_taken(&store, record)?;
+                store.refuse_taken(record.id())?;
             }
-            store.change(&[Change::Add(records.clone())], options.place.telling.dry_run)?;
+            let is_dry = options.place.telling.dry_run;
+            once(store.change(&[], &[Change::Add(records.clone())], is_dry))?;
             tell::imported(&done(&options.place, now), &records);
             Ok(())
         }
         KeyTask::List(options) => {
-            let store = PolicyFile::open(&options.place.store, false)?;
-            let mut records = store.records();
+            let mut records: Vec<_> =
+                open(&options.place, false)?.all()?.into_iter().map(|stored| stored.record).collect();
             records.retain(|record| {
                 options.state.is_none_or(|state| record.state(now) == state)
                     && options.client.as_deref().is_none_or(|client| record.client() == client)
@@ -106,28 +93,12 @@ fn try_run(task: &KeyTask) -> Result<(), Refusal> {
             Ok(())
         }
         KeyTask::Show(options) => {
-            let store = PolicyFile::open(&options.place.store, false)?;
-            tell::shown(&done(&options.place, now), &find(&store, &options.which)?);
+            let key = key_of(&options.which)?;
+            let stored = open(&options.place, false)?.find(&options.which, key.as_deref())?;
+            tell::shown(&done(&options.place, now), &stored.record);
             Ok(())
         }
-        KeyTask::Rotate(options) => {
-            let store = PolicyFile::open(&options.place.store, true)?;
-            let old = find(&store, &options.which)?;
-            let prefix = prefix(options.made.prefix.as_deref(), Some(&store));
-            let new = NewKey::make(&prefix, options.made.new_id.as_deref())?;
-            let rotated = changes::rotated(
-                &old,
-                (&new.id, &secret::hash(&new.key)),
-                *options.overlap,
-                options.expires.as_deref(),
-                now,
-            )?;
-            refuse_taken(&store, &rotated.successor)?;
-            store.change(&rotated.changes, options.place.telling.dry_run)?;
-            tell::made(&done(&options.place, now), &new, &rotated.successor, !options.place.telling.dry_run);
-            tell::rotated(&done(&options.place, now), &old, &rotated.good_until);
-            Ok(())
-        }
+        KeyTask::Rotate(options) => rotate(options, now),
         KeyTask::Disable(options) => one(&options.which, &options.place, now, changes::disabled),
         KeyTask::Enable(options) => one(&options.which, &options.place, now, changes::enabled),
         KeyTask::Revoke(options) => {
@@ -140,60 +111,105 @@ fn try_run(task: &KeyTask) -> Result<(), Refusal> {
     }
 }
 
+fn add(options: &NewOptions, now: SystemTime) -> Result<(), Refusal> {
+    let store = options.store.as_deref().map(|name| Store::open(name, true, &options.etcd)).transpose()?;
+    let prefix = prefix(options.made.prefix.as_deref(), store.as_ref());
+    let new = NewKey::make(&prefix, options.made.id.as_deref())?;
+    let record = changes::added(&new.id, &secret::hash(&new.key), options.properties.members()?);
+    if let Some(store) = &store {
+        store.refuse_taken(record.id())?;
+        once(store.change(&[], &[Change::Add(vec![record.clone()])], options.telling.dry_run))?;
+    }
+    let is_stored = store.is_some() && !options.telling.dry_run;
+    let done = Done { telling: &options.telling, store: options.store.as_deref(), now };
+    tell::made(&done, &new, &record, is_stored);
+    Ok(())
+}
+
+fn rotate(options: &RotateOptions, now: SystemTime) -> Result<(), Refusal> {
+    let (place, key) = (&options.place, key_of(&options.which)?);
+    let store = open(place, true)?;
+    let prefix = prefix(options.made.prefix.as_deref(), Some(&store));
+    let new = NewKey::make(&prefix, options.made.new_id.as_deref())?;
+    store.refuse_taken(&new.id)?;
+    let hash = secret::hash(&new.key);
+    let (old, rotated) = until_written(|| {
+        let old = store.find(&options.which, key.as_deref())?;
+        let (overlap, expires) = (*options.overlap, options.expires.as_deref());
+        let rotated = changes::rotated(&old.record, (&new.id, &hash), overlap, expires, now)?;
+        store.change(std::slice::from_ref(&old), &rotated.changes, place.telling.dry_run)?;
+        Ok((old, rotated))
+    })?;
+    tell::made(&done(place, now), &new, &rotated.successor, !place.telling.dry_run);
+    tell::rotated(&done(place, now), &old.record, &rotated.good_until);
+    Ok(())
+}
+
 /// Changes one key.
 fn one(
     which: &Which,
     place: &Place,
     now: SystemTime,
-    change: impl FnOnce(&Record) -> Result<Vec<Change>, Refusal>,
+    change: impl Fn(&Record) -> Result<Vec<Change>, Refusal>,
 ) -> Result<(), Refusal> {
-    let store = PolicyFile::open(&place.store, true)?;
-    let record = find(&store, which)?;
-    let changes = change(&record)?;
-    if !changes.is_empty() {
-        store.change(&changes, place.telling.dry_run)?;
-    }
+    let key = key_of(which)?;
+    let store = open(place, true)?;
+    let (record, changes) = until_written(|| {
+        let stored = store.find(which, key.as_deref())?;
+        let changes = change(&stored.record)?;
+        if !changes.is_empty() {
+            store.change(std::slice::from_ref(&stored), &changes, place.telling.dry_run)?;
+        }
+        Ok((stored.record, changes))
+    })?;
     tell::changed(&done(place, now), &changes::after(&record, &changes), !changes.is_empty());
     Ok(())
+}
+
+/// Does it again where somebody else wrote first: what it does depends on what is there then.
+fn until_written<T>(mut attempt: impl FnMut() -> Result<T, NotWritten>) -> Result<T, Refusal> {
+    const TRIES: usize = 100;
+    for _ in 0..TRIES {
+        match attempt() {
+            Ok(done) => return Ok(done),
+            Err(NotWritten::Refused(refusal)) => return Err(refusal),
+            Err(NotWritten::Conflict) => {}
+        }
+    }
+    Err(Refusal::refused("others change this key all the time; nothing was changed".to_owned()))
+}
+
+/// Does it once: a key that is new is nobody else's.
+fn once(written: Result<(), NotWritten>) -> Result<(), Refusal> {
+    written.map_err(|why| match why {
+        NotWritten::Refused(refusal) => refusal,
+        NotWritten::Conflict => Refusal::refused("somebody else just made a key with this id".to_owned()),
+    })
+}
+
+fn open(place: &Place, to_change: bool) -> Result<Store, Refusal> {
+    Store::open(&place.store, to_change, &place.etcd)
 }
 
 fn done(place: &Place, now: SystemTime) -> Done<'_> {
     Done { telling: &place.telling, store: Some(&place.store), now }
 }
 
-fn prefix(given: Option<&str>, store: Option<&PolicyFile>) -> String {
+fn prefix(given: Option<&str>, store: Option<&Store>) -> String {
     given.map(str::to_owned).or_else(|| store?.prefix()).unwrap_or_else(|| format::DEFAULT_PREFIX.to_owned())
 }
 
-/// The key that is named, or that is given itself on standard input.
-fn find(store: &PolicyFile, which: &Which) -> Result<Record, Refusal> {
-    let (wanted, is_key) = match which.id.as_str() {
-        "-" => (secret::hash(input()?.trim_end_matches(['\n', '\r'])), true),
+/// The key itself, where it is given on standard input in place of its id.
+fn key_of(which: &Which) -> Result<Option<String>, Refusal> {
+    match which.id.as_str() {
+        "-" => Ok(Some(input()?.trim_end_matches(['\n', '\r']).to_owned())),
         // A key on the command line stands in the shell's history and in the list of processes.
-        id if id.matches('_').count() >= 2 => {
-            return Err(Refusal::usage(
-                "that looks like a key itself, which now stands in your shell's history; give its id, or - and the key on \
-                 standard input"
-                    .to_owned(),
-            ));
-        }
-        id => (id.to_owned(), false),
-    };
-    let field = if is_key { "hash" } else { "id" };
-    let records = store.records();
-    let found = records.iter().find(|record| record.text(field).is_some_and(|own| own == wanted));
-    found.cloned().ok_or_else(|| {
-        Refusal::refused(match is_key {
-            true => "no key of the store is the one on standard input".to_owned(),
-            false => format!("no key of the store has the id {wanted:?}"),
-        })
-    })
-}
-
-fn refuse_taken(store: &PolicyFile, record: &Record) -> Result<(), Refusal> {
-    match store.records().iter().any(|other| other.id() == record.id()) {
-        true => Err(Refusal::refused(format!("the store has a key with the id {:?} already", record.id()))),
-        false => Ok(()),
+        id if id.matches('_').count() >= 2 => Err(Refusal::usage(
+            "that looks like a key itself, which now stands in your shell's history; give its id, or - and the key on \
+             standard input"
+                .to_owned(),
+        )),
+        _ => Ok(None),
     }
 }
 

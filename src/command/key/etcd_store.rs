@@ -1,0 +1,295 @@
+//! Keys in etcd: read and written by its JSON gateway, each write only if nothing has changed since it was read.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value as Json, json};
+use ureq::{
+    Agent,
+    tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem},
+};
+
+use super::{
+    Refusal,
+    arguments::EtcdAccess,
+    changes,
+    policy_file::Change,
+    record::{Members, Record},
+    store::{NotWritten, Stored},
+};
+use crate::config;
+
+/// What stands behind the prefix, before ids.
+const SCHEMA: &str = "v1/keys/";
+
+/// So many keys are asked for at once.
+const PAGE: usize = 1000;
+
+/// etcd takes 128 operations in one transaction unless it is told otherwise.
+const MOST_OPERATIONS: usize = 100;
+
+/// Per call.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest answer that is read.
+const MAX_ANSWER: u64 = 64 << 20;
+
+/// A store in etcd.
+pub(super) struct EtcdStore {
+    agent: Agent,
+    /// Without a path.
+    base: String,
+    /// It ends with `/`.
+    prefix: String,
+    /// What etcd knows the caller by; `None`: it was not asked for.
+    token: Option<String>,
+}
+
+impl EtcdStore {
+    /// `url` is the gateway with the prefix as its path: `https://etcd.internal:2379/portcullis/`.
+    ///
+    /// # Errors
+    /// A URL without a prefix, a file that is no certificate or key, or a user whom etcd does not know.
+    pub(super) fn open(url: &str, access: &EtcdAccess) -> Result<Self, Refusal> {
+        let path_at = url.find("://").and_then(|at| {
+            let host = at.checked_add(3)?;
+            url.get(host..)?.find('/').and_then(|path| host.checked_add(path))
+        });
+        let (base, path) = path_at.and_then(|at| url.split_at_checked(at)).unwrap_or((url, ""));
+        if path.len() < 2 || !path.ends_with('/') || url.contains('@') {
+            let message = "a store in etcd is its URL with the prefix of apiKeys.etcd, as in https://etcd.internal:2379/portcullis/";
+            return Err(Refusal::usage(message.to_owned()));
+        }
+        let tls = tls(access)?;
+        let agent = Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .tls_config(tls)
+            .build();
+        let mut store =
+            Self { agent: agent.into(), base: base.to_owned(), prefix: path.to_owned(), token: None };
+        if let Some(user) = &access.etcd_user {
+            let password = std::env::var("PORTCULLIS_ETCD_PASSWORD").map_err(|_| {
+                Refusal::usage("the password of --etcd-user is read from PORTCULLIS_ETCD_PASSWORD".to_owned())
+            })?;
+            let answer = store.post("/v3/auth/authenticate", &json!({"name": user, "password": password}))?;
+            store.token = answer.get("token").and_then(Json::as_str).map(str::to_owned);
+        }
+        Ok(store)
+    }
+
+    /// All keys, by id, as they were at one moment.
+    pub(super) fn all(&self) -> Result<Vec<Stored>, Refusal> {
+        let prefix = self.key("");
+        let end = behind(prefix.as_bytes());
+        let (mut all, mut next, mut revision) = (Vec::new(), prefix.clone().into_bytes(), String::new());
+        loop {
+            let mut question = json!({
+                "key": STANDARD.encode(&next), "range_end": STANDARD.encode(&end), "limit": PAGE.to_string(),
+            });
+            if let (Json::Object(members), false) = (&mut question, revision.is_empty()) {
+                members.insert("revision".to_owned(), revision.as_str().into());
+            }
+            let answer = self.post("/v3/kv/range", &question)?;
+            if revision.is_empty() {
+                let at = answer.pointer("/header/revision").and_then(Json::as_str);
+                at.unwrap_or_default().clone_into(&mut revision);
+            }
+            let items = items(&answer);
+            all.extend(items.iter().filter_map(|item| self.stored(item)));
+            let more = answer.get("more").and_then(Json::as_bool) == Some(true);
+            match items.last().and_then(|item| bytes(item, "key")).filter(|_| more) {
+                Some(mut last) => {
+                    last.push(0);
+                    next = last;
+                }
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// The key of this id; `None`: there is none.
+    pub(super) fn one(&self, id: &str) -> Result<Option<Stored>, Refusal> {
+        let answer = self.post("/v3/kv/range", &json!({"key": STANDARD.encode(self.key(id))}))?;
+        Ok(items(&answer).first().and_then(|item| self.stored(item)))
+    }
+
+    /// Carries out the changes of keys that were read as `known`; with `is_dry` it only finds out whether they could be.
+    /// Many at once are written in several transactions; should one of them fail, those before it stay.
+    pub(super) fn change(
+        &self,
+        known: &[Stored],
+        changes: &[Change],
+        is_dry: bool,
+    ) -> Result<(), NotWritten> {
+        let mut wanted: BTreeMap<String, Stored> = BTreeMap::new();
+        for change in changes {
+            match change {
+                Change::Add(records) => {
+                    wanted.extend(records.iter().map(|record| {
+                        (record.id().to_owned(), Stored { record: record.clone(), revision: 0 })
+                    }))
+                }
+                Change::Set { id, .. } | Change::Unset { id, .. } => {
+                    let before =
+                        wanted.get(id).or_else(|| known.iter().find(|stored| stored.record.id() == id));
+                    let before = before.ok_or(NotWritten::Conflict)?;
+                    let record = changes::after(&before.record, std::slice::from_ref(change));
+                    let revision = before.revision;
+                    wanted.insert(id.clone(), Stored { record, revision });
+                }
+            }
+        }
+        let wanted: Vec<_> = wanted.into_values().collect();
+        for stored in &wanted {
+            judge(&stored.record)?;
+        }
+        if is_dry {
+            return Ok(());
+        }
+        wanted.chunks(MOST_OPERATIONS).try_for_each(|some| self.write(some))
+    }
+
+    fn write(&self, wanted: &[Stored]) -> Result<(), NotWritten> {
+        let compare = wanted.iter().map(|stored| {
+            json!({
+                "key": STANDARD.encode(self.key(stored.record.id())),
+                "target": "MOD", "result": "EQUAL", "mod_revision": stored.revision.to_string(),
+            })
+        });
+        let put = wanted.iter().map(|stored| {
+            let key = STANDARD.encode(self.key(stored.record.id()));
+            json!({"request_put": {"key": key, "value": STANDARD.encode(value(&stored.record))}})
+        });
+        let question = json!({"compare": compare.collect::<Vec<_>>(), "success": put.collect::<Vec<_>>()});
+        match self.post("/v3/kv/txn", &question) {
+            Ok(answer) if answer.get("succeeded") == Some(&Json::Bool(true)) => Ok(()),
+            Ok(_) => Err(NotWritten::Conflict),
+            // It may have been written, and the answer lost.
+            Err(refusal) => match self.are_written(wanted) {
+                Ok(true) => Ok(()),
+                _ => Err(refusal.into()),
+            },
+        }
+    }
+
+    fn are_written(&self, wanted: &[Stored]) -> Result<bool, Refusal> {
+        for stored in wanted {
+            let is_there =
+                self.one(stored.record.id())?.is_some_and(|found| found.record.0 == stored.record.0);
+            if !is_there {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn key(&self, id: &str) -> String {
+        format!("{}{SCHEMA}{id}", self.prefix)
+    }
+
+    /// `None` for what is no key of ours.
+    fn stored(&self, item: &Json) -> Option<Stored> {
+        let name = String::from_utf8(bytes(item, "key")?).ok()?;
+        let id = name.strip_prefix(&self.key(""))?;
+        let Json::Object(fields) = serde_json::from_slice(&bytes(item, "value")?).ok()? else { return None };
+        let mut members = Members::new();
+        members.insert("id".to_owned(), id.into());
+        members.extend(fields.into_iter().filter(|(name, _)| name != "id"));
+        let revision = item.get("mod_revision")?.as_str()?.parse().ok()?;
+        Some(Stored { record: Record(members), revision })
+    }
+
+    /// Asks etcd. What it says of a failure is told; what was sent is not, for it may hold a password.
+    fn post(&self, path: &str, body: &Json) -> Result<Json, Refusal> {
+        let mut request =
+            self.agent.post(format!("{}{path}", self.base)).header("content-type", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", token);
+        }
+        let failed = |why: String| Refusal::unusable(format!("etcd at {}: {why}", self.base));
+        let mut answer = request.send(body.to_string()).map_err(|error| failed(error.to_string()))?;
+        let status = answer.status().as_u16();
+        let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
+        let text = text.map_err(|error| failed(error.to_string()))?;
+        let read = serde_json::from_str::<Json>(&text).ok();
+        match (status, read) {
+            (200, Some(answer)) => Ok(answer),
+            (404, None) => {
+                Err(failed("status 404: is its JSON gateway switched on (enable-grpc-gateway)?".to_owned()))
+            }
+            (status, answer) => {
+                let why = answer.and_then(|answer| answer.get("error")?.as_str().map(str::to_owned));
+                Err(failed(why.unwrap_or_else(|| format!("status {status}"))))
+            }
+        }
+    }
+}
+
+/// As the filter would read it.
+fn judge(record: &Record) -> Result<(), Refusal> {
+    config::stored_key(record.id(), value(record).as_bytes()).map(drop).map_err(|faults| {
+        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        Refusal::refused(format!(
+            "the key {:?} would have a fault; nothing was changed: {}",
+            record.id(),
+            faults.join("; ")
+        ))
+    })
+}
+
+/// All but the id, which is the entry's name.
+fn value(record: &Record) -> String {
+    let mut members = record.0.clone();
+    members.shift_remove("id");
+    Json::Object(members).to_string()
+}
+
+fn items(answer: &Json) -> &[Json] {
+    answer.get("kvs").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn bytes(item: &Json, name: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(item.get(name)?.as_str()?).ok()
+}
+
+/// The end of the range of all that begins with `prefix`, whose last byte is a slash.
+fn behind(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    if let Some(last) = end.last_mut() {
+        *last = last.saturating_add(1);
+    }
+    end
+}
+
+fn tls(access: &EtcdAccess) -> Result<TlsConfig, Refusal> {
+    let read = |name: &str| {
+        std::fs::read(name).map_err(|error| Refusal::unusable(format!("{name} cannot be read: {error}")))
+    };
+    let certificates = |name: &str| {
+        let text = read(name)?;
+        let items: Vec<Certificate<'static>> = parse_pem(&text)
+            .filter_map(|item| {
+                if let Ok(PemItem::Certificate(certificate)) = item { Some(certificate) } else { None }
+            })
+            .collect();
+        match items.is_empty() {
+            true => Err(Refusal::unusable(format!("{name} holds no certificate in PEM"))),
+            false => Ok(items),
+        }
+    };
+    let mut tls = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let roots = access.etcd_ca.as_deref().map(certificates).transpose()?.unwrap_or_default();
+    tls = tls.root_certs(RootCerts::Specific(Arc::new(roots)));
+    if let (Some(certificate), Some(key)) = (&access.etcd_cert, &access.etcd_key) {
+        let key_text = read(key)?;
+        let key = PrivateKey::from_pem(&key_text)
+            .map_err(|_| Refusal::unusable(format!("{key} holds no private key in PEM")))?;
+        tls = tls.client_cert(Some(ClientCert::new_with_certs(&certificates(certificate)?, key)));
+    }
+    Ok(tls.build())
+}
