@@ -246,7 +246,7 @@ mod tests {
             r#"{"header":{"revision":"1"},"more":"yes"}"#,
             r#"{"header":{"revision":"1"},"count":-1}"#,
             r#"{"header":{"revision":"99999999999999999999"}}"#,
-            &full[..full.len() - 1],
+            full.strip_suffix('}').unwrap(),
         ] {
             assert_eq!(Range::read(broken.as_bytes()), Err(EtcdError::Malformed), "{broken}");
         }

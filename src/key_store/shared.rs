@@ -174,7 +174,7 @@ mod tests {
             let bytes = head.encode();
             prop_assert_eq!(Head::decode(&bytes), Some(head));
             prop_assert_eq!(Head::decode(&bytes[1..]), None);
-            prop_assert_eq!(Head::decode(&bytes[..bytes.len() - 1]), None);
+            prop_assert_eq!(Head::decode(bytes.split_last().unwrap().1), None);
             prop_assert_eq!(Head::decode(&[bytes.as_slice(), &[0]].concat()), None);
         }
     }

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{crypto::sha256, store::MemoryStore};
 
+/// The values that a key had, and when it got them; `None`: it was deleted.
+type Values = Vec<(u64, Option<Vec<u8>>)>;
+
 /// As much of etcd as is asked of it.
 #[derive(Clone)]
 struct Etcd {
@@ -17,8 +20,7 @@ struct Etcd {
     revision: u64,
     /// Revisions before are gone.
     compacted: u64,
-    /// Each key with its values and when it got them; `None`: it was deleted.
-    keys: BTreeMap<Vec<u8>, Vec<(u64, Option<Vec<u8>>)>>,
+    keys: BTreeMap<Vec<u8>, Values>,
 }
 
 impl Etcd {
@@ -38,15 +40,10 @@ impl Etcd {
 
     /// Each key as it was at `revision`, and when it was changed.
     fn at(&self, revision: u64) -> Vec<(&[u8], u64, &[u8])> {
-        let last = |(key, values): (&'_ Vec<u8>, &'_ Vec<(u64, Option<Vec<u8>>)>)| -> Option<(usize, u64)> {
-            let _ = key;
-            let place = values.iter().rposition(|(at, _)| *at <= revision)?;
-            values.get(place).filter(|(_, value)| value.is_some()).map(|(at, _)| (place, *at))
-        };
         let keys = self.keys.iter();
         keys.filter_map(|(key, values)| {
-            let (place, at) = last((key, values))?;
-            Some((key.as_slice(), at, values[place].1.as_deref()?))
+            let (at, value) = values.iter().rfind(|(at, _)| *at <= revision)?;
+            Some((key.as_slice(), *at, value.as_deref()?))
         })
         .collect()
     }

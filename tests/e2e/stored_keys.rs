@@ -2,7 +2,10 @@
 
 use std::{
     process::Command,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -34,14 +37,14 @@ fn policy(etcd: &Etcd) -> Value {
 
 struct Fleet {
     etcd: Etcd,
-    gateway: Gateway,
+    gateway: Arc<Gateway>,
 }
 
 impl Fleet {
     async fn start(etcd: Etcd) -> Self {
         let address = format!("127.0.0.1:{}", etcd.port).parse().unwrap();
         let gateway = gateway(&policy(&etcd)).cluster("etcd", address).https_only().workers(2).start().await;
-        Self { etcd, gateway }
+        Self { etcd, gateway: Arc::new(gateway) }
     }
 
     fn put(&self, name: &str, fields: Value) {
@@ -244,4 +247,85 @@ async fn a_revoked_key_is_refused_within_two_seconds() {
     println!("revoked: median {:?}, 99th percentile {:?}, last {:?}", at(50), at(99), at(100));
     assert_eq!(times.len(), RUNS);
     assert!(at(99) < Duration::from_secs(2), "{times:?}");
+}
+
+/// Clients that never pause, while something happens to etcd.
+struct Load {
+    stop: Arc<AtomicBool>,
+    clients: tokio::task::JoinSet<Vec<u16>>,
+}
+
+impl Load {
+    fn begin(gateway: &Arc<Gateway>, name: &str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut clients = tokio::task::JoinSet::new();
+        for _ in 0..2 {
+            let request = get("/open").api_key(&api_key(name));
+            let (gateway, stop) = (Arc::clone(gateway), Arc::clone(&stop));
+            clients.spawn(async move {
+                let mut answers = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    answers.push(gateway.send(&request).await.status);
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                answers
+            });
+        }
+        Self { stop, clients }
+    }
+
+    /// All answers, each kind once.
+    async fn end(self) -> Vec<u16> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut answers: Vec<u16> = self.clients.join_all().await.into_iter().flatten().collect();
+        assert!(answers.len() > 20, "{}", answers.len());
+        answers.sort_unstable();
+        answers.dedup();
+        answers
+    }
+}
+
+/// Keys that are known go on working whatever becomes of etcd, and what it says afterwards counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn etcd_may_stop_be_compacted_and_go_back() {
+    let etcd = Etcd::start();
+    put(&etcd, "steady", json!({}));
+    put(&etcd, "second", json!({}));
+    let mut fleet = Fleet::start(etcd).await;
+    let pause = || tokio::time::sleep(Duration::from_millis(2500));
+    fleet.becomes("/open", &api_key("steady"), PASSES).await;
+    fleet.becomes("/open", &api_key("second"), PASSES).await;
+    let load = Load::begin(&fleet.gateway, "steady");
+
+    fleet.etcd.stop();
+    pause().await;
+    // One that no worker has met since it was read is known as well.
+    fleet.becomes("/open", &api_key("second"), PASSES).await;
+    fleet.becomes("/open", &api_key("nobody"), INVALID).await;
+    fleet.etcd.restart();
+    put(&fleet.etcd, "second", json!({"disabled": true}));
+    fleet.becomes("/open", &api_key("second"), INVALID).await;
+
+    let told: Value =
+        serde_json::from_str(&fleet.etcd.ctl(&["endpoint", "status", "--write-out", "json"])).unwrap();
+    let revision = told[0]["Status"]["header"]["revision"].to_string();
+    fleet.etcd.ctl(&["compact", &revision]);
+    fleet.etcd.ctl(&["defrag"]);
+    put(&fleet.etcd, "second", json!({}));
+    fleet.becomes("/open", &api_key("second"), PASSES).await;
+
+    // A snapshot of before a key was disabled: as it is restored, it counts.
+    let snapshot = fleet.etcd.snapshot();
+    put(&fleet.etcd, "second", json!({"disabled": true}));
+    put(&fleet.etcd, "third", json!({}));
+    fleet.becomes("/open", &api_key("second"), INVALID).await;
+    fleet.etcd.restore(&snapshot);
+    fleet.becomes("/open", &api_key("second"), PASSES).await;
+    fleet.becomes("/open", &api_key("third"), INVALID).await;
+    assert_eq!(load.end().await, [200], "no client of a key that was good all the time saw any of it");
+
+    fleet.etcd.wipe();
+    fleet.becomes("/open", &api_key("steady"), INVALID).await;
+    put(&fleet.etcd, "steady", json!({}));
+    fleet.becomes("/open", &api_key("steady"), PASSES).await;
 }

@@ -15,7 +15,7 @@ use super::{
     changes,
     policy_file::Change,
     record::{Members, Record},
-    store::{NotWritten, Stored},
+    stored::{NotWritten, Stored},
 };
 use crate::config;
 

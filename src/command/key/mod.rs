@@ -15,6 +15,7 @@ mod properties;
 mod record;
 mod secret;
 mod store;
+mod stored;
 mod tell;
 mod times;
 
@@ -26,7 +27,8 @@ use self::{
     policy_file::Change,
     record::Record,
     secret::NewKey,
-    store::{NotWritten, Store},
+    store::Store,
+    stored::NotWritten,
     tell::Done,
 };
 use super::{FAULTY, GOOD, UNUSABLE, complain};

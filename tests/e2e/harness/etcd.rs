@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::free_port;
 
@@ -48,6 +48,30 @@ impl Etcd {
     pub(crate) fn wipe(&mut self) {
         self.stop();
         self.directory = tempfile::tempdir().unwrap();
+        self.restart();
+    }
+
+    /// All that is there now, as a file.
+    pub(crate) fn snapshot(&self) -> NamedTempFile {
+        let file = NamedTempFile::new().unwrap();
+        self.ctl(&["snapshot", "save", file.path().to_str().unwrap()]);
+        file
+    }
+
+    /// Starts again as it was then.
+    pub(crate) fn restore(&mut self, snapshot: &NamedTempFile) {
+        self.stop();
+        self.directory = tempfile::tempdir().unwrap();
+        let peer = format!("http://127.0.0.1:{}", self.peer_port);
+        let done = Command::new("etcdctl")
+            .env("ETCDCTL_API", "3")
+            .args(["snapshot", "restore", snapshot.path().to_str().unwrap(), "--name", "test"])
+            .args(["--initial-cluster", &format!("test={peer}"), "--initial-advertise-peer-urls", &peer])
+            .arg("--data-dir")
+            .arg(self.directory.path().join("data"))
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         self.restart();
     }
 
