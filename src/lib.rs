@@ -66,6 +66,7 @@ mod jwt;
 mod key_store;
 mod network;
 pub mod policy;
+mod protobuf;
 
 pub mod rate_limit;
 mod rbac;

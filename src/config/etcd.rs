@@ -7,9 +7,19 @@ use super::{
 };
 use crate::key_store::EtcdSpec;
 
+/// Envoy is told of a longer one in bytes that the SDK of proxy-wasm does not take.
+const LONGEST_GRPC_CLUSTER: usize = 125;
+
 pub(super) static ETCD: Shape = Shape::new(&[
     required("uri", Kind::Url { https: false }, "Where etcd's JSON gateway is: scheme, host and port."),
     required("cluster", Kind::Text(Form::Label), "The Envoy cluster that reaches it."),
+    optional(
+        "watchCluster",
+        Kind::Text(Form::Label),
+        "absent: it is polled, no more",
+        "The Envoy cluster that reaches it by gRPC, for a watch: what is changed there counts at once, see below. At most 125 \
+         bytes.",
+    ),
     default(
         "prefix",
         Kind::Text(Form::Any),
@@ -40,6 +50,10 @@ pub(super) fn etcd(mut o: Object<'_>) -> Option<EtcdSpec> {
         endpoint = o.fault_at("uri", "must have no path: etcd's gateway has its own");
     }
     let cluster = o.text("cluster");
+    let mut watch_cluster = o.text("watchCluster");
+    if watch_cluster.as_ref().is_some_and(|name| name.len() > LONGEST_GRPC_CLUSTER) {
+        watch_cluster = o.fault_at("watchCluster", "is longer than 125 bytes");
+    }
     let mut prefix = o.text("prefix");
     if let Some(text) = &prefix
         && !text.ends_with('/')
@@ -56,6 +70,7 @@ pub(super) fn etcd(mut o: Object<'_>) -> Option<EtcdSpec> {
     Some(EtcdSpec {
         endpoint: endpoint?,
         cluster: cluster?,
+        watch_cluster,
         prefix: prefix?,
         poll_interval: poll_interval?,
         timeout: timeout?,

@@ -13,7 +13,7 @@ use crate::{
     config,
     crypto::{constant_time_eq, sha256},
     fault::Fault,
-    key_store::{EtcdSpec, Found, KeyStore, ReadError, Wanted},
+    key_store::{EtcdSpec, Found, KeyStore, ReadError, Unwatched, Wanted, WatchEvent, WatchStep},
     policy::{Caller, Policy},
     store::StoreError,
     time::Timestamp,
@@ -60,6 +60,23 @@ impl StoredKeys {
 
     pub(super) fn tick(&mut self, services: &HostServices<'_>, jitter: u64) -> Option<Call> {
         self.store.tick(services.now(), services.store, jitter)
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.store.is_watched()
+    }
+
+    pub(super) fn watch(&mut self, services: &HostServices<'_>) -> Option<WatchStep> {
+        self.store.watch(services.now(), services.store)
+    }
+
+    pub(super) fn on_watched(
+        &mut self,
+        event: WatchEvent<'_>,
+        services: &HostServices<'_>,
+        jitter: u64,
+    ) -> Option<Unwatched> {
+        self.store.on_watched(event, services.now(), jitter)
     }
 
     pub(super) fn on_answer(

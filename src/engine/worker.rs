@@ -19,6 +19,7 @@ use crate::{
     calls::{Call, Outcome, Unsent},
     dpop::DpopSecret,
     identity::Principal,
+    key_store::{WatchEvent, WatchStep},
     policy::{Policy, Provider},
     rate_limit::{Prepayments, SlotSecret, Terms},
     request::RequestHead,
@@ -109,19 +110,39 @@ impl WorkerState {
     /// To be called a few times a second; answers what to send now.
     pub fn on_tick(&self, services: &HostServices<'_>) -> Vec<(Purpose, Call)> {
         self.terms.borrow_mut().on_tick(&self.policy.limiter, &services.clock, services.store);
-        // Randomness only spreads fetches over time: without it they are not spread.
-        let jitter = (services.random)()
-            .map_or(0, |bytes| bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)));
+        let jitter = jitter(services);
         let key_sets = self.providers.iter().filter_map(|provider| provider.on_tick(services, jitter));
         let revocations = self.revocations.iter().filter_map(|revocations| {
             let call = revocations.borrow_mut().tick(services.now(), services.store, jitter)?;
             Some((Purpose::Revocations, call))
         });
-        let stored_keys = self.stored_keys.iter().filter_map(|keys| {
-            let call = keys.borrow_mut().tick(services, jitter)?;
-            Some((Purpose::KeyStore, call))
-        });
+        let stored_keys = self.look_after_keys(services);
         key_sets.chain(revocations).chain(stored_keys).collect()
+    }
+
+    /// Whether there is to be a watch on the keys that are kept elsewhere.
+    pub fn watches_keys(&self) -> bool {
+        self.stored_keys.as_ref().is_some_and(|keys| keys.borrow().is_watched())
+    }
+
+    /// The part of [`WorkerState::on_tick`] that is about keys that are kept elsewhere. Where they are watched it is due
+    /// more often.
+    pub fn look_after_keys(&self, services: &HostServices<'_>) -> Option<(Purpose, Call)> {
+        let call = self.stored_keys.as_ref()?.borrow_mut().tick(services, jitter(services))?;
+        Some((Purpose::KeyStore, call))
+    }
+
+    /// To be called a few times a second: what the host is to do for the watch on keys, if anything.
+    pub fn watch_keys(&self, services: &HostServices<'_>) -> Option<WatchStep> {
+        self.stored_keys.as_ref()?.borrow_mut().watch(services)
+    }
+
+    /// To be called with what came of it. Answers what the operator should know of it. What follows from it,
+    /// [`WorkerState::look_after_keys`] has.
+    pub fn on_keys_watched(&self, event: WatchEvent<'_>, services: &HostServices<'_>) -> Option<String> {
+        let unwatched =
+            self.stored_keys.as_ref()?.borrow_mut().on_watched(event, services, jitter(services))?;
+        Some(format!("API keys in etcd: {unwatched}"))
     }
 
     /// The calls that requests asked for since the last time.
@@ -299,6 +320,11 @@ impl WorkerState {
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
+}
+
+/// Randomness only spreads calls over time: without it they are not spread.
+fn jitter(services: &HostServices<'_>) -> u64 {
+    (services.random)().map_or(0, |bytes| bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
 }
 
 /// As they are written: a record has the member `repeated` with how many it stands for, a message ends with that

@@ -18,7 +18,7 @@ use super::{
     host_calls::{Failed, Host, Metric},
     memory,
 };
-use crate::{calls::Unsent, time::Timestamp};
+use crate::{calls::Unsent, protobuf, time::Timestamp};
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -55,6 +55,10 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> u32;
+    // It panics at every status but two.
+    fn proxy_grpc_send(token: u32, message: *const u8, message_size: usize, end_stream: u32) -> u32;
+    fn proxy_grpc_close(token: u32) -> u32;
+    fn proxy_grpc_cancel(token: u32) -> u32;
     // Its type has no room for Envoy's level `off`.
     fn proxy_get_log_level(level: *mut u32) -> u32;
 }
@@ -234,6 +238,38 @@ impl Host for Abi {
             Status::InternalFailure => Unsent::NoHost,
             _ => Unsent::Refused,
         })
+    }
+
+    fn open_grpc_stream(&self, cluster: &str, service: &str, method: &str) -> Result<u32, Failed> {
+        // A name by itself is first read as a `GrpcService`; one that happens to be some ends Envoy. So it is one:
+        // GrpcService { EnvoyGrpc envoy_grpc = 1 { string cluster_name = 1; } }
+        let (mut envoy_grpc, mut target) = (Vec::new(), Vec::new());
+        protobuf::append(1, cluster.as_bytes(), &mut envoy_grpc);
+        protobuf::append(1, &envoy_grpc, &mut target);
+        let target = String::from_utf8(target).map_err(|_| Failed)?;
+        // A member of etcd that has lost its leader ends the watch, instead of saying nothing.
+        let metadata = vec![("hasleader", b"true".as_slice())];
+        hostcalls::open_grpc_stream(&target, service, method, metadata).map_err(|_| Failed)
+    }
+
+    fn send_by_grpc_stream(&self, token: u32, message: &[u8]) -> Result<(), Failed> {
+        // SAFETY: the host reads the slice during the call only.
+        done(unsafe { proxy_grpc_send(token, message.as_ptr(), message.len(), 0) })
+    }
+
+    fn close_grpc_stream(&self, token: u32) {
+        // SAFETY: no memory is passed. A stream that is gone is closed.
+        unsafe { proxy_grpc_close(token) };
+    }
+
+    fn forget_grpc_stream(&self, token: u32) {
+        // SAFETY: no memory is passed. A stream that is gone is forgotten.
+        unsafe { proxy_grpc_cancel(token) };
+    }
+
+    fn grpc_message(&self, max: usize) -> Result<Vec<u8>, Failed> {
+        let message = hostcalls::get_buffer(BufferType::GrpcReceiveBuffer, 0, max);
+        message.map(Option::unwrap_or_default).map_err(|_| Failed)
     }
 
     fn set_effective_context(&self, stream: u32) -> Result<(), Failed> {

@@ -50,6 +50,19 @@ impl Context for Root {
             serving.on_call_response(token, headers, body_size);
         }
     }
+
+    fn on_grpc_stream_message(&mut self, token: u32, size: usize) {
+        if let Some(serving) = &self.serving {
+            serving.on_grpc_message(token, size);
+        }
+    }
+
+    /// The SDK hears of streams that never were, too, and keeps that to itself.
+    fn on_grpc_stream_close(&mut self, token: u32, status: u32) {
+        if let Some(serving) = &self.serving {
+            serving.on_grpc_close(token, status);
+        }
+    }
 }
 
 impl RootContext for Root {

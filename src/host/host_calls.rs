@@ -92,6 +92,23 @@ pub(super) trait Host: Clone + 'static {
         timeout: Duration,
     ) -> Result<u32, Unsent>;
 
+    /// Opens a gRPC stream to a method of a server behind `cluster`, whose name is no longer than 125 bytes; what comes by
+    /// it has this token.
+    fn open_grpc_stream(&self, cluster: &str, service: &str, method: &str) -> Result<u32, Failed>;
+
+    /// Sends a message by a gRPC stream.
+    fn send_by_grpc_stream(&self, token: u32, message: &[u8]) -> Result<(), Failed>;
+
+    /// Says by a gRPC stream that nothing more is sent. It is over when its server has ended it, too.
+    fn close_grpc_stream(&self, token: u32);
+
+    /// Has the host forget a gRPC stream. To be called for each that has ended, while it says so: of those that it
+    /// remembers it takes all for alive when their context goes.
+    fn forget_grpc_stream(&self, token: u32);
+
+    /// The first `max` bytes of the message that has come by a gRPC stream.
+    fn grpc_message(&self, max: usize) -> Result<Vec<u8>, Failed>;
+
     /// Makes a stream the one that calls are about. A stream that is gone has no context.
     fn set_effective_context(&self, stream: u32) -> Result<(), Failed>;
 

@@ -18,6 +18,8 @@ mod contexts;
 mod faults;
 #[cfg(any(test, target_family = "wasm"))]
 mod host_calls;
+#[cfg(any(test, target_family = "wasm"))]
+mod key_watch;
 #[cfg(target_family = "wasm")]
 mod memory;
 #[cfg(any(test, target_family = "wasm"))]
@@ -34,5 +36,7 @@ mod stats;
 mod stream;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, target_family = "wasm"))]
+mod ticks;
 #[cfg(any(test, target_family = "wasm"))]
 mod trailers;

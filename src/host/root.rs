@@ -1,7 +1,5 @@
 //! Configuring: from the document's bytes to what serves.
 
-use std::time::Duration;
-
 use log::{error, info, warn};
 use siphasher::sip::SipHasher24;
 
@@ -10,6 +8,7 @@ use super::{
     policy_stats::{PolicyStats, Unshown},
     services::SharedData,
     serving::Serving,
+    ticks,
 };
 use crate::{
     crypto,
@@ -18,10 +17,6 @@ use crate::{
     policy::Policy,
     store::{Expected, SharedStore, StoreError},
 };
-
-/// How often key sets are looked after and counters handed on. Fetches are decided there, so this bounds how late they
-/// start.
-const TICK: Duration = Duration::from_millis(250);
 
 /// Compiles the policy; `None` when it has faults, which are logged.
 ///
@@ -39,7 +34,7 @@ pub(super) fn configure<H: Host>(host: &H) -> Option<Serving<H>> {
     match Policy::compile(&bytes, &namespace) {
         Ok(policy) => {
             let worker = WorkerState::new(policy, &namespace);
-            if host.set_tick_period(TICK).is_err() {
+            if host.set_tick_period(ticks::period(&worker)).is_err() {
                 warn!("the host gives no ticks: nothing is fetched, and nothing counted");
             }
             warn_of(host, worker.policy().warnings(), &namespace, &bytes);

@@ -8,6 +8,7 @@ use super::host_calls::{Failed, Host};
 use crate::{
     crypto::{self, HostCrypto},
     engine::{HostServices, LogEnabled},
+    protobuf,
     store::{Expected, SharedStore, StoreError, Versioned},
     time::Clock,
 };
@@ -53,9 +54,7 @@ impl<H: Host> HostCrypto for Verifier<H> {
                 .saturating_add(24),
         );
         for (field, bytes) in [(1, hash.as_bytes()), (2, spki), (3, signature), (4, message)] {
-            prost::encoding::encode_key(field, prost::encoding::WireType::LengthDelimited, &mut argument);
-            prost::encoding::encode_varint(u64::try_from(bytes.len()).ok()?, &mut argument);
-            argument.extend_from_slice(bytes);
+            protobuf::append(field, bytes, &mut argument);
         }
         // A host that has the function always answers with bytes or an error about the key.
         match self.0.call_foreign_function("verify_signature", &argument) {

@@ -13,15 +13,18 @@ use super::{
     calls::Calls,
     carry_out::{answer, apply, hide, refuse},
     host_calls::{Failed, Host},
+    key_watch::KeyWatch,
     policy_stats::Unshown,
     services::Services,
     stats::Stats,
+    ticks::Ticks,
     wire,
 };
 use crate::{
     answer::Reason,
     calls::{Call, Client, Outcome, Room},
     engine::{Exchange, HostServices, Purpose, Step, WorkerState},
+    key_store::WatchEvent,
     request::{RequestHead, client_certificate::PeerCertificate},
     text::hex,
 };
@@ -47,6 +50,8 @@ pub(super) struct Serving<H: Host> {
     unshown: Unshown,
     services: Services<H>,
     calls: Calls,
+    watch: KeyWatch,
+    ticks: Ticks,
     /// Requests that wait, by stream.
     waiting: RefCell<HashMap<u32, Waiting>>,
     /// Those of them that are still to be decided again since [`Serving::wake`] was called.
@@ -81,6 +86,8 @@ impl<H: Host> Serving<H> {
             services: Services::of(&host),
             host,
             calls: Calls::default(),
+            watch: KeyWatch::default(),
+            ticks: Ticks::default(),
             waiting: RefCell::default(),
             to_wake: RefCell::default(),
             answering: RefCell::default(),
@@ -159,6 +166,10 @@ impl<H: Host> Serving<H> {
     }
 
     pub(super) fn on_tick(&self) {
+        if self.worker.watches_keys() && self.ticks.is_for_keys_alone() {
+            self.send(self.worker.look_after_keys(&self.host_services()));
+            return;
+        }
         self.services.on_tick(&self.host);
         self.stats.observe(&self.host, &self.worker, H::now());
         self.stats.flush(&self.host);
@@ -168,6 +179,31 @@ impl<H: Host> Serving<H> {
         self.wake_all();
         self.end_streams();
         self.send_calls();
+        if let Some(step) = self.worker.watch_keys(&self.host_services()) {
+            let event = self.watch.carry_out(&self.host, step);
+            self.report_watched(event);
+        }
+    }
+
+    /// A message has come by a gRPC stream.
+    pub(super) fn on_grpc_message(&self, token: u32, size: usize) {
+        let message = self.watch.message(&self.host, token, size);
+        self.report_watched(message.as_deref().map(WatchEvent::Message));
+    }
+
+    /// A gRPC stream has ended.
+    pub(super) fn on_grpc_close(&self, token: u32, status: u32) {
+        let event = self.watch.end(&self.host, token).then_some(WatchEvent::Ended(status));
+        self.report_watched(event);
+    }
+
+    /// What came of the watch on keys may be a reason to read them.
+    fn report_watched(&self, event: Option<WatchEvent<'_>>) {
+        let Some(event) = event else { return };
+        if let Some(message) = self.worker.on_keys_watched(event, &self.host_services()) {
+            warn!("{message}");
+        }
+        self.send(self.worker.look_after_keys(&self.host_services()));
     }
 
     /// Hands on what is left to tell, when nothing more will come.

@@ -10,11 +10,15 @@ mod shared;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 mod tests;
+mod watch;
 
 use std::{fmt, time::Duration};
 
-pub use self::etcd::EtcdError;
-use self::{reading::Reading, shared::Head};
+pub use self::{
+    etcd::EtcdError,
+    watch::{QUICK_TICK, Unwatched, WatchEvent, WatchStep},
+};
+use self::{reading::Reading, shared::Head, watch::Watch};
 use crate::{
     calls::{Call, Counts, NoBody, Outcome},
     crypto::short_digest,
@@ -40,6 +44,8 @@ pub struct EtcdSpec {
     pub endpoint: Url,
     /// The Envoy cluster that reaches it.
     pub cluster: String,
+    /// The one that reaches it by gRPC, for a watch; `None`: the store is asked now and then, no more.
+    pub watch_cluster: Option<String>,
     /// What every key of the store begins with; it ends with `/`.
     pub prefix: String,
     /// How often the store is asked what has changed.
@@ -62,6 +68,7 @@ pub struct KeyStore {
     stored: Expected,
     /// `None`: this worker reads nothing.
     reading: Option<Reading>,
+    watch: Option<Watch>,
     /// How many keys are asked for at once.
     page: u32,
     counts: Counts,
@@ -107,6 +114,7 @@ impl KeyStore {
         let place = short_digest(&place.map(str::as_bytes));
         Self {
             place: format!("{namespace}/keys/{place}/"),
+            watch: spec.watch_cluster.as_deref().map(Watch::new),
             spec,
             head: Head::default(),
             stored: Expected::Absent,
@@ -181,6 +189,23 @@ impl KeyStore {
         store: &dyn SharedStore,
     ) -> Result<(), ReadError> {
         self.take(outcome, now, store)
+    }
+
+    /// Whether there is to be a watch. Then [`KeyStore::tick`] is due every [`QUICK_TICK`].
+    pub fn is_watched(&self) -> bool {
+        self.watch.is_some()
+    }
+
+    /// To be called a few times a second: what the host is to do for the watch, if anything.
+    pub fn watch(&mut self, now: Timestamp, store: &dyn SharedStore) -> Option<WatchStep> {
+        let prefix = self.prefix();
+        let key = format!("{}watch", self.place);
+        self.watch.as_mut()?.tick(&key, [&prefix, &etcd::end_of(&prefix)], now, store)
+    }
+
+    /// Takes what came of a step of [`KeyStore::watch`]. A tick right behind saves time.
+    pub fn on_watched(&mut self, event: WatchEvent<'_>, now: Timestamp, random: u64) -> Option<Unwatched> {
+        self.watch.as_mut()?.take(event, now, random)
     }
 
     /// Reads where reading stands.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    KeyStore, MAX_VALUE, ReadError, SCHEMA, digest_in,
+    KeyStore, MAX_VALUE, QUICK_TICK, ReadError, SCHEMA, digest_in,
     etcd::{self, EtcdError, Item, Range, RangeRequest},
     shared::{self, Head, Put, Stamp},
 };
@@ -63,7 +63,7 @@ impl KeyStore {
     }
 
     /// What every key of the store begins with that is one of ours.
-    fn prefix(&self) -> Vec<u8> {
+    pub(super) fn prefix(&self) -> Vec<u8> {
         format!("{}{SCHEMA}", self.spec.prefix).into_bytes()
     }
 
@@ -77,7 +77,8 @@ impl KeyStore {
             self.reading = None;
             self.counts.end(false);
         }
-        if self.head.lease_until > now || now < self.head.due_at {
+        let is_rung = self.is_rung(now);
+        if self.head.lease_until > now || (now < self.head.due_at && !is_rung) {
             return None;
         }
         let lists = self.has_to_list(now);
@@ -95,7 +96,14 @@ impl KeyStore {
         store.replace(&self.head_key(), &head.encode(), self.stored).ok()?;
         self.head = head;
         self.counts.start();
-        let step = if lists { self.list(head.begun) } else { Step::Probe };
+        if let Some(watch) = &mut self.watch {
+            watch.rung = false;
+        }
+        let step = match (lists, is_rung) {
+            (true, _) => self.list(head.begun),
+            (false, true) => self.changes(),
+            (false, false) => Step::Probe,
+        };
         self.reading = Some(Reading { step, lease_until: head.lease_until, sent: false });
         self.next_call()
     }
@@ -105,6 +113,17 @@ impl KeyStore {
         self.head.begun > self.head.epoch
             || self.head.epoch == 0
             || now.since(self.head.listed_at) >= LIST_EVERY
+    }
+
+    /// Whether the watch says that there may be something new. After a failure it has no say.
+    fn is_rung(&self, now: Timestamp) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.rung)
+            && self.head.failures == 0
+            && now.since(self.head.confirmed_at) >= QUICK_TICK
+    }
+
+    fn changes(&self) -> Step {
+        Step::Changes { since: self.head.revision.saturating_add(1) }
     }
 
     fn list(&self, epoch: u32) -> Step {
@@ -195,7 +214,7 @@ impl KeyStore {
         match step {
             Step::Probe | Step::Changes { .. } if is_another => Ok(Some(self.list(self.next_epoch()))),
             Step::Probe if range.revision == self.head.revision => Ok(None),
-            Step::Probe => Ok(Some(Step::Changes { since: self.head.revision.saturating_add(1) })),
+            Step::Probe => Ok(Some(self.changes())),
             Step::Changes { since } => {
                 let last = range.items.last().map(|item| item.changed_at);
                 let (new, changed) = self.put_all(&range.items, self.head.epoch, store)?;

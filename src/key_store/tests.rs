@@ -103,6 +103,7 @@ fn spec() -> EtcdSpec {
     EtcdSpec {
         endpoint: Url::parse("https://etcd.test:2379").unwrap(),
         cluster: "etcd".to_owned(),
+        watch_cluster: Some("etcd-grpc".to_owned()),
         prefix: "/p/".to_owned(),
         poll_interval: Duration::from_secs(1),
         timeout: Duration::from_secs(2),
@@ -148,6 +149,10 @@ impl Workers {
             }
         }
         errors
+    }
+
+    fn ring(&mut self, place: usize) {
+        assert_eq!(self.workers[place].on_watched(WatchEvent::Message(&[]), self.now, 0), None);
     }
 
     fn read(&mut self, etcd: &Etcd) -> Vec<ReadError> {
@@ -234,6 +239,55 @@ fn all_workers_find_what_one_has_read() {
     workers.pass(Duration::from_secs(1));
     workers.read(&etcd);
     assert_eq!(workers.workers[1].generation(), generation);
+}
+
+#[test]
+fn what_the_watch_rings_for_is_read_at_once() {
+    let mut etcd = Etcd::new(7);
+    etcd.put("a", &value("a"));
+    let mut workers = Workers::new(2);
+    workers.read(&etcd);
+    let calls = |workers: &mut Workers, etcd: &Etcd| {
+        let mut calls = 0;
+        workers.tick(&mut |call| {
+            calls += 1;
+            Some(etcd.answer(call))
+        });
+        calls
+    };
+    etcd.put("a", &value("changed"));
+    etcd.put("b", &value("b"));
+    workers.pass(QUICK_TICK);
+    assert_eq!(calls(&mut workers, &etcd), 0, "nothing is due");
+    workers.ring(1);
+    assert_eq!(
+        calls(&mut workers, &etcd),
+        1,
+        "what has changed is asked for, and not first whether anything has"
+    );
+    workers.tick(&mut |_| None);
+    workers.agree_with(&etcd, &["a", "b"]).unwrap();
+    etcd.change("a", None);
+    workers.ring(0);
+    assert_eq!(calls(&mut workers, &etcd), 0, "not twice in one quick tick");
+    workers.pass(QUICK_TICK);
+    assert_eq!(calls(&mut workers, &etcd), 2, "what is gone shows in their number, and all are listed");
+    workers.tick(&mut |_| None);
+    workers.agree_with(&etcd, &["a", "b"]).unwrap();
+    // Nothing is new: it costs one question, and the next poll is due as ever.
+    workers.pass(QUICK_TICK);
+    workers.ring(0);
+    assert_eq!([calls(&mut workers, &etcd), calls(&mut workers, &etcd)], [1, 0]);
+    workers.pass(Duration::from_secs(1));
+    assert_eq!(calls(&mut workers, &etcd), 1);
+    // While etcd fails its pauses count, rung for or not.
+    workers.pass(Duration::from_secs(1));
+    workers.tick(&mut |_| None);
+    workers.ring(0);
+    workers.pass(QUICK_TICK);
+    assert_eq!(calls(&mut workers, &etcd), 0);
+    workers.pass(Duration::from_secs(1));
+    assert_eq!(calls(&mut workers, &etcd), 1);
 }
 
 #[test]
@@ -405,6 +459,8 @@ enum Event {
     Elect,
     /// The clock is set back.
     Back(u64),
+    /// Something comes by the watch of a worker, of whatever is or is not new.
+    Ring(usize),
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
@@ -419,6 +475,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => (0..3_usize).prop_map(Event::Restart),
         1 => Just(Event::Elect),
         1 => (0..5_000_u64).prop_map(Event::Back),
+        3 => (0..3_usize).prop_map(Event::Ring),
     ];
     prop::collection::vec(event, 1..60)
 }
@@ -455,6 +512,7 @@ proptest! {
                     });
                 }
                 Event::Restart(place) => workers.workers[place] = KeyStore { page: 3, ..KeyStore::new(spec(), "t") },
+                Event::Ring(place) => workers.ring(place),
                 Event::Elect => etcd.raft_term += 1,
                 Event::Back(millis) => workers.now = workers.now.saturating_sub(Duration::from_millis(millis)),
             }

@@ -2,6 +2,7 @@
 
 mod binding;
 mod credentials;
+mod etcd;
 mod forms;
 mod oauth;
 mod opaque;

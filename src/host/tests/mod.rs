@@ -2,6 +2,7 @@
 #![expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 
 mod failing;
+mod key_watch;
 mod policy_stats;
 mod stand_in;
 mod stats;

@@ -281,6 +281,29 @@ impl Host for StandIn {
         Ok(self.0.sent.get())
     }
 
+    fn open_grpc_stream(&self, _: &str, _: &str, _: &str) -> Result<u32, Failed> {
+        self.attempt("open_grpc_stream")?;
+        self.0.sent.set(self.0.sent.get() + 1);
+        Ok(self.0.sent.get())
+    }
+
+    fn send_by_grpc_stream(&self, _: u32, _: &[u8]) -> Result<(), Failed> {
+        self.attempt("send_by_grpc_stream")
+    }
+
+    fn close_grpc_stream(&self, _: u32) {
+        let _ = self.attempt("close_grpc_stream");
+    }
+
+    fn forget_grpc_stream(&self, _: u32) {
+        let _ = self.attempt("forget_grpc_stream");
+    }
+
+    fn grpc_message(&self, max: usize) -> Result<Vec<u8>, Failed> {
+        self.attempt("grpc_message")?;
+        Ok(self.0.answer.borrow().bytes().take(max).collect())
+    }
+
     fn set_effective_context(&self, stream: u32) -> Result<(), Failed> {
         self.attempt("set_effective_context")?;
         if self.0.gone.borrow().contains(&stream) {

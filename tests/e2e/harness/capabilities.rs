@@ -29,6 +29,10 @@ const NEEDED: &[&str] = &[
     "proxy_set_effective_context",
     "proxy_set_tick_period_milliseconds",
     "proxy_http_call",
+    "proxy_grpc_stream",
+    "proxy_grpc_send",
+    "proxy_grpc_close",
+    "proxy_grpc_cancel",
     "proxy_get_current_time_nanoseconds",
     "random_get",
     "environ_get",
@@ -45,5 +49,7 @@ const NEEDED: &[&str] = &[
     "proxy_on_request_trailers",
     "proxy_on_response_headers",
     "proxy_on_http_call_response",
+    "proxy_on_grpc_receive",
+    "proxy_on_grpc_close",
     "proxy_on_delete",
 ];

@@ -85,6 +85,8 @@ pub(crate) struct Options {
     pub(crate) revocations: Option<SocketAddr>,
     /// Further clusters, by name.
     pub(crate) clusters: Vec<(String, SocketAddr)>,
+    /// One more, which speaks HTTP/2.
+    pub(crate) grpc_cluster: Option<(String, SocketAddr)>,
     /// What the listener `https` asks clients for.
     pub(crate) client_certificates: ClientCertificates,
     /// Envoy appends what it knows of its client to `x-forwarded-client-cert`, instead of removing that.
@@ -130,8 +132,8 @@ pub(crate) enum ClientCertificates {
 pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
     let mut clusters = vec![cluster("upstream", upstream)];
     clusters.extend(options.hosts.iter().map(|(host, address)| cluster(host, *address)));
+    let http2 = |cluster: &mut Value| cluster["typed_extension_protocol_options"] = http2_upstream();
     if options.http2_upstream {
-        let http2 = |cluster: &mut Value| cluster["typed_extension_protocol_options"] = http2_upstream();
         clusters.iter_mut().for_each(http2);
     }
     clusters.extend(options.jwks.map(|address| {
@@ -143,6 +145,11 @@ pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
     }));
     clusters.extend(options.revocations.map(|address| cluster("revocations", address)));
     clusters.extend(options.clusters.iter().map(|(name, address)| cluster(name, *address)));
+    clusters.extend(options.grpc_cluster.iter().map(|(name, address)| {
+        let mut cluster = cluster(name, *address);
+        http2(&mut cluster);
+        cluster
+    }));
     let (own, discovered) = match options.lds_port {
         None => (listeners(options), json!({})),
         Some(_) => (

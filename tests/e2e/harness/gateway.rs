@@ -74,6 +74,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         secure_jwks: false,
         revocations: None,
         clusters: Vec::new(),
+        grpc_cluster: None,
         client_certificates: ClientCertificates::Ignored,
         appends_client_cert: false,
         access_log: None,
@@ -187,6 +188,12 @@ impl Builder {
     /// One cluster more.
     pub(crate) fn cluster(mut self, name: &str, address: SocketAddr) -> Self {
         self.options.clusters.push((name.to_owned(), address));
+        self
+    }
+
+    /// One more, which speaks HTTP/2.
+    pub(crate) fn grpc_cluster(mut self, name: &str, address: SocketAddr) -> Self {
+        self.options.grpc_cluster = Some((name.to_owned(), address));
         self
     }
 

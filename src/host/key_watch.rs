@@ -1,0 +1,63 @@
+//! The gRPC stream by which API keys are watched, of which one worker has one.
+
+use std::cell::Cell;
+
+use super::host_calls::{Failed, Host};
+use crate::key_store::{WatchEvent, WatchStep};
+
+/// The most of a message that is read.
+const MAX_MESSAGE: usize = 1024;
+
+#[derive(Default)]
+pub(super) struct KeyWatch {
+    /// Its token; `None`: there is none.
+    stream: Cell<Option<u32>>,
+}
+
+impl KeyWatch {
+    /// Does what the watch needs; answers what came of it so far.
+    pub(super) fn carry_out(&self, host: &impl Host, step: WatchStep) -> Option<WatchEvent<'static>> {
+        match step {
+            WatchStep::Ask { cluster, request } => {
+                self.ask(host, &cluster, &request).err().map(|Failed| WatchEvent::NotOpened)
+            }
+            WatchStep::Leave => {
+                // Its end is told as that of a stream that is not ours any more.
+                if let Some(token) = self.stream.take() {
+                    host.close_grpc_stream(token);
+                }
+                None
+            }
+        }
+    }
+
+    fn ask(&self, host: &impl Host, cluster: &str, request: &[u8]) -> Result<(), Failed> {
+        let token = match self.stream.take() {
+            Some(token) => token,
+            None => host.open_grpc_stream(cluster, "etcdserverpb.Watch", "Watch")?,
+        };
+        if host.send_by_grpc_stream(token, request).is_err() {
+            host.forget_grpc_stream(token);
+            return Err(Failed);
+        }
+        self.stream.set(Some(token));
+        Ok(())
+    }
+
+    /// The beginning of a message that has come by it.
+    pub(super) fn message(&self, host: &impl Host, token: u32, size: usize) -> Option<Vec<u8>> {
+        // What cannot be had is as good a reason to look.
+        (self.stream.get() == Some(token))
+            .then(|| host.grpc_message(size.min(MAX_MESSAGE)).unwrap_or_default())
+    }
+
+    /// A stream has ended; whether it was this one.
+    pub(super) fn end(&self, host: &impl Host, token: u32) -> bool {
+        host.forget_grpc_stream(token);
+        let is_ours = self.stream.get() == Some(token);
+        if is_ours {
+            self.stream.set(None);
+        }
+        is_ours
+    }
+}
