@@ -81,4 +81,5 @@ mod text;
 pub mod time;
 mod transport;
 pub mod url;
+mod usage;
 pub mod versions;

@@ -49,6 +49,22 @@ impl Timestamp {
         u64::try_from(parsed.unix_timestamp_nanos()).map(Self).map_err(|_| TimeError::Range)
     }
 
+    /// As RFC 3339 in UTC, in whole seconds.
+    ///
+    /// ```
+    /// # use portcullis::time::Timestamp;
+    /// assert_eq!(Timestamp::from_nanos(1_800_000_000_999_999_999).to_rfc3339(), "2027-01-15T08:00:00Z");
+    /// ```
+    pub fn to_rfc3339(self) -> String {
+        let at = i64::try_from(self.as_secs())
+            .ok()
+            .and_then(|secs| OffsetDateTime::from_unix_timestamp(secs).ok());
+        let at = at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let (date, (hour, minute, second)) = (at.date(), at.to_hms());
+        // A date shows itself as RFC 3339 has it.
+        format!("{date}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+
     /// Nanoseconds since the epoch.
     pub const fn as_nanos(self) -> u64 {
         self.0

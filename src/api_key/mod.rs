@@ -9,7 +9,7 @@ pub use restrictions::Restrictions;
 pub(crate) use seen::SeenKeys;
 pub(crate) use validity::Validity;
 
-use std::{cell::RefCell, net::IpAddr, rc::Rc, sync::Arc};
+use std::{cell::RefCell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
 use hashbrown::HashTable;
 
@@ -41,6 +41,26 @@ pub struct ApiKeysSpec {
     pub levels: Vec<(Level, Vec<String>)>,
     /// The keys.
     pub keys: Vec<ApiKeySpec>,
+    /// What becomes of what is counted of uses; `None`: nothing is counted.
+    pub usage: Option<UsageSpec>,
+}
+
+/// How uses of keys are counted.
+#[derive(Clone, Copy, Debug)]
+pub struct UsageSpec {
+    /// Where they are told.
+    pub to: UsageTo,
+    /// How often.
+    pub interval: Duration,
+}
+
+/// Where uses of keys are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageTo {
+    /// In etcd, beside the keys.
+    Etcd,
+    /// In Envoy's log.
+    Log,
 }
 
 impl ApiKeysSpec {

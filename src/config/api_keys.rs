@@ -7,7 +7,7 @@ use super::{
     extract_from::{EXTRACT_FROM, extract_from},
     faults::{Faults, Path, quoted},
     input,
-    model::{Bound, Form, Kind, Shape, default, optional, required, words},
+    model::{Bound, Form, HOUR, Kind, SECOND, Shape, default, optional, required, words},
     names::Definitions,
     networks::networks,
     reader::{Node, Object},
@@ -15,7 +15,7 @@ use super::{
     route_match::HOSTNAMES,
 };
 use crate::{
-    api_key::{ApiKeySpec, ApiKeysSpec, Level, Restrictions, format::DEFAULT_PREFIX},
+    api_key::{ApiKeySpec, ApiKeysSpec, Level, Restrictions, UsageSpec, UsageTo, format::DEFAULT_PREFIX},
     fault::Fault,
     key_store::EtcdSpec,
     request::Location,
@@ -68,6 +68,12 @@ pub(super) static API_KEYS: Shape = Shape::bound(
             "The keys. At least one of `keys` and `etcd` is given.",
         ),
         optional("etcd", Kind::Object(&ETCD), "absent: none but `keys`", "Where more keys are, see below."),
+        optional(
+            "usage",
+            Kind::Object(&USAGE),
+            "absent: not counted",
+            "Where uses of keys are told, see below.",
+        ),
     ],
     &[Bound::Some(&["keys", "etcd"])],
 );
@@ -149,6 +155,23 @@ pub(super) static API_KEY: Shape = Shape::new(&[
     ),
 ]);
 
+static USAGE: Shape = Shape::new(&[
+    required(
+        "to",
+        Kind::Choice("a place for uses", &words(&USAGE_TO)),
+        "`Etcd`: in entries beside the keys, which `portcullis key list` shows; needs `etcd`. `Log`: in Envoy's log, at \
+         level `info`.",
+    ),
+    default(
+        "interval",
+        Kind::Duration(SECOND, HOUR),
+        "1m",
+        "How often each worker tells what it has counted.",
+    ),
+]);
+
+const USAGE_TO: [(&str, UsageTo); 2] = [("Etcd", UsageTo::Etcd), ("Log", UsageTo::Log)];
+
 static OWN_REQUESTS: Shape = Shape::new(&[
     required("limit", Kind::Text(Form::LimitName), "The limit, each once."),
     required(
@@ -188,10 +211,15 @@ pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<(ApiKey
     });
     let store = o.object("etcd").and_then(etcd);
     defs.keys_elsewhere = o.has("etcd");
+    let has_store = defs.keys_elsewhere;
+    let uses = o.object("usage").and_then(|o| usage(o, has_store));
     if !o.has_one(&["keys", "etcd"]) {
         return o.fault_at("keys", "required (or etcd, where keys are kept)");
     }
-    if o.has("keys") != keys.is_some() || o.has("etcd") != store.is_some() {
+    let is_lost = [("keys", keys.is_some()), ("etcd", store.is_some()), ("usage", uses.is_some())]
+        .into_iter()
+        .any(|(name, is_read)| o.has(name) != is_read);
+    if is_lost {
         return None;
     }
     let spec = ApiKeysSpec {
@@ -202,8 +230,18 @@ pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<(ApiKey
         forward,
         levels: levels.unwrap_or_default(),
         keys: keys.unwrap_or_default(),
+        usage: uses,
     };
     Some((spec, store))
+}
+
+fn usage(mut o: Object<'_>, has_store: bool) -> Option<UsageSpec> {
+    let to = o.choice("to", &USAGE_TO);
+    let interval = o.duration("interval");
+    if to == Some(UsageTo::Etcd) && !has_store {
+        return o.fault_at("to", "the policy has no apiKeys.etcd");
+    }
+    Some(UsageSpec { to: to?, interval: interval? })
 }
 
 /// What tells a key from a token: so not what a JWT begins with, which is `{` and a member or white space, in base64url.

@@ -11,6 +11,7 @@ mod endpoints;
 mod exchange;
 mod forward;
 mod host_services;
+mod key_uses;
 mod limits;
 mod opaque;
 mod open_streams;
@@ -70,6 +71,7 @@ impl Exchange {
         let policy = worker.policy();
         let refusal = match attempt.decide() {
             Ok(step) => {
+                worker.count_keys(&attempt.trace, None);
                 let is_logged = policy.log_allowed && services.log_enabled.allowed;
                 let record = is_logged.then(|| attempt.trace.record(policy, head, None, None));
                 let stream = attempt.stream_to_end();
@@ -84,6 +86,7 @@ impl Exchange {
             Err(Stop::Answer(refusal)) => refusal,
         };
         let reason = refusal.reason;
+        worker.count_keys(&attempt.trace, Some(reason));
         let changes = withheld::from_answered(policy, head);
         let is_logged = services.log_enabled.refused;
         let record = is_logged.then(|| worker.record_refusal(&attempt.trace, head, changes.target(), reason));

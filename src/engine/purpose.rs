@@ -21,4 +21,6 @@ pub enum Purpose {
     Revocations,
     /// API keys that are kept elsewhere.
     KeyStore,
+    /// How often API keys were used.
+    KeyUses,
 }

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     HostServices, Purpose,
+    key_uses::KeyUses,
     open_streams::OpenStreams,
     provider::ProviderState,
     record::Trace,
@@ -55,6 +56,8 @@ pub struct WorkerState {
     pub(super) open_streams: RefCell<OpenStreams>,
     /// `None`: all keys stand in the policy.
     pub(super) stored_keys: Option<RefCell<StoredKeys>>,
+    /// `None`: uses of keys are not counted.
+    key_uses: Option<RefCell<KeyUses>>,
     /// Calls that requests asked for.
     pub(super) outbox: RefCell<Vec<(Purpose, Call)>>,
     /// `None` while there was no randomness to make it with; then nothing is remembered.
@@ -77,10 +80,13 @@ impl WorkerState {
         let revocations = policy.revocation().map(|spec| RefCell::new(Revocations::new(spec, namespace)));
         let stored_keys =
             policy.key_store.as_ref().map(|spec| RefCell::new(StoredKeys::new(spec, namespace)));
+        let key_uses = policy.key_usage.as_ref();
+        let key_uses = key_uses.map(|spec| RefCell::new(KeyUses::new(spec, policy.key_store.as_ref())));
         Self {
             providers: providers.collect(),
             revocations,
             stored_keys,
+            key_uses,
             streams_held_against: Cell::default(),
             open_streams: RefCell::default(),
             outbox: RefCell::default(),
@@ -117,7 +123,11 @@ impl WorkerState {
             Some((Purpose::Revocations, call))
         });
         let stored_keys = self.look_after_keys(services);
-        key_sets.chain(revocations).chain(stored_keys).collect()
+        let key_uses = self.key_uses.iter().filter_map(|uses| {
+            let call = uses.borrow_mut().tick(services, jitter)?;
+            Some((Purpose::KeyUses, call))
+        });
+        key_sets.chain(revocations).chain(stored_keys).chain(key_uses).collect()
     }
 
     /// Whether there is to be a watch on the keys that are kept elsewhere.
@@ -175,6 +185,12 @@ impl WorkerState {
                 let taken = keys.borrow_mut().on_answer(outcome, services);
                 taken.err().map(|error| format!("API keys in etcd: {error}")).into_iter().collect()
             }
+            (Purpose::KeyUses, _) => {
+                let Some(uses) = &self.key_uses else { return Vec::new() };
+                let taken = uses.borrow_mut().on_answer(outcome);
+                let later = "what was not written is written next time";
+                taken.err().map(|error| format!("uses of API keys: {error}; {later}")).into_iter().collect()
+            }
             (Purpose::KeySet { .. } | Purpose::Introspection { .. }, None) => Vec::new(),
         }
     }
@@ -185,7 +201,7 @@ impl WorkerState {
             Purpose::KeySet { provider } | Purpose::Introspection { provider, .. } => {
                 self.providers.get(provider).map(|provider| &**provider)
             }
-            Purpose::Revocations | Purpose::KeyStore => None,
+            Purpose::Revocations | Purpose::KeyStore | Purpose::KeyUses => None,
         }
     }
 
@@ -210,6 +226,7 @@ impl WorkerState {
             Purpose::Introspection { .. } => "introspection",
             Purpose::Revocations => return "revocation list".to_owned(),
             Purpose::KeyStore => return "API keys in etcd".to_owned(),
+            Purpose::KeyUses => return "uses of API keys".to_owned(),
         };
         let name = self.provider_of(purpose).map(|provider| &**provider.provider.name());
         format!("{what} of \"{}\"", name.unwrap_or_default())
@@ -241,6 +258,21 @@ impl WorkerState {
     pub fn warning(&self, message: String) -> Option<String> {
         let mut warnings = self.warnings.borrow_mut();
         warnings.note(message.clone(), || message)
+    }
+
+    /// Counts the keys of a request that was decided.
+    #[inline]
+    pub(super) fn count_keys(&self, trace: &Trace, reason: Option<Reason>) {
+        if let Some(uses) = &self.key_uses {
+            uses.borrow_mut().count(trace, reason);
+        }
+    }
+
+    /// What to write of uses of keys: to be called a few times a second, and once when the last request was decided.
+    pub fn take_key_uses(&self, is_end: bool) -> Vec<String> {
+        let Some(uses) = &self.key_uses else { return Vec::new() };
+        let mut uses = uses.borrow_mut();
+        if is_end { uses.end() } else { uses.take_told() }
     }
 
     /// To be called a few times a second: what to write of records and warnings that were only counted.

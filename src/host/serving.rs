@@ -176,6 +176,7 @@ impl<H: Host> Serving<H> {
         self.unshown.on_tick(&self.host, H::now());
         self.worker.take_repeated(&self.host_services()).iter().for_each(|told| warn!("{told}"));
         self.send(self.worker.on_tick(&self.host_services()));
+        self.worker.take_key_uses(false).iter().for_each(|told| info!("{told}"));
         self.wake_all();
         self.end_streams();
         self.send_calls();
@@ -210,6 +211,7 @@ impl<H: Host> Serving<H> {
     pub(super) fn end(&self) {
         self.stats.end(&self.host, &self.worker);
         self.worker.end_repeated().iter().for_each(|told| warn!("{told}"));
+        self.worker.take_key_uses(true).iter().for_each(|told| info!("{told}"));
     }
 
     /// Takes the answer to a call.

@@ -182,7 +182,7 @@ impl Stats {
             Purpose::KeySet { .. } => key_set,
             Purpose::Introspection { .. } => introspection,
             Purpose::Revocations => revocations,
-            Purpose::KeyStore => key_store,
+            Purpose::KeyStore | Purpose::KeyUses => key_store,
         }
         .add(1);
     }

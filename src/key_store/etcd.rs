@@ -122,7 +122,7 @@ impl Range {
 }
 
 impl Item {
-    fn read(item: &Value) -> Option<Self> {
+    pub(super) fn read(item: &Value) -> Option<Self> {
         let members = item.as_object()?;
         Some(Self {
             key: bytes(members, "key")?,
@@ -144,7 +144,7 @@ pub(super) fn error(status: u16, body: &[u8]) -> EtcdError {
     }
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     Base64::encode_to_string(bytes).unwrap_or_default()
 }
 
@@ -170,7 +170,7 @@ impl std::fmt::Display for EtcdError {
         match self {
             Self::Compacted => f.write_str("the revision that was being read is gone"),
             Self::Unauthenticated => f.write_str("etcd does not know who asks"),
-            Self::Denied => f.write_str("etcd lets this user not read the prefix"),
+            Self::Denied => f.write_str("etcd does not let this user do so below the prefix"),
             Self::NoGateway => {
                 f.write_str("status 404: is etcd's JSON gateway switched on (enable-grpc-gateway)?")
             }

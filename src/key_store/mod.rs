@@ -10,12 +10,17 @@ mod shared;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 mod tests;
+mod use_records;
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
+mod use_records_tests;
 mod watch;
 
 use std::{fmt, time::Duration};
 
 pub use self::{
     etcd::EtcdError,
+    use_records::UseRecords,
     watch::{QUICK_TICK, Unwatched, WatchEvent, WatchStep},
 };
 use self::{reading::Reading, shared::Head, watch::Watch};
@@ -92,7 +97,7 @@ pub struct Found {
     pub value: Vec<u8>,
 }
 
-/// Why the store was not read.
+/// Why the store was not read, or not written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadError {
     /// There is no answer, or too large a one.
@@ -103,6 +108,8 @@ pub enum ReadError {
     Unshared,
     /// More keys than are read.
     TooMany,
+    /// Others wrote the same entries each time.
+    Outrun,
 }
 
 impl KeyStore {
@@ -261,6 +268,7 @@ impl fmt::Display for ReadError {
             Self::NoBody(why) => why.fmt(f),
             Self::Etcd(why) => why.fmt(f),
             Self::Unshared => f.write_str("the keys could not be shared with all workers"),
+            Self::Outrun => f.write_str("others write the same entries all the time"),
             Self::TooMany => write!(f, "more than {} keys", reading::MOST_KEYS),
         }
     }

@@ -327,7 +327,7 @@ impl KeyStore {
     }
 }
 
-fn error_of(status: u16, outcome: Outcome<'_>) -> EtcdError {
+pub(super) fn error_of(status: u16, outcome: Outcome<'_>) -> EtcdError {
     let body = if let Outcome::Answer { body, .. } = outcome { body } else { &[] };
     etcd::error(status, body)
 }

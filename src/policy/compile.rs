@@ -168,6 +168,7 @@ impl Policy {
             router,
             providers,
             api_keys,
+            key_usage: document.api_keys.as_ref().and_then(|keys| keys.usage),
             key_store: document.key_store,
             client_certificates: document.client_certificates,
             revocation: document.revocation,

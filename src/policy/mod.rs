@@ -25,7 +25,7 @@ pub(crate) use self::{
 use std::rc::Rc;
 
 use crate::{
-    api_key::ApiKeys,
+    api_key::{ApiKeys, UsageSpec},
     certificate::ClientCertificatesSpec,
     config::{IdentityHeadersSpec, Interlock},
     fault::Fault,
@@ -53,6 +53,8 @@ pub struct Policy {
     pub(crate) client_certificates: Option<ClientCertificatesSpec>,
     /// Where more API keys are; `None`: nowhere.
     pub(crate) key_store: Option<EtcdSpec>,
+    /// How uses of API keys are counted; `None`: not at all.
+    pub(crate) key_usage: Option<UsageSpec>,
     pub(crate) revocation: Option<RevocationSpec>,
     pub(crate) limiter: Limiter,
     pub(crate) vocabulary: Vocabulary,

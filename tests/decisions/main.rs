@@ -19,6 +19,7 @@ mod document;
 mod end_streams;
 mod evaluator;
 mod forwarding;
+mod key_usage;
 mod limits;
 mod opaque;
 mod properties;

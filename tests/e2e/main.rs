@@ -39,6 +39,7 @@ mod kept_paths;
 mod key_life;
 mod key_rotation;
 mod key_server_faults;
+mod key_usage;
 mod limit_clients;
 mod limit_updates;
 mod load;

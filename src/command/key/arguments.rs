@@ -18,7 +18,7 @@ pub(in crate::command) enum KeyTask {
     /// List the keys of the store
     List(ListOptions),
     /// Show one key of the store: all but the key itself
-    Show(OneKey),
+    Show(ShowOptions),
     /// Make a key that takes the place of another, which stays good for a while
     Rotate(RotateOptions),
     /// Refuse a key until it is enabled again
@@ -77,8 +77,32 @@ pub(in crate::command) struct ListOptions {
     /// Only keys of this client
     #[arg(long)]
     pub(super) client: Option<String>,
+    /// Only keys that were not used for so long, such as 90d, and are not revoked. A key of which no use is noted counts as
+    /// unused
+    #[arg(long, value_name = "TIME")]
+    pub(super) unused: Option<humantime::Duration>,
+    #[command(flatten)]
+    pub(super) uses: UsesOptions,
     #[command(flatten)]
     pub(super) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::command) struct ShowOptions {
+    #[command(flatten)]
+    pub(super) which: Which,
+    #[command(flatten)]
+    pub(super) uses: UsesOptions,
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UsesOptions {
+    /// Where the filter notes how often keys are used (apiKeys.usage): the URL of etcd with the prefix of apiKeys.etcd.
+    /// Absent: in the store, where that is in etcd
+    #[arg(long, env = "PORTCULLIS_USES", value_name = "URL")]
+    pub(super) uses: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,9 @@ use crate::config;
 /// What stands behind the prefix, before ids.
 const SCHEMA: &str = "v1/keys/";
 
+/// What stands there before ids in entries of uses.
+const USED: &str = "v1/used/";
+
 /// So many keys are asked for at once.
 const PAGE: usize = 1000;
 
@@ -82,9 +85,35 @@ impl EtcdStore {
 
     /// All keys, by id, as they were at one moment.
     pub(super) fn all(&self) -> Result<Vec<Stored>, Refusal> {
-        let prefix = self.key("");
+        let mut all = Vec::new();
+        self.each_below(&self.key(""), &mut |item| all.extend(self.stored(item)))?;
+        Ok(all)
+    }
+
+    /// What the filter has noted of uses of all keys, or of the one with this id, by id.
+    pub(super) fn uses(&self, id: Option<&str>) -> Result<BTreeMap<String, Json>, Refusal> {
+        let prefix = format!("{}{USED}", self.prefix);
+        let noted = |item: &Json| {
+            let name = String::from_utf8(bytes(item, "key")?).ok()?;
+            let id = name.strip_prefix(&prefix)?.to_owned();
+            Some((id, serde_json::from_slice(&bytes(item, "value")?).ok()?))
+        };
+        let mut uses = BTreeMap::new();
+        match id {
+            None => self.each_below(&prefix, &mut |item| uses.extend(noted(item)))?,
+            Some(id) => {
+                let key = STANDARD.encode(format!("{prefix}{id}"));
+                let answer = self.post("/v3/kv/range", &json!({"key": key}))?;
+                uses.extend(items(&answer).iter().filter_map(noted));
+            }
+        }
+        Ok(uses)
+    }
+
+    /// Hands out all entries below `prefix`, which ends with a slash, as they were at one moment.
+    fn each_below(&self, prefix: &str, take: &mut dyn FnMut(&Json)) -> Result<(), Refusal> {
         let end = behind(prefix.as_bytes());
-        let (mut all, mut next, mut revision) = (Vec::new(), prefix.clone().into_bytes(), String::new());
+        let (mut next, mut revision) = (prefix.to_owned().into_bytes(), String::new());
         loop {
             let mut question = json!({
                 "key": STANDARD.encode(&next), "range_end": STANDARD.encode(&end), "limit": PAGE.to_string(),
@@ -98,14 +127,14 @@ impl EtcdStore {
                 at.unwrap_or_default().clone_into(&mut revision);
             }
             let items = items(&answer);
-            all.extend(items.iter().filter_map(|item| self.stored(item)));
+            items.iter().for_each(&mut *take);
             let more = answer.get("more").and_then(Json::as_bool) == Some(true);
             match items.last().and_then(|item| bytes(item, "key")).filter(|_| more) {
                 Some(mut last) => {
                     last.push(0);
                     next = last;
                 }
-                None => return Ok(all),
+                None => return Ok(()),
             }
         }
     }

@@ -18,6 +18,7 @@ mod store;
 mod stored;
 mod tell;
 mod times;
+mod uses;
 
 use std::{io::Read as _, time::SystemTime};
 
@@ -30,6 +31,7 @@ use self::{
     store::Store,
     stored::NotWritten,
     tell::Done,
+    uses::Uses,
 };
 use super::{FAULTY, GOOD, UNUSABLE, complain};
 use crate::api_key::format;
@@ -87,17 +89,32 @@ fn try_run(task: &KeyTask) -> Result<(), Refusal> {
         KeyTask::List(options) => {
             let mut records: Vec<_> =
                 open(&options.place, false)?.all()?.into_iter().map(|stored| stored.record).collect();
+            let uses = Uses::read(&options.uses, &options.place, None)?;
+            if let Some(uses) = &uses {
+                records.iter_mut().for_each(|record| uses.add_to(record));
+            } else if options.unused.is_some() {
+                let message = "--unused needs the uses that the filter noted in etcd: say with --uses where";
+                return Err(Refusal::usage(message.to_owned()));
+            }
             records.retain(|record| {
                 options.state.is_none_or(|state| record.state(now) == state)
                     && options.client.as_deref().is_none_or(|client| record.client() == client)
+                    && options.unused.is_none_or(|time| uses::is_unused(record, *time, now))
             });
-            tell::listed(&done(&options.place, now), &records);
+            let done = done(&options.place, now);
+            tell::listed(&done, &records, uses.is_some());
+            if options.unused.is_some() {
+                tell::unused(&done, &records);
+            }
             Ok(())
         }
         KeyTask::Show(options) => {
             let key = key_of(&options.which)?;
-            let stored = open(&options.place, false)?.find(&options.which, key.as_deref())?;
-            tell::shown(&done(&options.place, now), &stored.record);
+            let mut record = open(&options.place, false)?.find(&options.which, key.as_deref())?.record;
+            if let Some(uses) = Uses::read(&options.uses, &options.place, Some(record.id()))? {
+                uses.add_to(&mut record);
+            }
+            tell::shown(&done(&options.place, now), &record);
             Ok(())
         }
         KeyTask::Rotate(options) => rotate(options, now),

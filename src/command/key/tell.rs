@@ -91,21 +91,24 @@ pub(super) fn shown(done: &Done<'_>, record: &Record) {
     }
 }
 
-pub(super) fn listed(done: &Done<'_>, records: &[Record]) {
+/// `has_uses`: how often they were used is known.
+pub(super) fn listed(done: &Done<'_>, records: &[Record], has_uses: bool) {
     if done.is_json() {
         return json_list(done, records);
     }
     if records.is_empty() {
         return done.note("no such key");
     }
+    let mut columns = vec!["ID", "CLIENT", "STATE", "EXPIRES", "LEVEL", "SCOPES", "LABEL"];
+    if has_uses {
+        columns.extend(["LAST USED", "USES"]);
+    }
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(["ID", "CLIENT", "STATE", "EXPIRES", "LEVEL", "SCOPES", "LABEL"]);
+    table.load_style(presets::NOTHING).set_header(columns);
     for record in records {
         let text = |name| record.0.get(name).map(plain).unwrap_or_default();
         let state = record.state(done.now).as_str().to_owned();
-        table.add_row([
+        let mut row = vec![
             record.id().to_owned(),
             record.client().to_owned(),
             state,
@@ -113,9 +116,23 @@ pub(super) fn listed(done: &Done<'_>, records: &[Record]) {
             text("level"),
             text("scopes"),
             text("label"),
-        ]);
+        ];
+        if has_uses {
+            row.extend([text("lastUsedAt"), text("uses")]);
+        }
+        table.add_row(row);
     }
     say(&format!("{}\n", table.trim_fmt()));
+}
+
+/// What a list of unused keys cannot know.
+pub(super) fn unused(done: &Done<'_>, records: &[Record]) {
+    let never = records.iter().filter(|record| !record.0.contains_key("lastUsedAt")).count();
+    if never > 0 && !done.is_json() {
+        done.note(&format!(
+            "of {never} no use is noted: they may be new, or were used before uses were counted"
+        ));
+    }
 }
 
 fn json_list(done: &Done<'_>, records: &[Record]) {

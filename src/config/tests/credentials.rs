@@ -698,6 +698,24 @@ fn api_keys() {
             "[]",
             &["apiKeys.keys: no keys; leave apiKeys out if none are accepted"],
         ),
+        Row(
+            "/apiKeys/usage",
+            "{\"to\": \"Log\"}",
+            "{\"to\": \"Etcd\"}",
+            &["apiKeys.usage.to: the policy has no apiKeys.etcd"],
+        ),
+        Row(
+            "/apiKeys/usage",
+            "{\"to\": \"Log\", \"interval\": \"1h\"}",
+            "{\"to\": \"Log\", \"interval\": \"61m\"}",
+            &["apiKeys.usage.interval: must be from 1s to 1h, found \"61m\""],
+        ),
+        Row(
+            "/apiKeys/usage",
+            "{\"to\": \"Log\", \"interval\": \"1s\"}",
+            "{\"interval\": \"1s\"}",
+            &["apiKeys.usage.to: required"],
+        ),
     ]);
 }
 

@@ -1,4 +1,4 @@
-//! What the admitted path of a rate limit allocates, counted.
+//! What requests allocate, counted: the admitted path of a rate limit, and uses of API keys.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -7,13 +7,17 @@ use std::{
 };
 
 use portcullis::{
+    crypto::sha256,
+    engine::{Exchange, HostServices, Step, WorkerState},
+    policy::Policy,
     rate_limit::{
         KeyPart, Ledger, LimitId, LimitSpec, Limiter, Prepayments, SlotSecret, Subject, Terms, WindowSpec,
     },
     request::RequestHead,
     store::{Expected, SharedStore, StoreError, Versioned},
-    time::Timestamp,
+    time::{Clock, Timestamp},
 };
+use serde_json::{Value, json};
 
 struct Counting;
 
@@ -127,4 +131,57 @@ fn an_admitted_request_allocates_its_copy_of_the_shared_state_and_nothing_where_
     }
     // Several are listed first.
     assert_eq!(allocations(|| check(&[one, four])), 4);
+}
+
+/// A request with an API key costs no allocation more where uses are counted, once the key was met in an interval.
+#[test]
+fn counting_uses_allocates_nothing_for_a_key_that_is_counted() {
+    let hash: String = sha256(b"key").iter().map(|byte| format!("{byte:02x}")).collect();
+    let store = Flat::default();
+    let random = || Some([7; 16]);
+    let head = RequestHead {
+        headers: vec![
+            (b":method", b"GET"),
+            (b":path", b"/"),
+            (b":authority", b"api.test"),
+            (b":scheme", b"https"),
+            (b"x-api-key", b"key"),
+        ],
+        tls: true,
+        ends: true,
+        ..RequestHead::default()
+    };
+    let of_each = |usage: Option<Value>| {
+        let mut policy = json!({
+            "interlock": false,
+            "apiKeys": {"keys": [{"id": "k", "hash": format!("sha256:{hash}")}]},
+            "rules": [{"name": "all", "authenticate": {"anyOf": ["apiKey"]}}],
+        });
+        if let Some(usage) = usage {
+            policy["apiKeys"]["usage"] = usage;
+        }
+        let worker = WorkerState::new(Policy::compile(policy.to_string().as_bytes(), "t").unwrap(), "t");
+        let request = |secs| {
+            let services = HostServices::new(Clock::at(Timestamp::from_secs(secs)), &store, &random);
+            allocations(|| {
+                let decision = Exchange::default().on_request(&worker, &head, &services);
+                assert!(matches!(decision.step, Step::Forward(_)));
+            })
+        };
+        let tick = |secs| {
+            worker.on_tick(&HostServices::new(Clock::at(Timestamp::from_secs(secs)), &store, &random));
+        };
+        tick(1000);
+        request(1000);
+        let same = request(1001);
+        tick(1100);
+        let told = worker.take_key_uses(false).len();
+        let first = request(1100);
+        (same, request(1101), first - same, told)
+    };
+    let (without, counted) = (of_each(None), of_each(Some(json!({"to": "Log"}))));
+    assert_eq!((without.2, without.3), (0, 0));
+    assert_eq!((counted.0, counted.1), (without.0, without.1));
+    // The first of an interval keeps the key's id; the table has its size from the interval before.
+    assert_eq!((counted.2, counted.3), (1, 1));
 }
