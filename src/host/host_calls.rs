@@ -102,8 +102,8 @@ pub(super) trait Host: Clone + 'static {
     /// Says by a gRPC stream that nothing more is sent. It is over when its server has ended it, too.
     fn close_grpc_stream(&self, token: u32);
 
-    /// Has the host forget a gRPC stream. To be called for each that has ended, while it says so: of those that it
-    /// remembers it takes all for alive when their context goes.
+    /// Has the host forget a gRPC stream. To be called for each that has ended, while it says so: Envoy remembers those
+    /// that their server ended, and would reset them once more when their context goes.
     fn forget_grpc_stream(&self, token: u32);
 
     /// The first `max` bytes of the message that has come by a gRPC stream.

@@ -223,21 +223,21 @@ async fn no_change_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_key_is_refused_within_two_seconds() {
-    let [_, late] = revoked(None, 20).await;
+    let [_, late] = revoked(None).await;
     assert!(late < Duration::from_secs(2), "{late:?}");
 }
 
 /// A poll every three seconds has no part in it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_key_is_refused_within_200_milliseconds_where_etcd_is_watched() {
-    let [_, late] = revoked(Some("etcd-grpc"), 4).await;
+    let [_, late] = revoked(Some("etcd-grpc")).await;
     assert!(late < Duration::from_millis(200), "{late:?}");
 }
 
-/// From the end of what revokes a key to the last request that passes, on whichever worker: median and 99th percentile of 200,
-/// so many `at_once`.
-async fn revoked(watch_cluster: Option<&str>, at_once: usize) -> [Duration; 2] {
+/// From the end of what revokes a key to the last request that passes, on whichever worker: median and 99th percentile of 200.
+async fn revoked(watch_cluster: Option<&str>) -> [Duration; 2] {
     const RUNS: usize = 200;
+    const AT_ONCE: usize = 20;
     let etcd = Etcd::start();
     for n in 0..RUNS {
         put(&etcd, &format!("k{n}"), json!({}));
@@ -245,11 +245,11 @@ async fn revoked(watch_cluster: Option<&str>, at_once: usize) -> [Duration; 2] {
     let fleet = Arc::new(Fleet::start_with(etcd, watch_cluster).await);
     fleet.becomes("/open", &api_key(&format!("k{}", RUNS - 1)), PASSES).await;
     let mut tasks = tokio::task::JoinSet::new();
-    for lane in 0..at_once {
+    for lane in 0..AT_ONCE {
         let fleet = Arc::clone(&fleet);
         tasks.spawn(async move {
             let mut times = Vec::new();
-            for n in (lane..RUNS).step_by(at_once) {
+            for n in (lane..RUNS).step_by(AT_ONCE) {
                 let name = format!("k{n}");
                 // As other tools do it: the command's own start would cost more than it shows.
                 let request = get("/open").api_key(&api_key(&name));
@@ -312,6 +312,42 @@ async fn a_watch_that_ends_begins_anew() {
         pause(6).await;
     }
     assert_eq!(fleet.gateway.log().matches("no watch by cluster").count(), 2, "once each time that it went");
+}
+
+/// The one that watches goes with its policy, and so do its streams, those that have ended and the one that has not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_policy_watches_as_the_old_one_did() {
+    let mut etcd = Etcd::start();
+    put(&etcd, "k", json!({}));
+    let address = format!("127.0.0.1:{}", etcd.port).parse().unwrap();
+    let mut policy = policy(&etcd, Some("etcd-grpc"));
+    let builder = gateway(&policy).cluster("etcd", address).grpc_cluster("etcd-grpc", address).https_only();
+    let mut gateway = builder.watched().workers(2).start().await;
+    for name in ["first", "second", "third"] {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        etcd.restart();
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        policy["rules"].as_array_mut().unwrap().push(rule(
+            name,
+            "Exact",
+            &format!("/{name}"),
+            with_api_key(),
+        ));
+        assert!(gateway.change_policy(&policy.to_string()).await, "{}", gateway.log());
+        // The lease of the one that is gone runs out.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        for (fields, expected) in
+            [(json!({"disabled": true}), 401), (json!({}), 200), (json!({"disabled": true}), 401)]
+        {
+            put(&etcd, "k", fields);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            for _ in 0..8 {
+                let answer = gateway.send(&get(&format!("/{name}")).api_key(&api_key("k"))).await;
+                assert_eq!(answer.status, expected, "{name}\n{}", gateway.log());
+            }
+        }
+        assert!(gateway.is_running());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
