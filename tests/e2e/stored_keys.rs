@@ -1,6 +1,8 @@
 //! API keys in a real etcd, seen by clients of both workers.
 
 use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     process::Command,
     sync::{
         Arc,
@@ -195,6 +197,66 @@ async fn a_key_is_led_through_its_life_by_the_command() {
         let secret = text(made).rsplit('_').next().unwrap();
         assert!(!everything.contains(secret) && !fleet.gateway.log().contains(secret));
     }
+}
+
+/// A request or an answer with a length.
+fn message(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let mut more = [0; 4096];
+        let len = stream.read(&mut more).unwrap();
+        bytes.extend_from_slice(&more[..len]);
+        let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let due = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if body.len() >= due.trim().parse().unwrap() {
+            return bytes;
+        }
+    }
+}
+
+/// The answer to the first write is lost on its way. It is looked up, and not written twice.
+#[test]
+fn a_write_whose_answer_is_lost_is_told_as_it_is() {
+    let etcd = Etcd::start();
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/portcullis/", proxy.local_addr().unwrap());
+    let upstream = format!("127.0.0.1:{}", etcd.port);
+    std::thread::spawn(move || {
+        let mut writes = 0;
+        for client in proxy.incoming() {
+            let (mut client, mut server) = (client.unwrap(), TcpStream::connect(&upstream).unwrap());
+            let request = message(&mut client);
+            server.write_all(&request).unwrap();
+            let is_write = request.starts_with(b"POST /v3/kv/txn");
+            let answer = message(&mut server);
+            writes += usize::from(is_write);
+            if !is_write || writes > 1 {
+                client.write_all(&answer).unwrap();
+            }
+        }
+    });
+    let run = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .arg("key")
+            .args(arguments)
+            .args(["--output", "json", "--store", &url])
+            .output()
+            .unwrap()
+    };
+    let done = run(&["new", "--id", "k"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let told: Value =
+        serde_json::from_str(&etcd.ctl(&["get", "/portcullis/v1/keys/k", "--write-out", "json"])).unwrap();
+    assert_eq!(told["kvs"][0]["version"], 1);
+    assert!(run(&["disable", "k"]).status.success());
+    assert_eq!(key(&etcd, &["show", "k"])["state"], "disabled");
+    // Of what is too large for the filter nothing is written.
+    let scopes = (0..500).map(|n| format!("scope-{n:020}")).collect::<Vec<_>>().join(",");
+    assert!(
+        try_key(&etcd, &["new", "--id", "large", "--scopes", &scopes]).unwrap_err().contains("8192 bytes")
+    );
+    assert!(try_key(&etcd, &["show", "large"]).is_err());
 }
 
 /// Four operators change one key at once, each another part of it.

@@ -17,7 +17,7 @@ use super::{
     record::{Members, Record},
     stored::{NotWritten, Stored},
 };
-use crate::config;
+use crate::{config, key_store::MAX_VALUE};
 
 /// What stands behind the prefix, before ids.
 const SCHEMA: &str = "v1/keys/";
@@ -259,6 +259,11 @@ impl EtcdStore {
 
 /// As the filter would read it.
 fn judge(record: &Record) -> Result<(), Refusal> {
+    if value(record).len() > MAX_VALUE {
+        let message =
+            format!("the key {:?} would be larger than {MAX_VALUE} bytes; nothing was changed", record.id());
+        return Err(Refusal::refused(message));
+    }
     config::stored_key(record.id(), value(record).as_bytes()).map(drop).map_err(|faults| {
         let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
         Refusal::refused(format!(
