@@ -440,7 +440,7 @@ fn a_large_answer_is_asked_for_in_smaller_pieces() {
         assert!(worker.on_answer(outcome, now, &store).is_err());
         now = now.saturating_add(Duration::from_secs(10));
     }
-    assert_eq!(limits, ["400", "200", "100", "50", "25", "12", "10", "10"]);
+    assert_eq!(limits, ["1000", "500", "250", "125", "62", "31", "15", "10"]);
 }
 
 /// What may happen to a fleet.
