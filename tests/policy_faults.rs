@@ -379,6 +379,47 @@ fn padded_tokens_and_keys_without_a_prefix_share_no_place() {
     );
 }
 
+/// A store of keys and who asks it.
+#[test]
+fn keys_in_etcd() {
+    let uri = r#""uri": "http://etcd.example:2379", "cluster": "etcd""#;
+    for (fields, expected) in [
+        ("", &[][..]),
+        (r#", "user": "gateway", "password": "p w""#, &[]),
+        (r#", "user": "gateway""#, &["apiKeys.etcd.password: required with user"]),
+        (r#", "password": "hunter2""#, &["apiKeys.etcd.user: required with password"]),
+        (
+            r#", "user": "", "password": """#,
+            &["apiKeys.etcd.user: must not be empty", "apiKeys.etcd.password: must not be empty"],
+        ),
+        (
+            r#", "user": "gateway", "password": ["hunter2"]"#,
+            &["apiKeys.etcd.password: expected a string, found a list"],
+        ),
+        (r#", "prefix": "/keys""#, &["apiKeys.etcd.prefix: \"/keys\" must end with /"]),
+        (
+            r#", "pollInterval": "5s", "maxStale": "4s""#,
+            &["apiKeys.etcd.maxStale: is shorter than pollInterval"],
+        ),
+    ] {
+        let etcd = serde_json::from_str(&format!("{{{uri}{fields}}}")).expect("JSON");
+        assert_eq!(faults(&spoiled(&[("/apiKeys/etcd", etcd)])), expected, "{fields}");
+    }
+    let etcd =
+        json!({"uri": "http://etcd.example", "cluster": "etcd", "user": "gateway", "password": "hunter2"});
+    for (to, expected) in [
+        ("Log", &[][..]),
+        (
+            "Etcd",
+            &["apiKeys.usage.to: uses are written without a login, and apiKeys.etcd has a user; choose Log"],
+        ),
+    ] {
+        let usage = json!({"to": to, "interval": "5m"});
+        let changes = [("/apiKeys/etcd", etcd.clone()), ("/apiKeys/usage", usage)];
+        assert_eq!(faults(&spoiled(&changes)), expected, "{to}");
+    }
+}
+
 /// A stream can end where a credential of its rule can.
 #[test]
 fn streams_end_with_credentials_that_do() {

@@ -2,45 +2,60 @@
 
 use super::{
     faults::quoted,
-    model::{Form, HOUR, Kind, MINUTE, SECOND, Shape, default, optional, required},
+    model::{Bound, Form, HOUR, Kind, MINUTE, SECOND, Shape, default, optional, required},
     reader::Object,
 };
-use crate::key_store::EtcdSpec;
+use crate::key_store::{EtcdSpec, Login, Password};
 
 /// Envoy is told of a longer one in bytes that the SDK of proxy-wasm does not take.
 const LONGEST_GRPC_CLUSTER: usize = 125;
 
-pub(super) static ETCD: Shape = Shape::new(&[
-    required("uri", Kind::Url { https: false }, "Where etcd's JSON gateway is: scheme, host and port."),
-    required("cluster", Kind::Text(Form::Label), "The Envoy cluster that reaches it."),
-    optional(
-        "watchCluster",
-        Kind::Text(Form::Label),
-        "absent: it is polled, no more",
-        "The Envoy cluster that reaches it by gRPC, for a watch: what is changed there counts at once, see below. At most 125 \
+pub(super) static ETCD: Shape = Shape::bound(
+    &[
+        required("uri", Kind::Url { https: false }, "Where etcd's JSON gateway is: scheme, host and port."),
+        required("cluster", Kind::Text(Form::Label), "The Envoy cluster that reaches it."),
+        optional(
+            "watchCluster",
+            Kind::Text(Form::Label),
+            "absent: it is polled, no more",
+            "The Envoy cluster that reaches it by gRPC, for a watch: what is changed there counts at once, see below. At most 125 \
          bytes.",
-    ),
-    default(
-        "prefix",
-        Kind::Text(Form::Any),
-        "/portcullis/",
-        "What the names of all its entries begin with; it ends with `/`.",
-    ),
-    default(
-        "pollInterval",
-        Kind::Duration(SECOND / 4, MINUTE),
-        "1s",
-        "How often it is asked what has changed. One worker asks for all.",
-    ),
-    default("timeout", Kind::Duration(SECOND / 10, MINUTE), "5s", "Per call."),
-    optional(
-        "maxStale",
-        Kind::Duration(SECOND, 168 * HOUR),
-        "absent: for good",
-        "How long what was read counts after etcd last confirmed it. Then requests with keys of etcd are refused with 503. At \
+        ),
+        default(
+            "prefix",
+            Kind::Text(Form::Any),
+            "/portcullis/",
+            "What the names of all its entries begin with; it ends with `/`.",
+        ),
+        default(
+            "pollInterval",
+            Kind::Duration(SECOND / 4, MINUTE),
+            "1s",
+            "How often it is asked what has changed. One worker asks for all.",
+        ),
+        default("timeout", Kind::Duration(SECOND / 10, MINUTE), "5s", "Per call."),
+        optional(
+            "maxStale",
+            Kind::Duration(SECOND, 168 * HOUR),
+            "absent: for good",
+            "How long what was read counts after etcd last confirmed it. Then requests with keys of etcd are refused with 503. At \
          least `pollInterval`.",
-    ),
-]);
+        ),
+        optional(
+            "user",
+            Kind::Text(Form::Any),
+            "absent: etcd asks nobody who they are",
+            "Our name in etcd, where its authentication is enabled. It need read no more than `prefix`.",
+        ),
+        optional(
+            "password",
+            Kind::Text(Form::Any),
+            "required with `user`, else refused",
+            "The password of `user`.",
+        ),
+    ],
+    &[Bound::Given(&["user"], &[Bound::Required("password")], &[Bound::Forbidden("password")])],
+);
 
 pub(super) fn etcd(mut o: Object<'_>) -> Option<EtcdSpec> {
     let mut endpoint = o.url("uri");
@@ -67,6 +82,12 @@ pub(super) fn etcd(mut o: Object<'_>) -> Option<EtcdSpec> {
         o.fault_at::<()>("maxStale", "is shorter than pollInterval");
         return None;
     }
+    let login = match (o.has("user"), o.has("password")) {
+        (true, true) => Some(login(&mut o)?),
+        (true, false) => return o.fault_at("password", "required with user"),
+        (false, true) => return o.fault_at("user", "required with password"),
+        (false, false) => None,
+    };
     Some(EtcdSpec {
         endpoint: endpoint?,
         cluster: cluster?,
@@ -75,5 +96,11 @@ pub(super) fn etcd(mut o: Object<'_>) -> Option<EtcdSpec> {
         poll_interval: poll_interval?,
         timeout: timeout?,
         max_stale,
+        login,
     })
+}
+
+fn login(o: &mut Object<'_>) -> Option<Login> {
+    let (user, password) = (o.text("user"), o.text("password"));
+    Some(Login { user: user?, password: Password(password?) })
 }

@@ -107,6 +107,7 @@ impl StoredKeys {
         if form == Form::Broken {
             return Err(Reason::ApiKeyUnknown.into());
         }
+        self.store.catch_up(services.now(), services.store);
         if !self.store.is_usable(services.now()) {
             return Err(NotTaken {
                 detail: Some("the keys in etcd are not read yet, or not confirmed any more".to_owned()),

@@ -1,6 +1,8 @@
 //! The part of etcd's v3 API that is read: `KV.Range` by its JSON gateway, which has 64-bit numbers as text, bytes in
 //! base64, and leaves out what is zero or empty (ProtoJSON).
 
+use std::fmt;
+
 use ct_codecs::{Base64, Decoder as _, Encoder as _};
 use serde_json::{Map, Value, json};
 
@@ -40,13 +42,38 @@ pub(super) struct Item {
     pub(super) changed_at: u64,
 }
 
+/// As whom etcd is asked.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The name.
+    pub user: String,
+    /// What proves it.
+    pub password: Password,
+}
+
+/// Its `Debug` never shows it.
+#[derive(Clone)]
+pub struct Password(pub String);
+
+/// What etcd knows a user by after a login. Its `Debug` never shows it.
+pub(super) struct Token(pub(super) String);
+
+/// The longest token: a JWT with room to spare.
+const MAX_TOKEN: usize = 8 * 1024;
+
 /// Why there is no range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EtcdError {
     /// The revision that was asked about is gone (gRPC `OUT_OF_RANGE`).
     Compacted,
-    /// Who asks is not known, or no longer (gRPC `UNAUTHENTICATED`).
+    /// Who asks is not known, or no longer (gRPC `UNAUTHENTICATED`, and some of `INVALID_ARGUMENT`).
     Unauthenticated,
+    /// The user or the password is wrong.
+    LoginRefused,
+    /// There is a login, and etcd has none (gRPC `FAILED_PRECONDITION`).
+    NoLogin,
+    /// The certificate that Envoy showed has a common name, which etcd's gateway refuses where users log in.
+    NamedCertificate,
     /// Who asks may not read this (gRPC `PERMISSION_DENIED`).
     Denied,
     /// 404: etcd's JSON gateway is not switched on (`enable-grpc-gateway`), or something else answers there.
@@ -68,6 +95,36 @@ pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
     }
     // Nothing lies behind: etcd's name for the end of all keys.
     vec![0]
+}
+
+impl Login {
+    pub(super) fn body(&self) -> Vec<u8> {
+        json!({"name": self.user, "password": self.password.0}).to_string().into_bytes()
+    }
+}
+
+impl Token {
+    /// Reads an answer with status 200. The token becomes the value of a header, so it has no other characters than one may.
+    pub(super) fn read(body: &[u8]) -> Result<Self, EtcdError> {
+        let answer = serde_json::from_slice::<Value>(body).ok();
+        let token = answer.as_ref().and_then(|answer| answer.get("token")?.as_str());
+        let is_fit = |token: &&str| {
+            (1..=MAX_TOKEN).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        token.filter(is_fit).map(|token| Self(token.to_owned())).ok_or(EtcdError::Malformed)
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Password").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").finish_non_exhaustive()
+    }
 }
 
 impl RangeRequest<'_> {
@@ -134,11 +191,19 @@ impl Item {
 
 /// What an answer with another status says of the reason.
 pub(super) fn error(status: u16, body: &[u8]) -> EtcdError {
-    let code = serde_json::from_slice::<Value>(body).ok().and_then(|answer| answer.get("code")?.as_u64());
+    let answer = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    let code = answer.get("code").and_then(Value::as_u64);
+    let says =
+        |what: &str| answer.get("error").and_then(Value::as_str).is_some_and(|text| text.contains(what));
     match (status, code) {
         (_, Some(11)) => EtcdError::Compacted,
         (_, Some(16)) => EtcdError::Unauthenticated,
+        // Without a token, and with one of before users or roles were changed.
+        (_, Some(3)) if says("user name is empty") || says("auth store is old") => EtcdError::Unauthenticated,
+        (_, Some(3)) if says("authentication failed") => EtcdError::LoginRefused,
+        (_, Some(9)) if says("authentication is not enabled") => EtcdError::NoLogin,
         (_, Some(7)) => EtcdError::Denied,
+        (400, None) if body.starts_with(b"CommonName") => EtcdError::NamedCertificate,
         (404, _) => EtcdError::NoGateway,
         (status, _) => EtcdError::Status(status),
     }
@@ -165,12 +230,19 @@ fn number(members: &Map<String, Value>, name: &str) -> Option<u64> {
     }
 }
 
-impl std::fmt::Display for EtcdError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for EtcdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Compacted => f.write_str("the revision that was being read is gone"),
-            Self::Unauthenticated => f.write_str("etcd does not know who asks"),
-            Self::Denied => f.write_str("etcd does not let this user do so below the prefix"),
+            Self::Unauthenticated => f.write_str("etcd does not know who asks (apiKeys.etcd.user)"),
+            Self::LoginRefused => {
+                f.write_str("etcd takes another user or password than those of apiKeys.etcd")
+            }
+            Self::NoLogin => f.write_str("apiKeys.etcd has a user, and etcd's authentication is not enabled"),
+            Self::NamedCertificate => f.write_str(
+                "etcd's JSON gateway takes no client certificate with a common name (CN) while users log in",
+            ),
+            Self::Denied => f.write_str("etcd does not let this user do so below the prefix of apiKeys.etcd"),
             Self::NoGateway => {
                 f.write_str("status 404: is etcd's JSON gateway switched on (enable-grpc-gateway)?")
             }
@@ -253,6 +325,32 @@ mod tests {
     }
 
     #[test]
+    fn tokens() {
+        let long = "x".repeat(MAX_TOKEN + 1);
+        for (token, is_taken) in [
+            ("ZwubwmGELtPFXlRh.14", true),
+            ("", false),
+            ("a b", false),
+            ("a\r\nb: c", false),
+            ("\u{e9}", false),
+            (&long, false),
+        ] {
+            let body = json!({"header": {"revision": "2"}, "token": token}).to_string();
+            assert_eq!(
+                Token::read(body.as_bytes()).ok().is_some_and(|read| read.0 == token),
+                is_taken,
+                "{token}"
+            );
+        }
+        for broken in ["", "{}", r#"{"token":7}"#, "[]"] {
+            assert_eq!(Token::read(broken.as_bytes()).err(), Some(EtcdError::Malformed), "{broken}");
+        }
+        let login = Login { user: "gateway".to_owned(), password: Password("hunter2".to_owned()) };
+        assert_eq!(login.body(), br#"{"name":"gateway","password":"hunter2"}"#);
+        assert!(!format!("{login:?}{:?}", Token("hunter2".to_owned())).contains("hunter2"));
+    }
+
+    #[test]
     fn errors() {
         for (status, body, expected) in [
             (
@@ -262,6 +360,28 @@ mod tests {
             ),
             (401, r#"{"error":"etcdserver: invalid auth token","code":16}"#, EtcdError::Unauthenticated),
             (403, r#"{"error":"etcdserver: permission denied","code":7}"#, EtcdError::Denied),
+            (400, r#"{"error":"etcdserver: user name is empty","code":3}"#, EtcdError::Unauthenticated),
+            (
+                400,
+                r#"{"error":"etcdserver: revision of auth store is old","code":3}"#,
+                EtcdError::Unauthenticated,
+            ),
+            (
+                400,
+                r#"{"error":"etcdserver: authentication failed, invalid user ID or password","code":3}"#,
+                EtcdError::LoginRefused,
+            ),
+            (
+                400,
+                r#"{"error":"etcdserver: duplicate key given in txn request","code":3}"#,
+                EtcdError::Status(400),
+            ),
+            (412, r#"{"error":"etcdserver: authentication is not enabled","code":9}"#, EtcdError::NoLogin),
+            (
+                400,
+                "CommonName of client sending a request against gateway will be ignored and not used as expected\n",
+                EtcdError::NamedCertificate,
+            ),
             (404, "404 page not found\n", EtcdError::NoGateway),
             (503, "no healthy upstream", EtcdError::Status(503)),
             (500, r#"{"code":"11"}"#, EtcdError::Status(500)),

@@ -18,12 +18,12 @@ mod watch;
 
 use std::{fmt, time::Duration};
 
+use self::{etcd::Token, reading::Reading, shared::Head, watch::Watch};
 pub use self::{
-    etcd::EtcdError,
+    etcd::{EtcdError, Login, Password},
     use_records::UseRecords,
     watch::{QUICK_TICK, Unwatched, WatchEvent, WatchStep},
 };
-use self::{reading::Reading, shared::Head, watch::Watch};
 use crate::{
     calls::{Call, Counts, NoBody, Outcome},
     crypto::short_digest,
@@ -59,6 +59,8 @@ pub struct EtcdSpec {
     pub timeout: Duration,
     /// How long what was read counts after the store last confirmed it; `None`: for good.
     pub max_stale: Option<Duration>,
+    /// `None`: etcd asks nobody who they are.
+    pub login: Option<Login>,
 }
 
 /// One worker's side of a store.
@@ -74,8 +76,12 @@ pub struct KeyStore {
     /// `None`: this worker reads nothing.
     reading: Option<Reading>,
     watch: Option<Watch>,
-    /// How many keys are asked for at once.
+    /// Of the last login. Each reader has its own: in the shared store others of this Envoy could use it.
+    token: Option<Token>,
+    /// The most keys that are asked for at once.
     page: u32,
+    /// How often that was halved, for an answer was too large; one less after each that was not.
+    halvings: u32,
     counts: Counts,
 }
 
@@ -126,8 +132,19 @@ impl KeyStore {
             head: Head::default(),
             stored: Expected::Absent,
             reading: None,
+            token: None,
             page: reading::PAGE,
+            halvings: 0,
             counts: Counts::default(),
+        }
+    }
+
+    /// To be called before keys are looked up. A worker that is new, with a policy or after a crash, finds the keys that were
+    /// read before, without waiting for its first tick.
+    pub fn catch_up(&mut self, now: Timestamp, store: &dyn SharedStore) {
+        if !self.is_ready() {
+            // Without the store there are no keys, which is found then.
+            let _ = self.look(now, store);
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     KeyStore, MAX_VALUE, QUICK_TICK, ReadError, SCHEMA, digest_in,
-    etcd::{self, EtcdError, Item, Range, RangeRequest},
+    etcd::{self, EtcdError, Item, Range, RangeRequest, Token},
     shared::{self, Head, Put, Stamp},
 };
 use crate::{
@@ -16,9 +16,6 @@ use crate::{
 /// How many keys are asked for at once. To take in so many keeps a worker from its requests for some 10 ms; with fewer
 /// etcd, which looks at all keys behind the first for each page, has more to do.
 pub(super) const PAGE: u32 = 1000;
-
-/// No page is smaller.
-const SMALLEST_PAGE: u32 = 10;
 
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 4 << 20;
@@ -44,8 +41,10 @@ pub(super) struct Reading {
     step: Step,
     /// As it stands in the head while the lease is ours.
     lease_until: Timestamp,
-    /// The step's call was handed out, and its outcome is due.
+    /// The step's call was handed out, or that of a login before it, and its outcome is due.
     sent: bool,
+    /// There was a login. There is no other one in this reading.
+    has_logged_in: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -54,8 +53,9 @@ enum Step {
     Probe,
     /// What has changed since `since`, this revision included.
     Changes { since: u64 },
-    /// All keys from `next` on, as of `revision`; 0: as they are now.
-    List { epoch: u32, revision: u64, next: Vec<u8>, count: u64 },
+    /// All keys from `next` on, as of `revision`; 0: as they are now, which must not be older than what is known unless the
+    /// store `went_back`.
+    List { epoch: u32, revision: u64, next: Vec<u8>, count: u64, went_back: bool },
 }
 
 impl KeyStore {
@@ -101,11 +101,12 @@ impl KeyStore {
             watch.rung = false;
         }
         let step = match (lists, is_rung) {
-            (true, _) => self.list(head.begun),
+            (true, _) => self.list(head.begun, false),
             (false, true) => self.changes(),
             (false, false) => Step::Probe,
         };
-        self.reading = Some(Reading { step, lease_until: head.lease_until, sent: false });
+        self.reading =
+            Some(Reading { step, lease_until: head.lease_until, sent: false, has_logged_in: false });
         self.next_call()
     }
 
@@ -127,14 +128,20 @@ impl KeyStore {
         Step::Changes { since: self.head.revision.saturating_add(1) }
     }
 
-    fn list(&self, epoch: u32) -> Step {
-        Step::List { epoch, revision: 0, next: self.prefix(), count: 0 }
+    fn list(&self, epoch: u32, went_back: bool) -> Step {
+        Step::List { epoch, revision: 0, next: self.prefix(), count: 0, went_back }
     }
 
     fn next_call(&mut self) -> Option<Call> {
+        if let (Some(login), None) = (&self.spec.login, &self.token) {
+            let call = self.call("/v3/auth/authenticate", login.body());
+            let reading = self.reading.as_mut()?;
+            (reading.sent, reading.has_logged_in) = (true, true);
+            return Some(call);
+        }
         let prefix = self.prefix();
         let end = etcd::end_of(&prefix);
-        let page = self.page;
+        let page = self.page();
         let reading = self.reading.as_mut()?;
         let request =
             RangeRequest { key: &prefix, range_end: &end, limit: page, revision: 0, changed_since: 0 };
@@ -145,15 +152,29 @@ impl KeyStore {
             Step::List { revision, next, .. } => RangeRequest { key: next, revision: *revision, ..request },
         };
         reading.sent = true;
-        Some(Call {
+        let body = request.body();
+        Some(self.call("/v3/kv/range", body))
+    }
+
+    /// How many keys are asked for at once. One fits into an answer, unless etcd takes larger requests than by default.
+    fn page(&self) -> u32 {
+        self.page.checked_shr(self.halvings).unwrap_or_default().max(1)
+    }
+
+    fn call(&self, path: &str, body: Vec<u8>) -> Call {
+        let mut headers = vec![("content-type", "application/json".to_owned())];
+        if let Some(Token(token)) = &self.token {
+            headers.push(("authorization", token.clone()));
+        }
+        Call {
             cluster: self.spec.cluster.clone(),
             method: "POST",
-            endpoint: self.spec.endpoint.with_path("/v3/kv/range".to_owned()),
-            headers: vec![("content-type", "application/json".to_owned())],
-            body: request.body(),
+            endpoint: self.spec.endpoint.with_path(path.to_owned()),
+            headers,
+            body,
             timeout: self.spec.timeout,
             max_answer: MAX_ANSWER,
-        })
+        }
     }
 
     pub(super) fn take(
@@ -169,14 +190,27 @@ impl KeyStore {
             return Ok(());
         }
         let before = self.head;
-        let range = match outcome.body(MAX_ANSWER) {
-            Ok(body) => Range::read(body).map_err(ReadError::Etcd),
-            Err(NoBody::Status(status)) => Err(ReadError::Etcd(error_of(status, outcome))),
-            Err(why) => Err(ReadError::NoBody(why)),
+        let Reading { step, has_logged_in, .. } = reading;
+        let next = match self.range(outcome) {
+            // The login, or a token that etcd knows no more, or more than can be read at once: the same is asked again.
+            Ok(None) => Ok(Some(step)),
+            Err(ReadError::Etcd(EtcdError::Unauthenticated))
+                if self.spec.login.is_some() && !has_logged_in =>
+            {
+                Ok(Some(step))
+            }
+            Err(ReadError::NoBody(NoBody::TooLarge { .. })) if self.page() > 1 => {
+                self.halvings = self.halvings.saturating_add(1);
+                Ok(Some(step))
+            }
+            Ok(Some(range)) => {
+                self.halvings = self.halvings.saturating_sub(1);
+                self.go_on(step, range, now, store)
+            }
+            Err(error) => Err(error),
         };
-        let next = range.and_then(|range| self.go_on(reading.step, range, now, store));
         match next {
-            Ok(Some(step)) => self.keep_reading(before, step, now, store),
+            Ok(Some(step)) => self.keep_reading(before, step, has_logged_in, now, store),
             Ok(None) => {
                 self.counts.end(true);
                 let done = Head {
@@ -189,15 +223,33 @@ impl KeyStore {
                 self.replace_head(before, done, store)
             }
             Err(error) => {
-                if let ReadError::NoBody(NoBody::TooLarge { .. }) = error {
-                    self.page = self.page.checked_div(2).unwrap_or_default().max(SMALLEST_PAGE);
-                }
                 self.counts.end(false);
                 let failed = Head { lease_until: Timestamp::default(), ..self.head };
                 self.replace_head(before, failed, store)?;
                 Err(error)
             }
         }
+    }
+
+    /// What came; `None`: it was a login, and now there is a token.
+    fn range(&mut self, outcome: Outcome<'_>) -> Result<Option<Range>, ReadError> {
+        let is_login = self.spec.login.is_some() && self.token.is_none();
+        let body = match outcome.body(MAX_ANSWER) {
+            Ok(body) => body,
+            Err(NoBody::Status(status)) => {
+                let error = error_of(status, outcome);
+                if error == EtcdError::Unauthenticated {
+                    self.token = None;
+                }
+                return Err(ReadError::Etcd(error));
+            }
+            Err(why) => return Err(ReadError::NoBody(why)),
+        };
+        if is_login {
+            self.token = Some(Token::read(body).map_err(ReadError::Etcd)?);
+            return Ok(None);
+        }
+        Range::read(body).map(Some).map_err(ReadError::Etcd)
     }
 
     /// Takes in what came, and says what is to be asked next; `None`: everything is known. Changes `head`.
@@ -213,7 +265,7 @@ impl KeyStore {
             || range.revision < self.head.revision
             || range.raft_term < self.head.raft_term;
         match step {
-            Step::Probe | Step::Changes { .. } if is_another => Ok(Some(self.list(self.next_epoch()))),
+            Step::Probe | Step::Changes { .. } if is_another => Ok(Some(self.list(self.next_epoch(), true))),
             Step::Probe if range.revision == self.head.revision => Ok(None),
             Step::Probe => Ok(Some(self.changes())),
             Step::Changes { since } => {
@@ -224,9 +276,11 @@ impl KeyStore {
                 match (range.more, last) {
                     // What was changed together may be told apart: the last revision is asked for again.
                     (true, Some(last)) if last > since => Ok(Some(Step::Changes { since: last })),
-                    (true, _) => Ok(Some(self.list(self.next_epoch()))),
+                    (true, _) => Ok(Some(self.list(self.next_epoch(), false))),
                     // A key that is gone is not told. The number of keys tells.
-                    (false, _) if range.count != self.head.count => Ok(Some(self.list(self.next_epoch()))),
+                    (false, _) if range.count != self.head.count => {
+                        Ok(Some(self.list(self.next_epoch(), false)))
+                    }
                     (false, _) => {
                         self.head.revision = range.revision;
                         self.head.raft_term = range.raft_term;
@@ -234,7 +288,11 @@ impl KeyStore {
                     }
                 }
             }
-            Step::List { epoch, revision, count, .. } => {
+            // A member that lags behind, or a store that was restored: whoever answers next tells which.
+            Step::List { revision: 0, went_back: false, .. } if is_another && self.head.epoch > 0 => {
+                Ok(Some(Step::Probe))
+            }
+            Step::List { epoch, revision, count, went_back, .. } => {
                 if range.count > MOST_KEYS {
                     return Err(ReadError::TooMany);
                 }
@@ -246,7 +304,7 @@ impl KeyStore {
                     (true, Some(last)) => {
                         // The first key behind it.
                         let next = [last.key.as_slice(), &[0]].concat();
-                        Ok(Some(Step::List { epoch, revision, next, count }))
+                        Ok(Some(Step::List { epoch, revision, next, count, went_back }))
                     }
                     (true, None) => Err(ReadError::Etcd(EtcdError::Malformed)),
                     (false, _) => {
@@ -297,6 +355,7 @@ impl KeyStore {
         &mut self,
         before: Head,
         step: Step,
+        has_logged_in: bool,
         now: Timestamp,
         store: &dyn SharedStore,
     ) -> Result<(), ReadError> {
@@ -306,7 +365,7 @@ impl KeyStore {
         };
         let head = Head { lease_until: now.saturating_add(self.lease()), begun, ..self.head };
         self.replace_head(before, head, store)?;
-        self.reading = Some(Reading { step, lease_until: head.lease_until, sent: false });
+        self.reading = Some(Reading { step, lease_until: head.lease_until, sent: false, has_logged_in });
         Ok(())
     }
 

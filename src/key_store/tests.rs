@@ -21,11 +21,13 @@ struct Etcd {
     /// Revisions before are gone.
     compacted: u64,
     keys: BTreeMap<Vec<u8>, Values>,
+    /// Of users who have logged in; `None`: nobody has to. With a token that is not the store's own no other is ever taken.
+    tokens: Option<Vec<String>>,
 }
 
 impl Etcd {
     fn new(cluster_id: u64) -> Self {
-        Self { cluster_id, raft_term: 2, revision: 1, compacted: 0, keys: BTreeMap::new() }
+        Self { cluster_id, raft_term: 2, revision: 1, compacted: 0, keys: BTreeMap::new(), tokens: None }
     }
 
     fn change(&mut self, id: &str, value: Option<&str>) {
@@ -89,6 +91,29 @@ impl Etcd {
         (200, json!({"header": header, "kvs": kvs, "more": more, "count": all.len().to_string()}).to_string())
     }
 
+    /// As a store does whose users have to log in.
+    fn answer_user(&mut self, call: &Call) -> (u16, String) {
+        let Some(tokens) = &mut self.tokens else { return self.answer(call) };
+        let error = |status, error, code| (status, json!({"error": error, "code": code}).to_string());
+        let sent = call.headers.iter().find(|(name, _)| *name == "authorization").map(|(_, token)| token);
+        if call.endpoint.path == "/v3/auth/authenticate" {
+            assert_eq!(sent, None);
+            if call.body != br#"{"name":"gateway","password":"hunter2"}"# {
+                return error(400, "etcdserver: authentication failed, invalid user ID or password", 3);
+            }
+            let token = format!("token.{}", tokens.len());
+            if tokens.is_empty() {
+                tokens.push(token.clone());
+            }
+            return (200, json!({"token": token}).to_string());
+        }
+        match sent {
+            None => error(400, "etcdserver: user name is empty", 3),
+            Some(token) if tokens.contains(token) => self.answer(call),
+            Some(_) => error(401, "etcdserver: invalid auth token", 16),
+        }
+    }
+
     /// What every worker must find.
     fn values(&self) -> BTreeMap<String, String> {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
@@ -108,6 +133,7 @@ fn spec() -> EtcdSpec {
         poll_interval: Duration::from_secs(1),
         timeout: Duration::from_secs(2),
         max_stale: Some(Duration::from_secs(60)),
+        login: None,
     }
 }
 
@@ -225,6 +251,14 @@ fn all_workers_find_what_one_has_read() {
     let old = sha256(b"k5");
     let found = workers.find(0, Wanted::Digest(&old)).unwrap();
     assert_ne!(digest_in(&found.value), Some(old), "its fields say that it is another key now");
+
+    // A worker that is new finds them before its first tick.
+    let mut new = KeyStore::new(spec(), "t");
+    assert!(!new.is_ready());
+    new.catch_up(workers.now, &workers.store);
+    assert!(new.is_usable(workers.now));
+    assert!(new.find(Wanted::Id("k3"), &workers.store).unwrap().is_some());
+    assert_eq!(new.find(Wanted::Id("k4"), &workers.store).unwrap(), None);
 
     // Nothing has changed: one question, and nothing that workers remember is void.
     workers.pass(Duration::from_secs(1));
@@ -426,21 +460,122 @@ fn a_listing_that_loses_its_revision_or_its_worker_begins_anew() {
     workers.agree_with(&etcd, &ids).unwrap();
 }
 
+/// Members that lag behind answer now and then, never twice in a row.
+#[test]
+fn an_older_answer_takes_nothing_back() {
+    let mut etcd = Etcd::new(7);
+    ["a", "b", "c", "d"].iter().for_each(|id| etcd.put(id, &value(id)));
+    let lagging = etcd.clone();
+    let ids = ["a", "b", "c", "d", "e"];
+    // Which of its answers are older, in the order of questions; and whether all keys are due to be read.
+    for (older, lists) in [(&[0][..], false), (&[0], true), (&[1], true), (&[0, 2], true), (&[1, 3], false)] {
+        let mut workers = Workers::new(2);
+        workers.read(&etcd);
+        etcd.put("a", &value("changed"));
+        etcd.change("b", None);
+        etcd.put("e", &value("e"));
+        workers.pass(Duration::from_secs(1));
+        workers.read(&etcd);
+        workers.agree_with(&etcd, &ids).unwrap();
+        workers.pass(Duration::from_secs(if lists { 3600 } else { 1 }));
+        // Somebody else's keys have changed.
+        etcd.revision += 1;
+        let mut asked = 0;
+        workers.tick(&mut |call| {
+            let who = if older.contains(&asked) { &lagging } else { &etcd };
+            asked += 1;
+            Some(who.answer(call))
+        });
+        assert!(asked > 1, "{older:?}");
+        workers.agree_with(&etcd, &ids).map_err(|why| format!("{older:?} {lists}: {why}")).unwrap();
+        for _ in 0..3 {
+            workers.pass(Duration::from_secs(3));
+            workers.read(&etcd);
+            workers.agree_with(&etcd, &ids).unwrap();
+        }
+        etcd.change("e", None);
+        etcd.put("b", &value("b"));
+    }
+}
+
 #[test]
 fn a_large_answer_is_asked_for_in_smaller_pieces() {
-    let mut worker = KeyStore::new(spec(), "t");
-    let (store, mut now) = (MemoryStore::default(), Timestamp::from_secs(1_800_000_000));
+    let mut etcd = Etcd::new(7);
+    let ids: Vec<String> = (0..30).map(|n| format!("k{n:02}")).collect();
+    ids.iter().for_each(|id| etcd.put(id, &value(id)));
+    // As large as etcd takes them.
+    ["k10", "k11", "k12"].iter().for_each(|id| etcd.put(id, &"x".repeat(1_400_000)));
+    let mut workers = Workers::new(1);
+    workers.workers[0].page = 16;
     let mut limits = Vec::new();
-    for _ in 0..8 {
-        let call = worker.tick(now, &store, 0).unwrap();
+    let errors = workers.tick(&mut |call| {
         let asked: Value = serde_json::from_slice(&call.body).unwrap();
         limits.push(asked["limit"].as_str().unwrap().to_owned());
-        let body = vec![b' '; (4 << 20) + 1];
-        let outcome = Outcome::Answer { status: 200, headers: &[], body: &body };
-        assert!(worker.on_answer(outcome, now, &store).is_err());
-        now = now.saturating_add(Duration::from_secs(10));
+        Some(etcd.answer(call))
+    });
+    assert_eq!(errors, []);
+    assert_eq!(limits, ["16", "8", "16", "8", "4", "8", "16"]);
+    workers.agree_with(&etcd, &["k00", "k09", "k13", "k29"]).unwrap();
+    assert_eq!(workers.find(0, Wanted::Id("k10")).unwrap().value, b"", "no key has so much to say");
+
+    // What never fits ends the reading, and is asked for later again.
+    let mut workers = Workers::new(1);
+    workers.workers[0].page = 16;
+    let mut calls = 0;
+    let errors = workers.tick(&mut |_| {
+        calls += 1;
+        Some((200, " ".repeat((4 << 20) + 1)))
+    });
+    assert_eq!((calls, errors), (5, vec![ReadError::NoBody(NoBody::TooLarge { max: 4 << 20 })]));
+}
+
+#[test]
+fn a_reader_logs_in_once_for_each_reading() {
+    let mut etcd = Etcd::new(7);
+    etcd.tokens = Some(vec![]);
+    (0..5).for_each(|n| etcd.put(&format!("k{n}"), &value("a")));
+    let login =
+        |password: &str| Login { user: "gateway".to_owned(), password: Password(password.to_owned()) };
+    let mut workers = Workers::new(2);
+    let read = |workers: &mut Workers, etcd: &mut Etcd| {
+        let mut paths = Vec::new();
+        let errors = workers.tick(&mut |call| {
+            paths.push(call.endpoint.path.rsplit('/').next().unwrap().to_owned());
+            Some(etcd.answer_user(call))
+        });
+        (paths.join(" "), errors)
+    };
+    let refused = |error| vec![ReadError::Etcd(error)];
+    assert_eq!(read(&mut workers, &mut etcd), ("range".to_owned(), refused(EtcdError::Unauthenticated)));
+    for (pause, password, tokens, expected) in [
+        (2, "wrong", Some(vec![]), ("authenticate", refused(EtcdError::LoginRefused))),
+        (4, "hunter2", Some(vec![]), ("authenticate range range", vec![])),
+        (1, "hunter2", None, ("range", vec![])),
+        // The token is known no more.
+        (1, "hunter2", Some(vec![]), ("range authenticate range", vec![])),
+        (
+            1,
+            "hunter2",
+            Some(vec!["none is ever known"]),
+            ("range authenticate range", refused(EtcdError::Unauthenticated)),
+        ),
+        (
+            4,
+            "hunter2",
+            Some(vec!["none is ever known"]),
+            ("authenticate range", refused(EtcdError::Unauthenticated)),
+        ),
+        (6, "hunter2", Some(vec![]), ("authenticate range", vec![])),
+    ] {
+        workers.workers.iter_mut().for_each(|worker| worker.spec.login = Some(login(password)));
+        if let Some(tokens) = tokens {
+            etcd.tokens = Some(tokens.into_iter().map(str::to_owned).collect());
+        }
+        workers.pass(Duration::from_secs(pause));
+        assert_eq!(read(&mut workers, &mut etcd), (expected.0.to_owned(), expected.1));
+        assert_eq!(workers.find(1, Wanted::Id("k4")).is_some(), pause != 2, "what was read stays");
     }
-    assert_eq!(limits, ["1000", "500", "250", "125", "62", "31", "15", "10"]);
+    assert!(!format!("{:?}", workers.workers).contains("hunter2"));
 }
 
 /// What may happen to a fleet.

@@ -86,6 +86,7 @@ fn spec() -> EtcdSpec {
         poll_interval: Duration::from_secs(1),
         timeout: Duration::from_secs(5),
         max_stale: None,
+        login: None,
     }
 }
 

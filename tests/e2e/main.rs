@@ -70,6 +70,8 @@ mod shipped_configs;
 mod spellings;
 mod step_up;
 mod stored_keys;
+mod stored_keys_access;
+mod stored_keys_faults;
 mod tables;
 mod tls_scan;
 mod tokens;

@@ -21,7 +21,7 @@ use crate::harness::{
     request::get,
 };
 
-fn policy(etcd: &Etcd, watch_cluster: Option<&str>) -> Value {
+pub(crate) fn policy(etcd: &Etcd, watch_cluster: Option<&str>) -> Value {
     let mut store = json!({"uri": etcd.url(), "cluster": "etcd"});
     if let Some(cluster) = watch_cluster {
         // Were it not for the watch, all would be slow.
@@ -43,9 +43,9 @@ fn policy(etcd: &Etcd, watch_cluster: Option<&str>) -> Value {
     })
 }
 
-struct Fleet {
-    etcd: Etcd,
-    gateway: Arc<Gateway>,
+pub(crate) struct Fleet {
+    pub(crate) etcd: Etcd,
+    pub(crate) gateway: Arc<Gateway>,
 }
 
 impl Fleet {
@@ -65,12 +65,12 @@ impl Fleet {
         Self { etcd, gateway: Arc::new(gateway) }
     }
 
-    fn put(&self, name: &str, fields: Value) {
+    pub(crate) fn put(&self, name: &str, fields: Value) {
         put(&self.etcd, name, fields);
     }
 
     /// Until both workers answer so, each asked a few times.
-    async fn becomes(&self, path: &str, key: &str, expected: (u16, &str)) -> Duration {
+    pub(crate) async fn becomes(&self, path: &str, key: &str, expected: (u16, &str)) -> Duration {
         let began = Instant::now();
         let mut alike = 0;
         while alike < 8 {
@@ -90,14 +90,14 @@ impl Fleet {
 }
 
 /// As another tool would write it.
-fn put(etcd: &Etcd, name: &str, fields: Value) {
+pub(crate) fn put(etcd: &Etcd, name: &str, fields: Value) {
     let mut entry = json!({"hash": api_key_hash(&api_key(name))});
     entry.as_object_mut().unwrap().extend(fields.as_object().cloned().unwrap());
     etcd.ctl(&["put", &format!("/portcullis/v1/keys/{name}"), &entry.to_string()]);
 }
 
-const PASSES: (u16, &str) = (200, "");
-const INVALID: (u16, &str) = (401, "api_key_invalid");
+pub(crate) const PASSES: (u16, &str) = (200, "");
+pub(crate) const INVALID: (u16, &str) = (401, "api_key_invalid");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_in_etcd_is_known_to_both_workers_soon() {
@@ -438,13 +438,13 @@ async fn without_a_cluster_for_the_watch_keys_are_polled() {
 }
 
 /// Clients that never pause, while something happens to etcd.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     clients: tokio::task::JoinSet<Vec<u16>>,
 }
 
 impl Load {
-    fn begin(gateway: &Arc<Gateway>, name: &str) -> Self {
+    pub(crate) fn begin(gateway: &Arc<Gateway>, name: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut clients = tokio::task::JoinSet::new();
         for _ in 0..2 {
@@ -463,7 +463,7 @@ impl Load {
     }
 
     /// All answers, each kind once.
-    async fn end(self) -> Vec<u16> {
+    pub(crate) async fn end(self) -> Vec<u16> {
         self.stop.store(true, Ordering::Relaxed);
         let mut answers: Vec<u16> = self.clients.join_all().await.into_iter().flatten().collect();
         assert!(answers.len() > 20, "{}", answers.len());

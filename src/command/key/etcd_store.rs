@@ -17,7 +17,10 @@ use super::{
     record::{Members, Record},
     stored::{NotWritten, Stored},
 };
-use crate::{config, key_store::MAX_VALUE};
+use crate::{
+    config,
+    key_store::{EtcdError, MAX_VALUE},
+};
 
 /// What stands behind the prefix, before ids.
 const SCHEMA: &str = "v1/keys/";
@@ -251,6 +254,10 @@ impl EtcdStore {
             }
             (status, answer) => {
                 let why = answer.and_then(|answer| answer.get("error")?.as_str().map(str::to_owned));
+                let why = match status {
+                    400 if text.starts_with("CommonName") => Some(EtcdError::NamedCertificate.to_string()),
+                    _ => why,
+                };
                 Err(failed(why.unwrap_or_else(|| format!("status {status}"))))
             }
         }

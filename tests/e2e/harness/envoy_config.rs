@@ -87,6 +87,8 @@ pub(crate) struct Options {
     pub(crate) clusters: Vec<(String, SocketAddr)>,
     /// One more, which speaks HTTP/2.
     pub(crate) grpc_cluster: Option<(String, SocketAddr)>,
+    /// That cluster speaks TLS, and shows the certificate if there is one.
+    pub(crate) secure_cluster: Option<(String, bool)>,
     /// What the listener `https` asks clients for.
     pub(crate) client_certificates: ClientCertificates,
     /// Envoy appends what it knows of its client to `x-forwarded-client-cert`, instead of removing that.
@@ -139,7 +141,7 @@ pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
     clusters.extend(options.jwks.map(|address| {
         let mut cluster = cluster("jwks", address);
         if options.secure_jwks {
-            cluster["transport_socket"] = upstream_tls();
+            cluster["transport_socket"] = upstream_tls("server.pem");
         }
         cluster
     }));
@@ -150,6 +152,16 @@ pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
         http2(&mut cluster);
         cluster
     }));
+    if let Some((name, shows_certificate)) = &options.secure_cluster {
+        let mut transport = upstream_tls("clients-ca.pem");
+        if *shows_certificate {
+            transport["typed_config"]["common_tls_context"]["tls_certificates"] = json!([{
+                "certificate_chain": {"filename": "shown.pem"}, "private_key": {"filename": "shown-key.pem"},
+            }]);
+        }
+        let secured = clusters.iter_mut().filter(|cluster| cluster["name"] == name.as_str());
+        secured.for_each(|cluster| cluster["transport_socket"] = transport.clone());
+    }
     let (own, discovered) = match options.lds_port {
         None => (listeners(options), json!({})),
         Some(_) => (
@@ -366,9 +378,10 @@ fn cluster(name: &str, endpoint: SocketAddr) -> Value {
     })
 }
 
-fn upstream_tls() -> Value {
+/// To `localhost`, if an authority in that file says so.
+fn upstream_tls(authorities: &str) -> Value {
     let context = json!({
-        "trusted_ca": {"filename": "server.pem"},
+        "trusted_ca": {"filename": authorities},
         "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "localhost"}}],
     });
     json!({"name": "envoy.transport_sockets.tls", "typed_config": {

@@ -7,28 +7,78 @@ use std::{
 
 use tempfile::{NamedTempFile, TempDir};
 
-use super::free_port;
+use super::{
+    free_port,
+    tls::{CLIENTS, Identity},
+};
 
 pub(crate) struct Etcd {
     child: Child,
     pub(crate) port: u16,
     peer_port: u16,
     directory: TempDir,
+    /// Its certificate and keys; `None`: it speaks without TLS.
+    secured: Option<TempDir>,
+    /// As whom we speak to it, once users have to log in.
+    user: Option<&'static str>,
 }
 
 impl Etcd {
     /// Starts with nothing in it.
     pub(crate) fn start() -> Self {
+        Self::start_as(None)
+    }
+
+    /// The same over TLS, for clients that show a certificate of [`CLIENTS`].
+    pub(crate) fn start_secured() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        let write_both = |name: &str, identity: &Identity| {
+            write(&format!("{name}.pem"), &identity.certificate);
+            write(&format!("{name}-key.pem"), &identity.key);
+        };
+        write("ca.pem", &CLIENTS.certificate);
+        write_both("server", &CLIENTS.identity("localhost"));
+        write_both("client", &CLIENTS.identity("operator.test"));
+        write_both("nameless", &CLIENTS.nameless("operator.test"));
+        Self::start_as(Some(directory))
+    }
+
+    fn start_as(secured: Option<TempDir>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (port, peer_port) = (free_port(), free_port());
-        let child = run(&directory, port, peer_port);
-        let etcd = Self { child, port, peer_port, directory };
+        let child = run(&directory, secured.as_ref(), port, peer_port);
+        let etcd = Self { child, port, peer_port, directory, secured, user: None };
         etcd.wait();
         etcd
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        match self.secured {
+            Some(_) => format!("https://localhost:{}", self.port),
+            None => format!("http://127.0.0.1:{}", self.port),
+        }
+    }
+
+    /// The path of a file of [`Etcd::start_secured`].
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.secured.as_ref().unwrap().path().join(name).display().to_string()
+    }
+
+    /// From now on users have to log in: `root`, and `gateway`, who may read what begins with `prefix`.
+    pub(crate) fn require_login(&mut self, prefix: &str) {
+        for arguments in [
+            &["user", "add", "root:root-password"][..],
+            &["user", "grant-role", "root", "root"],
+            &["user", "add", "gateway:gateway-password"],
+            &["role", "add", "reader"],
+            &["role", "grant-permission", "--prefix=true", "reader", "read", prefix],
+            &["user", "grant-role", "gateway", "reader"],
+            &["auth", "enable"],
+        ] {
+            self.ctl(arguments);
+        }
+        self.user = Some("root:root-password");
     }
 
     /// Ends the process at once; what was written is there when it starts again.
@@ -40,7 +90,7 @@ impl Etcd {
     /// Starts again, where it was.
     pub(crate) fn restart(&mut self) {
         self.stop();
-        self.child = run(&self.directory, self.port, self.peer_port);
+        self.child = run(&self.directory, self.secured.as_ref(), self.port, self.peer_port);
         self.wait();
     }
 
@@ -77,12 +127,7 @@ impl Etcd {
 
     /// Runs `etcdctl`.
     pub(crate) fn ctl(&self, arguments: &[&str]) -> String {
-        let done = Command::new("etcdctl")
-            .env("ETCDCTL_API", "3")
-            .args(["--endpoints", &self.url()])
-            .args(arguments)
-            .output()
-            .expect("etcdctl runs: `make test` installs it");
+        let done = self.command().args(arguments).output().expect("etcdctl runs: `make test` installs it");
         assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8(done.stdout).unwrap()
     }
@@ -92,13 +137,21 @@ impl Etcd {
         self.ctl(&["get", "--prefix", ""])
     }
 
+    fn command(&self) -> Command {
+        let mut command = Command::new("etcdctl");
+        command.env("ETCDCTL_API", "3").args(["--endpoints", &self.url()]);
+        if self.secured.is_some() {
+            command.args(["--cacert", &self.file("ca.pem"), "--cert", &self.file("client.pem")]);
+            command.args(["--key", &self.file("client-key.pem")]);
+        }
+        command.args(self.user.iter().flat_map(|user| ["--user", user]));
+        command
+    }
+
     fn wait(&self) {
         let begin = Instant::now();
         let health = || {
-            let done = Command::new("etcdctl")
-                .env("ETCDCTL_API", "3")
-                .args(["--endpoints", &self.url(), "--command-timeout", "1s", "endpoint", "health"])
-                .output();
+            let done = self.command().args(["--command-timeout", "1s", "endpoint", "health"]).output();
             done.is_ok_and(|done| done.status.success())
         };
         while !health() {
@@ -108,10 +161,17 @@ impl Etcd {
     }
 }
 
-fn run(directory: &TempDir, port: u16, peer_port: u16) -> Child {
-    let client = format!("http://127.0.0.1:{port}");
+fn run(directory: &TempDir, secured: Option<&TempDir>, port: u16, peer_port: u16) -> Child {
+    let scheme = if secured.is_some() { "https" } else { "http" };
+    let client = format!("{scheme}://127.0.0.1:{port}");
     let peer = format!("http://127.0.0.1:{peer_port}");
-    Command::new("etcd")
+    let mut command = Command::new("etcd");
+    if let Some(secured) = secured {
+        let file = |name: &str| secured.path().join(name);
+        command.arg("--client-cert-auth").arg("--trusted-ca-file").arg(file("ca.pem"));
+        command.arg("--cert-file").arg(file("server.pem")).arg("--key-file").arg(file("server-key.pem"));
+    }
+    command
         .args(["--name", "test", "--data-dir"])
         .arg(directory.path().join("data"))
         .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])

@@ -13,7 +13,7 @@ use super::{
     free_port,
     process::{self, Envoy},
     request::{Answer, Request},
-    tls,
+    tls::{self, Identity},
     upstream::Upstream,
 };
 
@@ -35,6 +35,8 @@ pub(crate) enum Wire {
 pub(crate) struct Builder {
     options: Options,
     workers: u32,
+    /// What a cluster shows.
+    shown: Option<Identity>,
 }
 
 pub(crate) struct Gateway {
@@ -75,6 +77,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         revocations: None,
         clusters: Vec::new(),
         grpc_cluster: None,
+        secure_cluster: None,
         client_certificates: ClientCertificates::Ignored,
         appends_client_cert: false,
         access_log: None,
@@ -86,7 +89,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         hosts: Vec::new(),
         stats_tags: Vec::new(),
     };
-    Builder { options, workers: 1 }
+    Builder { options, workers: 1, shown: None }
 }
 
 impl Builder {
@@ -195,6 +198,13 @@ impl Builder {
     pub(crate) fn grpc_cluster(mut self, name: &str, address: SocketAddr) -> Self {
         self.options.grpc_cluster = Some((name.to_owned(), address));
         self
+    }
+
+    /// One more, over TLS, whose server [`tls::CLIENTS`] vouches for; Envoy shows it `certificate`.
+    pub(crate) fn secure_cluster(mut self, name: &str, address: SocketAddr, shown: Option<Identity>) -> Self {
+        self.options.secure_cluster = Some((name.to_owned(), shown.is_some()));
+        self.shown = shown;
+        self.cluster(name, address)
     }
 
     /// What the filter is called in its own configuration.
@@ -320,8 +330,14 @@ impl Builder {
         let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
         write("server.pem", &tls::IDENTITY.certificate);
         write("server-key.pem", &tls::IDENTITY.key);
-        if self.options.client_certificates != ClientCertificates::Ignored {
+        if self.options.client_certificates != ClientCertificates::Ignored
+            || self.options.secure_cluster.is_some()
+        {
             write("clients-ca.pem", &tls::CLIENTS.certificate);
+        }
+        if let Some(shown) = &self.shown {
+            write("shown.pem", &shown.certificate);
+            write("shown-key.pem", &shown.key);
         }
         write("envoy.json", &envoy_config::bootstrap(&self.options, upstream).to_string());
         if self.options.watched {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use ::ring::digest::{SHA256, digest};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType};
 use tokio_rustls::rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
@@ -13,6 +13,7 @@ use tokio_rustls::rustls::{
 
 use super::signing::base64url;
 
+#[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) certificate: String,
     pub(crate) key: String,
@@ -45,11 +46,22 @@ impl Authority {
         Self { certificate, issuer: Issuer::new(params, key) }
     }
 
+    /// The same, without a common name.
+    pub(crate) fn nameless(&self, name: &str) -> Identity {
+        self.sign(name, DistinguishedName::new())
+    }
+
     /// Another one each time, with the URI `name` if it looks like one, else the DNS name.
     pub(crate) fn identity(&self, name: &str) -> Identity {
+        let mut subject = DistinguishedName::new();
+        subject.push(DnType::CommonName, "a client");
+        self.sign(name, subject)
+    }
+
+    fn sign(&self, name: &str, subject: DistinguishedName) -> Identity {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "a client");
+        params.distinguished_name = subject;
         let text = name.try_into().unwrap();
         let name = if name.contains("://") { SanType::URI(text) } else { SanType::DnsName(text) };
         params.subject_alt_names.push(name);
