@@ -439,6 +439,11 @@ fn streams_end_with_credentials_that_do() {
         (json!(["apiKey"]), &[][..], false),
         (json!(["apiKey"]), &[expiring.clone()][..], true),
         (json!(["apiKey"]), &[revoking.clone()][..], true),
+        (
+            json!(["apiKey"]),
+            &[("/apiKeys/etcd", json!({"uri": "http://etcd.example", "cluster": "etcd"}))][..],
+            true,
+        ),
         (json!(["clientCertificate"]), &[expiring][..], false),
         (json!(["clientCertificate"]), &[revoking][..], true),
         (json!(["clientCertificate", "apiKey"]), &[][..], false),

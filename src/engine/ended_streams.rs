@@ -10,6 +10,9 @@ use crate::{
     revocation::Revoked,
 };
 
+/// So many streams' keys are looked up in etcd's at once, in some milliseconds.
+const MOST_LOOKED_UP: usize = 1024;
+
 /// A stream that is to be ended.
 #[derive(Debug)]
 pub struct EndedStream {
@@ -26,13 +29,15 @@ pub struct EndedStream {
 impl WorkerState {
     /// The reasons for which streams may be ended; none where no rule ends any.
     pub fn stream_ends(&self) -> &'static [Reason] {
-        const ENDS: [Reason; 6] = [
+        const ENDS: [Reason; 8] = [
             Reason::TokenExpired,
             Reason::TokenRevoked,
             Reason::ApiKeyExpired,
             Reason::ApiKeyDisabled,
             Reason::ApiKeyRevoked,
+            Reason::ApiKeyUnknown,
             Reason::RevocationUnavailable,
+            Reason::StateUnavailable,
         ];
         if self.policy().rules.iter().any(|rule| rule.ends_streams) { &ENDS } else { &[] }
     }
@@ -58,6 +63,12 @@ impl WorkerState {
         if self.have_revocations_changed(now) {
             streams
                 .revoke(|caller| self.check_revoked(&caller.principal, services).err().map(Revoked::reason));
+        }
+        if let Some(keys) = &self.stored_keys {
+            let keys = keys.borrow();
+            streams.look_up(keys.version(now), MOST_LOOKED_UP, |caller, digest| {
+                keys.end_of(&caller.principal, digest, services)
+            });
         }
         let ended = streams.take_ended(now, most).into_iter();
         ended.filter_map(|(id, stream)| self.ended(id, stream, services)).collect()

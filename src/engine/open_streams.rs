@@ -1,8 +1,8 @@
 //! Streams that end with their credential, where their rule says so (`endStreams`): requests that were let go on and are
 //! not over yet.
 //!
-//! A stream goes on as long as its credential has not run out and is not revoked. Nothing else is asked of it again:
-//! what else a policy says was decided when the request came.
+//! A stream goes on as long as its credential has not run out and is not revoked; an API key in etcd must still be there
+//! besides, and not be disabled. Nothing else is asked of it again: what else a policy says was decided when the request came.
 
 use std::fmt;
 
@@ -29,11 +29,20 @@ pub struct OpenStream {
     ends: Timestamp,
     /// Why it ends then.
     pub(super) reason: Reason,
+    /// The round in which its keys were looked up last.
+    round: u32,
 }
 
-/// All that are open on one worker, each by what its host calls it.
+/// All that are open on one worker.
 #[derive(Debug, Default)]
-pub(super) struct OpenStreams(HashMap<u32, OpenStream>);
+pub(super) struct OpenStreams {
+    /// By what the host calls them.
+    all: HashMap<u32, OpenStream>,
+    /// Those whose keys are in etcd are looked up in rounds, so that each has its turn however often something changes.
+    round: u32,
+    /// The version of what keys are looked up in, when this round began.
+    version: u64,
+}
 
 /// Shows nothing of the caller.
 impl fmt::Debug for OpenStream {
@@ -46,39 +55,58 @@ impl OpenStream {
     /// It ends with the first of its credentials that does; `None`: there is none.
     #[inline(never)]
     pub(super) fn new(callers: &Callers, rule: usize) -> Option<Self> {
-        let (party, first) = callers.all().min_by_key(|(_, caller)| caller.not_after)?;
-        let reason = match first.principal.kind {
-            PrincipalKind::ApiKey => Reason::ApiKeyExpired,
-            PrincipalKind::Jwt | PrincipalKind::ClientCertificate => Reason::TokenExpired,
-        };
-        Some(Self { ends: first.not_after, callers: callers.clone(), party, rule, reason })
+        let (ends, party, reason) = first_end(callers, |caller| Ok(caller.not_after))?;
+        Some(Self { ends, callers: callers.clone(), party, rule, reason, round: 0 })
+    }
+
+    fn has_stored_key(&self) -> bool {
+        self.callers.all().any(|(_, caller)| caller.stored_key.is_some())
+    }
+}
+
+/// When the first of the credentials ends, whose it is and why, by what `end` says of each; an error ends it at once.
+fn first_end(
+    callers: &Callers,
+    end: impl Fn(&Caller) -> Result<Timestamp, Reason>,
+) -> Option<(Timestamp, Party, Reason)> {
+    let ends = callers.all().map(|(party, caller)| match end(caller) {
+        Ok(ends) => (ends, party, expired(caller.principal.kind)),
+        Err(reason) => (Timestamp::default(), party, reason),
+    });
+    ends.min_by_key(|(ends, ..)| *ends)
+}
+
+fn expired(kind: PrincipalKind) -> Reason {
+    match kind {
+        PrincipalKind::ApiKey => Reason::ApiKeyExpired,
+        PrincipalKind::Jwt | PrincipalKind::ClientCertificate => Reason::TokenExpired,
     }
 }
 
 impl OpenStreams {
     /// Looks after `stream` until it is over or ended; false when there is no room for it.
     pub(super) fn begin(&mut self, id: u32, stream: OpenStream) -> bool {
-        let has_room = self.0.len() < MAX_OPEN;
+        let has_room = self.all.len() < MAX_OPEN;
         if has_room {
-            self.0.insert(id, stream);
+            self.all.insert(id, OpenStream { round: self.round, ..stream });
         }
         has_room
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// A stream is over.
     pub(super) fn forget(&mut self, id: u32) {
-        if !self.0.is_empty() {
-            self.0.remove(&id);
+        if !self.all.is_empty() {
+            self.all.remove(&id);
         }
     }
 
     /// Has those end at once whose callers `revoked` gives a reason for.
     pub(super) fn revoke(&mut self, revoked: impl Fn(&Caller) -> Option<Reason>) {
-        for stream in self.0.values_mut() {
+        for stream in self.all.values_mut() {
             let revoked = |(party, caller)| Some((party, revoked(caller)?));
             if let Some((party, reason)) = stream.callers.all().find_map(revoked) {
                 (stream.ends, stream.party, stream.reason) = (Timestamp::default(), party, reason);
@@ -86,8 +114,36 @@ impl OpenStreams {
         }
     }
 
+    /// Looks up to `most` streams' keys up again, if the store is of another `version` than when they were looked up: `end`
+    /// says when such a key runs out now, or why it is refused. The others come with the next calls.
+    pub(super) fn look_up(
+        &mut self,
+        version: u64,
+        most: usize,
+        end: impl Fn(&Caller, &[u8; 32]) -> Result<Timestamp, Reason>,
+    ) {
+        // What was revoked stays so.
+        let is_due = |stream: &OpenStream, round| {
+            stream.round != round && stream.ends > Timestamp::default() && stream.has_stored_key()
+        };
+        if version != self.version && !self.all.values().any(|stream| is_due(stream, self.round)) {
+            (self.round, self.version) = (self.round.wrapping_add(1), version);
+        }
+        let round = self.round;
+        for stream in self.all.values_mut().filter(|stream| is_due(stream, round)).take(most) {
+            stream.round = round;
+            let end = |caller: &Caller| match &caller.stored_key {
+                Some(digest) => end(caller, digest),
+                None => Ok(caller.not_after),
+            };
+            if let Some(first) = first_end(&stream.callers, end) {
+                (stream.ends, stream.party, stream.reason) = first;
+            }
+        }
+    }
+
     /// Takes those out that end by `now`, up to `most` of them.
     pub(super) fn take_ended(&mut self, now: Timestamp, most: usize) -> Vec<(u32, OpenStream)> {
-        self.0.extract_if(|_, stream| stream.ends <= now).take(most).collect()
+        self.all.extract_if(|_, stream| stream.ends <= now).take(most).collect()
     }
 }

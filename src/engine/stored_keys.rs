@@ -6,13 +6,14 @@ use super::HostServices;
 use crate::{
     answer::Reason,
     api_key::{
-        ApiKeys, Presented, SeenKeys, Validity,
+        ApiKeySpec, ApiKeys, Presented, SeenKeys, Validity,
         format::{self, Form},
     },
     calls::{Call, Counts, Outcome},
     config,
     crypto::{constant_time_eq, sha256},
     fault::Fault,
+    identity::Principal,
     key_store::{EtcdSpec, Found, KeyStore, ReadError, Unwatched, Wanted, WatchEvent, WatchStep},
     policy::{Caller, Policy},
     store::StoreError,
@@ -93,6 +94,33 @@ impl StoredKeys {
 
     pub(super) fn confirmed_at(&self) -> Option<Timestamp> {
         self.store.confirmed_at()
+    }
+
+    /// Tells apart what [`StoredKeys::end_of`] may answer at different times: it answers the same while this stays the same.
+    pub(super) fn version(&self, now: Timestamp) -> u64 {
+        let is_usable = u64::from(self.store.is_usable(now));
+        self.store.generation().wrapping_mul(2).wrapping_add(is_usable)
+    }
+
+    /// When a key that was let in runs out, as the store has it now; an error: why it would not be let in any more.
+    pub(super) fn end_of(
+        &self,
+        principal: &Principal,
+        digest: &[u8; 32],
+        services: &HostServices<'_>,
+    ) -> Result<Timestamp, Reason> {
+        if !self.store.is_usable(services.now()) {
+            return Err(Reason::StateUnavailable);
+        }
+        let found = self.store.find(Wanted::Id(&principal.credential_id), services.store);
+        let found = found.map_err(|_| Reason::StateUnavailable)?.ok_or(Reason::ApiKeyUnknown)?;
+        let key = config::stored_key(&found.id, &found.value).map_err(|_| Reason::ApiKeyUnknown)?;
+        match key {
+            _ if !constant_time_eq(&key.digest, digest) => Err(Reason::ApiKeyUnknown),
+            ApiKeySpec { revoked: true, .. } => Err(Reason::ApiKeyRevoked),
+            ApiKeySpec { disabled: true, .. } => Err(Reason::ApiKeyDisabled),
+            ApiKeySpec { expires_at, .. } => Ok(expires_at.unwrap_or(Timestamp::from_nanos(u64::MAX))),
+        }
     }
 
     /// The caller that presents the key, if the store has it, and it is valid now and may be used there.
@@ -177,7 +205,10 @@ fn judged(
     if !constant_time_eq(&spec.digest, digest) {
         return Ok(None);
     }
-    let caller = Caller::of_key(spec.principal(keys.levels()), spec.expires_at, &policy.vocabulary);
+    let caller = Caller {
+        stored_key: Some(Box::new(spec.digest)),
+        ..Caller::of_key(spec.principal(keys.levels()), spec.expires_at, &policy.vocabulary)
+    };
     Ok(Some(Rc::new(StoredKey { validity: Validity::of(&spec), caller: Rc::new(caller) })))
 }
 

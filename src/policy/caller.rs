@@ -30,6 +30,8 @@ pub(crate) struct Caller {
     pub(crate) headers: HeaderTexts,
     /// Where the worker's limiter counts it.
     pub(crate) place: KnownPlace,
+    /// The SHA-256 of an API key that is kept in etcd; `None` for any other credential.
+    pub(crate) stored_key: Option<Box<[u8; 32]>>,
 }
 
 /// Who is calling, as far as it is known.
@@ -115,6 +117,7 @@ impl Caller {
             },
             principal,
             place: KnownPlace::default(),
+            stored_key: None,
         }
     }
 }

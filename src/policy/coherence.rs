@@ -116,7 +116,10 @@ pub(super) fn endless_streams(document: &Document) -> Vec<Fault> {
     let keys = document.api_keys.iter().flat_map(|keys| &keys.keys);
     let has_end = |method: &MethodSpec| match method {
         MethodSpec::Jwt(_) => true,
-        MethodSpec::ApiKey => keys.clone().any(|key| key.expires_at.is_some()),
+        // A key in etcd may be changed or taken away.
+        MethodSpec::ApiKey => {
+            document.key_store.is_some() || keys.clone().any(|key| key.expires_at.is_some())
+        }
         MethodSpec::ClientCertificate => false,
     };
     let mut faults = Vec::new();

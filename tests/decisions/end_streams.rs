@@ -1,14 +1,18 @@
 //! Streams that end with their credential: which are looked after, and when each ends.
 
+use std::cell::Cell;
+
+use ct_codecs::{Base64, Encoder as _};
 use portcullis::{
     answer::Reason,
-    engine::{Exchange, OpenStream, Step},
+    crypto::sha256,
+    engine::{Exchange, OpenStream, Purpose, Step},
 };
 use serde_json::{Value, json};
 
 use crate::{
     revocation::listed,
-    world::{Ask, NOW, World},
+    world::{Ask, NOW, World, ok},
 };
 
 /// The policy with a list that is fetched, in which streams of these rules end.
@@ -228,4 +232,143 @@ fn what_is_told_of_an_ended_stream() {
     let challenge = ended.reply.headers.iter().find(|(name, _)| *name == "www-authenticate").unwrap();
     assert_eq!(ended.reply.status, 401);
     assert!(challenge.1.starts_with("Bearer realm=\"test\", error=\"invalid_token\""), "{challenge:?}");
+}
+
+/// The policy with a store of keys besides, and what it answers.
+struct Stored {
+    w: World,
+    /// Of the store, which is another one with each change, so that all keys are read.
+    cluster: Cell<u64>,
+}
+
+impl Stored {
+    fn new(etcd: &Value) -> Self {
+        let w = World::with(|policy| {
+            listed(policy);
+            policy.as_object_mut().unwrap().remove("revocation");
+            policy["apiKeys"]["etcd"] = json!({"uri": "http://etcd.example", "cluster": "etcd"});
+            policy["apiKeys"]["etcd"].as_object_mut().unwrap().extend(etcd.as_object().cloned().unwrap());
+            for rule in policy["rules"].as_array_mut().unwrap() {
+                if ["keys", "acting"].contains(&rule["name"].as_str().unwrap()) {
+                    rule["endStreams"] = true.into();
+                }
+            }
+        });
+        Self { w, cluster: Cell::new(1) }
+    }
+
+    /// The store has these keys now, each with fields, and with the key `<id>-secret` where they do not say another one.
+    fn publish(&self, keys: &[(&str, Value)]) {
+        let entry = |(id, fields): &(&str, Value)| {
+            let mut fields = fields.clone();
+            let key = fields.as_object_mut().unwrap().remove("key");
+            let key = key.map_or(format!("{id}-secret"), |key| key.as_str().unwrap().to_owned());
+            fields["hash"] = api_key_hash(&key).into();
+            json!({"key": base64(&format!("/portcullis/v1/keys/{id}")), "value": base64(&fields.to_string()),
+                "mod_revision": "2"})
+        };
+        self.cluster.set(self.cluster.get() + 1);
+        let answer = json!({
+            "header": {"cluster_id": self.cluster.get().to_string(), "revision": "2", "raft_term": "2"},
+            "kvs": keys.iter().map(entry).collect::<Vec<_>>(), "count": keys.len().to_string(),
+        });
+        self.w.later(1);
+        for _ in 0..3 {
+            for (purpose, _) in self.w.tick().into_iter().filter(|(purpose, _)| *purpose == Purpose::KeyStore)
+            {
+                assert_eq!(self.w.deliver(purpose, ok(answer.to_string().as_bytes())), [""; 0]);
+            }
+        }
+    }
+
+    fn begin(&self, id: u32, ask: &Ask) {
+        assert!(self.w.worker.begin_stream(id, allowed(&self.w, ask).unwrap()), "{ask:?}");
+    }
+}
+
+fn base64(text: &str) -> String {
+    Base64::encode_to_string(text).unwrap()
+}
+
+fn api_key_hash(key: &str) -> String {
+    sha256(key.as_bytes()).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+#[test]
+fn a_stream_ends_with_its_key_in_etcd() {
+    let s = Stored::new(&json!({}));
+    let at = |secs: u64| json!(format!("2027-01-15T08:{:02}:{:02}Z", secs / 60, secs % 60));
+    let rows = [
+        ("same", json!({}), json!({})),
+        ("gone", json!({}), json!(null)),
+        ("off", json!({}), json!({"disabled": true})),
+        ("withdrawn", json!({}), json!({"revokedAt": "2026-01-01T00:00:00Z"})),
+        ("swapped", json!({}), json!({"key": "another"})),
+        ("unreadable", json!({}), json!({"hostname": ["a.test"]})),
+        ("shortened", json!({}), json!({"expiresAt": at(10)})),
+        ("extended", json!({"expiresAt": at(20)}), json!({"expiresAt": at(100)})),
+        ("ending", json!({"expiresAt": at(30)}), json!({"expiresAt": at(30)})),
+        // What it may do was decided when the request came.
+        ("restricted", json!({}), json!({"hostnames": ["other.test"]})),
+        // Its own are not the policy's.
+        ("reader", json!({"key": "another"}), json!({"key": "another", "disabled": true})),
+    ];
+    let before: Vec<_> = rows.iter().map(|(id, before, _)| (*id, before.clone())).collect();
+    let after: Vec<_> = rows.iter().map(|(id, _, after)| (*id, after.clone())).collect();
+    s.publish(&before);
+    for (n, (id, ..)) in (1..).zip(&rows) {
+        s.begin(n, &Ask::get("/keys").key(&format!("{id}-secret")));
+    }
+    assert_eq!(ended(&s.w), []);
+    s.publish(&before);
+    assert_eq!(ended(&s.w), [], "nothing has changed");
+    s.publish(&after.into_iter().filter(|(_, fields)| !fields.is_null()).collect::<Vec<_>>());
+    use Reason::{ApiKeyDisabled, ApiKeyExpired, ApiKeyRevoked, ApiKeyUnknown};
+    let at_once =
+        [(2, ApiKeyUnknown), (3, ApiKeyDisabled), (4, ApiKeyRevoked), (5, ApiKeyUnknown), (6, ApiKeyUnknown)];
+    assert_eq!(ended(&s.w), at_once);
+    for (secs, expected) in [
+        (9, &[][..]),
+        (10, &[(7, ApiKeyExpired)]),
+        (29, &[]),
+        (30, &[(9, ApiKeyExpired)]),
+        (99, &[]),
+        (100, &[(8, ApiKeyExpired)]),
+        (3000, &[]),
+    ] {
+        s.w.now.set(NOW + secs);
+        assert_eq!(ended(&s.w), expected, "{secs}");
+    }
+}
+
+/// Requests with such keys are refused then.
+#[test]
+fn streams_end_when_etcd_confirms_no_keys_any_more() {
+    for (max_stale, expected) in [("10s", vec![(1, Reason::StateUnavailable)]), ("1h", vec![])] {
+        let s = Stored::new(&json!({"maxStale": max_stale}));
+        s.publish(&[("a", json!({}))]);
+        s.begin(1, &Ask::get("/keys").key("a-secret"));
+        s.begin(2, &Ask::get("/keys").key("reader-secret"));
+        s.w.later(10);
+        assert_eq!(ended(&s.w), []);
+        s.w.later(1);
+        assert_eq!(ended(&s.w), expected, "{max_stale}");
+    }
+}
+
+/// Each stream has its turn, however often something changes.
+#[test]
+fn keys_of_many_streams_are_looked_up_in_rounds() {
+    let s = Stored::new(&json!({}));
+    s.publish(&[("a", json!({})), ("b", json!({}))]);
+    for id in 0..5000 {
+        s.begin(id, &Ask::get("/keys").key(if id % 100 == 0 { "b-secret" } else { "a-secret" }));
+    }
+    let mut counts = Vec::new();
+    for _ in 0..7 {
+        s.publish(&[("a", json!({}))]);
+        counts.push(ended(&s.w).len());
+    }
+    assert_eq!(counts.iter().sum::<usize>(), 50, "{counts:?}");
+    assert!(counts[0] < 50 && counts[5..] == [0, 0], "{counts:?}");
 }

@@ -10,17 +10,21 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::harness::{
-    client::http1_bytes,
-    endless::Endless,
-    gateway::{Builder, Gateway, gateway},
-    idp::until,
-    issuer::token,
-    now,
-    policy::{api_key, api_key_entry, provider, rule},
-    repository,
-    request::{Request, get, post},
-    revocations::RevocationServer,
+use crate::{
+    harness::{
+        client::http1_bytes,
+        endless::Endless,
+        etcd::Etcd,
+        gateway::{Builder, Gateway, gateway},
+        idp::until,
+        issuer::token,
+        now,
+        policy::{api_key, api_key_entry, provider, rule},
+        repository,
+        request::{Request, get, post},
+        revocations::RevocationServer,
+    },
+    stored_keys::put,
 };
 
 const HOST: &str = "endless.test";
@@ -246,6 +250,45 @@ async fn streams_end_when_their_credential_is_revoked() {
     }
     assert!(!after.is_finished(), "its rule lets streams go on");
     after.abort();
+}
+
+/// etcd is asked every second.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_end_with_their_key_in_etcd() {
+    let (endless, etcd) = (Endless::start(false).await, Etcd::start());
+    let names = ["revoked", "disabled", "deleted", "changed", "lasting"];
+    names.iter().for_each(|name| put(&etcd, name, json!({})));
+    let mut policy = policy();
+    policy["apiKeys"]["etcd"] = json!({"uri": etcd.url(), "cluster": "etcd"});
+    let address = format!("127.0.0.1:{}", etcd.port).parse().unwrap();
+    let gateway = start(gateway(&policy).cluster("etcd", address).workers(2), &endless).await;
+    let by_key = |name: &str| get("/keys").api_key(&api_key(name));
+    until(LATE * 2, async || gateway.send(&by_key("lasting")).await.status == 200).await;
+    let of = |name: &str| {
+        [Over::Http1, Over::Http2, Over::WebSocket].map(|over| open(&gateway, over, by_key(name)))
+    };
+    let ending = ["revoked", "disabled", "deleted"].map(&of);
+    let going_on = ["lasting", "changed", "good"].map(&of);
+    until(LATE * 2, async || endless.open() == 18).await;
+    put(&etcd, "revoked", json!({"revokedAt": "2026-01-01T00:00:00Z"}));
+    put(&etcd, "disabled", json!({"disabled": true}));
+    etcd.ctl(&["del", "/portcullis/v1/keys/deleted"]);
+    put(&etcd, "changed", json!({"scopes": ["more"], "hostnames": ["other.test"]}));
+    let began = clock();
+    for stream in ending.into_iter().flatten() {
+        let ended = stream.await.unwrap();
+        assert!(ended.at <= began + Duration::from_secs(2) + LATE, "{ended:?}");
+    }
+    until(LATE, async || endless.open() == 9).await;
+    tokio::time::sleep(LATE).await;
+    for stream in going_on.iter().flatten() {
+        assert!(!stream.is_finished());
+        stream.abort();
+    }
+    for reason in ["api_key_revoked", "api_key_disabled", "api_key_unknown"] {
+        let stat = format!("wasmcustom.portcullis_streams_ended._reason={reason}_");
+        until(LATE, async || gateway.admin().stat(&stat).await == 3).await;
+    }
 }
 
 /// Each is ended from within the one before, so a tick ends no more than some of them.
