@@ -3,21 +3,21 @@
 pub mod format;
 mod restrictions;
 mod seen;
+mod table;
 mod validity;
 
 pub use restrictions::Restrictions;
 pub(crate) use seen::SeenKeys;
+pub use table::KeyTable;
 pub(crate) use validity::Validity;
 
 use std::{cell::RefCell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
-
-use hashbrown::HashTable;
 
 use format::Form;
 
 use crate::{
     answer::Reason,
-    crypto::{constant_time_eq, sha256},
+    crypto::sha256,
     identity::{Principal, PrincipalKind},
     json::Members,
     request::Location,
@@ -40,7 +40,7 @@ pub struct ApiKeysSpec {
     /// What the levels grant: `(level, permissions)`.
     pub levels: Vec<(Level, Vec<String>)>,
     /// The keys.
-    pub keys: Vec<ApiKeySpec>,
+    pub keys: Rc<KeyTable>,
     /// What becomes of what is counted of uses; `None`: nothing is counted.
     pub usage: Option<UsageSpec>,
 }
@@ -63,15 +63,9 @@ pub enum UsageTo {
     Log,
 }
 
-impl ApiKeysSpec {
-    /// Whether it depends on the client's address which keys are good.
-    pub fn asks_for_address(&self) -> bool {
-        self.keys.iter().any(|key| !key.restrictions.networks.is_empty())
-    }
-}
-
-/// The most places for keys that were presented before, 8 MiB of them.
-const MOST_SEEN: usize = 1 << 18;
+/// The most keys that one worker remembers of each place where they are kept, some 12 MiB of them with what is made of
+/// each.
+pub(crate) const REMEMBERED: usize = 1 << 14;
 
 /// A coarse grade of what a key may do; the document says which permissions each grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,17 +111,16 @@ pub struct ApiKeys<C> {
     checked_prefix: Box<str>,
     forward: bool,
     levels: Vec<(Level, Vec<String>)>,
-    entries: Vec<Entry<C>>,
-    /// Places in `entries`, by digest.
-    table: HashTable<u32>,
-    /// Places in `entries` of keys that were presented before.
-    seen: RefCell<SeenKeys<u32>>,
+    keys: Rc<KeyTable>,
+    /// Keys that were presented before.
+    seen: RefCell<SeenKeys<Rc<KnownKey<C>>>>,
 }
 
-struct Entry<C> {
-    digest: [u8; 32],
-    validity: Validity,
-    caller: Rc<C>,
+/// A key that was presented, with the caller that is made of it then.
+#[derive(Debug)]
+pub(crate) struct KnownKey<C> {
+    pub(crate) validity: Validity,
+    pub(crate) caller: Rc<C>,
 }
 
 /// A key as it comes with a request.
@@ -142,39 +135,22 @@ pub struct Presented<'a> {
 }
 
 impl<C> ApiKeys<C> {
-    /// Compiles the keys; `caller` turns each, and its principal, into what the engine keeps of it.
-    pub fn compile(spec: &ApiKeysSpec, mut caller: impl FnMut(&ApiKeySpec, Principal) -> C) -> Self {
-        let entries = spec.keys.iter().map(|key| Entry {
-            digest: key.digest,
-            validity: Validity::of(key),
-            caller: Rc::new(caller(key, key.principal(&spec.levels))),
-        });
-        let entries: Vec<_> = entries.collect();
-        let mut table = HashTable::with_capacity(entries.len());
-        let rehash = |place: &u32| entry(&entries, *place).map_or(0, |entry| bucket(&entry.digest));
-        for (place, entry) in (0_u32..).zip(&entries) {
-            table.insert_unique(bucket(&entry.digest), place, rehash);
-        }
+    /// Compiles the keys.
+    pub fn compile(spec: &ApiKeysSpec) -> Self {
         Self {
             locations: spec.locations.clone(),
             prefix: spec.prefix.as_deref().map(Into::into),
             checked_prefix: spec.checked_prefix.as_str().into(),
             forward: spec.forward,
             levels: spec.levels.clone(),
-            seen: RefCell::new(SeenKeys::new(entries.len().saturating_mul(2).min(MOST_SEEN))),
-            entries,
-            table,
+            seen: RefCell::new(SeenKeys::new(spec.keys.len().saturating_mul(2).min(REMEMBERED))),
+            keys: Rc::clone(&spec.keys),
         }
     }
 
     /// Where keys are looked for.
     pub fn locations(&self) -> &[Location] {
         &self.locations
-    }
-
-    /// The callers of all keys, whether they are valid now or not.
-    pub(crate) fn callers(&self) -> impl Iterator<Item = &C> {
-        self.entries.iter().map(|entry| &*entry.caller)
     }
 
     /// What the levels grant.
@@ -184,7 +160,7 @@ impl<C> ApiKeys<C> {
 
     /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.keys.is_empty()
     }
 
     /// What keys begin with whose form is checked.
@@ -202,7 +178,8 @@ impl<C> ApiKeys<C> {
         self.forward
     }
 
-    /// The caller that presents the key, if it is valid now and may be used there.
+    /// The caller that presents the key, if it is valid now and may be used there. `caller` makes it of the key and its
+    /// principal when the key is first presented.
     ///
     /// The digest decides where to look, so the look-up tells an attacker nothing about stored keys; the
     /// digests themselves are compared in constant time. `random` makes the secret by which keys are known again that
@@ -212,56 +189,56 @@ impl<C> ApiKeys<C> {
         presented: Presented<'_>,
         clock: &Clock,
         random: &dyn Fn() -> Option<[u8; 16]>,
-    ) -> Result<&Rc<C>, Refused<'_, C>> {
-        let Some(entry) = self.find(presented.key, random) else {
+        caller: &dyn Fn(&ApiKeySpec, Principal) -> C,
+    ) -> Result<Rc<C>, Refused<C>> {
+        let Some(key) = self.find(presented.key, random, caller) else {
             return Err(Refused { reason: Reason::ApiKeyUnknown, caller: None });
         };
-        match entry.validity.check(presented, clock) {
-            Ok(()) => Ok(&entry.caller),
-            Err(reason) => Err(Refused { reason, caller: Some(&entry.caller) }),
+        match key.validity.check(presented, clock) {
+            Ok(()) => Ok(Rc::clone(&key.caller)),
+            Err(reason) => Err(Refused { reason, caller: Some(Rc::clone(&key.caller)) }),
         }
     }
 
-    fn find(&self, key: &[u8], random: &dyn Fn() -> Option<[u8; 16]>) -> Option<&Entry<C>> {
+    fn find(
+        &self,
+        key: &[u8],
+        random: &dyn Fn() -> Option<[u8; 16]>,
+        caller: &dyn Fn(&ApiKeySpec, Principal) -> C,
+    ) -> Option<Rc<KnownKey<C>>> {
         if self.is_empty() {
             return None;
         }
         let mut seen = self.seen.borrow_mut();
         let tag = seen.tag(key, random);
-        if let Some(place) = tag.and_then(|tag| seen.find(tag)) {
-            return entry(&self.entries, place);
+        if let Some(known) = tag.and_then(|tag| seen.find(tag)) {
+            return Some(known);
         }
-        let place = self.find_by_digest(key)?;
+        let known = Rc::new(self.look_up(key, caller)?);
         // Only keys that exist are remembered. Others would push them out.
         if let Some(tag) = tag {
-            seen.insert(tag, place);
+            seen.insert(tag, Rc::clone(&known));
         }
-        entry(&self.entries, place)
+        Some(known)
     }
 
     #[inline(never)]
-    fn find_by_digest(&self, key: &[u8]) -> Option<u32> {
+    fn look_up(&self, key: &[u8], caller: &dyn Fn(&ApiKeySpec, Principal) -> C) -> Option<KnownKey<C>> {
         if format::form_of(key, &self.checked_prefix) == Form::Broken {
             return None;
         }
-        let digest = sha256(key);
-        let same = |place: &u32| {
-            entry(&self.entries, *place).is_some_and(|entry| constant_time_eq(&entry.digest, &digest))
-        };
-        self.table.find(bucket(&digest), same).copied()
+        let spec = self.keys.get(self.keys.place_of(&sha256(key))?)?;
+        let caller = Rc::new(caller(&spec, spec.principal(&self.levels)));
+        Some(KnownKey { validity: Validity::of(&spec), caller })
     }
 }
 
-fn entry<C>(entries: &[Entry<C>], place: u32) -> Option<&Entry<C>> {
-    entries.get(usize::try_from(place).ok()?)
-}
-
 /// A key that does not authenticate.
-pub struct Refused<'a, C> {
+pub struct Refused<C> {
     /// Why.
     pub reason: Reason,
     /// Whose key it would be, for the decision record only; `None` when nobody knows it.
-    pub caller: Option<&'a Rc<C>>,
+    pub caller: Option<Rc<C>>,
 }
 
 impl ApiKeySpec {
@@ -281,11 +258,6 @@ impl ApiKeySpec {
             claims: Members::default(),
         }
     }
-}
-
-/// SHA-256 is uniform already: eight bytes of it are the hash.
-fn bucket(digest: &[u8; 32]) -> u64 {
-    digest.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 #[cfg(test)]
@@ -310,6 +282,12 @@ mod tests {
         }
     }
 
+    fn table(keys: impl IntoIterator<Item = ApiKeySpec>) -> Rc<KeyTable> {
+        let mut table = KeyTable::default();
+        keys.into_iter().for_each(|key| table.add(key).unwrap());
+        Rc::new(table)
+    }
+
     #[test]
     fn life_cycle() {
         let at = Timestamp::from_secs;
@@ -317,7 +295,7 @@ mod tests {
         let broken = ours.replace("ours", "bros");
         let spec = ApiKeysSpec {
             levels: vec![(Level::Read, vec!["orders:read".to_owned()]), (Level::Write, vec!["*".to_owned()])],
-            keys: vec![
+            keys: table([
                 key("old", "one"),
                 key("new", "two"),
                 ApiKeySpec { not_before: Some(at(100)), expires_at: Some(at(200)), ..key("window", "three") },
@@ -333,11 +311,12 @@ mod tests {
                 },
                 key("ours", &ours),
                 key("broken", &broken),
-            ],
+            ]),
             checked_prefix: "pcl".to_owned(),
             ..ApiKeysSpec::default()
         };
-        let keys = ApiKeys::compile(&spec, |_, principal| principal);
+        let keys = ApiKeys::compile(&spec);
+        let caller = |_: &ApiKeySpec, principal| principal;
         let random = || Some([7; 16]);
         let presented = |text| Presented { key: str::as_bytes(text), address: None, host: "a.test" };
         // Known again or not, what a key is worth is decided by its entry each time.
@@ -361,13 +340,14 @@ mod tests {
         ] {
             let ways: [&dyn Fn() -> Option<[u8; 16]>; 3] = [&random, &|| None, &random];
             for random in ways {
-                let got = keys.authenticate(presented(text), &Clock::at(at(now)), random);
-                let got = got.map(|caller| &*caller.credential_id).map_err(|refused| refused.reason);
+                let got = keys.authenticate(presented(text), &Clock::at(at(now)), random, &caller);
+                let got =
+                    got.as_deref().map(|caller| &*caller.credential_id).map_err(|refused| refused.reason);
                 assert_eq!(got, expected, "{text} at {now}");
             }
         }
         let caller = keys
-            .authenticate(presented("one"), &Clock::at(at(0)), &random)
+            .authenticate(presented("one"), &Clock::at(at(0)), &random, &caller)
             .map_err(|refused| refused.reason)
             .unwrap();
         assert_eq!(*caller.subject, *"acme");

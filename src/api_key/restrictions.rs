@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::network::Networks;
 
 /// Where a key may be used. By default everywhere.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Restrictions {
     /// From these networks. Empty: from everywhere.
     pub networks: Networks,

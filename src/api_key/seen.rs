@@ -99,7 +99,6 @@ mod tests {
 
     #[test]
     fn places_are_a_power_of_two() {
-        assert_eq!(size_of::<Option<Seen<u32>>>() * crate::api_key::MOST_SEEN, 8 << 20);
         for (wanted, places) in [(0, 1), (1, 1), (2, 2), (20, 32), (1 << 18, 1 << 18)] {
             let mut seen = SeenKeys::new(wanted);
             let tag = seen.tag(b"one", &|| Some([7; 16])).unwrap();

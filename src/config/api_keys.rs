@@ -1,5 +1,7 @@
 //! `apiKeys`: where keys stand, what levels grant, and the keys by digest.
 
+use std::rc::Rc;
+
 use hashbrown::HashMap;
 
 use super::{
@@ -10,12 +12,14 @@ use super::{
     model::{Bound, Form, HOUR, Kind, SECOND, Shape, default, optional, required, words},
     names::Definitions,
     networks::networks,
-    reader::{Node, Object},
+    reader::{Items, Node, Object},
     roles::{self, HOLDER_ROLES, HOLDER_SCOPES, HOLDER_TIER},
     route_match::HOSTNAMES,
 };
 use crate::{
-    api_key::{ApiKeySpec, ApiKeysSpec, Level, Restrictions, UsageSpec, UsageTo, format::DEFAULT_PREFIX},
+    api_key::{
+        ApiKeySpec, ApiKeysSpec, KeyTable, Level, Restrictions, UsageSpec, UsageTo, format::DEFAULT_PREFIX,
+    },
     fault::Fault,
     key_store::EtcdSpec,
     request::Location,
@@ -181,7 +185,12 @@ static OWN_REQUESTS: Shape = Shape::new(&[
     ),
 ]);
 
-pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<(ApiKeysSpec, Option<EtcdSpec>)> {
+/// `apart` are the keys, where they do not stand in `node` itself.
+pub(super) fn api_keys(
+    node: Node<'_>,
+    apart: Option<Vec<&str>>,
+    defs: &mut Definitions,
+) -> Option<(ApiKeysSpec, Option<EtcdSpec>)> {
     // What levels grant is not known if the section cannot be read.
     defs.grants.incomplete |= !node.value.is_object();
     let mut o = node.object(&API_KEYS)?;
@@ -200,14 +209,15 @@ pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<(ApiKey
         defs.grants.incomplete = true;
         given.extend(LEVELS.map(|(_, level)| level));
     }
-    let mut seen = Seen { levels: given, digests: HashMap::new(), index: 0 };
     let keys = o.take("keys").and_then(|n| {
-        defs.keys.expect(n.count());
-        n.filled(NO_KEYS)?.all(|n| {
-            let key = n.object(&API_KEY).and_then(|o| key(o, &mut seen, defs));
-            seen.index = seen.index.saturating_add(1);
-            key
-        })
+        let items = match apart {
+            Some(texts) if !texts.is_empty() => n.apart(texts),
+            _ => {
+                defs.keys.expect(n.count());
+                n.filled(NO_KEYS)?
+            }
+        };
+        keys(items, given, defs)
     });
     let store = o.object("etcd").and_then(etcd);
     defs.keys_elsewhere = o.has("etcd");
@@ -230,7 +240,7 @@ pub(super) fn api_keys(node: Node<'_>, defs: &mut Definitions) -> Option<(ApiKey
         checked_prefix: checked_prefix?,
         forward,
         levels: levels.unwrap_or_default(),
-        keys: keys.unwrap_or_default(),
+        keys: Rc::new(keys.unwrap_or_default()),
         usage: uses,
     };
     Some((spec, store))
@@ -283,19 +293,34 @@ fn levels(
 /// What was met on the way through the list of keys.
 struct Seen {
     levels: Vec<Level>,
-    digests: HashMap<[u8; 32], usize>,
+    /// The keys up to the first one with a fault: their places here are those in the list.
+    good: KeyTable,
+    /// Of the others: the place in the list of each digest.
+    others: HashMap<[u8; 32], usize>,
     index: usize,
+    is_faulty: bool,
 }
 
-fn key(mut o: Object<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<ApiKeySpec> {
+fn keys(mut items: Items<'_>, levels: Vec<Level>, defs: &mut Definitions) -> Option<KeyTable> {
+    defs.keys.expect(items.len());
+    let good = KeyTable::with_capacity(items.len());
+    let mut seen = Seen { levels, good, others: HashMap::new(), index: 0, is_faulty: false };
+    while let Some(item) = items.next() {
+        let read = item.object(&API_KEY).and_then(|o| key(o, &mut seen, defs));
+        seen.is_faulty |= read.is_none();
+        seen.index = seen.index.saturating_add(1);
+    }
+    (!seen.is_faulty).then_some(seen.good)
+}
+
+fn key(mut o: Object<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<()> {
     let index = seen.index;
     let id = o.text("id");
     if let Some(id) = &id {
         defs.keys.define(id, index, (), &o.at("id"), o.faults);
     }
     let digest = o.take("hash").and_then(digest);
-    let digest =
-        digest.and_then(|digest| unique_digest(digest, &mut seen.digests, index, &o.at("hash"), o.faults));
+    let digest = digest.and_then(|digest| unique_digest(digest, seen, &o.at("hash"), o.faults));
     let mut level = o.choice("level", &LEVELS);
     if let Some(asked) = level
         && !seen.levels.contains(&asked)
@@ -306,7 +331,10 @@ fn key(mut o: Object<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<Api
     let key = fields(&mut o, id, digest, level, roles);
     let tier = key.as_ref().and_then(|key| key.tier.as_deref());
     let numbers = o.objects("ownRequests", |o| own_requests(o, tier, defs));
-    let key = key?;
+    let Some(key) = key else {
+        seen.others.extend(digest.map(|digest| (digest, index)));
+        return None;
+    };
     for (limit, requests) in numbers.into_iter().flatten() {
         let mut of_key = defs.own_requests.iter().rev().take_while(|(_, other, _)| *other == key.id);
         if of_key.any(|(other, ..)| *other == limit) {
@@ -314,7 +342,11 @@ fn key(mut o: Object<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<Api
         }
         defs.own_requests.push((limit, key.id.clone(), requests));
     }
-    Some(key)
+    if seen.is_faulty {
+        seen.others.insert(key.digest, index);
+        return None;
+    }
+    seen.good.add(key)
 }
 
 /// A key that a store has: `value` holds its fields but `id`, in JSON. Roles that the policy does not know give nothing,
@@ -425,24 +457,17 @@ fn digest(mut node: Node<'_>) -> Option<[u8; 32]> {
     hex::decode_digest(digits).or_else(|| node.fault(format!("must be {form}")))
 }
 
-fn unique_digest(
-    digest: [u8; 32],
-    known: &mut HashMap<[u8; 32], usize>,
-    index: usize,
-    path: &Path<'_>,
-    faults: &Faults,
-) -> Option<[u8; 32]> {
+fn unique_digest(digest: [u8; 32], seen: &Seen, path: &Path<'_>, faults: &Faults) -> Option<[u8; 32]> {
     /// SHA-256 of nothing: what a script hashes when its variable was empty.
     const OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     if hex::decode_digest(OF_NOTHING) == Some(digest) {
         faults.add(path, "is the hash of an empty key");
         return None;
     }
-    match *known.entry(digest).or_insert(index) {
-        first if first == index => Some(digest),
-        first => {
-            faults.add(path, format!("is the same key as apiKeys.keys[{first}]"));
-            None
-        }
+    let first = seen.good.place_of(&digest).and_then(|place| usize::try_from(place).ok());
+    if let Some(first) = first.or_else(|| seen.others.get(&digest).copied()) {
+        faults.add(path, format!("is the same key as apiKeys.keys[{first}]"));
+        return None;
     }
+    Some(digest)
 }

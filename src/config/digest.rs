@@ -1,14 +1,29 @@
 //! The digest of a document: of what it says, not of how it is written.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use super::input::{self, Input};
+
 /// SHA-256 of a value in one form: members sorted by name, every number as a double. So a document has one digest,
-/// be it JSON or a `Struct`, whatever the order of its members.
-pub(super) fn digest(value: &Value) -> [u8; 32] {
+/// be it JSON or a `Struct`, whatever the order of its members. `None`: an item that stands apart is not good JSON.
+pub(super) fn digest(input: &Input<'_>) -> Option<[u8; 32]> {
     let mut digest = Sha256::new();
-    add(&mut digest, value);
-    digest.finalize().into()
+    match (&input.value, &input.apart) {
+        (Value::Object(members), Some(texts)) => {
+            add_members(&mut digest, members, &mut |digest, name, value| match (name, value) {
+                ("apiKeys", Value::Object(members)) => {
+                    add_members(digest, members, &mut |digest, name, value| match name {
+                        "keys" => add_items(digest, texts),
+                        _ => Some(add(digest, value)),
+                    })
+                }
+                _ => Some(add(digest, value)),
+            })?;
+        }
+        (value, _) => add(&mut digest, value),
+    }
+    Some(digest.finalize().into())
 }
 
 /// Each value begins with its kind, and what has no fixed length with its length: no two values give the same bytes.
@@ -27,15 +42,29 @@ fn add(digest: &mut Sha256, value: &Value) {
             items.iter().for_each(|item| add(digest, item));
         }
         Value::Object(members) => {
-            begin(digest, b"{", members.len());
-            let mut members: Vec<_> = members.iter().collect();
-            members.sort_unstable_by_key(|(name, _)| name.as_str());
-            for (name, value) in members {
-                add_text(digest, name);
-                add(digest, value);
-            }
+            _ = add_members(digest, members, &mut |digest, _, value| Some(add(digest, value)));
         }
     }
+}
+
+/// `add_value` adds the value of each.
+fn add_members(
+    digest: &mut Sha256,
+    members: &Map<String, Value>,
+    add_value: &mut dyn FnMut(&mut Sha256, &str, &Value) -> Option<()>,
+) -> Option<()> {
+    begin(digest, b"{", members.len());
+    let mut members: Vec<_> = members.iter().collect();
+    members.sort_unstable_by_key(|(name, _)| name.as_str());
+    members.into_iter().try_for_each(|(name, value)| {
+        add_text(digest, name);
+        add_value(digest, name, value)
+    })
+}
+
+fn add_items(digest: &mut Sha256, texts: &[&str]) -> Option<()> {
+    begin(digest, b"[", texts.len());
+    texts.iter().try_for_each(|text| Some(add(digest, &input::item(text)?)))
 }
 
 fn add_text(digest: &mut Sha256, text: &str) {

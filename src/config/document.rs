@@ -9,7 +9,7 @@ use super::{
     digest::digest,
     faults::{Faults, Path, quoted},
     identity_headers::{IDENTITY_HEADERS, identity_headers},
-    input,
+    input::{self, Input},
     jwt::{JWT, providers},
     model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
@@ -35,11 +35,10 @@ use crate::rate_limit::LimitSpec;
 pub fn decode(bytes: &[u8]) -> Result<Document, Rejected> {
     let faults = Faults::default();
     let mut lists = Lists::default();
-    let document = input::parse(bytes, &faults).and_then(|value| {
+    let document = input(bytes, &faults).and_then(|(Input { value, apart }, digest)| {
         let mut defs = Definitions::default();
-        let digest = digest(&value);
         let node = Node { value, path: Path::Root, faults: &faults };
-        Some(Document { digest, ..document(node.object(&DOCUMENT)?, &mut defs, &mut lists)? })
+        Some(Document { digest, ..document(node.object(&DOCUMENT)?, apart, &mut defs, &mut lists)? })
     });
     match faults.judge(document) {
         Ok(document) => Ok(Document {
@@ -55,6 +54,20 @@ pub fn decode(bytes: &[u8]) -> Result<Document, Rejected> {
             rules: sound(lists.rules),
         }),
     }
+}
+
+/// What stands in the document, and its digest.
+fn input<'t>(bytes: &'t [u8], faults: &Faults) -> Option<(Input<'t>, [u8; 32])> {
+    let apart = input::apart(bytes);
+    if let Some(input) = apart
+        && let Some(digest) = digest(&input)
+    {
+        return Some((input, digest));
+    }
+    // Something is wrong with it: so that all faults are told as they come, it is read as a whole. Or it is a Struct.
+    let input = Input { value: input::parse(bytes, faults)?, apart: None };
+    let digest = digest(&input)?;
+    Some((input, digest))
 }
 
 const LOG_DENIED: [(&str, bool); 2] = [("Sampled", false), ("All", true)];
@@ -187,8 +200,14 @@ fn sound<T>(items: Vec<Option<T>>) -> Vec<(usize, T)> {
     items.into_iter().enumerate().filter_map(|(place, item)| Some((place, item?))).collect()
 }
 
-/// Reads the sections, in such an order that what a section refers to was read before it.
-fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Option<Document> {
+/// Reads the sections, in such an order that what a section refers to was read before it. `apart` are the items of
+/// `apiKeys.keys`, where they do not stand in `o`.
+fn document(
+    mut o: Object<'_>,
+    apart: Option<Vec<&str>>,
+    defs: &mut Definitions,
+    lists: &mut Lists,
+) -> Option<Document> {
     let realm = o.text("realm");
     let transport = o.object_or_defaults("transport").map(transport);
     let max_path_length = o.number("maxPathLength");
@@ -201,7 +220,7 @@ fn document(mut o: Object<'_>, defs: &mut Definitions, lists: &mut Lists) -> Opt
     let protected_resources = protected_resources(&mut o, defs);
     lists.rate_limits = rate_limits(&mut o, defs);
     defs.api_keys = o.has("apiKeys");
-    let (api_keys, key_store) = o.take("apiKeys").and_then(|n| api_keys(n, defs)).unzip();
+    let (api_keys, key_store) = o.take("apiKeys").and_then(|n| api_keys(n, apart, defs)).unzip();
     for (limit, key, requests) in defs.own_requests.drain(..) {
         if let Some(Some(limit)) = lists.rate_limits.get_mut(limit) {
             limit.own_requests_of_keys.push((key, requests));

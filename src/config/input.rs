@@ -5,7 +5,7 @@
 use prost::Message;
 use prost_types::{Struct, Value as ProtoValue, value::Kind};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, value::RawValue};
 
 use super::faults::{Faults, Path, quoted};
 use crate::fault::Fault;
@@ -16,6 +16,41 @@ pub const MAX_POLICY_BYTES: usize = 64 << 20;
 /// Field 1, length-delimited: what every non-empty `Struct` begins with. It is also a line feed, with which
 /// JSON text may begin.
 const STRUCT_TAG: u8 = 0x0a;
+
+/// The list that is left as text until it is read: each of its items as a value takes many times its room, and there
+/// may be hundreds of thousands.
+const APART: &[&str] = &["apiKeys", "keys"];
+
+/// A document as it is read.
+pub(super) struct Input<'t> {
+    /// The list that stands apart is empty here.
+    pub(super) value: Value,
+    /// The text of each item of the list that stands apart. `None`: there is none, or it stands in the value.
+    pub(super) apart: Option<Vec<&'t str>>,
+}
+
+/// A good JSON object with that list apart, whose items are not looked at. `None`: it is something else.
+pub(super) fn apart(bytes: &[u8]) -> Option<Input<'_>> {
+    if bytes.len() > MAX_POLICY_BYTES {
+        return None;
+    }
+    let mut apart = None;
+    let value = good(bytes, Apart::Below(APART, &mut apart)).filter(Value::is_object)?;
+    Some(Input { value, apart })
+}
+
+/// An item of the list that stands apart. `None`: it is not good JSON, or repeats a member.
+pub(super) fn item(text: &str) -> Option<Value> {
+    good(text.as_bytes(), Apart::Nothing)
+}
+
+fn good<'t>(bytes: &'t [u8], apart: Apart<'_, 't>) -> Option<Value> {
+    let mut repeated = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Tree { repeated: &mut repeated, apart }.deserialize(&mut deserializer).ok()?;
+    deserializer.end().ok()?;
+    repeated.is_empty().then_some(value)
+}
 
 /// Reads the tree. `None`: nothing could be read, and a fault says why.
 pub(super) fn parse(bytes: &[u8], faults: &Faults) -> Option<Value> {
@@ -56,7 +91,7 @@ pub(super) fn parse(bytes: &[u8], faults: &Faults) -> Option<Value> {
 fn json(bytes: &[u8], faults: &Faults) -> Result<Value, serde_json::Error> {
     let mut repeated = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Tree { repeated: &mut repeated }.deserialize(&mut deserializer)?;
+    let value = Tree { repeated: &mut repeated, apart: Apart::Nothing }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     for Fault { path, message } in repeated {
         faults.add_at(path, message);
@@ -65,30 +100,45 @@ fn json(bytes: &[u8], faults: &Faults) -> Result<Value, serde_json::Error> {
 }
 
 /// Builds a value and notes repeated members. serde_json bounds the depth at 128.
-struct Tree<'r> {
+struct Tree<'r, 't> {
     /// Paths are relative to the value being read.
     repeated: &'r mut Vec<Fault>,
+    apart: Apart<'r, 't>,
+}
+
+/// What is left as text.
+enum Apart<'r, 't> {
+    Nothing,
+    /// The list that these names lead to.
+    Below(&'static [&'static str], &'r mut Option<Vec<&'t str>>),
+}
+
+impl<'t> Apart<'_, 't> {
+    /// What is left as text of a member.
+    fn of(&mut self, name: &str) -> Apart<'_, 't> {
+        match self {
+            Self::Below([first, names @ ..], list) if *first == name && list.is_none() => {
+                Apart::Below(names, list)
+            }
+            _ => Apart::Nothing,
+        }
+    }
 }
 
 /// A bound on what a hostile document can make us note; the first one already fails it.
 const MAX_REPEATED: usize = 100;
 
-impl Tree<'_> {
-    /// Reads something one level further in and names the step in what it noted.
-    fn descend<T>(&mut self, step: impl Fn() -> String, read: impl FnOnce(Tree<'_>) -> T) -> T {
-        let before = self.repeated.len();
-        let result = read(Tree { repeated: self.repeated });
-        if self.repeated.len() > before {
-            let step = step();
-            for fault in self.repeated.iter_mut().skip(before) {
-                *fault = std::mem::replace(fault, Fault::new("", "")).within(&step);
-            }
+/// Notes the step to a value one level further in, in what was noted within it since `before`.
+fn name_step(repeated: &mut [Fault], before: usize, step: impl FnOnce() -> String) {
+    if repeated.len() > before {
+        let step = step();
+        for fault in repeated.iter_mut().skip(before) {
+            *fault = std::mem::replace(fault, Fault::new("", "")).within(&step);
         }
-        result
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Tree<'_> {
+impl<'de> DeserializeSeed<'de> for Tree<'_, 'de> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -96,7 +146,7 @@ impl<'de> DeserializeSeed<'de> for Tree<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Tree<'_> {
+impl<'de> Visitor<'de> for Tree<'_, 'de> {
     type Value = Value;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -131,11 +181,21 @@ impl<'de> Visitor<'de> for Tree<'_> {
         Ok(Value::Null)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        if let Apart::Below([], apart) = self.apart {
+            let mut texts = Vec::new();
+            while let Some(item) = items.next_element::<&RawValue>()? {
+                texts.push(item.get());
+            }
+            *apart = Some(texts);
+            return Ok(Value::Array(Vec::new()));
+        }
         let mut list = Vec::new();
         loop {
-            let index = list.len();
-            let item = self.descend(|| format!("[{index}]"), |tree| items.next_element_seed(tree))?;
+            let before = self.repeated.len();
+            let item =
+                items.next_element_seed(Tree { repeated: &mut *self.repeated, apart: Apart::Nothing })?;
+            name_step(self.repeated, before, || format!("[{}]", list.len()));
             match item {
                 Some(item) => list.push(item),
                 None => return Ok(Value::Array(list)),
@@ -146,7 +206,10 @@ impl<'de> Visitor<'de> for Tree<'_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
-            let value = self.descend(|| Path::step(&name), |tree| entries.next_value_seed(tree))?;
+            let before = self.repeated.len();
+            let apart = self.apart.of(&name);
+            let value = entries.next_value_seed(Tree { repeated: &mut *self.repeated, apart })?;
+            name_step(self.repeated, before, || Path::step(&name));
             if !map.contains_key(&name) {
                 map.insert(name, value);
             } else if self.repeated.len() < MAX_REPEATED {

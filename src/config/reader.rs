@@ -4,10 +4,13 @@
 //! A function that reads takes a [`Node`]. It gives `None` only after it noted a fault, so a document without faults is
 //! complete. Values are moved out of the tree as they are read, which saves copying them.
 
+use std::vec;
+
 use serde_json::{Map, Value};
 
 use super::{
     faults::{Faults, Path},
+    input,
     model::{Field, Kind, Presence, Shape},
 };
 use crate::fault::UNKNOWN_FIELD;
@@ -105,26 +108,42 @@ impl<'a> Node<'a> {
     pub(super) fn list(self) -> Option<Items<'a>> {
         match self.value {
             Value::Array(items) => {
-                Some(Items { items: items.into_iter(), next: 0, list: self.path, faults: self.faults })
+                let items = Source::Values(items.into_iter());
+                Some(Items { items, next: 0, list: self.path, faults: self.faults })
             }
             _ => self.mismatch("a list"),
         }
+    }
+
+    /// The list that stands here, whose items stand apart, as text.
+    pub(super) fn apart(self, items: Vec<&'a str>) -> Items<'a> {
+        Items { items: Source::Texts(items.into_iter()), next: 0, list: self.path, faults: self.faults }
     }
 }
 
 /// The items of a list, one by one.
 pub(super) struct Items<'a> {
-    items: std::vec::IntoIter<Value>,
+    items: Source<'a>,
     next: usize,
     list: Path<'a>,
     faults: &'a Faults,
+}
+
+enum Source<'a> {
+    Values(vec::IntoIter<Value>),
+    /// Each becomes a value when its turn comes.
+    Texts(vec::IntoIter<&'a str>),
 }
 
 impl Items<'_> {
     /// The next item.
     #[inline(never)]
     pub(super) fn next(&mut self) -> Option<Node<'_>> {
-        let value = self.items.next()?;
+        let value = match &mut self.items {
+            Source::Values(values) => values.next()?,
+            // They are good JSON, or nothing would be read.
+            Source::Texts(texts) => input::item(texts.next()?).unwrap_or_default(),
+        };
         let path = Path::Index(&self.list, self.next);
         self.next = self.next.saturating_add(1);
         Some(Node { value, path, faults: self.faults })
@@ -132,7 +151,10 @@ impl Items<'_> {
 
     /// How many are left.
     pub(super) fn len(&self) -> usize {
-        self.items.len()
+        match &self.items {
+            Source::Values(values) => values.len(),
+            Source::Texts(texts) => texts.len(),
+        }
     }
 
     /// What `read` makes of the items. `None` if one of them has a fault; the others are read all the same, for their

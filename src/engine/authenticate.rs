@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc};
 use super::{Attempt, RequestLine, bearer, binding, refusal::Stop, stored_keys::StoredKeys};
 use crate::{
     answer::Reason,
-    api_key::{ApiKeys, Presented},
+    api_key::{ApiKeySpec, ApiKeys, Presented},
     identity::Party,
     jose,
     policy::{AcceptedCredentials, Caller},
@@ -157,18 +157,20 @@ fn verify_key(
     key: &Credential<'_, '_>,
     host: &str,
 ) -> Result<Rc<Caller>, Reason> {
-    let keys = attempt.policy().api_keys.as_ref().ok_or(Reason::ApiKeyUnknown)?;
+    let policy = attempt.policy();
+    let keys = policy.api_keys.as_ref().ok_or(Reason::ApiKeyUnknown)?;
     let key = key.text().map_err(|unreadable| unreadable.reason(Reason::ApiKeyUnknown))?;
     let presented = Presented { key: key.as_bytes(), address: attempt.head.remote_address, host };
-    let verified = keys.authenticate(presented, &attempt.services.clock, attempt.services.random);
+    let caller = |key: &ApiKeySpec, principal| Caller::of_key(principal, key.expires_at, &policy.vocabulary);
+    let verified = keys.authenticate(presented, &attempt.services.clock, attempt.services.random, &caller);
     if let (Err(refused), Some(stored)) = (&verified, &attempt.worker.stored_keys)
         && refused.reason == Reason::ApiKeyUnknown
     {
         return verify_stored_key(attempt, stored, presented);
     }
-    verified.cloned().map_err(|refused| {
+    verified.map_err(|refused| {
         if let Some(caller) = refused.caller {
-            attempt.trace.known(Rc::clone(caller));
+            attempt.trace.known(caller);
         }
         refused.reason
     })

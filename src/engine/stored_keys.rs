@@ -6,7 +6,7 @@ use super::HostServices;
 use crate::{
     answer::Reason,
     api_key::{
-        ApiKeySpec, ApiKeys, Presented, SeenKeys, Validity,
+        ApiKeySpec, ApiKeys, KnownKey, Presented, REMEMBERED, SeenKeys, Validity,
         format::{self, Form},
     },
     calls::{Call, Counts, Outcome},
@@ -20,22 +20,13 @@ use crate::{
     time::Timestamp,
 };
 
-/// The most keys that one worker remembers, some 12 MiB of them with what is made of each.
-const REMEMBERED: usize = 1 << 14;
-
 /// The keys of a store, as one worker has them.
 pub(super) struct StoredKeys {
     store: KeyStore,
     /// Keys that were presented since the store last changed.
-    seen: SeenKeys<Rc<StoredKey>>,
+    seen: SeenKeys<Rc<KnownKey<Caller>>>,
     /// Of the store, when they were looked up.
     generation: u64,
-}
-
-#[derive(Debug)]
-struct StoredKey {
-    validity: Validity,
-    caller: Rc<Caller>,
 }
 
 /// Why a key of the store does not authenticate.
@@ -173,7 +164,7 @@ impl StoredKeys {
         keys: &ApiKeys<Caller>,
         policy: &Policy,
         services: &HostServices<'_>,
-    ) -> Result<Rc<StoredKey>, NotTaken> {
+    ) -> Result<Rc<KnownKey<Caller>>, NotTaken> {
         let unavailable = |_: StoreError| NotTaken::from(Reason::StateUnavailable);
         let digest = sha256(key);
         let by_id = match form {
@@ -197,7 +188,7 @@ fn judged(
     digest: &[u8; 32],
     keys: &ApiKeys<Caller>,
     policy: &Policy,
-) -> Result<Option<Rc<StoredKey>>, NotTaken> {
+) -> Result<Option<Rc<KnownKey<Caller>>>, NotTaken> {
     let spec = config::stored_key(&found.id, &found.value).map_err(|faults| NotTaken {
         detail: Some(told(&found.id, &faults)),
         ..Reason::ApiKeyUnknown.into()
@@ -209,7 +200,7 @@ fn judged(
         stored_key: Some(Box::new(spec.digest)),
         ..Caller::of_key(spec.principal(keys.levels()), spec.expires_at, &policy.vocabulary)
     };
-    Ok(Some(Rc::new(StoredKey { validity: Validity::of(&spec), caller: Rc::new(caller) })))
+    Ok(Some(Rc::new(KnownKey { validity: Validity::of(&spec), caller: Rc::new(caller) })))
 }
 
 /// The first fault of an entry.

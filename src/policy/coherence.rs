@@ -113,12 +113,11 @@ pub(super) fn endless_streams(document: &Document) -> Vec<Fault> {
     if document.revocation.is_some() {
         return Vec::new();
     }
-    let keys = document.api_keys.iter().flat_map(|keys| &keys.keys);
     let has_end = |method: &MethodSpec| match method {
         MethodSpec::Jwt(_) => true,
         // A key in etcd may be changed or taken away.
         MethodSpec::ApiKey => {
-            document.key_store.is_some() || keys.clone().any(|key| key.expires_at.is_some())
+            document.key_store.is_some() || document.api_keys.as_ref().is_some_and(|spec| spec.keys.has_end())
         }
         MethodSpec::ClientCertificate => false,
     };

@@ -3,13 +3,12 @@
 use std::rc::Rc;
 
 use super::{
-    Caller, Needs, Policy, ProtectedResource, Provider, coherence, guards, impassable, other_case, places,
-    resource,
+    Needs, Policy, ProtectedResource, Provider, coherence, guards, impassable, other_case, places, resource,
     rule::{RuleCompiler, add_new},
     unused,
 };
 use crate::{
-    api_key::{ApiKeys, ApiKeysSpec},
+    api_key::ApiKeys,
     certificate::ClientCertificatesSpec,
     config::{self, Document, RuleSpec},
     dpop,
@@ -117,11 +116,7 @@ impl Policy {
             })
             .collect();
         let rules = rules?;
-        let api_keys = document.api_keys.as_ref().map(|spec| {
-            ApiKeys::compile(spec, |key, principal| Caller::of_key(principal, key.expires_at, &vocabulary))
-        });
-        let impassable::Found { faults, mut warnings } =
-            impassable::judge(&document, &rules, &vocabulary, api_keys.as_ref());
+        let impassable::Found { faults, mut warnings } = impassable::judge(&document, &rules, &vocabulary);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -158,7 +153,7 @@ impl Policy {
                 || asks_for_address
                 // What keys elsewhere ask for is not known.
                 || document.key_store.is_some()
-                || document.api_keys.as_ref().is_some_and(ApiKeysSpec::asks_for_address),
+                || document.api_keys.as_ref().is_some_and(|spec| spec.keys.asks_for_address()),
         };
         Ok(Self {
             hash: hash(&document.digest),
@@ -167,7 +162,7 @@ impl Policy {
             transport,
             router,
             providers,
-            api_keys,
+            api_keys: document.api_keys.as_ref().map(ApiKeys::compile),
             key_usage: document.api_keys.as_ref().and_then(|keys| keys.usage),
             key_store: document.key_store,
             client_certificates: document.client_certificates,

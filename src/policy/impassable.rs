@@ -5,9 +5,9 @@
 
 use std::rc::Rc;
 
-use super::{Access, Action, Caller, Rule};
+use super::{Access, Action, Rule};
 use crate::{
-    api_key::ApiKeys,
+    api_key::{ApiKeySpec, KeyTable},
     config::{ActionSpec, Document, MethodSpec},
     fault::Fault,
     identity::{Party, PrincipalKind},
@@ -33,13 +33,8 @@ pub(super) struct Found {
 /// `rules` are those of the `document`, compiled.
 #[cold]
 #[inline(never)]
-pub(super) fn judge(
-    document: &Document,
-    rules: &[Rule],
-    vocabulary: &Vocabulary,
-    api_keys: Option<&ApiKeys<Caller>>,
-) -> Found {
-    let mut ways = Ways::new(document, vocabulary, api_keys);
+pub(super) fn judge(document: &Document, rules: &[Rule], vocabulary: &Vocabulary) -> Found {
+    let mut ways = Ways::new(document, vocabulary);
     let mut found = Found::default();
     for (i, (spec, rule)) in document.rules.iter().zip(rules).enumerate() {
         if found.faults.len().saturating_add(found.warnings.len()) >= ENOUGH {
@@ -134,11 +129,13 @@ struct Ways<'a> {
 }
 
 impl<'a> Ways<'a> {
-    fn new(document: &'a Document, vocabulary: &Vocabulary, api_keys: Option<&ApiKeys<Caller>>) -> Self {
+    fn new(document: &'a Document, vocabulary: &Vocabulary) -> Self {
         let tokens = [false, true]
             .map(|with_roles| Holders::new(PrincipalKind::Jwt, [vocabulary.most_of_a_token(with_roles)]));
-        let held = api_keys.into_iter().flat_map(ApiKeys::callers).map(|caller| caller.grants.clone());
-        let levels = api_keys.map(ApiKeys::levels).unwrap_or_default();
+        let api_keys = document.api_keys.as_ref();
+        let levels = api_keys.map(|spec| spec.levels.as_slice()).unwrap_or_default();
+        let held = api_keys.into_iter().flat_map(|spec| held_by(&spec.keys, vocabulary.asks_for_subject()));
+        let held = held.map(|key| vocabulary.grants(&key.principal(levels)));
         let by_levels = || levels.iter().flat_map(|(_, names)| names).map(String::as_str);
         let elsewhere = document.key_store.iter().map(|_| vocabulary.most_of_a_key(by_levels()));
         let principals = document.client_certificates.as_ref().and_then(|spec| spec.principals.as_ref());
@@ -220,6 +217,11 @@ impl<'a> Ways<'a> {
             }
         }
     }
+}
+
+/// Keys that between them hold whatever some key holds.
+fn held_by(keys: &KeyTable, by_subject: bool) -> Box<dyn Iterator<Item = ApiKeySpec> + '_> {
+    if by_subject { Box::new(keys.iter()) } else { Box::new(keys.of_each_kind()) }
 }
 
 /// `the scopes "a", "b"`, the first few of them.

@@ -45,8 +45,7 @@ fn credentials(document: &Document, warnings: &mut Vec<Fault>) {
             warnings.push(Fault::new("apiKeys", "no rule takes API keys"));
         }
         // What keys elsewhere have is not known.
-        let is_held =
-            |level| document.key_store.is_some() || spec.keys.iter().any(|key| key.level == Some(level));
+        let is_held = |level| document.key_store.is_some() || spec.keys.has_level(level);
         for (level, _) in spec.levels.iter().filter(|(level, _)| !is_held(*level)) {
             warnings.push(Fault::new(format!("apiKeys.levels.{level:?}"), "no key has this level"));
         }
@@ -64,11 +63,11 @@ fn credentials(document: &Document, warnings: &mut Vec<Fault>) {
 
 /// Upstreams are told of roles too: one that a key or a certificate holds is of use even where no rule asks for it.
 fn roles(document: &Document, vocabulary: &Vocabulary, warnings: &mut Vec<Fault>) {
-    let keys = document.api_keys.iter().flat_map(|spec| &spec.keys).flat_map(|key| &key.roles);
+    let keys = document.api_keys.iter().flat_map(|spec| spec.keys.roles());
     let principals =
         document.client_certificates.iter().filter_map(|spec| spec.principals.as_ref()).flatten();
     let held: HashSet<&str> =
-        keys.chain(principals.flat_map(|principal| &principal.roles)).map(String::as_str).collect();
+        keys.chain(principals.flat_map(|principal| &principal.roles).map(String::as_str)).collect();
     for (i, role) in document.roles.iter().enumerate() {
         if document.key_store.is_none()
             && !vocabulary.is_asked_for(&role.name)
@@ -82,7 +81,7 @@ fn roles(document: &Document, vocabulary: &Vocabulary, warnings: &mut Vec<Fault>
 fn limits(document: &Document, warnings: &mut Vec<Fault>) {
     let named: HashSet<&str> =
         document.rules.iter().flat_map(|rule| &rule.rate_limits).map(String::as_str).collect();
-    let keys = document.api_keys.iter().flat_map(|spec| &spec.keys).filter_map(|key| key.tier.as_deref());
+    let keys = document.api_keys.iter().flat_map(|spec| spec.keys.tiers());
     let principals =
         document.client_certificates.iter().filter_map(|spec| spec.principals.as_ref()).flatten();
     let tiers: HashSet<&str> =

@@ -278,6 +278,11 @@ impl Vocabulary {
         bits
     }
 
+    /// Whether it depends on the subject what somebody holds.
+    pub(crate) fn asks_for_subject(&self) -> bool {
+        self.claims.iter().any(|(_, condition)| condition.is_of_subject())
+    }
+
     /// How many values all conditions on claims are held against, each condition once.
     pub(crate) fn claim_comparisons(&self) -> usize {
         self.claims.iter().map(|(_, condition)| condition.comparisons()).sum()

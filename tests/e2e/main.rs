@@ -45,6 +45,7 @@ mod limit_updates;
 mod load;
 mod loading;
 mod manifests;
+mod many_keys;
 mod migration;
 mod minimal_certificates;
 mod minimal_config;

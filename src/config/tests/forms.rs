@@ -101,6 +101,40 @@ fn repeated_members_are_faults() {
     );
 }
 
+/// The items of `apiKeys.keys` are left as text at first. What is wrong with them is told as of everything else.
+#[test]
+fn faults_of_keys_are_those_of_the_whole_document() {
+    let whole = |keys: &str| format!("{{\n\"apiKeys\": {{\"keys\": {keys}}}, \"realm\": 1}}");
+    for (keys, expected) in [
+        (r#"[{"id": "a", "id": "b"}]"#, "apiKeys.keys[0].id: \"id\" is given more than once"),
+        (r#"[{"id": "a"}], "keys": [{"id": "b"}]"#, "apiKeys.keys: \"keys\" is given more than once"),
+        (r#"[{"id": "\ud800"}]"#, "not valid JSON: unexpected end of hex escape at line 2 column 36"),
+        ("[{}, 1e999]", "not valid JSON: number out of range at line 2 column 30"),
+        ("[{},]", "not valid JSON: trailing comma at line 2 column 25"),
+        ("[{} {}]", "not valid JSON: expected `,` or `]` at line 2 column 25"),
+        ("[{", "not valid JSON: expected `,` or `]` at line 2 column 33"),
+    ] {
+        let lines = faults_of(whole(keys).as_bytes());
+        assert_eq!(lines.first().map(String::as_str), Some(expected), "{keys}");
+    }
+    for (keys, expected) in [
+        ("7", "apiKeys.keys: expected a list, found a number"),
+        ("[7]", "apiKeys.keys[0]: expected an object, found a number"),
+        ("[]", "apiKeys.keys: no keys; leave apiKeys out if none are accepted"),
+        ("{}", "apiKeys.keys: expected a list, found an object"),
+    ] {
+        assert_eq!(faults_of(whole(keys).as_bytes())[1], expected, "{keys}");
+    }
+    // Whatever stands before them, and however their names are spelt.
+    let keys = base()["apiKeys"].to_string();
+    let rest = base();
+    let rest = rest.as_object().unwrap().iter().filter(|(name, _)| *name != "apiKeys");
+    let rest: String = rest.map(|(name, value)| format!(", \"{name}\": {value}")).collect();
+    let escaped = format!("{{\"api\\u004beys\": {}{rest}}}", keys.replace("\"keys\"", "\"key\\u0073\""));
+    let read = decode(escaped.as_bytes()).expect("good");
+    assert_eq!(format!("{read:?}"), format!("{:?}", decode(base().to_string().as_bytes()).expect("good")));
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let names = prop::sample::select(vec![
         "rules",

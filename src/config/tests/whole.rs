@@ -70,7 +70,7 @@ fn every_field_arrives() {
     let keys = d.api_keys.expect("given");
     assert_eq!((keys.prefix.as_deref(), keys.forward), (Some("pk_"), true));
     assert_eq!(keys.levels[0], (Level::Read, strings(&["orders:read"])));
-    let key = &keys.keys[0];
+    let key = keys.keys.iter().next().unwrap();
     assert_eq!(
         (key.id.as_str(), key.client.as_str(), key.level),
         ("reporting", "reports", Some(Level::Read))
