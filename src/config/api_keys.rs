@@ -210,13 +210,8 @@ pub(super) fn api_keys(
         given.extend(LEVELS.map(|(_, level)| level));
     }
     let keys = o.take("keys").and_then(|n| {
-        let items = match apart {
-            Some(texts) if !texts.is_empty() => n.apart(texts),
-            _ => {
-                defs.keys.expect(n.count());
-                n.filled(NO_KEYS)?
-            }
-        };
+        defs.keys.expect(n.count_apart(apart.as_deref()));
+        let items = n.filled_apart(apart, NO_KEYS)?;
         keys(items, given, defs)
     });
     let store = o.object("etcd").and_then(etcd);
@@ -302,7 +297,6 @@ struct Seen {
 }
 
 fn keys(mut items: Items<'_>, levels: Vec<Level>, defs: &mut Definitions) -> Option<KeyTable> {
-    defs.keys.expect(items.len());
     let good = KeyTable::with_capacity(items.len());
     let mut seen = Seen { levels, good, others: HashMap::new(), index: 0, is_faulty: false };
     while let Some(item) = items.next() {

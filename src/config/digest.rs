@@ -9,26 +9,27 @@ use super::input::{self, Input};
 /// be it JSON or a `Struct`, whatever the order of its members. `None`: an item that stands apart is not good JSON.
 pub(super) fn digest(input: &Input<'_>) -> Option<[u8; 32]> {
     let mut digest = Sha256::new();
-    match (&input.value, &input.apart) {
-        (Value::Object(members), Some(texts)) => {
-            add_members(&mut digest, members, &mut |digest, name, value| match (name, value) {
-                ("apiKeys", Value::Object(members)) => {
-                    add_members(digest, members, &mut |digest, name, value| match name {
-                        "keys" => add_items(digest, texts),
-                        _ => Some(add(digest, value)),
-                    })
-                }
-                _ => Some(add(digest, value)),
-            })?;
+    let Input { value, apart } = input;
+    let Value::Object(members) = value else {
+        add(&mut digest, value)?;
+        return Some(digest.finalize().into());
+    };
+    add_members(&mut digest, members, &mut |digest, name, value| match (name, value, &apart.rules) {
+        ("rules", _, Some(rules)) => add_items(digest, rules),
+        ("apiKeys", Value::Object(members), _) => {
+            add_members(digest, members, &mut |digest, name, value| match (name, &apart.keys) {
+                ("keys", Some(keys)) => add_items(digest, keys),
+                _ => add(digest, value),
+            })
         }
-        (value, _) => add(&mut digest, value),
-    }
+        _ => add(digest, value),
+    })?;
     Some(digest.finalize().into())
 }
 
 /// Each value begins with its kind, and what has no fixed length with its length: no two values give the same bytes.
-/// The depth is bounded where the tree is read.
-fn add(digest: &mut Sha256, value: &Value) {
+/// The depth is bounded where the tree is read. `None` is for [`add_items`] alone.
+fn add(digest: &mut Sha256, value: &Value) -> Option<()> {
     match value {
         Value::Null => digest.update(b"0"),
         Value::Bool(value) => digest.update(if *value { b"t" } else { b"f" }),
@@ -39,12 +40,13 @@ fn add(digest: &mut Sha256, value: &Value) {
         Value::String(text) => add_text(digest, text),
         Value::Array(items) => {
             begin(digest, b"[", items.len());
-            items.iter().for_each(|item| add(digest, item));
+            items.iter().try_for_each(|item| add(digest, item))?;
         }
         Value::Object(members) => {
-            _ = add_members(digest, members, &mut |digest, _, value| Some(add(digest, value)));
+            add_members(digest, members, &mut |digest, _, value| add(digest, value))?;
         }
     }
+    Some(())
 }
 
 /// `add_value` adds the value of each.
@@ -64,7 +66,7 @@ fn add_members(
 
 fn add_items(digest: &mut Sha256, texts: &[&str]) -> Option<()> {
     begin(digest, b"[", texts.len());
-    texts.iter().try_for_each(|text| Some(add(digest, &input::item(text)?)))
+    texts.iter().try_for_each(|text| add(digest, &input::item(text)?))
 }
 
 fn add_text(digest: &mut Sha256, text: &str) {

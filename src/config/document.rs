@@ -9,7 +9,7 @@ use super::{
     digest::digest,
     faults::{Faults, Path, quoted},
     identity_headers::{IDENTITY_HEADERS, identity_headers},
-    input::{self, Input},
+    input::{self, Apart, Input},
     jwt::{JWT, providers},
     model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::Definitions,
@@ -65,7 +65,7 @@ fn input<'t>(bytes: &'t [u8], faults: &Faults) -> Option<(Input<'t>, [u8; 32])> 
         return Some((input, digest));
     }
     // Something is wrong with it: so that all faults are told as they come, it is read as a whole. Or it is a Struct.
-    let input = Input { value: input::parse(bytes, faults)?, apart: None };
+    let input = Input { value: input::parse(bytes, faults)?, apart: Apart::default() };
     let digest = digest(&input)?;
     Some((input, digest))
 }
@@ -200,11 +200,11 @@ fn sound<T>(items: Vec<Option<T>>) -> Vec<(usize, T)> {
     items.into_iter().enumerate().filter_map(|(place, item)| Some((place, item?))).collect()
 }
 
-/// Reads the sections, in such an order that what a section refers to was read before it. `apart` are the items of
-/// `apiKeys.keys`, where they do not stand in `o`.
+/// Reads the sections, in such an order that what a section refers to was read before it. `apart` are the lists
+/// that do not stand in `o`.
 fn document(
     mut o: Object<'_>,
-    apart: Option<Vec<&str>>,
+    apart: Apart<'_>,
     defs: &mut Definitions,
     lists: &mut Lists,
 ) -> Option<Document> {
@@ -220,7 +220,7 @@ fn document(
     let protected_resources = protected_resources(&mut o, defs);
     lists.rate_limits = rate_limits(&mut o, defs);
     defs.api_keys = o.has("apiKeys");
-    let (api_keys, key_store) = o.take("apiKeys").and_then(|n| api_keys(n, apart, defs)).unzip();
+    let (api_keys, key_store) = o.take("apiKeys").and_then(|n| api_keys(n, apart.keys, defs)).unzip();
     for (limit, key, requests) in defs.own_requests.drain(..) {
         if let Some(Some(limit)) = lists.rate_limits.get_mut(limit) {
             limit.own_requests_of_keys.push((key, requests));
@@ -231,7 +231,7 @@ fn document(
     let request_headers = o.object("requestHeaders").map(|o| request_headers(o, defs));
     defs.cookies.check("cookie", o.faults);
     defs.params.check("parameter", o.faults);
-    lists.rules = rules(&mut o, defs);
+    lists.rules = rules(&mut o, apart.rules, defs);
     o.take("defaultAction").and_then(default_action);
     let (log_allowed, log_all_denied) = o.object("decisionLog").and_then(decision_log).unwrap_or_default();
     let interlock = match o.left_out("interlock") {

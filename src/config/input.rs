@@ -17,37 +17,40 @@ pub const MAX_POLICY_BYTES: usize = 64 << 20;
 /// JSON text may begin.
 const STRUCT_TAG: u8 = 0x0a;
 
-/// The list that is left as text until it is read: each of its items as a value takes many times its room, and there
-/// may be hundreds of thousands.
-const APART: &[&str] = &["apiKeys", "keys"];
-
 /// A document as it is read.
 pub(super) struct Input<'t> {
-    /// The list that stands apart is empty here.
+    /// Lists that stand apart are empty here.
     pub(super) value: Value,
-    /// The text of each item of the list that stands apart. `None`: there is none, or it stands in the value.
-    pub(super) apart: Option<Vec<&'t str>>,
+    pub(super) apart: Apart<'t>,
 }
 
-/// A good JSON object with that list apart, whose items are not looked at. `None`: it is something else.
+/// The lists of which each item is left as text until it is read: as values they take many times their room, and there may
+/// be hundreds of thousands. `None`: there is no such list, or it stands in the value.
+#[derive(Default)]
+pub(super) struct Apart<'t> {
+    pub(super) keys: Option<Vec<&'t str>>,
+    pub(super) rules: Option<Vec<&'t str>>,
+}
+
+/// A good JSON object with these lists apart, whose items are not looked at. `None`: it is something else.
 pub(super) fn apart(bytes: &[u8]) -> Option<Input<'_>> {
     if bytes.len() > MAX_POLICY_BYTES {
         return None;
     }
-    let mut apart = None;
-    let value = good(bytes, Apart::Below(APART, &mut apart)).filter(Value::is_object)?;
+    let mut apart = Apart::default();
+    let value = good(bytes, Place::Document(&mut apart)).filter(Value::is_object)?;
     Some(Input { value, apart })
 }
 
-/// An item of the list that stands apart. `None`: it is not good JSON, or repeats a member.
+/// An item of a list that stands apart. `None`: it is not good JSON, or repeats a member.
 pub(super) fn item(text: &str) -> Option<Value> {
-    good(text.as_bytes(), Apart::Nothing)
+    good(text.as_bytes(), Place::Other)
 }
 
-fn good<'t>(bytes: &'t [u8], apart: Apart<'_, 't>) -> Option<Value> {
+fn good<'t>(bytes: &'t [u8], place: Place<'_, 't>) -> Option<Value> {
     let mut repeated = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Tree { repeated: &mut repeated, apart }.deserialize(&mut deserializer).ok()?;
+    let value = Tree { repeated: &mut repeated, place }.deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
     repeated.is_empty().then_some(value)
 }
@@ -91,7 +94,7 @@ pub(super) fn parse(bytes: &[u8], faults: &Faults) -> Option<Value> {
 fn json(bytes: &[u8], faults: &Faults) -> Result<Value, serde_json::Error> {
     let mut repeated = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Tree { repeated: &mut repeated, apart: Apart::Nothing }.deserialize(&mut deserializer)?;
+    let value = Tree { repeated: &mut repeated, place: Place::Other }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     for Fault { path, message } in repeated {
         faults.add_at(path, message);
@@ -103,24 +106,26 @@ fn json(bytes: &[u8], faults: &Faults) -> Result<Value, serde_json::Error> {
 struct Tree<'r, 't> {
     /// Paths are relative to the value being read.
     repeated: &'r mut Vec<Fault>,
-    apart: Apart<'r, 't>,
+    place: Place<'r, 't>,
 }
 
-/// What is left as text.
-enum Apart<'r, 't> {
-    Nothing,
-    /// The list that these names lead to.
-    Below(&'static [&'static str], &'r mut Option<Vec<&'t str>>),
+/// Where a value stands, as far as it matters for what is left as text.
+enum Place<'r, 't> {
+    Document(&'r mut Apart<'t>),
+    ApiKeys(&'r mut Apart<'t>),
+    /// What stands here is left as text, if it is a list.
+    List(&'r mut Option<Vec<&'t str>>),
+    Other,
 }
 
-impl<'t> Apart<'_, 't> {
-    /// What is left as text of a member.
-    fn of(&mut self, name: &str) -> Apart<'_, 't> {
-        match self {
-            Self::Below([first, names @ ..], list) if *first == name && list.is_none() => {
-                Apart::Below(names, list)
-            }
-            _ => Apart::Nothing,
+impl<'t> Place<'_, 't> {
+    /// The place of a member.
+    fn of(&mut self, name: &str) -> Place<'_, 't> {
+        match (self, name) {
+            (Self::Document(apart), "apiKeys") => Place::ApiKeys(apart),
+            (Self::Document(apart), "rules") => Place::List(&mut apart.rules),
+            (Self::ApiKeys(apart), "keys") => Place::List(&mut apart.keys),
+            _ => Place::Other,
         }
     }
 }
@@ -182,19 +187,19 @@ impl<'de> Visitor<'de> for Tree<'_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        if let Apart::Below([], apart) = self.apart {
+        if let Place::List(list) = self.place {
             let mut texts = Vec::new();
             while let Some(item) = items.next_element::<&RawValue>()? {
                 texts.push(item.get());
             }
-            *apart = Some(texts);
+            *list = Some(texts);
             return Ok(Value::Array(Vec::new()));
         }
         let mut list = Vec::new();
         loop {
             let before = self.repeated.len();
             let item =
-                items.next_element_seed(Tree { repeated: &mut *self.repeated, apart: Apart::Nothing })?;
+                items.next_element_seed(Tree { repeated: &mut *self.repeated, place: Place::Other })?;
             name_step(self.repeated, before, || format!("[{}]", list.len()));
             match item {
                 Some(item) => list.push(item),
@@ -207,8 +212,8 @@ impl<'de> Visitor<'de> for Tree<'_, 'de> {
         let mut map = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
             let before = self.repeated.len();
-            let apart = self.apart.of(&name);
-            let value = entries.next_value_seed(Tree { repeated: &mut *self.repeated, apart })?;
+            let place = self.place.of(&name);
+            let value = entries.next_value_seed(Tree { repeated: &mut *self.repeated, place })?;
             name_step(self.repeated, before, || Path::step(&name));
             if !map.contains_key(&name) {
                 map.insert(name, value);

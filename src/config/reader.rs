@@ -60,6 +60,11 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// How many items a list has that may stand apart.
+    pub(super) fn count_apart(&self, apart: Option<&[&str]>) -> usize {
+        apart.map_or_else(|| self.count(), <[_]>::len)
+    }
+
     /// How many items a list has. Anything else counts as one item, which cannot be read.
     pub(super) fn count(&self) -> usize {
         self.value.as_array().map_or(1, Vec::len)
@@ -115,9 +120,15 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The list that stands here, whose items stand apart, as text.
-    pub(super) fn apart(self, items: Vec<&'a str>) -> Items<'a> {
-        Items { items: Source::Texts(items.into_iter()), next: 0, list: self.path, faults: self.faults }
+    /// As [`Self::filled`]. `apart` are the items where they stand apart, as text.
+    pub(super) fn filled_apart(self, apart: Option<Vec<&'a str>>, empty: &str) -> Option<Items<'a>> {
+        match apart {
+            Some(items) if !items.is_empty() => {
+                let items = Source::Texts(items.into_iter());
+                Some(Items { items, next: 0, list: self.path, faults: self.faults })
+            }
+            _ => self.filled(empty),
+        }
     }
 }
 

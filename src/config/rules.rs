@@ -142,10 +142,16 @@ static RULE_TRANSPORT: Shape = Shape::new(&[required(
      read on the way.",
 )]);
 
-pub(super) fn rules(document: &mut Object<'_>, defs: &mut Definitions) -> Vec<Option<RuleSpec>> {
+/// `apart` are the rules, where they do not stand in `document` itself.
+pub(super) fn rules(
+    document: &mut Object<'_>,
+    apart: Option<Vec<&str>>,
+    defs: &mut Definitions,
+) -> Vec<Option<RuleSpec>> {
     let Some(node) = document.take("rules") else { return Vec::new() };
-    defs.rules.expect(node.count());
-    let Some(items) = node.filled("no rules; every request would be refused") else { return Vec::new() };
+    defs.rules.expect(node.count_apart(apart.as_deref()));
+    let empty = "no rules; every request would be refused";
+    let Some(items) = node.filled_apart(apart, empty) else { return Vec::new() };
     items.each(|index, n| rule(n.object(&RULE)?, index, defs))
 }
 

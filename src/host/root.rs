@@ -1,7 +1,6 @@
 //! Configuring: from the document's bytes to what serves.
 
 use log::{error, info, warn};
-use siphasher::sip::SipHasher24;
 
 use super::{
     host_calls::Host,
@@ -11,7 +10,7 @@ use super::{
     ticks,
 };
 use crate::{
-    crypto,
+    config, crypto,
     engine::WorkerState,
     fault::Fault,
     policy::Policy,
@@ -31,18 +30,21 @@ pub(super) fn configure<H: Host>(host: &H) -> Option<Serving<H>> {
     let bytes = host.plugin_configuration().unwrap_or_default();
     let (name, namespace) = names(host);
     let stats = PolicyStats::define(host, &name);
-    match Policy::compile(&bytes, &namespace) {
+    let document = config::decode(&bytes);
+    // They may be many megabytes, of which compiling makes use for something else.
+    drop(bytes);
+    match Policy::of(document, &namespace) {
         Ok(policy) => {
             let worker = WorkerState::new(policy, &namespace);
             if host.set_tick_period(ticks::period(&worker)).is_err() {
                 warn!("the host gives no ticks: nothing is fetched, and nothing counted");
             }
-            warn_of(host, worker.policy().warnings(), &namespace, &bytes);
+            let hash = worker.policy().hash();
+            warn_of(host, worker.policy().warnings(), &namespace, hash);
             let (summary, mark) = (worker.policy().summary(), worker.policy().mark(&name));
             let shown = mark
                 .as_ref()
                 .map_or("no mark".into(), |mark| format!("mark \"wasm.{}\"", mark.escape_ascii()));
-            let hash = worker.policy().hash();
             stats.count_accepted(host, &namespace, hash);
             let serving = Serving::new(host.clone(), worker, mark, Unshown::new(stats, hash));
             info!("policy loaded in {} ms: {summary}, {shown}", H::now().since(began).as_millis());
@@ -63,19 +65,19 @@ pub(super) fn configure<H: Host>(host: &H) -> Option<Serving<H>> {
 
 /// Logs the warnings of a policy once for all threads: who is the first to note in the shared data that it does.
 /// Configuring itself does not depend on it.
-fn warn_of(host: &impl Host, warnings: &[Fault], namespace: &str, policy: &[u8]) {
+fn warn_of(host: &impl Host, warnings: &[Fault], namespace: &str, hash: u64) {
     /// The command `portcullis check` shows them all.
     const SHOWN: usize = 20;
     if warnings.is_empty() {
         return;
     }
-    let (key, digest) = (format!("{namespace}/warned"), SipHasher24::new().hash(policy).to_le_bytes());
+    let (key, hash) = (format!("{namespace}/warned"), hash.to_le_bytes());
     let shared = SharedData(host.clone());
     if let Ok(stored) = shared.get(&key) {
-        if stored.as_ref().is_some_and(|stored| stored.value == digest) {
+        if stored.as_ref().is_some_and(|stored| stored.value == hash) {
             return;
         }
-        if shared.replace(&key, &digest, Expected::of(stored.as_ref())) == Err(StoreError::Conflict) {
+        if shared.replace(&key, &hash, Expected::of(stored.as_ref())) == Err(StoreError::Conflict) {
             return;
         }
     }

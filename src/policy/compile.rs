@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api_key::ApiKeys,
     certificate::ClientCertificatesSpec,
-    config::{self, Document, RuleSpec},
+    config::{self, Document, Rejected, RuleSpec},
     dpop,
     fault::Fault,
     rate_limit::Limiter,
@@ -50,7 +50,12 @@ impl Policy {
     /// assert_eq!(told, ["rules[0].ratelimits: unknown field; did you mean \"rateLimits\"?"]);
     /// ```
     pub fn compile(bytes: &[u8], namespace: &str) -> Result<Self, Vec<Fault>> {
-        let document = config::decode(bytes).map_err(coherence::every_fault)?;
+        Self::of(config::decode(bytes), namespace)
+    }
+
+    /// As [`Self::compile`], of a document that was read already, whose bytes are of no use any more.
+    pub(crate) fn of(document: Result<Document, Rejected>, namespace: &str) -> Result<Self, Vec<Fault>> {
+        let document = document.map_err(coherence::every_fault)?;
         let mut faults = Vec::new();
         let mut keep = |prefix: &str, found: Vec<Fault>| {
             faults.extend(found.into_iter().map(|fault| fault.within(prefix)));
