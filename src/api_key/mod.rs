@@ -261,15 +261,13 @@ impl ApiKeySpec {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::network::Networks;
-
-    fn key(id: &str, text: &str) -> ApiKeySpec {
-        ApiKeySpec {
+impl ApiKeySpec {
+    /// A key of level `Read`, good always and everywhere.
+    pub(crate) fn plain(id: &str, digest: [u8; 32]) -> Self {
+        Self {
             id: id.to_owned(),
-            client: "acme".to_owned(),
-            digest: sha256(text.as_bytes()),
+            client: id.to_owned(),
+            digest,
             level: Some(Level::Read),
             scopes: vec![],
             roles: vec![],
@@ -280,6 +278,16 @@ mod tests {
             revoked: false,
             restrictions: Restrictions::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Networks;
+
+    fn key(id: &str, text: &str) -> ApiKeySpec {
+        ApiKeySpec { client: "acme".to_owned(), ..ApiKeySpec::plain(id, sha256(text.as_bytes())) }
     }
 
     fn table(keys: impl IntoIterator<Item = ApiKeySpec>) -> Rc<KeyTable> {

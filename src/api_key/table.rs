@@ -217,20 +217,7 @@ mod tests {
     fn key(n: u32) -> ApiKeySpec {
         let mut digest = [0; 32];
         digest[28..].copy_from_slice(&n.to_be_bytes());
-        ApiKeySpec {
-            id: format!("key-{n}"),
-            client: format!("client-{n}"),
-            digest,
-            level: Some(Level::Read),
-            scopes: vec![],
-            roles: vec![],
-            tier: None,
-            not_before: None,
-            expires_at: None,
-            disabled: false,
-            revoked: false,
-            restrictions: Restrictions::default(),
-        }
+        ApiKeySpec { client: format!("client-{n}"), ..ApiKeySpec::plain(&format!("key-{n}"), digest) }
     }
 
     #[test]
