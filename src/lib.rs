@@ -53,6 +53,7 @@ mod confirmation;
 pub mod crypto;
 mod dpop;
 pub mod engine;
+pub mod etcd;
 mod expression;
 pub mod fault;
 mod fetched;

@@ -217,7 +217,7 @@ pub(super) fn api_keys(
     let store = o.object("etcd").and_then(etcd);
     defs.keys_elsewhere = o.has("etcd");
     let has_store = defs.keys_elsewhere;
-    let has_login = store.as_ref().is_some_and(|store| store.login.is_some());
+    let has_login = store.as_ref().is_some_and(|store| store.server.login.is_some());
     let uses = o.object("usage").and_then(|o| usage(o, has_store, has_login));
     if !o.has_one(&["keys", "etcd"]) {
         return o.fault_at("keys", "required (or etcd, where keys are kept)");

@@ -5,7 +5,10 @@ use super::{
     model::{Bound, Form, HOUR, Kind, MINUTE, SECOND, Shape, default, optional, required},
     reader::Object,
 };
-use crate::key_store::{EtcdSpec, Login, Password};
+use crate::{
+    etcd::{Login, Password, Server},
+    key_store::EtcdSpec,
+};
 
 /// Envoy is told of a longer one in bytes that the SDK of proxy-wasm does not take.
 const LONGEST_GRPC_CLUSTER: usize = 125;
@@ -88,16 +91,15 @@ pub(super) fn etcd(mut o: Object<'_>) -> Option<EtcdSpec> {
         (false, true) => return o.fault_at("user", "required with password"),
         (false, false) => None,
     };
-    Some(EtcdSpec {
+    let server = Server {
+        section: "apiKeys.etcd",
         endpoint: endpoint?,
         cluster: cluster?,
-        watch_cluster,
         prefix: prefix?,
-        poll_interval: poll_interval?,
         timeout: timeout?,
-        max_stale,
         login,
-    })
+    };
+    Some(EtcdSpec { server, watch_cluster, poll_interval: poll_interval?, max_stale })
 }
 
 fn login(o: &mut Object<'_>) -> Option<Login> {

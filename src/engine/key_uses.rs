@@ -1,14 +1,15 @@
 //! How often API keys are used, and when last: counted by each worker, and handed on once in an interval.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, rc::Rc, time::Duration};
 
 use super::{HostServices, record::Trace};
 use crate::{
     answer::Reason,
     api_key::{UsageSpec, UsageTo},
     calls::{Call, Outcome},
+    etcd::Client,
     identity::{Party, PrincipalKind},
-    key_store::{EtcdSpec, ReadError, UseRecords},
+    key_store::{ReadError, UseRecords},
     time::{Timestamp, nanos},
     usage::{Usage, Uses},
 };
@@ -32,14 +33,14 @@ pub(super) struct KeyUses {
 }
 
 impl KeyUses {
-    /// `store` is where keys are kept; without one they are told to the log.
-    pub(super) fn new(spec: &UsageSpec, store: Option<&EtcdSpec>) -> Self {
-        let store = store.filter(|_| spec.to == UsageTo::Etcd);
+    /// `etcd` is where keys are kept; without one they are told to the log.
+    pub(super) fn new(spec: &UsageSpec, etcd: Option<&Rc<Client>>) -> Self {
+        let etcd = etcd.filter(|_| spec.to == UsageTo::Etcd);
         Self {
             usage: Usage::default(),
             interval: spec.interval,
             due_at: None,
-            records: store.map(|store| UseRecords::new(store.clone())),
+            records: etcd.map(|etcd| UseRecords::new(Rc::clone(etcd))),
             told: Vec::new(),
         }
     }
@@ -77,9 +78,9 @@ impl KeyUses {
     }
 
     /// What was not written is written with what is counted until the next time.
-    pub(super) fn on_answer(&mut self, outcome: Outcome<'_>) -> Result<(), ReadError> {
+    pub(super) fn on_answer(&mut self, outcome: Outcome<'_>, now: Timestamp) -> Result<(), ReadError> {
         let Some(records) = &mut self.records else { return Ok(()) };
-        records.on_answer(outcome).inspect_err(|_| {
+        records.on_answer(outcome, now).inspect_err(|_| {
             records.give_back().for_each(|(id, uses)| self.usage.add(&id, uses));
         })
     }

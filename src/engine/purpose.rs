@@ -19,6 +19,8 @@ pub enum Purpose {
     },
     /// The list of what is revoked.
     Revocations,
+    /// A login at etcd, for whatever is asked there.
+    EtcdLogin,
     /// API keys that are kept elsewhere.
     KeyStore,
     /// How often API keys were used.

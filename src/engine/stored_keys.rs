@@ -12,6 +12,7 @@ use crate::{
     calls::{Call, Counts, Outcome},
     config,
     crypto::{constant_time_eq, sha256},
+    etcd::Client,
     fault::Fault,
     identity::Principal,
     key_store::{EtcdSpec, Found, KeyStore, ReadError, Unwatched, Wanted, WatchEvent, WatchStep},
@@ -45,8 +46,8 @@ impl From<Reason> for NotTaken {
 }
 
 impl StoredKeys {
-    pub(super) fn new(spec: &EtcdSpec, namespace: &str) -> Self {
-        let store = KeyStore::new(spec.clone(), namespace);
+    pub(super) fn new(spec: &EtcdSpec, etcd: Rc<Client>, namespace: &str) -> Self {
+        let store = KeyStore::new(spec.clone(), etcd, namespace);
         Self { store, seen: SeenKeys::new(REMEMBERED), generation: 0 }
     }
 

@@ -19,6 +19,7 @@ use crate::{
     answer::Reason,
     calls::{Call, Outcome, Unsent},
     dpop::DpopSecret,
+    etcd,
     identity::Principal,
     key_store::{WatchEvent, WatchStep},
     policy::{Policy, Provider},
@@ -54,6 +55,8 @@ pub struct WorkerState {
     streams_held_against: Cell<Option<(u64, bool)>>,
     /// Streams that end with their credential.
     pub(super) open_streams: RefCell<OpenStreams>,
+    /// `None`: nothing is kept there.
+    etcd: Option<Rc<etcd::Client>>,
     /// `None`: all keys stand in the policy.
     pub(super) stored_keys: Option<RefCell<StoredKeys>>,
     /// `None`: uses of keys are not counted.
@@ -78,13 +81,16 @@ impl WorkerState {
             .enumerate()
             .map(|(place, provider)| Rc::new(ProviderState::new(place, provider, namespace)));
         let revocations = policy.revocation().map(|spec| RefCell::new(Revocations::new(spec, namespace)));
+        let etcd = policy.key_store.as_ref().map(|spec| Rc::new(etcd::Client::new(spec.server.clone())));
+        let stored_keys = policy.key_store.as_ref().zip(etcd.as_ref());
         let stored_keys =
-            policy.key_store.as_ref().map(|spec| RefCell::new(StoredKeys::new(spec, namespace)));
+            stored_keys.map(|(spec, etcd)| RefCell::new(StoredKeys::new(spec, Rc::clone(etcd), namespace)));
         let key_uses = policy.key_usage.as_ref();
-        let key_uses = key_uses.map(|spec| RefCell::new(KeyUses::new(spec, policy.key_store.as_ref())));
+        let key_uses = key_uses.map(|spec| RefCell::new(KeyUses::new(spec, etcd.as_ref())));
         Self {
             providers: providers.collect(),
             revocations,
+            etcd,
             stored_keys,
             key_uses,
             streams_held_against: Cell::default(),
@@ -127,7 +133,10 @@ impl WorkerState {
             let call = uses.borrow_mut().tick(services, jitter)?;
             Some((Purpose::KeyUses, call))
         });
-        key_sets.chain(revocations).chain(stored_keys).chain(key_uses).collect()
+        let mut calls: Vec<_> = key_sets.chain(revocations).chain(stored_keys).chain(key_uses).collect();
+        // Last: what was to be asked there may need a login first.
+        calls.extend(self.log_in(services));
+        calls
     }
 
     /// Whether there is to be a watch on the keys that are kept elsewhere.
@@ -136,10 +145,15 @@ impl WorkerState {
     }
 
     /// The part of [`WorkerState::on_tick`] that is about keys that are kept elsewhere. Where they are watched it is due
-    /// more often.
+    /// more often. A login that they need comes with the next one.
     pub fn look_after_keys(&self, services: &HostServices<'_>) -> Option<(Purpose, Call)> {
         let call = self.stored_keys.as_ref()?.borrow_mut().tick(services, jitter(services))?;
         Some((Purpose::KeyStore, call))
+    }
+
+    fn log_in(&self, services: &HostServices<'_>) -> Option<(Purpose, Call)> {
+        let call = self.etcd.as_ref()?.tick(services.now(), jitter(services))?;
+        Some((Purpose::EtcdLogin, call))
     }
 
     /// To be called a few times a second: what the host is to do for the watch on keys, if anything.
@@ -180,6 +194,12 @@ impl WorkerState {
                 let taken = revocations.borrow_mut().on_answer(outcome, services.now(), services.store);
                 taken.err().map(|error| format!("revocation list: {error}")).into_iter().collect()
             }
+            (Purpose::EtcdLogin, _) => {
+                let Some(etcd) = &self.etcd else { return Vec::new() };
+                let section = etcd.server().section;
+                let taken = etcd.on_answer(outcome);
+                taken.err().map(|error| format!("login at etcd ({section}): {error}")).into_iter().collect()
+            }
             (Purpose::KeyStore, _) => {
                 let Some(keys) = &self.stored_keys else { return Vec::new() };
                 let taken = keys.borrow_mut().on_answer(outcome, services);
@@ -187,7 +207,7 @@ impl WorkerState {
             }
             (Purpose::KeyUses, _) => {
                 let Some(uses) = &self.key_uses else { return Vec::new() };
-                let taken = uses.borrow_mut().on_answer(outcome);
+                let taken = uses.borrow_mut().on_answer(outcome, services.now());
                 let later = "what was not written is written next time";
                 taken.err().map(|error| format!("uses of API keys: {error}; {later}")).into_iter().collect()
             }
@@ -201,7 +221,7 @@ impl WorkerState {
             Purpose::KeySet { provider } | Purpose::Introspection { provider, .. } => {
                 self.providers.get(provider).map(|provider| &**provider)
             }
-            Purpose::Revocations | Purpose::KeyStore | Purpose::KeyUses => None,
+            Purpose::Revocations | Purpose::EtcdLogin | Purpose::KeyStore | Purpose::KeyUses => None,
         }
     }
 
@@ -225,6 +245,7 @@ impl WorkerState {
             Purpose::KeySet { .. } => "key set",
             Purpose::Introspection { .. } => "introspection",
             Purpose::Revocations => return "revocation list".to_owned(),
+            Purpose::EtcdLogin => return "login at etcd".to_owned(),
             Purpose::KeyStore => return "API keys in etcd".to_owned(),
             Purpose::KeyUses => return "uses of API keys".to_owned(),
         };

@@ -182,7 +182,7 @@ impl Stats {
             Purpose::KeySet { .. } => key_set,
             Purpose::Introspection { .. } => introspection,
             Purpose::Revocations => revocations,
-            Purpose::KeyStore | Purpose::KeyUses => key_store,
+            Purpose::EtcdLogin | Purpose::KeyStore | Purpose::KeyUses => key_store,
         }
         .add(1);
     }

@@ -4,7 +4,6 @@
 //! what was changed since where that has moved. Where the numbers do not fit (another cluster, a revision that went back,
 //! a key that is gone), all keys are listed anew; until that has come to its end, those of the listing before count.
 
-mod etcd;
 mod reading;
 mod shared;
 #[cfg(test)]
@@ -16,25 +15,28 @@ mod use_records;
 mod use_records_tests;
 mod watch;
 
-use std::{fmt, time::Duration};
+use std::{fmt, rc::Rc, time::Duration};
 
-use self::{etcd::Token, reading::Reading, shared::Head, watch::Watch};
+use self::{reading::Reading, shared::Head, watch::Watch};
 pub use self::{
-    etcd::{EtcdError, Login, Password},
     use_records::UseRecords,
     watch::{QUICK_TICK, Unwatched, WatchEvent, WatchStep},
 };
 use crate::{
-    calls::{Call, Counts, NoBody, Outcome},
+    calls::{Call, Counts, Outcome},
     crypto::short_digest,
+    etcd::{Client, EtcdError, Server, end_of},
     store::{Expected, SharedStore, StoreError},
     text::{base64url, hex},
     time::Timestamp,
     url::Url,
 };
 
-/// The version of what stands below the prefix.
-const SCHEMA: &str = "v1/keys/";
+/// What stands behind the prefix, before the ids of keys: the version of what is kept there, and what it is.
+pub const SCHEMA: &str = "v1/keys/";
+
+/// The same before their ids in entries of uses.
+pub const USES_SCHEMA: &str = "v1/used/";
 
 /// The longest value that is read as a key's.
 pub const MAX_VALUE: usize = 8 * 1024;
@@ -45,28 +47,21 @@ pub const MAX_ID: usize = 128;
 /// Where the keys are, and how they are read.
 #[derive(Clone, Debug)]
 pub struct EtcdSpec {
-    /// Where etcd's JSON gateway is, without a path.
-    pub endpoint: Url,
-    /// The Envoy cluster that reaches it.
-    pub cluster: String,
+    /// The etcd.
+    pub server: Server,
     /// The one that reaches it by gRPC, for a watch; `None`: the store is asked now and then, no more.
     pub watch_cluster: Option<String>,
-    /// What every key of the store begins with; it ends with `/`.
-    pub prefix: String,
     /// How often the store is asked what has changed.
     pub poll_interval: Duration,
-    /// Per call.
-    pub timeout: Duration,
     /// How long what was read counts after the store last confirmed it; `None`: for good.
     pub max_stale: Option<Duration>,
-    /// `None`: etcd asks nobody who they are.
-    pub login: Option<Login>,
 }
 
 /// One worker's side of a store.
 #[derive(Debug)]
 pub struct KeyStore {
     spec: EtcdSpec,
+    etcd: Rc<Client>,
     /// What all of its entries in the shared store begin with.
     place: String,
     /// As it was read last.
@@ -76,8 +71,6 @@ pub struct KeyStore {
     /// `None`: this worker reads nothing.
     reading: Option<Reading>,
     watch: Option<Watch>,
-    /// Of the last login. Each reader has its own: in the shared store others of this Envoy could use it.
-    token: Option<Token>,
     /// The most keys that are asked for at once.
     page: u32,
     /// How often that was halved, for an answer was too large; one less after each that was not.
@@ -106,9 +99,7 @@ pub struct Found {
 /// Why the store was not read, or not written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadError {
-    /// There is no answer, or too large a one.
-    NoBody(NoBody),
-    /// etcd says why, or what answered is not etcd.
+    /// There is no answer that could be read.
     Etcd(EtcdError),
     /// What was read could not be put where all workers see it.
     Unshared,
@@ -119,20 +110,20 @@ pub enum ReadError {
 }
 
 impl KeyStore {
-    /// `namespace` tells policies apart that share one store.
-    pub fn new(spec: EtcdSpec, namespace: &str) -> Self {
+    /// `etcd` is the worker's client of the server in `spec`; `namespace` tells policies apart that share one store.
+    pub fn new(spec: EtcdSpec, etcd: Rc<Client>, namespace: &str) -> Self {
         // The shared store forgets nothing, so its keys come from the policy and from etcd alone.
-        let Url { scheme, authority, .. } = &spec.endpoint;
-        let place = [spec.cluster.as_str(), scheme, authority, spec.prefix.as_str()];
+        let Server { cluster, prefix, endpoint: Url { scheme, authority, .. }, .. } = &spec.server;
+        let place = [cluster.as_str(), scheme, authority, prefix.as_str()];
         let place = short_digest(&place.map(str::as_bytes));
         Self {
             place: format!("{namespace}/keys/{place}/"),
             watch: spec.watch_cluster.as_deref().map(Watch::new),
             spec,
+            etcd,
             head: Head::default(),
             stored: Expected::Absent,
             reading: None,
-            token: None,
             page: reading::PAGE,
             halvings: 0,
             counts: Counts::default(),
@@ -224,7 +215,7 @@ impl KeyStore {
     pub fn watch(&mut self, now: Timestamp, store: &dyn SharedStore) -> Option<WatchStep> {
         let prefix = self.prefix();
         let key = format!("{}watch", self.place);
-        self.watch.as_mut()?.tick(&key, [&prefix, &etcd::end_of(&prefix)], now, store)
+        self.watch.as_mut()?.tick(&key, [&prefix, &end_of(&prefix)], now, store)
     }
 
     /// Takes what came of a step of [`KeyStore::watch`]. A tick right behind saves time.
@@ -282,7 +273,6 @@ fn digest_in(value: &[u8]) -> Option<[u8; 32]> {
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoBody(why) => why.fmt(f),
             Self::Etcd(why) => why.fmt(f),
             Self::Unshared => f.write_str("the keys could not be shared with all workers"),
             Self::Outrun => f.write_str("others write the same entries all the time"),

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::{
     KeyStore, MAX_VALUE, QUICK_TICK, ReadError, SCHEMA, digest_in,
-    etcd::{self, EtcdError, Item, Range, RangeRequest, Token},
     shared::{self, Head, Put, Stamp},
 };
 use crate::{
     calls::{Call, NoBody, Outcome, pacing},
+    etcd::{EtcdError, Item, NotYet, RANGE, Range, RangeRequest, end_of},
     store::{self, SharedStore},
     time::Timestamp,
 };
@@ -29,7 +29,7 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// After so long all keys are read again, whatever was told of changes: what was missed is found then.
 const LIST_EVERY: Duration = Duration::from_secs(3600);
 
-/// How much longer than a call a lease lasts; then its holder is taken for dead.
+/// How much longer than its calls a lease lasts; then its holder is taken for dead.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
 /// How often a lost race for the head is run again.
@@ -41,10 +41,8 @@ pub(super) struct Reading {
     step: Step,
     /// As it stands in the head while the lease is ours.
     lease_until: Timestamp,
-    /// The step's call was handed out, or that of a login before it, and its outcome is due.
+    /// The step's call was handed out, and its outcome is due.
     sent: bool,
-    /// There was a login. There is no other one in this reading.
-    has_logged_in: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -60,26 +58,29 @@ enum Step {
 
 impl KeyStore {
     pub(super) fn lease(&self) -> Duration {
-        self.spec.timeout.saturating_add(LEASE_MARGIN)
+        // Before each question there may have to be a login.
+        let calls = if self.spec.server.login.is_some() { 2 } else { 1 };
+        self.spec.server.timeout.saturating_mul(calls).saturating_add(LEASE_MARGIN)
     }
 
     /// What every key of the store begins with that is one of ours.
     pub(super) fn prefix(&self) -> Vec<u8> {
-        format!("{}{SCHEMA}", self.spec.prefix).into_bytes()
+        format!("{}{SCHEMA}", self.spec.server.prefix).into_bytes()
     }
 
     /// The next call of the reading under way, or the first of a new one that is due.
     pub(super) fn read_on(&mut self, now: Timestamp, store: &dyn SharedStore, random: u64) -> Option<Call> {
         if let Some(reading) = &self.reading {
             if reading.lease_until == self.head.lease_until {
-                return if reading.sent { None } else { self.next_call() };
+                return if reading.sent { None } else { self.next_call(now, store) };
             }
             // It ran out, or somebody took over.
             self.reading = None;
             self.counts.end(false);
         }
         let is_rung = self.is_rung(now);
-        if self.head.lease_until > now || (now < self.head.due_at && !is_rung) {
+        let is_due = now >= self.head.due_at || is_rung;
+        if self.head.lease_until > now || !is_due || !self.etcd.may_ask(now) {
             return None;
         }
         let lists = self.has_to_list(now);
@@ -105,9 +106,8 @@ impl KeyStore {
             (false, true) => self.changes(),
             (false, false) => Step::Probe,
         };
-        self.reading =
-            Some(Reading { step, lease_until: head.lease_until, sent: false, has_logged_in: false });
-        self.next_call()
+        self.reading = Some(Reading { step, lease_until: head.lease_until, sent: false });
+        self.next_call(now, store)
     }
 
     /// Whether all keys are to be read: none were yet, or a listing did not come to its end, or the last one was long ago.
@@ -132,49 +132,39 @@ impl KeyStore {
         Step::List { epoch, revision: 0, next: self.prefix(), count: 0, went_back }
     }
 
-    fn next_call(&mut self) -> Option<Call> {
-        if let (Some(login), None) = (&self.spec.login, &self.token) {
-            let call = self.call("/v3/auth/authenticate", login.body());
-            let reading = self.reading.as_mut()?;
-            (reading.sent, reading.has_logged_in) = (true, true);
-            return Some(call);
-        }
+    /// `None` while it waits for a login, or where it ends for want of one, which whoever logs in tells.
+    fn next_call(&mut self, now: Timestamp, store: &dyn SharedStore) -> Option<Call> {
         let prefix = self.prefix();
-        let end = etcd::end_of(&prefix);
+        let end = end_of(&prefix);
         let page = self.page();
         let reading = self.reading.as_mut()?;
         let request =
             RangeRequest { key: &prefix, range_end: &end, limit: page, revision: 0, changed_since: 0 };
         let request = match &reading.step {
             // One key is looked for, and it need not be there: the answer has the store's revision.
-            Step::Probe => RangeRequest { range_end: b"", limit: 1, ..request },
+            Step::Probe => RangeRequest::one(&prefix),
             Step::Changes { since } => RangeRequest { changed_since: *since, ..request },
             Step::List { revision, next, .. } => RangeRequest { key: next, revision: *revision, ..request },
         };
-        reading.sent = true;
-        let body = request.body();
-        Some(self.call("/v3/kv/range", body))
+        match self.etcd.call(RANGE, request.body(), MAX_ANSWER, now) {
+            Ok(call) => {
+                reading.sent = true;
+                Some(call)
+            }
+            Err(NotYet::LoggingIn) => None,
+            Err(NotYet::Pausing) => {
+                self.reading = None;
+                self.counts.end(false);
+                // Where that is not written, the lease runs out.
+                let _ = self.release(self.head, store);
+                None
+            }
+        }
     }
 
     /// How many keys are asked for at once. One fits into an answer, unless etcd takes larger requests than by default.
     fn page(&self) -> u32 {
         self.page.checked_shr(self.halvings).unwrap_or_default().max(1)
-    }
-
-    fn call(&self, path: &str, body: Vec<u8>) -> Call {
-        let mut headers = vec![("content-type", "application/json".to_owned())];
-        if let Some(Token(token)) = &self.token {
-            headers.push(("authorization", token.clone()));
-        }
-        Call {
-            cluster: self.spec.cluster.clone(),
-            method: "POST",
-            endpoint: self.spec.endpoint.with_path(path.to_owned()),
-            headers,
-            body,
-            timeout: self.spec.timeout,
-            max_answer: MAX_ANSWER,
-        }
     }
 
     pub(super) fn take(
@@ -190,27 +180,22 @@ impl KeyStore {
             return Ok(());
         }
         let before = self.head;
-        let Reading { step, has_logged_in, .. } = reading;
-        let next = match self.range(outcome) {
-            // The login, or a token that etcd knows no more, or more than can be read at once: the same is asked again.
-            Ok(None) => Ok(Some(step)),
-            Err(ReadError::Etcd(EtcdError::Unauthenticated))
-                if self.spec.login.is_some() && !has_logged_in =>
-            {
-                Ok(Some(step))
-            }
-            Err(ReadError::NoBody(NoBody::TooLarge { .. })) if self.page() > 1 => {
+        let step = reading.step;
+        let next = match self.etcd.read(outcome, MAX_ANSWER).and_then(Range::read) {
+            // A token that etcd knows no more, or more than can be read at once: the same is asked again.
+            Err(EtcdError::Unauthenticated) if self.etcd.may_log_in(now) => Ok(Some(step)),
+            Err(EtcdError::NoBody(NoBody::TooLarge { .. })) if self.page() > 1 => {
                 self.halvings = self.halvings.saturating_add(1);
                 Ok(Some(step))
             }
-            Ok(Some(range)) => {
+            Ok(range) => {
                 self.halvings = self.halvings.saturating_sub(1);
                 self.go_on(step, range, now, store)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(ReadError::Etcd(error)),
         };
         match next {
-            Ok(Some(step)) => self.keep_reading(before, step, has_logged_in, now, store),
+            Ok(Some(step)) => self.keep_reading(before, step, now, store),
             Ok(None) => {
                 self.counts.end(true);
                 let done = Head {
@@ -224,32 +209,10 @@ impl KeyStore {
             }
             Err(error) => {
                 self.counts.end(false);
-                let failed = Head { lease_until: Timestamp::default(), ..self.head };
-                self.replace_head(before, failed, store)?;
+                self.release(before, store)?;
                 Err(error)
             }
         }
-    }
-
-    /// What came; `None`: it was a login, and now there is a token.
-    fn range(&mut self, outcome: Outcome<'_>) -> Result<Option<Range>, ReadError> {
-        let is_login = self.spec.login.is_some() && self.token.is_none();
-        let body = match outcome.body(MAX_ANSWER) {
-            Ok(body) => body,
-            Err(NoBody::Status(status)) => {
-                let error = error_of(status, outcome);
-                if error == EtcdError::Unauthenticated {
-                    self.token = None;
-                }
-                return Err(ReadError::Etcd(error));
-            }
-            Err(why) => return Err(ReadError::NoBody(why)),
-        };
-        if is_login {
-            self.token = Some(Token::read(body).map_err(ReadError::Etcd)?);
-            return Ok(None);
-        }
-        Range::read(body).map(Some).map_err(ReadError::Etcd)
     }
 
     /// Takes in what came, and says what is to be asked next; `None`: everything is known. Changes `head`.
@@ -355,7 +318,6 @@ impl KeyStore {
         &mut self,
         before: Head,
         step: Step,
-        has_logged_in: bool,
         now: Timestamp,
         store: &dyn SharedStore,
     ) -> Result<(), ReadError> {
@@ -365,8 +327,14 @@ impl KeyStore {
         };
         let head = Head { lease_until: now.saturating_add(self.lease()), begun, ..self.head };
         self.replace_head(before, head, store)?;
-        self.reading = Some(Reading { step, lease_until: head.lease_until, sent: false, has_logged_in });
+        self.reading = Some(Reading { step, lease_until: head.lease_until, sent: false });
         Ok(())
+    }
+
+    /// Lets go of the lease, which stands in `before`: reading has failed.
+    fn release(&mut self, before: Head, store: &dyn SharedStore) -> Result<(), ReadError> {
+        let failed = Head { lease_until: Timestamp::default(), ..self.head };
+        self.replace_head(before, failed, store)
     }
 
     /// Puts `head` in the place of `before`, if the lease is still ours.
@@ -385,9 +353,4 @@ impl KeyStore {
         self.head = head;
         Ok(())
     }
-}
-
-pub(super) fn error_of(status: u16, outcome: Outcome<'_>) -> EtcdError {
-    let body = if let Outcome::Answer { body, .. } = outcome { body } else { &[] };
-    etcd::error(status, body)
 }

@@ -7,7 +7,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{crypto::sha256, store::MemoryStore};
+use crate::{
+    calls::NoBody,
+    crypto::sha256,
+    etcd::{Login, Password},
+    store::MemoryStore,
+};
 
 /// The values that a key had, and when it got them; `None`: it was deleted.
 type Values = Vec<(u64, Option<Vec<u8>>)>;
@@ -126,15 +131,27 @@ impl Etcd {
 
 fn spec() -> EtcdSpec {
     EtcdSpec {
-        endpoint: Url::parse("https://etcd.test:2379").unwrap(),
-        cluster: "etcd".to_owned(),
+        server: Server {
+            section: "apiKeys.etcd",
+            endpoint: Url::parse("https://etcd.test:2379").unwrap(),
+            cluster: "etcd".to_owned(),
+            prefix: "/p/".to_owned(),
+            timeout: Duration::from_secs(2),
+            login: None,
+        },
         watch_cluster: Some("etcd-grpc".to_owned()),
-        prefix: "/p/".to_owned(),
         poll_interval: Duration::from_secs(1),
-        timeout: Duration::from_secs(2),
         max_stale: Some(Duration::from_secs(60)),
-        login: None,
     }
+}
+
+fn client(spec: &EtcdSpec) -> Rc<Client> {
+    Rc::new(Client::new(spec.server.clone()))
+}
+
+/// Asks for few keys at once.
+fn worker() -> KeyStore {
+    KeyStore { page: 3, ..KeyStore::new(spec(), client(&spec()), "t") }
 }
 
 fn value(key: &str) -> String {
@@ -150,7 +167,7 @@ struct Workers {
 
 impl Workers {
     fn new(count: usize) -> Self {
-        let workers = (0..count).map(|_| KeyStore { page: 3, ..KeyStore::new(spec(), "t") }).collect();
+        let workers = (0..count).map(|_| worker()).collect();
         Self { store: MemoryStore::default(), workers, now: Timestamp::from_secs(1_800_000_000) }
     }
 
@@ -164,14 +181,20 @@ impl Workers {
         for worker in &mut self.workers {
             // A reading goes from one call to the next without waiting for the next tick.
             for _ in 0..200 {
-                let Some(call) = worker.tick(self.now, &self.store, 0) else { break };
+                let question = worker.tick(self.now, &self.store, 0);
+                let is_login = question.is_none();
+                let Some(call) = question.or_else(|| worker.etcd.tick(self.now, 0)) else { break };
                 let answered = answer(&call);
                 let outcome = answered.as_ref().map_or(Outcome::Failed, |(status, body)| Outcome::Answer {
                     status: *status,
                     headers: &[],
                     body: body.as_bytes(),
                 });
-                errors.extend(worker.on_answer(outcome, self.now, &self.store).err());
+                let taken = match is_login {
+                    true => worker.etcd.on_answer(outcome).map_err(ReadError::Etcd),
+                    false => worker.on_answer(outcome, self.now, &self.store),
+                };
+                errors.extend(taken.err());
             }
         }
         errors
@@ -253,7 +276,7 @@ fn all_workers_find_what_one_has_read() {
     assert_ne!(digest_in(&found.value), Some(old), "its fields say that it is another key now");
 
     // A worker that is new finds them before its first tick.
-    let mut new = KeyStore::new(spec(), "t");
+    let mut new = worker();
     assert!(!new.is_ready());
     new.catch_up(workers.now, &workers.store);
     assert!(new.is_usable(workers.now));
@@ -333,7 +356,7 @@ fn what_is_wrong_with_an_answer_leaves_what_was_read() {
     let garbage = |body: &str| (200, body.to_owned());
     let mut pause = Duration::ZERO;
     for (answer, expected) in [
-        (None, ReadError::NoBody(NoBody::Failed)),
+        (None, ReadError::Etcd(EtcdError::NoBody(NoBody::Failed))),
         (Some((503, "no healthy upstream".to_owned())), ReadError::Etcd(EtcdError::Status(503))),
         (Some((404, "404 page not found".to_owned())), ReadError::Etcd(EtcdError::NoGateway)),
         (Some((401, r#"{"code":16}"#.to_owned())), ReadError::Etcd(EtcdError::Unauthenticated)),
@@ -344,7 +367,10 @@ fn what_is_wrong_with_an_answer_leaves_what_was_read() {
             ReadError::Etcd(EtcdError::Malformed),
         ),
         (Some(garbage("{}")), ReadError::Etcd(EtcdError::Malformed)),
-        (Some(garbage(&" ".repeat(5 << 20))), ReadError::NoBody(NoBody::TooLarge { max: 4 << 20 })),
+        (
+            Some(garbage(&" ".repeat(5 << 20))),
+            ReadError::Etcd(EtcdError::NoBody(NoBody::TooLarge { max: 4 << 20 })),
+        ),
     ] {
         pause = (pause + Duration::from_secs(1)).min(Duration::from_secs(8));
         workers.pass(pause);
@@ -526,11 +552,14 @@ fn a_large_answer_is_asked_for_in_smaller_pieces() {
         calls += 1;
         Some((200, " ".repeat((4 << 20) + 1)))
     });
-    assert_eq!((calls, errors), (5, vec![ReadError::NoBody(NoBody::TooLarge { max: 4 << 20 })]));
+    assert_eq!(
+        (calls, errors),
+        (5, vec![ReadError::Etcd(EtcdError::NoBody(NoBody::TooLarge { max: 4 << 20 }))])
+    );
 }
 
 #[test]
-fn a_reader_logs_in_once_for_each_reading() {
+fn a_reader_logs_in_and_once_more_where_its_token_is_known_no_more() {
     let mut etcd = Etcd::new(7);
     etcd.tokens = Some(vec![]);
     (0..5).for_each(|n| etcd.put(&format!("k{n}"), &value("a")));
@@ -567,7 +596,14 @@ fn a_reader_logs_in_once_for_each_reading() {
         ),
         (6, "hunter2", Some(vec![]), ("authenticate range", vec![])),
     ] {
-        workers.workers.iter_mut().for_each(|worker| worker.spec.login = Some(login(password)));
+        if workers.workers[0].etcd.server().login.as_ref().is_none_or(|known| known.password.0 != password) {
+            let mut spec = spec();
+            spec.server.login = Some(login(password));
+            workers.workers.iter_mut().for_each(|worker| {
+                worker.etcd = client(&spec);
+                worker.spec = spec.clone();
+            });
+        }
         if let Some(tokens) = tokens {
             etcd.tokens = Some(tokens.into_iter().map(str::to_owned).collect());
         }
@@ -646,7 +682,7 @@ proptest! {
                         (calls <= after).then(|| etcd.answer(call))
                     });
                 }
-                Event::Restart(place) => workers.workers[place] = KeyStore { page: 3, ..KeyStore::new(spec(), "t") },
+                Event::Restart(place) => workers.workers[place] = worker(),
                 Event::Ring(place) => workers.ring(place),
                 Event::Elect => etcd.raft_term += 1,
                 Event::Back(millis) => workers.now = workers.now.saturating_sub(Duration::from_millis(millis)),

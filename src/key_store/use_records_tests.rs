@@ -1,13 +1,14 @@
 //! Workers that add uses to one etcd, which says to each transaction what etcd would.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use ct_codecs::{Base64, Decoder as _, Encoder as _};
 use serde_json::{Value, json};
 
-use super::{EtcdError, EtcdSpec, ReadError, UseRecords};
+use super::{ReadError, UseRecords};
 use crate::{
     calls::{Call, NoBody, Outcome},
+    etcd::{Client, EtcdError, Server},
     time::Timestamp,
     url::Url,
     usage::Uses,
@@ -77,17 +78,15 @@ impl Etcd {
     }
 }
 
-fn spec() -> EtcdSpec {
-    EtcdSpec {
+fn worker() -> UseRecords {
+    UseRecords::new(Rc::new(Client::new(Server {
+        section: "apiKeys.etcd",
         endpoint: Url::parse("http://etcd.test:2379").unwrap(),
         cluster: "etcd".to_owned(),
-        watch_cluster: None,
         prefix: "/k/".to_owned(),
-        poll_interval: Duration::from_secs(1),
         timeout: Duration::from_secs(5),
-        max_stale: None,
         login: None,
-    }
+    })))
 }
 
 fn uses(count: u64, secs: u64) -> Uses {
@@ -103,14 +102,14 @@ fn send_all(worker: &mut UseRecords, etcd: &mut Etcd, now: Timestamp) -> Result<
         assert_eq!(worker.next_call(now).map(|_| ()), None, "one at a time");
         calls += 1;
         let body = etcd.answer(&call);
-        worker.on_answer(Outcome::Answer { status: 200, headers: &[], body: body.as_bytes() })?;
+        worker.on_answer(Outcome::Answer { status: 200, headers: &[], body: body.as_bytes() }, now)?;
     }
     Ok(calls)
 }
 
 #[test]
 fn uses_are_added_to_those_that_are_there() {
-    let (mut etcd, mut worker) = (Etcd { revision: 7, ..Etcd::default() }, UseRecords::new(spec()));
+    let (mut etcd, mut worker) = (Etcd { revision: 7, ..Etcd::default() }, worker());
     etcd.put("/k/v1/used/b", r#"{"uses":40,"lastUsedAt":"2027-01-15T08:00:00Z"}"#);
     etcd.put("/k/v1/used/c", "no JSON");
     etcd.put("/k/v1/used/d", r#"{"uses":1,"lastUsedAt":"2030-01-01T00:00:00Z","note":"x"}"#);
@@ -132,7 +131,7 @@ fn uses_are_added_to_those_that_are_there() {
 
 #[test]
 fn many_are_written_in_batches_with_a_pause() {
-    let (mut etcd, mut worker) = (Etcd::default(), UseRecords::new(spec()));
+    let (mut etcd, mut worker) = (Etcd::default(), worker());
     worker.write((0..250).map(|n| (n.to_string().into(), uses(1, NOW))).collect());
     let mut now = Timestamp::from_secs(NOW);
     for expected in [2, 0, 2, 0, 2, 0] {
@@ -149,7 +148,7 @@ fn many_are_written_in_batches_with_a_pause() {
 #[test]
 fn of_two_that_write_at_once_neither_is_lost() {
     let (mut etcd, now) = (Etcd::default(), Timestamp::from_secs(NOW));
-    let mut workers = [UseRecords::new(spec()), UseRecords::new(spec())];
+    let mut workers = [worker(), worker()];
     for (worker, count) in workers.iter_mut().zip([3, 4]) {
         worker.write(vec![("a".into(), uses(count, NOW)), ("b".into(), uses(count, NOW))]);
     }
@@ -158,7 +157,9 @@ fn of_two_that_write_at_once_neither_is_lost() {
         for (worker, call) in workers.iter_mut().zip(calls) {
             let Some(call) = call else { continue };
             let body = etcd.answer(&call);
-            worker.on_answer(Outcome::Answer { status: 200, headers: &[], body: body.as_bytes() }).unwrap();
+            worker
+                .on_answer(Outcome::Answer { status: 200, headers: &[], body: body.as_bytes() }, now)
+                .unwrap();
         }
     }
     assert_eq!(etcd.value("a"), r#"{"uses":7,"lastUsedAt":"2027-01-15T08:00:00Z"}"#);
@@ -167,7 +168,7 @@ fn of_two_that_write_at_once_neither_is_lost() {
 
 #[test]
 fn whoever_is_always_outrun_gives_up_for_now() {
-    let (mut etcd, mut worker) = (Etcd::default(), UseRecords::new(spec()));
+    let (mut etcd, mut worker) = (Etcd::default(), worker());
     let now = Timestamp::from_secs(NOW);
     worker.write(vec![("a".into(), uses(3, NOW))]);
     let mut tries = 0;
@@ -178,7 +179,7 @@ fn whoever_is_always_outrun_gives_up_for_now() {
         let body = etcd.answer(&call);
         tries += 1;
         let outcome = Outcome::Answer { status: 200, headers: &[], body: body.as_bytes() };
-        if let Err(error) = worker.on_answer(outcome) {
+        if let Err(error) = worker.on_answer(outcome, now) {
             break error;
         }
     };
@@ -192,8 +193,9 @@ fn what_is_not_written_is_given_back() {
     let denied = br#"{"error":"etcdserver: permission denied","code":7}"#;
     let answer = |status, body| Outcome::Answer { status, headers: &[], body };
     let large = vec![b' '; (1 << 20) + 1];
+    let now = Timestamp::from_secs(NOW);
     for (outcome, expected) in [
-        (Outcome::Failed, ReadError::NoBody(NoBody::Failed)),
+        (Outcome::Failed, ReadError::Etcd(EtcdError::NoBody(NoBody::Failed))),
         (answer(503, b"no healthy upstream"), ReadError::Etcd(EtcdError::Status(503))),
         (answer(403, denied), ReadError::Etcd(EtcdError::Denied)),
         (answer(200, b""), ReadError::Etcd(EtcdError::Malformed)),
@@ -203,14 +205,14 @@ fn what_is_not_written_is_given_back() {
             answer(200, br#"{"header":{},"responses":[{"response_range":{"kvs":[{"key":"*"}]}}]}"#),
             ReadError::Etcd(EtcdError::Malformed),
         ),
-        (answer(200, &large), ReadError::NoBody(NoBody::TooLarge { max: 1 << 20 })),
+        (answer(200, &large), ReadError::Etcd(EtcdError::NoBody(NoBody::TooLarge { max: 1 << 20 }))),
     ] {
-        let mut worker = UseRecords::new(spec());
+        let mut worker = worker();
         // Before anything was asked there is nothing to answer.
-        assert_eq!(worker.on_answer(Outcome::Failed), Ok(()));
+        assert_eq!(worker.on_answer(Outcome::Failed, now), Ok(()));
         worker.write((0..101).map(|n| (n.to_string().into(), uses(1, NOW))).collect());
-        worker.next_call(Timestamp::from_secs(NOW)).unwrap();
-        assert_eq!(worker.on_answer(outcome), Err(expected));
+        worker.next_call(now).unwrap();
+        assert_eq!(worker.on_answer(outcome, now), Err(expected));
         assert_eq!(worker.give_back().count(), 101);
         assert!(worker.is_done());
     }

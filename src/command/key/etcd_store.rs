@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use ureq::{
     Agent,
     tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem},
@@ -19,20 +18,15 @@ use super::{
 };
 use crate::{
     config,
-    key_store::{EtcdError, MAX_VALUE},
+    etcd::{
+        AUTHENTICATE, EtcdError, Item, Login, MOST_OPERATIONS, Operation, Password, RANGE, Range,
+        RangeRequest, TRANSACTION, Token, Transaction, TransactionAnswer, end_of,
+    },
+    key_store::{MAX_VALUE, SCHEMA, USES_SCHEMA},
 };
 
-/// What stands behind the prefix, before ids.
-const SCHEMA: &str = "v1/keys/";
-
-/// What stands there before ids in entries of uses.
-const USED: &str = "v1/used/";
-
 /// So many keys are asked for at once.
-const PAGE: usize = 1000;
-
-/// etcd takes 128 operations in one transaction unless it is told otherwise.
-const MOST_OPERATIONS: usize = 100;
+const PAGE: u32 = 1000;
 
 /// Per call.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,7 +42,7 @@ pub(super) struct EtcdStore {
     /// It ends with `/`.
     prefix: String,
     /// What etcd knows the caller by; `None`: it was not asked for.
-    token: Option<String>,
+    token: Option<Token>,
 }
 
 impl EtcdStore {
@@ -80,8 +74,8 @@ impl EtcdStore {
             let password = std::env::var("PORTCULLIS_ETCD_PASSWORD").map_err(|_| {
                 Refusal::usage("the password of --etcd-user is read from PORTCULLIS_ETCD_PASSWORD".to_owned())
             })?;
-            let answer = store.post("/v3/auth/authenticate", &json!({"name": user, "password": password}))?;
-            store.token = answer.get("token").and_then(Json::as_str).map(str::to_owned);
+            let login = Login { user: user.clone(), password: Password(password) };
+            store.token = Some(store.ask(AUTHENTICATE, login.body(), Token::read)?);
         }
         Ok(store)
     }
@@ -95,57 +89,47 @@ impl EtcdStore {
 
     /// What the filter has noted of uses of all keys, or of the one with this id, by id.
     pub(super) fn uses(&self, id: Option<&str>) -> Result<BTreeMap<String, Json>, Refusal> {
-        let prefix = format!("{}{USED}", self.prefix);
-        let noted = |item: &Json| {
-            let name = String::from_utf8(bytes(item, "key")?).ok()?;
-            let id = name.strip_prefix(&prefix)?.to_owned();
-            Some((id, serde_json::from_slice(&bytes(item, "value")?).ok()?))
+        let prefix = format!("{}{USES_SCHEMA}", self.prefix);
+        let noted = |item: &Item| {
+            let id = str::from_utf8(&item.key).ok()?.strip_prefix(&prefix)?.to_owned();
+            Some((id, serde_json::from_slice(&item.value).ok()?))
         };
         let mut uses = BTreeMap::new();
         match id {
             None => self.each_below(&prefix, &mut |item| uses.extend(noted(item)))?,
-            Some(id) => {
-                let key = STANDARD.encode(format!("{prefix}{id}"));
-                let answer = self.post("/v3/kv/range", &json!({"key": key}))?;
-                uses.extend(items(&answer).iter().filter_map(noted));
-            }
+            Some(id) => uses.extend(self.get(&format!("{prefix}{id}"))?.iter().filter_map(noted)),
         }
         Ok(uses)
     }
 
-    /// Hands out all entries below `prefix`, which ends with a slash, as they were at one moment.
-    fn each_below(&self, prefix: &str, take: &mut dyn FnMut(&Json)) -> Result<(), Refusal> {
-        let end = behind(prefix.as_bytes());
-        let (mut next, mut revision) = (prefix.to_owned().into_bytes(), String::new());
+    /// Hands out all entries below `prefix`, as they were at one moment.
+    fn each_below(&self, prefix: &str, take: &mut dyn FnMut(&Item)) -> Result<(), Refusal> {
+        let range_end = end_of(prefix.as_bytes());
+        let (mut next, mut revision) = (prefix.to_owned().into_bytes(), 0);
         loop {
-            let mut question = json!({
-                "key": STANDARD.encode(&next), "range_end": STANDARD.encode(&end), "limit": PAGE.to_string(),
-            });
-            if let (Json::Object(members), false) = (&mut question, revision.is_empty()) {
-                members.insert("revision".to_owned(), revision.as_str().into());
+            let question =
+                RangeRequest { key: &next, range_end: &range_end, limit: PAGE, revision, changed_since: 0 };
+            let range = self.ask(RANGE, question.body(), Range::read)?;
+            if revision == 0 {
+                revision = range.revision;
             }
-            let answer = self.post("/v3/kv/range", &question)?;
-            if revision.is_empty() {
-                let at = answer.pointer("/header/revision").and_then(Json::as_str);
-                at.unwrap_or_default().clone_into(&mut revision);
-            }
-            let items = items(&answer);
-            items.iter().for_each(&mut *take);
-            let more = answer.get("more").and_then(Json::as_bool) == Some(true);
-            match items.last().and_then(|item| bytes(item, "key")).filter(|_| more) {
-                Some(mut last) => {
-                    last.push(0);
-                    next = last;
-                }
+            range.items.iter().for_each(&mut *take);
+            match range.items.last().filter(|_| range.more) {
+                // The first key behind it.
+                Some(last) => next = [last.key.as_slice(), &[0]].concat(),
                 None => return Ok(()),
             }
         }
     }
 
+    fn get(&self, key: &str) -> Result<Option<Item>, Refusal> {
+        let range = self.ask(RANGE, RangeRequest::one(key.as_bytes()).body(), Range::read)?;
+        Ok(range.items.into_iter().next())
+    }
+
     /// The key of this id; `None`: there is none.
     pub(super) fn one(&self, id: &str) -> Result<Option<Stored>, Refusal> {
-        let answer = self.post("/v3/kv/range", &json!({"key": STANDARD.encode(self.key(id))}))?;
-        Ok(items(&answer).first().and_then(|item| self.stored(item)))
+        Ok(self.get(&self.key(id))?.and_then(|item| self.stored(&item)))
     }
 
     /// Carries out the changes of keys that were read as `known`; with `is_dry` it only finds out whether they could be.
@@ -185,19 +169,14 @@ impl EtcdStore {
     }
 
     fn write(&self, wanted: &[Stored]) -> Result<(), NotWritten> {
-        let compare = wanted.iter().map(|stored| {
-            json!({
-                "key": STANDARD.encode(self.key(stored.record.id())),
-                "target": "MOD", "result": "EQUAL", "mod_revision": stored.revision.to_string(),
-            })
-        });
-        let put = wanted.iter().map(|stored| {
-            let key = STANDARD.encode(self.key(stored.record.id()));
-            json!({"request_put": {"key": key, "value": STANDARD.encode(value(&stored.record))}})
-        });
-        let question = json!({"compare": compare.collect::<Vec<_>>(), "success": put.collect::<Vec<_>>()});
-        match self.post("/v3/kv/txn", &question) {
-            Ok(answer) if answer.get("succeeded") == Some(&Json::Bool(true)) => Ok(()),
+        let mut transaction = Transaction::default();
+        for stored in wanted {
+            let (key, value) = (self.key(stored.record.id()), value(&stored.record));
+            transaction.expect(key.as_bytes(), stored.revision);
+            transaction.then(Operation::Put { key: key.as_bytes(), value: value.as_bytes() });
+        }
+        match self.ask(TRANSACTION, transaction.body(), TransactionAnswer::read) {
+            Ok(answer) if answer.succeeded => Ok(()),
             Ok(_) => Err(NotWritten::Conflict),
             // It may have been written, and the answer lost.
             Err(refusal) => match self.are_written(wanted) {
@@ -223,44 +202,48 @@ impl EtcdStore {
     }
 
     /// `None` for what is no key of ours.
-    fn stored(&self, item: &Json) -> Option<Stored> {
-        let name = String::from_utf8(bytes(item, "key")?).ok()?;
-        let id = name.strip_prefix(&self.key(""))?;
-        let Json::Object(fields) = serde_json::from_slice(&bytes(item, "value")?).ok()? else { return None };
+    fn stored(&self, item: &Item) -> Option<Stored> {
+        let id = str::from_utf8(&item.key).ok()?.strip_prefix(&self.key(""))?;
+        let Json::Object(fields) = serde_json::from_slice(&item.value).ok()? else { return None };
         let mut members = Members::new();
         members.insert("id".to_owned(), id.into());
         members.extend(fields.into_iter().filter(|(name, _)| name != "id"));
-        let revision = item.get("mod_revision")?.as_str()?.parse().ok()?;
-        Some(Stored { record: Record(members), revision })
+        Some(Stored { record: Record(members), revision: item.changed_at })
     }
 
     /// Asks etcd. What it says of a failure is told; what was sent is not, for it may hold a password.
-    fn post(&self, path: &str, body: &Json) -> Result<Json, Refusal> {
+    fn ask<T>(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+        read: impl FnOnce(&[u8]) -> Result<T, EtcdError>,
+    ) -> Result<T, Refusal> {
         let mut request =
             self.agent.post(format!("{}{path}", self.base)).header("content-type", "application/json");
         if let Some(token) = &self.token {
-            request = request.header("authorization", token);
+            request = request.header("authorization", token.as_str());
         }
         let failed = |why: String| Refusal::unusable(format!("etcd at {}: {why}", self.base));
-        let mut answer = request.send(body.to_string()).map_err(|error| failed(error.to_string()))?;
-        let status = answer.status().as_u16();
-        let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
-        let text = text.map_err(|error| failed(error.to_string()))?;
-        let read = serde_json::from_str::<Json>(&text).ok();
-        match (status, read) {
-            (200, Some(answer)) => Ok(answer),
-            (404, None) => {
-                Err(failed("status 404: is its JSON gateway switched on (enable-grpc-gateway)?".to_owned()))
-            }
-            (status, answer) => {
-                let why = answer.and_then(|answer| answer.get("error")?.as_str().map(str::to_owned));
-                let why = match status {
-                    400 if text.starts_with("CommonName") => Some(EtcdError::NamedCertificate.to_string()),
-                    _ => why,
-                };
-                Err(failed(why.unwrap_or_else(|| format!("status {status}"))))
-            }
-        }
+        let mut answer = request.send(body).map_err(|error| failed(error.to_string()))?;
+        let body = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
+        let body = body.map_err(|error| failed(error.to_string()))?;
+        let read = match answer.status().as_u16() {
+            200 => read(&body),
+            status => Err(EtcdError::of(status, &body)),
+        };
+        read.map_err(|error| failed(told(&error, &body)))
+    }
+}
+
+/// Of a failure that has no name here etcd's own words.
+fn told(error: &EtcdError, body: &[u8]) -> String {
+    let words = || {
+        let answer: Json = serde_json::from_slice(body).ok()?;
+        answer.get("error")?.as_str().map(str::to_owned)
+    };
+    match error {
+        EtcdError::Status(_) => words().unwrap_or_else(|| error.to_string()),
+        error => error.to_string(),
     }
 }
 
@@ -286,23 +269,6 @@ fn value(record: &Record) -> String {
     let mut members = record.0.clone();
     members.shift_remove("id");
     Json::Object(members).to_string()
-}
-
-fn items(answer: &Json) -> &[Json] {
-    answer.get("kvs").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default()
-}
-
-fn bytes(item: &Json, name: &str) -> Option<Vec<u8>> {
-    STANDARD.decode(item.get(name)?.as_str()?).ok()
-}
-
-/// The end of the range of all that begins with `prefix`, whose last byte is a slash.
-fn behind(prefix: &[u8]) -> Vec<u8> {
-    let mut end = prefix.to_vec();
-    if let Some(last) = end.last_mut() {
-        *last = last.saturating_add(1);
-    }
-    end
 }
 
 fn tls(access: &EtcdAccess) -> Result<TlsConfig, Refusal> {
