@@ -51,6 +51,11 @@ impl EtcdError {
             (status, _) => Self::Status(status),
         }
     }
+
+    /// Whether the same question may be answered in a moment, or by another member.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::NoBody(NoBody::Failed) | Self::Status(500..))
+    }
 }
 
 /// The body of an answer, of `max` bytes at most.

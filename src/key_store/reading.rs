@@ -32,6 +32,10 @@ const LIST_EVERY: Duration = Duration::from_secs(3600);
 /// How much longer than its calls a lease lasts; then its holder is taken for dead.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
+/// How often a page is asked for again that does not come. Where etcd has several members the next question goes to another
+/// one; else one that is gone would end every listing of more pages than there are members, for each begins anew.
+const PAGE_REPEATS: u32 = 3;
+
 /// How often a lost race for the head is run again.
 const HEAD_TRIES: usize = 4;
 
@@ -52,8 +56,21 @@ enum Step {
     /// What has changed since `since`, this revision included.
     Changes { since: u64 },
     /// All keys from `next` on, as of `revision`; 0: as they are now, which must not be older than what is known unless the
-    /// store `went_back`.
-    List { epoch: u32, revision: u64, next: Vec<u8>, count: u64, went_back: bool },
+    /// store `went_back`. This page did not come `failures` times.
+    List { epoch: u32, revision: u64, next: Vec<u8>, count: u64, went_back: bool, failures: u32 },
+}
+
+impl Step {
+    /// The same once more, after an error that may be of one member alone, if the pages before would be lost otherwise.
+    fn once_more(mut self, error: &EtcdError) -> Option<Self> {
+        match &mut self {
+            Self::List { revision: 1.., failures, .. } if *failures < PAGE_REPEATS && error.may_pass() => {
+                *failures = failures.saturating_add(1);
+                Some(self)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl KeyStore {
@@ -129,7 +146,7 @@ impl KeyStore {
     }
 
     fn list(&self, epoch: u32, went_back: bool) -> Step {
-        Step::List { epoch, revision: 0, next: self.prefix(), count: 0, went_back }
+        Step::List { epoch, revision: 0, next: self.prefix(), count: 0, went_back, failures: 0 }
     }
 
     /// `None` while it waits for a login, or where it ends for want of one, which whoever logs in tells.
@@ -192,7 +209,7 @@ impl KeyStore {
                 self.halvings = self.halvings.saturating_sub(1);
                 self.go_on(step, range, now, store)
             }
-            Err(error) => Err(ReadError::Etcd(error)),
+            Err(error) => step.once_more(&error).map(Some).ok_or(ReadError::Etcd(error)),
         };
         match next {
             Ok(Some(step)) => self.keep_reading(before, step, now, store),
@@ -255,7 +272,7 @@ impl KeyStore {
             Step::List { revision: 0, went_back: false, .. } if is_another && self.head.epoch > 0 => {
                 Ok(Some(Step::Probe))
             }
-            Step::List { epoch, revision, count, went_back, .. } => {
+            Step::List { epoch, revision, count, went_back, next: _, failures: _ } => {
                 if range.count > MOST_KEYS {
                     return Err(ReadError::TooMany);
                 }
@@ -267,7 +284,7 @@ impl KeyStore {
                     (true, Some(last)) => {
                         // The first key behind it.
                         let next = [last.key.as_slice(), &[0]].concat();
-                        Ok(Some(Step::List { epoch, revision, next, count, went_back }))
+                        Ok(Some(Step::List { epoch, revision, next, count, went_back, failures: 0 }))
                     }
                     (true, None) => Err(ReadError::Etcd(EtcdError::Malformed)),
                     (false, _) => {
