@@ -21,6 +21,8 @@ pub(crate) mod test_host;
 #[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 mod wycheproof_tests;
 
+#[cfg(not(target_family = "wasm"))]
+pub use self::signing_key::new_private_jwk;
 pub use self::{
     algorithm::{Algorithm, KeyType},
     known_answer::is_host_usable,

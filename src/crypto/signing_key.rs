@@ -1,4 +1,5 @@
-//! Private keys, with which we sign for ourselves: as a client of an authorization server, never as an issuer.
+//! Private keys, with which we sign: as a client of an authorization server, for sessions and for what upstreams are
+//! told of callers.
 
 use std::{fmt, sync::Arc};
 
@@ -7,10 +8,11 @@ use jwt_simple::algorithms::{
     EdDSAKeyPairLike as _,
 };
 use p256::ecdsa::signature::Signer as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::{Algorithm, rsa_private_key};
+use crate::text::base64url;
 
 /// A private key with the one algorithm that it signs with. Its `Debug` never shows it.
 #[derive(Clone)]
@@ -79,6 +81,25 @@ impl SigningKey {
         }
     }
 
+    /// Its public half as a JWK, without `kid`, `alg` and `use`. `None` for RSA and ES384, with which we sign to one
+    /// server alone, which knows the key.
+    pub fn public_jwk(&self) -> Option<Value> {
+        match &*self.material {
+            Material::Es256(key) => {
+                let point = key.key_pair().public_key().to_bytes_uncompressed();
+                // 0x04, then both coordinates (SEC 1 section 2.3.3).
+                let (x, y) = point.get(1..)?.split_at_checked(32)?;
+                let [x, y] = [x, y].map(base64url::encode);
+                Some(json!({"kty": "EC", "crv": "P-256", "x": x, "y": y}))
+            }
+            Material::EdDsa(key) => {
+                let x = base64url::encode(&key.public_key().to_bytes());
+                Some(json!({"kty": "OKP", "crv": "Ed25519", "x": x}))
+            }
+            Material::Rs256(_) | Material::Ps256(_) | Material::Es384(_) => None,
+        }
+    }
+
     /// The signature of `message` in its JOSE form; `None` when it cannot be made.
     ///
     /// EC signatures are deterministic (RFC 6979, RFC 8032). RSA draws on the library's own randomness, for the salt
@@ -99,6 +120,17 @@ impl SigningKey {
             Material::EdDsa(key) => Some(key.key_pair().as_ref().sk.sign(message, None).to_vec()),
         }
     }
+}
+
+/// A new private JWK (RFC 7517) for `algorithm`, without `kid`; `None` for one that is neither ES256 nor EdDSA.
+#[cfg(not(target_family = "wasm"))]
+pub fn new_private_jwk(algorithm: Algorithm) -> Option<Value> {
+    let text = match algorithm {
+        Algorithm::Es256 => ES256KeyPair::generate().to_jwk(),
+        Algorithm::EdDsa => Ed25519KeyPair::generate().to_jwk(),
+        _ => return None,
+    };
+    serde_json::from_str(&text).ok()
 }
 
 impl fmt::Debug for SigningKey {
@@ -196,6 +228,24 @@ mod tests {
                 assert_eq!(fault(SigningKey::from_pem(algorithm, pem)), Some(SigningKeyFault::Key), "{pem}");
             }
         }
+    }
+
+    #[test]
+    fn the_public_half_is_told_where_others_need_it() {
+        for algorithm in SigningKey::ALGORITHMS {
+            let (pem, jwk, _) = forms(algorithm);
+            let told = SigningKey::from_pem(algorithm, &pem).unwrap().public_jwk();
+            let is_told = matches!(algorithm, Algorithm::Es256 | Algorithm::EdDsa);
+            assert_eq!(told.is_some(), is_told, "{algorithm}");
+            let Some(told) = told else { continue };
+            assert!(told.as_object().unwrap().iter().all(|(name, value)| jwk[name] == *value), "{told}");
+            assert_eq!(told.as_object().unwrap().len(), if algorithm == Algorithm::Es256 { 4 } else { 3 });
+            let new = new_private_jwk(algorithm).unwrap();
+            let again = SigningKey::from_jwk(algorithm, &new).unwrap();
+            assert_eq!(again.algorithm(), algorithm);
+            assert_ne!(new["d"], new_private_jwk(algorithm).unwrap()["d"]);
+        }
+        assert_eq!(new_private_jwk(Algorithm::Rs256), None);
     }
 
     #[test]
