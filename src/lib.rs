@@ -77,6 +77,7 @@ mod resource_metadata;
 pub mod revocation;
 pub mod route;
 mod sampling;
+pub mod session;
 pub mod store;
 mod text;
 pub mod time;

@@ -178,6 +178,8 @@ fn objects() -> Vec<(&'static str, &'static str)> {
         ("introspection", "jwt.providers[0].introspection"),
         ("introspection.privateKeyJwt", "jwt.providers[0].introspection.privateKeyJwt"),
         ("extractFrom", "jwt.providers[0].extractFrom"),
+        ("signingKeys", "signingKeys"),
+        ("sessions", "sessions"),
         ("protectedResource", "protectedResource"),
         ("protectedResources", "protectedResources[0]"),
         ("apiKeys", "apiKeys"),

@@ -8,4 +8,4 @@ mod reply;
 pub use challenges::Challenges;
 pub(crate) use ready::Ready;
 pub use reason::Reason;
-pub use reply::Reply;
+pub use reply::{Document, Reply};

@@ -1,13 +1,19 @@
 //! Complete answers.
 
+use std::fmt;
+
+use serde_json::Value;
+
 use super::{Challenges, Reason};
 
 const RETRY_AFTER: &str = "retry-after";
 
+const NO_STORE: &str = "no-store";
+
 const ANY_ORIGIN: (&str, &str) = ("access-control-allow-origin", "*");
 
-/// A complete answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A complete answer. Its `Debug` shows neither body nor cookies of one that nobody may keep: it may hold a credential.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Reply {
     /// 200 to 599.
     pub status: u16,
@@ -19,6 +25,36 @@ pub struct Reply {
     pub details: &'static str,
     /// For callers that speak gRPC.
     pub grpc_status: i32,
+}
+
+/// A document that anyone may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// What is told of an API (RFC 9728).
+    ResourceMetadata,
+    /// The public halves of the gateway's keys (RFC 7517).
+    KeySet,
+}
+
+impl Document {
+    const fn details(self) -> &'static str {
+        match self {
+            Self::ResourceMetadata => "resource_metadata",
+            Self::KeySet => "key_set",
+        }
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_private =
+            self.headers.iter().any(|(name, value)| *name == "cache-control" && value == NO_STORE);
+        let is_shown = |name: &str| !is_private || name != "set-cookie";
+        let headers: Vec<_> = self.headers.iter().filter(|(name, _)| is_shown(name)).collect();
+        let mut debug = f.debug_struct("Reply");
+        debug.field("status", &self.status).field("details", &self.details).field("headers", &headers);
+        if is_private { debug.finish_non_exhaustive() } else { debug.field("body", &self.body).finish() }
+    }
 }
 
 impl Reply {
@@ -66,26 +102,45 @@ impl Reply {
     }
 
     /// A document of ours that anyone may read.
-    pub fn document(json: &str) -> Self {
+    pub fn document(document: Document, json: &str) -> Self {
+        let (content_type, cache_control) = match document {
+            Document::ResourceMetadata => ("application/json", "public, max-age=3600"),
+            // RFC 7517 section 8.5.2. Whoever keeps it does not know a new key so long.
+            Document::KeySet => ("application/jwk-set+json", "public, max-age=300"),
+        };
         Self {
             status: 200,
             headers: [
-                ("content-type", "application/json"),
-                ("cache-control", "public, max-age=3600"),
+                ("content-type", content_type),
+                ("cache-control", cache_control),
                 // Nothing in it is for some readers alone, so pages of every origin may read it.
                 ANY_ORIGIN,
             ]
             .map(|(name, value)| (name, value.to_owned()))
             .to_vec(),
             body: json.to_owned(),
-            details: "resource_metadata",
+            details: document.details(),
+            grpc_status: 0,
+        }
+    }
+
+    /// An answer for whoever asked alone, which nobody keeps (RFC 9111 section 5.2.2.5). For old caches `Pragma` says so,
+    /// too, as RFC 6749 section 5.1 wants.
+    pub fn private(details: &'static str, json: &Value) -> Self {
+        let headers =
+            [("content-type", "application/json"), ("cache-control", NO_STORE), ("pragma", "no-cache")];
+        Self {
+            status: 200,
+            headers: headers.map(|(name, value)| (name, value.to_owned())).to_vec(),
+            body: json.to_string(),
+            details,
             grpc_status: 0,
         }
     }
 
     /// Lets pages of every origin ask for [`Reply::document`], whatever headers they ask with (Fetch standard,
     /// section 3.3.3).
-    pub fn document_preflight() -> Self {
+    pub fn document_preflight(document: Document) -> Self {
         let headers = [
             ANY_ORIGIN,
             ("access-control-allow-methods", "GET, HEAD"),
@@ -96,7 +151,7 @@ impl Reply {
             status: 204,
             headers: headers.map(|(name, value)| (name, value.to_owned())).to_vec(),
             body: String::new(),
-            details: "resource_metadata",
+            details: document.details(),
             grpc_status: 0,
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    Document, Interlock, ProviderSpec, Rejected, RuleSpec,
+    Document, Interlock, ProviderSpec, Rejected, RuleSpec, SigningKeysSpec,
     api_keys::{API_KEYS, api_keys},
     client_certificates::{CLIENT_CERTIFICATES, client_certificates},
     digest::digest,
@@ -22,9 +22,11 @@ use super::{
     revocation::{REVOCATION, revocation},
     roles::{ROLE, roles},
     rules::{RULE, rules},
+    sessions::{SESSIONS, sessions},
+    signing_keys::{SIGNING_KEYS, signing_keys},
     transport::{TRANSPORT, transport},
 };
-use crate::rate_limit::LimitSpec;
+use crate::{rate_limit::LimitSpec, session::SessionsSpec};
 
 /// Reads a policy: JSON text or a serialized `google.protobuf.Struct`, at most [`super::MAX_POLICY_BYTES`].
 ///
@@ -49,7 +51,7 @@ pub fn decode(bytes: &[u8]) -> Result<Document, Rejected> {
         }),
         Err(faults) => Err(Rejected {
             faults,
-            providers: sound(lists.providers),
+            providers: whole(lists.providers),
             rate_limits: sound(lists.rate_limits),
             rules: sound(lists.rules),
         }),
@@ -85,7 +87,19 @@ pub(super) static DOCUMENT: Shape = Shape::bound(
             "A longer path, with its query, in bytes, is refused with 414. Envoy takes 60 KiB for all headers together, but \
              for `max_request_headers_kb`.",
         ),
-        optional("jwt", Kind::Object(&JWT), "no tokens are accepted", "[jwt](#jwt)"),
+        optional("jwt", Kind::Object(&JWT), "no tokens of others are accepted", "[jwt](#jwt)"),
+        optional(
+            "signingKeys",
+            Kind::Object(&SIGNING_KEYS),
+            "required with `sessions`",
+            "The gateway's own keys, see [signingKeys](#signingkeys).",
+        ),
+        optional(
+            "sessions",
+            Kind::Object(&SESSIONS),
+            "there are none",
+            "Tokens of the gateway's own, see [sessions](#sessions).",
+        ),
         optional(
             "protectedResource",
             Kind::Object(&PROTECTED_RESOURCE),
@@ -160,6 +174,7 @@ pub(super) static DOCUMENT: Shape = Shape::bound(
     &[
         Bound::Given(&["protectedResource", "protectedResources"], &[Bound::Required("jwt")], &[]),
         Bound::Apart(&["protectedResource", "protectedResources"]),
+        Bound::Given(&["sessions"], &[Bound::Required("signingKeys")], &[]),
     ],
 );
 
@@ -217,6 +232,8 @@ fn document(
     defs.client_certificates = o.has("clientCertificates");
     let client_certificates = o.object("clientCertificates").and_then(|o| client_certificates(o, defs));
     lists.providers = o.take("jwt").map(|n| providers(n, defs)).unwrap_or_default();
+    let keys = o.object("signingKeys").and_then(signing_keys);
+    let sessions = own_sessions(&mut o, keys.as_ref(), defs, lists);
     let protected_resources = protected_resources(&mut o, defs);
     lists.rate_limits = rate_limits(&mut o, defs);
     defs.api_keys = o.has("apiKeys");
@@ -245,6 +262,8 @@ fn document(
         transport: transport?,
         max_path_length: max_path_length?.try_into().ok()?,
         providers: Vec::new(),
+        signing_keys: keys,
+        sessions,
         protected_resources: protected_resources?,
         api_keys,
         key_store: key_store.flatten(),
@@ -260,6 +279,26 @@ fn document(
         log_all_denied,
         rate_limit_headers_always: rate_limit_headers?,
     })
+}
+
+/// The sessions, whose provider joins the others.
+fn own_sessions(
+    o: &mut Object<'_>,
+    keys: Option<&SigningKeysSpec>,
+    defs: &mut Definitions,
+    lists: &mut Lists,
+) -> Option<SessionsSpec> {
+    if !o.has("sessions") {
+        return None;
+    }
+    if !o.has("signingKeys") {
+        o.fault_at::<()>("signingKeys", "required with sessions, which are signed");
+    }
+    defs.providers.expect_another();
+    let section = o.object("sessions")?;
+    let (spec, provider) = sessions(section, keys, lists.providers.len(), defs)?;
+    lists.providers.push(Some(provider));
+    Some(spec)
 }
 
 /// Whether allowed requests get a decision record, and whether every denied one does.

@@ -4,7 +4,7 @@ use hashbrown::HashSet;
 
 use super::{
     faults::{Faults, Path, quoted},
-    http_names::{authority, header_name, hostname, method, owned_header_name},
+    http_names::{authority, header_name, hostname, method, owned_header_name, path},
     model::Form,
     reader::Node,
     scalar::{
@@ -38,6 +38,7 @@ pub(super) fn text(node: Node<'_>, form: Form) -> Option<String> {
         Form::Method => method(node),
         Form::Host => hostname(node),
         Form::Authority => authority(node),
+        Form::Path => path(node),
     }
 }
 

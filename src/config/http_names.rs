@@ -7,7 +7,7 @@ use super::{
     reader::Node,
     scalar::{MAX_NAME, text},
 };
-use crate::request::{alike::is_alike, authority, overriding};
+use crate::request::{alike::is_alike, authority, overriding, path::CanonicalPath};
 
 /// RFC 9110 section 5.6.2.
 fn is_token(text: &str) -> bool {
@@ -122,6 +122,20 @@ pub(super) fn authority(node: Node<'_>) -> Option<String> {
         return Some(text);
     }
     faults.add(&path, format!("{} is not host or host:port, as in api.example.com:8443", quoted(&text)));
+    None
+}
+
+/// A path of our own, as requests for it are read.
+pub(super) fn path(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?;
+    match CanonicalPath::parse(text.as_bytes()) {
+        Ok(read) if read.query().is_none() && !read.rewritten() => return Some(text),
+        Ok(read) if read.query().is_none() => {
+            faults.add(&path, format!("write {}, the form in which requests are read", quoted(read.path())));
+        }
+        _ => faults.add(&path, format!("{} is not a path without query, as in /keys.json", quoted(&text))),
+    }
     None
 }
 

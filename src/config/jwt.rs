@@ -287,7 +287,7 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
         forward,
     };
     defs.headers.keep_claims(&jwt);
-    Some(ProviderSpec { jwt, introspection, dpop, mtls })
+    Some(ProviderSpec { path: o.path.to_string(), jwt, introspection, dpop, mtls })
 }
 
 /// `Some(None)`: waived in writing.

@@ -44,6 +44,8 @@ mod rules;
 mod scalar;
 #[cfg(not(target_arch = "wasm32"))]
 mod schema;
+mod sessions;
+mod signing_keys;
 mod token_claims;
 mod transport;
 mod urls;
@@ -62,6 +64,7 @@ use crate::{
     fault::Fault,
     identity::Party,
     introspection::IntrospectionSpec,
+    jose::SigningKeys,
     key_store::EtcdSpec,
     rate_limit::LimitSpec,
     rbac::{RequirementSpec, RoleSpec},
@@ -69,6 +72,7 @@ use crate::{
     resource_metadata::ResourceMetadataSpec,
     revocation::RevocationSpec,
     route::RouteSpec,
+    session::SessionsSpec,
     transport::TransportSpec,
 };
 
@@ -83,8 +87,12 @@ pub struct Document {
     pub transport: TransportSpec,
     /// Longest path, with its query, in bytes. Default 8192.
     pub max_path_length: usize,
-    /// Token issuers.
+    /// Token issuers, the gateway itself among them where it has sessions.
     pub providers: Vec<ProviderSpec>,
+    /// The gateway's own keys; `None`: it has none.
+    pub signing_keys: Option<SigningKeysSpec>,
+    /// `None`: there are no sessions. Whose tokens they are is one of [`Document::providers`], the last.
+    pub sessions: Option<SessionsSpec>,
     /// The APIs of which clients are told. Empty: none.
     pub protected_resources: Vec<ProtectedResourceSpec>,
     /// `None`: the document has no `apiKeys`.
@@ -115,14 +123,14 @@ pub struct Document {
     pub rate_limit_headers_always: bool,
 }
 
-/// What is wrong with a document, and those of its parts in which nothing is wrong so far, each with its place
-/// in its list: a feature may still find a fault in them.
+/// What is wrong with a document, and those of its parts in which nothing is wrong so far, limits and rules each with its
+/// place in its list: a feature may still find a fault in them.
 #[derive(Clone, Debug, Default)]
 pub struct Rejected {
     /// Every fault of form and of names; never empty.
     pub faults: Vec<Fault>,
-    /// Of `jwt.providers`.
-    pub providers: Vec<(usize, ProviderSpec)>,
+    /// Token issuers.
+    pub providers: Vec<ProviderSpec>,
     /// Of `rateLimits`.
     pub rate_limits: Vec<(usize, LimitSpec)>,
     /// Of `rules`.
@@ -132,6 +140,8 @@ pub struct Rejected {
 /// One token issuer.
 #[derive(Clone, Debug)]
 pub struct ProviderSpec {
+    /// Where it stands in the document.
+    pub path: String,
     /// How its tokens are judged here.
     pub jwt: crate::jwt::ProviderSpec,
     /// How to ask it about tokens; `None`: it is not asked.
@@ -141,6 +151,15 @@ pub struct ProviderSpec {
     /// Tokens that are bound to a client certificate (RFC 8705 section 3). They pass with that certificate only,
     /// whatever stands here; `None`: nothing is asked of others.
     pub mtls: Option<BindingMode>,
+}
+
+/// The gateway's own keys, and where they are told.
+#[derive(Clone, Debug)]
+pub struct SigningKeysSpec {
+    /// The keys.
+    pub keys: SigningKeys,
+    /// The path, in canonical form, at which their public halves are served.
+    pub jwks_path: String,
 }
 
 /// An API of which clients are told.

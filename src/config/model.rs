@@ -71,6 +71,8 @@ pub(super) enum Kind {
     KeySet,
     /// PKCS #8 in PEM, or a JWK.
     PrivateKey,
+    /// A JWK for ES256 or EdDSA, private or public.
+    Jwk,
     Object(&'static Shape),
     /// A list, each entry once, but for claims; what is said of one that is empty.
     List(&'static str, &'static Kind),
@@ -126,6 +128,8 @@ pub(super) enum Form {
     Host,
     /// `host` or `host:port`.
     Authority,
+    /// An absolute path in its one form, without query.
+    Path,
     /// A URI, or all below one.
     UriPattern,
     /// A DNS name, or all below one.

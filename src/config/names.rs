@@ -40,6 +40,11 @@ impl<T> Names<T> {
         self.known.reserve(items);
     }
 
+    /// Counts one more definition, which stands elsewhere.
+    pub(super) fn expect_another(&mut self) {
+        self.expected = self.expected.saturating_add(1);
+    }
+
     /// Adds the definition at `index` of the list. It is a fault at `path` if the name is defined already.
     pub(super) fn define(&mut self, name: &str, index: usize, about: T, path: &Path<'_>, faults: &Faults) {
         self.read = self.read.saturating_add(1);

@@ -23,11 +23,13 @@ use super::{
     route_match::MATCH,
     rules::RULE,
     scalar::show_duration,
+    sessions::SESSIONS,
+    signing_keys::SIGNING_KEYS,
     transport::TRANSPORT,
 };
 
 /// Each table: what it is called, which is where its objects stand, and their shape.
-static TABLES: [(&str, &Shape); 28] = [
+static TABLES: [(&str, &Shape); 30] = [
     ("policy", &DOCUMENT),
     ("transport", &TRANSPORT),
     ("jwt.providers", &PROVIDER),
@@ -37,6 +39,8 @@ static TABLES: [(&str, &Shape); 28] = [
     ("jwt.providers.introspection", &INTROSPECTION),
     ("jwt.providers.introspection.privateKeyJwt", &PRIVATE_KEY_JWT),
     ("extractFrom", &EXTRACT_FROM),
+    ("signingKeys", &SIGNING_KEYS),
+    ("sessions", &SESSIONS),
     ("protectedResource", &PROTECTED_RESOURCE),
     ("protectedResources", &NAMED_RESOURCE),
     ("apiKeys", &API_KEYS),
@@ -141,6 +145,7 @@ fn kind(kind: &Kind) -> String {
         Kind::Value => "value".to_owned(),
         Kind::KeySet => "JWK set: `{keys: [..]}`".to_owned(),
         Kind::PrivateKey => "PEM text (PKCS #8) or JWK object".to_owned(),
+        Kind::Jwk => "JWK".to_owned(),
         Kind::Object(_) => "object".to_owned(),
         Kind::List(_, item) => format!("list of {}", items(item)),
         Kind::Few(most, _, item) => format!("list of 1 to {most} {}", items(item)),
@@ -162,6 +167,7 @@ fn items(item: &Kind) -> String {
         Kind::Value => "values".to_owned(),
         Kind::Url { .. } => format!("{}s", kind(item)),
         Kind::Object(_) => "objects".to_owned(),
+        Kind::Jwk => "JWKs".to_owned(),
         Kind::Either(kinds) => kinds.iter().map(items).collect::<Vec<_>>().join(" or "),
         _ => kind(item),
     }
@@ -188,5 +194,6 @@ const fn text(form: Form) -> &'static str {
         Form::Network => "network",
         Form::Host => "host name",
         Form::Authority => "`host` or `host:port`",
+        Form::Path => "path",
     }
 }

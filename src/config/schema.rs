@@ -119,6 +119,11 @@ fn kind(kind: &Kind) -> Value {
             "properties": {"keys": {"type": "array", "minItems": 1}},
         }),
         Kind::PrivateKey => json!({"type": ["string", "object"]}),
+        Kind::Jwk => json!({
+            "type": "object",
+            "required": ["kty", "crv", "x"],
+            "properties": {"kty": {"enum": ["EC", "OKP"]}, "crv": {"enum": ["P-256", "Ed25519"]}},
+        }),
         Kind::Object(shape) => object(shape),
         Kind::List(_, item) => list(item, 1),
         Kind::Few(most, _, item) => {
@@ -197,6 +202,7 @@ fn text(form: Form) -> Value {
         Form::Method => texts("^[!#$%&'*+.^_`|~0-9A-Z-]+$", 4096),
         Form::Host => texts(&format!(r"^((\*\.)?{HOST}|{ADDRESS})$"), 255),
         Form::Authority => texts(&format!("^({HOST}|{ADDRESS})(:[0-9]+)?$"), 4096),
+        Form::Path => texts(r#"^/[!"$-:<->@-\[\]-~]*$"#, 4096),
         Form::UriPattern => texts(r"^[^*/CONTROL]*://[^*/CONTROL]+(/(\*|[^*/CONTROL]*))*$", 4096),
         Form::Network => texts("^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$", 4096),
         Form::DnsPattern => texts(r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", 4096),

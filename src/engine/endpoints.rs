@@ -2,7 +2,7 @@
 
 use super::RequestLine;
 use crate::{
-    answer::Reply,
+    answer::{Document, Reply},
     policy::Policy,
     request::{RequestHead, preflight},
     resource_metadata,
@@ -18,7 +18,7 @@ pub(super) struct Answer {
 /// A name for decision records, and the answer to what is asked of it; `None`: the request is for something else.
 type Endpoint = (&'static str, fn(&Policy, &RequestHead<'_>, &RequestLine<'_>) -> Option<Reply>);
 
-const ENDPOINTS: [Endpoint; 1] = [("resource metadata", metadata)];
+const ENDPOINTS: [Endpoint; 2] = [("resource metadata", metadata), ("key set", key_set)];
 
 /// The answer of the endpoint that the request is for.
 pub(super) fn answer(policy: &Policy, head: &RequestHead<'_>, line: &RequestLine<'_>) -> Option<Answer> {
@@ -28,17 +28,30 @@ pub(super) fn answer(policy: &Policy, head: &RequestHead<'_>, line: &RequestLine
 }
 
 /// An API's metadata, where the request asks for it: whoever has no credentials yet looks there for where to get
-/// them. Pages ask a preflight first where they send a header of their own with the question.
+/// them.
 fn metadata(policy: &Policy, head: &RequestHead<'_>, line: &RequestLine<'_>) -> Option<Reply> {
     let path = line.path.path();
     if policy.resources.is_empty() || !path.starts_with(resource_metadata::WELL_KNOWN) {
         return None;
     }
     let resource = policy.resources.iter().find(|resource| resource.metadata.is_at(&line.host, path))?;
+    document(head, line, Document::ResourceMetadata, resource.metadata.body())
+}
+
+/// The public halves of the gateway's keys, for whoever verifies what it has signed.
+fn key_set(policy: &Policy, head: &RequestHead<'_>, line: &RequestLine<'_>) -> Option<Reply> {
+    let published = policy.published_keys.as_ref().filter(|published| published.path == line.path.path())?;
+    document(head, line, Document::KeySet, &published.set)
+}
+
+/// The answer to a request for a document that anyone may read; `None`: it asks for something else. Pages ask a preflight
+/// first where they send a header of their own with the question.
+fn document(head: &RequestHead<'_>, line: &RequestLine<'_>, document: Document, body: &str) -> Option<Reply> {
     match line.method {
-        "GET" | "HEAD" => Some(Reply::document(resource.metadata.body())),
+        "GET" | "HEAD" => Some(Reply::document(document, body)),
         preflight::METHOD => {
-            matches!(preflight::requested_method(head), Some("GET" | "HEAD")).then(Reply::document_preflight)
+            let asked = preflight::requested_method(head);
+            matches!(asked, Some("GET" | "HEAD")).then(|| Reply::document_preflight(document))
         }
         _ => None,
     }

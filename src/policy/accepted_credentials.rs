@@ -139,7 +139,7 @@ mod tests {
     fn equal_is_what_accepts_the_same() {
         let mut jwt = tokens::provider();
         jwt.keys = KeySource::Inline(tokens::keys().jwks.clone());
-        let spec = ProviderSpec { jwt, introspection: None, dpop: None, mtls: None };
+        let spec = ProviderSpec { path: String::new(), jwt, introspection: None, dpop: None, mtls: None };
         let [provider, another] = [(); 2].map(|()| Rc::new(Provider::compile(&spec).unwrap()));
         let changes: &[&dyn Fn(&mut AcceptedCredentials)] = &[
             &|accepted| accepted.providers = vec![Rc::clone(&another)],

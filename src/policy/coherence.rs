@@ -17,13 +17,13 @@ use crate::{
 /// features find in the parts that could be read.
 pub(super) fn every_fault(rejected: Rejected) -> Vec<Fault> {
     let Rejected { mut faults, providers, rate_limits, rules } = rejected;
-    for (i, spec) in &providers {
+    for spec in &providers {
         let found = Provider::compile(spec).err().unwrap_or_default();
-        faults.extend(found.into_iter().map(|fault| fault.within(&format!("jwt.providers[{i}]"))));
+        faults.extend(found.into_iter().map(|fault| fault.within(&spec.path)));
     }
-    let specs: Vec<_> = providers.iter().map(|(i, spec)| (*i, spec)).collect();
-    let found = [shared_issuers(&specs), places::tokens_without_issuer(&specs)];
-    faults.extend(found.into_iter().flatten().map(|fault| fault.within("jwt.providers")));
+    faults.extend(
+        [shared_issuers(&providers), places::tokens_without_issuer(&providers)].into_iter().flatten(),
+    );
     for (i, spec) in &rate_limits {
         // Each by itself: while some of them cannot be read, it is not known how many there are.
         let found = Limiter::compile(slice::from_ref(spec), "").err().unwrap_or_default();
@@ -135,22 +135,22 @@ pub(super) fn endless_streams(document: &Document) -> Vec<Fault> {
 
 /// The provider of a token is chosen by its issuer, so there is one. That two issuers are called the same is said where they
 /// are read.
-pub(super) fn shared_issuers(providers: &[(usize, &ProviderSpec)]) -> Vec<Fault> {
+pub(super) fn shared_issuers(providers: &[ProviderSpec]) -> Vec<Fault> {
     let has_tenants = |spec: &ProviderSpec| matches!(spec.jwt.issuer, Issuer::Tenants(_));
     let mut faults = Vec::new();
-    if !providers.iter().any(|(_, provider)| has_tenants(provider)) {
+    if !providers.iter().any(has_tenants) {
         return faults;
     }
-    for (n, (i, provider)) in providers.iter().enumerate() {
-        let meets = |(_, other): &&(usize, &ProviderSpec)| {
+    for (n, provider) in providers.iter().enumerate() {
+        let meets = |other: &&ProviderSpec| {
             (has_tenants(provider) || has_tenants(other)) && provider.jwt.issuer.meets(&other.jwt.issuer)
         };
-        if let Some((_, other)) = providers.iter().take(n).find(meets) {
+        if let Some(other) = providers.iter().take(n).find(meets) {
             let other = &other.jwt.name;
             let message = format!(
                 "a token may be of this provider and of \"{other}\": their issuers have one in common"
             );
-            faults.push(Fault::new(format!("[{i}].issuer"), message));
+            faults.push(Fault::new("issuer", message).within(&provider.path));
         }
     }
     faults

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use super::{
-    Needs, Policy, ProtectedResource, Provider, coherence, guards, impassable, other_case, places, resource,
+    Needs, Policy, ProtectedResource, Provider, PublishedKeys, coherence, guards, impassable, other_case,
+    places, resource,
     rule::{RuleCompiler, add_new},
     unused,
 };
@@ -17,6 +18,7 @@ use crate::{
     rbac::{RequirementSpec, Vocabulary},
     request::{Location, credential::CredentialNames, path::Kept},
     route::Router,
+    session::Sessions,
     transport::Transport,
 };
 
@@ -64,10 +66,10 @@ impl Policy {
         let routes: Vec<_> = document.rules.iter().map(|rule| (rule.name.as_str(), &rule.route)).collect();
         let router = Router::compile(&routes).map_err(|found| keep("rules", found)).ok();
         let mut providers = Vec::with_capacity(document.providers.len());
-        for (i, spec) in document.providers.iter().enumerate() {
+        for spec in &document.providers {
             match Provider::compile(spec) {
                 Ok(provider) => providers.push(Rc::new(provider)),
-                Err(found) => keep(&format!("jwt.providers[{i}]"), found),
+                Err(found) => keep(&spec.path, found),
             }
         }
         let limiter = Limiter::compile(&document.rate_limits, namespace)
@@ -79,9 +81,8 @@ impl Policy {
         keep("rules", coherence::owner_variables(document.rules.iter().enumerate(), router.as_ref()));
         keep("rules", coherence::counted_variables(&document, router.as_ref()));
         keep("rules", coherence::endless_streams(&document));
-        let specs: Vec<_> = document.providers.iter().enumerate().collect();
-        keep("jwt.providers", coherence::shared_issuers(&specs));
-        keep("jwt.providers", places::tokens_without_issuer(&specs));
+        keep("", coherence::shared_issuers(&document.providers));
+        keep("", places::tokens_without_issuer(&document.providers));
         keep("rules", places::faults(&document));
         keep("requestHeaders", coherence::removed_headers(&document));
         let resources = resource::compile(&document, &mut vocabulary).unwrap_or_else(|found| {
@@ -143,6 +144,9 @@ impl Policy {
             add_new(&mut credential_locations, &[proof]);
         }
         let guarded_headers = guards::guarded_headers(&document, &credential_locations);
+        let own_keys = document.signing_keys.map(|spec| (Rc::new(spec.keys), spec.jwks_path));
+        let keys = own_keys.as_ref().map(|(keys, _)| keys);
+        let sessions = document.sessions.zip(keys).map(|(spec, keys)| Sessions::new(spec, Rc::clone(keys)));
         let transport = Transport::compile(&document.transport);
         let certificates = document.client_certificates.as_ref();
         let asks_for_address =
@@ -167,6 +171,8 @@ impl Policy {
             transport,
             router,
             providers,
+            published_keys: own_keys.map(|(keys, path)| PublishedKeys { path, set: keys.set().to_string() }),
+            sessions,
             api_keys: document.api_keys.as_ref().map(ApiKeys::compile),
             key_usage: document.api_keys.as_ref().and_then(|keys| keys.usage),
             key_store: document.key_store,

@@ -35,6 +35,7 @@ use crate::{
     request::{Location, credential::CredentialNames, guarded::GuardedHeaders, path::Kept},
     revocation::RevocationSpec,
     route::Router,
+    session::Sessions,
     transport::Transport,
 };
 
@@ -49,6 +50,10 @@ pub struct Policy {
     /// In the document's order; the router's results are indexes into it.
     pub(crate) rules: Vec<Rule>,
     pub(crate) providers: Vec<Rc<Provider>>,
+    /// The gateway's own keys, as others may have them; `None`: it has none.
+    pub(crate) published_keys: Option<PublishedKeys>,
+    /// `None`: nobody signs in here.
+    sessions: Option<Sessions>,
     pub(crate) api_keys: Option<ApiKeys<Caller>>,
     pub(crate) client_certificates: Option<ClientCertificatesSpec>,
     /// Where more API keys are; `None`: nowhere.
@@ -82,6 +87,14 @@ pub struct Policy {
     hash: u64,
 }
 
+/// A JWK set, and where it is served.
+pub(crate) struct PublishedKeys {
+    /// In canonical form.
+    pub(crate) path: String,
+    /// JSON.
+    pub(crate) set: String,
+}
+
 /// What deciding asks of the connection; worked out once, for it is asked of every request.
 #[derive(Clone, Copy)]
 struct Needs {
@@ -100,6 +113,11 @@ impl Policy {
     /// What is revoked before its time; `None`: nothing.
     pub fn revocation(&self) -> Option<&RevocationSpec> {
         self.revocation.as_ref()
+    }
+
+    /// Sessions, for whoever signs users in; `None`: nobody signs in here.
+    pub fn sessions(&self) -> Option<&Sessions> {
+        self.sessions.as_ref()
     }
 
     /// What the policy holds, in a few words for the log.

@@ -100,14 +100,13 @@ fn nobody_said(providers: &[&ProviderSpec]) -> Option<String> {
 }
 
 /// Nor may it be of one provider under one rule and of another one under the next.
-pub(super) fn tokens_without_issuer(providers: &[(usize, &ProviderSpec)]) -> Vec<Fault> {
-    let lenient: Vec<_> = providers.iter().filter(|(_, provider)| !provider.jwt.require_issuer).collect();
-    let faults = lenient.iter().enumerate().filter_map(|(n, (i, provider))| {
+pub(super) fn tokens_without_issuer(providers: &[ProviderSpec]) -> Vec<Fault> {
+    let lenient: Vec<_> = providers.iter().filter(|provider| !provider.jwt.require_issuer).collect();
+    let faults = lenient.iter().enumerate().filter_map(|(n, provider)| {
         let mut before = lenient.iter().take(n);
-        let (_, other) =
-            before.find(|(_, other)| has_shared(&other.jwt.locations, &provider.jwt.locations))?;
+        let other = before.find(|other| has_shared(&other.jwt.locations, &provider.jwt.locations))?;
         let message = format!("\"{}\" takes tokens without iss in the same place", other.jwt.name);
-        Some(Fault::new(format!("[{i}].requireIssuer"), message))
+        Some(Fault::new("requireIssuer", message).within(&provider.path))
     });
     faults.collect()
 }

@@ -27,7 +27,7 @@ pub(crate) struct Provider {
 impl Provider {
     /// All faults have paths within the provider.
     pub(super) fn compile(spec: &config::ProviderSpec) -> Result<Self, Vec<Fault>> {
-        let config::ProviderSpec { jwt, introspection, dpop, mtls } = spec;
+        let config::ProviderSpec { path: _, jwt, introspection, dpop, mtls } = spec;
         let audience = audience_fault(&jwt.issuer, introspection.as_ref());
         let jwt = match (jwt::Provider::compile(jwt), audience) {
             (Ok(jwt), None) => jwt,
@@ -122,7 +122,8 @@ mod tests {
             let audience = audience.map(str::to_owned);
             let proof = ClientProof::PrivateKeyJwt { key: key.clone(), kid: None, audience };
             let introspection = Some(IntrospectionSpec { proof, ..introspection(IntrospectionMode::Opaque) });
-            let spec = config::ProviderSpec { jwt, introspection, dpop: None, mtls: None };
+            let spec =
+                config::ProviderSpec { path: String::new(), jwt, introspection, dpop: None, mtls: None };
             let faults = Provider::compile(&spec).err().unwrap_or_default();
             assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{issuer:?}");
         }
@@ -144,7 +145,8 @@ mod tests {
             (&with_keys, None, false, false),
         ] {
             let (jwt, introspection) = (jwt.clone(), mode.map(introspection));
-            let spec = config::ProviderSpec { jwt, introspection, dpop: None, mtls: None };
+            let spec =
+                config::ProviderSpec { path: String::new(), jwt, introspection, dpop: None, mtls: None };
             let provider = Provider::compile(&spec).unwrap();
             assert_eq!(
                 (provider.introspects(true), provider.introspects(false)),

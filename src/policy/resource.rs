@@ -86,8 +86,13 @@ fn metadata(
     place: usize,
     spec: &ProtectedResourceSpec,
 ) -> Result<ResourceMetadata, Vec<Fault>> {
-    // Where tenants go for tokens is theirs to know, and who they are is nobody else's.
-    let issuers = providers(document, place).filter_map(|provider| match &provider.jwt.issuer {
+    // Where tenants go for tokens is theirs to know, and who they are is nobody else's. Sessions are of no authorization
+    // server.
+    let is_session = |provider: &&ProviderSpec| {
+        document.sessions.as_ref().is_some_and(|spec| spec.name == provider.jwt.name)
+    };
+    let others = providers(document, place).filter(|provider| !is_session(provider));
+    let issuers = others.filter_map(|provider| match &provider.jwt.issuer {
         Issuer::One(issuer) => Some(issuer.as_str()),
         Issuer::Tenants(_) => None,
     });

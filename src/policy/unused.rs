@@ -34,11 +34,14 @@ fn provider_of(method: &MethodSpec) -> Option<&str> {
 fn credentials(document: &Document, warnings: &mut Vec<Fault>) {
     let is_taken = |wanted: fn(&MethodSpec) -> bool| document.rules.iter().flat_map(methods).any(wanted);
     let tokens: HashSet<&str> = document.rules.iter().flat_map(methods).filter_map(provider_of).collect();
-    for (i, provider) in document.providers.iter().enumerate() {
+    for provider in &document.providers {
         if !tokens.contains(provider.jwt.name.as_str()) {
             let message = format!("no rule takes tokens of \"{}\"", provider.jwt.name);
-            warnings.push(Fault::new(format!("jwt.providers[{i}]"), message));
+            warnings.push(Fault::new(provider.path.as_str(), message));
         }
+    }
+    if document.signing_keys.is_some() && document.sessions.is_none() {
+        warnings.push(Fault::new("signingKeys", "nothing is signed with them: there are no sessions"));
     }
     if let Some(spec) = &document.api_keys {
         if !is_taken(|method| *method == MethodSpec::ApiKey) {

@@ -31,6 +31,7 @@ mod records;
 mod remote_keys;
 mod revocation;
 mod secrets;
+mod sessions;
 mod shared_places;
 mod spellings;
 mod tenants;

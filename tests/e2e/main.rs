@@ -65,6 +65,7 @@ mod remote_keys;
 mod resource_metadata;
 mod revocation;
 mod secrets;
+mod sessions;
 mod shared_places;
 mod shared_state;
 mod shipped_configs;

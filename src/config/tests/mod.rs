@@ -7,6 +7,7 @@ mod forms;
 mod oauth;
 mod opaque;
 mod policy;
+mod sessions;
 mod whole;
 
 use prost_types::{ListValue, Struct, Value as ProtoValue, value::Kind};

@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use ct_codecs::Decoder as _;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Map, Value, json};
 
@@ -51,6 +52,17 @@ impl Issuer {
 
     pub(crate) fn pem(&self, algorithm: Algorithm) -> &str {
         &self.key(algorithm).pem
+    }
+
+    /// The same with its private half, as a policy has keys to sign with.
+    pub(crate) fn private_jwk(&self, algorithm: Algorithm) -> Value {
+        let mut jwk = self.jwk(algorithm);
+        let der = self.pem(algorithm).lines().filter(|line| !line.starts_with("-----")).collect::<String>();
+        let der = ct_codecs::Base64::decode_to_vec(der, None).unwrap();
+        // The private half of both kinds is an octet string of 32 bytes (RFC 5915 section 3, RFC 8410 section 7).
+        let at = der.windows(2).position(|pair| pair == [0x04, 0x20]).unwrap() + 2;
+        jwk["d"] = base64url(&der[at..at + 32]).unwrap().into();
+        jwk
     }
 
     fn key(&self, algorithm: Algorithm) -> &SigningKey {
