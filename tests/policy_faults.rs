@@ -405,19 +405,6 @@ fn keys_in_etcd() {
         let etcd = serde_json::from_str(&format!("{{{uri}{fields}}}")).expect("JSON");
         assert_eq!(faults(&spoiled(&[("/apiKeys/etcd", etcd)])), expected, "{fields}");
     }
-    let etcd =
-        json!({"uri": "http://etcd.example", "cluster": "etcd", "user": "gateway", "password": "hunter2"});
-    for (to, expected) in [
-        ("Log", &[][..]),
-        (
-            "Etcd",
-            &["apiKeys.usage.to: uses are written without a login, and apiKeys.etcd has a user; choose Log"],
-        ),
-    ] {
-        let usage = json!({"to": to, "interval": "5m"});
-        let changes = [("/apiKeys/etcd", etcd.clone()), ("/apiKeys/usage", usage)];
-        assert_eq!(faults(&spoiled(&changes)), expected, "{to}");
-    }
 }
 
 /// A stream can end where a credential of its rule can.

@@ -217,8 +217,7 @@ pub(super) fn api_keys(
     let store = o.object("etcd").and_then(etcd);
     defs.keys_elsewhere = o.has("etcd");
     let has_store = defs.keys_elsewhere;
-    let has_login = store.as_ref().is_some_and(|store| store.server.login.is_some());
-    let uses = o.object("usage").and_then(|o| usage(o, has_store, has_login));
+    let uses = o.object("usage").and_then(|o| usage(o, has_store));
     if !o.has_one(&["keys", "etcd"]) {
         return o.fault_at("keys", "required (or etcd, where keys are kept)");
     }
@@ -241,14 +240,11 @@ pub(super) fn api_keys(
     Some((spec, store))
 }
 
-fn usage(mut o: Object<'_>, has_store: bool, has_login: bool) -> Option<UsageSpec> {
+fn usage(mut o: Object<'_>, has_store: bool) -> Option<UsageSpec> {
     let to = o.choice("to", &USAGE_TO);
     let interval = o.duration("interval");
     if to == Some(UsageTo::Etcd) && !has_store {
         return o.fault_at("to", "the policy has no apiKeys.etcd");
-    }
-    if to == Some(UsageTo::Etcd) && has_login {
-        return o.fault_at("to", "uses are written without a login, and apiKeys.etcd has a user; choose Log");
     }
     Some(UsageSpec { to: to?, interval: interval? })
 }

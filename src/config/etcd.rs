@@ -48,7 +48,8 @@ pub(super) static ETCD: Shape = Shape::bound(
             "user",
             Kind::Text(Form::Any),
             "absent: etcd asks nobody who they are",
-            "Our name in etcd, where its authentication is enabled. It need read no more than `prefix`.",
+            "Our name in etcd, where its authentication is enabled. It need read no more than `prefix`, and write only the entries of \
+         `usage`.",
         ),
         optional(
             "password",

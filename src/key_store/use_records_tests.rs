@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{ReadError, UseRecords};
 use crate::{
     calls::{Call, NoBody, Outcome},
-    etcd::{Client, EtcdError, Server},
+    etcd::{Client, EtcdError, Login, Password, Server},
     time::Timestamp,
     url::Url,
     usage::Uses,
@@ -78,15 +78,19 @@ impl Etcd {
     }
 }
 
-fn worker() -> UseRecords {
-    UseRecords::new(Rc::new(Client::new(Server {
+fn client(login: Option<Login>) -> Rc<Client> {
+    Rc::new(Client::new(Server {
         section: "apiKeys.etcd",
         endpoint: Url::parse("http://etcd.test:2379").unwrap(),
         cluster: "etcd".to_owned(),
         prefix: "/k/".to_owned(),
         timeout: Duration::from_secs(5),
-        login: None,
-    })))
+        login,
+    }))
+}
+
+fn worker() -> UseRecords {
+    UseRecords::new(client(None))
 }
 
 fn uses(count: u64, secs: u64) -> Uses {
@@ -186,6 +190,44 @@ fn whoever_is_always_outrun_gives_up_for_now() {
     assert_eq!((error, tries), (ReadError::Outrun, 9));
     assert_eq!(worker.give_back().collect::<Vec<_>>(), [("a".into(), uses(3, NOW))]);
     assert!(worker.is_done());
+}
+
+#[test]
+fn uses_wait_for_a_login_and_for_the_next() {
+    let login = Login { user: "gateway".to_owned(), password: Password("hunter2".to_owned()) };
+    let client = client(Some(login));
+    let (mut etcd, mut worker) = (Etcd::default(), UseRecords::new(Rc::clone(&client)));
+    let now = Timestamp::from_secs(NOW);
+    let answer = |status, body| Outcome::Answer { status, headers: &[], body };
+    let log_in = |now| {
+        client.tick(now, 0).unwrap();
+        client.on_answer(answer(200, br#"{"token":"t.1"}"#)).unwrap();
+    };
+    worker.write(vec![("a".into(), uses(3, NOW))]);
+    assert!(worker.next_call(now).is_none() && worker.next_call(now).is_none());
+    log_in(now);
+    let call = worker.next_call(now).unwrap();
+    assert!(call.headers.contains(&("authorization", "t.1".to_owned())));
+    let body = etcd.answer(&call);
+    worker.on_answer(answer(200, body.as_bytes()), now).unwrap();
+    // The token is known no more when the sums are to be written.
+    let unknown: &[u8] = br#"{"error":"etcdserver: invalid auth token","code":16}"#;
+    worker.next_call(now).unwrap();
+    assert_eq!(worker.on_answer(answer(401, unknown), now), Ok(()));
+    assert!(worker.next_call(now).is_none() && !worker.is_done());
+    log_in(now);
+    // Nor is the next one, which is a failure.
+    worker.next_call(now).unwrap();
+    let error = ReadError::Etcd(EtcdError::Unauthenticated);
+    assert_eq!(worker.on_answer(answer(401, unknown), now), Err(error));
+    let left = worker.give_back().collect();
+    worker.write(left);
+    assert!(worker.next_call(now).is_none() && client.tick(now, 0).is_none(), "it is too soon for a login");
+    let now = Timestamp::from_secs(NOW + 2);
+    assert!(worker.next_call(now).is_none());
+    log_in(now);
+    assert_eq!(send_all(&mut worker, &mut etcd, now), Ok(2));
+    assert_eq!(etcd.value("a"), r#"{"uses":3,"lastUsedAt":"2027-01-15T08:00:00Z"}"#);
 }
 
 #[test]

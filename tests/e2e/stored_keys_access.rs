@@ -23,6 +23,13 @@ async fn is_logged(fleet: &Fleet, what: &str) {
     until(SOON, async || fleet.gateway.log().contains(what)).await;
 }
 
+/// Tokens end with a change of the password, even to the same one.
+fn change_password(etcd: &Etcd) {
+    let set = "echo gateway-password | ETCDCTL_API=3 etcdctl --user root:root-password --endpoints";
+    let set = format!("{set} {} user passwd --interactive=false gateway", etcd.url());
+    assert!(Command::new("sh").args(["-c", &set]).output().unwrap().status.success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_logs_in_and_again_when_its_token_is_known_no_more() {
     let mut etcd = Etcd::start();
@@ -36,13 +43,8 @@ async fn a_gateway_logs_in_and_again_when_its_token_is_known_no_more() {
     fleet.becomes("/read", &first, PASSES).await;
     fleet.becomes("/open", &second, INVALID).await;
 
-    // Tokens end with a change of the password, even to the same one, and with the process that knew them.
-    let change_password = |fleet: &Fleet| {
-        let set = "echo gateway-password | ETCDCTL_API=3 etcdctl --user root:root-password --endpoints";
-        let set = format!("{set} {} user passwd --interactive=false gateway", fleet.etcd.url());
-        assert!(Command::new("sh").args(["-c", &set]).output().unwrap().status.success());
-    };
-    change_password(&fleet);
+    // Tokens end with the process that knew them, too.
+    change_password(&fleet.etcd);
     fleet.put("second", json!({}));
     fleet.becomes("/open", &second, PASSES).await;
     fleet.etcd.restart();
@@ -70,6 +72,47 @@ async fn a_gateway_logs_in_and_again_when_its_token_is_known_no_more() {
     fleet.becomes("/read", &first, PASSES).await;
     let log = fleet.gateway.log();
     assert!(!log.contains("gateway-password") && !log.contains("root-password"), "{log}");
+}
+
+/// Each worker that writes logs in, and again when its token is known no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn uses_are_written_by_a_user_who_may() {
+    let mut etcd = Etcd::start();
+    put(&etcd, "first", json!({}));
+    etcd.require_login("/portcullis/");
+    let address = format!("127.0.0.1:{}", etcd.port).parse().unwrap();
+    let mut policy = with_login(&etcd, "gateway-password");
+    policy["apiKeys"]["usage"] = json!({"to": "Etcd", "interval": "1s"});
+    let gateway = gateway(&policy).cluster("etcd", address).https_only().workers(2).start().await;
+    let fleet = Fleet { etcd, gateway: gateway.into() };
+    let first = api_key("first");
+    fleet.becomes("/open", &first, PASSES).await;
+    is_logged(&fleet, "uses of API keys: etcd does not let this user do so below the prefix").await;
+    let used = "/portcullis/v1/used/";
+    fleet.etcd.ctl(&["role", "grant-permission", "--prefix=true", "reader", "readwrite", used]);
+    let noted = || {
+        let noted = fleet.etcd.ctl(&["get", "--print-value-only", &format!("{used}first")]);
+        serde_json::from_str::<Value>(&noted).map_or(0, |noted| noted["uses"].as_u64().unwrap())
+    };
+    until(SOON, async || noted() > 0).await;
+    // Uses of before are there, too: they were kept.
+    let ask = async |times: u64| {
+        for _ in 0..times {
+            assert_eq!(fleet.gateway.send(&get("/open").api_key(&first)).await.status, 200);
+        }
+    };
+    let mut before = 0;
+    // No worker has more to write.
+    until(SOON, async || {
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        std::mem::replace(&mut before, noted()) == noted()
+    })
+    .await;
+    change_password(&fleet.etcd);
+    ask(50).await;
+    until(SOON, async || noted() == before + 50).await;
+    let log = fleet.gateway.log();
+    assert!(!log.contains("gateway-password"), "{log}");
 }
 
 /// The reason is in the log, and there are no keys.
