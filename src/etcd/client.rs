@@ -61,19 +61,38 @@ impl Client {
     /// # Errors
     /// It needs a login first. That is asked for with this, and the question to be asked again with the next tick.
     pub fn call(&self, path: &str, body: Vec<u8>, max_answer: usize, now: Timestamp) -> Result<Call, NotYet> {
+        let token = self.token(now)?;
         let mut call = self.server.call(path, body, max_answer);
-        if self.server.login.is_some() {
-            let mut state = self.state.borrow_mut();
-            match &state.token {
-                Some(token) => call.headers.push(("authorization", token.as_str().to_owned())),
-                None if state.is_pausing(now) => return Err(NotYet::Pausing),
-                None => {
-                    state.wanted = true;
-                    return Err(NotYet::LoggingIn);
-                }
+        call.headers.extend(token.map(|token| ("authorization", token.as_str().to_owned())));
+        Ok(call)
+    }
+
+    /// What etcd knows us by, for whoever asks it by other ways than a [`Client::call`]; `None`: nobody has to log in.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn token(&self, now: Timestamp) -> Result<Option<Token>, NotYet> {
+        let mut state = self.state.borrow_mut();
+        match &state.token {
+            _ if !self.has_login() => Ok(None),
+            Some(token) => Ok(Some(token.clone())),
+            None if state.is_pausing(now) => Err(NotYet::Pausing),
+            None => {
+                state.wanted = true;
+                Err(NotYet::LoggingIn)
             }
         }
-        Ok(call)
+    }
+
+    /// To be called where etcd has answered to a [`Client::token`].
+    pub fn confirm_token(&self) {
+        let mut state = self.state.borrow_mut();
+        (state.failures, state.due_at) = (0, Timestamp::default());
+    }
+
+    /// To be called where it did not know one.
+    pub fn forget_token(&self) {
+        self.state.borrow_mut().token = None;
     }
 
     /// What an answer to a [`Client::call`] has to read, at most `max_answer` bytes.
@@ -83,11 +102,10 @@ impl Client {
     /// ask again.
     pub fn read<'a>(&self, outcome: Outcome<'a>, max_answer: usize) -> Result<&'a [u8], EtcdError> {
         let body = body_of(outcome, max_answer);
-        let mut state = self.state.borrow_mut();
         match body {
-            Ok(_) => (state.failures, state.due_at) = (0, Timestamp::default()),
+            Ok(_) => self.confirm_token(),
             // Of two that were under way the later one may cost a login that was not needed.
-            Err(EtcdError::Unauthenticated) => state.token = None,
+            Err(EtcdError::Unauthenticated) => self.forget_token(),
             Err(_) => {}
         }
         body
@@ -95,12 +113,17 @@ impl Client {
 
     /// Whether something may be asked, be it after a login: none has just failed, or led to a token that etcd did not know.
     pub fn may_ask(&self, now: Timestamp) -> bool {
-        self.server.login.is_none() || !self.state.borrow().is_pausing(now)
+        !self.has_login() || !self.state.borrow().is_pausing(now)
     }
 
     /// The same of one who has a login.
     pub fn may_log_in(&self, now: Timestamp) -> bool {
-        self.server.login.is_some() && self.may_ask(now)
+        self.has_login() && self.may_ask(now)
+    }
+
+    /// Whether there is a user to log in.
+    pub fn has_login(&self) -> bool {
+        self.server.login.is_some()
     }
 
     /// To be called a few times a second, after all who may have something to ask: the call by which this worker logs in,

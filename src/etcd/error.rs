@@ -36,15 +36,13 @@ impl EtcdError {
     pub fn of(status: u16, body: &[u8]) -> Self {
         let answer = serde_json::from_slice::<Value>(body).unwrap_or_default();
         let code = answer.get("code").and_then(Value::as_u64);
-        let says =
-            |what: &str| answer.get("error").and_then(Value::as_str).is_some_and(|text| text.contains(what));
+        let text = answer.get("error").and_then(Value::as_str).unwrap_or_default();
         match (status, code) {
             (_, Some(11)) => Self::Compacted,
             (_, Some(16)) => Self::Unauthenticated,
-            // Without a token, and with one of before users or roles were changed.
-            (_, Some(3)) if says("user name is empty") || says("auth store is old") => Self::Unauthenticated,
-            (_, Some(3)) if says("authentication failed") => Self::LoginRefused,
-            (_, Some(9)) if says("authentication is not enabled") => Self::NoLogin,
+            (_, Some(3)) if is_about_who_asks(text) => Self::Unauthenticated,
+            (_, Some(3)) if text.contains("authentication failed") => Self::LoginRefused,
+            (_, Some(9)) if text.contains("authentication is not enabled") => Self::NoLogin,
             (_, Some(7)) => Self::Denied,
             (400, None) if body.starts_with(b"CommonName") => Self::NamedCertificate,
             (404, _) => Self::NoGateway,
@@ -56,6 +54,12 @@ impl EtcdError {
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::NoBody(NoBody::Failed) | Self::Status(500..))
     }
+}
+
+/// Whether etcd says in these words that it does not know who asks: without a token, with one that it knows no more, and
+/// with one of before users or roles were changed.
+pub fn is_about_who_asks(text: &str) -> bool {
+    ["user name is empty", "invalid auth token", "auth store is old"].iter().any(|words| text.contains(words))
 }
 
 /// The body of an answer, of `max` bytes at most.

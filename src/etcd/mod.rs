@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use self::{
     client::{Client, NotYet},
-    error::EtcdError,
+    error::{EtcdError, is_about_who_asks},
     login::{Login, Password, Token},
     range::{Item, Range, RangeRequest, end_of},
     transaction::{Operation, Transaction, TransactionAnswer},

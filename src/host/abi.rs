@@ -240,15 +240,20 @@ impl Host for Abi {
         })
     }
 
-    fn open_grpc_stream(&self, cluster: &str, service: &str, method: &str) -> Result<u32, Failed> {
+    fn open_grpc_stream(
+        &self,
+        cluster: &str,
+        service: &str,
+        method: &str,
+        metadata: &[(&str, &str)],
+    ) -> Result<u32, Failed> {
         // A name by itself is first read as a `GrpcService`; one that happens to be some ends Envoy. So it is one:
         // GrpcService { EnvoyGrpc envoy_grpc = 1 { string cluster_name = 1; } }
         let (mut envoy_grpc, mut target) = (Vec::new(), Vec::new());
         protobuf::append(1, cluster.as_bytes(), &mut envoy_grpc);
         protobuf::append(1, &envoy_grpc, &mut target);
         let target = String::from_utf8(target).map_err(|_| Failed)?;
-        // A member of etcd that has lost its leader ends the watch, instead of saying nothing.
-        let metadata = vec![("hasleader", b"true".as_slice())];
+        let metadata = metadata.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         hostcalls::open_grpc_stream(&target, service, method, metadata).map_err(|_| Failed)
     }
 

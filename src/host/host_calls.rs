@@ -94,7 +94,13 @@ pub(super) trait Host: Clone + 'static {
 
     /// Opens a gRPC stream to a method of a server behind `cluster`, whose name is no longer than 125 bytes; what comes by
     /// it has this token.
-    fn open_grpc_stream(&self, cluster: &str, service: &str, method: &str) -> Result<u32, Failed>;
+    fn open_grpc_stream(
+        &self,
+        cluster: &str,
+        service: &str,
+        method: &str,
+        metadata: &[(&str, &str)],
+    ) -> Result<u32, Failed>;
 
     /// Sends a message by a gRPC stream.
     fn send_by_grpc_stream(&self, token: u32, message: &[u8]) -> Result<(), Failed>;

@@ -3,14 +3,17 @@
 use std::cell::Cell;
 
 use super::host_calls::{Failed, Host};
-use crate::key_store::{WatchEvent, WatchStep};
+use crate::{
+    etcd::Token,
+    key_store::{WatchEvent, WatchStep},
+};
 
 /// The most of a message that is read.
 const MAX_MESSAGE: usize = 1024;
 
 #[derive(Default)]
 pub(super) struct KeyWatch {
-    /// Its token; `None`: there is none.
+    /// By the host's token; `None`: there is none.
     stream: Cell<Option<u32>>,
 }
 
@@ -18,29 +21,41 @@ impl KeyWatch {
     /// Does what the watch needs; answers what came of it so far.
     pub(super) fn carry_out(&self, host: &impl Host, step: WatchStep) -> Option<WatchEvent<'static>> {
         match step {
-            WatchStep::Ask { cluster, request } => {
-                self.ask(host, &cluster, &request).err().map(|Failed| WatchEvent::NotOpened)
+            WatchStep::Ask { cluster, token, request } => {
+                self.leave(host);
+                let asked = self.ask(host, &cluster, token.as_ref(), &request);
+                asked.err().map(|Failed| WatchEvent::NotOpened)
             }
             WatchStep::Leave => {
-                // Its end is told as that of a stream that is not ours any more.
-                if let Some(token) = self.stream.take() {
-                    host.close_grpc_stream(token);
-                }
+                self.leave(host);
                 None
             }
         }
     }
 
-    fn ask(&self, host: &impl Host, cluster: &str, request: &[u8]) -> Result<(), Failed> {
-        let token = match self.stream.take() {
-            Some(token) => token,
-            None => host.open_grpc_stream(cluster, "etcdserverpb.Watch", "Watch")?,
-        };
-        if host.send_by_grpc_stream(token, request).is_err() {
-            host.forget_grpc_stream(token);
+    /// Its end is told as that of a stream that is not ours any more.
+    fn leave(&self, host: &impl Host) {
+        if let Some(stream) = self.stream.take() {
+            host.close_grpc_stream(stream);
+        }
+    }
+
+    fn ask(
+        &self,
+        host: &impl Host,
+        cluster: &str,
+        token: Option<&Token>,
+        request: &[u8],
+    ) -> Result<(), Failed> {
+        // A member of etcd that has lost its leader ends the watch, instead of saying nothing.
+        let mut metadata = vec![("hasleader", "true")];
+        metadata.extend(token.map(|token| ("token", token.as_str())));
+        let stream = host.open_grpc_stream(cluster, "etcdserverpb.Watch", "Watch", &metadata)?;
+        if host.send_by_grpc_stream(stream, request).is_err() {
+            host.forget_grpc_stream(stream);
             return Err(Failed);
         }
-        self.stream.set(Some(token));
+        self.stream.set(Some(stream));
         Ok(())
     }
 

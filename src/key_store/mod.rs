@@ -118,7 +118,7 @@ impl KeyStore {
         let place = short_digest(&place.map(str::as_bytes));
         Self {
             place: format!("{namespace}/keys/{place}/"),
-            watch: spec.watch_cluster.as_deref().map(Watch::new),
+            watch: spec.watch_cluster.as_deref().map(|cluster| Watch::new(cluster, Rc::clone(&etcd))),
             spec,
             etcd,
             head: Head::default(),

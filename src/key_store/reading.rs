@@ -76,7 +76,7 @@ impl Step {
 impl KeyStore {
     pub(super) fn lease(&self) -> Duration {
         // Before each question there may have to be a login.
-        let calls = if self.spec.server.login.is_some() { 2 } else { 1 };
+        let calls = if self.etcd.has_login() { 2 } else { 1 };
         self.spec.server.timeout.saturating_mul(calls).saturating_add(LEASE_MARGIN)
     }
 

@@ -4,12 +4,13 @@
 //! asks anyway every now and then. So nothing hangs on it: a message that is lost, late, or of a revision that is gone
 //! costs time and no change.
 
-use std::{fmt, time::Duration};
+use std::{fmt, rc::Rc, time::Duration};
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use crate::{
     calls::pacing,
+    etcd::{Client, Token, is_about_who_asks},
     protobuf,
     store::{Expected, SharedStore},
     time::Timestamp,
@@ -32,6 +33,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Watch {
     cluster: String,
+    etcd: Rc<Client>,
     /// As it stands in the shared store while this is the worker that watches.
     lease_until: Option<Timestamp>,
     /// It was asked for, and has not ended since.
@@ -40,6 +42,8 @@ pub(super) struct Watch {
     works: bool,
     /// Ends that came one after the other before it had worked.
     failures: u32,
+    /// One of these was told by etcd not to know who asks, so that there was another login.
+    renewed: bool,
     /// When it is asked for next.
     due_at: Timestamp,
     /// There may be something new to read.
@@ -49,10 +53,12 @@ pub(super) struct Watch {
 /// What the host is to do for a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchStep {
-    /// Send `request` by the stream to `cluster`, which is opened for it if there is none.
+    /// Send `request` by a new stream to `cluster`; one that is there is closed.
     Ask {
         /// The Envoy cluster that reaches etcd by gRPC.
         cluster: String,
+        /// What etcd knows us by; `None`: it asks nobody who they are, or a certificate says so.
+        token: Option<Token>,
         /// A message.
         request: Vec<u8>,
     },
@@ -86,13 +92,15 @@ enum Why {
 }
 
 impl Watch {
-    pub(super) fn new(cluster: &str) -> Self {
+    pub(super) fn new(cluster: &str, etcd: Rc<Client>) -> Self {
         Self {
             cluster: cluster.to_owned(),
+            etcd,
             lease_until: None,
             asked: false,
             works: false,
             failures: 0,
+            renewed: false,
             due_at: Timestamp::default(),
             rung: false,
         }
@@ -114,8 +122,10 @@ impl Watch {
         if self.asked || self.due_at.lies_ahead(now, LONGEST_PAUSE.saturating_mul(2)) {
             return None;
         }
+        // Without a login it waits for one.
+        let token = self.etcd.token(now).ok()?;
         (self.asked, self.works) = (true, false);
-        Some(WatchStep::Ask { cluster: self.cluster.clone(), request: request(prefix, end) })
+        Some(WatchStep::Ask { cluster: self.cluster.clone(), token, request: request(prefix, end) })
     }
 
     fn holds_lease(&mut self, key: &str, now: Timestamp, store: &dyn SharedStore) -> bool {
@@ -140,8 +150,9 @@ impl Watch {
         let why = match event {
             WatchEvent::Message(message) => match cancelled(message) {
                 None => {
+                    self.etcd.confirm_token();
                     // That it has begun may mean something new, too: what was changed before.
-                    (self.works, self.failures, self.rung) = (true, 0, true);
+                    (self.works, self.failures, self.renewed, self.rung) = (true, 0, false, true);
                     return None;
                 }
                 Some(reason) => Why::Cancelled(reason),
@@ -150,6 +161,13 @@ impl Watch {
             WatchEvent::NotOpened => Why::NotOpened,
         };
         self.asked = false;
+        // etcd looks at a token when a watch begins, and never again.
+        if matches!(&why, Why::Cancelled(reason) if is_about_who_asks(reason)) && self.etcd.has_login() {
+            self.etcd.forget_token();
+            if !std::mem::replace(&mut self.renewed, true) {
+                return None;
+            }
+        }
         self.due_at = now.saturating_add(pacing::backoff(self.failures, LONGEST_PAUSE, random));
         // A stream that worked ends now and then: proxies cut long ones off.
         if std::mem::take(&mut self.works) {
@@ -209,9 +227,29 @@ impl fmt::Display for Unwatched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::MemoryStore;
+    use crate::{
+        calls::Outcome,
+        etcd::{Login, Password, Server},
+        store::MemoryStore,
+        url::Url,
+    };
 
     const NAMES: [&[u8]; 2] = [b"/p/", b"/p0"];
+
+    fn client(login: Option<Login>) -> Rc<Client> {
+        Rc::new(Client::new(Server {
+            section: "apiKeys.etcd",
+            endpoint: Url::parse("http://etcd.test:2379").unwrap(),
+            cluster: "etcd".to_owned(),
+            prefix: "/p/".to_owned(),
+            timeout: Duration::from_secs(5),
+            login,
+        }))
+    }
+
+    fn watch() -> Watch {
+        Watch::new("g", client(None))
+    }
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_secs(1_800_000_000).saturating_add(Duration::from_millis(millis))
@@ -247,9 +285,10 @@ mod tests {
     #[test]
     fn one_worker_watches() {
         let store = MemoryStore::default();
-        let mut workers = [Watch::new("g"), Watch::new("g"), Watch::new("g")];
+        let mut workers = [watch(), watch(), watch()];
         let mut tick = |place: usize, millis| workers[place].tick("w", NAMES, at(millis), &store);
-        let ask = Some(WatchStep::Ask { cluster: "g".to_owned(), request: request(b"/p/", b"/p0") });
+        let ask =
+            Some(WatchStep::Ask { cluster: "g".to_owned(), token: None, request: request(b"/p/", b"/p0") });
         assert_eq!([tick(0, 0), tick(1, 0), tick(2, 0)], [ask.clone(), None, None]);
         for millis in (250..10_000).step_by(250) {
             assert_eq!([tick(1, millis), tick(0, millis), tick(2, millis)], [None, None, None], "{millis}");
@@ -268,7 +307,7 @@ mod tests {
     #[test]
     fn it_is_asked_for_again() {
         let store = MemoryStore::default();
-        let mut watch = Watch::new("g");
+        let mut watch = watch();
         let mut now = 0;
         let until_asked = |watch: &mut Watch, now: &mut u64| {
             let began = *now;
@@ -298,5 +337,47 @@ mod tests {
         let told = watch.take(WatchEvent::Ended(14), at(now), 0).map(|told| told.to_string());
         let expected = "no watch by cluster \"g\", so they are polled: the stream ended with gRPC status 14";
         assert_eq!(told.as_deref(), Some(expected));
+    }
+    /// A token that is known no more is no failure, the first time.
+    #[test]
+    fn a_watch_has_a_token_that_etcd_knows() {
+        let login = Login { user: "gateway".to_owned(), password: Password("hunter2".to_owned()) };
+        let etcd = client(Some(login));
+        let store = MemoryStore::default();
+        let mut watch = Watch::new("g", Rc::clone(&etcd));
+        let log_in = |token: &str, millis| {
+            etcd.tick(at(millis), 0).unwrap();
+            let body = format!("{{\"token\":\"{token}\"}}");
+            etcd.on_answer(Outcome::Answer { status: 200, headers: &[], body: body.as_bytes() }).unwrap();
+        };
+        let asked = |watch: &mut Watch, millis| match watch.tick("w", NAMES, at(millis), &store) {
+            Some(WatchStep::Ask { token, .. }) => token.map(|token| token.as_str().to_owned()),
+            _ => None,
+        };
+        let cancelled = |reason: &str| {
+            let mut message = b"\x18\x01\x20\x01".to_vec();
+            protobuf::append(6, reason.as_bytes(), &mut message);
+            message
+        };
+        let unknown = cancelled("etcdserver: invalid auth token");
+        assert_eq!(asked(&mut watch, 0), None, "it waits for the login");
+        log_in("t.1", 0);
+        assert_eq!(asked(&mut watch, 1).as_deref(), Some("t.1"));
+        assert_eq!(watch.take(WatchEvent::Message(b"\x18\x01"), at(2), 0), None);
+        assert_eq!(watch.take(WatchEvent::Ended(14), at(3), 0), None);
+        assert_eq!(asked(&mut watch, 1003).as_deref(), Some("t.1"));
+        assert_eq!(watch.take(WatchEvent::Message(&unknown), at(1004), 0), None);
+        assert_eq!(asked(&mut watch, 1005), None);
+        log_in("t.2", 1005);
+        assert_eq!(asked(&mut watch, 1006).as_deref(), Some("t.2"), "at once");
+        let told = watch.take(WatchEvent::Message(&unknown), at(1007), 0).unwrap().to_string();
+        assert!(told.ends_with("etcd cancelled it: etcdserver: invalid auth token"), "{told}");
+        assert_eq!(asked(&mut watch, 2007), None);
+        log_in("t.3", 2007);
+        assert_eq!(asked(&mut watch, 2008).as_deref(), Some("t.3"));
+        // What the user may not do, no other token lets it do.
+        let denied = cancelled("etcdserver: permission denied");
+        assert_eq!(watch.take(WatchEvent::Message(&denied), at(2009), 0), None, "the first was told");
+        assert_eq!(asked(&mut watch, 4009).as_deref(), Some("t.3"));
     }
 }

@@ -13,7 +13,10 @@ use crate::{
 const SOON: Duration = Duration::from_secs(10);
 
 fn with_login(etcd: &Etcd, password: &str) -> Value {
-    let mut policy = policy(etcd, None);
+    logging_in(policy(etcd, None), password)
+}
+
+fn logging_in(mut policy: Value, password: &str) -> Value {
     let login = json!({"user": "gateway", "password": password});
     policy["apiKeys"]["etcd"].as_object_mut().unwrap().extend(login.as_object().cloned().unwrap());
     policy
@@ -72,6 +75,45 @@ async fn a_gateway_logs_in_and_again_when_its_token_is_known_no_more() {
     fleet.becomes("/read", &first, PASSES).await;
     let log = fleet.gateway.log();
     assert!(!log.contains("gateway-password") && !log.contains("root-password"), "{log}");
+}
+
+/// By the watch, too. It lasts longer than its token, which etcd asks for when it begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_has_the_token_of_a_login() {
+    let mut etcd = Etcd::start_with_tokens_of(1);
+    put(&etcd, "first", json!({}));
+    etcd.require_login("/portcullis/");
+    let address = format!("127.0.0.1:{}", etcd.port).parse().unwrap();
+    let mut policy = logging_in(policy(&etcd, Some("etcd-grpc")), "gateway-password");
+    policy["apiKeys"]["etcd"]["pollInterval"] = "1m".into();
+    let gateway = gateway(&policy).cluster("etcd", address).grpc_cluster("etcd-grpc", address);
+    let gateway = gateway.https_only().workers(2).start().await;
+    let mut fleet = Fleet { etcd, gateway: gateway.into() };
+    let first = api_key("first");
+    fleet.becomes("/open", &first, PASSES).await;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        for _ in 0..3 {
+            fleet.put("first", json!({"disabled": true}));
+            fleet.becomes("/open", &first, INVALID).await;
+            fleet.put("first", json!({}));
+            fleet.becomes("/open", &first, PASSES).await;
+        }
+        // Tokens end with the process that knew them.
+        fleet.etcd.restart();
+    }
+    let log = fleet.gateway.log();
+    assert!(!log.contains("etcd cancelled it") && !log.contains("login at etcd"), "{log}");
+    assert!(!log.contains("gateway-password"), "{log}");
+
+    // What the user may not watch is named once, and goes on as soon as it may.
+    fleet.etcd.ctl(&["user", "revoke-role", "gateway", "reader"]);
+    fleet.etcd.restart();
+    is_logged(&fleet, "etcdserver: permission denied").await;
+    fleet.becomes("/open", &first, PASSES).await;
+    fleet.etcd.ctl(&["user", "grant-role", "gateway", "reader"]);
+    fleet.put("first", json!({"disabled": true}));
+    fleet.becomes("/open", &first, INVALID).await;
 }
 
 /// Each worker that writes logs in, and again when its token is known no more.

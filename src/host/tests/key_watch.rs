@@ -33,7 +33,7 @@ fn a_message_has_keys_read() {
     answer(&host, &serving);
     tick(&serving);
     assert_eq!(host.sent(), 2, "the watch");
-    let watch = host.sent();
+    let mut watch = host.sent();
     tick(&serving);
     later(1);
     tick(&serving);
@@ -46,22 +46,26 @@ fn a_message_has_keys_read() {
     serving.on_grpc_message(watch + 7, 0);
     serving.on_grpc_close(watch + 7, 0);
     assert_eq!(host.sent(), 3, "that was another stream");
-    // Cancelled, it is asked for anew by the same stream.
+    // Cancelled, it is asked for anew by another stream.
     host.server_says("\x20\x01");
     serving.on_grpc_message(watch, 2);
     assert_eq!(host.sent(), 3);
     later(2);
-    host.fail(None);
     tick(&serving);
-    assert_eq!(host.sent(), 3);
-    serving.on_grpc_message(watch, 2);
+    assert_eq!(host.sent(), 4);
+    let old = std::mem::replace(&mut watch, host.sent());
+    serving.on_grpc_message(old, 2);
+    serving.on_grpc_close(old, 0);
+    later(5);
+    tick(&serving);
+    assert_eq!(host.sent(), 4, "the new one is there");
     serving.on_grpc_close(watch, 14);
     // Messages of a stream that has ended, or its end once more, are nothing.
     serving.on_grpc_message(watch, 0);
     serving.on_grpc_close(watch, 14);
     later(10);
     tick(&serving);
-    assert_eq!(host.sent(), 4, "it is opened again");
+    assert_eq!(host.sent(), 5, "it is opened again");
 }
 
 #[test]

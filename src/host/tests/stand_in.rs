@@ -281,7 +281,7 @@ impl Host for StandIn {
         Ok(self.0.sent.get())
     }
 
-    fn open_grpc_stream(&self, _: &str, _: &str, _: &str) -> Result<u32, Failed> {
+    fn open_grpc_stream(&self, _: &str, _: &str, _: &str, _: &[(&str, &str)]) -> Result<u32, Failed> {
         self.attempt("open_grpc_stream")?;
         self.0.sent.set(self.0.sent.get() + 1);
         Ok(self.0.sent.get())

@@ -21,12 +21,19 @@ pub(crate) struct Etcd {
     secured: Option<TempDir>,
     /// As whom we speak to it, once users have to log in.
     user: Option<&'static str>,
+    /// After so many seconds without a question it knows a token no more.
+    token_secs: u32,
 }
 
 impl Etcd {
     /// Starts with nothing in it.
     pub(crate) fn start() -> Self {
-        Self::start_as(None)
+        Self::start_as(None, 300)
+    }
+
+    /// The same with tokens that are soon known no more.
+    pub(crate) fn start_with_tokens_of(secs: u32) -> Self {
+        Self::start_as(None, secs)
     }
 
     /// The same over TLS, for clients that show a certificate of [`CLIENTS`].
@@ -41,14 +48,14 @@ impl Etcd {
         write_both("server", &CLIENTS.identity("localhost"));
         write_both("client", &CLIENTS.identity("operator.test"));
         write_both("nameless", &CLIENTS.nameless("operator.test"));
-        Self::start_as(Some(directory))
+        Self::start_as(Some(directory), 300)
     }
 
-    fn start_as(secured: Option<TempDir>) -> Self {
+    fn start_as(secured: Option<TempDir>, token_secs: u32) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (port, peer_port) = (free_port(), free_port());
-        let child = run(&directory, secured.as_ref(), port, peer_port);
-        let etcd = Self { child, port, peer_port, directory, secured, user: None };
+        let child = run(&directory, secured.as_ref(), port, peer_port, token_secs);
+        let etcd = Self { child, port, peer_port, directory, secured, user: None, token_secs };
         etcd.wait();
         etcd
     }
@@ -90,7 +97,8 @@ impl Etcd {
     /// Starts again, where it was.
     pub(crate) fn restart(&mut self) {
         self.stop();
-        self.child = run(&self.directory, self.secured.as_ref(), self.port, self.peer_port);
+        let secured = self.secured.as_ref();
+        self.child = run(&self.directory, secured, self.port, self.peer_port, self.token_secs);
         self.wait();
     }
 
@@ -161,7 +169,7 @@ impl Etcd {
     }
 }
 
-fn run(directory: &TempDir, secured: Option<&TempDir>, port: u16, peer_port: u16) -> Child {
+fn run(directory: &TempDir, secured: Option<&TempDir>, port: u16, peer_port: u16, token_secs: u32) -> Child {
     let scheme = if secured.is_some() { "https" } else { "http" };
     let client = format!("{scheme}://127.0.0.1:{port}");
     let peer = format!("http://127.0.0.1:{peer_port}");
@@ -177,6 +185,7 @@ fn run(directory: &TempDir, secured: Option<&TempDir>, port: u16, peer_port: u16
         .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
         .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
         .args(["--initial-cluster", &format!("test={peer}")])
+        .args(["--auth-token-ttl", &token_secs.to_string()])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
