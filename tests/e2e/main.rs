@@ -52,6 +52,7 @@ mod minimal_config;
 mod observed;
 mod oci;
 mod optional_credentials;
+mod passkeys_browser;
 mod paths;
 mod policy_schema;
 mod policy_updates;
