@@ -9,6 +9,15 @@ pub const HEADER: &str = "connection";
 /// Options of HTTP itself: they name no header that is meant for the server at the end.
 const OF_HTTP: [&str; 5] = ["close", "http2-settings", "keep-alive", "te", "upgrade"];
 
+/// Whether a request asks for another protocol (RFC 9110 section 7.8, RFC 8441 section 4), so that something else than an
+/// answer could follow.
+pub fn upgrades(head: &RequestHead<'_>) -> bool {
+    let mut options = head.values(HEADER).flat_map(|line| line.split(|byte| *byte == b','));
+    head.values("upgrade").next().is_some()
+        || head.values(":protocol").next().is_some()
+        || options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+}
+
 /// The options without those that may name a header, all lines joined; `None` when there are none of them. Empty:
 /// nothing is left, so the header should go.
 pub fn without_names(head: &RequestHead<'_>) -> Option<String> {

@@ -1,6 +1,6 @@
 //! CORS preflights: a browser's question whether a page may send a request (Fetch standard, section 3.3.2).
 
-use super::{RequestHead, overriding};
+use super::{RequestHead, connection, overriding};
 
 /// The method of every preflight.
 pub const METHOD: &str = "OPTIONS";
@@ -18,21 +18,16 @@ pub fn requested_method<'a>(head: &RequestHead<'a>) -> Option<&'a str> {
     let has_body = !head.ends
         || head.values("transfer-encoding").next().is_some()
         || head.values("content-length").any(|length| length != b"0");
-    if has_body || upgrades(head) || head.headers.iter().any(|(name, _)| overriding::is_overriding(name)) {
+    if has_body
+        || connection::upgrades(head)
+        || head.headers.iter().any(|(name, _)| overriding::is_overriding(name))
+    {
         return None;
     }
     let method = str::from_utf8(head.single("access-control-request-method").one()?).ok()?;
     // A method is a token (RFC 9110 section 5.6.2); Envoy refuses any other.
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     (!method.is_empty() && method.bytes().all(token)).then_some(method)
-}
-
-/// Whether it asks for another protocol, so that something else than an answer could follow.
-fn upgrades(head: &RequestHead<'_>) -> bool {
-    let mut options = head.values("connection").flat_map(|line| line.split(|byte| *byte == b','));
-    head.values("upgrade").next().is_some()
-        || head.values(":protocol").next().is_some()
-        || options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }
 
 #[cfg(test)]
