@@ -135,6 +135,9 @@ reasons! {
     // and HTTP/2 cannot ask for one on a connection that is open (RFC 9113 section 9.2.3).
     CertificateMissing = "client_certificate_missing", Forbidden, None,
         "A client certificate is required";
+    /// A credential in a cookie, with a request that a page of somebody else may have had sent.
+    CrossSiteRequest = "cross_site_request", Forbidden, None,
+        "The page that this request comes from may not send it with a cookie";
     /// A scope is missing.
     InsufficientScope = "insufficient_scope", Forbidden, InsufficientScope,
         "A required scope is missing";

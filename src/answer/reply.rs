@@ -124,15 +124,15 @@ impl Reply {
         }
     }
 
-    /// An answer for whoever asked alone, which nobody keeps (RFC 9111 section 5.2.2.5). For old caches `Pragma` says so,
-    /// too, as RFC 6749 section 5.1 wants.
-    pub fn private(details: &'static str, json: &Value) -> Self {
-        let headers =
-            [("content-type", "application/json"), ("cache-control", NO_STORE), ("pragma", "no-cache")];
+    /// An answer for whoever asked alone, which nobody keeps (RFC 9111 section 5.2.2.5); `None`: that it is done is all
+    /// there is to say. For old caches `Pragma` says so, too, as RFC 6749 section 5.1 wants.
+    pub fn private(details: &'static str, json: Option<&Value>) -> Self {
+        let kept = [("cache-control", NO_STORE), ("pragma", "no-cache")];
+        let of_body = json.map(|_| ("content-type", "application/json"));
         Self {
-            status: 200,
-            headers: headers.map(|(name, value)| (name, value.to_owned())).to_vec(),
-            body: json.to_string(),
+            status: if json.is_some() { 200 } else { 204 },
+            headers: of_body.into_iter().chain(kept).map(|(name, value)| (name, value.to_owned())).collect(),
+            body: json.map(Value::to_string).unwrap_or_default(),
             details,
             grpc_status: 0,
         }

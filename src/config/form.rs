@@ -4,7 +4,7 @@ use hashbrown::HashSet;
 
 use super::{
     faults::{Faults, Path, quoted},
-    http_names::{authority, header_name, hostname, method, owned_header_name, path},
+    http_names::{authority, header_name, host_cookie, hostname, method, origin, owned_header_name, path},
     model::Form,
     reader::Node,
     scalar::{
@@ -39,6 +39,8 @@ pub(super) fn text(node: Node<'_>, form: Form) -> Option<String> {
         Form::Host => hostname(node),
         Form::Authority => authority(node),
         Form::Path => path(node),
+        Form::Origin => origin(node),
+        Form::HostCookie => host_cookie(node),
     }
 }
 

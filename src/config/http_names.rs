@@ -7,7 +7,7 @@ use super::{
     reader::Node,
     scalar::{MAX_NAME, text},
 };
-use crate::request::{alike::is_alike, authority, overriding, path::CanonicalPath};
+use crate::request::{alike::is_alike, authority, origin::Origin, overriding, path::CanonicalPath};
 
 /// RFC 9110 section 5.6.2.
 fn is_token(text: &str) -> bool {
@@ -136,6 +136,32 @@ pub(super) fn path(node: Node<'_>) -> Option<String> {
         }
         _ => faults.add(&path, format!("{} is not a path without query, as in /keys.json", quoted(&text))),
     }
+    None
+}
+
+/// The origin of a web page, in the one way of writing it.
+pub(super) fn origin(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?;
+    match Origin::parse(&text) {
+        Ok(_) => Some(text),
+        Err(message) => {
+            faults.add(&path, message);
+            None
+        }
+    }
+}
+
+/// The name of a cookie that browsers take from one host alone, over TLS, for all of its paths (RFC 6265bis section
+/// 4.1.3.2).
+pub(super) fn host_cookie(node: Node<'_>) -> Option<String> {
+    let (path, faults) = (node.path, node.faults);
+    let text = text(node)?;
+    let rule = "must begin with __Host-, so that no other host can set the cookie, as in __Host-session";
+    if text.len() <= MAX_NAME && text.strip_prefix("__Host-").is_some_and(is_token) {
+        return Some(text);
+    }
+    faults.add(&path, format!("{} is not valid here: it {rule}", quoted(&text)));
     None
 }
 

@@ -284,6 +284,7 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
         tier_claim: claims.tier,
         claim_to_headers: claim_to_headers.into_iter().flatten().chain(payload).collect(),
         locations,
+        cookie_origins: None,
         forward,
     };
     defs.headers.keep_claims(&jwt);

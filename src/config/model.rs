@@ -130,6 +130,10 @@ pub(super) enum Form {
     Authority,
     /// An absolute path in its one form, without query.
     Path,
+    /// The origin of a web page.
+    Origin,
+    /// The name of a cookie that belongs to one host.
+    HostCookie,
     /// A URI, or all below one.
     UriPattern,
     /// A DNS name, or all below one.

@@ -195,5 +195,7 @@ const fn text(form: Form) -> &'static str {
         Form::Host => "host name",
         Form::Authority => "`host` or `host:port`",
         Form::Path => "path",
+        Form::Origin => "origin",
+        Form::HostCookie => "cookie name with `__Host-`",
     }
 }

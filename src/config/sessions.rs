@@ -4,37 +4,77 @@ use std::time::Duration;
 
 use super::{
     ProviderSpec, SigningKeysSpec,
-    model::{DAY, Form, Kind, MINUTE, Shape, default, required},
+    model::{Bound, DAY, Form, Kind, MINUTE, Shape, default, optional, required, words},
     names::Definitions,
     reader::Object,
 };
 use crate::{
     identity::ClaimPath,
     jwt::{self, Issuer, KeySource, RoleClaim, RoleForm},
-    request::Location,
-    session::{self, SessionsSpec},
+    request::{
+        Location,
+        origin::{Origin, Origins},
+    },
+    session::{self, CookieSpec, SameSite, SessionsSpec},
 };
 
-pub(super) static SESSIONS: Shape = Shape::new(&[
+pub(super) static SESSIONS: Shape = Shape::bound(
+    &[
+        default(
+            "name",
+            Kind::Text(Form::Name),
+            "sessions",
+            "What rules call them, as the provider of the tokens that they are: `{jwt: sessions}`.",
+        ),
+        required("issuer", Kind::Url { https: true }, "`iss` of sessions: a URL of the gateway."),
+        required(
+            "audiences",
+            Kind::List("no audiences; name what sessions are for", &Kind::Text(Form::Any)),
+            "`aud` of sessions, all of them; one of them must be in it where a session is shown.",
+        ),
+        default(
+            "lifetime",
+            Kind::Duration(MINUTE, DAY),
+            "15m",
+            "How long a session is good. Then its user signs in again.",
+        ),
+        optional(
+            "cookie",
+            Kind::Object(&COOKIE),
+            "absent: sessions are bearer tokens alone",
+            "Browsers get their session in a cookie, which is looked for beside `Authorization: Bearer`. `{}` means the \
+             defaults.",
+        ),
+        optional(
+            "origins",
+            Kind::List(
+                "no origins; leave the field out to take the pages of the request's own host alone",
+                &Kind::Text(Form::Origin),
+            ),
+            "absent: that of the host that a request is for",
+            "The origins whose pages may send the cookie with requests that change something, see below. Refused without \
+             `cookie`.",
+        ),
+    ],
+    &[Bound::Given(&["cookie"], &[], &[Bound::Forbidden("origins")])],
+);
+
+static COOKIE: Shape = Shape::new(&[
     default(
         "name",
-        Kind::Text(Form::Name),
-        "sessions",
-        "What rules call them, as the provider of the tokens that they are: `{jwt: sessions}`.",
-    ),
-    required("issuer", Kind::Url { https: true }, "`iss` of sessions: a URL of the gateway."),
-    required(
-        "audiences",
-        Kind::List("no audiences; name what sessions are for", &Kind::Text(Form::Any)),
-        "`aud` of sessions, all of them; one of them must be in it where a session is shown.",
+        Kind::Text(Form::HostCookie),
+        "__Host-session",
+        "Its name. With `__Host-` browsers take it from this host alone, over TLS.",
     ),
     default(
-        "lifetime",
-        Kind::Duration(MINUTE, DAY),
-        "15m",
-        "How long a session is good. Then its user signs in again.",
+        "sameSite",
+        Kind::Choice("a choice", &words(&SAME_SITE)),
+        "Strict",
+        "`Strict`: browsers send it with no request from another site. `Lax`: also where a user follows a link from there.",
     ),
 ]);
+
+const SAME_SITE: [(&str, SameSite); 2] = [("Strict", SameSite::Strict), ("Lax", SameSite::Lax)];
 
 /// How far apart the clocks of several gateways may be.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -56,13 +96,48 @@ pub(super) fn sessions(
     }
     let audiences = o.texts("audiences");
     let lifetime = o.duration("lifetime");
+    let has_cookie = o.has("cookie");
+    let origins = origins(&mut o);
+    let cookie = cookie(&mut o, origins, defs);
+    if has_cookie != cookie.is_some() {
+        return None;
+    }
     let path = o.path.to_string();
-    let spec = SessionsSpec { name: name?, issuer: issuer?, audiences: audiences?, lifetime: lifetime? };
+    let spec =
+        SessionsSpec { name: name?, issuer: issuer?, audiences: audiences?, lifetime: lifetime?, cookie };
     let provider = provider(&spec, keys?, path);
     Some((spec, provider))
 }
 
+/// Whose pages may have the cookie sent; `None`: there is a fault.
+fn origins(o: &mut Object<'_>) -> Option<Origins> {
+    match (o.has("origins"), o.has("cookie")) {
+        (false, _) => Some(Origins::default()),
+        // They were judged where they were read.
+        (true, true) => {
+            let read = o.texts("origins")?;
+            Some(Origins(read.iter().filter_map(|text| Origin::parse(text).ok()).collect()))
+        }
+        (true, false) => {
+            o.fault_at("origins", "has no effect without cookie: no page can send a bearer token unasked")
+        }
+    }
+}
+
+fn cookie(o: &mut Object<'_>, origins: Option<Origins>, defs: &mut Definitions) -> Option<CookieSpec> {
+    let mut section = o.object("cookie")?;
+    let name = section.text("name");
+    let same_site = section.choice("sameSite", &SAME_SITE);
+    if let Some(name) = &name {
+        defs.cookies.note_credential(name, &section.at("name"));
+    }
+    Some(CookieSpec { name: name?, same_site: same_site?, origins: origins? })
+}
+
 fn provider(spec: &SessionsSpec, keys: &SigningKeysSpec, path: String) -> ProviderSpec {
+    let mut locations = vec![Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }];
+    let cookie = spec.cookie.as_ref();
+    locations.extend(cookie.map(|cookie| Location::Cookie(cookie.name.clone())));
     let jwt = jwt::ProviderSpec {
         name: spec.name.clone(),
         issuer: Issuer::One(spec.issuer.as_str().to_owned()),
@@ -82,7 +157,8 @@ fn provider(spec: &SessionsSpec, keys: &SigningKeysSpec, path: String) -> Provid
         ignore_malformed_roles: false,
         tier_claim: None,
         claim_to_headers: Vec::new(),
-        locations: vec![Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }],
+        locations,
+        cookie_origins: cookie.map(|cookie| cookie.origins.clone()),
         forward: false,
     };
     ProviderSpec { path, jwt, introspection: None, dpop: None, mtls: None }

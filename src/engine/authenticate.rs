@@ -10,8 +10,9 @@ use crate::{
     jose,
     policy::{AcceptedCredentials, Caller},
     request::{
-        Lookup,
+        Location, Lookup,
         credential::{Credential, Found, Places, Unreadable},
+        origin::Addressee,
     },
 };
 
@@ -123,6 +124,7 @@ where
                 let detail = format_args!("not meant for the protected resource {:?}", resource.name);
                 return Err(attempt.refused(&detail, Reason::TokenAudience));
             }
+            check_page(attempt, &caller, token.location, line)?;
             return Ok(Shown { caller, token: Some(token) });
         }
         (Lookup::Malformed, Lookup::Absent) => return Err(Reason::TokenMalformed.into()),
@@ -131,6 +133,27 @@ where
         _ => return Err(Reason::CredentialsAmbiguous.into()),
     };
     Ok(Shown { caller, token: None })
+}
+
+/// Browsers send cookies with whatever a page has them send. So a good one may come with a request that its user knows
+/// nothing of.
+fn check_page(
+    attempt: &mut Attempt<'_, '_>,
+    caller: &Rc<Caller>,
+    location: &Location,
+    line: &RequestLine<'_>,
+) -> Result<(), Stop> {
+    let provider = caller.provider.as_ref().filter(|_| matches!(location, Location::Cookie(_)));
+    match provider.and_then(|provider| provider.spec().cookie_origins.as_ref()) {
+        None => Ok(()),
+        Some(origins) => {
+            let to = Addressee { method: line.method, authority: line.authority, secure: line.secure };
+            origins.check(attempt.head, to).map_err(|why| {
+                attempt.trace.known(Rc::clone(caller));
+                attempt.refused(&why, Reason::CrossSiteRequest)
+            })
+        }
+    }
 }
 
 /// Where a token and an API key may stand in the same place, the same text is found as both. Its form tells which of

@@ -22,7 +22,13 @@ mod vouched;
 
 use std::time::Duration;
 
-use crate::{crypto::Algorithm, identity::ClaimPath, jose::SymmetricKey, request::Location, url::Url};
+use crate::{
+    crypto::Algorithm,
+    identity::ClaimPath,
+    jose::SymmetricKey,
+    request::{Location, origin::Origins},
+    url::Url,
+};
 
 pub(crate) use self::vouched::{NotVouched, VouchedToken};
 pub use self::{
@@ -82,6 +88,8 @@ pub struct ProviderSpec {
     pub claim_to_headers: Vec<ClaimHeaderSpec>,
     /// Where the token is looked for; never empty. Default `Authorization: Bearer`.
     pub locations: Vec<Location>,
+    /// Whose pages may have it sent in a cookie. `None`: everybody's.
+    pub cookie_origins: Option<Origins>,
     /// Whether the token itself goes upstream. Default no.
     pub forward: bool,
 }

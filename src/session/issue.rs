@@ -40,7 +40,7 @@ pub enum NotIssued {
     Randomness,
     /// No signature could be made.
     Signature,
-    /// It is longer than is read.
+    /// It is longer than is read, or than browsers keep.
     TooLong,
 }
 
@@ -59,7 +59,8 @@ impl Sessions {
         let sid = session.sid.map_or_else(id, |sid| Ok(sid.to_owned()))?;
         let claims = self.claims(session, now, &id()?, &sid);
         let token = self.keys.sign(TYPE, claims).ok_or(NotIssued::Signature)?;
-        if token.len() > MAX_SIZE { Err(NotIssued::TooLong) } else { Ok(token) }
+        let fits = token.len() <= MAX_SIZE && self.cookie(&token).is_none_or(|cookie| cookie.is_kept());
+        if fits { Ok(token) } else { Err(NotIssued::TooLong) }
     }
 
     /// RFC 9068 section 2.2. The client that had the user sign in is the gateway itself, so `client_id` is its name.
@@ -106,7 +107,7 @@ impl fmt::Display for NotIssued {
         match self {
             Self::Randomness => f.write_str("there is no randomness to make a session with"),
             Self::Signature => f.write_str("the session could not be signed"),
-            Self::TooLong => write!(f, "the session is longer than {MAX_SIZE} bytes"),
+            Self::TooLong => f.write_str("the session is longer than is read, or than browsers keep"),
         }
     }
 }
@@ -121,7 +122,8 @@ mod tests {
     use crate::{
         crypto::{Algorithm, NoHostCrypto, new_private_jwk},
         jose::{CompactToken, KeySet, OWN_ALGORITHMS, OwnKey, SigningKeys},
-        session::SessionsSpec,
+        request::origin::Origins,
+        session::{CookieSpec, SameSite, SessionsSpec},
         url::Url,
     };
 
@@ -132,6 +134,7 @@ mod tests {
             issuer: Url::parse("https://api.example").unwrap(),
             audiences: audiences.iter().map(|one| (*one).to_owned()).collect(),
             lifetime: Duration::from_secs(900),
+            cookie: None,
         };
         Sessions::new(spec, Rc::new(SigningKeys::new(vec![key]).unwrap()))
     }
@@ -224,6 +227,19 @@ mod tests {
         // Three bytes are four characters.
         let longest = (5000..6000).take_while(|len| of(*len).is_ok()).last().unwrap();
         assert!((MAX_SIZE - 1..=MAX_SIZE).contains(&of(longest).unwrap()));
+        assert_eq!(of(longest + 1), Err(NotIssued::TooLong));
+        // Of a cookie name and value are 4096 bytes at most (RFC 6265 section 6.1).
+        let cookie =
+            CookieSpec { name: "__Host-s".into(), same_site: SameSite::Lax, origins: Origins::default() };
+        let in_cookie =
+            Sessions { spec: SessionsSpec { cookie: Some(cookie), ..sessions.spec.clone() }, ..sessions };
+        let of = |len: usize| {
+            let roles = ["r".repeat(len).into()];
+            let session = Session { roles: &roles, ..alice() };
+            in_cookie.issue(&session, Timestamp::from_secs(1000), &counted()).map(|token| token.len())
+        };
+        let longest = (2000..4000).take_while(|len| of(*len).is_ok()).last().unwrap();
+        assert!((4094..=4096).contains(&(of(longest).unwrap() + "__Host-s".len())));
         assert_eq!(of(longest + 1), Err(NotIssued::TooLong));
     }
 }

@@ -3,13 +3,14 @@
 //! Only makes them and the answers that hand them out. To the rest of the policy they are tokens of one more provider:
 //! who may sign in, and what a session may do, is decided elsewhere.
 
+mod cookie;
 mod issue;
 mod reply;
 
 use std::{rc::Rc, time::Duration};
 
 pub use self::issue::{NotIssued, Session};
-use crate::{jose::SigningKeys, url::Url};
+use crate::{jose::SigningKeys, request::origin::Origins, url::Url};
 
 /// `typ` of their header (RFC 9068 section 2.1): no other token of ours is taken for one.
 pub const TYPE: &str = "at+jwt";
@@ -28,6 +29,28 @@ pub struct SessionsSpec {
     pub audiences: Vec<String>,
     /// How long one is good, in whole seconds; never zero.
     pub lifetime: Duration,
+    /// The cookie that browsers get it in. `None`: whoever signs in gets it as text, and shows it as a bearer token.
+    pub cookie: Option<CookieSpec>,
+}
+
+/// A cookie with a session.
+#[derive(Clone, Debug)]
+pub struct CookieSpec {
+    /// Its name, which begins with `__Host-`.
+    pub name: String,
+    /// On which requests browsers send it.
+    pub same_site: SameSite,
+    /// Whose pages may have it sent with requests that change something.
+    pub origins: Origins,
+}
+
+/// On which requests from other sites browsers send a cookie (RFC 6265bis section 5.6.7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// On none. The default.
+    Strict,
+    /// Where a user follows a link.
+    Lax,
 }
 
 /// Sessions, ready to be made.

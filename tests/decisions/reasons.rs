@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     bindings,
     revocation::listed,
+    sessions,
     world::{Ask, Issuer, NOW, World, changed, claims},
 };
 
@@ -251,7 +252,10 @@ fn every_reason_and_the_nearest_request_that_passes() {
     assert_eq!(w.reason(&ask), Some(RevocationUnavailable));
     w.fetch_list(&json!({}));
     assert_eq!(w.reason(&ask), None);
-    seen.extend([StateUnavailable, RevocationUnavailable, RateLimited, NoPolicy]);
+    // A cookie that pages of others cannot use.
+    let (w, refused, passes) = sessions::cross_site();
+    assert_eq!((w.reason(&refused), w.reason(&passes)), (Some(CrossSiteRequest), None));
+    seen.extend([CrossSiteRequest, StateUnavailable, RevocationUnavailable, RateLimited, NoPolicy]);
     let unseen: Vec<_> = Reason::ALL.iter().filter(|reason| !seen.contains(reason)).collect();
     assert!(unseen.is_empty(), "{unseen:?}");
 }

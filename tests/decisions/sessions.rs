@@ -11,9 +11,15 @@ use serde_json::{Value, json};
 use crate::world::{Ask, NOW, World};
 
 fn world(key: &Value) -> World {
+    with(key, &json!({}))
+}
+
+/// `members` of the section.
+fn with(key: &Value, members: &Value) -> World {
     World::with(|policy| {
         policy["signingKeys"] = json!({"keys": [key]});
         policy["sessions"] = json!({"issuer": "https://api.example", "audiences": ["api"]});
+        policy["sessions"].as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
         policy["revocation"] = json!({"tokens": {"sid": ["ended"]}});
         let rule = |name: &str, authorize: Value| {
             json!({"name": name, "matches": [{"path": {"type": "Exact", "value": format!("/{name}")}}],
@@ -23,6 +29,14 @@ fn world(key: &Value) -> World {
         rules.push(rule("session", json!({"scopes": ["reports:read"]})));
         rules.push(rule("session-admin", json!({"roles": ["admin"]})));
         rules.push(rule("session-fresh", json!({"stepUp": {"acrValues": ["phr"], "maxAge": "5m"}})));
+        let authenticate = |name: &str, authenticate: Value| {
+            json!({"name": name, "matches": [{"path": {"type": "Exact", "value": format!("/{name}")}}],
+                "authenticate": authenticate})
+        };
+        let lenient =
+            json!({"anyOf": [{"jwt": "sessions"}], "optional": true, "invalidCredentials": "Anonymous"});
+        rules.push(authenticate("session-optional", lenient));
+        rules.push(authenticate("session-acting", json!({"allOf": [{"jwt": "sessions"}, "apiKey"]})));
     })
 }
 
@@ -106,4 +120,99 @@ fn the_answer_to_who_has_signed_in() {
     let body: Value = serde_json::from_str(&reply.body).unwrap();
     assert_eq!(body, json!({"access_token": token, "token_type": "Bearer", "expires_in": 900}));
     assert!(!format!("{reply:?}").contains(&token));
+}
+
+/// A session in the cookie, and the world in which it is good.
+fn in_cookie(members: &Value) -> (World, String) {
+    let mut cookie = json!({"cookie": {}});
+    cookie.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    let w = with(&new_private_jwk(Algorithm::Es256).unwrap(), &cookie);
+    let token = issue(&w, &alice(&["reports:read".into()], &[]));
+    (w, token)
+}
+
+/// With the nearest request that passes, for the table of reasons.
+pub(crate) fn cross_site() -> (World, Ask, Ask) {
+    let (w, token) = in_cookie(&json!({}));
+    let ask = |origin: &str| {
+        Ask::new("POST", "/session")
+            .header("cookie", &format!("__Host-session={token}"))
+            .header("origin", origin)
+    };
+    let rows = (ask("https://evil.example"), ask("https://api.example"));
+    (w, rows.0, rows.1)
+}
+
+#[test]
+fn a_page_of_somebody_else_cannot_use_the_cookie() {
+    const REFUSED: Option<Reason> = Some(Reason::CrossSiteRequest);
+    let (w, token) = in_cookie(&json!({}));
+    let (listed, other) = in_cookie(&json!({"origins": ["https://app.example"]}));
+    let cookie = |ask: Ask, token: &str| ask.header("cookie", &format!("a=1; __Host-session={token}"));
+    let post = |path: &str| Ask::new("POST", path);
+    let from = |ask: Ask, origin: &str| ask.header("origin", origin);
+    let (own, evil, app) = ("https://api.example", "https://evil.example", "https://app.example");
+    let rows = [
+        (&w, cookie(Ask::get("/session"), &token), None),
+        (&w, from(cookie(Ask::get("/session"), &token), evil), None),
+        (&w, cookie(post("/session"), &token), REFUSED),
+        (&w, from(cookie(post("/session"), &token), own), None),
+        (&w, from(cookie(post("/session"), &token), evil), REFUSED),
+        (&w, from(cookie(post("/session"), &token), app), REFUSED),
+        (&w, cookie(post("/session"), &token).header("sec-fetch-site", "same-origin"), None),
+        (&w, cookie(Ask::get("/session"), &token).header("upgrade", "websocket"), REFUSED),
+        (&w, from(cookie(Ask::get("/session"), &token).header("upgrade", "websocket"), own), None),
+        // No page can send these unasked.
+        (&w, from(post("/session").token(&token), evil), None),
+        (&w, from(cookie(post("/session").token(&token), &token), evil), None),
+        // It may be somebody's, so it is not taken for none.
+        (&w, from(cookie(post("/session-optional"), &token), evil), REFUSED),
+        (&w, from(post("/session-optional"), evil), None),
+        (&w, from(cookie(post("/session-acting"), &token).key("reader-secret"), evil), REFUSED),
+        (&w, from(cookie(post("/session-acting"), &token).key("reader-secret"), own), None),
+        (&listed, from(cookie(post("/session"), &other), app), None),
+        (&listed, from(cookie(post("/session"), &other), own), REFUSED),
+        // Cookies of others are as they were.
+        (&w, from(post("/limited").header("cookie", "key=reader-secret"), evil), None),
+    ];
+    for (n, (w, ask, expected)) in rows.into_iter().enumerate() {
+        let answer = w.ask(&ask.clone().from(&format!("10.0.0.{n}")));
+        assert_eq!(answer.reason, expected, "{ask:?} {:?}", answer.record);
+        if expected.is_some() {
+            let party = if answer.recorded("party") == "actor" { "actor" } else { "principal" };
+            assert_eq!(answer.recorded(party), "alice");
+            assert!(answer.recorded("detail").as_str().is_some_and(|detail| !detail.contains("example")));
+        } else {
+            assert!(!answer.upstream("cookie").contains("__Host-"), "{ask:?}");
+        }
+    }
+}
+
+#[test]
+fn the_cookie_is_given_and_taken_away() {
+    for (members, attributes) in [
+        (json!({"cookie": {}}), ["__Host-session", "Strict"]),
+        (json!({"cookie": {"name": "__Host-a", "sameSite": "Lax"}}), ["__Host-a", "Lax"]),
+    ] {
+        let [name, same_site] = attributes;
+        let w = with(&new_private_jwk(Algorithm::EdDsa).unwrap(), &members);
+        let sessions = w.worker.policy().sessions().unwrap();
+        let token = issue(&w, &alice(&[], &[]));
+        let headers = |reply: &portcullis::answer::Reply, name: &str| {
+            let own = reply.headers.iter().filter(|(own, _)| *own == name);
+            own.map(|(_, value)| value.clone()).collect::<Vec<_>>()
+        };
+        let reply = sessions.signed_in(&token);
+        let rest = format!("Path=/; Secure; HttpOnly; SameSite={same_site}");
+        assert_eq!(headers(&reply, "set-cookie"), [format!("{name}={token}; {rest}; Max-Age=900")]);
+        assert_eq!((reply.status, reply.body.as_str()), (200, r#"{"expires_in":900}"#));
+        assert_eq!(headers(&reply, "cache-control"), ["no-store"]);
+        assert!(!format!("{reply:?}").contains(&token));
+        let reply = sessions.signed_out();
+        assert_eq!(headers(&reply, "set-cookie"), [format!("{name}=; {rest}; Max-Age=0")]);
+        assert_eq!((reply.status, reply.body.as_str()), (204, ""));
+    }
+    let bearer = world(&new_private_jwk(Algorithm::EdDsa).unwrap());
+    let reply = bearer.worker.policy().sessions().unwrap().signed_out();
+    assert_eq!((reply.status, reply.headers.len()), (204, 2), "{reply:?}");
 }

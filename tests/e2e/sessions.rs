@@ -4,12 +4,14 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use serde_json::{Value, json};
 
 use crate::harness::{
+    client::http1_bytes,
     gateway::{Wire, gateway},
     issuer::{AUDIENCE, FORGER_KEYS, ISSUER_KEYS, Token, token},
     now,
     policy::{provider, rule, with_token},
-    request::{Request, get, request},
+    request::{Request, get, post, request},
     table::{hold, pair},
+    web_sockets::WebSockets,
 };
 
 const GATEWAY: &str = "https://gateway.test";
@@ -231,4 +233,104 @@ async fn one_key_follows_another() {
         let told: Value = serde_json::from_slice(&gateway.send(&get(JWKS)).await.body).unwrap();
         assert_eq!(told["keys"].as_array().unwrap().len(), keys.len());
     }
+}
+
+const COOKIE: &str = "__Host-session";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_origin_cannot_use_the_cookie() {
+    let mut policy = policy(&[es256()]);
+    policy["sessions"]["cookie"] = json!({});
+    let gateway = gateway(&policy).start().await;
+    let jwt = session("alice").sign();
+    let with = |request: Request| {
+        request.authority("gateway.test").header("cookie", format!("a=1; {COOKIE}={jwt}; b=2"))
+    };
+    let from = |request: Request, origin: &str| with(request).header("origin", origin);
+    let own = || from(post("/s"), "https://gateway.test");
+    // What a form on another page sends.
+    let form = |origin: &str| {
+        from(request("POST", "/s").body("amount=1000"), origin)
+            .header("content-type", "application/x-www-form-urlencoded")
+    };
+    const REFUSED: (u16, &str) = (403, "cross_site_request");
+    hold(
+        &gateway,
+        &[Wire::Http1, Wire::Http2],
+        &[
+            pair("a form", form("https://gateway.test"), form("https://evil.test"), REFUSED)
+                .sees("x-portcullis-subject", "alice")
+                .sees("cookie", "a=1; b=2"),
+            pair("a form in a sandbox", own(), form("null"), REFUSED),
+            pair("no word of it", with(get("/s")), with(post("/s")), REFUSED),
+            pair(
+                "safe, and not",
+                from(get("/s"), "https://evil.test"),
+                from(request("DELETE", "/s"), "https://evil.test"),
+                REFUSED,
+            ),
+            pair(
+                "as a browser says it",
+                with(post("/s")).header("sec-fetch-site", "same-origin"),
+                with(post("/s")).header("sec-fetch-site", "cross-site"),
+                REFUSED,
+            ),
+            pair("two origins", own(), own().header("origin", "https://evil.test"), REFUSED),
+            pair("another port", own(), from(post("/s"), "https://gateway.test:8443"), REFUSED),
+            pair("without TLS", own(), from(post("/s"), "http://gateway.test"), REFUSED),
+            pair("no cookie", post("/s").bearer(&jwt), post("/s"), (401, "credentials_missing")),
+            pair(
+                "whoever has it as text",
+                post("/s").bearer(&jwt).header("origin", "https://evil.test"),
+                form("https://evil.test"),
+                REFUSED,
+            ),
+            pair(
+                "another's",
+                own(),
+                post("/s").header("cookie", format!("{COOKIE}={}", session("alice").forged().sign())),
+                (401, "token_signature"),
+            ),
+            pair("two", own(), own().bearer(&session("bob").sign()), (400, "credentials_ambiguous")),
+        ],
+    )
+    .await;
+    assert!(!gateway.log().contains(&jwt));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_origin_opens_no_web_socket_with_the_cookie() {
+    let mut policy = policy(&[es256()]);
+    policy["transport"] = json!({"requireTls": false});
+    policy["sessions"]["cookie"] = json!({"name": "__Host-s", "sameSite": "Lax"});
+    policy["sessions"]["origins"] = json!(["https://app.test"]);
+    let sockets = WebSockets::start().await;
+    let gateway = gateway(&policy).upgrades().host("ws.test", sockets.address).start().await;
+    let open = async |headers: &[(&str, &str)]| {
+        let asked = [
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        let asked = asked
+            .iter()
+            .chain(headers)
+            .fold(get("/s").authority("ws.test"), |asked, (name, value)| asked.header(name, value));
+        let answer = gateway.send_raw_plain(&http1_bytes(&asked, false)).await;
+        String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    let cookie = format!("__Host-s={}", session("alice").sign());
+    let bearer = format!("Bearer {}", session("alice").sign());
+    let cookie = ("cookie", cookie.as_str());
+    for (headers, expected) in [
+        (vec![cookie, ("origin", "https://app.test")], "101"),
+        (vec![cookie, ("origin", "https://evil.test")], "403"),
+        (vec![cookie, ("origin", "http://ws.test")], "403"),
+        (vec![cookie], "403"),
+        (vec![("authorization", bearer.as_str())], "101"),
+    ] {
+        assert_eq!(open(&headers).await, expected, "{headers:?}");
+    }
+    assert_eq!(sockets.count(), 2);
 }

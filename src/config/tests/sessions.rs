@@ -6,6 +6,7 @@ use super::{base, decode, faults, faults_of};
 use crate::{
     crypto::{Algorithm, new_private_jwk},
     jwt::{Issuer, KeySource},
+    request::{Location, origin::Origins},
 };
 
 const NONE: [String; 0] = [];
@@ -154,6 +155,55 @@ fn sessions_of_ours() {
         assert_eq!(faults(&document(at, &good)), NONE, "{good}");
         assert_eq!(faults(&document(at, &bad)), [expected], "{bad}");
     }
+    let origin = "must be an https origin as browsers send it: https://app.example.com, or with a port but 443, and no path";
+    let prefix = "must begin with __Host-, so that no other host can set the cookie, as in __Host-session";
+    for (good, bad, expected) in [
+        (
+            json!({"cookie": {}}),
+            json!({"cookie": true}),
+            format!("{at}.cookie: expected an object, found a boolean"),
+        ),
+        (
+            json!({"cookie": {"name": "__Host-a"}}),
+            json!({"cookie": {"name": "a"}}),
+            format!("{at}.cookie.name: \"a\" is not valid here: it {prefix}"),
+        ),
+        (
+            json!({"cookie": {}}),
+            json!({"cookie": {"name": "__Host-"}}),
+            format!("{at}.cookie.name: \"__Host-\" is not valid here: it {prefix}"),
+        ),
+        (
+            json!({"cookie": {}}),
+            json!({"cookie": {"name": "__Host-a;b"}}),
+            format!("{at}.cookie.name: \"__Host-a;b\" is not valid here: it {prefix}"),
+        ),
+        (
+            json!({"cookie": {"sameSite": "Lax"}}),
+            json!({"cookie": {"sameSite": "None"}}),
+            format!("{at}.cookie.sameSite: \"None\" is not a choice (one of Strict, Lax)"),
+        ),
+        (
+            json!({"cookie": {}, "origins": ["https://app.example.com", "http://localhost:8000"]}),
+            json!({"cookie": {}, "origins": ["https://app.example.com", "https://app.example.com/"]}),
+            format!("{at}.origins[1]: {origin}"),
+        ),
+        (
+            json!({"cookie": {}}),
+            json!({"cookie": {}, "origins": []}),
+            format!(
+                "{at}.origins: no origins; leave the field out to take the pages of the request's own host alone"
+            ),
+        ),
+        (
+            json!({}),
+            json!({"origins": ["https://app.example.com"]}),
+            format!("{at}.origins: has no effect without cookie: no page can send a bearer token unasked"),
+        ),
+    ] {
+        assert_eq!(faults(&document(at, &good)), NONE, "{good}");
+        assert_eq!(faults(&document(at, &bad)), [expected], "{bad}");
+    }
     // Beside all that is wrong with them, rules that name them are not told as wrong.
     let mut bad = document(at, &json!({"name": "corp", "issuer": 1}));
     bad["rules"][0]["authenticate"]["anyOf"][0]["jwt"] = "corp".into();
@@ -189,11 +239,18 @@ fn sessions_are_tokens_of_a_provider() {
     assert_eq!(jwt.audiences.as_deref(), Some(&["orders".to_owned()][..]));
     assert_eq!((jwt.require_issuer, jwt.types.as_slice()), (true, &["at+jwt".to_owned()][..]));
     assert_eq!(jwt.algorithms, [Algorithm::Es256, Algorithm::EdDsa]);
+    let bearer = Location::Header { name: "authorization".into(), prefix: "Bearer ".into() };
+    assert_eq!((&jwt.locations, &jwt.cookie_origins), (&vec![bearer.clone()], &None));
     let KeySource::Inline(set) = &jwt.keys else { panic!("{:?}", jwt.keys) };
     assert_eq!(set["keys"].as_array().unwrap().len(), 2);
     let shown = format!("{decoded:?}");
     assert!(keys.iter().all(|key| shown.contains(key["x"].as_str().unwrap())));
     assert!(keys.iter().all(|key| !shown.contains(key["d"].as_str().unwrap())));
+    document["sessions"]["cookie"] = json!({});
+    let with_cookie = decode(document.to_string().as_bytes()).unwrap();
+    let jwt = &with_cookie.providers.last().unwrap().jwt;
+    assert_eq!(jwt.locations, [bearer, Location::Cookie("__Host-session".into())]);
+    assert_eq!(jwt.cookie_origins, Some(Origins::default()));
     // They need no other.
     document.as_object_mut().unwrap().shift_remove("jwt");
     let alone = json!({"signingKeys": document["signingKeys"], "sessions": document["sessions"],

@@ -35,6 +35,7 @@ pub(crate) fn provider() -> ProviderSpec {
         tier_claim: None,
         claim_to_headers: vec![],
         locations: vec![Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }],
+        cookie_origins: None,
         forward: false,
     }
 }
