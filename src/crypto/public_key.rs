@@ -159,6 +159,22 @@ impl PublicKey {
         }
     }
 
+    /// The same of a signature as authenticators make them (WebAuthn section 6.5.5): ECDSA in DER, all others as JOSE has
+    /// them.
+    pub fn verify_der(
+        &self,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+        host: &dyn HostCrypto,
+    ) -> bool {
+        let Some(field_len) = field_len(algorithm) else {
+            return self.verify(algorithm, message, signature, host);
+        };
+        ecdsa_der::to_jose(signature, field_len)
+            .is_some_and(|signature| self.verify(algorithm, message, &signature, host))
+    }
+
     /// `None`: the host does not know this algorithm.
     pub(super) fn verify_by_host(
         &self,
@@ -167,15 +183,13 @@ impl PublicKey {
         signature: &[u8],
         host: &dyn HostCrypto,
     ) -> Option<bool> {
-        let (hash, field_len) = match algorithm {
-            Algorithm::Rs256 => ("sha256", None),
-            Algorithm::Rs384 => ("sha384", None),
-            Algorithm::Rs512 => ("sha512", None),
-            Algorithm::Es256 => ("sha256", Some(32)),
-            Algorithm::Es384 => ("sha384", Some(48)),
+        let hash = match algorithm {
+            Algorithm::Rs256 | Algorithm::Es256 => "sha256",
+            Algorithm::Rs384 | Algorithm::Es384 => "sha384",
+            Algorithm::Rs512 => "sha512",
             _ => return None,
         };
-        match field_len {
+        match field_len(algorithm) {
             None => host.verify(hash, &self.spki, signature, message),
             Some(field_len) => match ecdsa_der::from_jose(signature, field_len) {
                 Some(der) => host.verify(hash, &self.spki, &der, message),
@@ -221,6 +235,15 @@ fn verify_rsa(key: &RsaPublicKey, algorithm: Algorithm, message: &[u8], signatur
         _ => return false,
     };
     verified.is_ok()
+}
+
+/// The length of the integers in an ECDSA signature; `None` for other algorithms.
+fn field_len(algorithm: Algorithm) -> Option<usize> {
+    match algorithm {
+        Algorithm::Es256 | Algorithm::Es256k => Some(32),
+        Algorithm::Es384 => Some(48),
+        _ => None,
+    }
 }
 
 fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
