@@ -66,6 +66,7 @@ mod json;
 mod jwt;
 mod key_store;
 mod network;
+pub mod origin;
 pub mod policy;
 mod protobuf;
 
