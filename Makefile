@@ -59,7 +59,7 @@ CRATES = $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src/*)
 REMAP = $(foreach crates,$(CRATES),"--remap-path-prefix=$(crates)=crates"$(comma))
 comma := ,
 KEY :=
-FUZZ_TARGETS := path query_cookie token jwks policy exchange revocation_list forwarded_certificate introspection
+FUZZ_TARGETS := path query_cookie token jwks policy exchange revocation_list forwarded_certificate introspection client_data authenticator_data attestation_object cose_key
 FUZZ_SECONDS := 60
 BINARYEN := .tools/binaryen-$(BINARYEN_VERSION)
 WASM_OPT := $(BINARYEN)/node_modules/binaryen/bin/wasm-opt

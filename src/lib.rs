@@ -86,3 +86,4 @@ mod transport;
 pub mod url;
 mod usage;
 pub mod versions;
+pub mod webauthn;
