@@ -99,6 +99,7 @@ impl ClientCertificatesSpec {
             roles_unclear: false,
             permissions: Vec::new(),
             tier: granted.and_then(|spec| spec.tier.as_deref()).map(Into::into),
+            own_requests: vec![],
             claims: Members::default(),
         })
     }

@@ -68,6 +68,9 @@ pub struct Principal {
     pub permissions: Vec<Box<str>>,
     /// Selects tiered rate limits; `None` means the limit's own windows.
     pub tier: Option<Box<str>>,
+    /// How many requests an API key has of its own, by the names of limits, each once; empty for anything else. A limit that
+    /// nobody knows is none.
+    pub own_requests: Vec<(Box<str>, u32)>,
     /// All claims of the token; empty for anything else.
     pub claims: Members,
 }
@@ -129,6 +132,7 @@ impl Principal {
             roles_unclear: false,
             permissions: vec![],
             tier: None,
+            own_requests: vec![],
             claims: crate::json::members(claims),
         }
     }

@@ -81,7 +81,6 @@ fn an_admitted_request_allocates_its_copy_of_the_shared_state_and_nothing_where_
         key: vec![KeyPart::RemoteAddress, KeyPart::Route],
         windows,
         tiers: vec![],
-        own_requests_of_keys: vec![],
         methods: vec!["GET".into()],
         exempt: Default::default(),
         before_authentication: false,

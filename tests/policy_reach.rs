@@ -249,6 +249,13 @@ fn parts_that_nobody_can_use_and_that_nothing_uses_are_warnings() {
             ],
             &[],
         ),
+        (
+            &[
+                ("/rateLimits/0/limits/0/ownRequests", r#"{"max": 20}"#),
+                ("/apiKeys/etcd", r#"{"uri": "http://etcd.example", "cluster": "etcd"}"#),
+            ],
+            &[],
+        ),
         // It is taken as an actor's, and its key counts.
         (
             &[

@@ -92,6 +92,8 @@ pub struct ApiKeySpec {
     pub roles: Vec<String>,
     /// `None`: no tier.
     pub tier: Option<String>,
+    /// How many requests it has of its own, by the names of limits, each once.
+    pub own_requests: Vec<(String, u32)>,
     /// Refused before; `None`: valid from the start.
     pub not_before: Option<Timestamp>,
     /// Refused from this instant on; `None`: does not expire.
@@ -255,6 +257,11 @@ impl ApiKeySpec {
             roles_unclear: false,
             permissions: granted.flat_map(|(_, names)| names).map(|s| s.as_str().into()).collect(),
             tier: self.tier.as_deref().map(Into::into),
+            own_requests: self
+                .own_requests
+                .iter()
+                .map(|(limit, requests)| (limit.as_str().into(), *requests))
+                .collect(),
             claims: Members::default(),
         }
     }
@@ -272,6 +279,7 @@ impl ApiKeySpec {
             scopes: vec![],
             roles: vec![],
             tier: None,
+            own_requests: vec![],
             not_before: None,
             expires_at: None,
             disabled: false,

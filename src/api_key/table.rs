@@ -57,6 +57,7 @@ struct Granted {
     scopes: Vec<String>,
     roles: Vec<String>,
     tier: Option<String>,
+    own_requests: Vec<(String, u32)>,
     restrictions: Restrictions,
 }
 
@@ -84,6 +85,7 @@ impl KeyTable {
             scopes: key.scopes,
             roles: key.roles,
             tier: key.tier,
+            own_requests: key.own_requests,
             restrictions: key.restrictions,
         };
         let profile = match self.known.get(&granted) {
@@ -124,7 +126,7 @@ impl KeyTable {
     #[inline(never)]
     pub(crate) fn get(&self, place: u32) -> Option<ApiKeySpec> {
         let record = record(&self.records, place)?;
-        let Granted { level, scopes, roles, tier, restrictions } =
+        let Granted { level, scopes, roles, tier, own_requests, restrictions } =
             &*self.profiles.get(usize::try_from(record.profile).ok()?)?.granted;
         let id_at = usize::try_from(record.texts).ok()?;
         let client_at = id_at.checked_add(record.id_length.into())?;
@@ -141,6 +143,7 @@ impl KeyTable {
             scopes: scopes.clone(),
             roles: roles.clone(),
             tier: tier.clone(),
+            own_requests: own_requests.clone(),
             not_before: (record.not_before != ALWAYS).then_some(record.not_before),
             expires_at: (record.expires_at != NEVER).then_some(record.expires_at),
             disabled: record.disabled,
@@ -187,6 +190,11 @@ impl KeyTable {
     /// The tiers that they are of.
     pub(crate) fn tiers(&self) -> impl Iterator<Item = &str> {
         self.granted().filter_map(|granted| granted.tier.as_deref())
+    }
+
+    /// Whether one of them has a number of requests of its own in this limit.
+    pub(crate) fn has_own_requests(&self, limit: &str) -> bool {
+        self.granted().any(|granted| granted.own_requests.iter().any(|(other, _)| other == limit))
     }
 
     /// Whether one of them may be used from some networks alone.
@@ -237,7 +245,8 @@ mod tests {
             ApiKeySpec { roles: names(&["a", "b"]), revoked: true, ..key(5) },
             ApiKeySpec { tier: Some("gold".into()), id: "é".repeat(64), ..key(6) },
             ApiKeySpec { restrictions: here, ..key(7) },
-            key(8),
+            ApiKeySpec { own_requests: vec![("per-key".to_owned(), 5)], ..key(8) },
+            key(9),
         ];
         let mut table = KeyTable::with_capacity(2);
         assert!(table.is_empty() && !table.has_end() && !table.asks_for_address());
@@ -250,14 +259,15 @@ mod tests {
         for (place, key) in (0..).zip(&keys) {
             assert_eq!(table.place_of(&key.digest), Some(place));
         }
-        assert_eq!(table.place_of(&key(9).digest), None);
+        assert_eq!(table.place_of(&key(10).digest), None);
         // Of those that are alike the first.
         let kinds: Vec<_> = table.of_each_kind().map(|key| key.digest[31]).collect();
-        assert_eq!(kinds, [0, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(kinds, [0, 2, 3, 4, 5, 6, 7, 8]);
         assert!(table.has_end() && table.asks_for_address());
         assert!(table.has_level(Level::Admin) && !table.has_level(Level::Write));
         assert_eq!(table.roles().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(table.tiers().collect::<Vec<_>>(), ["gold"]);
+        assert!(table.has_own_requests("per-key") && !table.has_own_requests("per-user"));
     }
 
     /// Keys with names like these, of few kinds.

@@ -320,18 +320,12 @@ fn key(mut o: Object<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<()>
     let roles = roles::held(&mut o, defs);
     let key = fields(&mut o, id, digest, level, roles);
     let tier = key.as_ref().and_then(|key| key.tier.as_deref());
-    let numbers = o.objects("ownRequests", |o| own_requests(o, tier, defs));
+    let own_requests = own_requests(&mut o, |o| number_of_a_limit(o, tier, defs));
     let Some(key) = key else {
         seen.others.extend(digest.map(|digest| (digest, index)));
         return None;
     };
-    for (limit, requests) in numbers.into_iter().flatten() {
-        let mut of_key = defs.own_requests.iter().rev().take_while(|(_, other, _)| *other == key.id);
-        if of_key.any(|(other, ..)| *other == limit) {
-            o.fault_at::<()>("ownRequests", "names one limit twice");
-        }
-        defs.own_requests.push((limit, key.id.clone(), requests));
-    }
+    let key = ApiKeySpec { own_requests: own_requests.unwrap_or_default(), ..key };
     if seen.is_faulty {
         seen.others.insert(key.digest, index);
         return None;
@@ -340,7 +334,7 @@ fn key(mut o: Object<'_>, seen: &mut Seen, defs: &mut Definitions) -> Option<()>
 }
 
 /// A key that a store has: `value` holds its fields but `id`, in JSON. Roles that the policy does not know give nothing,
-/// and neither does a level of which it does not say what it grants.
+/// and neither does a level of which it does not say what it grants, or a number of requests in a limit without numbers.
 ///
 /// # Errors
 /// What is wrong with it; nothing of it is shown that may be a secret.
@@ -354,10 +348,12 @@ pub fn stored_key(id: &str, value: &[u8]) -> Result<ApiKeySpec, Vec<Fault>> {
         let digest = o.take("hash").and_then(digest);
         let level = o.choice("level", &LEVELS);
         let roles = o.texts("roles");
-        if o.has("ownRequests") {
-            return o.fault_at("ownRequests", "is for keys of the policy alone");
-        }
-        fields(&mut o, id, digest, level, roles)
+        let own_requests = own_requests(&mut o, |mut o| {
+            let requests = o.number("requests");
+            Some((o.text("limit")?, requests?))
+        });
+        let key = fields(&mut o, id, digest, level, roles)?;
+        Some(ApiKeySpec { own_requests: own_requests.unwrap_or_default(), ..key })
     };
     let key = read();
     faults.judge(key)
@@ -401,6 +397,7 @@ fn fields(
         scopes: scopes.unwrap_or_default(),
         roles: roles.unwrap_or_default(),
         tier,
+        own_requests: Vec::new(),
         not_before,
         expires_at,
         disabled,
@@ -412,8 +409,23 @@ fn fields(
     })
 }
 
-/// The place of a limit, and how many requests the key has there.
-fn own_requests(mut o: Object<'_>, tier: Option<&str>, defs: &Definitions) -> Option<(usize, u32)> {
+/// Limits by name, and how many requests the key has in each; `read` reads one of them.
+fn own_requests(
+    o: &mut Object<'_>,
+    read: impl FnMut(Object<'_>) -> Option<(String, u32)>,
+) -> Option<Vec<(String, u32)>> {
+    let numbers = o.objects("ownRequests", read)?;
+    let is_second = |(place, (limit, _)): (usize, &(String, u32))| {
+        numbers.iter().take(place).any(|(other, _)| other == limit)
+    };
+    if numbers.iter().enumerate().any(is_second) {
+        return o.fault_at("ownRequests", "names one limit twice");
+    }
+    Some(numbers)
+}
+
+/// Of a key of the policy, whose limits are known.
+fn number_of_a_limit(mut o: Object<'_>, tier: Option<&str>, defs: &Definitions) -> Option<(String, u32)> {
     let requests = o.number("requests");
     let name = o.text("limit")?;
     let facts = defs.limits.resolve(&name, &o.at("limit"), o.faults)?;
@@ -434,7 +446,7 @@ fn own_requests(mut o: Object<'_>, tier: Option<&str>, defs: &Definitions) -> Op
     if requests > max {
         return o.fault_at("requests", format!("is more than the max of limit {shown}, which is {max}"));
     }
-    Some((defs.limits.place(&name)?, requests))
+    Some((name, requests))
 }
 
 /// `sha256:` and 64 hexadecimal digits. What stands there instead is never shown: it may be the key itself.

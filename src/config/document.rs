@@ -238,11 +238,6 @@ fn document(
     lists.rate_limits = rate_limits(&mut o, defs);
     defs.api_keys = o.has("apiKeys");
     let (api_keys, key_store) = o.take("apiKeys").and_then(|n| api_keys(n, apart.keys, defs)).unzip();
-    for (limit, key, requests) in defs.own_requests.drain(..) {
-        if let Some(Some(limit)) = lists.rate_limits.get_mut(limit) {
-            limit.own_requests_of_keys.push((key, requests));
-        }
-    }
     let revocation = o.object("revocation").and_then(|o| revocation(o, defs));
     defs.headers.check_read(o.faults);
     let request_headers = o.object("requestHeaders").map(|o| request_headers(o, defs));

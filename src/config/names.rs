@@ -120,8 +120,6 @@ pub(super) struct Definitions {
     pub(super) cookies: ReadNames,
     pub(super) params: ReadNames,
     pub(super) grants: Grants,
-    /// The numbers of requests that API keys have of their own: the place of the limit, the key's id, the number.
-    pub(super) own_requests: Vec<(usize, String, u32)>,
     /// Whether the document has an `apiKeys` section.
     pub(super) api_keys: bool,
     /// There are API keys that the document does not name.
@@ -145,7 +143,6 @@ impl Default for Definitions {
             cookies: ReadNames::default(),
             params: ReadNames::default(),
             grants: Grants::default(),
-            own_requests: Vec::new(),
             api_keys: false,
             keys_elsewhere: false,
             client_certificates: false,

@@ -155,7 +155,6 @@ fn limit(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<Limi
         key: key?,
         windows: windows?,
         tiers: tiers.unwrap_or_default(),
-        own_requests_of_keys: Vec::new(),
         methods: methods.unwrap_or_default(),
         exempt: exempt.unwrap_or_default(),
         before_authentication: before,

@@ -52,6 +52,7 @@ impl Provider {
             roles_unclear,
             permissions: Vec::new(),
             tier,
+            own_requests: vec![],
             claims: Members::default(),
         })
     }

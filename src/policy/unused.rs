@@ -96,9 +96,9 @@ fn limits(document: &Document, warnings: &mut Vec<Fault>) {
             warnings.push(Fault::new(format!("rateLimits[{i}]"), "limits nothing: no rule names it"));
         }
         let has_keys_alone = |window: &WindowSpec| window.own.as_ref().is_some_and(|own| own.claim.is_none());
-        if let Some(k) =
-            limit.windows.iter().position(has_keys_alone).filter(|_| limit.own_requests_of_keys.is_empty())
-        {
+        let has_number = document.key_store.is_some()
+            || document.api_keys.as_ref().is_some_and(|spec| spec.keys.has_own_requests(&limit.name));
+        if let Some(k) = limit.windows.iter().position(has_keys_alone).filter(|_| !has_number) {
             let message = "no API key has a number for this limit, and no claim is named";
             warnings.push(Fault::new(format!("rateLimits[{i}].limits[{k}].ownRequests"), message));
         }

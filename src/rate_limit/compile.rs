@@ -65,15 +65,14 @@ fn limit(spec: &LimitSpec, namespace: &str, faults: &mut Vec<Fault>) -> Option<L
     // Filters of one name may have limits of one name with different keys. Those share tables, but no counter.
     let counts = counts(&spec.key);
     // A limit's name has no `~`, so no tier's table can be another limit's.
-    let keys = &spec.own_requests_of_keys;
-    let own = plan(&spec.windows, keys, format!("{namespace}/rl/{}/", spec.name), "limits", faults);
+    let own = plan(&spec.windows, &spec.name, format!("{namespace}/rl/{}/", spec.name), "limits", faults);
     let own = own.map(|plan| Plan { tag: tagged(&counts, None), ..plan });
     let mut tiers: Vec<(Box<str>, Plan)> = Vec::new();
     for (i, (tier, windows)) in spec.tiers.iter().enumerate() {
         // Any text may name a tier; its hash is short and fit for a key of the store.
         let tag = SipHasher24::new().hash(tier.as_bytes());
         let prefix = format!("{namespace}/rl/{}~{tag:016x}/", spec.name);
-        if let Some(plan) = plan(windows, keys, prefix, &format!("tiers[{i}].limits"), faults) {
+        if let Some(plan) = plan(windows, &spec.name, prefix, &format!("tiers[{i}].limits"), faults) {
             tiers.push((tier.as_str().into(), Plan { tag: tagged(&counts, Some(tier)), ..plan }));
         }
     }
@@ -90,7 +89,7 @@ fn limit(spec: &LimitSpec, namespace: &str, faults: &mut Vec<Fault>) -> Option<L
 
 fn plan(
     windows: &[WindowSpec],
-    keys: &[(String, u32)],
+    limit: &str,
     prefix: String,
     path: &str,
     faults: &mut Vec<Fault>,
@@ -117,7 +116,7 @@ fn plan(
     let mut own_requests = None;
     for (i, window) in windows.iter().enumerate() {
         let Some(own) = &window.own else { continue };
-        match OwnRequests::compile(i, window, own, keys, &mut quotas) {
+        match OwnRequests::compile(i, window, own, limit, &mut quotas) {
             Ok(own) => own_requests = own,
             Err(fault) => faults.push(fault.within(&format!("{path}[{i}]"))),
         }
@@ -184,7 +183,6 @@ mod tests {
             key: vec![KeyPart::Principal],
             windows: vec![window(100, 60)],
             tiers: vec![("gold".into(), vec![window(1_000, 60)])],
-            own_requests_of_keys: vec![],
             methods: vec!["GET".into()],
             exempt: Networks::default(),
             before_authentication: false,

@@ -55,6 +55,7 @@ fn principal(kind: PrincipalKind, authority: &str, subject: &str) -> Principal {
         roles_unclear: false,
         permissions: vec![],
         tier: None,
+        own_requests: vec![],
         claims: crate::json::Members::default(),
     }
 }

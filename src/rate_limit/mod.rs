@@ -46,9 +46,6 @@ pub struct LimitSpec {
     pub windows: Vec<WindowSpec>,
     /// Other windows for principals of a tier, each tier once; none before authentication.
     pub tiers: Vec<(String, Vec<WindowSpec>)>,
-    /// The numbers of requests that API keys have of their own, by the key's id, each key once; no more than the `max` of the
-    /// window that they are for.
-    pub own_requests_of_keys: Vec<(String, u32)>,
     /// Only requests with one of these methods (upper case) count; empty: all.
     pub methods: Vec<String>,
     /// Requests from these addresses do not count. Empty: none.
@@ -70,7 +67,6 @@ impl LimitSpec {
             key,
             windows,
             tiers: vec![],
-            own_requests_of_keys: vec![],
             methods: vec![],
             exempt: Networks::default(),
             before_authentication: false,

@@ -8,8 +8,6 @@
 
 use std::borrow::Cow;
 
-use hashbrown::HashMap;
-
 use super::{
     OwnRequestsSpec, WindowSpec,
     key::{Key, Subject},
@@ -28,8 +26,8 @@ pub(super) struct OwnRequests {
     window: usize,
     /// Where a token says its number; `None`: no token has one.
     claim: Option<ClaimPath>,
-    /// Those of API keys, by id.
-    of_keys: HashMap<Box<str>, u32>,
+    /// The limit's name, by which an API key says its number.
+    limit: Box<str>,
     /// All windows, as they are for a caller with the highest number.
     pub(super) most: Vec<Quota>,
 }
@@ -40,7 +38,7 @@ impl OwnRequests {
         window: usize,
         spec: &WindowSpec,
         own: &OwnRequestsSpec,
-        of_keys: &[(String, u32)],
+        limit: &str,
         quotas: &mut [Quota],
     ) -> Result<Option<Self>, Fault> {
         let most = Quota::of_most(spec, own.max)?;
@@ -49,8 +47,7 @@ impl OwnRequests {
             return Ok(None);
         };
         (*in_all, *quota) = (most, most.share(spec.requests));
-        let of_keys = of_keys.iter().map(|(id, requests)| (id.as_str().into(), *requests)).collect();
-        Ok(Some(Self { window, claim: own.claim.clone(), of_keys, most: all }))
+        Ok(Some(Self { window, claim: own.claim.clone(), limit: limit.into(), most: all }))
     }
 
     /// The windows as they are for this caller; `quotas` are those of whoever has no number.
@@ -75,7 +72,10 @@ impl OwnRequests {
     /// The caller's number; one that is no whole number from 1 stands for the least, never for more than was meant.
     fn number(&self, caller: &Principal) -> Option<u32> {
         match caller.kind {
-            PrincipalKind::ApiKey => self.of_keys.get(&caller.credential_id).copied(),
+            PrincipalKind::ApiKey => {
+                let mut numbers = caller.own_requests.iter();
+                numbers.find(|(limit, _)| *limit == self.limit).map(|(_, number)| *number)
+            }
             PrincipalKind::ClientCertificate => None,
             PrincipalKind::Jwt => match self.claim.as_ref()?.find(caller.claims.object())? {
                 Json::Null => None,

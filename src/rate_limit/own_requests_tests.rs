@@ -29,8 +29,11 @@ fn token(subject: &str, number: Value) -> Principal {
     Principal { subject: subject.into(), ..Principal::alice(PrincipalKind::Jwt, &claims) }
 }
 
-fn key(id: &str) -> Principal {
-    Principal { credential_id: id.into(), ..Principal::alice(PrincipalKind::ApiKey, &json!({})) }
+/// A key with this number in the limit, and with others elsewhere.
+fn key(number: Option<u32>) -> Principal {
+    let own_requests = [("another", Some(4)), ("limit", number), ("one-more", Some(1))];
+    let own_requests = own_requests.into_iter().filter_map(|(limit, number)| Some((limit.into(), number?)));
+    Principal { own_requests: own_requests.collect(), ..Principal::alice(PrincipalKind::ApiKey, &json!({})) }
 }
 
 /// Workers of one filter with one limit.
@@ -141,7 +144,6 @@ fn whatever_stands_in_the_claim_is_a_number_or_none() {
 /// A number counts only where the count is told apart by who is calling.
 #[test]
 fn a_number_governs_no_count_that_others_share() {
-    let keys = vec![("big".to_owned(), 9), ("small".to_owned(), 2)];
     let certificate = Principal { kind: PrincipalKind::ClientCertificate, ..token("alice", json!(7)) };
     let claim = |name: &str| KeyPart::Claim(ClaimPath::dotted(name));
     let header = |claim: &str| KeyPart::ClaimHeader {
@@ -150,25 +152,24 @@ fn a_number_governs_no_count_that_others_share() {
     };
     for (parts, caller, expected) in [
         (vec![KeyPart::Principal], token("alice", json!(7)), 7),
-        (vec![KeyPart::Principal], key("big"), 9),
-        (vec![KeyPart::Principal], key("small"), 2),
-        (vec![KeyPart::Principal], key("other"), 5),
+        (vec![KeyPart::Principal], key(Some(9)), 9),
+        (vec![KeyPart::Principal], key(Some(2)), 2),
+        (vec![KeyPart::Principal], key(None), 5),
         (vec![KeyPart::Principal], certificate.clone(), 5),
-        (vec![KeyPart::ApiKey], key("big"), 9),
-        (vec![KeyPart::ApiKey], key("other"), 5),
+        (vec![KeyPart::ApiKey], key(Some(9)), 9),
+        (vec![KeyPart::ApiKey], key(None), 5),
         (vec![KeyPart::ApiKey], token("alice", json!(7)), 5),
         (vec![claim("org")], token("alice", json!(7)), 7),
         (vec![claim("missing")], token("alice", json!(7)), 5),
-        (vec![claim("org")], key("big"), 5),
-        (vec![claim("sub")], key("big"), 9),
+        (vec![claim("org")], key(Some(9)), 5),
+        (vec![claim("sub")], key(Some(9)), 9),
         (vec![header("org")], token("alice", json!(7)), 7),
         (vec![header("missing")], token("alice", json!(7)), 5),
         (vec![header("org")], Principal { authority: Arc::from("other"), ..token("alice", json!(7)) }, 5),
         (vec![KeyPart::Route, KeyPart::Host], token("alice", json!(7)), 5),
     ] {
         let store = MemoryStore::default();
-        let spec =
-            LimitSpec { own_requests_of_keys: keys.clone(), ..of(parts.clone(), vec![window(5, 3600, 10)]) };
+        let spec = of(parts.clone(), vec![window(5, 3600, 10)]);
         let admitted = Filter::new(&store, &spec, 2, START).burst(&caller, 100, START);
         assert_eq!(admitted, expected, "{parts:?} {caller:?}");
     }
@@ -190,13 +191,11 @@ fn of_two_numbers_the_smaller_one_counts() {
         (vec![principal(), actor()], &large, Some(&small), 3),
         (vec![principal(), actor()], &none, Some(&large), 8),
         (vec![principal(), actor()], &none, Some(&none), 5),
-        (vec![KeyPart::ApiKey], &large, Some(&key("big")), 9),
-        (vec![KeyPart::ApiKey], &key("big"), Some(&small), 9),
+        (vec![KeyPart::ApiKey], &large, Some(&key(Some(9))), 9),
+        (vec![KeyPart::ApiKey], &key(Some(9)), Some(&small), 9),
     ] {
         let store = MemoryStore::default();
-        let of_keys = vec![("big".to_owned(), 9)];
-        let spec =
-            LimitSpec { own_requests_of_keys: of_keys, ..of(parts.clone(), vec![window(5, 3600, 10)]) };
+        let spec = of(parts.clone(), vec![window(5, 3600, 10)]);
         let mut filter = Filter::new(&store, &spec, 1, START);
         let admitted = (0..20).filter(|_| filter.check_both(0, of_principal, of_actor, START).0).count();
         assert_eq!(admitted, expected, "{parts:?} {of_principal:?} {of_actor:?}");

@@ -24,6 +24,7 @@ fn principal(kind: PrincipalKind, subject: &str, id: &str, claims: Value) -> Pri
         roles_unclear: false,
         permissions: vec![],
         tier: None,
+        own_requests: vec![],
         claims: members(&claims),
     }
 }

@@ -260,6 +260,31 @@ fn keys_of_others_are_imported_by_their_hashes() {
 }
 
 #[test]
+fn numbers_of_requests_are_held_against_the_limits_of_the_policy() {
+    let hour = "limits: [{requests: 1, unit: Hour, ownRequests: {max: 9}}]";
+    let limits = format!(
+        "rateLimits:\n- {{name: per-key, key: [apiKey], {hour}}}\n- {{name: other, key: [apiKey], {hour}}}\nrules:"
+    );
+    let store = Store::new("policy.yaml", &POLICY.replace("rules:", &limits));
+    let made = store.json(&["new", "--id", "a", "--own-requests", "per-key=9,other=2"]);
+    let numbers = json!([{"limit": "per-key", "requests": 9}, {"limit": "other", "requests": 2}]);
+    assert_eq!(made["ownRequests"], numbers);
+    let expected = "    ownRequests: [{limit: per-key, requests: 9}, {limit: other, requests: 2}]\n";
+    assert!(store.content().contains(expected), "{}", store.content());
+    store.done(&["set", "a", "--own-requests", "per-key=3"]);
+    assert_eq!(store.json(&["show", "a"])["ownRequests"], json!([{"limit": "per-key", "requests": 3}]));
+    let refused = store.refused(&["set", "a", "--own-requests", "per-key=10"], "", 1);
+    assert!(refused.contains("is more than the max of limit \"per-key\", which is 9"), "{refused}");
+    store.refused(&["set", "a", "--own-requests", "per-key=1,per-key=2"], "", 1);
+    // Whatever takes its place may do as much.
+    let rotated = store.json(&["rotate", "a", "--overlap", "1h", "--new-id", "b"]);
+    assert_eq!(rotated["ownRequests"], json!([{"limit": "per-key", "requests": 3}]));
+    store.done(&["set", "b", "--unset", "ownRequests"]);
+    assert_eq!(store.json(&["show", "b"]).get("ownRequests"), None);
+    assert!(store.is_good());
+}
+
+#[test]
 fn what_must_not_be_is_refused_and_nothing_changes() {
     let store = Store::new("policy.yaml", POLICY);
     for (arguments, code, said) in [
@@ -267,6 +292,10 @@ fn what_must_not_be_is_refused_and_nothing_changes() {
         (&["new", "--level", "Write"], 1, "apiKeys.levels does not say what Write grants"),
         (&["new", "--roles", "nobody"], 1, "unknown role"),
         (&["new", "--remote-address", "10.0.0.1/8"], 1, "has bits behind its prefix"),
+        (&["set", "reports", "--own-requests", "per-key=5"], 1, "unknown limit \"per-key\""),
+        (&["set", "reports", "--own-requests", "per-key"], 2, "must be LIMIT=REQUESTS"),
+        (&["set", "reports", "--own-requests", "per-key=0"], 2, "a whole one from 1"),
+        (&["set", "reports", "--own-requests", "per-key=4294967296"], 2, "a whole one from 1"),
         (&["new", "--not-before", "2d", "--expires", "1d"], 1, "is not after notBefore"),
         (&["new", "--id", "a_b"], 2, "cannot stand in a key"),
         (&["new", "--prefix", "Acme"], 2, "cannot begin a key"),

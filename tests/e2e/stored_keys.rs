@@ -202,6 +202,57 @@ async fn a_key_is_led_through_its_life_by_the_command() {
     }
 }
 
+/// How many requests a key has of its own its entry says, within the bound of the policy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_etcd_has_numbers_of_its_own() {
+    let etcd = Etcd::start();
+    let mut policy = policy(&etcd, None);
+    let own = |max: u32| json!([{"requests": 2, "unit": "Hour", "ownRequests": {"max": max}}]);
+    policy["rateLimits"] = json!([{"name": "per-key", "key": ["apiKey"], "limits": own(9)}]);
+    let mut limited = with_api_key();
+    limited["rateLimits"] = json!(["per-key"]);
+    policy["rules"].as_array_mut().unwrap().push(rule("limited", "Exact", "/limited", limited));
+    for (id, numbers) in [
+        ("five", &["--own-requests", "per-key=5"][..]),
+        ("most", &["--own-requests", "other=3,per-key=1000000"]),
+        ("none", &[]),
+        ("elsewhere", &["--own-requests", "other=5"]),
+        ("later", &[]),
+    ] {
+        put(&etcd, id, json!({}));
+        if !numbers.is_empty() {
+            key(&etcd, &[&["set", id], numbers].concat());
+        }
+    }
+    let address = format!("127.0.0.1:{}", etcd.port).parse().unwrap();
+    let gateway = gateway(&policy).cluster("etcd", address).https_only().workers(2).start().await;
+    let fleet = Fleet { etcd, gateway: Arc::new(gateway) };
+    fleet.becomes("/open", &api_key("none"), PASSES).await;
+    let admitted = async |id: &str| {
+        let request = get("/limited").api_key(&api_key(id));
+        let mut admitted = 0;
+        for _ in 0..15 {
+            match fleet.gateway.send(&request).await.status {
+                200 => admitted += 1,
+                429 => {}
+                other => panic!("{id}: {other}"),
+            }
+        }
+        admitted
+    };
+    for (id, expected) in [("five", 5), ("most", 9), ("none", 2), ("elsewhere", 2)] {
+        assert_eq!(admitted(id).await, expected, "{id}");
+    }
+    // A number that changes counts as soon as the key that it stands in.
+    key(&fleet.etcd, &["set", "later", "--own-requests", "per-key=7", "--hostnames", "other.test"]);
+    fleet.becomes("/open", &api_key("later"), (403, "api_key_restricted")).await;
+    key(&fleet.etcd, &["set", "later", "--unset", "hostnames"]);
+    fleet.becomes("/open", &api_key("later"), PASSES).await;
+    assert_eq!(admitted("later").await, 7);
+    let twice = ["set", "none", "--own-requests", "per-key=1,per-key=2"];
+    assert!(try_key(&fleet.etcd, &twice).unwrap_err().contains("names one limit twice"));
+}
+
 /// A request or an answer with a length.
 fn message(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();

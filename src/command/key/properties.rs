@@ -1,5 +1,7 @@
 //! What is said of a key on the command line, in the words of a policy.
 
+use std::num::NonZeroU32;
+
 use clap::Args;
 use serde_json::{Map, Value, json};
 
@@ -29,6 +31,9 @@ pub(super) struct Properties {
     /// The tier of its rate limits
     #[arg(long)]
     tier: Option<String>,
+    /// How many requests it has of its own in limits, as LIMIT=REQUESTS, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "LIMIT=REQUESTS", value_parser = number_of_a_limit)]
+    own_requests: Vec<(String, NonZeroU32)>,
     /// From when on it is good: a time (RFC 3339), or how long from now, such as 2h
     #[arg(long, value_name = "TIME")]
     not_before: Option<String>,
@@ -51,6 +56,9 @@ impl Properties {
     pub(super) fn members(&self) -> Result<Members, Refusal> {
         let text = |value: &Option<String>| value.as_ref().map(|text| json!(text));
         let list = |values: &[String]| (!values.is_empty()).then(|| json!(values));
+        let own_requests = self.own_requests.iter();
+        let own_requests =
+            own_requests.map(|(limit, requests)| json!({"limit": limit, "requests": requests}));
         let time = |value: &Option<String>| value.as_deref().map(times::later).transpose();
         let fields = [
             ("client", text(&self.client)),
@@ -60,6 +68,7 @@ impl Properties {
             ("scopes", list(&self.scopes)),
             ("roles", list(&self.roles)),
             ("tier", text(&self.tier)),
+            ("ownRequests", (!self.own_requests.is_empty()).then(|| own_requests.collect())),
             ("notBefore", time(&self.not_before)?.map(Value::String)),
             ("expiresAt", time(&self.expires)?.map(Value::String)),
             ("remoteAddress", list(&self.remote_address)),
@@ -68,4 +77,11 @@ impl Properties {
         let given = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         Ok(given.collect::<Map<_, _>>())
     }
+}
+
+/// `LIMIT=REQUESTS`. The names of limits have no `=`.
+fn number_of_a_limit(text: &str) -> Result<(String, NonZeroU32), String> {
+    let (limit, requests) = text.split_once('=').ok_or("must be LIMIT=REQUESTS, such as per-client=600")?;
+    let requests = requests.parse().map_err(|_| "the number of requests must be a whole one from 1")?;
+    Ok((limit.to_owned(), requests))
 }
