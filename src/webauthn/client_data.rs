@@ -159,6 +159,9 @@ mod tests {
         let data = ClientData::read(GOOD.as_bytes()).unwrap();
         assert_eq!((data.ceremony, &*data.origin), (Some(Ceremony::Authentication), "https://a.example"));
         assert_eq!((data.challenge, data.hash), (vec![1, 2, 3], sha256(GOOD.as_bytes())));
+        // All that came is signed, a byte order mark too.
+        let marked = format!("\u{feff}{GOOD}");
+        assert_eq!(ClientData::read(marked.as_bytes()).unwrap().hash, sha256(marked.as_bytes()));
         for (kind, expected) in [
             ("webauthn.create", Some(Ceremony::Registration)),
             ("payment.get", None),

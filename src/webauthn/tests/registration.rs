@@ -348,11 +348,6 @@ fn without_verification_and_without_presence() {
 fn public_keys() {
     let rows: &[Row] = &[
         (
-            "section 6.5.1: extensions are no part of the key",
-            |p| p.extensions = Some(encoder::named(&[("credProtect", encoder::int(2))])),
-            Ok(()),
-        ),
-        (
             "section 5.8.5: another algorithm than type and curve have",
             |p| with_parameter(p, 3, encoder::int(-8)),
             key(CoseKeyFault::Unsupported),
@@ -411,6 +406,37 @@ fn public_keys() {
         ("not a map", |p| attested(p).public_key = encoder::array(&[]), key(CoseKeyFault::NotAMap)),
     ];
     check(rows, &relying_party(|_| ()), &EXPECTED);
+}
+
+#[test]
+fn what_can_be_copied_and_what_is() {
+    for (flags, due) in [(0, (false, false)), (BE, (true, false)), (BE | BS, (true, true))] {
+        let mut parts = parts(Ceremony::Registration, Algorithm::Es256);
+        parts.flags |= flags;
+        let found = verify(&parts, &relying_party(|_| ()), &EXPECTED).unwrap();
+        assert_eq!((found.backup_eligible, found.backed_up), due, "{flags:b}");
+    }
+}
+
+/// X25519 has keys of the same form, for agreement alone.
+#[test]
+fn eddsa_with_another_curve_than_ed25519() {
+    for (crv, due) in [(6, Ok(())), (4, key(CoseKeyFault::Unsupported)), (7, key(CoseKeyFault::Unsupported))]
+    {
+        let mut parts = parts(Ceremony::Registration, Algorithm::EdDsa);
+        with_parameter(&mut parts, -1, encoder::int(crv));
+        let found = verify(&parts, &relying_party(|_| ()), &EXPECTED).map(|_| ());
+        assert_eq!(found, due, "{crv}");
+    }
+}
+
+/// Stored with the extensions behind it, a key would never verify anything.
+#[test]
+fn extensions_are_no_part_of_the_key() {
+    let mut parts = parts(Ceremony::Registration, Algorithm::Es256);
+    parts.extensions = Some(encoder::named(&[("credProtect", encoder::int(2))]));
+    let found = verify(&parts, &relying_party(|_| ()), &EXPECTED).unwrap();
+    assert_eq!(found.public_key, parts.keys.cose());
 }
 
 /// One authenticator of 2023 announced a member fewer than the key has.
