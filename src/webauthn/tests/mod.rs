@@ -2,6 +2,7 @@
 
 mod authentication;
 pub(super) mod authenticator;
+mod browser;
 mod properties;
 mod registration;
 mod second_client;
