@@ -79,6 +79,7 @@ pub mod revocation;
 pub mod route;
 mod sampling;
 pub mod session;
+mod statement;
 pub mod store;
 mod text;
 pub mod time;

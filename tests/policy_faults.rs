@@ -669,3 +669,43 @@ fn an_actor_owns_what_the_path_has() {
                     with the variable \"usr\"";
     assert_eq!(owning("usr"), [expected]);
 }
+
+/// What sections about the gateway's own tokens must be to the rest.
+#[test]
+fn tokens_of_our_own_are_told_from_each_other_and_from_others() {
+    let jwk = portcullis::crypto::new_private_jwk(portcullis::crypto::Algorithm::Es256);
+    let with = |sessions: Value, signed: Value| {
+        let mut policy = good();
+        policy["signingKeys"] = json!({"keys": [jwk]});
+        policy["sessions"] = sessions;
+        policy["identityHeaders"] = json!({"signed": signed});
+        policy["rules"].as_array_mut().expect("a list").insert(
+            0,
+            json!({"name": "signed-in", "authenticate": {"anyOf": [{"jwt": "sessions"}]},
+                "matches": [{"path": {"type": "Exact", "value": "/me"}}]}),
+        );
+        policy
+    };
+    let sessions = |issuer: &str| json!({"issuer": issuer, "audiences": ["users", "api"]});
+    let own = "https://api.example";
+    assert_eq!(faults(&with(sessions(own), json!({"audience": "upstreams"}))), [""; 0]);
+    assert_eq!(
+        faults(&with(sessions(own), json!({"audience": "api"}))),
+        [
+            "identityHeaders.signed.audience: is an audience of sessions, too: whoever looks at no typ would take a \
+          session for a statement"
+        ]
+    );
+    // A template takes the tokens of many.
+    let mut tenants = with(sessions("https://idp.example/1111/v2"), json!({"audience": "upstreams"}));
+    tenants["jwt"]["providers"][0]["issuer"] = "https://idp.example/{tenantid}/v2".into();
+    tenants["jwt"]["providers"][0]["anyTenant"] = true.into();
+    assert_eq!(
+        faults(&tenants),
+        [
+            "sessions.issuer: a token may be of this provider and of \"corp\": their issuers have one in common"
+        ]
+    );
+    tenants["sessions"]["issuer"] = own.into();
+    assert_eq!(faults(&tenants), [""; 0]);
+}

@@ -331,6 +331,30 @@ fn parts_that_nobody_can_use_and_that_nothing_uses_are_warnings() {
 /// Each of 1,000 rules asks for another scope, and each of 10,000 keys has another: slow only if all are held against
 /// all.
 #[test]
+fn keys_that_sign_nothing_and_sessions_that_open_nothing() {
+    let jwk = portcullis::crypto::new_private_jwk(portcullis::crypto::Algorithm::Es256);
+    let signed = json!({"issuer": "https://api.example", "audience": "upstreams"});
+    let sessions = json!({"issuer": "https://api.example", "audiences": ["api"]});
+    let unsigned =
+        "signingKeys: nothing is signed with them: there are neither sessions nor identityHeaders.signed";
+    let unopened = "sessions: no rule takes tokens of \"sessions\"";
+    for (sections, expected) in [
+        (json!({}), vec![unsigned]),
+        (json!({"identityHeaders": {"signed": signed}}), vec![]),
+        (json!({"sessions": sessions}), vec![unopened]),
+    ] {
+        let mut document = good();
+        document["signingKeys"] = json!({"keys": [jwk]});
+        document.as_object_mut().expect("an object").extend(sections.as_object().expect("an object").clone());
+        assert_eq!(
+            said(&document),
+            (vec![], expected.into_iter().map(str::to_owned).collect()),
+            "{sections}"
+        );
+    }
+}
+
+#[test]
 fn looking_ends() {
     let mut document = good();
     document["apiKeys"]["keys"] = (0..10_000)

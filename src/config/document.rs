@@ -226,6 +226,7 @@ fn document(
     let realm = o.text("realm");
     let transport = o.object_or_defaults("transport").map(transport);
     let max_path_length = o.number("maxPathLength");
+    (defs.signing_keys, defs.sessions) = (o.has("signingKeys"), o.has("sessions"));
     // The headers are owned, and their names taken, whether or not the document names them.
     let identity_headers = o.object_or_defaults("identityHeaders").and_then(|o| identity_headers(o, defs));
     let roles = roles(&mut o, defs);
@@ -283,10 +284,10 @@ fn own_sessions(
     defs: &mut Definitions,
     lists: &mut Lists,
 ) -> Option<SessionsSpec> {
-    if !o.has("sessions") {
+    if !defs.sessions {
         return None;
     }
-    if !o.has("signingKeys") {
+    if !defs.signing_keys {
         o.fault_at::<()>("signingKeys", "required with sessions, which are signed");
     }
     defs.providers.expect_another();

@@ -1,8 +1,8 @@
 //! `identityHeaders`.
 
 use super::{
-    IdentityField, IdentityHeadersSpec,
-    model::{Form, Kind, Shape, default, words},
+    IdentityField, IdentityHeadersSpec, SignedIdentitySpec,
+    model::{Form, HOUR, Kind, SECOND, Shape, default, optional, required, words},
     names::Definitions,
     reader::Object,
     scalar::word,
@@ -32,6 +32,40 @@ pub(super) static IDENTITY_HEADERS: Shape = Shape::new(&[
         "Subject Kind Scopes Roles Rule Actor",
         "Which are sent; of `[]` none.",
     ),
+    optional(
+        "signed",
+        Kind::Object(&SIGNED),
+        "absent: it is not sent",
+        "A signed statement of all that, see [below](#signed-identity). Needs `signingKeys`.",
+    ),
+]);
+
+static SIGNED: Shape = Shape::new(&[
+    default(
+        "header",
+        OWN,
+        "x-portcullis-identity",
+        "The header that it stands in. As the others it is removed from every inbound request, whether `signed` is given or \
+         not.",
+    ),
+    optional(
+        "issuer",
+        Kind::Url { https: true },
+        "`issuer` of `sessions`; required without them",
+        "`iss` of the statement: a URL of the gateway.",
+    ),
+    required(
+        "audience",
+        Kind::Text(Form::Any),
+        "`aud` of the statement: the upstreams that are to believe it. Not one of `audiences` of `sessions`.",
+    ),
+    default(
+        "lifetime",
+        Kind::Duration(2 * SECOND, HOUR),
+        "1m",
+        "How long a statement is good. It serves the requests of its caller until half of that is over, and never outlives \
+         the credential.",
+    ),
 ]);
 
 /// Reads the section; absent, it is an empty object.
@@ -42,6 +76,8 @@ pub(super) fn identity_headers(mut o: Object<'_>, defs: &mut Definitions) -> Opt
     let roles = header(&mut o, "roles", defs);
     let rule = header(&mut o, "rule", defs);
     let actor = header(&mut o, "actor", defs);
+    let has_signed = o.has("signed");
+    let (identity, signed) = o.object_or_defaults("signed").map(|o| signed(o, has_signed, defs)).unzip();
     Some(IdentityHeadersSpec {
         subject: subject?,
         kind: kind?,
@@ -50,7 +86,31 @@ pub(super) fn identity_headers(mut o: Object<'_>, defs: &mut Definitions) -> Opt
         rule: rule?,
         actor: actor?,
         send: send(&mut o)?,
+        identity: identity.flatten()?,
+        signed: signed.flatten(),
     })
+}
+
+/// The header, which is owned in any case, and what stands in it.
+fn signed(
+    mut o: Object<'_>,
+    is_given: bool,
+    defs: &mut Definitions,
+) -> (Option<String>, Option<SignedIdentitySpec>) {
+    let name = header(&mut o, "header", defs);
+    if !is_given {
+        return (name, None);
+    }
+    if !defs.signing_keys {
+        o.fault::<()>("the policy has no signingKeys section");
+    }
+    let issuer = o.url("issuer");
+    if !o.has("issuer") && !defs.sessions {
+        o.fault_at::<()>("issuer", "required: there are no sessions, whose issuer it would be");
+    }
+    let (audience, lifetime) = (o.text("audience"), o.duration("lifetime"));
+    let signed = audience.zip(lifetime);
+    (name, signed.map(|(audience, lifetime)| SignedIdentitySpec { issuer, audience, lifetime }))
 }
 
 fn header(o: &mut Object<'_>, field: &'static str, defs: &mut Definitions) -> Option<String> {

@@ -56,6 +56,8 @@ mod tests;
 pub use self::{api_keys::stored_key, document::decode, input::MAX_POLICY_BYTES};
 #[cfg(not(target_arch = "wasm32"))]
 pub use self::{reference::reference, schema::schema};
+use std::time::Duration;
+
 use crate::{
     api_key::ApiKeysSpec,
     certificate::ClientCertificatesSpec,
@@ -74,6 +76,7 @@ use crate::{
     route::RouteSpec,
     session::SessionsSpec,
     transport::TransportSpec,
+    url::Url,
 };
 
 /// A policy document whose every field has the right form and whose every name is known.
@@ -279,13 +282,28 @@ pub struct IdentityHeadersSpec {
     pub actor: String,
     /// Which are sent. Default: all of them.
     pub send: Vec<IdentityField>,
+    /// Default `x-portcullis-identity`; where `signed` is `None`, too.
+    pub identity: String,
+    /// What stands in it; `None`: it is not sent.
+    pub signed: Option<SignedIdentitySpec>,
+}
+
+/// A signed statement of who is calling.
+#[derive(Clone, Debug)]
+pub struct SignedIdentitySpec {
+    /// `iss`: an `https` URL, as it was written. `None`: that of the sessions.
+    pub issuer: Option<Url>,
+    /// `aud`.
+    pub audience: String,
+    /// How long one is good, in whole seconds; never zero.
+    pub lifetime: Duration,
 }
 
 impl IdentityHeadersSpec {
     /// The names of all of them, whether sent or not. One that were missing here could be forged by clients.
-    pub(crate) fn names(&self) -> [&str; 6] {
-        let Self { subject, kind, scopes, roles, rule, actor, send: _ } = self;
-        [subject, kind, scopes, roles, rule, actor]
+    pub(crate) fn names(&self) -> [&str; 7] {
+        let Self { subject, kind, scopes, roles, rule, actor, identity, send: _, signed: _ } = self;
+        [subject, kind, scopes, roles, rule, actor, identity]
     }
 
     pub(crate) fn sends(&self, field: IdentityField) -> bool {

@@ -126,6 +126,10 @@ pub(super) struct Definitions {
     pub(super) keys_elsewhere: bool,
     /// Whether the document has a `clientCertificates` section.
     pub(super) client_certificates: bool,
+    /// Whether the document has a `signingKeys` section.
+    pub(super) signing_keys: bool,
+    /// Whether the document has a `sessions` section.
+    pub(super) sessions: bool,
 }
 
 impl Default for Definitions {
@@ -146,6 +150,8 @@ impl Default for Definitions {
             api_keys: false,
             keys_elsewhere: false,
             client_certificates: false,
+            signing_keys: false,
+            sessions: false,
         }
     }
 }

@@ -21,10 +21,14 @@ pub(super) fn changes<'a>(
     head: &'a RequestHead<'a>,
     path: &CanonicalPath<'a>,
     callers: &Callers,
+    statement: Option<Rc<str>>,
 ) -> Changes<'a> {
     let pass_through = matches!(rule.action, Action::AllowAnyone { pass_through: true, .. });
     let mut changes = cleaned(policy, head, path, callers, pass_through);
     identify(policy, rule, callers, &mut changes);
+    if let Some(statement) = statement {
+        changes.add.push((&policy.identity_headers.identity, Text::Caller(statement)));
+    }
     changes
 }
 

@@ -23,6 +23,7 @@ mod record;
 mod refusal;
 mod request_line;
 mod sources;
+mod statements;
 mod stored_keys;
 mod token_cache;
 mod verified;
@@ -45,6 +46,7 @@ use attempt::Attempt;
 use authenticate::{authenticate, authenticate_both};
 use refusal::{Stop, Wait, refuse};
 use request_line::RequestLine;
+use statements::NotSigned;
 
 use crate::{
     answer::Reason,
@@ -151,7 +153,11 @@ impl<'a> Attempt<'a, '_> {
             }
         };
         self.limit(&rule.limits, &limits::subject(head, &line, &callers, &rule.name, Some(&matched)))?;
-        Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, &callers)))
+        // Last, so that what is refused costs no signature.
+        let statement = self.worker.statement_of(&callers, self.services).map_err(|NotSigned| {
+            self.refused(&"what the upstream is told could not be signed", Reason::StateUnavailable)
+        })?;
+        Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, &callers, statement)))
     }
 
     /// What an allowed request is looked after for until it is over; `None`: nothing.

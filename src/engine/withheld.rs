@@ -53,11 +53,13 @@ fn changes<'a>(
 
 /// Headers that most policies guard, for a request that none is there for.
 pub fn names_without_policy() -> impl Iterator<Item = &'static [u8]> {
-    const NAMES: [&str; 9] = [
+    const NAMES: [&str; 11] = [
         "authorization",
         "cookie",
         "dpop",
         "x-api-key",
+        "x-portcullis-actor",
+        "x-portcullis-identity",
         "x-portcullis-kind",
         "x-portcullis-roles",
         "x-portcullis-rule",

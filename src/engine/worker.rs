@@ -11,6 +11,7 @@ use super::{
     open_streams::OpenStreams,
     provider::ProviderState,
     record::Trace,
+    statements::{KeptStatements, NotSigned},
     stored_keys::StoredKeys,
     token_cache::{self, TokenCache},
     verified::Verified,
@@ -22,7 +23,7 @@ use crate::{
     etcd,
     identity::Principal,
     key_store::{WatchEvent, WatchStep},
-    policy::{Policy, Provider},
+    policy::{Callers, Policy, Provider},
     rate_limit::{Prepayments, SlotSecret, Terms},
     request::RequestHead,
     revocation::{Revocations, Revoked},
@@ -61,6 +62,8 @@ pub struct WorkerState {
     pub(super) stored_keys: Option<RefCell<StoredKeys>>,
     /// `None`: uses of keys are not counted.
     key_uses: Option<RefCell<KeyUses>>,
+    /// What upstreams were told of callers before.
+    statements: RefCell<KeptStatements>,
     /// Calls that requests asked for.
     pub(super) outbox: RefCell<Vec<(Purpose, Call)>>,
     /// `None` while there was no randomness to make it with; then nothing is remembered.
@@ -95,6 +98,7 @@ impl WorkerState {
             key_uses,
             streams_held_against: Cell::default(),
             open_streams: RefCell::default(),
+            statements: RefCell::default(),
             outbox: RefCell::default(),
             policy,
             namespace: namespace.to_owned(),
@@ -336,6 +340,19 @@ impl WorkerState {
         }
         if let Some(tokens) = tokens.as_mut() {
             tokens.insert(text, generation, token.clone());
+        }
+    }
+
+    /// What the upstream is told of `callers`, signed; `None`: nothing is, or there is nobody.
+    #[inline]
+    pub(super) fn statement_of(
+        &self,
+        callers: &Callers,
+        services: &HostServices<'_>,
+    ) -> Result<Option<Rc<str>>, NotSigned> {
+        match &self.policy.statements {
+            None => Ok(None),
+            Some(statements) => self.statements.borrow_mut().of(statements, callers, services.now()),
         }
     }
 

@@ -167,6 +167,15 @@ pub(super) fn claim_comparisons(vocabulary: &Vocabulary) -> Option<Fault> {
     (count > MAX_CLAIM_COMPARISONS).then(|| Fault::new("", message()))
 }
 
+/// Whoever verifies only signature and audience must not take a session for a statement, which any user could then send
+/// past the gateway.
+pub(super) fn statements_for_clients(document: &Document) -> Option<Fault> {
+    let (signed, sessions) = (document.identity_headers.signed.as_ref()?, document.sessions.as_ref()?);
+    let message =
+        "is an audience of sessions, too: whoever looks at no typ would take a session for a statement";
+    sessions.audiences.contains(&signed.audience).then(|| Fault::new("audience", message))
+}
+
 /// A header with a credential that is to be forwarded must not be among those to remove.
 pub(super) fn removed_headers(document: &Document) -> Vec<Fault> {
     let stands_in = |locations: &[Location], removed: &str| {

@@ -19,7 +19,9 @@ use crate::{
     request::{Location, credential::CredentialNames, path::Kept},
     route::Router,
     session::Sessions,
+    statement::Statements,
     transport::Transport,
+    url::Url,
 };
 
 /// Warnings beyond so many say nothing new.
@@ -85,6 +87,7 @@ impl Policy {
         keep("", places::tokens_without_issuer(&document.providers));
         keep("rules", places::faults(&document));
         keep("requestHeaders", coherence::removed_headers(&document));
+        keep("identityHeaders.signed", coherence::statements_for_clients(&document).into_iter().collect());
         let resources = resource::compile(&document, &mut vocabulary).unwrap_or_else(|found| {
             keep("", found);
             Vec::new()
@@ -146,6 +149,15 @@ impl Policy {
         let guarded_headers = guards::guarded_headers(&document, &credential_locations);
         let own_keys = document.signing_keys.map(|spec| (Rc::new(spec.keys), spec.jwks_path));
         let keys = own_keys.as_ref().map(|(keys, _)| keys);
+        let signed = document.identity_headers.signed.as_ref().zip(keys);
+        let issuer = document.sessions.as_ref().map(|spec| &spec.issuer);
+        let statements = signed.map(|(spec, keys)| Statements {
+            // One of the two is there.
+            issuer: spec.issuer.as_ref().or(issuer).map(Url::as_str).unwrap_or_default().to_owned(),
+            audience: spec.audience.clone(),
+            lifetime: spec.lifetime,
+            keys: Rc::clone(keys),
+        });
         let sessions = document.sessions.zip(keys).map(|(spec, keys)| Sessions::new(spec, Rc::clone(keys)));
         let transport = Transport::compile(&document.transport);
         let certificates = document.client_certificates.as_ref();
@@ -172,6 +184,7 @@ impl Policy {
             router,
             providers,
             published_keys: own_keys.map(|(keys, path)| PublishedKeys { path, set: keys.set().to_string() }),
+            statements,
             sessions,
             api_keys: document.api_keys.as_ref().map(ApiKeys::compile),
             key_usage: document.api_keys.as_ref().and_then(|keys| keys.usage),

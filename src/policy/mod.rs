@@ -36,6 +36,7 @@ use crate::{
     revocation::RevocationSpec,
     route::Router,
     session::Sessions,
+    statement::Statements,
     transport::Transport,
 };
 
@@ -52,6 +53,8 @@ pub struct Policy {
     pub(crate) providers: Vec<Rc<Provider>>,
     /// The gateway's own keys, as others may have them; `None`: it has none.
     pub(crate) published_keys: Option<PublishedKeys>,
+    /// What upstreams are told of callers, signed; `None`: nothing.
+    pub(crate) statements: Option<Statements>,
     /// `None`: nobody signs in here.
     sessions: Option<Sessions>,
     pub(crate) api_keys: Option<ApiKeys<Caller>>,

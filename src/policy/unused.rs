@@ -40,8 +40,10 @@ fn credentials(document: &Document, warnings: &mut Vec<Fault>) {
             warnings.push(Fault::new(provider.path.as_str(), message));
         }
     }
-    if document.signing_keys.is_some() && document.sessions.is_none() {
-        warnings.push(Fault::new("signingKeys", "nothing is signed with them: there are no sessions"));
+    let signs = document.sessions.is_some() || document.identity_headers.signed.is_some();
+    if document.signing_keys.is_some() && !signs {
+        let message = "nothing is signed with them: there are neither sessions nor identityHeaders.signed";
+        warnings.push(Fault::new("signingKeys", message));
     }
     if let Some(spec) = &document.api_keys {
         if !is_taken(|method| *method == MethodSpec::ApiKey) {

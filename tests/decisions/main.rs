@@ -34,6 +34,7 @@ mod secrets;
 mod sessions;
 mod shared_places;
 mod spellings;
+mod statements;
 mod tenants;
 mod token_cache;
 mod token_limits;

@@ -70,6 +70,7 @@ mod sessions;
 mod shared_places;
 mod shared_state;
 mod shipped_configs;
+mod signed_identity;
 mod spellings;
 mod step_up;
 mod stored_keys;

@@ -1,4 +1,4 @@
-//! `signingKeys` and `sessions`.
+//! `signingKeys`, `sessions` and `identityHeaders.signed`.
 
 use serde_json::{Value, json};
 
@@ -256,4 +256,55 @@ fn sessions_are_tokens_of_a_provider() {
     let alone = json!({"signingKeys": document["signingKeys"], "sessions": document["sessions"],
         "rules": [document["rules"][0]]});
     assert_eq!(faults_of(alone.to_string().as_bytes()), NONE);
+}
+
+#[test]
+fn what_upstreams_are_told() {
+    let at = "identityHeaders.signed";
+    let with_signed = |signed: &Value, without: &[&str]| {
+        let mut document = document("sessions", &json!({}));
+        document["identityHeaders"]["signed"] = signed.clone();
+        if without.contains(&"sessions") {
+            document["rules"].as_array_mut().unwrap().remove(0);
+        }
+        without.iter().for_each(|section| drop(document.as_object_mut().unwrap().shift_remove(*section)));
+        faults(&document)
+    };
+    let good = json!({"audience": "upstreams"});
+    for (bad, expected) in [
+        (json!({}), format!("{at}.audience: required")),
+        (json!({"audience": ""}), format!("{at}.audience: must not be empty")),
+        (json!({"audience": "a", "header": "x-user"}), {
+            format!("{at}.header: header \"x-user\" is set by identityHeaders.subject already")
+        }),
+        (json!({"audience": "a", "header": "Authorization"}), {
+            format!(
+                "{at}.header: \"authorization\" has a meaning of its own and must not be set by the filter"
+            )
+        }),
+        (json!({"audience": "a", "issuer": "http://a"}), format!("{at}.issuer: must be an https URL")),
+        (json!({"audience": "a", "lifetime": "1s"}), {
+            format!("{at}.lifetime: must be from 2s to 1h, found \"1s\"")
+        }),
+    ] {
+        assert_eq!(with_signed(&good, &[]), NONE);
+        assert_eq!(with_signed(&bad, &[]), [expected], "{bad}");
+    }
+    assert_eq!(with_signed(&json!({"audience": "a", "issuer": "https://a"}), &["sessions"]), NONE);
+    assert_eq!(
+        with_signed(&good, &["sessions"]),
+        [format!("{at}.issuer: required: there are no sessions, whose issuer it would be")]
+    );
+    assert_eq!(
+        with_signed(&json!({"audience": "a", "issuer": "https://a"}), &["sessions", "signingKeys"]),
+        [format!("{at}: the policy has no signingKeys section")]
+    );
+    // Its header is owned, whether it is sent or not.
+    let mut taken = base();
+    taken["jwt"]["providers"][0]["claimToHeaders"][0]["header"] = "x-portcullis-identity".into();
+    assert_eq!(
+        faults(&taken),
+        ["jwt.providers[0].claimToHeaders[0].header: header \"x-portcullis-identity\" is set by \
+             identityHeaders.signed.header already"]
+    );
 }
