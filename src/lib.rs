@@ -50,6 +50,7 @@ mod certificate;
 pub mod command;
 pub mod config;
 mod confirmation;
+mod cross_site;
 pub mod crypto;
 mod dpop;
 pub mod engine;

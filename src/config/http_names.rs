@@ -7,7 +7,10 @@ use super::{
     reader::Node,
     scalar::{MAX_NAME, text},
 };
-use crate::request::{alike::is_alike, authority, origin::Origin, overriding, path::CanonicalPath};
+use crate::{
+    origin::WebOrigin,
+    request::{alike::is_alike, authority, overriding, path::CanonicalPath},
+};
 
 /// RFC 9110 section 5.6.2.
 fn is_token(text: &str) -> bool {
@@ -139,17 +142,17 @@ pub(super) fn path(node: Node<'_>) -> Option<String> {
     None
 }
 
-/// The origin of a web page, in the one way of writing it.
+/// The origin of web pages, as browsers write it.
 pub(super) fn origin(node: Node<'_>) -> Option<String> {
     let (path, faults) = (node.path, node.faults);
     let text = text(node)?;
-    match Origin::parse(&text) {
-        Ok(_) => Some(text),
-        Err(message) => {
-            faults.add(&path, message);
-            None
-        }
-    }
+    let message = match WebOrigin::parse(&text) {
+        Ok(origin) if origin.is_trustworthy() => return Some(origin.as_str().to_owned()),
+        Ok(_) => "must be an https origin; http is taken from localhost alone",
+        Err(message) => message,
+    };
+    faults.add(&path, message);
+    None
 }
 
 /// The name of a cookie that browsers take from one host alone, over TLS, for all of its paths (RFC 6265bis section

@@ -202,7 +202,7 @@ fn text(form: Form) -> Value {
         Form::Method => texts("^[!#$%&'*+.^_`|~0-9A-Z-]+$", 4096),
         Form::Host => texts(&format!(r"^((\*\.)?{HOST}|{ADDRESS})$"), 255),
         Form::Authority => texts(&format!("^({HOST}|{ADDRESS})(:[0-9]+)?$"), 4096),
-        Form::Origin => texts(r"^(https://[a-z0-9_.:\[\]-]+|http://localhost(:[0-9]+)?)$", 4096),
+        Form::Origin => texts(r"^https?://[A-Za-z0-9_.:\[\]-]+/?$", 4096),
         Form::HostCookie => texts("^__Host-[!#$%&'*+.^_`|~0-9A-Za-z-]+$", 128),
         Form::Path => texts(r#"^/[!"$-:<->@-\[\]-~]*$"#, 4096),
         Form::UriPattern => texts(r"^[^*/CONTROL]*://[^*/CONTROL]+(/(\*|[^*/CONTROL]*))*$", 4096),

@@ -9,12 +9,11 @@ use super::{
     reader::Object,
 };
 use crate::{
+    cross_site::Origins,
     identity::ClaimPath,
     jwt::{self, Issuer, KeySource, RoleClaim, RoleForm},
-    request::{
-        Location,
-        origin::{Origin, Origins},
-    },
+    origin::WebOrigin,
+    request::Location,
     session::{self, CookieSpec, SameSite, SessionsSpec},
 };
 
@@ -116,7 +115,7 @@ fn origins(o: &mut Object<'_>) -> Option<Origins> {
         // They were judged where they were read.
         (true, true) => {
             let read = o.texts("origins")?;
-            Some(Origins(read.iter().filter_map(|text| Origin::parse(text).ok()).collect()))
+            Some(Origins(read.iter().filter_map(|text| WebOrigin::parse(text).ok()).collect()))
         }
         (true, false) => {
             o.fault_at("origins", "has no effect without cookie: no page can send a bearer token unasked")

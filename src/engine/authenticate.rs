@@ -6,13 +6,13 @@ use super::{Attempt, RequestLine, bearer, binding, refusal::Stop, stored_keys::S
 use crate::{
     answer::Reason,
     api_key::{ApiKeySpec, ApiKeys, Presented},
+    cross_site::Addressee,
     identity::Party,
     jose,
     policy::{AcceptedCredentials, Caller},
     request::{
         Location, Lookup,
         credential::{Credential, Found, Places, Unreadable},
-        origin::Addressee,
     },
 };
 

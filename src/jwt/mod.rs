@@ -23,10 +23,7 @@ mod vouched;
 use std::time::Duration;
 
 use crate::{
-    crypto::Algorithm,
-    identity::ClaimPath,
-    jose::SymmetricKey,
-    request::{Location, origin::Origins},
+    cross_site::Origins, crypto::Algorithm, identity::ClaimPath, jose::SymmetricKey, request::Location,
     url::Url,
 };
 

@@ -10,7 +10,6 @@ pub mod connection;
 pub mod cookie;
 pub mod credential;
 pub mod guarded;
-pub mod origin;
 pub mod overriding;
 pub mod path;
 pub mod preflight;

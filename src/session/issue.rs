@@ -120,9 +120,9 @@ mod tests {
 
     use super::*;
     use crate::{
+        cross_site::Origins,
         crypto::{Algorithm, NoHostCrypto, new_private_jwk},
         jose::{CompactToken, KeySet, OWN_ALGORITHMS, OwnKey, SigningKeys},
-        request::origin::Origins,
         session::{CookieSpec, SameSite, SessionsSpec},
         url::Url,
     };

@@ -10,7 +10,7 @@ mod reply;
 use std::{rc::Rc, time::Duration};
 
 pub use self::issue::{NotIssued, Session};
-use crate::{jose::SigningKeys, request::origin::Origins, url::Url};
+use crate::{cross_site::Origins, jose::SigningKeys, url::Url};
 
 /// `typ` of their header (RFC 9068 section 2.1): no other token of ours is taken for one.
 pub const TYPE: &str = "at+jwt";

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::{base, decode, faults, faults_of};
 use crate::{
+    cross_site::Origins,
     crypto::{Algorithm, new_private_jwk},
     jwt::{Issuer, KeySource},
-    request::{Location, origin::Origins},
+    request::Location,
 };
 
 const NONE: [String; 0] = [];
@@ -155,7 +156,6 @@ fn sessions_of_ours() {
         assert_eq!(faults(&document(at, &good)), NONE, "{good}");
         assert_eq!(faults(&document(at, &bad)), [expected], "{bad}");
     }
-    let origin = "must be an https origin as browsers send it: https://app.example.com, or with a port but 443, and no path";
     let prefix = "must begin with __Host-, so that no other host can set the cookie, as in __Host-session";
     for (good, bad, expected) in [
         (
@@ -185,8 +185,18 @@ fn sessions_of_ours() {
         ),
         (
             json!({"cookie": {}, "origins": ["https://app.example.com", "http://localhost:8000"]}),
-            json!({"cookie": {}, "origins": ["https://app.example.com", "https://app.example.com/"]}),
-            format!("{at}.origins[1]: {origin}"),
+            json!({"cookie": {}, "origins": ["https://app.example.com", "https://app.example.com/a"]}),
+            format!("{at}.origins[1]: must be an origin, without path and query"),
+        ),
+        (
+            json!({"cookie": {}, "origins": ["https://app.example.com:8443/"]}),
+            json!({"cookie": {}, "origins": ["https://app.example.com", "https://APP.example.com:443/"]}),
+            format!("{at}.origins[1]: \"https://app.example.com\" is listed twice"),
+        ),
+        (
+            json!({"cookie": {}, "origins": ["http://localhost"]}),
+            json!({"cookie": {}, "origins": ["http://app.example.com"]}),
+            format!("{at}.origins[0]: must be an https origin; http is taken from localhost alone"),
         ),
         (
             json!({"cookie": {}}),
