@@ -96,7 +96,7 @@ pub struct Found {
     pub value: Vec<u8>,
 }
 
-/// Why the store was not read, or not written.
+/// Why the store was not read, or not written, and what else operators have to know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadError {
     /// There is no answer that could be read.
@@ -107,6 +107,8 @@ pub enum ReadError {
     TooMany,
     /// Others wrote the same entries each time.
     Outrun,
+    /// It is read on, but is not the one that was read before, or not as far.
+    WentBack,
 }
 
 impl KeyStore {
@@ -196,7 +198,7 @@ impl KeyStore {
     }
 
     /// Takes the outcome of the call that [`KeyStore::tick`] asked for. One that nobody asked for is ignored, and so is
-    /// one that comes when another worker has taken over. On an error what was read before stays.
+    /// one that comes when another worker has taken over. On an error what was read before stays, for now.
     pub fn on_answer(
         &mut self,
         outcome: Outcome<'_>,
@@ -275,6 +277,10 @@ impl fmt::Display for ReadError {
         match self {
             Self::Etcd(why) => why.fmt(f),
             Self::Unshared => f.write_str("the keys could not be shared with all workers"),
+            Self::WentBack => f.write_str(
+                "etcd is not as far as it was, or is another one, so all keys are read anew. If nobody has restored or \
+                 replaced it, its members differ",
+            ),
             Self::Outrun => f.write_str("others write the same entries all the time"),
             Self::TooMany => write!(f, "more than {} keys", reading::MOST_KEYS),
         }

@@ -198,6 +198,7 @@ impl KeyStore {
         }
         let before = self.head;
         let step = reading.step;
+        let is_listing = matches!(step, Step::List { .. });
         let next = match self.etcd.read(outcome, MAX_ANSWER).and_then(Range::read) {
             // A token that etcd knows no more, or more than can be read at once: the same is asked again.
             Err(EtcdError::Unauthenticated) if self.etcd.may_log_in(now) => Ok(Some(step)),
@@ -212,7 +213,11 @@ impl KeyStore {
             Err(error) => step.once_more(&error).map(Some).ok_or(ReadError::Etcd(error)),
         };
         match next {
-            Ok(Some(step)) => self.keep_reading(before, step, now, store),
+            Ok(Some(step)) => {
+                let went_back = matches!(step, Step::List { went_back: true, .. }) && !is_listing;
+                self.keep_reading(before, step, now, store)?;
+                if went_back { Err(ReadError::WentBack) } else { Ok(()) }
+            }
             Ok(None) => {
                 self.counts.end(true);
                 let done = Head {

@@ -421,7 +421,7 @@ fn another_store_is_listed_anew() {
         ("empty", Etcd::new(9)),
     ] {
         workers.pass(Duration::from_secs(1));
-        assert_eq!(workers.read(&other), [], "{what}");
+        assert_eq!(workers.read(&other), [ReadError::WentBack], "{what}");
         workers.agree_with(&other, &ids).map_err(|why| format!("{what}: {why}")).unwrap();
         // Back again.
         workers.pass(Duration::from_secs(1));
