@@ -32,9 +32,9 @@ const LIST_EVERY: Duration = Duration::from_secs(3600);
 /// How much longer than its calls a lease lasts; then its holder is taken for dead.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
-/// How often a page is asked for again that does not come. Where etcd has several members the next question goes to another
-/// one; else one that is gone would end every listing of more pages than there are members, for each begins anew.
-const PAGE_REPEATS: u32 = 3;
+/// How often a question is asked again at once that gets no answer. Where etcd has several members the next one gets it;
+/// else a listing, which begins anew after a failure, would not come to its end while one of them is gone.
+const REPEATS: u32 = 2;
 
 /// How often a lost race for the head is run again.
 const HEAD_TRIES: usize = 4;
@@ -47,6 +47,8 @@ pub(super) struct Reading {
     lease_until: Timestamp,
     /// The step's call was handed out, and its outcome is due.
     sent: bool,
+    /// How often that came to nothing.
+    failures: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -56,21 +58,8 @@ enum Step {
     /// What has changed since `since`, this revision included.
     Changes { since: u64 },
     /// All keys from `next` on, as of `revision`; 0: as they are now, which must not be older than what is known unless the
-    /// store `went_back`. This page did not come `failures` times.
-    List { epoch: u32, revision: u64, next: Vec<u8>, count: u64, went_back: bool, failures: u32 },
-}
-
-impl Step {
-    /// The same once more, after an error that may be of one member alone, if the pages before would be lost otherwise.
-    fn once_more(mut self, error: &EtcdError) -> Option<Self> {
-        match &mut self {
-            Self::List { revision: 1.., failures, .. } if *failures < PAGE_REPEATS && error.may_pass() => {
-                *failures = failures.saturating_add(1);
-                Some(self)
-            }
-            _ => None,
-        }
-    }
+    /// store `went_back`.
+    List { epoch: u32, revision: u64, next: Vec<u8>, count: u64, went_back: bool },
 }
 
 impl KeyStore {
@@ -123,7 +112,7 @@ impl KeyStore {
             (false, true) => self.changes(),
             (false, false) => Step::Probe,
         };
-        self.reading = Some(Reading { step, lease_until: head.lease_until, sent: false });
+        self.reading = Some(Reading { step, lease_until: head.lease_until, sent: false, failures: 0 });
         self.next_call(now, store)
     }
 
@@ -146,7 +135,7 @@ impl KeyStore {
     }
 
     fn list(&self, epoch: u32, went_back: bool) -> Step {
-        Step::List { epoch, revision: 0, next: self.prefix(), count: 0, went_back, failures: 0 }
+        Step::List { epoch, revision: 0, next: self.prefix(), count: 0, went_back }
     }
 
     /// `None` while it waits for a login, or where it ends for want of one, which whoever logs in tells.
@@ -199,6 +188,7 @@ impl KeyStore {
         let before = self.head;
         let step = reading.step;
         let is_listing = matches!(step, Step::List { .. });
+        let mut failures = 0;
         let next = match self.etcd.read(outcome, MAX_ANSWER).and_then(Range::read) {
             // A token that etcd knows no more, or more than can be read at once: the same is asked again.
             Err(EtcdError::Unauthenticated) if self.etcd.may_log_in(now) => Ok(Some(step)),
@@ -210,12 +200,16 @@ impl KeyStore {
                 self.halvings = self.halvings.saturating_sub(1);
                 self.go_on(step, range, now, store)
             }
-            Err(error) => step.once_more(&error).map(Some).ok_or(ReadError::Etcd(error)),
+            Err(error) if reading.failures < REPEATS && error.may_pass() => {
+                failures = reading.failures.saturating_add(1);
+                Ok(Some(step))
+            }
+            Err(error) => Err(ReadError::Etcd(error)),
         };
         match next {
             Ok(Some(step)) => {
                 let went_back = matches!(step, Step::List { went_back: true, .. }) && !is_listing;
-                self.keep_reading(before, step, now, store)?;
+                self.keep_reading(before, step, failures, now, store)?;
                 if went_back { Err(ReadError::WentBack) } else { Ok(()) }
             }
             Ok(None) => {
@@ -277,7 +271,7 @@ impl KeyStore {
             Step::List { revision: 0, went_back: false, .. } if is_another && self.head.epoch > 0 => {
                 Ok(Some(Step::Probe))
             }
-            Step::List { epoch, revision, count, went_back, next: _, failures: _ } => {
+            Step::List { epoch, revision, count, went_back, .. } => {
                 if range.count > MOST_KEYS {
                     return Err(ReadError::TooMany);
                 }
@@ -289,7 +283,7 @@ impl KeyStore {
                     (true, Some(last)) => {
                         // The first key behind it.
                         let next = [last.key.as_slice(), &[0]].concat();
-                        Ok(Some(Step::List { epoch, revision, next, count, went_back, failures: 0 }))
+                        Ok(Some(Step::List { epoch, revision, next, count, went_back }))
                     }
                     (true, None) => Err(ReadError::Etcd(EtcdError::Malformed)),
                     (false, _) => {
@@ -340,6 +334,7 @@ impl KeyStore {
         &mut self,
         before: Head,
         step: Step,
+        failures: u32,
         now: Timestamp,
         store: &dyn SharedStore,
     ) -> Result<(), ReadError> {
@@ -349,7 +344,7 @@ impl KeyStore {
         };
         let head = Head { lease_until: now.saturating_add(self.lease()), begun, ..self.head };
         self.replace_head(before, head, store)?;
-        self.reading = Some(Reading { step, lease_until: head.lease_until, sent: false });
+        self.reading = Some(Reading { step, lease_until: head.lease_until, sent: false, failures });
         Ok(())
     }
 
