@@ -76,6 +76,8 @@ mod step_up;
 mod stored_keys;
 mod stored_keys_access;
 mod stored_keys_faults;
+mod stored_keys_load;
+mod stored_keys_members;
 mod tables;
 mod tls_scan;
 mod tokens;

@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 use crate::harness::{
     api_key_hash,
     etcd::Etcd,
-    gateway::{Gateway, gateway},
+    gateway::{Gateway, Wire, gateway},
     policy::{api_key, rule, with_api_key},
     request::{Answer, get},
 };
 
-pub(crate) fn policy(etcd: &Etcd, watch_cluster: Option<&str>) -> Value {
-    let mut store = json!({"uri": etcd.url(), "cluster": "etcd"});
+pub(crate) fn policy(uri: &str, watch_cluster: Option<&str>) -> Value {
+    let mut store = json!({"uri": uri, "cluster": "etcd"});
     if let Some(cluster) = watch_cluster {
         // Were it not for the watch, all would be slow.
         store["watchCluster"] = cluster.into();
@@ -54,8 +54,13 @@ impl Fleet {
     }
 
     async fn start_with(etcd: Etcd, watch_cluster: Option<&str>) -> Self {
+        let policy = policy(&etcd.url(), watch_cluster);
+        Self::start_by(etcd, &policy).await
+    }
+
+    pub(crate) async fn start_by(etcd: Etcd, policy: &Value) -> Self {
         let address = format!("127.0.0.1:{}", etcd.port).parse().unwrap();
-        let gateway = gateway(&policy(&etcd, watch_cluster))
+        let gateway = gateway(policy)
             .cluster("etcd", address)
             .grpc_cluster("etcd-grpc", address)
             .https_only()
@@ -71,32 +76,50 @@ impl Fleet {
 
     /// Until both workers answer so, each asked a few times.
     pub(crate) async fn becomes(&self, path: &str, key: &str, expected: (u16, &str)) -> Duration {
-        let began = Instant::now();
-        let mut alike = 0;
-        let request = get(path).api_key(key);
-        let ask = || self.gateway.send(&request);
-        while alike < 3 {
-            // At once: of connections that come one by one, one worker may take all.
-            let answers: [_; 8] = tokio::join!(ask(), ask(), ask(), ask(), ask(), ask(), ask(), ask()).into();
-            let is_so =
-                |answer: &Answer| (answer.status, answer.reason().unwrap_or_default().as_str()) == expected;
-            alike = if answers.iter().all(is_so) { alike + 1 } else { 0 };
-            assert!(
-                began.elapsed() < Duration::from_secs(10),
-                "{path}: {answers:?}, not {expected:?}\n{}",
-                self.gateway.log()
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        began.elapsed()
+        becomes(&self.gateway, path, key, expected).await
     }
+}
+
+/// See [`Fleet::becomes`].
+pub(crate) async fn becomes(gateway: &Gateway, path: &str, key: &str, expected: (u16, &str)) -> Duration {
+    becomes_within(Duration::from_secs(10), gateway, path, key, expected).await
+}
+
+pub(crate) async fn becomes_within(
+    within: Duration,
+    gateway: &Gateway,
+    path: &str,
+    key: &str,
+    expected: (u16, &str),
+) -> Duration {
+    let began = Instant::now();
+    let mut alike = 0;
+    let request = get(path).api_key(key);
+    while alike < 3 {
+        let answers = gateway.send_eight(&request).await;
+        let is_so =
+            |answer: &Answer| (answer.status, answer.reason().unwrap_or_default().as_str()) == expected;
+        alike = if answers.iter().all(is_so) { alike + 1 } else { 0 };
+        assert!(began.elapsed() < within, "{path}: {answers:?}, not {expected:?}\n{}", gateway.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    began.elapsed()
 }
 
 /// As another tool would write it.
 pub(crate) fn put(etcd: &Etcd, name: &str, fields: Value) {
+    etcd.ctl(&["put", &place(name), &entry(name, fields)]);
+}
+
+/// Where etcd has the key.
+pub(crate) fn place(name: &str) -> String {
+    format!("/portcullis/v1/keys/{name}")
+}
+
+pub(crate) fn entry(name: &str, fields: Value) -> String {
     let mut entry = json!({"hash": api_key_hash(&api_key(name))});
     entry.as_object_mut().unwrap().extend(fields.as_object().cloned().unwrap());
-    etcd.ctl(&["put", &format!("/portcullis/v1/keys/{name}"), &entry.to_string()]);
+    entry.to_string()
 }
 
 pub(crate) const PASSES: (u16, &str) = (200, "");
@@ -129,7 +152,7 @@ async fn a_key_in_etcd_is_known_to_both_workers_soon() {
 }
 
 /// Runs `portcullis key` on what is below the prefix.
-fn try_key(etcd: &Etcd, arguments: &[&str]) -> Result<Value, String> {
+pub(crate) fn try_key(etcd: &Etcd, arguments: &[&str]) -> Result<Value, String> {
     let done = Command::new(env!("CARGO_BIN_EXE_portcullis"))
         .arg("key")
         .args(arguments)
@@ -206,7 +229,7 @@ async fn a_key_is_led_through_its_life_by_the_command() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_in_etcd_has_numbers_of_its_own() {
     let etcd = Etcd::start();
-    let mut policy = policy(&etcd, None);
+    let mut policy = policy(&etcd.url(), None);
     let own = |max: u32| json!([{"requests": 2, "unit": "Hour", "ownRequests": {"max": max}}]);
     policy["rateLimits"] = json!([{"name": "per-key", "key": ["apiKey"], "limits": own(9)}]);
     let mut limited = with_api_key();
@@ -229,16 +252,10 @@ async fn a_key_in_etcd_has_numbers_of_its_own() {
     let fleet = Fleet { etcd, gateway: Arc::new(gateway) };
     fleet.becomes("/open", &api_key("none"), PASSES).await;
     let admitted = async |id: &str| {
-        let request = get("/limited").api_key(&api_key(id));
-        let mut admitted = 0;
-        for _ in 0..15 {
-            match fleet.gateway.send(&request).await.status {
-                200 => admitted += 1,
-                429 => {}
-                other => panic!("{id}: {other}"),
-            }
-        }
-        admitted
+        let requests = vec![get("/limited").api_key(&api_key(id)); 15];
+        let answers = fleet.gateway.send_all(Wire::Http1, &requests).await;
+        assert!(answers.iter().all(|answer| [200, 429].contains(&answer.status)), "{id}: {answers:?}");
+        answers.iter().filter(|answer| answer.status == 200).count()
     };
     for (id, expected) in [("five", 5), ("most", 9), ("none", 2), ("elsewhere", 2)] {
         assert_eq!(admitted(id).await, expected, "{id}");
@@ -418,9 +435,7 @@ async fn a_watch_that_ends_begins_anew() {
         pause(4).await;
         fleet.becomes("/open", &key, PASSES).await;
         fleet.etcd.restart();
-        let told: Value =
-            serde_json::from_str(&fleet.etcd.ctl(&["endpoint", "status", "--write-out", "json"])).unwrap();
-        fleet.etcd.ctl(&["compact", &told[0]["Status"]["header"]["revision"].to_string()]);
+        fleet.etcd.compact();
         fleet.put("k", json!({"disabled": true}));
         fleet.becomes("/open", &key, INVALID).await;
         fleet.put("k", json!({}));
@@ -436,7 +451,7 @@ async fn a_new_policy_watches_as_the_old_one_did() {
     let mut etcd = Etcd::start();
     put(&etcd, "k", json!({}));
     let address = format!("127.0.0.1:{}", etcd.port).parse().unwrap();
-    let mut policy = policy(&etcd, Some("etcd-grpc"));
+    let mut policy = policy(&etcd.url(), Some("etcd-grpc"));
     let builder = gateway(&policy).cluster("etcd", address).grpc_cluster("etcd-grpc", address).https_only();
     let mut gateway = builder.watched().workers(2).start().await;
     for name in ["first", "second", "third"] {
@@ -457,8 +472,8 @@ async fn a_new_policy_watches_as_the_old_one_did() {
         {
             put(&etcd, "k", fields);
             tokio::time::sleep(Duration::from_millis(300)).await;
-            for _ in 0..8 {
-                let answer = gateway.send(&get(&format!("/{name}")).api_key(&api_key("k"))).await;
+            let asked = get(&format!("/{name}")).api_key(&api_key("k"));
+            for answer in gateway.send_eight(&asked).await {
                 assert_eq!(answer.status, expected, "{name}\n{}", gateway.log());
             }
         }
@@ -473,7 +488,7 @@ async fn without_a_cluster_for_the_watch_keys_are_polled() {
     for cluster in ["nowhere", "envoy"] {
         put(&etcd, "k", json!({}));
         let address = format!("127.0.0.1:{}", etcd.port).parse().unwrap();
-        let gateway = gateway(&policy(&etcd, Some(cluster)))
+        let gateway = gateway(&policy(&etcd.url(), Some(cluster)))
             .cluster("etcd", address)
             .https_only()
             .workers(2)
@@ -482,8 +497,7 @@ async fn without_a_cluster_for_the_watch_keys_are_polled() {
         for (fields, expected) in [(json!({}), 200), (json!({"disabled": true}), 401), (json!({}), 200)] {
             put(&etcd, "k", fields);
             tokio::time::sleep(Duration::from_millis(3500)).await;
-            for _ in 0..6 {
-                let answer = gateway.send(&get("/open").api_key(&api_key("k"))).await;
+            for answer in gateway.send_eight(&get("/open").api_key(&api_key("k"))).await {
                 assert_eq!(answer.status, expected, "{}", gateway.log());
             }
         }
@@ -548,11 +562,7 @@ async fn etcd_may_stop_be_compacted_and_go_back() {
     put(&fleet.etcd, "second", json!({"disabled": true}));
     fleet.becomes("/open", &api_key("second"), INVALID).await;
 
-    let told: Value =
-        serde_json::from_str(&fleet.etcd.ctl(&["endpoint", "status", "--write-out", "json"])).unwrap();
-    let revision = told[0]["Status"]["header"]["revision"].to_string();
-    fleet.etcd.ctl(&["compact", &revision]);
-    fleet.etcd.ctl(&["defrag"]);
+    fleet.etcd.compact();
     put(&fleet.etcd, "second", json!({}));
     fleet.becomes("/open", &api_key("second"), PASSES).await;
 

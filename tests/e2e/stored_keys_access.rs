@@ -13,7 +13,7 @@ use crate::{
 const SOON: Duration = Duration::from_secs(10);
 
 fn with_login(etcd: &Etcd, password: &str) -> Value {
-    logging_in(policy(etcd, None), password)
+    logging_in(policy(&etcd.url(), None), password)
 }
 
 fn logging_in(mut policy: Value, password: &str) -> Value {
@@ -84,7 +84,7 @@ async fn a_watch_has_the_token_of_a_login() {
     put(&etcd, "first", json!({}));
     etcd.require_login("/portcullis/");
     let address = format!("127.0.0.1:{}", etcd.port).parse().unwrap();
-    let mut policy = logging_in(policy(&etcd, Some("etcd-grpc")), "gateway-password");
+    let mut policy = logging_in(policy(&etcd.url(), Some("etcd-grpc")), "gateway-password");
     policy["apiKeys"]["etcd"]["pollInterval"] = "1m".into();
     let gateway = gateway(&policy).cluster("etcd", address).grpc_cluster("etcd-grpc", address);
     let gateway = gateway.https_only().workers(2).start().await;
@@ -169,7 +169,7 @@ async fn a_login_that_fails_is_named() {
     etcd.require_login("/portcullis/");
     for (policy, said) in [
         (with_login(&etcd, "another"), "takes another user or password"),
-        (policy(&etcd, None), "does not know who asks"),
+        (policy(&etcd.url(), None), "does not know who asks"),
     ] {
         let gateway = start(policy).await;
         until(SOON, async || gateway.log().contains(said)).await;
@@ -195,7 +195,7 @@ async fn etcd_may_ask_for_certificates() {
     let start = async |policy: &Value, shown| {
         gateway(policy).secure_cluster("etcd", address, shown).https_only().workers(2).start().await
     };
-    let open = policy(&etcd, None);
+    let open = policy(&etcd.url(), None);
     let [with_name, without_name, without_any] = [
         start(&open, Some(named.clone())).await,
         start(&open, Some(nameless.clone())).await,

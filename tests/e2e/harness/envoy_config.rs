@@ -85,6 +85,8 @@ pub(crate) struct Options {
     pub(crate) revocations: Option<SocketAddr>,
     /// Further clusters, by name.
     pub(crate) clusters: Vec<(String, SocketAddr)>,
+    /// Clusters of several hosts, each with what else is said of it.
+    pub(crate) balanced_clusters: Vec<(String, Vec<SocketAddr>, Value)>,
     /// One more, which speaks HTTP/2.
     pub(crate) grpc_cluster: Option<(String, SocketAddr)>,
     /// That cluster speaks TLS, and shows the certificate if there is one.
@@ -147,6 +149,11 @@ pub(crate) fn bootstrap(options: &Options, upstream: SocketAddr) -> Value {
     }));
     clusters.extend(options.revocations.map(|address| cluster("revocations", address)));
     clusters.extend(options.clusters.iter().map(|(name, address)| cluster(name, *address)));
+    clusters.extend(options.balanced_clusters.iter().map(|(name, addresses, more)| {
+        let mut cluster = balanced_cluster(name, addresses);
+        cluster.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+        cluster
+    }));
     clusters.extend(options.grpc_cluster.iter().map(|(name, address)| {
         let mut cluster = cluster(name, *address);
         http2(&mut cluster);
@@ -327,9 +334,14 @@ fn access_log(format: &str) -> Value {
 }
 
 fn http2_upstream() -> Value {
+    http2_options(json!({}))
+}
+
+/// `typed_extension_protocol_options` of a cluster that speaks HTTP/2.
+pub(crate) fn http2_options(options: Value) -> Value {
     json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
         "@type": format!("{TYPE}.upstreams.http.v3.HttpProtocolOptions"),
-        "explicit_http_config": {"http2_protocol_options": {}},
+        "explicit_http_config": {"http2_protocol_options": options},
     }})
 }
 
@@ -368,18 +380,21 @@ pub(crate) fn watched_filter(options: &Options) -> Value {
 }
 
 fn cluster(name: &str, endpoint: SocketAddr) -> Value {
+    balanced_cluster(name, &[endpoint])
+}
+
+fn balanced_cluster(name: &str, endpoints: &[SocketAddr]) -> Value {
+    let hosts = endpoints.iter().map(|endpoint| json!({"endpoint": {"address": address(*endpoint)}}));
     json!({
         "name": name,
         "type": "STATIC",
         "connect_timeout": "5s",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [
-            {"endpoint": {"address": address(endpoint)}},
-        ]}]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": hosts.collect::<Value>()}]},
     })
 }
 
 /// To `localhost`, if an authority in that file says so.
-fn upstream_tls(authorities: &str) -> Value {
+pub(crate) fn upstream_tls(authorities: &str) -> Value {
     let context = json!({
         "trusted_ca": {"filename": authorities},
         "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "localhost"}}],

@@ -1,10 +1,12 @@
 //! A real etcd, Debian's, on this machine alone.
 
 use std::{
+    io::Write as _,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use tempfile::{NamedTempFile, TempDir};
 
 use super::{
@@ -21,19 +23,24 @@ pub(crate) struct Etcd {
     secured: Option<TempDir>,
     /// As whom we speak to it, once users have to log in.
     user: Option<&'static str>,
-    /// After so many seconds without a question it knows a token no more.
-    token_secs: u32,
+    /// What else it is told to do, as on its command line.
+    options: Vec<String>,
 }
 
 impl Etcd {
     /// Starts with nothing in it.
     pub(crate) fn start() -> Self {
-        Self::start_as(None, 300)
+        Self::start_as(None, &[])
     }
 
-    /// The same with tokens that are soon known no more.
+    /// The same with tokens that it knows no more after so many seconds without a question.
     pub(crate) fn start_with_tokens_of(secs: u32) -> Self {
-        Self::start_as(None, secs)
+        Self::start_as(None, &["--auth-token-ttl", &secs.to_string()])
+    }
+
+    /// The same, with room for so many bytes.
+    pub(crate) fn start_with_room(bytes: u64) -> Self {
+        Self::start_as(None, &["--quota-backend-bytes", &bytes.to_string()])
     }
 
     /// The same over TLS, for clients that show a certificate of [`CLIENTS`].
@@ -48,14 +55,15 @@ impl Etcd {
         write_both("server", &CLIENTS.identity("localhost"));
         write_both("client", &CLIENTS.identity("operator.test"));
         write_both("nameless", &CLIENTS.nameless("operator.test"));
-        Self::start_as(Some(directory), 300)
+        Self::start_as(Some(directory), &[])
     }
 
-    fn start_as(secured: Option<TempDir>, token_secs: u32) -> Self {
+    fn start_as(secured: Option<TempDir>, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (port, peer_port) = (free_port(), free_port());
-        let child = run(&directory, secured.as_ref(), port, peer_port, token_secs);
-        let etcd = Self { child, port, peer_port, directory, secured, user: None, token_secs };
+        let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
+        let child = run(&directory, secured.as_ref(), port, peer_port, &options);
+        let etcd = Self { child, port, peer_port, directory, secured, user: None, options };
         etcd.wait();
         etcd
     }
@@ -74,18 +82,8 @@ impl Etcd {
 
     /// From now on users have to log in: `root`, and `gateway`, who may read what begins with `prefix`.
     pub(crate) fn require_login(&mut self, prefix: &str) {
-        for arguments in [
-            &["user", "add", "root:root-password"][..],
-            &["user", "grant-role", "root", "root"],
-            &["user", "add", "gateway:gateway-password"],
-            &["role", "add", "reader"],
-            &["role", "grant-permission", "--prefix=true", "reader", "read", prefix],
-            &["user", "grant-role", "gateway", "reader"],
-            &["auth", "enable"],
-        ] {
-            self.ctl(arguments);
-        }
-        self.user = Some("root:root-password");
+        require_login(prefix, |arguments| _ = self.ctl(arguments));
+        self.user = Some(ROOT);
     }
 
     /// Ends the process at once; what was written is there when it starts again.
@@ -98,7 +96,7 @@ impl Etcd {
     pub(crate) fn restart(&mut self) {
         self.stop();
         let secured = self.secured.as_ref();
-        self.child = run(&self.directory, secured, self.port, self.peer_port, self.token_secs);
+        self.child = run(&self.directory, secured, self.port, self.peer_port, &self.options);
         self.wait();
     }
 
@@ -135,9 +133,33 @@ impl Etcd {
 
     /// Runs `etcdctl`.
     pub(crate) fn ctl(&self, arguments: &[&str]) -> String {
-        let done = self.command().args(arguments).output().expect("etcdctl runs: `make test` installs it");
-        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8(done.stdout).unwrap()
+        self.try_ctl(arguments, b"").unwrap_or_else(|said| panic!("{arguments:?}: {said}"))
+    }
+
+    /// The same with `input`: the value of a `put` that has none. The error is what it said.
+    pub(crate) fn try_ctl(&self, arguments: &[&str], input: &[u8]) -> Result<String, String> {
+        let child = self
+            .command()
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = child.expect("etcdctl runs: `make test` installs it");
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let done = child.wait_with_output().unwrap();
+        match done.status.success() {
+            true => Ok(String::from_utf8(done.stdout).unwrap()),
+            false => Err(String::from_utf8_lossy(&done.stderr).into_owned()),
+        }
+    }
+
+    /// Forgets what was before, and gives back the room that it took.
+    pub(crate) fn compact(&self) {
+        let told: Value =
+            serde_json::from_str(&self.ctl(&["endpoint", "status", "--write-out", "json"])).unwrap();
+        self.ctl(&["compact", &told[0]["Status"]["header"]["revision"].to_string()]);
+        self.ctl(&["defrag"]);
     }
 
     /// The names and values of all that is there.
@@ -169,7 +191,31 @@ impl Etcd {
     }
 }
 
-fn run(directory: &TempDir, secured: Option<&TempDir>, port: u16, peer_port: u16, token_secs: u32) -> Child {
+/// As whom `etcdctl` logs in.
+pub(super) const ROOT: &str = "root:root-password";
+
+/// What [`Etcd::require_login`] has `etcdctl` do.
+pub(super) fn require_login(prefix: &str, ctl: impl Fn(&[&str])) {
+    for arguments in [
+        &["user", "add", ROOT][..],
+        &["user", "grant-role", "root", "root"],
+        &["user", "add", "gateway:gateway-password"],
+        &["role", "add", "reader"],
+        &["role", "grant-permission", "--prefix=true", "reader", "read", prefix],
+        &["user", "grant-role", "gateway", "reader"],
+        &["auth", "enable"],
+    ] {
+        ctl(arguments);
+    }
+}
+
+fn run(
+    directory: &TempDir,
+    secured: Option<&TempDir>,
+    port: u16,
+    peer_port: u16,
+    options: &[String],
+) -> Child {
     let scheme = if secured.is_some() { "https" } else { "http" };
     let client = format!("{scheme}://127.0.0.1:{port}");
     let peer = format!("http://127.0.0.1:{peer_port}");
@@ -185,7 +231,7 @@ fn run(directory: &TempDir, secured: Option<&TempDir>, port: u16, peer_port: u16
         .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
         .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
         .args(["--initial-cluster", &format!("test={peer}")])
-        .args(["--auth-token-ttl", &token_secs.to_string()])
+        .args(options)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -30,6 +30,9 @@ pub(crate) enum Wire {
     Plain,
 }
 
+/// So many requests at once meet every worker, of which there are no more than two.
+const AT_ONCE: usize = 8;
+
 /// A gateway to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Builder {
@@ -76,6 +79,7 @@ pub(crate) fn gateway(policy: &Value) -> Builder {
         secure_jwks: false,
         revocations: None,
         clusters: Vec::new(),
+        balanced_clusters: Vec::new(),
         grpc_cluster: None,
         secure_cluster: None,
         client_certificates: ClientCertificates::Ignored,
@@ -194,6 +198,12 @@ impl Builder {
         self
     }
 
+    /// One more, of several hosts who are asked in turn; `more` are further members of its configuration.
+    pub(crate) fn balanced_cluster(mut self, name: &str, addresses: &[SocketAddr], more: Value) -> Self {
+        self.options.balanced_clusters.push((name.to_owned(), addresses.to_vec(), more));
+        self
+    }
+
     /// One more, which speaks HTTP/2.
     pub(crate) fn grpc_cluster(mut self, name: &str, address: SocketAddr) -> Self {
         self.options.grpc_cluster = Some((name.to_owned(), address));
@@ -201,10 +211,15 @@ impl Builder {
     }
 
     /// One more, over TLS, whose server [`tls::CLIENTS`] vouches for; Envoy shows it `certificate`.
-    pub(crate) fn secure_cluster(mut self, name: &str, address: SocketAddr, shown: Option<Identity>) -> Self {
+    pub(crate) fn secure_cluster(self, name: &str, address: SocketAddr, shown: Option<Identity>) -> Self {
+        self.cluster(name, address).secured(name, shown)
+    }
+
+    /// The same of a cluster that is there already.
+    pub(crate) fn secured(mut self, name: &str, shown: Option<Identity>) -> Self {
         self.options.secure_cluster = Some((name.to_owned(), shown.is_some()));
         self.shown = shown;
-        self.cluster(name, address)
+        self
     }
 
     /// What the filter is called in its own configuration.
@@ -370,6 +385,31 @@ impl Gateway {
             }
         };
         answer.unwrap_or_else(|error| panic!("{wire:?} {request:?}: {error}"))
+    }
+
+    /// Sends it eight times at once, so that every worker has some: of connections that come one by one, one may take all.
+    pub(crate) async fn send_eight(&self, request: &Request) -> [Answer; AT_ONCE] {
+        self.send_eight_over(Wire::Http1, request).await
+    }
+
+    pub(crate) async fn send_eight_over(&self, wire: Wire, request: &Request) -> [Answer; AT_ONCE] {
+        let send = || self.send_over(wire, request);
+        tokio::join!(send(), send(), send(), send(), send(), send(), send(), send()).into()
+    }
+
+    /// Sends all, eight at a time, for the same reason; the answers in the order of requests.
+    pub(crate) async fn send_all(&self, wire: Wire, requests: &[Request]) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(requests.len());
+        for some in requests.chunks(AT_ONCE) {
+            let send = async |place: usize| match some.get(place) {
+                Some(request) => Some(self.send_over(wire, request).await),
+                None => None,
+            };
+            let sent: [_; AT_ONCE] =
+                tokio::join!(send(0), send(1), send(2), send(3), send(4), send(5), send(6), send(7)).into();
+            answers.extend(sent.into_iter().flatten());
+        }
+        answers
     }
 
     /// Over HTTP/1.1 as `client`; an error where Envoy does not let it connect.

@@ -8,6 +8,7 @@ pub(crate) mod envoy_config;
 pub(crate) mod envoy_parts;
 pub(crate) mod envoy_version;
 pub(crate) mod etcd;
+pub(crate) mod etcd_members;
 pub(crate) mod faulty_etcd;
 pub(crate) mod gateway;
 pub(crate) mod http3;

@@ -80,7 +80,12 @@ impl Identity {
 
 /// A client of our servers that shows `identity`, over HTTP/1.1.
 pub(crate) fn client_with(identity: &Identity) -> Arc<ClientConfig> {
-    let mut config = Arc::unwrap_or_clone(client(&IDENTITY.certificate, "http/1.1"));
+    shows(identity, client(&IDENTITY.certificate, "http/1.1"))
+}
+
+/// The same client, showing `identity`.
+pub(crate) fn shows(identity: &Identity, client: Arc<ClientConfig>) -> Arc<ClientConfig> {
+    let mut config = Arc::unwrap_or_clone(client);
     let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
     let key = ring::sign::any_supported_type(&key).unwrap();
