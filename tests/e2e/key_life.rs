@@ -60,9 +60,7 @@ impl Fleet {
 
     /// The one answer of both workers, each asked a few times.
     async fn answer(&self, request: &Request) -> (u16, String) {
-        let ask = || self.gateway.send(request);
-        // At once: of connections that come one by one, one worker may take all.
-        let asked: [_; 8] = tokio::join!(ask(), ask(), ask(), ask(), ask(), ask(), ask(), ask()).into();
+        let asked = self.gateway.send_eight(request).await;
         let mut answers: Vec<_> =
             asked.into_iter().map(|answer| (answer.status, answer.reason().unwrap_or_default())).collect();
         answers.dedup();
