@@ -21,6 +21,8 @@ pub enum PrincipalKind {
     ApiKey,
     /// The certificate of a TLS client.
     ClientCertificate,
+    /// A shared secret that signs the body of a webhook.
+    Hmac,
 }
 
 impl PrincipalKind {
@@ -30,6 +32,7 @@ impl PrincipalKind {
             Self::Jwt => "jwt",
             Self::ApiKey => "api-key",
             Self::ClientCertificate => "client-certificate",
+            Self::Hmac => "hmac",
         }
     }
 }
@@ -47,15 +50,16 @@ pub enum Party {
 /// An authenticated caller. Only a verifier makes one; no field is ever taken from an unverified header.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// The token's subject, the API key's client or the certificate's name. Never empty.
+    /// The token's subject, the API key's client, the certificate's name or that of the source of webhooks. Never empty.
     pub subject: Box<str>,
     /// How it authenticated.
     pub kind: PrincipalKind,
     /// The provider's name for a JWT; which of its names it is for a certificate (`uri`, `dns`, `subject`); empty
-    /// for an API key. Two providers may know the same subject, so whatever is counted per principal is counted
+    /// for anything else. Two providers may know the same subject, so whatever is counted per principal is counted
     /// per `(kind, authority, subject)`.
     pub authority: Arc<str>,
-    /// The API key's id, the token's `jti` or the certificate's SHA-256 in hexadecimal; empty when there is none.
+    /// The API key's id, the token's `jti`, the certificate's SHA-256 in hexadecimal or the webhook's id; empty when there is
+    /// none.
     pub credential_id: Box<str>,
     /// Granted OAuth2 scopes, in the order given.
     pub scopes: Vec<Box<str>>,
@@ -96,7 +100,7 @@ impl ClaimPath {
 
 impl Principal {
     /// Whether a claim is `text`, or a list that holds it: as a string, or as the whole number that `text` is in decimal.
-    /// Fractions and whatever else stands there are no text. API keys and certificates have one claim, `sub`.
+    /// Fractions and whatever else stands there are no text. What is no token has one claim, `sub`.
     pub fn claim_is(&self, path: &ClaimPath, text: &str) -> bool {
         self.claim(path).is_some_and(|claim| is_or_holds(claim, text))
     }
@@ -107,13 +111,12 @@ impl Principal {
         name.filter(|_| self.kind == PrincipalKind::Jwt)
     }
 
-    /// A claim's value. API keys and certificates have one claim, `sub`: their client or name.
+    /// A claim's value. What is no token has one claim, `sub`: its client or name.
     pub fn claim(&self, path: &ClaimPath) -> Option<Json<'_>> {
         match (self.kind, path.0.as_slice()) {
-            (PrincipalKind::ApiKey | PrincipalKind::ClientCertificate, [name]) if name == "sub" => {
-                Some(Json::String(&self.subject))
-            }
-            _ => path.find(self.claims.object()),
+            (PrincipalKind::Jwt, _) => path.find(self.claims.object()),
+            (_, [name]) if name == "sub" => Some(Json::String(&self.subject)),
+            _ => None,
         }
     }
 }

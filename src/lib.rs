@@ -58,6 +58,7 @@ pub mod etcd;
 mod expression;
 pub mod fault;
 mod fetched;
+mod hmac;
 pub mod host;
 mod identity;
 mod interned;

@@ -138,6 +138,19 @@ reasons! {
     /// A credential in a cookie, with a request that a page of somebody else may have had sent.
     CrossSiteRequest = "cross_site_request", Forbidden, None,
         "The page that this request comes from may not send it with a cookie";
+    /// No signature of the request, where nothing else would do.
+    // Not 401: no HTTP scheme asks for one, neither of a sender of webhooks nor of RFC 9421.
+    SignatureMissing = "signature_missing", Forbidden, None,
+        "The request must be signed";
+    /// The signature of the request, or what is signed beside it, cannot be read.
+    SignatureMalformed = "signature_malformed", BadRequest, None,
+        "The signature of the request is malformed";
+    /// The request was signed too long ago, or too far ahead.
+    SignatureExpired = "signature_expired", Forbidden, None,
+        "The signature of the request has expired";
+    /// No key that the policy knows made the signature of this request.
+    SignatureInvalid = "signature_invalid", Forbidden, None,
+        "The signature of the request is invalid";
     /// A scope is missing.
     InsufficientScope = "insufficient_scope", Forbidden, InsufficientScope,
         "A required scope is missing";
@@ -174,6 +187,15 @@ reasons! {
     /// The list of revoked tokens is not there yet, or too old.
     RevocationUnavailable = "revocation_unavailable", ServiceUnavailable, None,
         "Whether this token has been revoked is not known now";
+    /// The body by which the request is decided is longer than the policy lets it be, or has no end.
+    BodyTooLarge = "body_too_large", ContentTooLarge, None,
+        "The request has a body that is too large";
+    /// The body by which the request is decided did not come in time.
+    BodyTimeout = "body_timeout", RequestTimeout, None,
+        "The body of the request did not come in time";
+    /// The body by which the request is decided is not handed over, or there is no room to wait for it.
+    BodyUnavailable = "body_unavailable", ServiceUnavailable, None,
+        "The body of the request cannot be read now";
     /// State that the decision needs could not be read or written.
     StateUnavailable = "state_unavailable", ServiceUnavailable, None,
         "The request cannot be decided now";
@@ -198,6 +220,8 @@ enum Status {
     BadRequest,
     Unauthorized,
     Forbidden,
+    RequestTimeout,
+    ContentTooLarge,
     UriTooLong,
     TooManyRequests,
     ServiceUnavailable,
@@ -209,6 +233,8 @@ impl Status {
             Self::BadRequest => 400,
             Self::Unauthorized => 401,
             Self::Forbidden => 403,
+            Self::RequestTimeout => 408,
+            Self::ContentTooLarge => 413,
             Self::UriTooLong => 414,
             Self::TooManyRequests => 429,
             Self::ServiceUnavailable => 503,
@@ -219,8 +245,9 @@ impl Status {
     const fn in_grpc(self) -> i32 {
         match self {
             Self::BadRequest | Self::UriTooLong => 3,
+            Self::RequestTimeout => 4,
             Self::Forbidden => 7,
-            Self::TooManyRequests => 8,
+            Self::ContentTooLarge | Self::TooManyRequests => 8,
             Self::ServiceUnavailable => 14,
             Self::Unauthorized => 16,
         }

@@ -8,6 +8,7 @@ use super::{
     client_certificates::{CLIENT_CERTIFICATES, client_certificates},
     digest::digest,
     faults::{Faults, Path, quoted},
+    hmac::{self, HMAC},
     identity_headers::{IDENTITY_HEADERS, identity_headers},
     input::{self, Apart, Input},
     jwt::{JWT, providers},
@@ -119,6 +120,7 @@ pub(super) static DOCUMENT: Shape = Shape::bound(
             "no certificate is looked at",
             "[clientCertificates](#clientcertificates)",
         ),
+        optional("hmac", Kind::Object(&HMAC), "no webhooks are accepted", "[hmac](#hmac)"),
         optional("revocation", Kind::Object(&REVOCATION), "nothing is revoked", "[revocation](#revocation)"),
         optional(
             "roles",
@@ -239,6 +241,10 @@ fn document(
     lists.rate_limits = rate_limits(&mut o, defs);
     defs.api_keys = o.has("apiKeys");
     let (api_keys, key_store) = o.take("apiKeys").and_then(|n| api_keys(n, apart.keys, defs)).unzip();
+    let hmac_sources = match o.has("hmac") {
+        true => o.object("hmac").and_then(|o| hmac::sources(o, defs)),
+        false => Some(Vec::new()),
+    };
     let revocation = o.object("revocation").and_then(|o| revocation(o, defs));
     defs.headers.check_read(o.faults);
     let request_headers = o.object("requestHeaders").map(|o| request_headers(o, defs));
@@ -264,6 +270,7 @@ fn document(
         api_keys,
         key_store: key_store.flatten(),
         client_certificates,
+        hmac_sources: hmac_sources?,
         revocation,
         roles: roles.unwrap_or_default(),
         rate_limits: Vec::new(),

@@ -101,10 +101,7 @@ pub(super) fn owned_header_name(node: Node<'_>) -> Option<String> {
     };
     let overrides = overriding::is_overriding(name.as_bytes());
     if TAKEN.iter().any(is_one) || TAKEN_PREFIXES.iter().any(begins) || overrides {
-        faults.add(
-            &path,
-            format!("{} has a meaning of its own and must not be set by the filter", quoted(&name)),
-        );
+        faults.add(&path, format!("{} has a meaning of its own; give another", quoted(&name)));
         return None;
     }
     Some(name)

@@ -17,6 +17,7 @@ mod extract_from;
 mod faults;
 mod fields;
 mod form;
+mod hmac;
 mod http_names;
 mod identity_headers;
 mod inheritance;
@@ -64,6 +65,7 @@ use crate::{
     confirmation::BindingMode,
     dpop::DpopSpec,
     fault::Fault,
+    hmac::HmacSourceSpec,
     identity::Party,
     introspection::IntrospectionSpec,
     jose::SigningKeys,
@@ -104,6 +106,8 @@ pub struct Document {
     pub key_store: Option<EtcdSpec>,
     /// `None`: the document has no `clientCertificates`.
     pub client_certificates: Option<ClientCertificatesSpec>,
+    /// Senders of webhooks.
+    pub hmac_sources: Vec<HmacSourceSpec>,
     /// `None`: nothing is revoked.
     pub revocation: Option<RevocationSpec>,
     /// Roles.
@@ -263,6 +267,8 @@ pub enum MethodSpec {
     ApiKey,
     /// The certificate of the TLS client.
     ClientCertificate,
+    /// A webhook of the named source.
+    Hmac(String),
 }
 
 /// Headers that tell the upstream who is calling. All of them are removed from every inbound request.

@@ -8,6 +8,7 @@ use super::{
     document::DOCUMENT,
     etcd::ETCD,
     extract_from::EXTRACT_FROM,
+    hmac::{HMAC, HMAC_SOURCE, SIGNATURE},
     identity_headers::IDENTITY_HEADERS,
     introspection::{INTROSPECTION, PRIVATE_KEY_JWT},
     jwt::PROVIDER,
@@ -29,7 +30,7 @@ use super::{
 };
 
 /// Each table: what it is called, which is where its objects stand, and their shape.
-static TABLES: [(&str, &Shape); 30] = [
+static TABLES: [(&str, &Shape); 33] = [
     ("policy", &DOCUMENT),
     ("transport", &TRANSPORT),
     ("jwt.providers", &PROVIDER),
@@ -48,6 +49,9 @@ static TABLES: [(&str, &Shape); 30] = [
     ("apiKeys.etcd", &ETCD),
     ("clientCertificates", &CLIENT_CERTIFICATES),
     ("clientCertificates.principals", &CERTIFICATE_PRINCIPAL),
+    ("hmac", &HMAC),
+    ("hmac.sources", &HMAC_SOURCE),
+    ("hmac.sources.signature", &SIGNATURE),
     ("revocation", &REVOCATION),
     ("revocation.tokens", &TOKENS),
     ("revocation.remote", &REMOTE),

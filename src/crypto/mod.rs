@@ -8,6 +8,7 @@ mod algorithm;
 mod ecdsa_der;
 #[cfg(test)]
 mod ed25519_edge_tests;
+mod hmac_sha256;
 mod known_answer;
 mod public_key;
 mod roca;
@@ -25,6 +26,7 @@ mod wycheproof_tests;
 pub use self::signing_key::new_private_jwk;
 pub use self::{
     algorithm::{Algorithm, KeyType},
+    hmac_sha256::{HmacSha256Key, HmacSha256Tag},
     known_answer::is_host_usable,
     public_key::{KeyFault, PublicKey},
     secret_key::SecretKey,

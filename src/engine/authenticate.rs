@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use super::{Attempt, RequestLine, bearer, binding, refusal::Stop, stored_keys::StoredKeys};
+use super::{Attempt, RequestLine, bearer, binding, hmac, refusal::Stop, stored_keys::StoredKeys};
 use crate::{
     answer::Reason,
     api_key::{ApiKeySpec, ApiKeys, Presented},
@@ -103,17 +103,23 @@ where
         names: &policy.credential_names,
         tokens: &accepted.token_locations,
         keys: keys.map(ApiKeys::locations).unwrap_or_default(),
+        signatures: &accepted.signature_locations,
     };
     let found = places.find(attempt.head, query);
-    let Found { token, key } = match keys {
+    let Found { token, key, signature } = match keys {
         Some(keys) if accepted.shares_place => told_apart(found, keys),
         _ => found,
     };
     let caller = match (token, key) {
+        (Lookup::Absent, Lookup::Absent) if signature != Lookup::Absent => {
+            let signature = signature.one().ok_or(Reason::CredentialsAmbiguous)?;
+            hmac::verify(attempt, accepted, &signature)?
+        }
+        _ if signature != Lookup::Absent => return Err(Reason::CredentialsAmbiguous.into()),
         (Lookup::Absent, Lookup::Absent) if accepted.client_certificate => {
             verify_certificate(attempt, accepted)?
         }
-        (Lookup::Absent, Lookup::Absent) => return Err(Reason::CredentialsMissing.into()),
+        (Lookup::Absent, Lookup::Absent) => return Err(accepted.missing().into()),
         (Lookup::One(token), Lookup::Absent) => {
             let caller = bearer::verify(attempt, accepted, &token)?;
             // RFC 9068 section 4: it may be good, and for another of the APIs.
@@ -221,10 +227,7 @@ fn verify_certificate(
     attempt: &mut Attempt<'_, '_>,
     accepted: &AcceptedCredentials,
 ) -> Result<Rc<Caller>, Stop> {
-    let missing = match accepted.has_challenge() {
-        true => Reason::CredentialsMissing,
-        false => Reason::CertificateMissing,
-    };
+    let missing = accepted.missing();
     let policy = attempt.policy();
     let certificates = policy.client_certificates.as_ref().ok_or(missing)?;
     let certificate = certificates

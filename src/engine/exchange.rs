@@ -2,7 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{Changes, HostServices, Purpose, Step, WorkerState, refusal::Wait, verified::Verified, withheld};
+use super::{
+    Changes, HostServices, Purpose, Step, WorkerState,
+    refusal::{Awaited, Wait},
+    verified::Verified,
+    withheld,
+};
 use crate::{
     dpop,
     introspection::Verdict,
@@ -19,16 +24,19 @@ pub struct Exchange {
     pub(super) secure: bool,
     /// The throttle before authentication has charged it.
     pub(super) throttled: bool,
-    /// The call that it waits for.
-    pub(super) waits_for: Option<Purpose>,
-    /// When waiting ends; `None`: it never waited.
+    /// What it waits for, or waited for last.
+    awaited: Option<Awaited>,
+    /// When waiting for calls ends; `None`: it never waited for one since its body came.
     waits_until: Option<Timestamp>,
+    /// When waiting for its body ends; `None`: it never waited for it, or has it.
+    pub(super) body_until: Option<Timestamp>,
     /// When it first wanted for keys.
     began: Option<Timestamp>,
     /// Whose key set did not make its token's signature, and which, while it waits for another.
     pub(super) unsigned_by: Option<(usize, u64)>,
-    /// What an issuer said of the actor's token, while its principal's waits: the issuer may let nothing be kept of it.
-    pub(super) heard: Option<Box<(Purpose, Verdict<Verified>)>>,
+    /// What issuers said of its tokens, while it waits for something else: they may let nothing be kept of it. One for each
+    /// provider.
+    pub(super) heard: Vec<(Purpose, Verdict<Verified>)>,
     /// Its credentials were taken out of its headers, where Envoy's access log would show them if it ends while it
     /// waits.
     is_hidden: bool,
@@ -41,7 +49,32 @@ pub struct Exchange {
 impl Exchange {
     /// Whether the outcome of a call is what it waits for, so that it is worth deciding again.
     pub fn waits_for(&self, purpose: Purpose) -> bool {
-        self.waits_for == Some(purpose)
+        self.waits_for_call() == Some(purpose)
+    }
+
+    /// The call that it waits for, or waited for last.
+    pub(super) fn waits_for_call(&self) -> Option<Purpose> {
+        match self.awaited {
+            Some(Awaited::Call(purpose)) => Some(purpose),
+            _ => None,
+        }
+    }
+
+    /// How long its body may be, if that is what it waits for.
+    pub fn waits_for_body(&self) -> Option<usize> {
+        match self.awaited {
+            Some(Awaited::Body(body)) => Some(body.limit),
+            _ => None,
+        }
+    }
+
+    /// Whether it is worth deciding again although nothing has come: of a request that waits for its body it is when time is
+    /// up.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        match self.awaited {
+            Some(Awaited::Body(body)) => body.until <= now,
+            _ => true,
+        }
     }
 
     /// Whether [`Exchange::on_response`] has any header.
@@ -66,8 +99,13 @@ impl Exchange {
     /// Has credentials taken out of the headers, the first time alone: the host keeps the head as it came, to be
     /// decided on.
     #[cold]
-    pub(super) fn wait<'a>(&mut self, wait: Wait, policy: &'a Policy, head: &'a RequestHead<'a>) -> Step<'a> {
-        self.waits_for = Some(wait.call);
+    pub(super) fn wait<'a>(
+        &mut self,
+        awaited: Awaited,
+        policy: &'a Policy,
+        head: &'a RequestHead<'a>,
+    ) -> Step<'a> {
+        self.awaited = Some(awaited);
         let is_hidden = std::mem::replace(&mut self.is_hidden, true);
         Step::Wait(if is_hidden { Changes::default() } else { withheld::from_waiting(policy, head) })
     }
@@ -76,6 +114,13 @@ impl Exchange {
     #[cold]
     pub(super) fn goes_on_waiting(&mut self, wait: Wait, services: &HostServices<'_>) -> bool {
         (services.may_wait)() && services.now() < *self.waits_until.get_or_insert(wait.until)
+    }
+
+    /// Its body has come. The time that its client took for it is none of those who answer calls.
+    pub(super) fn body_has_come(&mut self) {
+        if self.body_until.take().is_some() {
+            self.waits_until = None;
+        }
     }
 
     /// When the request came, as far as waiting goes.

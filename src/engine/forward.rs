@@ -1,7 +1,7 @@
 //! What the upstream gets: the request without credentials and without identity headers that a client made up,
 //! with the caller's identity and the path that was decided on.
 
-use std::rc::Rc;
+use std::{rc::Rc, slice};
 
 use super::{Changes, WorkerState, decision::Text};
 use crate::{
@@ -74,12 +74,20 @@ fn cleaned<'a>(
 fn forwarded<'a>(policy: &'a Policy, caller: &'a Caller) -> &'a [Location] {
     match (&caller.provider, caller.principal.kind) {
         (Some(provider), _) => Some(provider.spec()).filter(|spec| spec.forward).map(|spec| &*spec.locations),
-        (None, PrincipalKind::ApiKey) => {
-            policy.api_keys.as_ref().filter(|keys| keys.is_forwarded()).map(ApiKeys::locations)
+        (None, PrincipalKind::ApiKey) => forwarded_keys(policy),
+        (None, PrincipalKind::Hmac) => {
+            let mut sources = policy.hmac_sources.iter().filter(|source| source.forward);
+            let own = sources.find(|source| *source.name == *caller.principal.subject);
+            own.map(|source| slice::from_ref(&source.location))
         }
         (None, _) => None,
     }
     .unwrap_or_default()
+}
+
+/// Where API keys go on.
+pub(super) fn forwarded_keys(policy: &Policy) -> Option<&[Location]> {
+    policy.api_keys.as_ref().filter(|keys| keys.is_forwarded()).map(ApiKeys::locations)
 }
 
 /// Whether credentials may stand in something else than a header of their own.

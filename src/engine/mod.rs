@@ -5,11 +5,15 @@ mod attempt;
 mod authenticate;
 mod bearer;
 mod binding;
+mod body;
+#[cfg(test)]
+mod body_tests;
 mod decision;
 mod ended_streams;
 mod endpoints;
 mod exchange;
 mod forward;
+mod hmac;
 mod host_services;
 mod key_uses;
 mod limits;
@@ -33,7 +37,7 @@ mod worker;
 pub use decision::{Changes, Decision, Step, Text};
 pub use ended_streams::EndedStream;
 pub use exchange::Exchange;
-pub use host_services::{HostServices, LogEnabled};
+pub use host_services::{Body, HostServices, LogEnabled};
 pub use open_streams::OpenStream;
 pub use purpose::Purpose;
 pub use sources::{Source, Subject};
@@ -44,7 +48,7 @@ use std::rc::Rc;
 
 use attempt::Attempt;
 use authenticate::{authenticate, authenticate_both};
-use refusal::{Stop, Wait, refuse};
+use refusal::{Awaited, Stop, Wait, refuse};
 use request_line::RequestLine;
 use statements::NotSigned;
 
@@ -80,10 +84,9 @@ impl Exchange {
                 return Decision { record, step, reason: None, evicted: attempt.trace.evicted, stream };
             }
             Err(Stop::Wait(wait)) if attempt.exchange.goes_on_waiting(wait, services) => {
-                let step = attempt.exchange.wait(wait, policy, head);
-                let evicted = attempt.trace.evicted;
-                return Decision { record: None, step, reason: None, evicted, stream: None };
+                return attempt.wait(Awaited::Call(wait.call));
             }
+            Err(Stop::AwaitBody(awaited)) => return attempt.wait(Awaited::Body(awaited)),
             Err(Stop::Refuse(reason) | Stop::Wait(Wait { otherwise: reason, .. })) => attempt.refusal(reason),
             Err(Stop::Answer(refusal)) => refusal,
         };
@@ -103,6 +106,13 @@ impl Exchange {
 }
 
 impl<'a> Attempt<'a, '_> {
+    #[cold]
+    fn wait(self, awaited: Awaited) -> Decision<'a> {
+        let (policy, head) = (self.policy(), self.head);
+        let step = self.exchange.wait(awaited, policy, head);
+        Decision { record: None, step, reason: None, evicted: self.trace.evicted, stream: None }
+    }
+
     /// Every stage in its order. The first that stops ends it.
     fn decide(&mut self) -> Result<Step<'a>, Stop> {
         let (policy, head) = (self.policy(), self.head);
@@ -173,10 +183,16 @@ impl<'a> Attempt<'a, '_> {
     fn without(&mut self, stop: Stop, invalid: InvalidCredentials) -> Result<Option<Rc<Caller>>, Stop> {
         let Stop::Refuse(reason) = &stop else { return Err(stop) };
         let is_taken_for_none = match (reason, invalid) {
-            (Reason::CredentialsMissing | Reason::CertificateMissing, _) => true,
+            (Reason::CredentialsMissing | Reason::CertificateMissing | Reason::SignatureMissing, _) => true,
             // The client is about to come back with a proof that has it.
             (Reason::DpopNonceRequired, _) | (_, InvalidCredentials::Refuse) => false,
-            (Reason::CertificateUnknown, InvalidCredentials::Anonymous) => true,
+            (
+                Reason::CertificateUnknown
+                | Reason::SignatureMalformed
+                | Reason::SignatureExpired
+                | Reason::SignatureInvalid,
+                InvalidCredentials::Anonymous,
+            ) => true,
             (reason, InvalidCredentials::Anonymous) => reason.status() == 401,
         };
         if is_taken_for_none { Ok(None) } else { Err(stop) }

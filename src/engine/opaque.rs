@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     answer::Reason,
-    identity::Party,
     introspection::{TokenState, Verdict},
 };
 
@@ -23,18 +22,23 @@ pub(super) fn ask(
     token: &str,
 ) -> Result<Rc<Verified>, Stop> {
     attempt.trace.provider = Some(Rc::clone(&provider.provider));
-    // Whoever waited for an answer gets it, also where the introspector keeps nothing of it.
+    // Whoever waited for an answer gets it, also where the introspector keeps nothing of it; and has it, if it waits for
+    // something else then.
     let exchange = &mut *attempt.exchange;
-    let answered = exchange.waits_for.and_then(|purpose| Some((purpose, provider.answer_to(purpose)?)));
-    if attempt.trace.party == Party::Actor
-        && let Some((purpose, verdict)) = &answered
-    {
-        exchange.heard = Some(Box::new((*purpose, verdict.clone())));
-    }
-    let heard = || exchange.heard.as_deref().filter(|(purpose, _)| provider.is_asked_by(*purpose)).cloned();
-    let verdict = match answered.or_else(heard) {
-        Some((_, verdict)) => verdict,
-        None => look_up(attempt, provider, token)?,
+    let heard = exchange.heard.iter().find(|(purpose, _)| provider.is_asked_by(*purpose)).cloned();
+    let answered = || {
+        let purpose = exchange.waits_for_call()?;
+        Some((purpose, provider.answer_to(purpose)?))
+    };
+    let verdict = match heard.map(|(_, verdict)| verdict) {
+        Some(verdict) => verdict,
+        None => match answered() {
+            Some((purpose, verdict)) => {
+                exchange.heard.push((purpose, verdict.clone()));
+                verdict
+            }
+            None => look_up(attempt, provider, token)?,
+        },
     };
     match &verdict {
         Verdict::Active(token) => {

@@ -79,7 +79,7 @@ fn first_end(
 fn expired(kind: PrincipalKind) -> Reason {
     match kind {
         PrincipalKind::ApiKey => Reason::ApiKeyExpired,
-        PrincipalKind::Jwt | PrincipalKind::ClientCertificate => Reason::TokenExpired,
+        PrincipalKind::Jwt | PrincipalKind::ClientCertificate | PrincipalKind::Hmac => Reason::TokenExpired,
     }
 }
 

@@ -21,6 +21,23 @@ pub(super) enum Stop {
     Answer(Refusal),
     /// Something that was called for may still arrive.
     Wait(Wait),
+    /// The rest of the request's body may.
+    AwaitBody(AwaitedBody),
+}
+
+/// The body that a request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AwaitedBody {
+    /// Of a longer one nothing is read.
+    pub(super) limit: usize,
+    pub(super) until: Timestamp,
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    Call(Purpose),
+    Body(AwaitedBody),
 }
 
 /// What is waited for. Any stage may wait for any call: the request is decided again from the start.

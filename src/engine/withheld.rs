@@ -6,7 +6,6 @@ use super::{
     forward::{self, Target},
 };
 use crate::{
-    jwt::ProviderSpec,
     policy::Policy,
     request::{Location, RequestHead, protocol},
 };
@@ -18,14 +17,18 @@ pub(super) fn from_answered<'a>(policy: &'a Policy, head: &'a RequestHead<'a>) -
     changes(policy, head, |_| false)
 }
 
-/// Of a request that waits: every credential goes but the tokens that the upstream is given if the request is allowed.
+/// Of a request that waits: every credential goes but those that the upstream is given if the request is allowed.
 #[cold]
 #[inline(never)]
 pub(super) fn from_waiting<'a>(policy: &'a Policy, head: &'a RequestHead<'a>) -> Changes<'a> {
-    let forwarding = || policy.providers.iter().map(|provider| provider.spec()).filter(|spec| spec.forward);
-    let stands_at =
-        |own: &Location, spec: &ProviderSpec| spec.locations.iter().any(|other| other.is_same_place(own));
-    changes(policy, head, |location| forwarding().any(|spec| stands_at(location, spec)))
+    let tokens = || policy.providers.iter().map(|provider| provider.spec()).filter(|spec| spec.forward);
+    let signatures = || policy.hmac_sources.iter().filter(|source| source.forward);
+    changes(policy, head, |location| {
+        let is_here = |other: &Location| other.is_same_place(location);
+        tokens().any(|spec| spec.locations.iter().any(is_here))
+            || forward::forwarded_keys(policy).is_some_and(|keys| keys.iter().any(is_here))
+            || signatures().any(|source| is_here(&source.location))
+    })
 }
 
 fn changes<'a>(

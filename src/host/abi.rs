@@ -124,6 +124,10 @@ impl Host for Abi {
         memory::in_block(|| pairs(MapType::HttpRequestHeaders))
     }
 
+    fn request_body(&self, max: usize) -> Result<Vec<u8>, Failed> {
+        hostcalls::get_buffer(BufferType::HttpRequestBody, 0, max).ok().flatten().ok_or(Failed)
+    }
+
     fn request_trailers(&self) -> Result<Vec<u8>, Failed> {
         pairs(MapType::HttpRequestTrailers)
     }

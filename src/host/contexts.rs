@@ -113,13 +113,9 @@ struct Http {
     stream: Stream<Abi>,
 }
 
-impl Context for Http {}
-
-impl HttpContext for Http {
-    fn on_http_request_headers(&mut self, _headers: usize, end_of_stream: bool) -> Action {
-        #[cfg(feature = "faults")]
-        super::faults::on_request();
-        match self.stream.on_request(end_of_stream) {
+impl Http {
+    fn action(&self, decided: Decided) -> Action {
+        match decided {
             Decided::Forward => Action::Continue,
             Decided::Answered => Action::Pause,
             Decided::Wait => {
@@ -128,14 +124,25 @@ impl HttpContext for Http {
             }
         }
     }
+}
 
-    fn on_http_request_body(&mut self, _size: usize, _end_of_stream: bool) -> Action {
-        if self.stream.on_request_body() { Action::Continue } else { Action::Pause }
+impl Context for Http {}
+
+impl HttpContext for Http {
+    fn on_http_request_headers(&mut self, _headers: usize, end_of_stream: bool) -> Action {
+        #[cfg(feature = "faults")]
+        super::faults::on_request();
+        let decided = self.stream.on_request(end_of_stream);
+        self.action(decided)
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.action(self.stream.on_request_body(size, end_of_stream))
     }
 
     /// Called only for requests that have trailers.
     fn on_http_request_trailers(&mut self, _trailers: usize) -> Action {
-        if self.stream.on_request_trailers() { Action::Continue } else { Action::Pause }
+        self.action(self.stream.on_request_trailers())
     }
 
     fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {

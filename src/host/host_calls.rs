@@ -32,6 +32,9 @@ pub(super) trait Host: Clone + 'static {
     /// All request headers, serialized; see `wire::parse_pairs`.
     fn request_headers(&self) -> Result<Vec<u8>, Failed>;
 
+    /// The first `max` bytes of what has come of the request's body, while the request waits.
+    fn request_body(&self, max: usize) -> Result<Vec<u8>, Failed>;
+
     /// All request trailers, serialized; see `wire::parse_pairs`.
     fn request_trailers(&self) -> Result<Vec<u8>, Failed>;
 

@@ -40,3 +40,5 @@ mod tests;
 mod ticks;
 #[cfg(any(test, target_family = "wasm"))]
 mod trailers;
+#[cfg(any(test, target_family = "wasm"))]
+mod waiting;

@@ -1,7 +1,7 @@
 //! One configuration of the filter on one thread: its requests, and those of them that wait.
 
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     net::IpAddr,
     rc::Rc,
 };
@@ -18,24 +18,26 @@ use super::{
     services::Services,
     stats::Stats,
     ticks::Ticks,
+    waiting::{BodyState, OnPart, Progress, Waiting, WaitingRequests},
     wire,
 };
 use crate::{
     answer::Reason,
-    calls::{Call, Client, Outcome, Room},
-    engine::{Exchange, HostServices, Purpose, Step, WorkerState},
+    calls::{Call, Client, Outcome},
+    engine::{Body, Exchange, HostServices, Purpose, Step, WorkerState},
     key_store::WatchEvent,
     request::{RequestHead, client_certificate::PeerCertificate},
     text::hex,
 };
 
-/// Most requests that wait at once on one thread, half of them for one client alone; beyond that they are refused
-/// instead. All of them meet their deadline within two seconds, see [`MAX_WOKEN`].
-const WAITING: Room = Room { places: 256, spare: 1 };
 /// Most requests that one call of the host answers or lets go on. Envoy carries these out when the call returns, each
 /// from within the one before (an answer calls the module, and what that call leaves to do comes first). Between 200
-/// and 350 of them exhaust the stack of V8, which ends the VM.
+/// and 350 of them exhaust the stack of V8, which ends the VM. All that wait meet their deadline within four seconds.
 const MAX_WOKEN: usize = 32;
+
+/// Said of a request whose body Envoy keeps to itself.
+const WITHHELD: &str = "Envoy hands over no body while its request waits: the filter needs allow_on_headers_stop_iteration: \
+                        true beside its vm_config";
 
 /// Most streams that one tick ends. Envoy carries these out as it does answers, beside those of [`MAX_WOKEN`].
 const MAX_ENDED: usize = 64;
@@ -52,20 +54,20 @@ pub(super) struct Serving<H: Host> {
     calls: Calls,
     watch: KeyWatch,
     ticks: Ticks,
-    /// Requests that wait, by stream.
-    waiting: RefCell<HashMap<u32, Waiting>>,
-    /// Those of them that are still to be decided again since [`Serving::wake`] was called.
-    to_wake: RefCell<Vec<(u32, Waiting)>>,
+    requests: WaitingRequests,
+    /// The host was seen to hand over bodies of requests that wait.
+    bodies_come: Cell<bool>,
     /// Requests whose answer gets headers from us, by stream.
     answering: RefCell<HashMap<u32, Exchange>>,
 }
 
-/// A request that waits.
-struct Waiting {
-    exchange: Exchange,
-    /// Its headers as they came: what the host has of them lacks what none may see.
-    head: Rc<[u8]>,
-    client: Client,
+/// What is decided about.
+struct Asked<'a> {
+    stream: u32,
+    head: &'a [u8],
+    /// Nothing follows its headers.
+    ends: bool,
+    body: Progress,
 }
 
 /// What became of a request for now.
@@ -88,8 +90,8 @@ impl<H: Host> Serving<H> {
             calls: Calls::default(),
             watch: KeyWatch::default(),
             ticks: Ticks::default(),
-            waiting: RefCell::default(),
-            to_wake: RefCell::default(),
+            requests: WaitingRequests::default(),
+            bodies_come: Cell::default(),
             answering: RefCell::default(),
         };
         // Before the first request, so that filters that are configured together are seen to stand side by side.
@@ -109,7 +111,8 @@ impl<H: Host> Serving<H> {
     pub(super) fn on_request(&self, stream: u32, ends: bool) -> Decided {
         match self.host.request_headers() {
             Ok(head) => {
-                self.decide(stream, Exchange::default(), OnceCell::new(), &head, ends, || Rc::from(&*head))
+                let asked = Asked { stream, head: &head, ends, body: Progress::default() };
+                self.decide(&asked, Exchange::default(), OnceCell::new(), || Rc::from(&*head))
             }
             Err(Failed) => self.answer_failure(Reason::StateUnavailable),
         }
@@ -121,18 +124,36 @@ impl<H: Host> Serving<H> {
     }
 
     /// Whether the request of `stream` waits to be decided again.
+    #[cfg(test)]
     pub(super) fn has_waiting(&self, stream: u32) -> bool {
-        self.waiting.borrow().contains_key(&stream)
-            || self.to_wake.borrow().iter().any(|(waiting, _)| *waiting == stream)
+        self.requests.has(stream)
     }
 
     /// The request of `stream` is not decided again.
     pub(super) fn forget(&self, stream: u32) {
-        if !self.waiting.borrow().is_empty() {
-            self.waiting.borrow_mut().remove(&stream);
-        }
-        if !self.to_wake.borrow().is_empty() {
-            self.to_wake.borrow_mut().retain(|(waiting, _)| *waiting != stream);
+        self.requests.forget(stream);
+    }
+
+    /// A part of the body of a request has come that was told to wait: `size` bytes so far. `whole`: it is all.
+    pub(super) fn on_request_body(&self, stream: u32, size: usize, whole: bool) -> Decided {
+        self.bodies_come.set(true);
+        self.on_part(stream, self.requests.on_part(stream, size, whole))
+    }
+
+    /// The body of a request has ended that was told to wait, and trailers have come.
+    pub(super) fn on_request_body_end(&self, stream: u32) -> Decided {
+        self.on_part(stream, self.requests.on_body_end(stream))
+    }
+
+    fn on_part(&self, stream: u32, part: OnPart) -> Decided {
+        match part {
+            OnPart::Wait => Decided::Wait,
+            OnPart::GoOn => Decided::Forward,
+            OnPart::Stop => Decided::Answered,
+            OnPart::Decide => {
+                let waiting = self.requests.take(stream);
+                waiting.map_or(Decided::Answered, |waiting| self.decide_again(stream, waiting))
+            }
         }
     }
 
@@ -150,7 +171,7 @@ impl<H: Host> Serving<H> {
 
     /// The stream is gone.
     pub(super) fn on_end(&self, stream: u32) {
-        self.forget(stream);
+        self.requests.end(stream);
         self.worker.forget_stream(stream);
         if !self.answering.borrow().is_empty() {
             self.answering.borrow_mut().remove(&stream);
@@ -177,7 +198,9 @@ impl<H: Host> Serving<H> {
         self.worker.take_repeated(&self.host_services()).iter().for_each(|told| warn!("{told}"));
         self.send(self.worker.on_tick(&self.host_services()));
         self.worker.take_key_uses(false).iter().for_each(|told| info!("{told}"));
-        self.wake_all();
+        self.note_withheld_bodies();
+        self.requests.wake_due(H::now());
+        self.wake();
         self.end_streams();
         self.send_calls();
         if let Some(step) = self.worker.watch_keys(&self.host_services()) {
@@ -222,7 +245,8 @@ impl<H: Host> Serving<H> {
         };
         // One answer may lead to the next call, to the keys that a document names.
         self.send(self.worker.on_tick(&self.host_services()));
-        self.wake_for(purpose);
+        self.requests.wake_for(purpose);
+        self.wake();
         self.send_calls();
     }
 
@@ -236,35 +260,39 @@ impl<H: Host> Serving<H> {
         self.services.of_call()
     }
 
-    /// Whether one more request of `client` may wait.
-    #[inline(never)]
-    fn has_room(&self, client: Client) -> bool {
-        let (waiting, to_wake) = (self.waiting.borrow(), self.to_wake.borrow());
-        let clients = || waiting.values().chain(to_wake.iter().map(|(_, waiting)| waiting));
-        let own = clients().filter(|waiting| waiting.client == client).count();
-        WAITING.may_take(own, clients().count())
+    /// Decides a request again that has waited, in the host's effective context.
+    fn decide_again(&self, stream: u32, waiting: Waiting) -> Decided {
+        let Waiting { exchange, head, ends, body, client } = waiting;
+        let asked = Asked { stream, head: &head, ends, body };
+        let decided = self.decide(&asked, exchange, OnceCell::from(client), || Rc::clone(&head));
+        if decided == Decided::Forward {
+            self.requests.let_go(stream);
+        }
+        decided
     }
 
     /// Decides the request of the host's effective context and carries the decision out, but for letting it go
-    /// on. Whatever the host does not give refuses the request. `kept` is `head`, for later; `client` is known of one
+    /// on. Whatever the host does not give refuses the request. `kept` is its head, for later; `client` is known of one
     /// that has waited.
     fn decide(
         &self,
-        stream: u32,
+        asked: &Asked<'_>,
         mut exchange: Exchange,
         client: OnceCell<Client>,
-        head: &[u8],
-        ends: bool,
         kept: impl FnOnce() -> Rc<[u8]>,
     ) -> Decided {
-        let decided = self.try_decide(stream, &mut exchange, &client, head, ends);
+        let stream = asked.stream;
+        let decided = self.try_decide(asked, &mut exchange, &client);
         let decided = decided.unwrap_or_else(|reason| {
             self.worker.forget_stream(stream);
             self.answer_failure(reason)
         });
         if decided == Decided::Wait {
             let client = client.into_inner().unwrap_or_default();
-            self.waiting.borrow_mut().insert(stream, Waiting { exchange, head: kept(), client });
+            let body =
+                Progress { received: asked.body.received.or_else(|| self.received(asked)), ..asked.body };
+            let waiting = Waiting { exchange, head: kept(), ends: asked.ends, body, client };
+            self.requests.insert(stream, waiting);
         } else if exchange.has_response(&self.worker) {
             self.answering.borrow_mut().insert(stream, exchange);
         }
@@ -273,28 +301,30 @@ impl<H: Host> Serving<H> {
 
     fn try_decide(
         &self,
-        stream: u32,
+        asked: &Asked<'_>,
         exchange: &mut Exchange,
         client: &OnceCell<Client>,
-        head: &[u8],
-        ends: bool,
     ) -> Result<Decided, Reason> {
-        let policy = self.worker.policy();
-        let headers = wire::parse_pairs(head).ok_or(Reason::MalformedRequest)?;
+        let (stream, policy) = (asked.stream, self.worker.policy());
+        let headers = wire::parse_pairs(asked.head).ok_or(Reason::MalformedRequest)?;
         let head = RequestHead {
             headers,
             remote_address: policy.needs_remote_address().then(|| remote_address(&self.host)).flatten(),
             tls: policy.needs_connection() && has_tls(&self.host),
             peer_certificate: policy.needs_peer_certificate().then(|| peer_certificate(&self.host)).flatten(),
-            ends,
+            ends: asked.ends,
         };
-        // Whoever has waited has its place.
-        let has_waited = client.get().is_some();
+        // Whoever has waited has its place, but where it waited for something of another kind.
+        let awaits_body = exchange.waits_for_body().is_some();
+        let has_waited = client.get().is_some() && !awaits_body;
         let client = || {
             *client.get_or_init(|| Client::new(head.remote_address.or_else(|| remote_address(&self.host))))
         };
-        let may_wait = || has_waited || self.has_room(client());
-        let services = HostServices { client: &client, may_wait: &may_wait, ..self.host_services() };
+        let may_wait = || has_waited || self.requests.has_room(client());
+        let has_body_room = || awaits_body || self.requests.has_room_for_body(client());
+        let body = |limit| self.body(asked.body, limit, &has_body_room);
+        let services =
+            HostServices { client: &client, may_wait: &may_wait, body: &body, ..self.host_services() };
         let decision = exchange.on_request(&self.worker, &head, &services);
         if let Some(record) = &decision.record {
             write_down(record, decision.reason);
@@ -323,6 +353,44 @@ impl<H: Host> Serving<H> {
         }
     }
 
+    /// What has come of the body of the host's effective context, if it is no longer than `limit`.
+    #[cold]
+    fn body(&self, progress: Progress, limit: usize, has_room: &dyn Fn() -> bool) -> Body {
+        let Progress { size, state, .. } = progress;
+        match state {
+            BodyState::Withheld => Body::Unavailable(WITHHELD),
+            _ if size > limit => Body::TooLong,
+            BodyState::Whole if size == 0 => Body::Whole(Vec::new()),
+            BodyState::Whole => match self.host.request_body(size) {
+                Ok(body) if body.len() == size => Body::Whole(body),
+                _ => Body::Unavailable("the host did not give it"),
+            },
+            BodyState::Crowded => Body::Unavailable("too much is held of bodies that are waited for"),
+            BodyState::Coming if has_room() => Body::Coming,
+            BodyState::Coming => Body::Unavailable("too many requests wait for their bodies"),
+        }
+    }
+
+    /// How many bytes the host has received of a request, as far as that may show that it keeps a body to itself.
+    fn received(&self, asked: &Asked<'_>) -> Option<u64> {
+        let shows = !asked.ends && !self.bodies_come.get() && self.worker.policy().reads_bodies();
+        if shows { received(&self.host) } else { None }
+    }
+
+    /// Finds requests whose bodies the host keeps to itself: it receives them and never calls. No setting tells.
+    fn note_withheld_bodies(&self) {
+        if self.bodies_come.get() {
+            return;
+        }
+        for (stream, before) in self.requests.without_bodies() {
+            if self.host.set_effective_context(stream).is_ok()
+                && received(&self.host).is_some_and(|received| received > before)
+            {
+                self.requests.withhold(stream);
+            }
+        }
+    }
+
     /// Refuses a request for what the host did not give. Of what it holds is removed what can be without a look at it.
     #[cold]
     fn answer_failure(&self, reason: Reason) -> Decided {
@@ -332,32 +400,12 @@ impl<H: Host> Serving<H> {
         Decided::Answered
     }
 
-    /// Decides those again that wait for the outcome of the call for `purpose`. Of all others nothing has changed:
-    /// a flood of tokens that issuers are asked about must not make each answer cost a look at every request.
-    fn wake_for(&self, purpose: Purpose) {
-        let woken = self
-            .waiting
-            .borrow_mut()
-            .extract_if(|_, waiting| waiting.exchange.waits_for(purpose))
-            .collect::<Vec<_>>();
-        self.to_wake.borrow_mut().extend(woken);
-        self.wake();
-    }
-
-    /// Decides every waiting request again. To be called now and then, so that each meets its own deadline.
-    fn wake_all(&self) {
-        if self.to_wake.borrow().is_empty() {
-            self.to_wake.borrow_mut().extend(self.waiting.borrow_mut().drain());
-        }
-        self.wake();
-    }
-
     /// Goes on with those that are to be decided again, up to [`MAX_WOKEN`] that wait no longer; the next calls go
     /// on from there.
     fn wake(&self) {
         let mut woken = 0_usize;
         while woken < MAX_WOKEN {
-            let Some((stream, Waiting { exchange, head, client })) = self.to_wake.borrow_mut().pop() else {
+            let Some((stream, waiting)) = self.requests.next() else {
                 self.worker.settled();
                 return;
             };
@@ -365,9 +413,7 @@ impl<H: Host> Serving<H> {
             if self.host.set_effective_context(stream).is_err() {
                 continue;
             }
-            // What ends with its headers could only be a preflight, and none of these waits.
-            let decided =
-                self.decide(stream, exchange, OnceCell::from(client), &head, false, || Rc::clone(&head));
+            let decided = self.decide_again(stream, waiting);
             if decided != Decided::Wait {
                 woken = woken.saturating_add(1);
             }
@@ -413,6 +459,12 @@ impl<H: Host> Serving<H> {
             warn!("{message}");
         }
     }
+}
+
+/// How many bytes the host has received of a request, with its head.
+fn received(host: &impl Host) -> Option<u64> {
+    let bytes = host.property("request\0total_size")?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
 }
 
 #[inline(never)]

@@ -41,19 +41,33 @@ impl<H: Host> Stream<H> {
         *self.decided.insert(decided)
     }
 
-    /// Whether this part of its body may pass. Where Envoy is told to hand bodies over while their requests wait
-    /// (`allow_on_headers_stop_iteration`), a body that passes takes its request along.
-    pub(super) fn on_request_body(&self) -> bool {
-        match self.decided {
-            Some(Decided::Forward) => true,
-            Some(Decided::Wait) => self.serving.as_ref().is_some_and(|serving| !serving.has_waiting(self.id)),
-            Some(Decided::Answered) | None => false,
-        }
+    /// A part of its body has come: `size` bytes so far. `ends` says that nothing follows.
+    ///
+    /// Where Envoy is told to hand bodies over while their requests wait (`allow_on_headers_stop_iteration`), a body that
+    /// passes takes its request along.
+    pub(super) fn on_request_body(&self, size: usize, ends: bool) -> Decided {
+        self.go_on(|serving| serving.on_request_body(self.id, size, ends))
     }
 
-    /// Whether the request may go on, with what is left of its trailers.
-    pub(super) fn on_request_trailers(&self) -> bool {
-        trailers::on_request_trailers(&self.host, self.id, self.serving.as_deref())
+    /// Its trailers have come, so nothing follows. What is not to reach the upstream is taken out of them.
+    pub(super) fn on_request_trailers(&self) -> Decided {
+        if trailers::clean(&self.host, self.serving.as_deref()).is_err() {
+            if let Some(serving) = &self.serving {
+                serving.forget(self.id);
+            }
+            carry_out::answer_in_between(&self.host);
+            return Decided::Answered;
+        }
+        self.go_on(|serving| serving.on_request_body_end(self.id))
+    }
+
+    /// What was decided, or is now by `decide`, of a request that waited.
+    fn go_on(&self, decide: impl FnOnce(&Serving<H>) -> Decided) -> Decided {
+        match (self.decided, &self.serving) {
+            (Some(Decided::Forward), _) => Decided::Forward,
+            (Some(Decided::Wait), Some(serving)) => decide(serving),
+            _ => Decided::Answered,
+        }
     }
 
     /// The answer is on its way, whoever made it.

@@ -9,7 +9,12 @@
 use std::rc::Rc;
 
 use super::{ProtectedResource, Provider};
-use crate::{answer::Ready, identity::Party, request::Location};
+use crate::{
+    answer::{Ready, Reason},
+    hmac::HmacSourceSpec,
+    identity::Party,
+    request::Location,
+};
 
 /// The ways of authenticating that a rule takes, one of which is enough.
 #[derive(Debug, Default)]
@@ -22,6 +27,10 @@ pub(crate) struct AcceptedCredentials {
     pub(crate) token_locations: Vec<Location>,
     /// Client certificates.
     pub(crate) client_certificate: bool,
+    /// Those whose webhooks it takes.
+    pub(crate) hmac_sources: Vec<Rc<HmacSourceSpec>>,
+    /// Where their signatures may stand, each once.
+    pub(crate) signature_locations: Vec<Location>,
     /// Access tokens as they are.
     pub(crate) bearer: bool,
     /// The algorithms of DPoP proofs that go with tokens, each once; empty: no tokens with proofs.
@@ -59,10 +68,13 @@ impl AcceptedCredentials {
         !self.providers.is_empty()
     }
 
-    /// Whether it takes what can be asked for by a challenge (RFC 9110 section 11.6.1): a certificate is shown before
-    /// there is any request, and no scheme asks for it.
-    pub(crate) fn has_challenge(&self) -> bool {
-        self.takes_tokens() || self.api_key
+    /// Why a request without any credential is refused. What can be asked for by a challenge (RFC 9110 section 11.6.1) goes
+    /// first; no scheme asks for a signature, nor for a certificate, which is shown before there is any request.
+    pub(crate) fn missing(&self) -> Reason {
+        if self.takes_tokens() || self.api_key {
+            return Reason::CredentialsMissing;
+        }
+        if self.client_certificate { Reason::CertificateMissing } else { Reason::SignatureMissing }
     }
 }
 
@@ -98,11 +110,13 @@ impl PartialEq for AcceptedCredentials {
                 providers,
                 token_locations,
                 client_certificate,
+                hmac_sources,
                 bearer,
                 dpop_algorithms,
                 resource,
                 api_key,
-                // Follows from the others.
+                // These follow from the others.
+                signature_locations: _,
                 shares_place: _,
                 ready: _,
             }: &AcceptedCredentials,
@@ -110,11 +124,13 @@ impl PartialEq for AcceptedCredentials {
             let providers: Vec<_> = providers.iter().map(Rc::as_ptr).collect();
             let resource = resource.as_ref().map(Rc::as_ptr);
             let actor = actor.as_ref().map(Rc::as_ptr);
+            let hmac_sources: Vec<_> = hmac_sources.iter().map(Rc::as_ptr).collect();
             (
                 actor,
                 providers,
                 token_locations,
                 client_certificate,
+                hmac_sources,
                 bearer,
                 dpop_algorithms,
                 resource,
@@ -129,11 +145,19 @@ impl PartialEq for AcceptedCredentials {
 mod tests {
     use super::*;
     use crate::{
-        answer::{Challenges, Reason, Reply},
+        answer::{Challenges, Reply},
         config::ProviderSpec,
         jwt::{KeySource, tests::tokens},
         policy::resource,
     };
+
+    fn hmac_source() -> Rc<HmacSourceSpec> {
+        let document =
+            br#"{"hmac": {"sources": [{"name": "hub", "preset": "GitHub", "secrets": ["0123456789abcdef"]}]},
+            "rules": [{"name": "hub", "authenticate": {"anyOf": [{"hmac": "hub"}]}}]}"#;
+        let policy = crate::policy::Policy::compile(document, "test").unwrap();
+        Rc::clone(&policy.hmac_sources[0])
+    }
 
     #[test]
     fn equal_is_what_accepts_the_same() {
@@ -145,6 +169,7 @@ mod tests {
             &|accepted| accepted.providers = vec![Rc::clone(&another)],
             &|accepted| accepted.token_locations = vec![Location::Cookie("t".into())],
             &|accepted| accepted.client_certificate = true,
+            &|accepted| accepted.hmac_sources = vec![hmac_source()],
             &|accepted| accepted.bearer = false,
             &|accepted| accepted.dpop_algorithms = vec![],
             &|accepted| accepted.api_key = true,

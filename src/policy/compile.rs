@@ -1,6 +1,6 @@
 //! From a document to a policy, or to everything that is wrong with it.
 
-use std::rc::Rc;
+use std::{rc::Rc, slice};
 
 use super::{
     Needs, Policy, ProtectedResource, Provider, PublishedKeys, coherence, guards, impassable, other_case,
@@ -114,7 +114,9 @@ impl Policy {
 
     fn assemble(document: Document, parts: Parts) -> Result<Self, Vec<Fault>> {
         let Parts { router, providers, limiter, vocabulary, resources } = parts;
-        let mut compiler = RuleCompiler::new(&document, &providers, &resources, &limiter, &vocabulary);
+        let hmac_sources: Vec<_> = document.hmac_sources.iter().cloned().map(Rc::new).collect();
+        let mut compiler =
+            RuleCompiler::new(&document, &providers, &hmac_sources, &resources, &limiter, &vocabulary);
         let rules: Result<Vec<_>, _> = document
             .rules
             .iter()
@@ -141,6 +143,9 @@ impl Policy {
         }
         if let Some(keys) = &document.api_keys {
             add_new(&mut credential_locations, &keys.locations);
+        }
+        for source in &hmac_sources {
+            add_new(&mut credential_locations, slice::from_ref(&source.location));
         }
         if providers.iter().any(|provider| provider.dpop.is_some()) {
             let proof = Location::Header { name: dpop::HEADER.to_owned(), prefix: String::new() };
@@ -175,6 +180,7 @@ impl Policy {
                 // What keys elsewhere ask for is not known.
                 || document.key_store.is_some()
                 || document.api_keys.as_ref().is_some_and(|spec| spec.keys.asks_for_address()),
+            body: !hmac_sources.is_empty(),
         };
         Ok(Self {
             hash: hash(&document.digest),
@@ -190,6 +196,7 @@ impl Policy {
             key_usage: document.api_keys.as_ref().and_then(|keys| keys.usage),
             key_store: document.key_store,
             client_certificates: document.client_certificates,
+            hmac_sources,
             revocation: document.revocation,
             limiter,
             vocabulary,

@@ -110,9 +110,13 @@ fn joined(reasons: &mut dyn Iterator<Item = String>) -> String {
 /// What decides what the holders of a credential can have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    Tokens { with_roles: bool },
+    Tokens {
+        with_roles: bool,
+    },
     ApiKeys,
     Certificates,
+    /// By the place of the source.
+    Webhooks(usize),
 }
 
 /// Of each alternative; `None`: somebody may have it all.
@@ -123,6 +127,8 @@ struct Ways<'a> {
     tokens: [Holders; 2],
     api_keys: Holders,
     certificates: Holders,
+    /// Of each source.
+    webhooks: Vec<Holders>,
     /// What was found last, by the address of the requirement, of which rules share one.
     known: Vec<(Way, Party, *const Requirement, Lacks)>,
     tries: usize,
@@ -150,6 +156,13 @@ impl<'a> Ways<'a> {
             tokens,
             api_keys: Holders::new(PrincipalKind::ApiKey, held.chain(elsewhere)),
             certificates: Holders::new(PrincipalKind::ClientCertificate, certificates),
+            webhooks: document
+                .hmac_sources
+                .iter()
+                .map(|source| {
+                    Holders::new(PrincipalKind::Hmac, [vocabulary.granted(&source.scopes, &source.roles)])
+                })
+                .collect(),
             known: Vec::new(),
             tries: MOST_TRIES,
         }
@@ -159,6 +172,10 @@ impl<'a> Ways<'a> {
         match method {
             MethodSpec::ApiKey => Way::ApiKeys,
             MethodSpec::ClientCertificate => Way::Certificates,
+            MethodSpec::Hmac(name) => {
+                let place = self.document.hmac_sources.iter().position(|source| source.name == *name);
+                Way::Webhooks(place.unwrap_or_default())
+            }
             MethodSpec::Jwt(name) => {
                 let provider = self.document.providers.iter().find(|spec| spec.jwt.name == *name);
                 Way::Tokens { with_roles: provider.is_none_or(|spec| !spec.jwt.role_claims.is_empty()) }
@@ -177,12 +194,16 @@ impl<'a> Ways<'a> {
         }
         let [without_roles, with_roles] = &self.tokens;
         let holders = match way {
-            Way::Tokens { with_roles: false } => without_roles,
-            Way::Tokens { with_roles: true } => with_roles,
-            Way::ApiKeys => &self.api_keys,
-            Way::Certificates => &self.certificates,
+            Way::Tokens { with_roles: false } => Some(without_roles),
+            Way::Tokens { with_roles: true } => Some(with_roles),
+            Way::ApiKeys => Some(&self.api_keys),
+            Way::Certificates => Some(&self.certificates),
+            Way::Webhooks(place) => self.webhooks.get(place),
         };
-        let lacks: Lacks = requirement.out_of_reach(party, holders, &mut self.tries).into();
+        let lacks: Lacks = holders
+            .map(|holders| requirement.out_of_reach(party, holders, &mut self.tries))
+            .unwrap_or_default()
+            .into();
         self.known.push((way, party, address, Rc::clone(&lacks)));
         lacks
     }
@@ -209,6 +230,7 @@ impl<'a> Ways<'a> {
             // Scopes and claims are their issuer's to give.
             (MethodSpec::Jwt(_), _) => format!("no role gives {lacking}"),
             (MethodSpec::ApiKey, _) => format!("no API key has {lacking}"),
+            (MethodSpec::Hmac(name), _) => format!("the source \"{name}\" has not {lacking}"),
             (MethodSpec::ClientCertificate, _) => {
                 let certificates = self.document.client_certificates.as_ref();
                 let unnamed = certificates.is_some_and(|spec| spec.principals.is_none());

@@ -29,6 +29,7 @@ use crate::{
     certificate::ClientCertificatesSpec,
     config::{IdentityHeadersSpec, Interlock},
     fault::Fault,
+    hmac::HmacSourceSpec,
     key_store::EtcdSpec,
     rate_limit::Limiter,
     rbac::Vocabulary,
@@ -59,6 +60,7 @@ pub struct Policy {
     sessions: Option<Sessions>,
     pub(crate) api_keys: Option<ApiKeys<Caller>>,
     pub(crate) client_certificates: Option<ClientCertificatesSpec>,
+    pub(crate) hmac_sources: Vec<Rc<HmacSourceSpec>>,
     /// Where more API keys are; `None`: nowhere.
     pub(crate) key_store: Option<EtcdSpec>,
     /// How uses of API keys are counted; `None`: not at all.
@@ -104,6 +106,7 @@ struct Needs {
     tls: bool,
     peer_certificate: bool,
     remote_address: bool,
+    body: bool,
 }
 
 impl Policy {
@@ -156,6 +159,11 @@ impl Policy {
             (Interlock::Named, name) => Some(name.into()),
             (Interlock::Marked(name), _) => Some(name.as_bytes().into()),
         }
+    }
+
+    /// Whether some requests are decided by their bodies.
+    pub fn reads_bodies(&self) -> bool {
+        self.needs.body
     }
 
     /// Whether deciding needs the client's address.

@@ -1,10 +1,13 @@
 //! Places where more than one kind of credential may stand, or those of more than one issuer: something must tell them
 //! apart.
 
+use std::slice;
+
 use crate::{
     api_key::ApiKeysSpec,
     config::{ActionSpec, Document, MethodSpec, ProviderSpec},
     fault::Fault,
+    hmac::HmacSourceSpec,
     request::{Location, alike::is_alike},
 };
 
@@ -31,6 +34,7 @@ pub(super) fn faults(document: &Document) -> Vec<Fault> {
             nobody_said(&providers),
             keys_or_opaque_tokens(&providers, keys),
             several_prefixes(&providers, keys),
+            signatures_or_others(document, authenticate, &providers, keys),
         ];
         let found = found.into_iter().flatten();
         faults.extend(found.map(|message| Fault::new(format!("[{i}].authenticate"), message)));
@@ -43,11 +47,39 @@ fn provider_of<'a>(document: &'a Document, method: &MethodSpec) -> Option<&'a Pr
     document.providers.iter().find(|provider| provider.jwt.name == *name)
 }
 
+fn source_of<'a>(document: &'a Document, name: &str) -> Option<&'a HmacSourceSpec> {
+    document.hmac_sources.iter().find(|source| source.name == name)
+}
+
+/// What stands in the header of a signature could be a token or a key as well.
+fn signatures_or_others(
+    document: &Document,
+    methods: &[MethodSpec],
+    providers: &[&ProviderSpec],
+    keys: Option<&ApiKeysSpec>,
+) -> Option<String> {
+    let others = providers.iter().flat_map(|provider| &provider.jwt.locations);
+    let others: Vec<_> = others.chain(keys.into_iter().flat_map(|keys| &keys.locations)).collect();
+    methods.iter().find_map(|method| {
+        let MethodSpec::Hmac(name) = method else { return None };
+        let place = &source_of(document, name)?.location;
+        let meets = others.iter().any(|other| place.excludes(other));
+        meets.then(|| {
+            format!(
+                "\"{name}\" looks for its signature in {place}, where other credentials of the rule may stand"
+            )
+        })
+    })
+}
+
 /// Why no request could have both credentials, or why the upstream could not tell them apart.
 fn never_both(document: &Document, actor: &MethodSpec, principal: &MethodSpec) -> Option<String> {
     let providers = [actor, principal].map(|method| provider_of(document, method));
     let places = [actor, principal].map(|method| match (method, provider_of(document, method)) {
         (MethodSpec::ApiKey, _) => document.api_keys.as_ref().map(|keys| keys.locations.as_slice()),
+        (MethodSpec::Hmac(name), _) => {
+            source_of(document, name).map(|source| slice::from_ref(&source.location))
+        }
         (_, provider) => provider.map(|provider| provider.jwt.locations.as_slice()),
     });
     let [some, others] = places.map(Option::unwrap_or_default);

@@ -11,6 +11,7 @@ use crate::{
     config::{ActionSpec, Document, InvalidCredentials, MethodSpec, RuleSpec},
     confirmation::BindingMode,
     dpop::DpopSpec,
+    hmac::HmacSourceSpec,
     identity::Party,
     interned::Interned,
     rate_limit::{LimitId, Limiter},
@@ -78,6 +79,7 @@ impl RuleSpec {
 pub(super) struct RuleCompiler<'a> {
     document: &'a Document,
     providers: &'a [Rc<Provider>],
+    hmac_sources: &'a [Rc<HmacSourceSpec>],
     resources: &'a [Rc<ProtectedResource>],
     limiter: &'a Limiter,
     vocabulary: &'a Vocabulary,
@@ -92,6 +94,7 @@ impl<'a> RuleCompiler<'a> {
     pub(super) fn new(
         document: &'a Document,
         providers: &'a [Rc<Provider>],
+        hmac_sources: &'a [Rc<HmacSourceSpec>],
         resources: &'a [Rc<ProtectedResource>],
         limiter: &'a Limiter,
         vocabulary: &'a Vocabulary,
@@ -99,6 +102,7 @@ impl<'a> RuleCompiler<'a> {
         Self {
             document,
             providers,
+            hmac_sources,
             resources,
             limiter,
             vocabulary,
@@ -164,6 +168,11 @@ impl<'a> RuleCompiler<'a> {
             match method {
                 MethodSpec::ApiKey => accepted.api_key = true,
                 MethodSpec::ClientCertificate => accepted.client_certificate = true,
+                MethodSpec::Hmac(name) => {
+                    let source = self.hmac_sources.iter().find(|source| source.name == *name)?;
+                    accepted.hmac_sources.push(Rc::clone(source));
+                    add_new(&mut accepted.signature_locations, std::slice::from_ref(&source.location));
+                }
                 MethodSpec::Jwt(name) => {
                     let compiled = self.providers.iter().find(|provider| **provider.name() == **name);
                     let Some(provider) = compiled else {

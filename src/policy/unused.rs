@@ -27,7 +27,7 @@ fn methods(rule: &RuleSpec) -> impl Iterator<Item = &MethodSpec> {
 fn provider_of(method: &MethodSpec) -> Option<&str> {
     match method {
         MethodSpec::Jwt(provider) => Some(provider),
-        MethodSpec::ApiKey | MethodSpec::ClientCertificate => None,
+        MethodSpec::ApiKey | MethodSpec::ClientCertificate | MethodSpec::Hmac(_) => None,
     }
 }
 
@@ -44,6 +44,13 @@ fn credentials(document: &Document, warnings: &mut Vec<Fault>) {
     if document.signing_keys.is_some() && !signs {
         let message = "nothing is signed with them: there are neither sessions nor identityHeaders.signed";
         warnings.push(Fault::new("signingKeys", message));
+    }
+    let webhooks: HashSet<&MethodSpec> = document.rules.iter().flat_map(methods).collect();
+    for (i, source) in document.hmac_sources.iter().enumerate() {
+        if !webhooks.contains(&MethodSpec::Hmac(source.name.clone())) {
+            let message = format!("no rule takes webhooks of \"{}\"", source.name);
+            warnings.push(Fault::new(format!("hmac.sources[{i}]"), message));
+        }
     }
     if let Some(spec) = &document.api_keys {
         if !is_taken(|method| *method == MethodSpec::ApiKey) {
@@ -71,8 +78,9 @@ fn roles(document: &Document, vocabulary: &Vocabulary, warnings: &mut Vec<Fault>
     let keys = document.api_keys.iter().flat_map(|spec| spec.keys.roles());
     let principals =
         document.client_certificates.iter().filter_map(|spec| spec.principals.as_ref()).flatten();
-    let held: HashSet<&str> =
-        keys.chain(principals.flat_map(|principal| &principal.roles).map(String::as_str)).collect();
+    let sources = document.hmac_sources.iter().flat_map(|source| &source.roles);
+    let roles = principals.flat_map(|principal| &principal.roles).chain(sources);
+    let held: HashSet<&str> = keys.chain(roles.map(String::as_str)).collect();
     for (i, role) in document.roles.iter().enumerate() {
         if document.key_store.is_none()
             && !vocabulary.is_asked_for(&role.name)
@@ -89,8 +97,9 @@ fn limits(document: &Document, warnings: &mut Vec<Fault>) {
     let keys = document.api_keys.iter().flat_map(|spec| spec.keys.tiers());
     let principals =
         document.client_certificates.iter().filter_map(|spec| spec.principals.as_ref()).flatten();
-    let tiers: HashSet<&str> =
-        keys.chain(principals.filter_map(|principal| principal.tier.as_deref())).collect();
+    let sources = document.hmac_sources.iter().filter_map(|source| source.tier.as_deref());
+    let principals = principals.filter_map(|principal| principal.tier.as_deref());
+    let tiers: HashSet<&str> = keys.chain(principals).chain(sources).collect();
     let any_tier = document.key_store.is_some()
         || document.providers.iter().any(|provider| provider.jwt.tier_claim.is_some());
     for (i, limit) in document.rate_limits.iter().enumerate() {

@@ -85,6 +85,8 @@ pub struct Places<'l> {
     pub tokens: &'l [Location],
     /// API keys.
     pub keys: &'l [Location],
+    /// Signatures of whole requests.
+    pub signatures: &'l [Location],
 }
 
 /// What stands there, by kind.
@@ -93,6 +95,8 @@ pub struct Found<'a, 'l> {
     pub token: Lookup<Credential<'a, 'l>>,
     /// The only API key.
     pub key: Lookup<Credential<'a, 'l>>,
+    /// The only header with signatures.
+    pub signature: Lookup<Credential<'a, 'l>>,
 }
 
 impl<'l> Places<'l> {
@@ -113,7 +117,8 @@ impl<'l> Places<'l> {
             }
             found
         };
-        let found = Found { token: find(self.tokens), key: find(self.keys) };
+        let found =
+            Found { token: find(self.tokens), key: find(self.keys), signature: find(self.signatures) };
         if has_alike { found.beside_another() } else { found }
     }
 
@@ -187,7 +192,7 @@ impl<'l> Places<'l> {
 
     /// Whether any place is one that `test` says.
     fn any(self, test: impl FnMut(&Location) -> bool) -> bool {
-        self.tokens.iter().chain(self.keys).any(test)
+        self.tokens.iter().chain(self.keys).chain(self.signatures).any(test)
     }
 }
 
@@ -195,9 +200,9 @@ impl Found<'_, '_> {
     /// What was found, given that the request also holds something that only looser servers would find.
     #[cold]
     fn beside_another(self) -> Self {
-        match (&self.token, &self.key) {
-            (Lookup::Absent, Lookup::Absent) => self,
-            _ => Self { token: Lookup::Many, key: Lookup::Many },
+        match (&self.token, &self.key, &self.signature) {
+            (Lookup::Absent, Lookup::Absent, Lookup::Absent) => self,
+            _ => Self { token: Lookup::Many, key: Lookup::Many, signature: Lookup::Many },
         }
     }
 }
@@ -308,7 +313,8 @@ mod tests {
         let found = |headers: Headers<'_>, query: &str| {
             let head = RequestHead { headers: headers.to_vec(), ..RequestHead::default() };
             let names = CredentialNames::of(tokens.iter().chain(&keys));
-            let found = Places { names: &names, tokens: &tokens, keys: &keys }.find(&head, Some(query));
+            let places = Places { names: &names, tokens: &tokens, keys: &keys, signatures: &[] };
+            let found = places.find(&head, Some(query));
             (found.token.map(|token| token.bytes().to_vec()), found.key.map(|key| key.bytes().to_vec()))
         };
         for (headers, query, passes) in rows {
@@ -399,15 +405,17 @@ mod tests {
                 ..RequestHead::default()
             };
             let names = CredentialNames::of(&locations);
-            let found =
-                match (Places { names: &names, tokens: &locations, keys: &[] }).find(&head, *query).token {
-                    Lookup::One(found) => match found.text() {
-                        Ok(text) => Lookup::One(text.to_owned()),
-                        Err(Unreadable::Several) => Lookup::Many,
-                        Err(Unreadable::NotText) => Lookup::Malformed,
-                    },
-                    other => other.map(|_| String::new()),
-                };
+            let found = match (Places { names: &names, tokens: &locations, keys: &[], signatures: &[] })
+                .find(&head, *query)
+                .token
+            {
+                Lookup::One(found) => match found.text() {
+                    Ok(text) => Lookup::One(text.to_owned()),
+                    Err(Unreadable::Several) => Lookup::Many,
+                    Err(Unreadable::NotText) => Lookup::Malformed,
+                },
+                other => other.map(|_| String::new()),
+            };
             let expected = expected.clone().map(str::to_owned);
             assert_eq!(found, expected, "{headers:?} {query:?}");
         }

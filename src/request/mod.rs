@@ -63,6 +63,12 @@ impl<'a> RequestHead<'a> {
         self.values("content-type").next().is_some_and(is_grpc)
     }
 
+    /// How long it says that its body is, in bytes; `None` where it does not say, or nothing that can be read. Envoy refuses
+    /// a body of another length.
+    pub fn declared_length(&self) -> Option<usize> {
+        str::from_utf8(self.single("content-length").one()?).ok()?.parse().ok()
+    }
+
     /// The header `name` (lower case) where it must not be given twice. Never [`Lookup::Malformed`].
     ///
     /// Envoy joins the lines of headers that it knows to be single (`authorization`), so `One` may still

@@ -258,7 +258,9 @@ mod tests {
             let place = [Location::Query(name.to_owned())];
             let names = CredentialNames::of(&place);
             let head = RequestHead::default();
-            let found = Places { names: &names, tokens: &place, keys: &[] }.find(&head, Some(query)).token;
+            let found = Places { names: &names, tokens: &place, keys: &[], signatures: &[] }
+                .find(&head, Some(query))
+                .token;
             let found = found.map(|token| token.text().unwrap().to_owned());
             assert_eq!(found, expected, "{query} {name}");
         }

@@ -57,6 +57,11 @@ pub(crate) fn document(corp: &Value, partner: &Value) -> Value {
              "jwks": {"inline": corp}, "dpop": {"mode": "Required", "nonce": {}}},
         ]},
         "clientCertificates": {"principals": [{"uri": "spiffe://td/ns/*"}]},
+        "hmac": {"sources": [
+            {"name": "hub", "preset": "GitHub", "secrets": ["hub-secret-of-16"], "maxBodyBytes": 20,
+             "scopes": ["hooks:write"]},
+            {"name": "chat", "preset": "Slack", "secrets": ["old-chat-secret-of-16", "chat-secret-of-16"], "forward": false},
+        ]},
         "revocation": {"tokens": {"jti": ["revoked"]}},
         "apiKeys": {
             "extractFrom": {"headers": [{"name": "x-api-key"}], "cookies": ["key"], "params": ["api_key"]},
@@ -119,6 +124,7 @@ pub(crate) fn document(corp: &Value, partner: &Value) -> Value {
             rule("nonced", read, "Exact", "/nonced", json!({"authenticate": {"anyOf": [{"jwt": "nonced"}]}})),
             rule("certificate", read, "Exact", "/certificate",
                 json!({"authenticate": {"anyOf": ["clientCertificate"]}})),
+            rule("hooks", any, "Exact", "/hooks", json!({"authenticate": {"anyOf": [{"hmac": "hub"}, {"hmac": "chat"}]}})),
             rule("fresh", read, "Exact", "/fresh",
                 json!({"authenticate": corp_only, "authorize": {"stepUp": {"acrValues": ["phr"], "maxAge": "5m"}}})),
             rule("department", read, "Exact", "/department",

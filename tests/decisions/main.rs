@@ -40,4 +40,5 @@ mod token_cache;
 mod token_limits;
 mod waiting;
 mod web_sockets;
+mod webhooks;
 mod world;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis::{
     answer::Reason,
+    engine::Body,
     store::{Expected, SharedStore, StoreError, Versioned},
 };
 use serde_json::{Value, json};
@@ -12,8 +13,8 @@ use serde_json::{Value, json};
 use crate::{
     bindings,
     revocation::listed,
-    sessions,
-    world::{Ask, Issuer, NOW, World, changed, claims},
+    sessions, webhooks,
+    world::{Ask, Issuer, NOW, Pending, World, changed, claims},
 };
 
 struct NoStore;
@@ -222,7 +223,7 @@ fn every_reason_and_the_nearest_request_that_passes() {
             good(get("/tokens")),
         ),
     ];
-    let rows: Vec<_> = rows.into_iter().chain(bindings::rows(&w)).collect();
+    let rows: Vec<_> = rows.into_iter().chain(bindings::rows(&w)).chain(webhooks::rows()).collect();
     let mut seen: Vec<Reason> = Vec::new();
     for (n, (reason, refused, passes)) in rows.into_iter().enumerate() {
         // The throttle must not have its say here.
@@ -252,10 +253,22 @@ fn every_reason_and_the_nearest_request_that_passes() {
     assert_eq!(w.reason(&ask), Some(RevocationUnavailable));
     w.fetch_list(&json!({}));
     assert_eq!(w.reason(&ask), None);
+    // A body that does not come.
+    let mut slow = Pending::new(&webhooks::of_hub("a body").body(Body::Coming));
+    assert!(slow.waits(&w));
+    w.later(15);
+    assert_eq!(slow.reason(&w), Some(BodyTimeout));
     // A cookie that pages of others cannot use.
     let (w, refused, passes) = sessions::cross_site();
     assert_eq!((w.reason(&refused), w.reason(&passes)), (Some(CrossSiteRequest), None));
-    seen.extend([CrossSiteRequest, StateUnavailable, RevocationUnavailable, RateLimited, NoPolicy]);
+    seen.extend([
+        CrossSiteRequest,
+        StateUnavailable,
+        RevocationUnavailable,
+        BodyTimeout,
+        RateLimited,
+        NoPolicy,
+    ]);
     let unseen: Vec<_> = Reason::ALL.iter().filter(|reason| !seen.contains(reason)).collect();
     assert!(unseen.is_empty(), "{unseen:?}");
 }

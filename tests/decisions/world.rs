@@ -14,7 +14,7 @@ use portcullis::{
     answer::Reason,
     calls::{Call, Client, Outcome},
     crypto::{HostCrypto, sha256},
-    engine::{Exchange, HostServices, Purpose, Step, WorkerState},
+    engine::{Body, Exchange, HostServices, Purpose, Step, WorkerState},
     policy::Policy,
     request::{RequestHead, client_certificate::PeerCertificate},
     store::{MemoryStore, SharedStore},
@@ -109,6 +109,8 @@ pub(crate) struct World {
     pub(crate) may_wait: Cell<bool>,
     /// Whoever sends what is decided next, as far as room is shared.
     pub(crate) client: Cell<Option<IpAddr>>,
+    /// What has come of the body of whatever is decided next.
+    body: RefCell<Body>,
     /// Signatures that were held against a key.
     pub(crate) checked: Cell<u32>,
     /// What issuers answer about tokens; of others they say that they are not active.
@@ -138,6 +140,7 @@ impl World {
             random: Cell::new(true),
             may_wait: Cell::new(true),
             client: Cell::new(None),
+            body: RefCell::new(Body::Coming),
             checked: Cell::default(),
             issued: RefCell::default(),
         }
@@ -151,6 +154,7 @@ impl World {
             crypto: &Counting(&self.checked),
             may_wait: &|| self.may_wait.get(),
             client: &|| Client::new(self.client.get()),
+            body: &|_| self.body.borrow().clone(),
             ..HostServices::new(now, &*self.store, &random)
         })
     }
@@ -239,6 +243,7 @@ impl Pending {
     /// `None`: it waits.
     pub(crate) fn decide(&mut self, w: &World) -> Option<Answer> {
         let head = self.ask.head();
+        w.body.replace(self.ask.body.clone());
         let mut answer = w.with_services(|services| {
             let decision = self.exchange.on_request(&w.worker, &head, services);
             let debug = format!("{decision:?} {head:?}");
@@ -365,6 +370,8 @@ pub(crate) struct Ask {
     pub(crate) address: IpAddr,
     /// The URI of the client's certificate.
     pub(crate) certificate: Option<&'static str>,
+    /// What has come of its body.
+    pub(crate) body: Body,
 }
 
 impl fmt::Debug for Ask {
@@ -379,7 +386,8 @@ impl fmt::Debug for Ask {
 impl Ask {
     pub(crate) fn new(method: &str, target: &str) -> Self {
         let address = Ipv4Addr::new(192, 0, 2, 1).into();
-        let bare = Self { headers: Vec::new(), tls: true, address, certificate: None };
+        let body = Body::Whole(Vec::new());
+        let bare = Self { headers: Vec::new(), tls: true, address, certificate: None, body };
         let bare = bare.header(":method", method).header(":path", target);
         bare.header(":authority", "api.example").header(":scheme", "https")
     }
@@ -408,6 +416,11 @@ impl Ask {
 
     pub(crate) fn certificate(mut self, uri: &'static str) -> Self {
         self.certificate = Some(uri);
+        self
+    }
+
+    pub(crate) fn body(mut self, body: Body) -> Self {
+        self.body = body;
         self
     }
 

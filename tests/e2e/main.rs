@@ -17,6 +17,7 @@ mod api_keys;
 mod archive;
 mod authorization;
 mod bad_policies;
+mod bodies;
 mod both_credentials;
 mod browser_login;
 mod cases;

@@ -744,33 +744,25 @@ fn headers_that_the_filter_sets() {
             "/identityHeaders/kind",
             "\"x-kind\"",
             "\"Authorization\"",
-            &[
-                "identityHeaders.kind: \"authorization\" has a meaning of its own and must not be set by the filter",
-            ],
+            &["identityHeaders.kind: \"authorization\" has a meaning of its own; give another"],
         ),
         Row(
             "/identityHeaders/kind",
             "\"x-kind\"",
             "\"x_forwarded_for\"",
-            &[
-                "identityHeaders.kind: \"x_forwarded_for\" has a meaning of its own and must not be set by the filter",
-            ],
+            &["identityHeaders.kind: \"x_forwarded_for\" has a meaning of its own; give another"],
         ),
         Row(
             "/identityHeaders/kind",
             "\"x-original\"",
             "\"x_original_url\"",
-            &[
-                "identityHeaders.kind: \"x_original_url\" has a meaning of its own and must not be set by the filter",
-            ],
+            &["identityHeaders.kind: \"x_original_url\" has a meaning of its own; give another"],
         ),
         Row(
             "/identityHeaders/kind",
             "\"xenvoy.kind\"",
             "\"x.envoy.kind\"",
-            &[
-                "identityHeaders.kind: \"x.envoy.kind\" has a meaning of its own and must not be set by the filter",
-            ],
+            &["identityHeaders.kind: \"x.envoy.kind\" has a meaning of its own; give another"],
         ),
         Row(
             "/identityHeaders/kind",
@@ -834,9 +826,7 @@ fn headers_that_the_filter_sets() {
             "/jwt/providers/0/claimToHeaders/0",
             "{\"claim\": \"a\", \"header\": \"x-a\"}",
             "{\"claim\": \"a\", \"header\": \"cookie\"}",
-            &[
-                "jwt.providers[0].claimToHeaders[0].header: \"cookie\" has a meaning of its own and must not be set by the filter",
-            ],
+            &["jwt.providers[0].claimToHeaders[0].header: \"cookie\" has a meaning of its own; give another"],
         ),
     ]);
 }

@@ -288,9 +288,7 @@ fn what_upstreams_are_told() {
             format!("{at}.header: header \"x-user\" is set by identityHeaders.subject already")
         }),
         (json!({"audience": "a", "header": "Authorization"}), {
-            format!(
-                "{at}.header: \"authorization\" has a meaning of its own and must not be set by the filter"
-            )
+            format!("{at}.header: \"authorization\" has a meaning of its own; give another")
         }),
         (json!({"audience": "a", "issuer": "http://a"}), format!("{at}.issuer: must be an https URL")),
         (json!({"audience": "a", "lifetime": "1s"}), {

@@ -1,14 +1,14 @@
 //! Every host call fails in turn, for each kind of request.
 
 use super::{
-    Decided, Done, KEY, Rc, STREAM, Serving, StandIn, Stream, answer_call, carry_out, filter, head,
-    is_active, later, policy, root, with_key, with_token,
+    Decided, Done, HOOK, KEY, Rc, STREAM, Serving, StandIn, Stream, answer_call, carry_out, filter, head,
+    is_active, later, policy, root, with_hook, with_key, with_token,
 };
 
 type Scenario = fn(&StandIn, &Rc<Serving<StandIn>>) -> bool;
 
 /// What Envoy does with one request; whether it let it go on, but for what is resumed.
-const SCENARIOS: [(&str, bool, Scenario); 7] = [
+const SCENARIOS: [(&str, bool, Scenario); 10] = [
     ("forwarded", true, |host, serving| {
         let goes_on = with_key(host, serving, Some(KEY));
         serving.on_response(STREAM);
@@ -47,13 +47,46 @@ const SCENARIOS: [(&str, bool, Scenario); 7] = [
         answer_call(host, serving, &is_active(true));
         goes_on
     }),
+    ("by its body", true, |host, serving| {
+        let (stream, goes_on) = with_hook(host, serving, "/hooks", None);
+        serving.on_tick();
+        host.hand_over_body(STREAM, b"Hello");
+        let early = stream.on_request_body(5, false) == Decided::Forward;
+        serving.on_tick();
+        host.hand_over_body(STREAM, HOOK.as_bytes());
+        let passes = stream.on_request_body(HOOK.len(), true) == Decided::Forward;
+        stream.on_response();
+        goes_on || early || passes
+    }),
+    ("by a body in vain", false, |host, serving| {
+        let (stream, goes_on) = with_hook(host, serving, "/hooks", None);
+        host.hand_over_body(STREAM, b"Hello, World?");
+        // Whatever is still to do is done twice over.
+        let again = [(); 2].map(|()| stream.on_request_body(HOOK.len(), true) == Decided::Forward);
+        later(60);
+        serving.on_tick();
+        goes_on || again.contains(&true)
+    }),
+    ("by its body and a token", true, |host, serving| {
+        let token = ("authorization", "Bearer good");
+        let (stream, goes_on) = with_hook(host, serving, "/both", Some(token));
+        answer_call(host, serving, &is_active(true));
+        host.hand_over_body(STREAM, HOOK.as_bytes());
+        let passes = stream.on_request_body(HOOK.len(), true) == Decided::Forward;
+        later(60);
+        serving.on_tick();
+        stream.on_response();
+        goes_on || passes
+    }),
     ("with trailers", true, |host, serving| {
-        let goes_on = with_key(host, serving, Some(KEY));
+        let mut stream = Stream::new(host.clone(), STREAM, Some(Rc::clone(serving)));
+        host.hand_over(STREAM, &head("/keys", Some(("x-api-key", KEY))));
+        let goes_on = stream.on_request(false) == Decided::Forward;
         host.hand_over(
             STREAM,
             &[("x-api-key", "trailing"), ("x-portcullis-subject", "root"), ("x-sum", "1")],
         );
-        Stream::new(host.clone(), STREAM, Some(Rc::clone(serving))).on_request_trailers() && goes_on
+        stream.on_request_trailers() == Decided::Forward && goes_on
     }),
 ];
 

@@ -1,6 +1,7 @@
 //! The host's part without a host: what is asked of it, in which order, and what comes of a call that fails.
 #![expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 
+mod bodies;
 mod failing;
 mod key_watch;
 mod policy_stats;
@@ -24,6 +25,12 @@ use crate::crypto::sha256;
 const KEY: &str = "reader-secret";
 const STREAM: u32 = 7;
 
+/// What GitHub's documentation signs, and the signature there.
+const HOOK_SECRET: &str = "It's a Secret to Everybody";
+const HOOK: &str = "Hello, World!";
+const HOOK_SIGNATURE: (&str, &str) =
+    ("x-hub-signature-256", "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17");
+
 /// What answers headers get, and every road to the upstream: by a key, by what an issuer says of a token, by nothing.
 fn policy() -> Value {
     let hash = sha256(KEY.as_bytes()).iter().fold(String::new(), |mut text, byte| {
@@ -43,7 +50,13 @@ fn policy() -> Value {
         "apiKeys": {"keys": [{"id": "reader", "hash": format!("sha256:{hash}")}]},
         "identityHeaders": {"send": ["Subject", "Rule"]},
         "rateLimits": [{"name": "few", "key": ["principal"], "limits": [{"requests": 100, "unit": "Hour"}]}],
-        "rules": [limited, rule("tokens", json!({"anyOf": [{"jwt": "as"}]}))],
+        "hmac": {"sources": [{"name": "hub", "preset": "GitHub", "secrets": [HOOK_SECRET]}]},
+        "rules": [
+            limited,
+            rule("tokens", json!({"anyOf": [{"jwt": "as"}]})),
+            rule("hooks", json!({"anyOf": [{"hmac": "hub"}]})),
+            rule("both", json!({"allOf": [{"jwt": "as"}, {"hmac": "hub"}]})),
+        ],
     })
 }
 
@@ -78,6 +91,20 @@ fn with_token(host: &StandIn, serving: &Serving<StandIn>, stream: u32, token: &s
     let credential = format!("Bearer {token}");
     host.hand_over(stream, &head("/tokens", Some(("authorization", &credential))));
     goes_on(serving, serving.on_request(stream, true))
+}
+
+/// Begins a request that is signed with its body, and whether it goes on at once.
+fn with_hook(
+    host: &StandIn,
+    serving: &Rc<Serving<StandIn>>,
+    path: &str,
+    credential: Option<(&str, &str)>,
+) -> (Stream<StandIn>, bool) {
+    let mut stream = Stream::new(host.clone(), STREAM, Some(Rc::clone(serving)));
+    let headers: Vec<_> = head(path, credential).into_iter().chain([HOOK_SIGNATURE]).collect();
+    host.hand_over(STREAM, &headers);
+    let goes_on = goes_on(serving, stream.on_request(false));
+    (stream, goes_on)
 }
 
 fn is_active(active: bool) -> String {

@@ -51,6 +51,7 @@ struct State {
     failed: RefCell<Option<String>>,
     request: RefCell<Vec<(String, String)>>,
     properties: RefCell<BTreeMap<&'static str, String>>,
+    received: Cell<Option<u64>>,
     shared: MemoryStore,
     stream: Cell<u32>,
     gone: RefCell<BTreeSet<u32>>,
@@ -60,6 +61,8 @@ struct State {
     /// By their names; the id of each is its place, from 1.
     metrics: RefCell<Vec<(String, u64)>>,
     answer: RefCell<String>,
+    /// Of each request.
+    bodies: RefCell<BTreeMap<u32, Vec<u8>>>,
     done: RefCell<Vec<(u32, Done)>>,
 }
 
@@ -73,6 +76,7 @@ impl StandIn {
             failed: RefCell::default(),
             request: RefCell::default(),
             properties: RefCell::new(properties.map(|(path, value)| (path, value.to_owned())).into()),
+            received: Cell::default(),
             shared: MemoryStore::default(),
             stream: Cell::default(),
             gone: RefCell::default(),
@@ -81,6 +85,7 @@ impl StandIn {
             recorded: Cell::default(),
             metrics: RefCell::default(),
             answer: RefCell::default(),
+            bodies: RefCell::default(),
             done: RefCell::default(),
         }))
     }
@@ -101,6 +106,17 @@ impl StandIn {
         self.0.stream.set(stream);
         let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         *self.0.request.borrow_mut() = pairs.collect();
+    }
+
+    /// What comes next is about `stream`, of whose body so much has come.
+    pub(super) fn hand_over_body(&self, stream: u32, body: &[u8]) {
+        self.0.stream.set(stream);
+        self.0.bodies.borrow_mut().insert(stream, body.to_vec());
+    }
+
+    /// So many bytes have come of every request, with its head.
+    pub(super) fn receive(&self, bytes: u64) {
+        self.0.received.set(Some(bytes));
     }
 
     /// From now on all that clients have is this address.
@@ -200,6 +216,13 @@ impl Host for StandIn {
         self.attempt("request_headers").map(|()| self.pairs())
     }
 
+    fn request_body(&self, max: usize) -> Result<Vec<u8>, Failed> {
+        self.attempt("request_body")?;
+        let bodies = self.0.bodies.borrow();
+        let body = bodies.get(&self.0.stream.get()).ok_or(Failed)?;
+        Ok(body.iter().take(max).copied().collect())
+    }
+
     fn request_trailers(&self) -> Result<Vec<u8>, Failed> {
         self.attempt("request_trailers").map(|()| self.pairs())
     }
@@ -237,6 +260,9 @@ impl Host for StandIn {
 
     fn property(&self, path: &str) -> Option<Vec<u8>> {
         self.attempt(&format!("property {}", path.replace('\0', "."))).ok()?;
+        if path == "request\0total_size" {
+            return self.0.received.get().map(|bytes| bytes.to_le_bytes().into());
+        }
         Some(self.0.properties.borrow().get(path)?.clone().into())
     }
 

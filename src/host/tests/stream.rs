@@ -33,7 +33,7 @@ fn without_a_policy_there_is_a_refusal_alone() {
     let mut stream = Stream::new(host.clone(), STREAM, None);
     host.hand_over(STREAM, &head("/keys", Some(("x-api-key", KEY))));
     assert_eq!(stream.on_request(true), Decided::Answered);
-    assert!(!stream.on_request_body());
+    assert_eq!(stream.on_request_body(1, true), Decided::Answered);
     stream.on_response();
     assert_eq!(answers(&host), 1);
 }
@@ -87,10 +87,11 @@ fn a_body_waits_with_its_request() {
         let mut stream = Stream::new(host.clone(), STREAM, Some(Rc::clone(&serving)));
         host.hand_over(STREAM, &head(path, Some(credential)));
         assert_eq!(begin(&mut stream, &serving), passes, "{path}");
-        assert_eq!(stream.on_request_body(), passes, "{path}");
+        let expected = if passes { Decided::Forward } else { Decided::Wait };
+        assert_eq!(stream.on_request_body(1, false), expected, "{path}");
         if !passes {
             answer_call(&host, &serving, &is_active(true));
-            assert!(stream.on_request_body(), "{path}: decided");
+            assert_eq!(stream.on_request_body(2, true), Decided::Forward, "{path}: decided");
         }
     }
 }

@@ -1,17 +1,26 @@
 //! Sends a request over a connection of its own and reads the answer.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::{
     HeaderMap,
-    body::{Bytes, Incoming},
+    body::{Bytes, Frame, Incoming},
     header::{HeaderName, HeaderValue},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
+    sync::mpsc,
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream, rustls::ClientConfig};
@@ -217,6 +226,52 @@ impl Http2 {
             collected(answer).await
         };
         timeout(ANSWER_WITHIN, exchange).await?
+    }
+}
+
+/// A body that comes in parts, as they are sent.
+struct Parts(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Parts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|part| part.map(|part| Ok(Frame::data(part))))
+    }
+}
+
+impl Http2 {
+    /// Sends a request whose body is sent part by part by whoever has the other end of `parts`.
+    pub(crate) async fn send_parts(
+        mut self,
+        request: Request,
+        parts: mpsc::Receiver<Bytes>,
+    ) -> io::Result<Answer> {
+        let request = head(&request, true).body(Parts(parts).boxed()).expect("a request");
+        let answer = self.0.send_request(request).await.map_err(io::Error::other)?;
+        timeout(ANSWER_WITHIN, collected(answer)).await?
+    }
+}
+
+/// A request over HTTP/1.1 that is written bit by bit.
+pub(crate) struct Upload(TlsStream<TcpStream>);
+
+impl Upload {
+    pub(crate) const fn new(stream: TlsStream<TcpStream>) -> Self {
+        Self(stream)
+    }
+
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.unwrap();
+        self.0.flush().await.unwrap();
+    }
+
+    pub(crate) async fn answer(&mut self) -> Answer {
+        timeout(ANSWER_WITHIN, read_http1(&mut self.0, false)).await.unwrap().unwrap()
     }
 }
 

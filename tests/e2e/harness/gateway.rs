@@ -427,6 +427,14 @@ impl Gateway {
         assert!(answer.is_err(), "an answer before the client left: {answer:?}");
     }
 
+    /// Writes the head of a request over HTTP/1.1; the rest is written later.
+    pub(crate) async fn upload(&self, head: &str) -> client::Upload {
+        let config = tls::client(&tls::IDENTITY.certificate, "http/1.1");
+        let mut upload = client::Upload::new(client::tls(self.https, config).await.unwrap());
+        upload.write(head.as_bytes()).await;
+        upload
+    }
+
     /// Writes bytes that need not be HTTP and reads what comes back.
     pub(crate) async fn send_raw(&self, bytes: &[u8]) -> Vec<u8> {
         let stream =

@@ -29,6 +29,7 @@ pub(crate) mod table;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 pub(crate) mod web_sockets;
+pub(crate) mod webhooks;
 
 use std::{
     net::TcpListener,
