@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::{GOOD, key::KeyTask, say};
+use super::{GOOD, key::KeyTask, say, signing_key::SigningKeyTask};
 use crate::versions::{DECISION_RECORD, POLICY_DOCUMENT};
 
 /// What belongs together in one release.
@@ -16,7 +16,7 @@ static VERSIONS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Checks policies of Portcullis, an API security filter for Envoy, and makes API keys.
+/// Checks policies of Portcullis, an API security filter for Envoy, and makes keys.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, long_version = VERSIONS.as_str(), max_term_width = 100)]
 pub(super) struct Arguments {
@@ -37,6 +37,9 @@ pub(super) enum Task {
     /// Make API keys and look after them: list, rotate, disable, revoke
     #[command(subcommand)]
     Key(Box<KeyTask>),
+    /// Make keys that the gateway signs sessions and statements with, and tell their public halves
+    #[command(subcommand)]
+    SigningKey(SigningKeyTask),
     /// Print a script that completes this command's arguments in a shell
     Completions {
         /// The shell

@@ -15,6 +15,7 @@ mod policies;
 mod report;
 mod sarif;
 mod scalar;
+mod signing_key;
 mod source;
 mod text;
 mod tree;
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
         Task::Check(options) => check::run(&options),
         Task::Schema => print_schema(),
         Task::Key(task) => key::run(&task),
+        Task::SigningKey(task) => signing_key::run(&task),
         Task::Completions { shell } => arguments::completions(shell),
     };
     ExitCode::from(code)

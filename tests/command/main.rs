@@ -9,6 +9,7 @@ use std::{
 
 mod files;
 mod keys;
+mod signing_keys;
 
 /// Runs the command in `directory` of the repository.
 fn run_in(directory: &str, arguments: &[&str], input: &str) -> Output {
