@@ -10,6 +10,7 @@ mod documents;
 mod findings;
 mod json;
 mod key;
+mod masks;
 mod place;
 mod policies;
 mod report;

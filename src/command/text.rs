@@ -7,6 +7,7 @@ use annotate_snippets::{AnnotationKind, Level as Title, Renderer, Snippet};
 use super::{
     complain,
     findings::{Checked, Finding, Level},
+    masks::masked,
     say,
     source::Source,
 };
@@ -67,14 +68,14 @@ fn drawn(finding: &Finding, source: &Source, renderer: &Renderer) -> String {
         Level::Warning => Title::WARNING,
     };
     let position = source.position(finding.span.start);
-    let line = source.line(position.line);
+    let line = &masked(source.line(position.line));
     let begins = source.start_of(position.line);
     let within = |at: usize| at.saturating_sub(begins).min(line.len());
     let span = within(finding.span.start)..within(finding.span.end).max(within(finding.span.start));
     let mark =
         AnnotationKind::Primary.span(span).label(Some(finding.path.as_str()).filter(|path| !path.is_empty()));
     let path = format!("{}{}", source.name, "");
-    let snippet = Snippet::source(line).line_start(position.line).path(path).annotation(mark);
+    let snippet = Snippet::source(line.as_str()).line_start(position.line).path(path).annotation(mark);
     let mut group = title.primary_title(finding.message.as_str()).element(snippet);
     if let Some(note) = &finding.note {
         group = group.element(Title::NOTE.message(note.as_str()));

@@ -69,3 +69,21 @@ fn what_is_no_key_is_refused_and_not_shown() {
         assert!(said.starts_with(&format!("error: {expected}")) && !said.contains("top-secret"), "{said}");
     }
 }
+
+/// Where a policy is checked, others read along.
+#[test]
+fn a_check_shows_no_secret_of_the_policy() {
+    let policy = "signingKeys:\n  keys:\n  - {kty: EC, crv: P-256, x: aaaa, y: bbbb, d: top-secret}\n\
+                  jwt:\n  providers:\n  - name: a\n    symmetricKeys: [{kid: a, secret: top-secret}]\n    introspection: \
+                  {clientSecret: top-secret}\nrules: []\n";
+    let said = text(run(&["check", "-"], policy).stderr);
+    for shown in ["x: aaaa, y: bbbb, d: **********}", "{kid: a, secret: **********}", "^ signingKeys.keys[0]"]
+    {
+        assert!(said.contains(shown), "{said}");
+    }
+    assert!(!said.contains("top-secret"), "{said}");
+    for output in ["json", "sarif"] {
+        let told = run(&["check", "--output", output, "-"], policy);
+        assert!(!text(told.stdout).contains("top-secret"), "{output}");
+    }
+}
