@@ -17,6 +17,7 @@ use format::Form;
 
 use crate::{
     answer::Reason,
+    cross_site::Origins,
     crypto::sha256,
     identity::{Principal, PrincipalKind},
     json::Members,
@@ -29,6 +30,8 @@ use crate::{
 pub struct ApiKeysSpec {
     /// Where a key may stand. Default: header `x-api-key`.
     pub locations: Vec<Location>,
+    /// Whose pages may have a key sent in a cookie. `None`: everybody's.
+    pub cookie_origins: Option<Origins>,
     /// The prefix of keys that are sent where tokens may stand, too. `None`: whatever stands there and has not the form
     /// of a signed JWT is a key.
     pub prefix: Option<String>,
@@ -109,6 +112,7 @@ pub struct ApiKeySpec {
 /// Compiled keys: found by digest, whatever their number.
 pub struct ApiKeys<C> {
     locations: Vec<Location>,
+    cookie_origins: Option<Origins>,
     prefix: Option<Box<str>>,
     checked_prefix: Box<str>,
     forward: bool,
@@ -141,6 +145,7 @@ impl<C> ApiKeys<C> {
     pub fn compile(spec: &ApiKeysSpec) -> Self {
         Self {
             locations: spec.locations.clone(),
+            cookie_origins: spec.cookie_origins.clone(),
             prefix: spec.prefix.as_deref().map(Into::into),
             checked_prefix: spec.checked_prefix.as_str().into(),
             forward: spec.forward,
@@ -153,6 +158,11 @@ impl<C> ApiKeys<C> {
     /// Where keys are looked for.
     pub fn locations(&self) -> &[Location] {
         &self.locations
+    }
+
+    /// Whose pages may have a key sent in a cookie. `None`: everybody's.
+    pub fn cookie_origins(&self) -> Option<&Origins> {
+        self.cookie_origins.as_ref()
     }
 
     /// What the levels grant.

@@ -197,7 +197,8 @@ pub(super) fn api_keys(
     if !o.has("extractFrom") {
         defs.headers.note_read(DEFAULT_HEADER, &o.at("extractFrom"));
     }
-    let locations = o.object("extractFrom").and_then(|o| extract_from(o, defs));
+    let places = o.object("extractFrom").and_then(|o| extract_from(o, defs));
+    let (locations, cookie_origins) = places.map(|places| (places.locations, places.cookie_origins)).unzip();
     let prefix = prefix(&mut o);
     let checked_prefix = o.text("checkedPrefix");
     let forward = o.boolean("forward");
@@ -230,6 +231,7 @@ pub(super) fn api_keys(
     let spec = ApiKeysSpec {
         locations: locations
             .unwrap_or_else(|| vec![Location::Header { name: DEFAULT_HEADER.into(), prefix: String::new() }]),
+        cookie_origins: cookie_origins.flatten(),
         prefix,
         checked_prefix: checked_prefix?,
         forward,

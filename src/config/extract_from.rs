@@ -5,9 +5,13 @@ use super::{
     names::Definitions,
     reader::Object,
 };
-use crate::request::{
-    Location,
-    protocol::{self, ProtocolForm},
+use crate::{
+    cross_site::Origins,
+    origin::WebOrigin,
+    request::{
+        Location,
+        protocol::{self, ProtocolForm},
+    },
 };
 
 pub(super) static EXTRACT_FROM: Shape = Shape::bound(
@@ -30,8 +34,21 @@ pub(super) static EXTRACT_FROM: Shape = Shape::bound(
             "none",
             "Names of query parameters.",
         ),
+        optional(
+            "cookieOrigins",
+            Kind::List(
+                "no origins; leave the field out to take cookies whatever page had them sent",
+                &Kind::Text(Form::Origin),
+            ),
+            "absent: whatever page had a browser send it",
+            "The origins whose pages may send a credential in a cookie with requests that change something, as with \
+             [sessions](#sessions). Refused without `cookies`.",
+        ),
     ],
-    &[Bound::Some(&["headers", "cookies", "params"])],
+    &[
+        Bound::Some(&["headers", "cookies", "params"]),
+        Bound::Given(&["cookies"], &[], &[Bound::Forbidden("cookieOrigins")]),
+    ],
 );
 
 static HEADER: Shape = Shape::new(&[
@@ -45,8 +62,15 @@ static HEADER: Shape = Shape::new(&[
     ),
 ]);
 
-/// Headers first, then cookies, then query parameters; never empty.
-pub(super) fn extract_from(mut o: Object<'_>, defs: &mut Definitions) -> Option<Vec<Location>> {
+/// Where a credential stands, and whose pages may have it sent.
+pub(super) struct Places {
+    /// Headers first, then cookies, then query parameters; never empty.
+    pub(super) locations: Vec<Location>,
+    /// Of cookies. `None`: everybody's.
+    pub(super) cookie_origins: Option<Origins>,
+}
+
+pub(super) fn extract_from(mut o: Object<'_>, defs: &mut Definitions) -> Option<Places> {
     let mut locations = Vec::new();
     if let Some(headers) = o.objects("headers", |o| header(o, defs)) {
         locations.extend(headers.into_iter().flatten());
@@ -62,7 +86,20 @@ pub(super) fn extract_from(mut o: Object<'_>, defs: &mut Definitions) -> Option<
     if !o.has_one(&["headers", "cookies", "params"]) {
         return o.fault("names no place to look in; give headers, cookies or params");
     }
-    (!locations.is_empty()).then_some(locations)
+    if o.has("cookieOrigins") && !o.has("cookies") {
+        return o.fault_at("cookieOrigins", "has no effect without cookies, which browsers send unasked");
+    }
+    let cookie_origins = origins(&mut o, "cookieOrigins");
+    // What is faulty must never become what is not asked.
+    let is_whole = o.has("cookieOrigins") == cookie_origins.is_some() && !locations.is_empty();
+    is_whole.then_some(Places { locations, cookie_origins })
+}
+
+/// The origins that `field` lists; `None`: it is left out, or there is a fault.
+pub(super) fn origins(o: &mut Object<'_>, field: &'static str) -> Option<Origins> {
+    // They were judged where they were read.
+    let read = o.texts(field)?;
+    Some(Origins(read.iter().filter_map(|text| WebOrigin::parse(text).ok()).collect()))
 }
 
 fn header(mut o: Object<'_>, defs: &mut Definitions) -> Option<Vec<Location>> {

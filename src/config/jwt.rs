@@ -245,7 +245,7 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
     }
     let claim_to_headers = o.objects("claimToHeaders", |o| claim_to_header(o, index, defs));
     let payload = forward_payload(&mut o, index, defs);
-    let locations = o.object("extractFrom").and_then(|o| extract_from(o, defs));
+    let places = o.object("extractFrom").and_then(|o| extract_from(o, defs));
     let forward = o.boolean("forward");
     let dpop = o.object("dpop").and_then(binding::dpop);
     let mtls = o.object("mtls").and_then(|o| binding::mtls(o, defs));
@@ -253,6 +253,7 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
     if o.has("dpop") != dpop.is_some() || o.has("mtls") != mtls.is_some() {
         return None;
     }
+    let (locations, cookie_origins) = places.map(|places| (places.locations, places.cookie_origins)).unzip();
     let mut locations = locations
         .unwrap_or_else(|| vec![Location::Header { name: "authorization".into(), prefix: "Bearer ".into() }]);
     if dpop.is_some() && locations.iter().any(Location::has_no_scheme) {
@@ -284,7 +285,7 @@ fn provider(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<P
         tier_claim: claims.tier,
         claim_to_headers: claim_to_headers.into_iter().flatten().chain(payload).collect(),
         locations,
-        cookie_origins: None,
+        cookie_origins: cookie_origins.flatten(),
         forward,
     };
     defs.headers.keep_claims(&jwt);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     ProviderSpec, SigningKeysSpec,
+    extract_from::origins,
     model::{Bound, DAY, Form, Kind, MINUTE, Shape, default, optional, required, words},
     names::Definitions,
     reader::Object,
@@ -12,7 +13,6 @@ use crate::{
     cross_site::Origins,
     identity::ClaimPath,
     jwt::{self, Issuer, KeySource, RoleClaim, RoleForm},
-    origin::WebOrigin,
     request::Location,
     session::{self, CookieSpec, SameSite, SessionsSpec},
 };
@@ -96,7 +96,7 @@ pub(super) fn sessions(
     let audiences = o.texts("audiences");
     let lifetime = o.duration("lifetime");
     let has_cookie = o.has("cookie");
-    let origins = origins(&mut o);
+    let origins = own_origins(&mut o);
     let cookie = cookie(&mut o, origins, defs);
     if has_cookie != cookie.is_some() {
         return None;
@@ -109,14 +109,10 @@ pub(super) fn sessions(
 }
 
 /// Whose pages may have the cookie sent; `None`: there is a fault.
-fn origins(o: &mut Object<'_>) -> Option<Origins> {
+fn own_origins(o: &mut Object<'_>) -> Option<Origins> {
     match (o.has("origins"), o.has("cookie")) {
         (false, _) => Some(Origins::default()),
-        // They were judged where they were read.
-        (true, true) => {
-            let read = o.texts("origins")?;
-            Some(Origins(read.iter().filter_map(|text| WebOrigin::parse(text).ok()).collect()))
-        }
+        (true, true) => origins(o, "origins"),
         (true, false) => {
             o.fault_at("origins", "has no effect without cookie: no page can send a bearer token unasked")
         }

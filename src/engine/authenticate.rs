@@ -134,7 +134,11 @@ where
             return Ok(Shown { caller, token: Some(token) });
         }
         (Lookup::Malformed, Lookup::Absent) => return Err(Reason::TokenMalformed.into()),
-        (Lookup::Absent, Lookup::One(key)) => verify_key(attempt, &key, &line.host)?,
+        (Lookup::Absent, Lookup::One(key)) => {
+            let caller = verify_key(attempt, &key, &line.host)?;
+            check_page(attempt, &caller, key.location, line)?;
+            caller
+        }
         (Lookup::Absent, Lookup::Malformed) => return Err(Reason::ApiKeyUnknown.into()),
         _ => return Err(Reason::CredentialsAmbiguous.into()),
     };
@@ -149,8 +153,14 @@ fn check_page(
     location: &Location,
     line: &RequestLine<'_>,
 ) -> Result<(), Stop> {
-    let provider = caller.provider.as_ref().filter(|_| matches!(location, Location::Cookie(_)));
-    match provider.and_then(|provider| provider.spec().cookie_origins.as_ref()) {
+    if !matches!(location, Location::Cookie(_)) {
+        return Ok(());
+    }
+    let origins = match &caller.provider {
+        Some(provider) => provider.spec().cookie_origins.as_ref(),
+        None => attempt.policy().api_keys.as_ref().and_then(ApiKeys::cookie_origins),
+    };
+    match origins {
         None => Ok(()),
         Some(origins) => {
             let to = Addressee { method: line.method, authority: line.authority, secure: line.secure };

@@ -216,3 +216,39 @@ fn the_cookie_is_given_and_taken_away() {
     let reply = bearer.worker.policy().sessions().unwrap().signed_out();
     assert_eq!((reply.status, reply.headers.len()), (204, 2), "{reply:?}");
 }
+
+/// The same for other credentials, where the policy asks for it.
+#[test]
+fn a_page_of_somebody_else_cannot_use_other_cookies_either() {
+    let app = "https://app.example";
+    let w = World::with(|policy| {
+        policy["jwt"]["providers"][0]["extractFrom"]["cookieOrigins"] = json!([app]);
+        policy["apiKeys"]["extractFrom"]["cookieOrigins"] = json!([app]);
+    });
+    let open = World::new();
+    for (n, (cookie, header)) in [
+        (format!("session={}", w.token(|_| {})), w.bearer(Ask::new("POST", "/limited"), |_| {})),
+        ("key=reader-secret".to_owned(), Ask::new("POST", "/limited").key("reader-secret")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let with = |method: &str| {
+            Ask::new(method, "/limited").header("cookie", &cookie).from(&format!("10.2.0.{n}"))
+        };
+        const REFUSED: Option<Reason> = Some(Reason::CrossSiteRequest);
+        for (ask, expected) in [
+            (with("GET").header("origin", "https://evil.example"), None),
+            (with("POST").header("origin", app), None),
+            (with("POST").header("origin", "https://evil.example"), REFUSED),
+            (with("POST").header("origin", "https://api.example"), REFUSED),
+            (with("POST"), REFUSED),
+            (header.header("origin", "https://evil.example").from(&format!("10.3.0.{n}")), None),
+        ] {
+            assert_eq!(w.reason(&ask), expected, "{ask:?}");
+        }
+        if n == 1 {
+            assert_eq!(open.reason(&with("POST").header("origin", "https://evil.example")), None);
+        }
+    }
+}

@@ -8,7 +8,7 @@ use crate::harness::{
     gateway::{Wire, gateway},
     issuer::{AUDIENCE, FORGER_KEYS, ISSUER_KEYS, Token, token},
     now,
-    policy::{provider, rule, with_token},
+    policy::{api_key, api_key_entry, provider, rule, with_api_key, with_token},
     request::{Request, get, post, request},
     table::{hold, pair},
     web_sockets::WebSockets,
@@ -333,4 +333,34 @@ async fn a_page_of_another_origin_opens_no_web_socket_with_the_cookie() {
         assert_eq!(open(&headers).await, expected, "{headers:?}");
     }
     assert_eq!(sockets.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_cookies_are_guarded_where_the_policy_asks_for_it() {
+    let guarded = json!({"cookies": ["token"], "cookieOrigins": ["https://app.test"]});
+    let mut tokens = provider();
+    tokens["extractFrom"] = guarded.clone();
+    let mut keys = guarded;
+    keys["cookies"] = json!(["key"]);
+    let policy = json!({
+        "jwt": {"providers": [tokens]},
+        "apiKeys": {"extractFrom": keys, "keys": [api_key_entry("shop", json!({}))]},
+        "rules": [rule("t", "Exact", "/t", with_token()), rule("k", "Exact", "/k", with_api_key())],
+        "defaultAction": "Deny",
+    });
+    let gateway = gateway(&policy).https_only().start().await;
+    let from = |path: &str, origin: &str| {
+        let cookie = match path {
+            "/t" => format!("token={}", token("alice").sign()),
+            _ => format!("key={}", api_key("shop")),
+        };
+        post(path).header("cookie", cookie).header("origin", origin)
+    };
+    let row = |name, path: &str, subject: &str| {
+        let (good, bad) = (from(path, "https://app.test"), from(path, "https://localhost"));
+        pair(name, good, bad, (403, "cross_site_request"))
+            .sees("x-portcullis-subject", subject)
+            .lacks("cookie")
+    };
+    hold(&gateway, &[Wire::Http1], &[row("a token", "/t", "alice"), row("a key", "/k", "shop")]).await;
 }

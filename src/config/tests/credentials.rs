@@ -720,6 +720,36 @@ fn api_keys() {
 }
 
 #[test]
+fn whose_pages_may_have_a_cookie_sent() {
+    check(&[
+        Row(
+            "/jwt/providers/0/extractFrom/cookieOrigins",
+            "[\"https://app.example.com\", \"http://localhost:3000\"]",
+            "[\"https://app.example.com\", \"http://app.example.com\"]",
+            &[
+                "jwt.providers[0].extractFrom.cookieOrigins[1]: must be an https origin; http is taken from localhost alone",
+            ],
+        ),
+        Row(
+            "/jwt/providers/0/extractFrom/cookieOrigins",
+            "[\"https://app.example.com/\"]",
+            "[]",
+            &[
+                "jwt.providers[0].extractFrom.cookieOrigins: no origins; leave the field out to take cookies whatever page had them sent",
+            ],
+        ),
+        Row(
+            "/apiKeys/extractFrom",
+            "{\"cookies\": [\"key\"], \"cookieOrigins\": [\"https://app.example.com\"]}",
+            "{\"headers\": [{\"name\": \"x-key\"}], \"cookieOrigins\": [\"https://app.example.com\"]}",
+            &[
+                "apiKeys.extractFrom.cookieOrigins: has no effect without cookies, which browsers send unasked",
+            ],
+        ),
+    ]);
+}
+
+#[test]
 fn headers_that_the_filter_sets() {
     check(&[
         Row(
