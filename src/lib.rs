@@ -75,6 +75,7 @@ mod protobuf;
 pub mod rate_limit;
 mod rbac;
 
+mod replay;
 pub mod request;
 mod resource_metadata;
 pub mod revocation;

@@ -1,16 +1,16 @@
 //! DPoP (RFC 9449): the sender of a token proves with each request that it holds the key that the token is bound to.
 //!
 //! A [`Proof`] is one signed JWT for one request. It is held against the request ([`Presented`]), may have to carry
-//! a nonce of ours ([`Nonces`]), and is accepted once ([`replay::claim`]). Nothing here says that a token is good:
+//! a nonce of ours ([`Nonces`]), and is accepted once ([`claim`]). Nothing here says that a token is good:
 //! it was verified before, and names the key.
 
 mod nonce;
 mod proof;
-pub mod replay;
 mod secret;
 mod target;
 #[cfg(test)]
 mod tests;
+mod used_proofs;
 
 use std::{fmt, time::Duration};
 
@@ -19,12 +19,14 @@ pub use self::{
     proof::{FUTURE, Presented, Proof},
     secret::DpopSecret,
     target::TargetUri,
+    used_proofs::claim,
 };
 use crate::{
     answer::Reason,
     confirmation::{BindingError, BindingMode},
     crypto::Algorithm,
     jose::{TokenError, Unusable},
+    replay::ReplayError,
     request::Location,
 };
 
@@ -97,7 +99,7 @@ pub enum DpopError {
     /// The signature does not verify.
     Signature,
     /// It cannot be made sure that the proof is new.
-    State(replay::ReplayError),
+    State(ReplayError),
     /// For another token.
     Token,
     /// `typ` is not `dpop+jwt`.

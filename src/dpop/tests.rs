@@ -226,7 +226,7 @@ fn reasons() {
         (DpopError::KeyMismatch, Reason::TokenBinding),
         (DpopError::Nonce, Reason::DpopNonceRequired),
         (DpopError::Replayed, Reason::DpopProofReplayed),
-        (DpopError::State(replay::ReplayError::Full), Reason::StateUnavailable),
+        (DpopError::State(ReplayError::Full), Reason::StateUnavailable),
     ] {
         assert_eq!(error.reason(), reason, "{error}");
     }

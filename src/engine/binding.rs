@@ -4,8 +4,9 @@ use super::{Attempt, RequestLine};
 use crate::{
     answer::Reason,
     confirmation::Confirmation,
-    dpop::{self, DpopError, DpopSpec, Freshness, Nonces, Presented, Proof, TargetUri, replay},
+    dpop::{self, DpopError, DpopSpec, Freshness, Nonces, Presented, Proof, TargetUri},
     policy::{Caller, Provider},
+    replay::ReplayError,
     request::{client_certificate::PeerCertificate, credential::Credential},
 };
 
@@ -71,7 +72,7 @@ fn shown(attempt: &Attempt<'_, '_>) -> Option<[u8; 32]> {
 fn prove(attempt: &mut Attempt<'_, '_>, spec: &DpopSpec, presented: &Presented<'_>) -> Result<(), DpopError> {
     let (worker, services, now) = (attempt.worker, attempt.services, attempt.now());
     let proof = Proof::verify(Proof::find(attempt.head)?, spec, presented, services.crypto, now)?;
-    let unavailable = DpopError::State(replay::ReplayError::Unavailable);
+    let unavailable = DpopError::State(ReplayError::Unavailable);
     let secret = worker.dpop_secret(services).map_err(|_| unavailable.clone())?;
     if let Some(lifetime) = spec.nonce_lifetime {
         let nonces = Nonces::at(secret, lifetime, now).ok_or(unavailable)?;
@@ -84,7 +85,7 @@ fn prove(attempt: &mut Attempt<'_, '_>, spec: &DpopSpec, presented: &Presented<'
         }
     }
     // Last, so that only proofs that are good in every other way take up room in the table.
-    match replay::claim(&proof, secret, services.store, worker.namespace(), now) {
+    match dpop::claim(&proof, secret, services.store, worker.namespace(), now) {
         Ok(true) => Ok(()),
         Ok(false) => Err(DpopError::Replayed),
         Err(error) => Err(DpopError::State(error)),

@@ -1,51 +1,65 @@
-//! The table of used proofs: nothing twice, whatever happens.
+//! The table of what was used: nothing twice, whatever happens.
 
 use std::cell::Cell;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::{Expected, MemoryStore, StoreError, Versioned};
+use crate::{
+    crypto::sha256,
+    store::{Expected, MemoryStore, StoreError, Versioned},
+};
 
 const NOW: u64 = 1_800_000_000;
 
-fn secret() -> DpopSecret {
-    DpopSecret::load_or_create(&MemoryStore::default(), "t", [7; 32]).unwrap()
+const TABLE: Table = Table { name: "things", horizon: Duration::from_secs(305) };
+
+/// Something that is good once.
+#[derive(Clone, Debug)]
+struct Thing {
+    name: String,
+    not_after: Timestamp,
 }
 
-fn proof(key: u8, jti: &str, not_after: u64) -> Proof {
-    Proof { key: [key; 32], jti: jti.into(), nonce: None, not_after: Timestamp::from_secs(not_after) }
+fn thing(owner: u8, name: &str, not_after: u64) -> Thing {
+    Thing { name: format!("{owner}:{name}"), not_after: Timestamp::from_secs(not_after) }
 }
 
-fn claim_at(store: &dyn SharedStore, proof: &Proof, now: u64) -> Result<bool, ReplayError> {
-    claim(proof, &secret(), store, "t", Timestamp::from_secs(now))
+impl Thing {
+    fn hash(&self) -> [u8; 32] {
+        sha256(self.name.as_bytes())
+    }
+}
+
+fn claim_at(store: &dyn SharedStore, thing: &Thing, now: u64) -> Result<bool, ReplayError> {
+    TABLE.claim(&thing.hash(), thing.not_after, store, "t", Timestamp::from_secs(now))
 }
 
 #[test]
 fn once_and_never_again_while_it_is_accepted() {
     let store = MemoryStore::default();
-    let used = proof(1, "a", NOW + 60);
-    for (proof, now, expected) in [
+    let used = thing(1, "a", NOW + 60);
+    for (thing, now, expected) in [
         (&used, NOW, Ok(true)),
         (&used, NOW, Ok(false)),
         (&used, NOW + 60, Ok(false)),
-        (&proof(2, "a", NOW + 60), NOW, Ok(true)),
-        (&proof(1, "b", NOW + 60), NOW, Ok(true)),
-        (&proof(1, "A", NOW + 60), NOW, Ok(true)),
-        (&proof(1, "aa", NOW + 60), NOW, Ok(true)),
-        // Another proof with the same id is the same one: ids are unique for a key.
-        (&proof(1, "a", NOW + 120), NOW + 1, Ok(false)),
+        (&thing(2, "a", NOW + 60), NOW, Ok(true)),
+        (&thing(1, "b", NOW + 60), NOW, Ok(true)),
+        (&thing(1, "A", NOW + 60), NOW, Ok(true)),
+        (&thing(1, "aa", NOW + 60), NOW, Ok(true)),
+        // What has the same name is the same thing.
+        (&thing(1, "a", NOW + 120), NOW + 1, Ok(false)),
     ] {
-        assert_eq!(claim_at(&store, proof, now), expected, "{proof:?} {now}");
+        assert_eq!(claim_at(&store, thing, now), expected, "{thing:?} {now}");
     }
-    // Forgotten when it is too old to be accepted: [`Proof::verify`] refuses it by then.
+    // Forgotten when it is too old to be good.
     assert_eq!(claim_at(&store, &used, NOW + 61), Ok(true));
 }
 
 /// A store in which somebody else writes between reading and writing, a given number of times.
 struct Contended<'a> {
     inner: &'a MemoryStore,
-    rival: &'a Proof,
+    rival: &'a Thing,
     times: Cell<u32>,
 }
 
@@ -54,14 +68,15 @@ impl SharedStore for Contended<'_> {
         let read = self.inner.get(key);
         if let Some(left) = self.times.get().checked_sub(1) {
             self.times.set(left);
-            let rival = Proof { jti: format!("{}{left}", self.rival.jti).into(), ..self.rival.clone() };
+            let rival = Thing { name: format!("{}{left}", self.rival.name), ..self.rival.clone() };
             let rival = if left == 0 { self.rival.clone() } else { rival };
-            let mut slot = UsedProofs::default();
+            let mut slot = Used::default();
             if let Some(bytes) = self.inner.get(key).unwrap() {
-                slot = UsedProofs::read(&bytes.value).unwrap();
+                slot = Used::read(&bytes.value).unwrap();
             }
-            let hash = secret().hash(Use::Replay, &[&rival.key, rival.jti.as_bytes()]).unwrap();
-            slot.take(place(&hash).unwrap().1, rival.not_after, Timestamp::from_secs(NOW)).unwrap();
+            let hash = rival.hash();
+            slot.take(place(&hash).unwrap().1, rival.not_after, Timestamp::from_secs(NOW), TABLE.horizon)
+                .unwrap();
             let expected = self.inner.get(key).unwrap();
             let expected = expected.map_or(Expected::Absent, |stored| Expected::Version(stored.version));
             self.inner.replace(key, &slot.write(), expected).unwrap();
@@ -76,14 +91,14 @@ impl SharedStore for Contended<'_> {
 
 #[test]
 fn of_two_workers_exactly_one_accepts() {
-    let ours = proof(1, "a", NOW + 60);
+    let ours = thing(1, "a", NOW + 60);
     for (rival, times, expected) in [
-        // The other worker got the same proof in between: it won.
+        // The other worker got the same in between: it won.
         (&ours, 1, Ok(false)),
-        (&proof(2, "x", NOW + 60), 1, Ok(true)),
-        (&proof(2, "x", NOW + 60), 15, Ok(true)),
+        (&thing(2, "x", NOW + 60), 1, Ok(true)),
+        (&thing(2, "x", NOW + 60), 15, Ok(true)),
         // Somebody else always writes first: refused.
-        (&proof(2, "x", NOW + 60), 40, Err(ReplayError::Unavailable)),
+        (&thing(2, "x", NOW + 60), 40, Err(ReplayError::Unavailable)),
     ] {
         let inner = MemoryStore::default();
         let store = Contended { inner: &inner, rival, times: Cell::new(times) };
@@ -93,29 +108,32 @@ fn of_two_workers_exactly_one_accepts() {
 
 #[test]
 fn a_full_slot_refuses_what_is_new_and_remembers_what_is_old() {
-    let mut slot = UsedProofs::default();
+    let mut slot = Used::default();
     let (now, later) = (Timestamp::from_secs(NOW), Timestamp::from_secs(NOW + 60));
     for fingerprint in 0..64 {
-        assert_eq!(slot.take(fingerprint, later, now), Ok(true));
+        assert_eq!(slot.take(fingerprint, later, now, TABLE.horizon), Ok(true));
     }
-    assert_eq!(slot.take(64, later, now), Err(ReplayError::Full));
-    assert_eq!(slot.take(0, later, now), Ok(false));
-    assert_eq!(slot.take(63, later, later), Ok(false));
-    assert_eq!(slot.take(64, later, later), Err(ReplayError::Full));
+    assert_eq!(slot.take(64, later, now, TABLE.horizon), Err(ReplayError::Full));
+    assert_eq!(slot.take(0, later, now, TABLE.horizon), Ok(false));
+    assert_eq!(slot.take(63, later, later, TABLE.horizon), Ok(false));
+    assert_eq!(slot.take(64, later, later, TABLE.horizon), Err(ReplayError::Full));
     // A second later the 64 are too old, and there is room.
-    assert_eq!(slot.take(64, Timestamp::from_secs(NOW + 120), Timestamp::from_secs(NOW + 61)), Ok(true));
+    assert_eq!(
+        slot.take(64, Timestamp::from_secs(NOW + 120), Timestamp::from_secs(NOW + 61), TABLE.horizon),
+        Ok(true)
+    );
     assert_eq!(slot.entries.len(), 1);
-    let read = UsedProofs::read(&slot.write()).unwrap();
+    let read = Used::read(&slot.write()).unwrap();
     assert_eq!(read.entries, slot.entries);
 }
 
 #[test]
 fn damaged_slots_refuse_and_heal() {
-    let used = proof(1, "a", NOW + 60);
-    let hash = secret().hash(Use::Replay, &[&used.key, used.jti.as_bytes()]).unwrap();
-    let key = format!("t/dpop/{:03x}", place(&hash).unwrap().0);
+    let used = thing(1, "a", NOW + 60);
+    let hash = used.hash();
+    let key = format!("t/things/{:03x}", place(&hash).unwrap().0);
     let entries = (0..64).map(|fingerprint| (fingerprint, u64::MAX)).collect();
-    let far = UsedProofs { entries, ..UsedProofs::default() };
+    let far = Used { entries, ..Used::default() };
     let mut long = MAGIC.to_vec();
     long.extend([0; 8 + 65 * 16]);
     for (bytes, error) in [
@@ -130,7 +148,7 @@ fn damaged_slots_refuse_and_heal() {
         store.replace(&key, &bytes, Expected::Absent).unwrap();
         assert_eq!(claim_at(&store, &used, NOW), Err(error), "{bytes:?}");
         assert_eq!(claim_at(&store, &used, NOW + 305), Err(error), "{bytes:?}");
-        let fresh = proof(1, "a", NOW + 360);
+        let fresh = thing(1, "a", NOW + 360);
         assert_eq!(claim_at(&store, &fresh, NOW + 306), Ok(true), "{bytes:?}");
         assert_eq!(claim_at(&store, &fresh, NOW + 306), Ok(false), "{bytes:?}");
     }
@@ -150,11 +168,11 @@ impl SharedStore for Broken {
 
 #[test]
 fn a_store_that_fails_accepts_nothing() {
-    assert_eq!(claim_at(&Broken, &proof(1, "a", NOW + 60), NOW), Err(ReplayError::Unavailable));
+    assert_eq!(claim_at(&Broken, &thing(1, "a", NOW + 60), NOW), Err(ReplayError::Unavailable));
 }
 
 proptest! {
-    /// Whatever comes in whatever order: no proof is accepted twice while it could be.
+    /// Whatever comes in whatever order: nothing is accepted twice while it could be.
     #[test]
     fn nothing_is_accepted_twice(
         steps in prop::collection::vec((0_u8..3, 0_u8..4, 0_u64..20), 1..200),
@@ -166,7 +184,7 @@ proptest! {
         for (key, jti, wait) in steps {
             now += wait / 4;
             let not_after = now + max_age;
-            let got = claim_at(&store, &proof(key, &jti.to_string(), not_after), now);
+            let got = claim_at(&store, &thing(key, &jti.to_string(), not_after), now);
             let live = accepted.iter().any(|(k, j, until)| (*k, *j) == (key, jti) && *until >= now);
             prop_assert_eq!(got, Ok(!live));
             if !live {
@@ -178,12 +196,12 @@ proptest! {
     /// One slot only, crowded: full is refused, and still nothing passes twice.
     #[test]
     fn a_crowded_slot_accepts_nothing_twice(fingerprints in prop::collection::vec(0_u64..100, 1..300)) {
-        let mut slot = UsedProofs::default();
+        let mut slot = Used::default();
         let (now, later) = (Timestamp::from_secs(NOW), Timestamp::from_secs(NOW + 60));
         let mut accepted = Vec::new();
         for fingerprint in fingerprints {
-            slot = UsedProofs::read(&slot.write()).unwrap();
-            match slot.take(fingerprint, later, now) {
+            slot = Used::read(&slot.write()).unwrap();
+            match slot.take(fingerprint, later, now, TABLE.horizon) {
                 Ok(true) => {
                     prop_assert!(!accepted.contains(&fingerprint));
                     accepted.push(fingerprint);
@@ -203,8 +221,8 @@ proptest! {
         with_magic in any::<bool>(),
     ) {
         let bytes = if with_magic { [&MAGIC[..], &bytes].concat() } else { bytes };
-        if let Some(mut slot) = UsedProofs::read(&bytes) {
-            let _ = slot.take(1, Timestamp::from_secs(NOW), Timestamp::from_secs(NOW));
+        if let Some(mut slot) = Used::read(&bytes) {
+            let _ = slot.take(1, Timestamp::from_secs(NOW), Timestamp::from_secs(NOW), TABLE.horizon);
             prop_assert!(slot.entries.len() <= ENTRIES);
         }
     }

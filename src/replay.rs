@@ -1,22 +1,21 @@
-//! Each proof is accepted once: a bounded table of used proofs in shared state (RFC 9449 section 11.1).
+//! What is good once: a bounded table of what was used, in shared state.
 //!
-//! A proof's place is a keyed hash of its key and `jti`, so no client can aim at a slot. An entry stays until the
-//! proof would be too old anyway. Of two workers that see the same proof at once, exactly one can write it.
+//! A place in it is a keyed hash of what is used, so no client can aim at a slot. An entry stays until what it stands for
+//! would be too old anyway. Of two workers that see the same at once, exactly one can write it.
 //!
-//! **Errs on the safe side:** a slot whose entries are all still needed takes no other proof, and a store that does
-//! not answer none at all: the request is refused, never let through. A false *refusal* also comes from two proofs
-//! with the same 64-bit fingerprint in one slot, which does not happen by chance.
+//! **Errs on the safe side:** a slot whose entries are all still needed takes nothing else, and a store that does not
+//! answer nothing at all: the request is refused, never let through. A false *refusal* also comes from two things with the
+//! same 64-bit fingerprint in one slot, which does not happen by chance.
 //!
-//! **Bounds:** [`SLOTS`] slots of [`ENTRIES`] entries of 16 bytes, made as they are needed: 262,144 proofs within
-//! `maxAge`, at most 4.2 MB and the host's own. At 60 s that is enough for 2000 proofs a second on average, where a
-//! slot holds 29 of them; one in some ten million is full then.
+//! **Bounds:** [`SLOTS`] slots of [`ENTRIES`] entries of 16 bytes, made as they are needed: 262,144 within the time that
+//! they are needed, at most 4.2 MB and the host's own. At 60 s that is enough for 2000 a second on average, where a slot
+//! holds 29 of them; one in some ten million is full then.
 //!
-//! **What it cannot know:** proofs of before Envoy was started, and, after `maxAge` was made longer by a new
-//! policy, proofs that had expired under the old one. A nonce closes the first gap: its secret is new as well.
+//! **What it cannot know:** what was used before Envoy was started, and, after the time was made longer by a new policy,
+//! what had expired under the old one.
 
 use std::{fmt, time::Duration};
 
-use super::{DpopSecret, FUTURE, LONGEST_MAX_AGE, Proof, secret::Use};
 use crate::{
     store::{SharedStore, update},
     time::Timestamp,
@@ -25,7 +24,7 @@ use crate::{
 /// Slots of the table. A power of two.
 pub const SLOTS: u64 = 4096;
 
-/// Proofs that one slot can hold.
+/// How much one slot can hold.
 pub const ENTRIES: usize = 64;
 
 /// Names the layout. Change it with the layout.
@@ -36,7 +35,16 @@ const ENTRY: usize = 16;
 /// How often a slot is read again after somebody else wrote it.
 const ATTEMPTS: usize = 16;
 
-/// Why it cannot be known whether a proof is new.
+/// One kind of what is good once.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    /// Its name, which keeps it apart from others.
+    pub name: &'static str,
+    /// The longest time from now that any of it can be good.
+    pub horizon: Duration,
+}
+
+/// Why it cannot be known whether something is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplayError {
     /// The table has no room for it now.
@@ -49,34 +57,38 @@ impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Full => "no room to remember it",
-            Self::Unavailable => "the table of used proofs is not available",
+            Self::Unavailable => "the table of what was used is not available",
         })
     }
 }
 
 impl std::error::Error for ReplayError {}
 
-/// Takes `proof` for used, and says whether it was not so before: `Ok(true)` exactly once for a key and `jti`, over
-/// all workers, as long as the proof is accepted.
-pub fn claim(
-    proof: &Proof,
-    secret: &DpopSecret,
-    store: &dyn SharedStore,
-    namespace: &str,
-    now: Timestamp,
-) -> Result<bool, ReplayError> {
-    let hash = secret.hash(Use::Replay, &[&proof.key, proof.jti.as_bytes()]);
-    let (slot, fingerprint) = hash.and_then(|hash| place(&hash)).ok_or(ReplayError::Unavailable)?;
-    let key = format!("{namespace}/dpop/{slot:03x}");
-    let mut outcome = Err(ReplayError::Unavailable);
-    let updated = update(store, &key, ATTEMPTS, &mut |stored| {
-        let mut used =
-            stored.map_or(Some(UsedProofs::default()), UsedProofs::read).unwrap_or(UsedProofs::CLOSED);
-        outcome = used.take(fingerprint, proof.not_after, now);
-        (outcome == Ok(true) || used.changed).then(|| used.write())
-    });
-    // Of a proof that could not be noted nobody knows whether it is used again.
-    updated.map_err(|_| ReplayError::Unavailable).and(outcome)
+impl Table {
+    /// Takes for used what `hash`, a keyed hash, stands for, and says whether it was not so before: `Ok(true)` exactly once,
+    /// over all workers, up to `not_after`.
+    ///
+    /// # Errors
+    /// It cannot be known.
+    pub fn claim(
+        &self,
+        hash: &[u8; 32],
+        not_after: Timestamp,
+        store: &dyn SharedStore,
+        namespace: &str,
+        now: Timestamp,
+    ) -> Result<bool, ReplayError> {
+        let (slot, fingerprint) = place(hash).ok_or(ReplayError::Unavailable)?;
+        let key = format!("{namespace}/{}/{slot:03x}", self.name);
+        let mut outcome = Err(ReplayError::Unavailable);
+        let updated = update(store, &key, ATTEMPTS, &mut |stored| {
+            let mut used = stored.map_or(Some(Used::default()), Used::read).unwrap_or(Used::CLOSED);
+            outcome = used.take(fingerprint, not_after, now, self.horizon);
+            (outcome == Ok(true) || used.changed).then(|| used.write())
+        });
+        // Of what could not be noted nobody knows whether it is used again.
+        updated.map_err(|_| ReplayError::Unavailable).and(outcome)
+    }
 }
 
 /// The slot and the fingerprint within.
@@ -86,19 +98,19 @@ fn place(hash: &[u8; 32]) -> Option<(u64, u64)> {
     Some((slot, u64::from_le_bytes(*rest.first_chunk()?)))
 }
 
-/// The used proofs of one slot.
+/// What was used, of one slot.
 #[derive(Debug, Default)]
-struct UsedProofs {
+struct Used {
     /// Nanoseconds since the epoch; up to then the slot takes nothing. 0 for a slot that is in order.
     closed_until: u64,
     /// Fingerprints, and until when each is needed in nanoseconds since the epoch; at most [`ENTRIES`].
     entries: Vec<(u64, u64)>,
-    /// It must be written even if the proof is refused.
+    /// It must be written even if what is claimed is refused.
     changed: bool,
 }
 
-impl UsedProofs {
-    /// What stands for bytes that make no sense: nobody knows which proofs were used.
+impl Used {
+    /// What stands for bytes that make no sense: nobody knows what was used.
     const CLOSED: Self = Self { closed_until: u64::MAX, entries: Vec::new(), changed: false };
 
     /// `None` when the bytes are of another form.
@@ -122,9 +134,15 @@ impl UsedProofs {
         MAGIC.iter().copied().chain(words).collect()
     }
 
-    /// Notes a proof; false if it is noted already.
-    fn take(&mut self, fingerprint: u64, not_after: Timestamp, now: Timestamp) -> Result<bool, ReplayError> {
-        self.expire(now);
+    /// Notes a fingerprint; false if it is noted already.
+    fn take(
+        &mut self,
+        fingerprint: u64,
+        not_after: Timestamp,
+        now: Timestamp,
+        horizon: Duration,
+    ) -> Result<bool, ReplayError> {
+        self.expire(now, horizon);
         if self.closed_until >= now.as_nanos() {
             return Err(ReplayError::Unavailable);
         }
@@ -139,10 +157,10 @@ impl UsedProofs {
         Ok(true)
     }
 
-    /// Forgets what is over. No proof is accepted for longer than [`horizon`], so what claims to be needed longer
-    /// was damaged, or noted while the clock was wrong, and is kept just as long.
-    fn expire(&mut self, now: Timestamp) {
-        let latest = now.saturating_add(horizon()).as_nanos();
+    /// Forgets what is over. Nothing is good for longer than `horizon`, so what claims to be needed longer was damaged, or
+    /// noted while the clock was wrong, and is kept just as long.
+    fn expire(&mut self, now: Timestamp, horizon: Duration) {
+        let latest = now.saturating_add(horizon).as_nanos();
         if self.closed_until > latest {
             self.closed_until = latest;
             self.changed = true;
@@ -153,14 +171,9 @@ impl UsedProofs {
                 self.changed = true;
             }
         }
-        // On `until` itself the proof is still accepted.
+        // On `until` itself it is still good.
         self.entries.retain(|(_, until)| *until >= now.as_nanos());
     }
-}
-
-/// The longest time from now that any proof can be accepted.
-fn horizon() -> Duration {
-    LONGEST_MAX_AGE.saturating_add(FUTURE)
 }
 
 #[cfg(test)]
