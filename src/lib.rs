@@ -69,6 +69,7 @@ mod jwt;
 mod key_store;
 mod network;
 pub mod origin;
+pub mod passkeys;
 pub mod policy;
 mod protobuf;
 

@@ -21,6 +21,8 @@ pub struct Challenges<'a> {
     pub acr_values: &'a [String],
     /// How long ago that was, at most; `None`: not named.
     pub max_age: Option<Duration>,
+    /// Where the options are for a passkey to be used again; `None`: not named.
+    pub passkey_options: Option<&'a str>,
     /// Where the resource's metadata is (RFC 9728 section 5.1); `None`: not named.
     pub metadata: Option<&'a str>,
 }
@@ -53,6 +55,9 @@ impl Challenges<'_> {
             }
             if let Some(max_age) = self.max_age {
                 add(&[", max_age=\"", &max_age.as_secs().to_string(), "\""]);
+            }
+            if let Some(options) = self.passkey_options {
+                add(&[", passkey_options=\"", &quoted(options), "\""]);
             }
         }
         if reason.challenge().names_scopes() && !self.scopes.is_empty() {

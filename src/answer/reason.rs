@@ -135,9 +135,9 @@ reasons! {
     // and HTTP/2 cannot ask for one on a connection that is open (RFC 9113 section 9.2.3).
     CertificateMissing = "client_certificate_missing", Forbidden, None,
         "A client certificate is required";
-    /// A credential in a cookie, with a request that a page of somebody else may have had sent.
+    /// A credential in a cookie, or a ceremony, with a request that a page of somebody else may have had sent.
     CrossSiteRequest = "cross_site_request", Forbidden, None,
-        "The page that this request comes from may not send it with a cookie";
+        "The page that this request comes from may not send it";
     /// No signature of the request, where nothing else would do.
     // Not 401: no HTTP scheme asks for one, neither of a sender of webhooks nor of RFC 9421.
     SignatureMissing = "signature_missing", Forbidden, None,
@@ -196,6 +196,33 @@ reasons! {
     /// The body by which the request is decided is not handed over, or there is no room to wait for it.
     BodyUnavailable = "body_unavailable", ServiceUnavailable, None,
         "The body of the request cannot be read now";
+    /// Nothing is at this path.
+    NotFound = "not_found", NotFound, None,
+        "There is nothing here";
+    /// What is at this path is not asked for by this method.
+    MethodNotAllowed = "method_not_allowed", MethodNotAllowed, None,
+        "This method is not allowed here";
+    /// A body that is not said to be JSON.
+    UnsupportedMediaType = "unsupported_media_type", UnsupportedMediaType, None,
+        "The body must be JSON, with content-type: application/json";
+    /// A body that is not JSON, or not of the form that is due.
+    BodyMalformed = "body_malformed", BadRequest, None,
+        "The body of the request is malformed";
+    /// A passkey's answer to a challenge that does not fit it, or an account that may have no more passkeys.
+    PasskeyRefused = "passkey_refused", Forbidden, None,
+        "The passkey is not accepted";
+    /// A passkey that no account has.
+    PasskeyUnknown = "passkey_unknown", Forbidden, None,
+        "No account has this passkey";
+    /// An answer to a challenge whose time is over.
+    ChallengeExpired = "challenge_expired", Forbidden, None,
+        "The challenge has expired; ask for new options";
+    /// An enrolment code that nobody knows, that was used, or whose time is over.
+    EnrolmentRefused = "enrolment_refused", Forbidden, None,
+        "The enrolment code is not valid";
+    /// What is kept of passkeys cannot be read or written.
+    PasskeysUnavailable = "passkeys_unavailable", ServiceUnavailable, None,
+        "Passkeys cannot be read or written now";
     /// State that the decision needs could not be read or written.
     StateUnavailable = "state_unavailable", ServiceUnavailable, None,
         "The request cannot be decided now";
@@ -220,9 +247,12 @@ enum Status {
     BadRequest,
     Unauthorized,
     Forbidden,
+    NotFound,
+    MethodNotAllowed,
     RequestTimeout,
     ContentTooLarge,
     UriTooLong,
+    UnsupportedMediaType,
     TooManyRequests,
     ServiceUnavailable,
 }
@@ -233,9 +263,12 @@ impl Status {
             Self::BadRequest => 400,
             Self::Unauthorized => 401,
             Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::ContentTooLarge => 413,
             Self::UriTooLong => 414,
+            Self::UnsupportedMediaType => 415,
             Self::TooManyRequests => 429,
             Self::ServiceUnavailable => 503,
         }
@@ -244,7 +277,9 @@ impl Status {
     /// The codes of <https://grpc.io/docs/guides/status-codes/>.
     const fn in_grpc(self) -> i32 {
         match self {
-            Self::BadRequest | Self::UriTooLong => 3,
+            Self::BadRequest | Self::UriTooLong | Self::UnsupportedMediaType => 3,
+            Self::NotFound => 5,
+            Self::MethodNotAllowed => 12,
             Self::RequestTimeout => 4,
             Self::Forbidden => 7,
             Self::ContentTooLarge | Self::TooManyRequests => 8,

@@ -34,6 +34,8 @@ pub enum Document {
     ResourceMetadata,
     /// The public halves of the gateway's keys (RFC 7517).
     KeySet,
+    /// The pages that may use passkeys (WebAuthn Level 3, section 5.11).
+    RelatedOrigins,
 }
 
 impl Document {
@@ -41,6 +43,7 @@ impl Document {
         match self {
             Self::ResourceMetadata => "resource_metadata",
             Self::KeySet => "key_set",
+            Self::RelatedOrigins => "related_origins",
         }
     }
 }
@@ -104,7 +107,9 @@ impl Reply {
     /// A document of ours that anyone may read.
     pub fn document(document: Document, json: &str) -> Self {
         let (content_type, cache_control) = match document {
-            Document::ResourceMetadata => ("application/json", "public, max-age=3600"),
+            Document::ResourceMetadata | Document::RelatedOrigins => {
+                ("application/json", "public, max-age=3600")
+            }
             // RFC 7517 section 8.5.2. Whoever keeps it does not know a new key so long.
             Document::KeySet => ("application/jwk-set+json", "public, max-age=300"),
         };

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::{GOOD, key::KeyTask, say, signing_key::SigningKeyTask};
+use super::{GOOD, key::KeyTask, passkey::PasskeyTask, say, signing_key::SigningKeyTask};
 use crate::versions::{DECISION_RECORD, POLICY_DOCUMENT};
 
 /// What belongs together in one release.
@@ -40,6 +40,9 @@ pub(super) enum Task {
     /// Make keys that the gateway signs sessions and statements with, and tell their public halves
     #[command(subcommand)]
     SigningKey(SigningKeyTask),
+    /// Look after passkeys that are kept in etcd: enrol somebody, list, remove
+    #[command(subcommand)]
+    Passkey(Box<PasskeyTask>),
     /// Print a script that completes this command's arguments in a shell
     Completions {
         /// The shell

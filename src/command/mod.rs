@@ -11,6 +11,7 @@ mod findings;
 mod json;
 mod key;
 mod masks;
+mod passkey;
 mod place;
 mod policies;
 mod report;
@@ -44,6 +45,7 @@ pub fn main() -> ExitCode {
         Task::Schema => print_schema(),
         Task::Key(task) => key::run(&task),
         Task::SigningKey(task) => signing_key::run(&task),
+        Task::Passkey(task) => passkey::run(&task),
         Task::Completions { shell } => arguments::completions(shell),
     };
     ExitCode::from(code)

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    Document, Interlock, ProviderSpec, Rejected, RuleSpec, SigningKeysSpec,
+    Document, Interlock, PasskeysSection, ProviderSpec, Rejected, RuleSpec, SigningKeysSpec,
     api_keys::{API_KEYS, api_keys},
     client_certificates::{CLIENT_CERTIFICATES, client_certificates},
     digest::digest,
@@ -13,7 +13,8 @@ use super::{
     input::{self, Apart, Input},
     jwt::{JWT, providers},
     model::{Bound, Form, Kind, Shape, default, optional, required, words},
-    names::Definitions,
+    names::{Definitions, PasskeyFacts},
+    passkeys::{PASSKEYS, Passkeys, ceremony_rules, passkeys},
     protected_resource::{
         MOST_RESOURCES, NAMED_RESOURCE, NO_RESOURCES, PROTECTED_RESOURCE, protected_resources,
     },
@@ -27,7 +28,7 @@ use super::{
     signing_keys::{SIGNING_KEYS, signing_keys},
     transport::{TRANSPORT, transport},
 };
-use crate::{rate_limit::LimitSpec, session::SessionsSpec};
+use crate::{passkeys::CONFIRMATION_HEADER, rate_limit::LimitSpec, session::SessionsSpec};
 
 /// Reads a policy: JSON text or a serialized `google.protobuf.Struct`, at most [`super::MAX_POLICY_BYTES`].
 ///
@@ -100,6 +101,12 @@ pub(super) static DOCUMENT: Shape = Shape::bound(
             Kind::Object(&SESSIONS),
             "there are none",
             "Tokens of the gateway's own, see [sessions](#sessions).",
+        ),
+        optional(
+            "passkeys",
+            Kind::Object(&PASSKEYS),
+            "none are used",
+            "Passkeys that the gateway keeps itself, see [passkeys](#passkeys).",
         ),
         optional(
             "protectedResource",
@@ -177,6 +184,7 @@ pub(super) static DOCUMENT: Shape = Shape::bound(
         Bound::Given(&["protectedResource", "protectedResources"], &[Bound::Required("jwt")], &[]),
         Bound::Apart(&["protectedResource", "protectedResources"]),
         Bound::Given(&["sessions"], &[Bound::Required("signingKeys")], &[]),
+        Bound::Given(&["passkeys"], &[Bound::Required("sessions")], &[]),
     ],
 );
 
@@ -245,6 +253,7 @@ fn document(
         true => o.object("hmac").and_then(|o| hmac::sources(o, defs)),
         false => Some(Vec::new()),
     };
+    let passkeys = own_passkeys(&mut o, sessions.as_ref(), defs);
     let revocation = o.object("revocation").and_then(|o| revocation(o, defs));
     defs.headers.check_read(o.faults);
     let request_headers = o.object("requestHeaders").map(|o| request_headers(o, defs));
@@ -266,6 +275,7 @@ fn document(
         providers: Vec::new(),
         signing_keys: keys,
         sessions,
+        passkeys,
         protected_resources: protected_resources?,
         api_keys,
         key_store: key_store.flatten(),
@@ -302,6 +312,28 @@ fn own_sessions(
     let (spec, provider) = sessions(section, keys, lists.providers.len(), defs)?;
     lists.providers.push(Some(provider));
     Some(spec)
+}
+
+/// Passkeys, of which rules may speak from now on.
+fn own_passkeys(
+    o: &mut Object<'_>,
+    sessions: Option<&SessionsSpec>,
+    defs: &mut Definitions,
+) -> Option<PasskeysSection> {
+    if !o.has("passkeys") {
+        return None;
+    }
+    if !o.has("sessions") {
+        o.fault_at::<()>("sessions", "required with passkeys, whose users get sessions");
+    }
+    defs.headers.take(CONFIRMATION_HEADER, &o.at("passkeys"), o.faults);
+    let section = passkeys(o.object("passkeys")?, defs);
+    let sessions = sessions.map(|sessions| sessions.name.clone()).unwrap_or_default();
+    let path = section.as_ref().map(|section| section.spec.path.clone()).unwrap_or_default();
+    defs.passkeys = Some(PasskeyFacts { sessions: sessions.clone(), path });
+    let Passkeys { spec, relying_party, registration_step_up } = section?;
+    let rules = ceremony_rules(&spec, &sessions);
+    Some(PasskeysSection { spec, relying_party, registration_step_up, rules })
 }
 
 /// Whether allowed requests get a decision record, and whether every denied one does.

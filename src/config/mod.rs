@@ -31,6 +31,7 @@ mod model;
 mod names;
 mod nearest;
 mod networks;
+mod passkeys;
 mod protected_resource;
 mod rate_limits;
 mod reader;
@@ -70,8 +71,9 @@ use crate::{
     introspection::IntrospectionSpec,
     jose::SigningKeys,
     key_store::EtcdSpec,
+    passkeys::{CeremonyRule, PasskeysSpec},
     rate_limit::LimitSpec,
-    rbac::{RequirementSpec, RoleSpec},
+    rbac::{RequirementSpec, RoleSpec, StepUp},
     request::alike::is_alike,
     resource_metadata::ResourceMetadataSpec,
     revocation::RevocationSpec,
@@ -79,6 +81,7 @@ use crate::{
     session::SessionsSpec,
     transport::TransportSpec,
     url::Url,
+    webauthn::RelyingPartySpec,
 };
 
 /// A policy document whose every field has the right form and whose every name is known.
@@ -98,6 +101,8 @@ pub struct Document {
     pub signing_keys: Option<SigningKeysSpec>,
     /// `None`: there are no sessions. Whose tokens they are is one of [`Document::providers`], the last.
     pub sessions: Option<SessionsSpec>,
+    /// `None`: the gateway keeps no passkeys.
+    pub passkeys: Option<PasskeysSection>,
     /// The APIs of which clients are told. Empty: none.
     pub protected_resources: Vec<ProtectedResourceSpec>,
     /// `None`: the document has no `apiKeys`.
@@ -167,6 +172,19 @@ pub struct SigningKeysSpec {
     pub keys: SigningKeys,
     /// The path, in canonical form, at which their public halves are served.
     pub jwks_path: String,
+}
+
+/// Passkeys that the gateway keeps itself.
+#[derive(Clone, Debug)]
+pub struct PasskeysSection {
+    /// What is done with them.
+    pub spec: PasskeysSpec,
+    /// What they are made for.
+    pub relying_party: RelyingPartySpec,
+    /// How whoever makes one by a token must have logged in; `None`: anyhow.
+    pub registration_step_up: Option<StepUp>,
+    /// Who may ask for what, one rule for each of [`CeremonyRule::ALL`]; they match nothing by themselves.
+    pub rules: [RuleSpec; CeremonyRule::ALL.len()],
 }
 
 /// An API of which clients are told.

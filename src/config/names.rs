@@ -131,6 +131,17 @@ pub(super) struct Definitions {
     pub(super) signing_keys: bool,
     /// Whether the document has a `sessions` section.
     pub(super) sessions: bool,
+    /// What is known of passkeys where the document has such a section.
+    pub(super) passkeys: Option<PasskeyFacts>,
+}
+
+/// What rules say of passkeys.
+#[derive(Debug)]
+pub(super) struct PasskeyFacts {
+    /// What sessions are called.
+    pub(super) sessions: String,
+    /// What the paths of the endpoints begin with.
+    pub(super) path: String,
 }
 
 impl Default for Definitions {
@@ -154,6 +165,7 @@ impl Default for Definitions {
             client_certificates: false,
             signing_keys: false,
             sessions: false,
+            passkeys: None,
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
     keys::{DISCOVERY, JWKS},
     limit_windows::WINDOW,
     model::{Field, Form, Kind, Presence, Shape},
+    passkeys::{PASSKEYS, REGISTRATION, RELYING_PARTY, STORE},
     protected_resource::{NAMED_RESOURCE, PROTECTED_RESOURCE},
     rate_limits::LIMIT,
     request_headers::REQUEST_HEADERS,
@@ -30,7 +31,7 @@ use super::{
 };
 
 /// Each table: what it is called, which is where its objects stand, and their shape.
-static TABLES: [(&str, &Shape); 33] = [
+static TABLES: [(&str, &Shape); 37] = [
     ("policy", &DOCUMENT),
     ("transport", &TRANSPORT),
     ("jwt.providers", &PROVIDER),
@@ -42,6 +43,10 @@ static TABLES: [(&str, &Shape); 33] = [
     ("extractFrom", &EXTRACT_FROM),
     ("signingKeys", &SIGNING_KEYS),
     ("sessions", &SESSIONS),
+    ("passkeys", &PASSKEYS),
+    ("passkeys.relyingParty", &RELYING_PARTY),
+    ("passkeys.registration", &REGISTRATION),
+    ("passkeys.etcd", &STORE),
     ("protectedResource", &PROTECTED_RESOURCE),
     ("protectedResources", &NAMED_RESOURCE),
     ("apiKeys", &API_KEYS),

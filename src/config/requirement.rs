@@ -1,14 +1,19 @@
 //! `authorize`: what a rule asks of a principal.
 
+use std::time::Duration;
+
 use super::{
     claim_conditions::{CLAIM_CONDITION, claim_condition},
     form::{self, Judge},
-    model::{Bound, Field, Form, HOUR, Kind, SECOND, Shape, default, optional, required},
-    names::Definitions,
+    model::{Bound, Field, Form, HOUR, Kind, SECOND, Shape, default, optional, required, words},
+    names::{Definitions, PasskeyFacts},
     networks::networks,
     reader::Object,
+    scalar::word,
 };
-use crate::rbac::{AlternativeSpec, ConditionsSpec, OwnerSpec, RequiredNames, RequirementSpec, StepUp};
+use crate::rbac::{
+    AlternativeSpec, ConditionsSpec, OwnerSpec, PasskeyUse, RequiredNames, RequirementSpec, StepUp,
+};
 
 const CONDITIONS: [&str; 9] =
     ["scopes", "permissions", "roles", "claims", "remoteAddress", "owner", "stepUp", "noneOf", "actor"];
@@ -132,7 +137,7 @@ static BY_OWNER: Shape = Shape::new(&[
     ),
 ]);
 
-static BY_LOGIN: Shape = Shape::bound(
+pub(super) static BY_LOGIN: Shape = Shape::bound(
     &[
         // In a challenge they are joined by spaces, as scopes are.
         optional(
@@ -147,9 +152,43 @@ static BY_LOGIN: Shape = Shape::bound(
             "",
             "How long ago the user logged in at most, in whole seconds.",
         ),
+        optional(
+            "passkey",
+            Kind::Object(&BY_PASSKEY),
+            "",
+            "How a passkey of [passkeys](#passkeys) must have been used, see below.",
+        ),
     ],
-    &[Bound::Some(&["acrValues", "maxAge"])],
+    &[Bound::Some(&["acrValues", "maxAge", "passkey"])],
 );
+
+static BY_PASSKEY: Shape = Shape::bound(
+    &[
+        optional(
+            "maxAge",
+            Kind::Duration(SECOND, 8760 * HOUR),
+            "",
+            "The token is a session, and its user signed in so long ago at most, in whole seconds.",
+        ),
+        optional(
+            "boundTo",
+            Kind::List(NOTHING, &Kind::Choice("a part of a request", &words(&PARTS))),
+            "",
+            "The user confirms this very request, once: its method, host and path with the query (`Method`, `Path`), which a \
+             confirmation is always bound to, and its `Body`, where that is listed.",
+        ),
+    ],
+    &[Bound::One(&["maxAge", "boundTo"])],
+);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Method,
+    Path,
+    Body,
+}
+
+const PARTS: [(&str, Part); 3] = [("Method", Part::Method), ("Path", Part::Path), ("Body", Part::Body)];
 
 const NOTHING: &str = "asks for nothing; leave the field out";
 
@@ -176,7 +215,7 @@ pub(super) fn authorize(mut o: Object<'_>, defs: &Definitions) -> Option<Require
 
 fn alternative(mut o: Object<'_>, defs: &Definitions) -> Option<AlternativeSpec> {
     let held = held(&mut o, defs);
-    let step_up = o.object("stepUp").and_then(step_up);
+    let step_up = o.object("stepUp").and_then(|o| step_up(o, defs));
     let actor = o.object("actor").and_then(|o| actor(o, defs));
     if !o.has_one(&CONDITIONS) {
         return o.fault(
@@ -247,19 +286,69 @@ fn conditions(o: &mut Object<'_>, defs: &Definitions) -> Option<ConditionsSpec> 
 }
 
 /// RFC 9470: how the user must have logged in.
-fn step_up(mut o: Object<'_>) -> Option<StepUp> {
+pub(super) fn step_up(mut o: Object<'_>, defs: &Definitions) -> Option<StepUp> {
     let acr_values = o.texts("acrValues");
-    let mut max_age = o.duration("maxAge");
-    if max_age.is_some_and(|age| age.subsec_nanos() != 0) {
-        max_age = o.fault_at("maxAge", "must be in whole seconds (RFC 9470 section 3)");
+    let max_age = whole_seconds(&mut o);
+    let passkey = o.object("passkey").and_then(|o| passkey(o, defs));
+    if !o.has_one(&["acrValues", "maxAge", "passkey"]) {
+        return o.fault("asks for nothing; give acrValues, maxAge or passkey");
     }
-    if !o.has_one(&["acrValues", "maxAge"]) {
-        return o.fault("asks for nothing; give acrValues or maxAge");
-    }
-    if o.has("acrValues") != acr_values.is_some() || o.has("maxAge") != max_age.is_some() {
+    let read =
+        [("acrValues", acr_values.is_some()), ("maxAge", max_age.is_some()), ("passkey", passkey.is_some())];
+    if read.iter().any(|(field, read)| o.has(field) != *read) {
         return None;
     }
-    Some(StepUp { acr_values: acr_values.unwrap_or_default(), max_age })
+    Some(StepUp { acr_values: acr_values.unwrap_or_default(), max_age, passkey })
+}
+
+fn whole_seconds(o: &mut Object<'_>) -> Option<Duration> {
+    let max_age = o.duration("maxAge")?;
+    if max_age.subsec_nanos() != 0 {
+        return o.fault_at("maxAge", "must be in whole seconds (RFC 9470 section 3)");
+    }
+    Some(max_age)
+}
+
+fn passkey(mut o: Object<'_>, defs: &Definitions) -> Option<PasskeyUse> {
+    let max_age = whole_seconds(&mut o);
+    let bound_to = bound_to(&mut o);
+    match (o.has("maxAge"), o.has("boundTo")) {
+        (true, true) => return o.fault_at("boundTo", "contradicts maxAge; give one of them"),
+        (false, false) => return o.fault("asks for nothing; give maxAge or boundTo"),
+        _ => {}
+    }
+    let Some(PasskeyFacts { sessions, path }) = &defs.passkeys else {
+        return o.fault("there are no passkeys; the policy needs the section passkeys");
+    };
+    match max_age {
+        Some(max_age) => Some(PasskeyUse::SignIn {
+            sessions: sessions.clone(),
+            max_age,
+            options: format!("{path}authentication/options"),
+        }),
+        None => Some(PasskeyUse::Confirmation {
+            with_body: bound_to?.contains(&Part::Body),
+            options: format!("{path}step-up/options"),
+        }),
+    }
+}
+
+fn bound_to(o: &mut Object<'_>) -> Option<Vec<Part>> {
+    let mut parts = Vec::new();
+    o.list("boundTo")?.all(|n| {
+        let (path, faults) = (n.path, n.faults);
+        let (_, part) = PARTS.get(word(n, "a part of a request", &words(&PARTS))?)?;
+        if parts.contains(part) {
+            faults.add(&path, "is listed twice");
+            return None;
+        }
+        parts.push(*part);
+        Some(())
+    })?;
+    if ![Part::Method, Part::Path].iter().all(|part| parts.contains(part)) {
+        return o.fault_at("boundTo", "must list Method and Path, which a confirmation is always bound to");
+    }
+    Some(parts)
 }
 
 /// Names of the form that is declared for the field, each of which `judge` passes.

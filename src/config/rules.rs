@@ -274,6 +274,11 @@ fn allow(o: &mut Object<'_>, required: bool, defs: &Definitions) -> (Option<Acti
     (action, unknown)
 }
 
+/// Names of limits for requests of whoever comes.
+pub(super) fn rate_limits_of_anyone(o: &mut Object<'_>, defs: &Definitions) -> Option<Vec<String>> {
+    rate_limits(o, Unknown::All, true, defs)
+}
+
 fn rate_limits(
     o: &mut Object<'_>,
     unknown: Unknown,

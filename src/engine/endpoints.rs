@@ -3,6 +3,7 @@
 use super::RequestLine;
 use crate::{
     answer::{Document, Reply},
+    passkeys,
     policy::Policy,
     request::{RequestHead, preflight},
     resource_metadata,
@@ -18,7 +19,8 @@ pub(super) struct Answer {
 /// A name for decision records, and the answer to what is asked of it; `None`: the request is for something else.
 type Endpoint = (&'static str, fn(&Policy, &RequestHead<'_>, &RequestLine<'_>) -> Option<Reply>);
 
-const ENDPOINTS: [Endpoint; 2] = [("resource metadata", metadata), ("key set", key_set)];
+const ENDPOINTS: [Endpoint; 3] =
+    [("resource metadata", metadata), ("key set", key_set), ("related origins", related_origins)];
 
 /// The answer of the endpoint that the request is for.
 pub(super) fn answer(policy: &Policy, head: &RequestHead<'_>, line: &RequestLine<'_>) -> Option<Answer> {
@@ -42,6 +44,13 @@ fn metadata(policy: &Policy, head: &RequestHead<'_>, line: &RequestLine<'_>) -> 
 fn key_set(policy: &Policy, head: &RequestHead<'_>, line: &RequestLine<'_>) -> Option<Reply> {
     let published = policy.published_keys.as_ref().filter(|published| published.path == line.path.path())?;
     document(head, line, Document::KeySet, &published.set)
+}
+
+/// The pages of other domains that may use our passkeys, for browsers (WebAuthn Level 3, section 5.11).
+fn related_origins(policy: &Policy, head: &RequestHead<'_>, line: &RequestLine<'_>) -> Option<Reply> {
+    let origins = policy.passkeys.as_ref()?.related_origins.as_ref()?;
+    let is_asked = line.path.path() == passkeys::RELATED_ORIGINS_PATH;
+    is_asked.then(|| document(head, line, Document::RelatedOrigins, origins)).flatten()
 }
 
 /// The answer to a request for a document that anyone may read; `None`: it asks for something else. Pages ask a preflight

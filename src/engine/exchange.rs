@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     Changes, HostServices, Purpose, Step, WorkerState,
+    admitted::Admitted,
     refusal::{Awaited, Wait},
     verified::Verified,
     withheld,
@@ -37,6 +38,8 @@ pub struct Exchange {
     /// What issuers said of its tokens, while it waits for something else: they may let nothing be kept of it. One for each
     /// provider.
     pub(super) heard: Vec<(Purpose, Verdict<Verified>)>,
+    /// What it was found to be, while it waits for what is asked of it beside.
+    pub(super) admitted: Option<Box<Admitted>>,
     /// Its credentials were taken out of its headers, where Envoy's access log would show them if it ends while it
     /// waits.
     is_hidden: bool,

@@ -1,6 +1,7 @@
 //! The decision, step by step. No input or output: the host hands over a request head, the time and access to
 //! shared state, and carries out the [`Decision`].
 
+mod admitted;
 mod attempt;
 mod authenticate;
 mod bearer;
@@ -8,6 +9,7 @@ mod binding;
 mod body;
 #[cfg(test)]
 mod body_tests;
+mod ceremonies;
 mod decision;
 mod ended_streams;
 mod endpoints;
@@ -46,6 +48,7 @@ pub use worker::WorkerState;
 
 use std::rc::Rc;
 
+use admitted::{Admitted, Goal};
 use attempt::Attempt;
 use authenticate::{authenticate, authenticate_both};
 use refusal::{Awaited, Stop, Wait, refuse};
@@ -57,7 +60,7 @@ use crate::{
     config::InvalidCredentials,
     identity::Party,
     policy::{Action, Caller, Callers, Policy, Rule},
-    rbac::{Asking, Requirement},
+    rbac::{Asking, Requirement, Unconfirmed},
     request::{RequestHead, preflight},
     route::{RouteMatch, RouteRequest, Unclear},
 };
@@ -117,10 +120,18 @@ impl<'a> Attempt<'a, '_> {
     fn decide(&mut self) -> Result<Step<'a>, Stop> {
         let (policy, head) = (self.policy(), self.head);
         let line = self.read_line()?;
+        if let Some(admitted) = self.exchange.admitted.take() {
+            return self.go_on(admitted, &line);
+        }
         self.throttle(&line)?;
         if let Some(answer) = endpoints::answer(policy, head, &line) {
             self.trace.detail = Some(answer.endpoint.to_owned());
             return Ok(Step::Reply(Rc::new(answer.reply), withheld::from_answered(policy, head)));
+        }
+        if let Some(passkeys) = &policy.passkeys
+            && let Some(rule) = ceremonies::rule(passkeys, line.method, line.path.path())
+        {
+            return self.begin_ceremony(passkeys.rule(rule), &line);
         }
         let request = line.to_route(head);
         if let Some(rule) = preflighted(policy, &request).map_err(|unclear| self.unclear(&unclear))? {
@@ -136,18 +147,50 @@ impl<'a> Attempt<'a, '_> {
             return Err(Reason::TlsRequired.into());
         }
 
-        let callers = match &rule.action {
-            Action::Deny => return Err(Reason::RuleDenied.into()),
+        let (callers, unconfirmed) = self.admit(rule, &line, Some(&matched))?;
+        self.limit(&rule.limits, &limits::subject(head, &line, &callers, &rule.name, Some(&matched)))?;
+        if let Some(Unconfirmed { with_body }) = unconfirmed {
+            return self.go_on(Admitted::new(callers, matched.rule, Goal::Confirmation { with_body }), &line);
+        }
+        self.forward(rule, &line, &callers)
+    }
+
+    /// Lets a request go on, with all that its upstream is told.
+    #[inline]
+    fn forward(
+        &mut self,
+        rule: &'a Rule,
+        line: &RequestLine<'a>,
+        callers: &Callers,
+    ) -> Result<Step<'a>, Stop> {
+        // Last, so that what is refused costs no signature.
+        let statement = self.worker.statement_of(callers, self.services).map_err(|NotSigned| {
+            self.refused(&"what the upstream is told could not be signed", Reason::StateUnavailable)
+        })?;
+        let (policy, head) = (self.policy(), self.head);
+        Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, callers, statement)))
+    }
+
+    /// Who asks, and what is still to be confirmed, where `rule` lets its requests pass.
+    #[inline]
+    fn admit(
+        &mut self,
+        rule: &'a Rule,
+        line: &RequestLine<'a>,
+        matched: Option<&RouteMatch<'_>>,
+    ) -> Result<(Callers, Option<Unconfirmed>), Stop> {
+        match &rule.action {
+            Action::Deny => Err(Reason::RuleDenied.into()),
             Action::AllowAnyone { requirement, .. } => {
                 let nobody = Callers::default();
-                self.authorize(rule, requirement.as_deref(), &nobody, &matched)?;
-                nobody
+                let unconfirmed = self.authorize(rule, requirement.as_deref(), &nobody, matched)?;
+                Ok((nobody, unconfirmed))
             }
             Action::Allow(access) => {
                 let accepted = &*access.accepted;
                 let verified = match &accepted.actor {
-                    None => authenticate(self, accepted, &line),
-                    Some(actor) => authenticate_both(self, accepted, actor, &line),
+                    None => authenticate(self, accepted, line),
+                    Some(actor) => authenticate_both(self, accepted, actor, line),
                 };
                 let verified = verified.and_then(|caller| self.not_revoked(caller));
                 let caller = match (verified, access.optional) {
@@ -158,16 +201,40 @@ impl<'a> Attempt<'a, '_> {
                 self.exchange.dpop_nonce = self.trace.dpop_nonce.take();
                 self.trace.callers.principal = caller;
                 let callers = self.trace.callers.clone();
-                self.authorize(rule, access.requirement.as_deref(), &callers, &matched)?;
-                callers
+                let unconfirmed = self.authorize(rule, access.requirement.as_deref(), &callers, matched)?;
+                Ok((callers, unconfirmed))
             }
-        };
-        self.limit(&rule.limits, &limits::subject(head, &line, &callers, &rule.name, Some(&matched)))?;
-        // Last, so that what is refused costs no signature.
-        let statement = self.worker.statement_of(&callers, self.services).map_err(|NotSigned| {
-            self.refused(&"what the upstream is told could not be signed", Reason::StateUnavailable)
-        })?;
-        Ok(Step::Forward(forward::changes(policy, rule, head, &line.path, &callers, statement)))
+        }
+    }
+
+    /// A request that the filter answers itself, if the rule of its endpoint lets it.
+    #[cold]
+    fn begin_ceremony(&mut self, place: usize, line: &RequestLine<'a>) -> Result<Step<'a>, Stop> {
+        let rule = self.policy().rules.get(place).ok_or(Reason::NoRule)?;
+        self.trace.rule = Some(place);
+        let (callers, _) = self.admit(rule, line, None)?;
+        self.limit(&rule.limits, &limits::subject(self.head, line, &callers, &rule.name, None))?;
+        self.go_on(Admitted::new(callers, place, Goal::Answer), line)
+    }
+
+    /// Goes on with what was admitted, now or before it waited: that is not decided twice, for limits are charged, and
+    /// proofs used up.
+    #[cold]
+    fn go_on(&mut self, mut admitted: Box<Admitted>, line: &RequestLine<'a>) -> Result<Step<'a>, Stop> {
+        let (policy, head) = (self.policy(), self.head);
+        self.trace.rule = Some(admitted.rule);
+        self.trace.callers = admitted.callers.clone();
+        let rule = policy.rules.get(admitted.rule).ok_or(Reason::NoRule)?;
+        match ceremonies::go_on(self, &mut admitted, line) {
+            Ok(Some(reply)) => Ok(Step::Reply(Rc::new(reply), withheld::from_answered(policy, head))),
+            Ok(None) => self.forward(rule, line, &admitted.callers),
+            Err(stop) => {
+                if matches!(stop, Stop::Wait(_) | Stop::AwaitBody(_)) {
+                    self.exchange.admitted = Some(admitted);
+                }
+                Err(stop)
+            }
+        }
     }
 
     /// What an allowed request is looked after for until it is over; `None`: nothing.
@@ -214,9 +281,9 @@ impl<'a> Attempt<'a, '_> {
         rule: &Rule,
         requirement: Option<&Requirement>,
         callers: &Callers,
-        matched: &RouteMatch<'_>,
-    ) -> Result<(), Stop> {
-        let Some(requirement) = requirement else { return Ok(()) };
+        matched: Option<&RouteMatch<'_>>,
+    ) -> Result<Option<Unconfirmed>, Stop> {
+        let Some(requirement) = requirement else { return Ok(None) };
         let held = |party| callers.of(party).map(|caller| (&caller.principal, &caller.grants));
         let asking = Asking {
             caller: held(Party::Principal),
@@ -224,7 +291,7 @@ impl<'a> Attempt<'a, '_> {
             remote_address: self.head.remote_address,
             clock: &self.services.clock,
         };
-        requirement.check(asking, |name| matched.variable(name)).map_err(|denial| {
+        requirement.check(asking, |name| matched?.variable(name)).map_err(|denial| {
             self.trace.party = denial.party;
             Stop::Answer(refuse(self.policy(), rule, &denial))
         })

@@ -1,6 +1,6 @@
 //! What calls to other servers are for.
 
-use crate::introspection::Ticket;
+use crate::{introspection::Ticket, passkeys};
 
 /// What a call is for: whoever sent it hands its outcome back with this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,4 +25,11 @@ pub enum Purpose {
     KeyStore,
     /// How often API keys were used.
     KeyUses,
+    /// A login at the etcd that passkeys are kept in.
+    PasskeysLogin,
+    /// What is kept of passkeys.
+    Passkeys {
+        /// Which question.
+        ticket: passkeys::Ticket,
+    },
 }

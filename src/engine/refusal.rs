@@ -7,7 +7,7 @@ use crate::{
     answer::{Challenges, Reason, Reply},
     identity::Party,
     policy::{Action, Policy, Rule},
-    rbac::Denial,
+    rbac::{Denial, StepUp},
     request::{RequestHead, path::CanonicalPath},
     time::Timestamp,
 };
@@ -119,7 +119,8 @@ pub(super) fn refuse(policy: &Policy, rule: &Rule, denial: &Denial) -> Refusal {
                 .as_ref()
                 .map(|step_up| step_up.acr_values.as_slice())
                 .unwrap_or_default(),
-            max_age: denial.step_up.as_ref().and_then(|step_up| step_up.max_age),
+            max_age: denial.step_up.as_deref().and_then(StepUp::max_age),
+            passkey_options: denial.step_up.as_deref().and_then(StepUp::passkey_options),
             metadata: accepted.resource.as_ref().map(|resource| resource.metadata.url()),
         };
         Reply::refusal(reason, challenges)

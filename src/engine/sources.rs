@@ -25,6 +25,8 @@ pub enum Subject<'w> {
     RevocationList,
     /// API keys that are kept elsewhere.
     KeyStore,
+    /// Passkeys, where they are kept in etcd.
+    PasskeyStore,
 }
 
 impl WorkerState {
@@ -51,6 +53,10 @@ impl WorkerState {
             let (counts, confirmed_at) = (keys.take_counts(), keys.confirmed_at());
             Source { subject: Subject::KeyStore, counts, confirmed_at }
         });
-        key_sets.chain(issuers).chain(lists).chain(stores)
+        let passkeys = self.passkey_entries.iter().map(|entries| {
+            let counts = entries.borrow_mut().take_counts();
+            Source { subject: Subject::PasskeyStore, counts, confirmed_at: None }
+        });
+        key_sets.chain(issuers).chain(lists).chain(stores).chain(passkeys)
     }
 }

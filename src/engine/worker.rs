@@ -23,6 +23,7 @@ use crate::{
     etcd,
     identity::Principal,
     key_store::{WatchEvent, WatchStep},
+    passkeys::{EtcdEntries, PasskeyStoreSpec},
     policy::{Callers, Policy, Provider},
     rate_limit::{Prepayments, SlotSecret, Terms},
     request::RequestHead,
@@ -60,6 +61,8 @@ pub struct WorkerState {
     etcd: Option<Rc<etcd::Client>>,
     /// `None`: all keys stand in the policy.
     pub(super) stored_keys: Option<RefCell<StoredKeys>>,
+    /// `None`: no passkeys are kept in etcd.
+    pub(super) passkey_entries: Option<RefCell<EtcdEntries>>,
     /// `None`: uses of keys are not counted.
     key_uses: Option<RefCell<KeyUses>>,
     /// What upstreams were told of callers before.
@@ -90,7 +93,12 @@ impl WorkerState {
             stored_keys.map(|(spec, etcd)| RefCell::new(StoredKeys::new(spec, Rc::clone(etcd), namespace)));
         let key_uses = policy.key_usage.as_ref();
         let key_uses = key_uses.map(|spec| RefCell::new(KeyUses::new(spec, etcd.as_ref())));
+        let passkey_entries = policy.passkeys.as_ref().and_then(|passkeys| match &passkeys.spec.store {
+            PasskeyStoreSpec::Etcd(server) => Some(RefCell::new(EtcdEntries::new((**server).clone()))),
+            PasskeyStoreSpec::SharedData => None,
+        });
         Self {
+            passkey_entries,
             providers: providers.collect(),
             revocations,
             etcd,
@@ -140,6 +148,18 @@ impl WorkerState {
         let mut calls: Vec<_> = key_sets.chain(revocations).chain(stored_keys).chain(key_uses).collect();
         // Last: what was to be asked there may need a login first.
         calls.extend(self.log_in(services));
+        calls.extend(self.look_after_passkeys(services));
+        calls
+    }
+
+    /// Questions that waited for a login, and the login.
+    fn look_after_passkeys(&self, services: &HostServices<'_>) -> Vec<(Purpose, Call)> {
+        let Some(entries) = &self.passkey_entries else { return Vec::new() };
+        let mut entries = entries.borrow_mut();
+        let asked = entries.tick(services.now()).into_iter();
+        let mut calls: Vec<_> = asked.map(|(ticket, call)| (Purpose::Passkeys { ticket }, call)).collect();
+        let login = entries.login(services.now(), jitter(services));
+        calls.extend(login.map(|call| (Purpose::PasskeysLogin, call)));
         calls
     }
 
@@ -215,6 +235,17 @@ impl WorkerState {
                 let later = "what was not written is written next time";
                 taken.err().map(|error| format!("uses of API keys: {error}; {later}")).into_iter().collect()
             }
+            (Purpose::PasskeysLogin, _) => {
+                let Some(entries) = &self.passkey_entries else { return Vec::new() };
+                let login = entries.borrow_mut().on_login(outcome);
+                login.err().map(|error| format!("passkeys in etcd: {error}")).into_iter().collect()
+            }
+            (Purpose::Passkeys { ticket }, _) => {
+                let Some(entries) = &self.passkey_entries else { return Vec::new() };
+                let answered = entries.borrow_mut().on_answer(ticket, outcome, services.now());
+                let message = answered.err().map(|error| format!("passkeys in etcd: {error}"));
+                message.and_then(|message| self.warning(message)).into_iter().collect()
+            }
             (Purpose::KeySet { .. } | Purpose::Introspection { .. }, None) => Vec::new(),
         }
     }
@@ -225,7 +256,12 @@ impl WorkerState {
             Purpose::KeySet { provider } | Purpose::Introspection { provider, .. } => {
                 self.providers.get(provider).map(|provider| &**provider)
             }
-            Purpose::Revocations | Purpose::EtcdLogin | Purpose::KeyStore | Purpose::KeyUses => None,
+            Purpose::Revocations
+            | Purpose::EtcdLogin
+            | Purpose::KeyStore
+            | Purpose::KeyUses
+            | Purpose::PasskeysLogin
+            | Purpose::Passkeys { .. } => None,
         }
     }
 
@@ -252,6 +288,7 @@ impl WorkerState {
             Purpose::EtcdLogin => return "login at etcd".to_owned(),
             Purpose::KeyStore => return "API keys in etcd".to_owned(),
             Purpose::KeyUses => return "uses of API keys".to_owned(),
+            Purpose::PasskeysLogin | Purpose::Passkeys { .. } => return "passkeys in etcd".to_owned(),
         };
         let name = self.provider_of(purpose).map(|provider| &**provider.provider.name());
         format!("{what} of \"{}\"", name.unwrap_or_default())
@@ -314,6 +351,7 @@ impl WorkerState {
     /// To be called when every request that waited for an answer was decided again: what was answered is over.
     pub fn settled(&self) {
         self.providers.iter().for_each(|provider| provider.forget_answers());
+        self.passkey_entries.iter().for_each(|entries| entries.borrow_mut().forget_answers());
     }
 
     /// What the worker keeps of `provider`; `None` for one of another policy.

@@ -11,7 +11,7 @@ use super::{
     thumbprint::thumbprint,
 };
 use crate::{
-    crypto::{Algorithm, SigningKey},
+    crypto::{Algorithm, SigningKey, sha256},
     text::base64url,
 };
 
@@ -47,6 +47,8 @@ pub enum OwnKeyFault {
 pub struct SigningKeys {
     key: SigningKey,
     kid: Box<str>,
+    /// All that have a private half, `key` first.
+    private: Vec<SigningKey>,
     algorithms: Vec<Algorithm>,
     set: Value,
 }
@@ -139,8 +141,9 @@ impl SigningKeys {
                 algorithms.push(own.algorithm);
             }
         }
+        let private = keys.iter().filter_map(|own| own.private.clone()).collect();
         let public: Vec<Value> = keys.into_iter().map(|own| own.public).collect();
-        Some(Self { key, kid, algorithms, set: json!({"keys": public}) })
+        Some(Self { key, kid, private, algorithms, set: json!({"keys": public}) })
     }
 
     /// All public halves, as a JWK set (RFC 7517 section 5).
@@ -151,6 +154,14 @@ impl SigningKeys {
     /// Those of all keys, each once.
     pub fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms
+    }
+
+    /// Secrets for `purpose`, one of each key that has its private half, the first key's first: digests of a signature, of
+    /// which there is one alone for each key and text. Nobody who reads signatures of other texts learns them.
+    pub(crate) fn secrets(&self, purpose: &[u8]) -> Vec<[u8; 32]> {
+        // No token begins like this.
+        let text = [b"\0secret:", purpose].concat();
+        self.private.iter().filter_map(|key| Some(sha256(&key.sign(&text)?))).collect()
     }
 
     /// `claims`, signed by the first key; `None` when no signature can be made. `typ` says what kind of token it is, so

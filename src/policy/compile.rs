@@ -3,8 +3,8 @@
 use std::{rc::Rc, slice};
 
 use super::{
-    Needs, Policy, ProtectedResource, Provider, PublishedKeys, coherence, guards, impassable, other_case,
-    places, resource,
+    Needs, Passkeys, Policy, ProtectedResource, Provider, PublishedKeys, coherence, guards, impassable,
+    other_case, places, resource,
     rule::{RuleCompiler, add_new},
     unused,
 };
@@ -126,7 +126,7 @@ impl Policy {
                 compiler.compile(rule).ok_or_else(unknown)
             })
             .collect();
-        let rules = rules?;
+        let mut rules = rules?;
         let impassable::Found { faults, mut warnings } = impassable::judge(&document, &rules, &vocabulary);
         if !faults.is_empty() {
             return Err(faults);
@@ -137,6 +137,10 @@ impl Policy {
         warnings.extend(router.warnings().into_iter().map(|warning| warning.within("rules")));
         warnings.sort();
         warnings.truncate(MAX_WARNINGS);
+        let first_ceremony_rule = rules.len();
+        if let Some(section) = &document.passkeys {
+            rules.extend(section.rules.iter().filter_map(|rule| compiler.compile(rule)));
+        }
         let mut credential_locations = Vec::new();
         for provider in &document.providers {
             add_new(&mut credential_locations, &provider.jwt.locations);
@@ -180,7 +184,11 @@ impl Policy {
                 // What keys elsewhere ask for is not known.
                 || document.key_store.is_some()
                 || document.api_keys.as_ref().is_some_and(|spec| spec.keys.asks_for_address()),
-            body: !hmac_sources.is_empty(),
+            body: !hmac_sources.is_empty() || document.passkeys.is_some(),
+        };
+        let passkeys = match (document.passkeys, keys) {
+            (Some(section), Some(keys)) => Some(Passkeys::compile(section, keys, first_ceremony_rule)?),
+            _ => None,
         };
         Ok(Self {
             hash: hash(&document.digest),
@@ -192,6 +200,7 @@ impl Policy {
             published_keys: own_keys.map(|(keys, path)| PublishedKeys { path, set: keys.set().to_string() }),
             statements,
             sessions,
+            passkeys,
             api_keys: document.api_keys.as_ref().map(ApiKeys::compile),
             key_usage: document.api_keys.as_ref().and_then(|keys| keys.usage),
             key_store: document.key_store,

@@ -2,6 +2,7 @@
 
 use crate::{
     config::Document,
+    passkeys::CONFIRMATION_HEADER,
     request::{
         Location, connection,
         guarded::{Guard, GuardedHeaders},
@@ -14,7 +15,8 @@ pub(super) fn guarded_headers(document: &Document, credentials: &[Location]) -> 
     let every = |name| (name, Guard::Every);
     let claims = document.providers.iter().flat_map(|provider| &provider.jwt.claim_to_headers);
     let claims = claims.map(|spec| spec.header.as_str());
-    let owned = document.identity_headers.names().into_iter().chain(claims).map(every);
+    let confirmation = document.passkeys.is_some().then_some(CONFIRMATION_HEADER);
+    let owned = document.identity_headers.names().into_iter().chain(claims).chain(confirmation).map(every);
     let credentials = credentials.iter().enumerate().filter_map(|(place, location)| match location {
         Location::Header { name, .. } => Some((name.as_str(), Guard::Credential(place))),
         // Servers that take other spellings of the name for it find the same list there.

@@ -7,6 +7,7 @@ mod compile;
 mod guards;
 mod impassable;
 mod other_case;
+mod passkeys;
 mod places;
 mod provider;
 mod readings;
@@ -17,6 +18,7 @@ mod unused;
 pub(crate) use self::{
     accepted_credentials::AcceptedCredentials,
     caller::{Caller, Callers},
+    passkeys::Passkeys,
     provider::Provider,
     resource::ProtectedResource,
     rule::{Access, Action, Rule},
@@ -58,6 +60,8 @@ pub struct Policy {
     pub(crate) statements: Option<Statements>,
     /// `None`: nobody signs in here.
     sessions: Option<Sessions>,
+    /// `None`: the gateway keeps no passkeys.
+    pub(crate) passkeys: Option<Passkeys>,
     pub(crate) api_keys: Option<ApiKeys<Caller>>,
     pub(crate) client_certificates: Option<ClientCertificatesSpec>,
     pub(crate) hmac_sources: Vec<Rc<HmacSourceSpec>>,

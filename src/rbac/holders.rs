@@ -131,7 +131,7 @@ mod tests {
             claims: vec![ClaimCondition { claim: ClaimPath::dotted(claim), test: ClaimTest::Present }],
             ..ConditionsSpec::default()
         };
-        let step_up = || Some(StepUp { acr_values: names(&["phr"]), max_age: None });
+        let step_up = || Some(StepUp { acr_values: names(&["phr"]), ..StepUp::default() });
         let role = |name: &str, permissions: &[&str]| RoleSpec {
             name: name.into(),
             inherits: vec![],

@@ -13,7 +13,7 @@ pub(crate) use grants::Audiences;
 pub use grants::{Grants, Vocabulary};
 pub(crate) use holders::{Holders, Lack};
 pub use requirement::{Asking, Denial, Requirement};
-pub use step_up::StepUp;
+pub use step_up::{PasskeyUse, StepUp, Unconfirmed};
 
 use crate::{
     identity::{ClaimPath, Party},

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    AlternativeSpec, OwnerSpec, RequiredNames, RequirementSpec, StepUp,
+    AlternativeSpec, OwnerSpec, RequiredNames, RequirementSpec, StepUp, Unconfirmed,
     conditions::{Conditions, Need},
     grants::{Grants, Vocabulary},
 };
@@ -58,7 +58,7 @@ pub struct Denial {
     /// The scopes to ask for, with [`Reason::InsufficientScope`]; else empty.
     pub scopes: Vec<String>,
     /// How the user must log in, with [`Reason::InsufficientUserAuthentication`]; else `None`.
-    pub step_up: Option<StepUp>,
+    pub step_up: Option<Box<StepUp>>,
 }
 
 impl From<Reason> for Denial {
@@ -111,7 +111,9 @@ impl Requirement {
         needed.map(|needed| index.lacking(needed, held).collect()).unwrap_or_default()
     }
 
-    /// Whether whoever asks may now. `variable` gives the values of path variables.
+    /// Whether whoever asks may now, and what is to be confirmed if so. `variable` gives the values of path variables.
+    ///
+    /// An alternative that asks for nothing to be confirmed comes before those that do, wherever it stands.
     ///
     /// When nothing holds, the first alternative that only wants another login says so, since the client can see to
     /// that; else the first alternative says what is missing: it is the one the policy names first.
@@ -119,18 +121,24 @@ impl Requirement {
         &self,
         asking: Asking<'_>,
         variable: impl Fn(&str) -> Option<&'a str>,
-    ) -> Result<(), Denial> {
-        let (mut first, mut login) = (None, None);
+    ) -> Result<Option<Unconfirmed>, Denial> {
+        let (mut first, mut login, mut unconfirmed) = (None, None, None);
         for alternative in &self.any_of {
             match alternative.check(asking, &variable) {
-                Ok(()) => return Ok(()),
+                Ok(()) => match alternative.step_up.as_ref().and_then(StepUp::unconfirmed) {
+                    None => return Ok(None),
+                    Some(asked) => _ = unconfirmed.get_or_insert(asked),
+                },
                 Err((Reason::InsufficientUserAuthentication, _)) => _ = login.get_or_insert(alternative),
                 Err((reason, party)) => _ = first.get_or_insert((reason, party, alternative)),
             }
         }
+        if let Some(asked) = unconfirmed {
+            return Ok(Some(asked));
+        }
         Err(match (login, first) {
             (Some(alternative), _) => Denial {
-                step_up: alternative.step_up.clone(),
+                step_up: alternative.step_up.clone().map(Box::new),
                 ..Reason::InsufficientUserAuthentication.into()
             },
             // RFC 6750 section 3: the challenge names the scopes that the resource needs, not only the missing
@@ -244,7 +252,7 @@ mod tests {
     use crate::{
         identity::{ClaimPath, PrincipalKind},
         network::Networks,
-        rbac::{ClaimCondition, ClaimTest, ClaimValue, ConditionsSpec, RoleSpec},
+        rbac::{ClaimCondition, ClaimTest, ClaimValue, ConditionsSpec, PasskeyUse, RoleSpec},
         time::Timestamp,
     };
 
@@ -278,6 +286,7 @@ mod tests {
         StepUp {
             acr_values: acr_values.iter().map(|value| (*value).to_owned()).collect(),
             max_age: max_age.map(Duration::from_secs),
+            passkey: None,
         }
     }
 
@@ -310,7 +319,7 @@ mod tests {
             let found =
                 denial(std::slice::from_ref(&alternative), &principal(PrincipalKind::Jwt, &claims, &[]));
             let expected = (!met).then(|| Denial {
-                step_up: Some(asked.clone()),
+                step_up: Some(Box::new(asked.clone())),
                 ..Reason::InsufficientUserAuthentication.into()
             });
             assert_eq!(found, expected, "{asked:?} {claims}");
@@ -318,6 +327,55 @@ mod tests {
             for kind in [PrincipalKind::ApiKey, PrincipalKind::ClientCertificate] {
                 assert!(denial(std::slice::from_ref(&alternative), &principal(kind, &claims, &[])).is_some());
             }
+        }
+    }
+
+    #[test]
+    fn passkeys_that_suffice_and_those_that_do_not() {
+        let by_sign_in = |max_age| StepUp {
+            passkey: Some(PasskeyUse::SignIn {
+                sessions: "corp".to_owned(),
+                max_age: Duration::from_secs(max_age),
+                options: "/options".to_owned(),
+            }),
+            ..StepUp::default()
+        };
+        let confirmed = |with_body| StepUp {
+            passkey: Some(PasskeyUse::Confirmation { with_body, options: "/options".to_owned() }),
+            ..StepUp::default()
+        };
+        let needed = || Some(RequiredNames::All(vec!["admin".to_owned()]));
+        let of = |step_up: &StepUp, roles| AlternativeSpec {
+            conditions: ConditionsSpec { roles, ..ConditionsSpec::default() },
+            step_up: Some(step_up.clone()),
+            ..AlternativeSpec::default()
+        };
+        let asked = |any_of: &[AlternativeSpec], authority: &str, login: u64| {
+            let spec = RequirementSpec { any_of: any_of.to_vec(), listed: true };
+            let role = |name: &str| RoleSpec { name: name.into(), inherits: vec![], permissions: vec![] };
+            let vocabulary = Vocabulary::compile(&[role("admin")], [&spec]);
+            let alice = principal(PrincipalKind::Jwt, &json!({"auth_time": login}), &[]);
+            let alice = Principal { authority: authority.into(), ..alice };
+            let clock = Clock::at(Timestamp::from_secs(NOW));
+            let caller = Some((&alice, &vocabulary.grants(&alice)));
+            let asking = Asking { caller, actor: None, remote_address: None, clock: &clock };
+            let found = Requirement::compile(&spec, &vocabulary).check(asking, |_| None);
+            found.map_err(|denial| denial.reason)
+        };
+        let login_needed = Err(Reason::InsufficientUserAuthentication);
+        let (whole, head) = (Unconfirmed { with_body: true }, Unconfirmed { with_body: false });
+        for (any_of, authority, age, expected) in [
+            (vec![of(&by_sign_in(300), None)], "corp", 300, Ok(None)),
+            (vec![of(&by_sign_in(300), None)], "corp", 301, login_needed),
+            // Another provider may say that there was a login, but not that it was with one of our passkeys.
+            (vec![of(&by_sign_in(300), None)], "other", 300, login_needed),
+            (vec![of(&confirmed(true), None)], "other", 9000, Ok(Some(whole))),
+            (vec![of(&confirmed(true), needed())], "other", 9000, Err(Reason::InsufficientRole)),
+            (vec![of(&confirmed(true), None), of(&by_sign_in(300), None)], "corp", 300, Ok(None)),
+            (vec![of(&by_sign_in(300), None), of(&confirmed(false), None)], "corp", 301, Ok(Some(head))),
+            (vec![of(&confirmed(true), None), of(&confirmed(false), None)], "corp", 1, Ok(Some(whole))),
+        ] {
+            assert_eq!(asked(&any_of, authority, NOW - age), expected, "{any_of:?} {authority} {age}");
         }
     }
 

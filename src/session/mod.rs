@@ -65,4 +65,9 @@ impl Sessions {
     pub fn new(spec: SessionsSpec, keys: Rc<SigningKeys>) -> Self {
         Self { spec, keys }
     }
+
+    /// What rules call them.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
 }

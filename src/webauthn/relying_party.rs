@@ -79,6 +79,14 @@ impl Origin {
         }
     }
 
+    /// The page; `None` of an app.
+    pub fn as_web(&self) -> Option<&WebOrigin> {
+        match self {
+            Self::Web(origin) => Some(origin),
+            Self::Android(_) => None,
+        }
+    }
+
     /// As clients write it.
     pub fn as_str(&self) -> &str {
         match self {
@@ -142,6 +150,12 @@ impl RelyingParty {
     /// SHA-256 of the RP ID.
     pub fn id_hash(&self) -> &[u8; 32] {
         &self.id_hash
+    }
+
+    /// Every origin whose pages or apps it is of, related ones too.
+    pub fn origins(&self) -> impl Iterator<Item = &str> {
+        let related = self.spec.related_origins.iter().map(WebOrigin::as_str);
+        self.spec.origins.iter().map(Origin::as_str).chain(related)
     }
 
     /// Whether a ceremony may take place at `origin`, as the client wrote it.

@@ -22,6 +22,7 @@ mod forwarding;
 mod key_usage;
 mod limits;
 mod opaque;
+mod passkeys;
 mod properties;
 mod raw_tokens;
 mod readings;

@@ -11,7 +11,7 @@ use portcullis::{
 use serde_json::{Value, json};
 
 use crate::{
-    bindings,
+    bindings, passkeys,
     revocation::listed,
     sessions, webhooks,
     world::{Ask, Issuer, NOW, Pending, World, changed, claims},
@@ -261,6 +261,7 @@ fn every_reason_and_the_nearest_request_that_passes() {
     // A cookie that pages of others cannot use.
     let (w, refused, passes) = sessions::cross_site();
     assert_eq!((w.reason(&refused), w.reason(&passes)), (Some(CrossSiteRequest), None));
+    seen.extend(passkeys::reasons());
     seen.extend([
         CrossSiteRequest,
         StateUnavailable,

@@ -53,6 +53,7 @@ mod minimal_config;
 mod observed;
 mod oci;
 mod optional_credentials;
+mod passkeys;
 mod passkeys_browser;
 mod paths;
 mod policy_schema;

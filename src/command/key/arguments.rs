@@ -174,7 +174,7 @@ pub(super) struct Place {
 
 /// How etcd is reached, where keys are there.
 #[derive(Debug, Default, Args)]
-pub(super) struct EtcdAccess {
+pub(in crate::command) struct EtcdAccess {
     /// Certificates (PEM) of the authorities by which etcd's own is judged; needed for https
     #[arg(long, env = "PORTCULLIS_ETCD_CA", value_name = "FILE")]
     pub(super) etcd_ca: Option<String>,
@@ -190,17 +190,17 @@ pub(super) struct EtcdAccess {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Telling {
+pub(in crate::command) struct Telling {
     /// Say what would be done, and do nothing
     #[arg(long)]
-    pub(super) dry_run: bool,
+    pub(in crate::command) dry_run: bool,
     /// How to say it
     #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
-    pub(super) output: Output,
+    pub(in crate::command) output: Output,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
+pub(in crate::command) enum Output {
     /// For people
     Text,
     /// One JSON object, or one list for `list`

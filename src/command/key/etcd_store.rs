@@ -35,7 +35,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ANSWER: u64 = 64 << 20;
 
 /// A store in etcd.
-pub(super) struct EtcdStore {
+pub(in crate::command) struct EtcdStore {
     agent: Agent,
     /// Without a path.
     base: String,
@@ -50,7 +50,7 @@ impl EtcdStore {
     ///
     /// # Errors
     /// A URL without a prefix, a file that is no certificate or key, or a user whom etcd does not know.
-    pub(super) fn open(url: &str, access: &EtcdAccess) -> Result<Self, Refusal> {
+    pub(in crate::command) fn open(url: &str, access: &EtcdAccess) -> Result<Self, Refusal> {
         let path_at = url.find("://").and_then(|at| {
             let host = at.checked_add(3)?;
             url.get(host..)?.find('/').and_then(|path| host.checked_add(path))
@@ -103,7 +103,11 @@ impl EtcdStore {
     }
 
     /// Hands out all entries below `prefix`, as they were at one moment.
-    fn each_below(&self, prefix: &str, take: &mut dyn FnMut(&Item)) -> Result<(), Refusal> {
+    pub(in crate::command) fn each_below(
+        &self,
+        prefix: &str,
+        take: &mut dyn FnMut(&Item),
+    ) -> Result<(), Refusal> {
         let range_end = end_of(prefix.as_bytes());
         let (mut next, mut revision) = (prefix.to_owned().into_bytes(), 0);
         loop {
@@ -122,7 +126,8 @@ impl EtcdStore {
         }
     }
 
-    fn get(&self, key: &str) -> Result<Option<Item>, Refusal> {
+    /// One entry; `None`: there is none.
+    pub(in crate::command) fn get(&self, key: &str) -> Result<Option<Item>, Refusal> {
         let range = self.ask(RANGE, RangeRequest::one(key.as_bytes()).body(), Range::read)?;
         Ok(range.items.into_iter().next())
     }
@@ -195,6 +200,16 @@ impl EtcdStore {
             }
         }
         Ok(true)
+    }
+
+    /// The whole name of the entry that is called so behind the prefix.
+    pub(in crate::command) fn named(&self, name: &str) -> String {
+        [&self.prefix, name].concat()
+    }
+
+    /// Whether the transaction was done; not, where one of its conditions does not hold.
+    pub(in crate::command) fn commit(&self, transaction: &Transaction) -> Result<bool, Refusal> {
+        Ok(self.ask(TRANSACTION, transaction.body(), TransactionAnswer::read)?.succeeded)
     }
 
     fn key(&self, id: &str) -> String {

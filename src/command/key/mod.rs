@@ -17,12 +17,16 @@ mod secret;
 mod store;
 mod stored;
 mod tell;
-mod times;
+pub(super) mod times;
 mod uses;
 
 use std::{io::Read as _, time::SystemTime};
 
-pub(super) use self::arguments::KeyTask;
+pub(super) use self::{
+    arguments::{EtcdAccess, KeyTask, Output, Telling},
+    etcd_store::EtcdStore,
+    secret::digits,
+};
 use self::{
     arguments::{NewOptions, Place, RotateOptions, Which},
     policy_file::Change,
@@ -44,18 +48,28 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// What the command ends with.
+    pub(super) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// What people are told.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// What was asked for must not be, or is not there.
-    fn refused(message: String) -> Self {
+    pub(super) fn refused(message: String) -> Self {
         Self { code: FAULTY, message }
     }
 
     /// The command was called wrongly.
-    fn usage(message: String) -> Self {
+    pub(super) fn usage(message: String) -> Self {
         Self { code: UNUSABLE, message }
     }
 
     /// The store cannot be read or written.
-    fn unusable(message: String) -> Self {
+    pub(super) fn unusable(message: String) -> Self {
         Self { code: UNUSABLE, message }
     }
 }

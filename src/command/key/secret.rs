@@ -54,7 +54,7 @@ pub(super) fn hash(key: &str) -> String {
 }
 
 /// So many of the first `of` digits at random, each as likely as any other.
-fn digits(count: usize, of: usize) -> Result<String, Refusal> {
+pub(in crate::command) fn digits(count: usize, of: usize) -> Result<String, Refusal> {
     let mut digits = String::with_capacity(count);
     while digits.len() < count {
         let mut bytes = [0_u8; 64];

@@ -13,7 +13,7 @@ pub(super) fn written(time: SystemTime) -> String {
 ///
 /// # Errors
 /// Anything else.
-pub(super) fn later(text: &str) -> Result<String, Refusal> {
+pub(in crate::command) fn later(text: &str) -> Result<String, Refusal> {
     if humantime::parse_rfc3339(text).is_ok() {
         return Ok(text.to_owned());
     }

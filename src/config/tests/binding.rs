@@ -222,7 +222,7 @@ fn what_may_stand_there_and_what_may_not() {
             step_up,
             json!({"acrValues": ["phr"]}),
             json!({}),
-            "stepUp: asks for nothing; give acrValues or maxAge",
+            "stepUp: asks for nothing; give acrValues, maxAge or passkey",
         ),
         (
             step_up,

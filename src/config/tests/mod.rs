@@ -6,6 +6,7 @@ mod etcd;
 mod forms;
 mod oauth;
 mod opaque;
+mod passkeys;
 mod policy;
 mod sessions;
 mod whole;

@@ -1,6 +1,7 @@
 //! What the tests stand on: Envoy, an upstream, an issuer, a client that sends what it is told to.
 
 pub(crate) mod admin;
+pub(crate) mod authenticator;
 pub(crate) mod capabilities;
 pub(crate) mod client;
 pub(crate) mod endless;

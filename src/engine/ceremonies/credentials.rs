@@ -1,0 +1,128 @@
+//! What somebody may do with passkeys of one's own: see them, call them otherwise, and remove them.
+
+use serde_json::json;
+
+use super::{Ceremony, DETAILS, told};
+use crate::{
+    answer::{Reason, Reply},
+    engine::refusal::Stop,
+    identity::numeric_date,
+    passkeys::{Account, Change, account_name, credential_name},
+    policy::Caller,
+    rbac::PasskeyUse,
+    text::base64url,
+};
+
+/// How often an account is read again that somebody else changed meanwhile.
+const TRIES: usize = 3;
+
+impl Ceremony<'_, '_, '_> {
+    pub(super) fn list(&mut self) -> Result<Reply, Stop> {
+        let subject = self.subject()?;
+        let account = self.account(&subject)?;
+        let passkeys = account.iter().flat_map(|(account, _)| &account.passkeys);
+        let list = json!({"credentials": passkeys.map(|passkey| passkey.told()).collect::<Vec<_>>()});
+        Ok(told(200, &list))
+    }
+
+    /// `id` as it stands in the path.
+    pub(super) fn rename(&mut self, id: &str) -> Result<Reply, Stop> {
+        let body = self.body()?;
+        let label = self.label(&body)?.ok_or(Reason::BodyMalformed)?.to_owned();
+        self.signed_in_lately()?;
+        let changed = self.change_own(id, |account, id| {
+            let passkey = account.passkey_mut(id)?;
+            passkey.label.clone_from(&label);
+            Some(passkey.told())
+        })?;
+        Ok(told(200, &changed))
+    }
+
+    pub(super) fn remove(&mut self, id: &str) -> Result<Reply, Stop> {
+        self.signed_in_lately()?;
+        self.change_own(id, |account, id| {
+            let before = account.passkeys.len();
+            account.passkeys.retain(|passkey| passkey.id != id);
+            (account.passkeys.len() < before).then(|| json!({}))
+        })?;
+        self.attempt.trace.detail = Some("passkey removed".to_owned());
+        Ok(Reply::private(DETAILS, None))
+    }
+
+    pub(super) fn sign_out(&self) -> Result<Reply, Stop> {
+        Ok(self.sessions()?.signed_out())
+    }
+
+    /// Whoever asks by a session must have signed in lately: a session that somebody left open, or lost, is no way to make
+    /// oneself a passkey for good, or to take the owner's away.
+    pub(super) fn signed_in_lately(&mut self) -> Result<(), Stop> {
+        let max_age = self.passkeys.spec.session_max_age;
+        let Some(caller) = self.admitted.callers.principal.clone() else { return Ok(()) };
+        if !self.is_session(&caller) {
+            return Ok(());
+        }
+        let login = caller.principal.claims.object().get("auth_time").and_then(numeric_date);
+        if login.is_some_and(|login| self.now().since(login) <= max_age) {
+            return Ok(());
+        }
+        let sessions = self.sessions()?.name().to_owned();
+        let options = self.passkeys.sign_in_path();
+        Err(self.step_up(PasskeyUse::SignIn { sessions, max_age, options }.into()))
+    }
+
+    /// Whoever makes a passkey by a token must have logged in as the policy says: half a login must not become a whole one.
+    pub(super) fn logged_in_well(&mut self) -> Result<(), Stop> {
+        self.signed_in_lately()?;
+        let (Some(caller), Some(asked)) =
+            (self.admitted.callers.principal.clone(), &self.passkeys.registration_step_up)
+        else {
+            return Ok(());
+        };
+        if self.is_session(&caller) || asked.is_met_by(&caller.principal, self.now()) {
+            return Ok(());
+        }
+        Err(self.step_up(asked.clone()))
+    }
+
+    /// Whether a caller came by a session of ours.
+    pub(super) fn is_session(&self, caller: &Caller) -> bool {
+        let sessions = self.attempt.policy().sessions();
+        sessions.is_some_and(|sessions| caller.principal.provider() == Some(sessions.name()))
+    }
+
+    /// Whose passkeys are asked about.
+    pub(super) fn subject(&self) -> Result<String, Stop> {
+        let caller = self.admitted.callers.principal.as_ref();
+        caller
+            .map(|caller| caller.principal.subject.to_string())
+            .ok_or_else(|| Reason::CredentialsMissing.into())
+    }
+
+    /// What `change` makes of the passkey with this id, of whoever asks.
+    fn change_own<T>(
+        &mut self,
+        id: &str,
+        change: impl Fn(&mut Account, &[u8]) -> Option<T>,
+    ) -> Result<T, Stop> {
+        let id = base64url::decode(id.as_bytes()).ok_or(Reason::NotFound)?;
+        let subject = self.subject()?;
+        for _ in 0..TRIES {
+            // That of somebody else is not told apart from none.
+            let (mut account, revision) = self.account(&subject)?.ok_or(Reason::NotFound)?;
+            let changed = change(&mut account, &id).ok_or(Reason::NotFound)?;
+            let name = account_name(&subject);
+            let mut wanted = Change {
+                unless_changed: vec![(name.clone(), revision)],
+                put: vec![(name, account.to_json())],
+                delete: Vec::new(),
+            };
+            if account.passkey(&id).is_none() {
+                wanted.delete.push(credential_name(&id));
+            }
+            if self.change(wanted)? {
+                return Ok(changed);
+            }
+        }
+        Err(self.refused(&"the account is changed all the time", Reason::PasskeysUnavailable))
+    }
+}
