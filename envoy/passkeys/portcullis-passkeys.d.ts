@@ -9,8 +9,8 @@ export function passkeys(settings?: Settings): Passkeys;
 
 export interface Settings {
   /**
-   * Where the gateway has its endpoints, as the policy says: a path of the page's own origin, or a URL where the gateway
-   * is another one. Without it, `/.well-known/portcullis/webauthn`.
+   * `passkeys.path` of the policy: a path of the page's own origin, or a URL where the gateway is another one. It ends with
+   * `/`. Without it, `/.well-known/portcullis/webauthn/`.
    */
   path?: string;
   /**
@@ -40,7 +40,7 @@ export interface Passkeys {
    * session that began lately, or by an enrolment code. An authenticator that has one already is an `InvalidStateError`.
    */
   register(options?: {
-    /** What the user calls it. Without it, the gateway names it. */
+    /** What the user calls it, at most 64 bytes. Without it, it has no name. */
     label?: string;
     enrolmentCode?: string;
     /** `conditional`: without asking, after a sign-in with a password that the browser filled in. */

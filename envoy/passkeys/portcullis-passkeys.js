@@ -9,7 +9,7 @@ export const canAutofill = async () =>
   isAvailable() && !!await PublicKeyCredential.isConditionalMediationAvailable?.();
 
 export function passkeys({
-  path = "/.well-known/portcullis/webauthn", fetch: send = (request) => fetch(request), token, confirm,
+  path = "/.well-known/portcullis/webauthn/", fetch: send = (request) => fetch(request), token, confirm,
 } = {}) {
   const base = new URL(path, location);
   let issued, me, rpId, pending, prepared;
@@ -22,7 +22,7 @@ export function passkeys({
   };
   const call = async (method, place, value, headers) => {
     const json = value && { body: JSON.stringify(value), headers: { ...headers, "content-type": "application/json" } };
-    const response = await ask(new Request(base + place, { method, ...json }));
+    const response = await ask(new Request(new URL(place, base), { method, ...json }));
     const answer = await response.json().catch(() => ({}));
     if (response.ok) return answer;
     const { status } = response, { title = `status ${status}`, reason } = answer;
@@ -32,7 +32,7 @@ export function passkeys({
   // Half of the time that options have is the user's; in the other half a ceremony may begin with them.
   const options = async (what, value, headers) => {
     const asked = Date.now();
-    const json = await call("POST", `/${what}/options`, value, headers);
+    const json = await call("POST", `${what}/options`, value, headers);
     rpId = json.rpId ?? json.rp.id;
     return { json, left: () => asked + json.timeout / 2 - Date.now() };
   };
@@ -57,7 +57,7 @@ export function passkeys({
     const { json } = await options("registration", { enrolmentCode, mediation });
     const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(json);
     const made = await touch("create", publicKey, mediation, mine, signal);
-    return call("POST", "/registration", { ...made, label, enrolmentCode });
+    return call("POST", "registration", { ...made, label, enrolmentCode });
   };
 
   const signIn = async ({ autofill, signal } = {}) => {
@@ -73,7 +73,7 @@ export function passkeys({
       throw error;
     }
     prepared = undefined;
-    const answer = await call("POST", "/authentication", made).catch((error) => {
+    const answer = await call("POST", "authentication", made).catch((error) => {
       if (error.reason === "passkey_unknown") tell("UnknownCredential", { rpId, credentialId: made.id });
       throw error;
     });
@@ -117,7 +117,7 @@ export function passkeys({
     register, signIn, stepUp,
     fetch: async (input, init) => attempt(new Request(input, init)),
     list: async () => {
-      const { credentials } = await call("GET", "/credentials");
+      const { credentials } = await call("GET", "credentials");
       const allAcceptedCredentialIds = credentials.map(({ id }) => id);
       // The list of another user would take away what is good.
       if (allAcceptedCredentialIds.includes(me?.id)) {
@@ -125,14 +125,14 @@ export function passkeys({
       }
       return credentials;
     },
-    rename: (id, label) => call("PATCH", `/credentials/${id}`, { label }),
+    rename: (id, label) => call("PATCH", `credentials/${id}`, { label }),
     remove: async (id) => {
-      await call("DELETE", `/credentials/${id}`);
+      await call("DELETE", `credentials/${id}`);
       if (rpId) tell("UnknownCredential", { rpId, credentialId: id });
     },
     signOut: async () => {
       issued = me = undefined;
-      await call("POST", "/sign-out");
+      await call("POST", "sign-out");
     },
   };
 }

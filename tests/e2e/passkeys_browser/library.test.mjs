@@ -9,7 +9,6 @@ import { gzipSync } from 'node:zlib';
 const FOLDER = new URL('../../../envoy/passkeys/', import.meta.url);
 const LIBRARY = new URL('portcullis-passkeys.js', FOLDER);
 const SITE = 'https://app.test';
-const BASE = `${SITE}/.well-known/portcullis/webauthn`;
 const LONG = 600_000;
 
 globalThis.location = new URL(`${SITE}/page`);
@@ -144,7 +143,7 @@ test('a token of the page’s own takes its place', async () => {
 });
 
 test('a gateway elsewhere', async () => {
-  const p = make({ path: 'https://api.test/passkeys', token: () => 'P' });
+  const p = make({ path: 'https://api.test/passkeys/', token: () => 'P' });
   await assert.rejects(p.signIn(), { status: 404 });
   await p.fetch(`${SITE}/orders`);
   assert.deepEqual(asked.map(({ origin, path, headers }) => [origin, path, headers.authorization]), [
