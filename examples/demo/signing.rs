@@ -2,7 +2,7 @@
 //!
 //! Signing itself is `jsonwebtoken`'s, so that tokens do not come from the library that checks them.
 
-use ct_codecs::{Base64UrlSafeNoPadding, Encoder as _};
+use ct_codecs::{Base64, Base64UrlSafeNoPadding, Decoder as _, Encoder as _};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use rsa::{
     PrivateKey,
@@ -70,6 +70,19 @@ impl SigningKey {
             members.insert("alg".into(), format!("{:?}", kind.algorithm()).into());
         }
         Ok(Self { pem, jwk })
+    }
+
+    /// The same with its private half, of kinds other than RSA: as policies have keys to sign with.
+    pub(crate) fn private_jwk(&self) -> Result<Value, String> {
+        let der: String = self.pem.lines().filter(|line| !line.starts_with("-----")).collect();
+        let der = Base64::decode_to_vec(der, None).map_err(|error| format!("no PEM: {error}"))?;
+        // It is an octet string of 32 bytes (RFC 5915 section 3, RFC 8410 section 7).
+        let private = der.windows(34).find_map(|window| window.strip_prefix(&[0x04, 0x20]));
+        let mut jwk = self.jwk.clone();
+        if let Some(members) = jwk.as_object_mut() {
+            members.insert("d".into(), base64url(private.ok_or("no private key of 32 bytes")?)?.into());
+        }
+        Ok(jwk)
     }
 
     /// For `jsonwebtoken`.

@@ -468,6 +468,11 @@ impl Gateway {
         client::Http2::connect_with_window(self.https, config, 0).await.unwrap()
     }
 
+    /// Where it listens for HTTPS.
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.https
+    }
+
     pub(crate) fn admin(&self) -> &Admin {
         self.envoy.admin()
     }

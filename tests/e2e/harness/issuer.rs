@@ -3,7 +3,6 @@
 
 use std::sync::LazyLock;
 
-use ct_codecs::Decoder as _;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Map, Value, json};
 
@@ -56,13 +55,7 @@ impl Issuer {
 
     /// The same with its private half, as a policy has keys to sign with.
     pub(crate) fn private_jwk(&self, algorithm: Algorithm) -> Value {
-        let mut jwk = self.jwk(algorithm);
-        let der = self.pem(algorithm).lines().filter(|line| !line.starts_with("-----")).collect::<String>();
-        let der = ct_codecs::Base64::decode_to_vec(der, None).unwrap();
-        // The private half of both kinds is an octet string of 32 bytes (RFC 5915 section 3, RFC 8410 section 7).
-        let at = der.windows(2).position(|pair| pair == [0x04, 0x20]).unwrap() + 2;
-        jwk["d"] = base64url(&der[at..at + 32]).unwrap().into();
-        jwk
+        self.key(algorithm).private_jwk().unwrap()
     }
 
     fn key(&self, algorithm: Algorithm) -> &SigningKey {

@@ -1,17 +1,9 @@
 // A user in a browser: `node browser.mjs APP`, APP being an origin. Logs in, looks, calls the API, logs out, and prints
 // what there was to see as JSON. It judges nothing.
-import { execFileSync } from 'node:child_process';
-import { chromium } from 'playwright-core';
+import { launch } from './chromium.mjs';
 
 const app = process.argv[2];
-const browser = await chromium.launch({
-  executablePath: execFileSync('sh', ['-c', 'command -v chromium']).toString().trim(),
-  args: [
-    // Chromium's sandbox does not work for root.
-    ...(process.getuid() === 0 ? ['--no-sandbox'] : []),
-    '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-  ],
-});
+const browser = await launch();
 const seen = {};
 try {
   const context = await browser.newContext({ ignoreHTTPSErrors: true });

@@ -1,4 +1,8 @@
-//! Passkeys as browsers have them: the library for pages, `envoy/passkeys`.
+//! Passkeys as browsers have them: the library for pages, `envoy/passkeys`, and what a browser can be made to send.
+
+mod driver;
+mod site;
+mod site_tests;
 
 use std::{fs, process::Command};
 
