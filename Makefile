@@ -75,7 +75,7 @@ ARTIFACTS = PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$
 	PORTCULLIS_DCLINT=$(CURDIR)/$(DCLINT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token keys jwks ca test test-envoys oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium etcd php prometheus registry skopeo advisories rust-version venv dist notes release-check
+.PHONY: help build run token passkeys keys jwks ca test test-envoys oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium etcd php prometheus registry skopeo advisories rust-version venv dist notes release-check
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -94,10 +94,14 @@ run: $(TOOLS) build ## The demo in the foreground: https://localhost:8443, http:
 	@PORTCULLIS_MODULE=$(WASM) envoy/demo/setup.sh
 	@PORTCULLIS_ENVOY=$(ENVOY) exec $(DEMO) run
 
-# These four print nothing else on standard output. make hands variables of its command line on to the environment.
+# These five print nothing else on standard output. make hands variables of its command line on to the environment.
 token: ## A token for the demo: make token SUB=alice ROLES=editor SCOPE="orders:read" (also AUD, ISS, EXP, ALG)
 	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
 	@$(DEMO) token
+
+passkeys: ## The demo's page for passkeys, with a token in the link: make passkeys SUB=alice
+	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
+	@$(DEMO) passkeys
 
 keys: ## The demo's API keys, `name key` a line
 	@[ -x $(DEMO) ] || cargo build -q --example demo >&2

@@ -1,6 +1,7 @@
-// The service behind the gateway: answers each request with what arrived here, as JSON.
+// The service behind the gateway: answers each request with what arrived here, as JSON, and has a page for passkeys.
 // usage: node upstream.mjs [PORT] [HOST]
 import http from "node:http";
+import { servePage } from "./passkeys/serve.mjs";
 
 const MAX_BODY = 64 * 1024;
 const port = Number(process.argv[2] ?? 8081);
@@ -18,6 +19,7 @@ function headersOf(request) {
 }
 
 const server = http.createServer((request, response) => {
+  if (servePage(request, response)) return;
   const chunks = [];
   let size = 0;
   request.on("data", (chunk) => {

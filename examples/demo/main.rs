@@ -16,7 +16,8 @@ use std::process::ExitCode;
 use settings::Settings;
 use watch::Watch;
 
-const USAGE: &str = "usage: demo setup|run|watch|token [NAME=value..]|keys|jwks|ca|secret";
+const USAGE: &str =
+    "usage: demo setup|run|watch|token [NAME=value..]|passkeys [NAME=value..]|keys|jwks|ca|secret";
 
 /// What went wrong, for the person at the terminal.
 type Result<T> = std::result::Result<T, String>;
@@ -46,6 +47,11 @@ fn execute(command: &str, arguments: &[String]) -> Result<()> {
         "watch" => watch::watch(&settings),
         "token" => {
             println!("{}", token::token(&settings, arguments)?);
+            Ok(())
+        }
+        // The part behind # is seen by the page alone.
+        "passkeys" => {
+            println!("{}/passkeys#token={}", settings.origin(), token::token(&settings, arguments)?);
             Ok(())
         }
         "keys" => {

@@ -15,6 +15,9 @@ use crate::{
     signing::{Kind, SigningKey},
 };
 
+/// The gateway's private key, as a JWK.
+pub(crate) const GATEWAY_KEY: &str = "gateway-key.json";
+
 pub(crate) fn set_up(settings: &Settings) -> Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -23,6 +26,7 @@ pub(crate) fn set_up(settings: &Settings) -> Result<()> {
         .map_err(|error| format!("cannot make {}: {error}", settings.dir.display()))?;
     certificates(settings)?;
     signing_keys(settings)?;
+    gateway_key(settings)?;
     secrets(settings)?;
     api_keys::set_up(settings)
 }
@@ -102,6 +106,15 @@ fn signing_keys(settings: &Settings) -> Result<()> {
     }
     // Last: it says that the others are complete.
     settings.write("jwks.json", &format!("{:#}\n", json!({"keys": keys})), false)
+}
+
+/// The gateway's own, with which it signs sessions.
+fn gateway_key(settings: &Settings) -> Result<()> {
+    if settings.path(GATEWAY_KEY).exists() {
+        return Ok(());
+    }
+    let key = SigningKey::generate(Kind::P256, "gateway")?;
+    settings.write(GATEWAY_KEY, &format!("{}\n", key.private_jwk()?), true)
 }
 
 pub(crate) fn key_id(kind: Kind) -> String {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::{
     Result, api_keys,
+    material::GATEWAY_KEY,
     settings::{Settings, read},
     token,
 };
@@ -24,14 +25,19 @@ pub(crate) fn filter(settings: &Settings) -> Result<()> {
     let jwks: serde_json::Value = serde_json::from_str(&settings.read("jwks.json")?)
         .map_err(|error| format!("jwks.json does not parse: {error}"))?;
     // JSON is YAML, too.
-    let mut values = vec![("JWKS".to_owned(), jwks.to_string())];
+    let mut values = vec![
+        ("JWKS".to_owned(), jwks.to_string()),
+        ("GATEWAY_KEY".to_owned(), settings.read(GATEWAY_KEY)?),
+        ("ORIGIN".to_owned(), settings.origin()),
+    ];
     for (name, key) in api_keys::load(settings)? {
         values.push((format!("HASH_{}", name.to_ascii_uppercase()), api_keys::hash(&key)));
     }
     let policy = fill(&template("policy.yaml")?, &values)?;
-    settings.write("policy.yaml", &policy, false)?;
+    // It holds the gateway's private key.
+    settings.write("policy.yaml", &policy, true)?;
     let values = [("WASM".to_owned(), settings.wasm.clone()), ("POLICY".to_owned(), policy)];
-    settings.write(FILTER, &fill(&template(FILTER)?, &values)?, false)
+    settings.write(FILTER, &fill(&template(FILTER)?, &values)?, true)
 }
 
 fn bootstrap(settings: &Settings) -> Result<()> {

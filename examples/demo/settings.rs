@@ -52,6 +52,11 @@ impl Settings {
         })
     }
 
+    /// Of the demo's pages, as browsers say it.
+    pub(crate) fn origin(&self) -> String {
+        format!("https://localhost:{}", self.https)
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }

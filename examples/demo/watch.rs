@@ -48,8 +48,8 @@ pub(crate) fn watch(settings: &Settings) -> Result<()> {
 }
 
 pub(crate) fn greeting(settings: &Settings) -> String {
-    let (https, http, admin, command) = (settings.https, settings.http, settings.admin, &settings.command);
-    let url = format!("https://localhost:{https}");
+    let (http, admin, command) = (settings.http, settings.admin, &settings.command);
+    let url = settings.origin();
     let curl = "curl -i --cacert ca.pem";
     format!(
         r#"
@@ -65,6 +65,7 @@ Try, from another terminal in this directory:
   {curl} -H "Authorization: Bearer $(demo token SUB=bob ROLES=admin)" -X DELETE {url}/orders/7     # 200
   {curl} -H "X-Api-Key: $(demo keys | awk '$1 == "reader" {{print $2}}')" {url}/reports/march           # 200
   curl -i http://localhost:{http}/health                                   # plain HTTP: 403
+  demo passkeys                                                            # a link for a browser that trusts ca.pem
 
 The policy is {POLICY}: change it, save, and it is in force. Ctrl-C ends the demo."#
     )

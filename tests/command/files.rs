@@ -5,7 +5,11 @@
 
 use std::{fs, path::Path};
 
-use crate::{run_in, text};
+use crate::{
+    run_in,
+    signing::{Kind, SigningKey},
+    text,
+};
 
 const GOOD: &str = "tests/command/good";
 const FAULTY: &str = "tests/command/faulty";
@@ -105,7 +109,12 @@ fn what_the_repository_shows_is_good() {
     let jwks = fs::read_to_string(root.join("tests/command/jwks.json")).unwrap();
     let demo = fs::read_to_string(root.join("envoy/demo/policy.yaml")).unwrap();
     let hashes = ["READER", "WRITER", "OPERATOR", "EXPIRED", "DISABLED"].iter().enumerate();
-    let filled = hashes.fold(demo.replace("${JWKS}", jwks.trim()), |text, (n, name)| {
+    let own = SigningKey::generate(Kind::P256, "gateway").and_then(|key| key.private_jwk()).unwrap();
+    let demo = demo
+        .replace("${JWKS}", jwks.trim())
+        .replace("${GATEWAY_KEY}", &own.to_string())
+        .replace("${ORIGIN}", "https://localhost:8443");
+    let filled = hashes.fold(demo, |text, (n, name)| {
         text.replace(&format!("${{HASH_{name}}}"), &format!("sha256:{n:064x}"))
     });
     let told = run_in(".", &["check", "-"], &filled);

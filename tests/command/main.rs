@@ -9,6 +9,9 @@ use std::{
 
 mod files;
 mod keys;
+#[path = "../../examples/demo/signing.rs"]
+#[expect(dead_code, reason = "the demo uses more of it")]
+mod signing;
 mod signing_keys;
 
 /// Runs the command in `directory` of the repository.

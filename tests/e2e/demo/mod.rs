@@ -61,9 +61,9 @@ pub(crate) fn set_up() -> TempDir {
     dir
 }
 
-struct Demo {
+pub(crate) struct Demo {
     child: Child,
-    front: Front,
+    pub(crate) front: Front,
     dir: TempDir,
 }
 
@@ -85,7 +85,7 @@ impl Front {
 }
 
 impl Demo {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let [https, http, admin, upstream] = [(); 4].map(|()| free_port());
         let log = File::create(dir.path().join("log")).unwrap();
@@ -116,6 +116,18 @@ impl Demo {
     /// `make token NAME=value...`
     fn token(&self, variables: &[(&str, &str)]) -> String {
         token(self.dir.path(), variables)
+    }
+
+    /// `make passkeys`: the address of the page for passkeys, with a token.
+    pub(crate) fn link(&self) -> String {
+        let mut command = command(self.dir.path(), "passkeys");
+        command.env("PORTCULLIS_HTTPS_PORT", self.front.https.port().to_string());
+        output(command).trim_end().to_owned()
+    }
+
+    /// A file that it made at set-up.
+    pub(crate) fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(name)).unwrap()
     }
 
     /// Ends it as Ctrl-C does: by a signal to the demo alone, which has to end the others.

@@ -1,5 +1,7 @@
-//! Passkeys as browsers have them: the library for pages, `envoy/passkeys`, and what a browser can be made to send.
+//! Passkeys as browsers have them: the library for pages, `envoy/passkeys`, the demo's page with it, and what a browser can be
+//! made to send.
 
+mod demo_page;
 mod driver;
 mod site;
 mod site_tests;
