@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::properties::Properties;
+use super::{Refusal, properties::Properties};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::command) enum KeyTask {
@@ -37,14 +37,8 @@ pub(in crate::command) struct NewOptions {
     pub(super) made: Made,
     #[command(flatten)]
     pub(super) properties: Properties,
-    /// Where the filter's keys are: a file with a policy, as `portcullis check` reads it, or the URL of etcd with the
-    /// prefix of apiKeys.etcd, as in https://etcd.internal:2379/portcullis/
-    #[arg(long, env = "PORTCULLIS_STORE", value_name = "FILE|URL")]
-    pub(super) store: Option<String>,
     #[command(flatten)]
-    pub(super) etcd: EtcdAccess,
-    #[command(flatten)]
-    pub(super) telling: Telling,
+    pub(super) place: Place,
 }
 
 /// How a key is made.
@@ -163,9 +157,9 @@ pub(in crate::command) struct SetOptions {
 #[derive(Debug, Args)]
 pub(super) struct Place {
     /// Where the filter's keys are: a file with a policy, as `portcullis check` reads it, or the URL of etcd with the
-    /// prefix of apiKeys.etcd, as in https://etcd.internal:2379/portcullis/
+    /// prefix of apiKeys.etcd, as in https://etcd.internal:2379/portcullis/. `new` alone needs none
     #[arg(long, env = "PORTCULLIS_STORE", value_name = "FILE|URL")]
-    pub(super) store: String,
+    pub(super) store: Option<String>,
     #[command(flatten)]
     pub(super) etcd: EtcdAccess,
     #[command(flatten)]
@@ -187,6 +181,15 @@ pub(in crate::command) struct EtcdAccess {
     /// Who asks. The password is read from the environment variable PORTCULLIS_ETCD_PASSWORD
     #[arg(long, env = "PORTCULLIS_ETCD_USER", value_name = "NAME")]
     pub(super) etcd_user: Option<String>,
+}
+
+impl Place {
+    /// # Errors
+    /// Nobody says where keys are.
+    pub(super) fn store(&self) -> Result<&str, Refusal> {
+        let missing = || Refusal::usage("--store, or PORTCULLIS_STORE, says where the keys are".to_owned());
+        self.store.as_deref().ok_or_else(missing)
+    }
 }
 
 #[derive(Debug, Args)]

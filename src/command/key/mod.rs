@@ -145,17 +145,17 @@ fn try_run(task: &KeyTask) -> Result<(), Refusal> {
 }
 
 fn add(options: &NewOptions, now: SystemTime) -> Result<(), Refusal> {
-    let store = options.store.as_deref().map(|name| Store::open(name, true, &options.etcd)).transpose()?;
+    let place = &options.place;
+    let store = place.store.is_some().then(|| open(place, true)).transpose()?;
     let prefix = prefix(options.made.prefix.as_deref(), store.as_ref());
     let new = NewKey::make(&prefix, options.made.id.as_deref())?;
     let record = changes::added(&new.id, &secret::hash(&new.key), options.properties.members()?);
     if let Some(store) = &store {
         store.refuse_taken(record.id())?;
-        once(store.change(&[], &[Change::Add(vec![record.clone()])], options.telling.dry_run))?;
+        once(store.change(&[], &[Change::Add(vec![record.clone()])], place.telling.dry_run))?;
     }
-    let is_stored = store.is_some() && !options.telling.dry_run;
-    let done = Done { telling: &options.telling, store: options.store.as_deref(), now };
-    tell::made(&done, &new, &record, is_stored);
+    let is_stored = store.is_some() && !place.telling.dry_run;
+    tell::made(&done(place, now), &new, &record, is_stored);
     Ok(())
 }
 
@@ -221,11 +221,11 @@ fn once(written: Result<(), NotWritten>) -> Result<(), Refusal> {
 }
 
 fn open(place: &Place, to_change: bool) -> Result<Store, Refusal> {
-    Store::open(&place.store, to_change, &place.etcd)
+    Store::open(place.store()?, to_change, &place.etcd)
 }
 
 fn done(place: &Place, now: SystemTime) -> Done<'_> {
-    Done { telling: &place.telling, store: Some(&place.store), now }
+    Done { telling: &place.telling, store: place.store.as_deref(), now }
 }
 
 fn prefix(given: Option<&str>, store: Option<&Store>) -> String {

@@ -30,7 +30,7 @@ impl Uses {
     ) -> Result<Option<Self>, Refusal> {
         let is_etcd = |name: &&str| name.starts_with("http://") || name.starts_with("https://");
         let given = options.uses.as_deref();
-        let Some(url) = given.or(Some(place.store.as_str()).filter(is_etcd)) else { return Ok(None) };
+        let Some(url) = given.or(place.store.as_deref().filter(is_etcd)) else { return Ok(None) };
         EtcdStore::open(url, &place.etcd)?.uses(id).map(|uses| Some(Self(uses)))
     }
 
