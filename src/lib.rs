@@ -66,7 +66,6 @@ mod introspection;
 pub mod jose;
 mod json;
 mod jwt;
-mod key_store;
 mod network;
 pub mod origin;
 pub mod passkeys;
@@ -77,6 +76,7 @@ pub mod rate_limit;
 mod rbac;
 
 mod replay;
+mod replica;
 pub mod request;
 mod resource_metadata;
 pub mod revocation;

@@ -4,11 +4,16 @@ pub mod format;
 mod restrictions;
 mod seen;
 mod table;
+mod use_records;
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
+mod use_records_tests;
 mod validity;
 
 pub use restrictions::Restrictions;
 pub(crate) use seen::SeenKeys;
 pub use table::KeyTable;
+pub use use_records::{NotWritten, UseRecords};
 pub(crate) use validity::Validity;
 
 use std::{cell::RefCell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
@@ -24,6 +29,12 @@ use crate::{
     request::Location,
     time::{Clock, Timestamp},
 };
+
+/// What stands behind the prefix, before the ids of keys that are kept in etcd.
+pub const SCHEMA: &str = "v1/keys/";
+
+/// The same before their ids in entries of uses.
+pub const USES_SCHEMA: &str = "v1/used/";
 
 /// How API keys are found and which there are, as configured.
 #[derive(Clone, Debug, Default)]

@@ -18,10 +18,11 @@ use super::{
 };
 use crate::{
     api_key::{
-        ApiKeySpec, ApiKeysSpec, KeyTable, Level, Restrictions, UsageSpec, UsageTo, format::DEFAULT_PREFIX,
+        ApiKeySpec, ApiKeysSpec, KeyTable, Level, Restrictions, SCHEMA, UsageSpec, UsageTo,
+        format::DEFAULT_PREFIX,
     },
     fault::Fault,
-    key_store::EtcdSpec,
+    replica::ReplicaSpec,
     request::Location,
     text::hex,
 };
@@ -190,7 +191,7 @@ pub(super) fn api_keys(
     node: Node<'_>,
     apart: Option<Vec<&str>>,
     defs: &mut Definitions,
-) -> Option<(ApiKeysSpec, Option<EtcdSpec>)> {
+) -> Option<(ApiKeysSpec, Option<ReplicaSpec>)> {
     // What levels grant is not known if the section cannot be read.
     defs.grants.incomplete |= !node.value.is_object();
     let mut o = node.object(&API_KEYS)?;
@@ -215,7 +216,7 @@ pub(super) fn api_keys(
         let items = n.filled_apart(apart, NO_KEYS)?;
         keys(items, given, defs)
     });
-    let store = o.object("etcd").and_then(etcd);
+    let store = o.object("etcd").and_then(|o| etcd(o, "apiKeys.etcd", SCHEMA));
     defs.keys_elsewhere = o.has("etcd");
     let has_store = defs.keys_elsewhere;
     let uses = o.object("usage").and_then(|o| usage(o, has_store));

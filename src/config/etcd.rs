@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     etcd::{Login, Password, Server},
-    key_store::EtcdSpec,
+    replica::ReplicaSpec,
 };
 
 /// Envoy is told of a longer one in bytes that the SDK of proxy-wasm does not take.
@@ -72,19 +72,20 @@ pub(super) static ETCD: Shape = Shape::bound(
     &[LOGIN],
 );
 
-pub(super) fn etcd(mut o: Object<'_>) -> Option<EtcdSpec> {
+/// `section` is where it stands, `schema` what is kept there.
+pub(super) fn etcd(mut o: Object<'_>, section: &'static str, schema: &'static str) -> Option<ReplicaSpec> {
     let mut watch_cluster = o.text("watchCluster");
     if watch_cluster.as_ref().is_some_and(|name| name.len() > LONGEST_GRPC_CLUSTER) {
         watch_cluster = o.fault_at("watchCluster", "is longer than 125 bytes");
     }
     let poll_interval = o.duration("pollInterval");
     let max_stale = o.duration("maxStale");
-    let server = server(&mut o, "apiKeys.etcd");
+    let server = server(&mut o, section);
     if o.has("maxStale") && max_stale < poll_interval {
         o.fault_at::<()>("maxStale", "is shorter than pollInterval");
         return None;
     }
-    Some(EtcdSpec { server: server?, watch_cluster, poll_interval: poll_interval?, max_stale })
+    Some(ReplicaSpec { server: server?, schema, watch_cluster, poll_interval: poll_interval?, max_stale })
 }
 
 /// Where an etcd is and who we are there. `section` is what it is called for operators.

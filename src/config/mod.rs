@@ -70,10 +70,10 @@ use crate::{
     identity::Party,
     introspection::IntrospectionSpec,
     jose::SigningKeys,
-    key_store::EtcdSpec,
     passkeys::{CeremonyRule, PasskeysSpec},
     rate_limit::LimitSpec,
     rbac::{RequirementSpec, RoleSpec, StepUp},
+    replica::ReplicaSpec,
     request::alike::is_alike,
     resource_metadata::ResourceMetadataSpec,
     revocation::RevocationSpec,
@@ -108,7 +108,7 @@ pub struct Document {
     /// `None`: the document has no `apiKeys`.
     pub api_keys: Option<ApiKeysSpec>,
     /// Where more API keys are; `None`: nowhere.
-    pub key_store: Option<EtcdSpec>,
+    pub key_store: Option<ReplicaSpec>,
     /// `None`: the document has no `clientCertificates`.
     pub client_certificates: Option<ClientCertificatesSpec>,
     /// Senders of webhooks.

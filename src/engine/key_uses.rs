@@ -5,11 +5,10 @@ use std::{fmt::Write as _, rc::Rc, time::Duration};
 use super::{HostServices, record::Trace};
 use crate::{
     answer::Reason,
-    api_key::{UsageSpec, UsageTo},
+    api_key::{NotWritten, UsageSpec, UsageTo, UseRecords},
     calls::{Call, Outcome},
     etcd::Client,
     identity::{Party, PrincipalKind},
-    key_store::{ReadError, UseRecords},
     time::{Timestamp, nanos},
     usage::{Usage, Uses},
 };
@@ -78,7 +77,7 @@ impl KeyUses {
     }
 
     /// What was not written is written with what is counted until the next time.
-    pub(super) fn on_answer(&mut self, outcome: Outcome<'_>, now: Timestamp) -> Result<(), ReadError> {
+    pub(super) fn on_answer(&mut self, outcome: Outcome<'_>, now: Timestamp) -> Result<(), NotWritten> {
         let Some(records) = &mut self.records else { return Ok(()) };
         records.on_answer(outcome, now).inspect_err(|_| {
             records.give_back().for_each(|(id, uses)| self.usage.add(&id, uses));

@@ -15,15 +15,15 @@ use crate::{
     etcd::Client,
     fault::Fault,
     identity::Principal,
-    key_store::{EtcdSpec, Found, KeyStore, ReadError, Unwatched, Wanted, WatchEvent, WatchStep},
     policy::{Caller, Policy},
+    replica::{Found, ReadError, Replica, ReplicaSpec, Unwatched, Wanted, WatchEvent, WatchStep},
     store::StoreError,
     time::Timestamp,
 };
 
 /// The keys of a store, as one worker has them.
 pub(super) struct StoredKeys {
-    store: KeyStore,
+    store: Replica,
     /// Keys that were presented since the store last changed.
     seen: SeenKeys<Rc<KnownKey<Caller>>>,
     /// Of the store, when they were looked up.
@@ -46,8 +46,8 @@ impl From<Reason> for NotTaken {
 }
 
 impl StoredKeys {
-    pub(super) fn new(spec: &EtcdSpec, etcd: Rc<Client>, namespace: &str) -> Self {
-        let store = KeyStore::new(spec.clone(), etcd, namespace);
+    pub(super) fn new(spec: &ReplicaSpec, etcd: Rc<Client>, namespace: &str) -> Self {
+        let store = Replica::new(spec.clone(), etcd, namespace);
         Self { store, seen: SeenKeys::new(REMEMBERED), generation: 0 }
     }
 

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use super::host_calls::{Failed, Host};
 use crate::{
     etcd::Token,
-    key_store::{WatchEvent, WatchStep},
+    replica::{WatchEvent, WatchStep},
 };
 
 /// The most of a message that is read.

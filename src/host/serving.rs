@@ -25,7 +25,7 @@ use crate::{
     answer::Reason,
     calls::{Call, Client, Outcome},
     engine::{Body, Exchange, HostServices, Purpose, Step, WorkerState},
-    key_store::WatchEvent,
+    replica::WatchEvent,
     request::{RequestHead, client_certificate::PeerCertificate},
     text::hex,
 };

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, time::Duration};
 
-use crate::{engine::WorkerState, key_store::QUICK_TICK};
+use crate::{engine::WorkerState, replica::QUICK_TICK};
 
 /// How often key sets are looked after and counters handed on. Fetches are decided there, so this bounds how late they
 /// start.

@@ -32,9 +32,9 @@ use crate::{
     config::{IdentityHeadersSpec, Interlock},
     fault::Fault,
     hmac::HmacSourceSpec,
-    key_store::EtcdSpec,
     rate_limit::Limiter,
     rbac::Vocabulary,
+    replica::ReplicaSpec,
     request::{Location, credential::CredentialNames, guarded::GuardedHeaders, path::Kept},
     revocation::RevocationSpec,
     route::Router,
@@ -66,7 +66,7 @@ pub struct Policy {
     pub(crate) client_certificates: Option<ClientCertificatesSpec>,
     pub(crate) hmac_sources: Vec<Rc<HmacSourceSpec>>,
     /// Where more API keys are; `None`: nowhere.
-    pub(crate) key_store: Option<EtcdSpec>,
+    pub(crate) key_store: Option<ReplicaSpec>,
     /// How uses of API keys are counted; `None`: not at all.
     pub(crate) key_usage: Option<UsageSpec>,
     pub(crate) revocation: Option<RevocationSpec>,

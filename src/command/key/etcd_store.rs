@@ -17,12 +17,13 @@ use super::{
     stored::{NotWritten, Stored},
 };
 use crate::{
+    api_key::{SCHEMA, USES_SCHEMA},
     config,
     etcd::{
         AUTHENTICATE, EtcdError, Item, Login, MOST_OPERATIONS, Operation, Password, RANGE, Range,
         RangeRequest, TRANSACTION, Token, Transaction, TransactionAnswer, end_of,
     },
-    key_store::{MAX_VALUE, SCHEMA, USES_SCHEMA},
+    replica::MAX_VALUE,
 };
 
 /// So many keys are asked for at once.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc, time::Duration};
 use ct_codecs::{Base64, Decoder as _, Encoder as _};
 use serde_json::{Value, json};
 
-use super::{ReadError, UseRecords};
+use super::use_records::{NotWritten, UseRecords};
 use crate::{
     calls::{Call, NoBody, Outcome},
     etcd::{Client, EtcdError, Login, Password, Server},
@@ -100,7 +100,7 @@ fn uses(count: u64, secs: u64) -> Uses {
 const NOW: u64 = 1_800_000_000;
 
 /// Sends what there is to send at a time, until there is nothing more.
-fn send_all(worker: &mut UseRecords, etcd: &mut Etcd, now: Timestamp) -> Result<usize, ReadError> {
+fn send_all(worker: &mut UseRecords, etcd: &mut Etcd, now: Timestamp) -> Result<usize, NotWritten> {
     let mut calls = 0;
     while let Some(call) = worker.next_call(now) {
         assert_eq!(worker.next_call(now).map(|_| ()), None, "one at a time");
@@ -187,7 +187,7 @@ fn whoever_is_always_outrun_gives_up_for_now() {
             break error;
         }
     };
-    assert_eq!((error, tries), (ReadError::Outrun, 9));
+    assert_eq!((error, tries), (NotWritten::Outrun, 9));
     assert_eq!(worker.give_back().collect::<Vec<_>>(), [("a".into(), uses(3, NOW))]);
     assert!(worker.is_done());
 }
@@ -218,7 +218,7 @@ fn uses_wait_for_a_login_and_for_the_next() {
     log_in(now);
     // Nor is the next one, which is a failure.
     worker.next_call(now).unwrap();
-    let error = ReadError::Etcd(EtcdError::Unauthenticated);
+    let error = NotWritten::Etcd(EtcdError::Unauthenticated);
     assert_eq!(worker.on_answer(answer(401, unknown), now), Err(error));
     let left = worker.give_back().collect();
     worker.write(left);
@@ -237,17 +237,17 @@ fn what_is_not_written_is_given_back() {
     let large = vec![b' '; (1 << 20) + 1];
     let now = Timestamp::from_secs(NOW);
     for (outcome, expected) in [
-        (Outcome::Failed, ReadError::Etcd(EtcdError::NoBody(NoBody::Failed))),
-        (answer(503, b"no healthy upstream"), ReadError::Etcd(EtcdError::Status(503))),
-        (answer(403, denied), ReadError::Etcd(EtcdError::Denied)),
-        (answer(200, b""), ReadError::Etcd(EtcdError::Malformed)),
-        (answer(200, b"{}"), ReadError::Etcd(EtcdError::Malformed)),
-        (answer(200, br#"{"header":{},"succeeded":true}"#), ReadError::Etcd(EtcdError::Malformed)),
+        (Outcome::Failed, NotWritten::Etcd(EtcdError::NoBody(NoBody::Failed))),
+        (answer(503, b"no healthy upstream"), NotWritten::Etcd(EtcdError::Status(503))),
+        (answer(403, denied), NotWritten::Etcd(EtcdError::Denied)),
+        (answer(200, b""), NotWritten::Etcd(EtcdError::Malformed)),
+        (answer(200, b"{}"), NotWritten::Etcd(EtcdError::Malformed)),
+        (answer(200, br#"{"header":{},"succeeded":true}"#), NotWritten::Etcd(EtcdError::Malformed)),
         (
             answer(200, br#"{"header":{},"responses":[{"response_range":{"kvs":[{"key":"*"}]}}]}"#),
-            ReadError::Etcd(EtcdError::Malformed),
+            NotWritten::Etcd(EtcdError::Malformed),
         ),
-        (answer(200, &large), ReadError::Etcd(EtcdError::NoBody(NoBody::TooLarge { max: 1 << 20 }))),
+        (answer(200, &large), NotWritten::Etcd(EtcdError::NoBody(NoBody::TooLarge { max: 1 << 20 }))),
     ] {
         let mut worker = worker();
         // Before anything was asked there is nothing to answer.

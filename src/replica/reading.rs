@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    KeyStore, MAX_VALUE, QUICK_TICK, ReadError, SCHEMA, digest_in,
+    MAX_VALUE, QUICK_TICK, ReadError, Replica, digest_in,
     shared::{self, Head, Put, Stamp},
 };
 use crate::{
@@ -62,7 +62,7 @@ enum Step {
     List { epoch: u32, revision: u64, next: Vec<u8>, count: u64, went_back: bool },
 }
 
-impl KeyStore {
+impl Replica {
     pub(super) fn lease(&self) -> Duration {
         // Before each question there may have to be a login.
         let calls = if self.etcd.has_login() { 2 } else { 1 };
@@ -71,7 +71,7 @@ impl KeyStore {
 
     /// What every key of the store begins with that is one of ours.
     pub(super) fn prefix(&self) -> Vec<u8> {
-        format!("{}{SCHEMA}", self.spec.server.prefix).into_bytes()
+        format!("{}{}", self.spec.server.prefix, self.spec.schema).into_bytes()
     }
 
     /// The next call of the reading under way, or the first of a new one that is due.

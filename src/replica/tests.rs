@@ -129,8 +129,8 @@ impl Etcd {
     }
 }
 
-fn spec() -> EtcdSpec {
-    EtcdSpec {
+fn spec() -> ReplicaSpec {
+    ReplicaSpec {
         server: Server {
             section: "apiKeys.etcd",
             endpoint: Url::parse("https://etcd.test:2379").unwrap(),
@@ -139,19 +139,20 @@ fn spec() -> EtcdSpec {
             timeout: Duration::from_secs(2),
             login: None,
         },
+        schema: "v1/keys/",
         watch_cluster: Some("etcd-grpc".to_owned()),
         poll_interval: Duration::from_secs(1),
         max_stale: Some(Duration::from_secs(60)),
     }
 }
 
-fn client(spec: &EtcdSpec) -> Rc<Client> {
+fn client(spec: &ReplicaSpec) -> Rc<Client> {
     Rc::new(Client::new(spec.server.clone()))
 }
 
 /// Asks for few keys at once.
-fn worker() -> KeyStore {
-    KeyStore { page: 3, ..KeyStore::new(spec(), client(&spec()), "t") }
+fn worker() -> Replica {
+    Replica { page: 3, ..Replica::new(spec(), client(&spec()), "t") }
 }
 
 fn value(key: &str) -> String {
@@ -161,7 +162,7 @@ fn value(key: &str) -> String {
 /// The workers of one Envoy.
 struct Workers {
     store: MemoryStore,
-    workers: Vec<KeyStore>,
+    workers: Vec<Replica>,
     now: Timestamp,
 }
 
@@ -255,7 +256,7 @@ fn all_workers_find_what_one_has_read() {
         Some(etcd.answer(call))
     });
     assert_eq!(calls, 4, "one worker reads, in pages of three");
-    assert!(!workers.workers[0].is_ready() || workers.workers.iter().all(KeyStore::is_ready));
+    assert!(!workers.workers[0].is_ready() || workers.workers.iter().all(Replica::is_ready));
     workers.agree_with(&etcd, &[ids.as_slice(), &["odd", "none"]].concat()).unwrap();
 
     // A change is there with the next question, and a key that is gone, too.
@@ -515,7 +516,7 @@ fn what_gets_no_answer_is_asked_again() {
             if which.contains(&calls) { otherwise.clone() } else { Some(etcd.answer(call)) }
         });
         assert_eq!(errors, Vec::from_iter(expected.clone()), "{which:?}");
-        let is_ready = workers.workers.iter().all(KeyStore::is_ready);
+        let is_ready = workers.workers.iter().all(Replica::is_ready);
         assert_eq!(is_ready, expected.is_none(), "{which:?}");
         if is_ready {
             workers.agree_with(&etcd, &ids).unwrap();

@@ -3,11 +3,11 @@
 //! Many workers of many Envoys add to one entry. Each reads what is there and writes the sum, if nobody wrote meanwhile;
 //! else it is told what is there then, and tries again. What was not written goes back to whoever counts.
 
-use std::rc::Rc;
+use std::{fmt, rc::Rc};
 
 use serde_json::Value;
 
-use super::{ReadError, USES_SCHEMA};
+use super::USES_SCHEMA;
 use crate::{
     calls::{Call, Outcome},
     etcd::{Client, EtcdError, MOST_OPERATIONS, Operation, TRANSACTION, Transaction, TransactionAnswer},
@@ -46,6 +46,15 @@ struct Entry {
     uses: Uses,
     /// What etcd has, and since which revision; `None`: it was not read yet.
     found: Option<(Uses, u64)>,
+}
+
+/// Why uses were not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotWritten {
+    /// There is no answer that could be read.
+    Etcd(EtcdError),
+    /// Others wrote the same entries each time.
+    Outrun,
 }
 
 impl UseRecords {
@@ -127,25 +136,25 @@ impl UseRecords {
     ///
     /// # Errors
     /// Nothing more is going to be written: it is to be asked for with [`UseRecords::give_back`].
-    pub fn on_answer(&mut self, outcome: Outcome<'_>, now: Timestamp) -> Result<(), ReadError> {
+    pub fn on_answer(&mut self, outcome: Outcome<'_>, now: Timestamp) -> Result<(), NotWritten> {
         if !std::mem::take(&mut self.sent) {
             return Ok(());
         }
         let answer = match self.etcd.read(outcome, MAX_ANSWER).and_then(TransactionAnswer::read) {
             // The same is asked again, with another token.
             Err(EtcdError::Unauthenticated) if self.etcd.may_log_in(now) => return Ok(()),
-            answer => answer.map_err(ReadError::Etcd)?,
+            answer => answer.map_err(NotWritten::Etcd)?,
         };
         if self.is_read() && answer.succeeded {
             self.batch.clear();
             return Ok(());
         }
         if answer.found.len() != self.batch.len() {
-            return Err(ReadError::Etcd(EtcdError::Malformed));
+            return Err(NotWritten::Etcd(EtcdError::Malformed));
         }
         self.tries = self.tries.saturating_add(1);
         if self.tries > TRIES {
-            return Err(ReadError::Outrun);
+            return Err(NotWritten::Outrun);
         }
         for (entry, found) in self.batch.iter_mut().zip(answer.found) {
             entry.found = Some(match found.first() {
@@ -165,4 +174,13 @@ fn read(value: &[u8]) -> Uses {
         Some(Uses { count: value.get("uses")?.as_u64()?, last })
     };
     read().unwrap_or_default()
+}
+
+impl fmt::Display for NotWritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Etcd(why) => why.fmt(f),
+            Self::Outrun => f.write_str("others write the same entries all the time"),
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! API keys in etcd: read by one worker of each Envoy, looked up by all.
+//! What etcd has below a prefix: read by one worker of each Envoy, looked up by all. What it means is the business of whoever
+//! looks it up.
 //!
 //! At first all keys are listed, in pages as of one revision. From then on the store is asked for its revision, and for
 //! what was changed since where that has moved. Where the numbers do not fit (another cluster, a revision that went back,
@@ -9,19 +10,12 @@ mod shared;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 mod tests;
-mod use_records;
-#[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
-mod use_records_tests;
 mod watch;
 
 use std::{fmt, rc::Rc, time::Duration};
 
+pub use self::watch::{QUICK_TICK, Unwatched, WatchEvent, WatchStep};
 use self::{reading::Reading, shared::Head, watch::Watch};
-pub use self::{
-    use_records::UseRecords,
-    watch::{QUICK_TICK, Unwatched, WatchEvent, WatchStep},
-};
 use crate::{
     calls::{Call, Counts, Outcome},
     crypto::short_digest,
@@ -32,23 +26,19 @@ use crate::{
     url::Url,
 };
 
-/// What stands behind the prefix, before the ids of keys: the version of what is kept there, and what it is.
-pub const SCHEMA: &str = "v1/keys/";
-
-/// The same before their ids in entries of uses.
-pub const USES_SCHEMA: &str = "v1/used/";
-
-/// The longest value that is read as a key's.
+/// The longest value that is read.
 pub const MAX_VALUE: usize = 8 * 1024;
 
-/// The longest id.
-pub const MAX_ID: usize = 128;
+/// The longest id that stands in the shared store as it is.
+const MAX_ID: usize = 128;
 
-/// Where the keys are, and how they are read.
+/// What is read, and how.
 #[derive(Clone, Debug)]
-pub struct EtcdSpec {
+pub struct ReplicaSpec {
     /// The etcd.
     pub server: Server,
+    /// What stands behind the server's prefix, before ids: the version of what is kept there, and what it is.
+    pub schema: &'static str,
     /// The one that reaches it by gRPC, for a watch; `None`: the store is asked now and then, no more.
     pub watch_cluster: Option<String>,
     /// How often the store is asked what has changed.
@@ -59,8 +49,8 @@ pub struct EtcdSpec {
 
 /// One worker's side of a store.
 #[derive(Debug)]
-pub struct KeyStore {
-    spec: EtcdSpec,
+pub struct Replica {
+    spec: ReplicaSpec,
     etcd: Rc<Client>,
     /// What all of its entries in the shared store begin with.
     place: String,
@@ -78,25 +68,25 @@ pub struct KeyStore {
     counts: Counts,
 }
 
-/// What a key is looked for by.
+/// What is looked for.
 #[derive(Clone, Copy, Debug)]
 pub enum Wanted<'a> {
-    /// Its id.
+    /// What is called so: this stands behind the schema.
     Id(&'a str),
-    /// The SHA-256 of the key.
+    /// What has a field `hash` with this SHA-256.
     Digest(&'a [u8; 32]),
 }
 
-/// A key as the store has it.
+/// A key of etcd with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Its id: what stands behind the prefix.
+    /// What stands behind the schema.
     pub id: String,
-    /// Its fields, in JSON; not looked into. Empty where the store has something that is no key.
+    /// Not looked into, but for `hash`. Empty where it is longer than [`MAX_VALUE`].
     pub value: Vec<u8>,
 }
 
-/// Why the store was not read, or not written, and what else operators have to know of it.
+/// Why the store was not read, and what else operators have to know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadError {
     /// There is no answer that could be read.
@@ -105,21 +95,19 @@ pub enum ReadError {
     Unshared,
     /// More keys than are read.
     TooMany,
-    /// Others wrote the same entries each time.
-    Outrun,
     /// It is read on, but is not the one that was read before, or not as far.
     WentBack,
 }
 
-impl KeyStore {
+impl Replica {
     /// `etcd` is the worker's client of the server in `spec`; `namespace` tells policies apart that share one store.
-    pub fn new(spec: EtcdSpec, etcd: Rc<Client>, namespace: &str) -> Self {
+    pub fn new(spec: ReplicaSpec, etcd: Rc<Client>, namespace: &str) -> Self {
         // The shared store forgets nothing, so its keys come from the policy and from etcd alone.
         let Server { cluster, prefix, endpoint: Url { scheme, authority, .. }, .. } = &spec.server;
-        let place = [cluster.as_str(), scheme, authority, prefix.as_str()];
+        let place = [cluster.as_str(), scheme, authority, prefix.as_str(), spec.schema];
         let place = short_digest(&place.map(str::as_bytes));
         Self {
-            place: format!("{namespace}/keys/{place}/"),
+            place: format!("{namespace}/etcd/{place}/"),
             watch: spec.watch_cluster.as_deref().map(|cluster| Watch::new(cluster, Rc::clone(&etcd))),
             spec,
             etcd,
@@ -173,7 +161,7 @@ impl KeyStore {
         std::mem::take(&mut self.counts)
     }
 
-    /// The key that is looked for; `None`: there is none. Whether it is the one that was presented, its fields say.
+    /// What is looked for; `None`: there is no such key. What was found by its hash may have another one meanwhile.
     pub fn find(&self, wanted: Wanted<'_>, store: &dyn SharedStore) -> Result<Option<Found>, StoreError> {
         let since = self.head.epoch;
         let id = match wanted {
@@ -197,7 +185,7 @@ impl KeyStore {
         self.read_on(now, store, random)
     }
 
-    /// Takes the outcome of the call that [`KeyStore::tick`] asked for. One that nobody asked for is ignored, and so is
+    /// Takes the outcome of the call that [`Replica::tick`] asked for. One that nobody asked for is ignored, and so is
     /// one that comes when another worker has taken over. On an error what was read before stays, for now.
     pub fn on_answer(
         &mut self,
@@ -208,7 +196,7 @@ impl KeyStore {
         self.take(outcome, now, store)
     }
 
-    /// Whether there is to be a watch. Then [`KeyStore::tick`] is due every [`QUICK_TICK`].
+    /// Whether there is to be a watch. Then [`Replica::tick`] is due every [`QUICK_TICK`].
     pub fn is_watched(&self) -> bool {
         self.watch.is_some()
     }
@@ -220,7 +208,7 @@ impl KeyStore {
         self.watch.as_mut()?.tick(&key, [&prefix, &end_of(&prefix)], now, store)
     }
 
-    /// Takes what came of a step of [`KeyStore::watch`]. A tick right behind saves time.
+    /// Takes what came of a step of [`Replica::watch`]. A tick right behind saves time.
     pub fn on_watched(&mut self, event: WatchEvent<'_>, now: Timestamp, random: u64) -> Option<Unwatched> {
         self.watch.as_mut()?.take(event, now, random)
     }
@@ -253,7 +241,7 @@ impl KeyStore {
         format!("{}head", self.place)
     }
 
-    /// What is no id of a key is counted all the same, by its hash.
+    /// What is too long for an id, or no text, has its hash in the place of it.
     fn by_id(&self, id: &[u8]) -> String {
         match str::from_utf8(id) {
             Ok(id) if (1..=MAX_ID).contains(&id.len()) => format!("{}i/{id}", self.place),
@@ -266,7 +254,7 @@ impl KeyStore {
     }
 }
 
-/// The hash in the fields of a key, which are JSON.
+/// The hash in fields, which are JSON.
 fn digest_in(value: &[u8]) -> Option<[u8; 32]> {
     let fields: serde_json::Value = serde_json::from_slice(value).ok()?;
     hex::decode_digest(fields.get("hash")?.as_str()?.strip_prefix("sha256:")?)
@@ -281,7 +269,6 @@ impl fmt::Display for ReadError {
                 "etcd is not as far as it was, or is another one, so all keys are read anew. If nobody has restored or \
                  replaced it, its members differ",
             ),
-            Self::Outrun => f.write_str("others write the same entries all the time"),
             Self::TooMany => write!(f, "more than {} keys", reading::MOST_KEYS),
         }
     }
