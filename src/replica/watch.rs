@@ -42,7 +42,9 @@ pub(super) struct Watch {
     works: bool,
     /// Ends that came one after the other before it had worked.
     failures: u32,
-    /// One of these was told by etcd not to know who asks, so that there was another login.
+    /// One of them was told by etcd itself.
+    cancelled: bool,
+    /// There was another login since etcd last knew who asks.
     renewed: bool,
     /// When it is asked for next.
     due_at: Timestamp,
@@ -100,6 +102,7 @@ impl Watch {
             asked: false,
             works: false,
             failures: 0,
+            cancelled: false,
             renewed: false,
             due_at: Timestamp::default(),
             rung: false,
@@ -145,14 +148,15 @@ impl Watch {
         written.is_ok()
     }
 
-    /// Takes in what came. The first end of several in a row is told.
+    /// Takes in what came. Of several ends in a row the first is told, and the first of which etcd says why.
     pub(super) fn take(&mut self, event: WatchEvent<'_>, now: Timestamp, random: u64) -> Option<Unwatched> {
         let why = match event {
             WatchEvent::Message(message) => match cancelled(message) {
                 None => {
                     self.etcd.confirm_token();
                     // That it has begun may mean something new, too: what was changed before.
-                    (self.works, self.failures, self.renewed, self.rung) = (true, 0, false, true);
+                    (self.works, self.rung) = (true, true);
+                    (self.failures, self.cancelled, self.renewed) = (0, false, false);
                     return None;
                 }
                 Some(reason) => Why::Cancelled(reason),
@@ -162,11 +166,18 @@ impl Watch {
         };
         self.asked = false;
         // etcd looks at a token when a watch begins, and never again.
-        if matches!(&why, Why::Cancelled(reason) if is_about_who_asks(reason)) && self.etcd.has_login() {
-            self.etcd.forget_token();
-            if !std::mem::replace(&mut self.renewed, true) {
-                return None;
+        match &why {
+            Why::Cancelled(reason) if is_about_who_asks(reason) && self.etcd.has_login() => {
+                self.etcd.forget_token();
+                if !std::mem::replace(&mut self.renewed, true) {
+                    return None;
+                }
             }
+            Why::Cancelled(_) => {
+                self.etcd.confirm_token();
+                self.renewed = false;
+            }
+            Why::Ended(_) | Why::NotOpened => {}
         }
         self.due_at = now.saturating_add(pacing::backoff(self.failures, LONGEST_PAUSE, random));
         // A stream that worked ends now and then: proxies cut long ones off.
@@ -174,7 +185,8 @@ impl Watch {
             return None;
         }
         self.failures = self.failures.saturating_add(1);
-        (self.failures == 1).then(|| Unwatched { cluster: self.cluster.clone(), why })
+        let is_first = matches!(why, Why::Cancelled(_)) && !std::mem::replace(&mut self.cancelled, true);
+        (self.failures == 1 || is_first).then(|| Unwatched { cluster: self.cluster.clone(), why })
     }
 }
 
@@ -325,7 +337,8 @@ mod tests {
             .take(8)
             .enumerate()
         {
-            assert_eq!(watch.take(event, at(now), 0).is_some(), n == 0, "the first is told");
+            let told = watch.take(event, at(now), 0).is_some();
+            assert_eq!(told, n == 0 || n == 2, "the first is told, and the first that etcd ends");
             assert!(!watch.rung);
             pauses.push(until_asked(&mut watch, &mut now));
         }
@@ -378,6 +391,12 @@ mod tests {
         // What the user may not do, no other token lets it do.
         let denied = cancelled("etcdserver: permission denied");
         assert_eq!(watch.take(WatchEvent::Message(&denied), at(2009), 0), None, "the first was told");
+        assert_eq!(asked(&mut watch, 4008), None);
         assert_eq!(asked(&mut watch, 4009).as_deref(), Some("t.3"));
+        // The token was known then. That it is no more is as if it were for the first time.
+        assert_eq!(watch.take(WatchEvent::Message(&unknown), at(4010), 0), None);
+        assert_eq!(asked(&mut watch, 4011), None);
+        log_in("t.4", 4011);
+        assert_eq!(asked(&mut watch, 4012).as_deref(), Some("t.4"));
     }
 }
