@@ -7,6 +7,7 @@
 mod arguments;
 mod check;
 mod documents;
+mod etcd;
 mod findings;
 mod json;
 mod key;
@@ -14,12 +15,15 @@ mod masks;
 mod passkey;
 mod place;
 mod policies;
+mod refusal;
 mod report;
 mod sarif;
 mod scalar;
 mod signing_key;
 mod source;
+mod telling;
 mod text;
+mod times;
 mod tree;
 mod yaml;
 

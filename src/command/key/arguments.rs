@@ -1,8 +1,9 @@
 //! What `portcullis key` is asked to do.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 use super::{Refusal, properties::Properties};
+use crate::command::{etcd::EtcdAccess, telling::Telling};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::command) enum KeyTask {
@@ -166,23 +167,6 @@ pub(super) struct Place {
     pub(super) telling: Telling,
 }
 
-/// How etcd is reached, where keys are there.
-#[derive(Debug, Default, Args)]
-pub(in crate::command) struct EtcdAccess {
-    /// Certificates (PEM) of the authorities by which etcd's own is judged; needed for https
-    #[arg(long, env = "PORTCULLIS_ETCD_CA", value_name = "FILE")]
-    pub(super) etcd_ca: Option<String>,
-    /// A certificate (PEM) to show to etcd
-    #[arg(long, env = "PORTCULLIS_ETCD_CERT", value_name = "FILE", requires = "etcd_key")]
-    pub(super) etcd_cert: Option<String>,
-    /// Its private key (PEM)
-    #[arg(long, env = "PORTCULLIS_ETCD_KEY", value_name = "FILE", requires = "etcd_cert")]
-    pub(super) etcd_key: Option<String>,
-    /// Who asks. The password is read from the environment variable PORTCULLIS_ETCD_PASSWORD
-    #[arg(long, env = "PORTCULLIS_ETCD_USER", value_name = "NAME")]
-    pub(super) etcd_user: Option<String>,
-}
-
 impl Place {
     /// # Errors
     /// Nobody says where keys are.
@@ -190,22 +174,4 @@ impl Place {
         let missing = || Refusal::usage("--store, or PORTCULLIS_STORE, says where the keys are".to_owned());
         self.store.as_deref().ok_or_else(missing)
     }
-}
-
-#[derive(Debug, Args)]
-pub(in crate::command) struct Telling {
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub(in crate::command) dry_run: bool,
-    /// How to say it
-    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
-    pub(in crate::command) output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::command) enum Output {
-    /// For people
-    Text,
-    /// One JSON object, or one list for `list`
-    Json,
 }

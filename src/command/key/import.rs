@@ -27,8 +27,7 @@ pub(super) fn read(input: &str, id: Option<&str>, fields: &Members) -> Result<Ve
             alone(line, id, fields, has_one)
         };
         let number = place.saturating_add(1);
-        record
-            .map_err(|refusal| Refusal { message: format!("line {number}: {}", refusal.message), ..refusal })
+        record.map_err(|refusal| refusal.at(&format!("line {number}")))
     });
     let records = records.collect::<Result<Vec<_>, _>>()?;
     for (place, record) in records.iter().enumerate() {

@@ -17,16 +17,11 @@ mod secret;
 mod store;
 mod stored;
 mod tell;
-pub(super) mod times;
 mod uses;
 
 use std::{io::Read as _, time::SystemTime};
 
-pub(super) use self::{
-    arguments::{EtcdAccess, KeyTask, Output, Telling},
-    etcd_store::EtcdStore,
-    secret::digits,
-};
+pub(super) use self::{arguments::KeyTask, secret::digits};
 use self::{
     arguments::{NewOptions, Place, RotateOptions, Which},
     policy_file::Change,
@@ -37,52 +32,12 @@ use self::{
     tell::Done,
     uses::Uses,
 };
-use super::{FAULTY, GOOD, UNUSABLE, complain};
+use super::{refusal::Refusal, times};
 use crate::api_key::format;
-
-/// Why nothing was done.
-#[derive(Debug)]
-pub(super) struct Refusal {
-    code: u8,
-    message: String,
-}
-
-impl Refusal {
-    /// What the command ends with.
-    pub(super) fn code(&self) -> u8 {
-        self.code
-    }
-
-    /// What people are told.
-    pub(super) fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// What was asked for must not be, or is not there.
-    pub(super) fn refused(message: String) -> Self {
-        Self { code: FAULTY, message }
-    }
-
-    /// The command was called wrongly.
-    pub(super) fn usage(message: String) -> Self {
-        Self { code: UNUSABLE, message }
-    }
-
-    /// The store cannot be read or written.
-    pub(super) fn unusable(message: String) -> Self {
-        Self { code: UNUSABLE, message }
-    }
-}
 
 /// Carries out what is asked for.
 pub(super) fn run(task: &KeyTask) -> u8 {
-    match try_run(task) {
-        Ok(()) => GOOD,
-        Err(refusal) => {
-            complain(&format!("error: {}\n", refusal.message));
-            refusal.code
-        }
-    }
+    Refusal::told(try_run(task))
 }
 
 fn try_run(task: &KeyTask) -> Result<(), Refusal> {

@@ -2,12 +2,13 @@
 
 use super::{
     Refusal,
-    arguments::{EtcdAccess, Which},
+    arguments::Which,
     etcd_store::EtcdStore,
     policy_file::{Change, PolicyFile},
     secret,
     stored::{NotWritten, Stored},
 };
+use crate::command::etcd::EtcdAccess;
 
 /// Where keys are kept.
 pub(super) enum Store {

@@ -5,12 +5,11 @@ use std::time::SystemTime;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use super::{
-    arguments::{Output, Telling},
-    record::Record,
-    secret::NewKey,
+use super::{record::Record, secret::NewKey};
+use crate::command::{
+    complain, say,
+    telling::{Output, Telling, plain},
 };
-use crate::command::{complain, say};
 
 /// Who is told, and of what.
 #[derive(Clone, Copy)]
@@ -138,19 +137,4 @@ pub(super) fn unused(done: &Done<'_>, records: &[Record]) {
 fn json_list(done: &Done<'_>, records: &[Record]) {
     let list: Vec<_> = records.iter().map(|record| record.to_json(done.now)).collect();
     say(&format!("{:#}\n", Value::Array(list)));
-}
-
-/// Text without quotes, lists with commas. What a terminal would obey is shown as an escape.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.chars().fold(String::new(), |mut shown, c| {
-            match c.is_control() {
-                true => shown.extend(c.escape_unicode()),
-                false => shown.push(c),
-            }
-            shown
-        }),
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
-        other => other.to_string(),
-    }
 }

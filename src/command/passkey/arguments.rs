@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use crate::command::key::{EtcdAccess, Telling};
+use crate::command::{etcd::EtcdAccess, telling::Telling};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::command) enum PasskeyTask {

@@ -14,9 +14,12 @@ use self::{
     store::Accounts,
 };
 use super::{
-    GOOD, complain,
-    key::{Output, Refusal, digits, times},
+    complain,
+    key::digits,
+    refusal::Refusal,
     say,
+    telling::{Output, plain_text as plain},
+    times,
 };
 use crate::{
     passkeys::{Account, Change, Enrolment, Name, account_name, credential_name},
@@ -44,13 +47,7 @@ pub(super) fn run(task: &PasskeyTask) -> u8 {
         PasskeyTask::Set(options) => set(options),
         PasskeyTask::Remove(options) => remove(options),
     };
-    match outcome {
-        Ok(()) => GOOD,
-        Err(refusal) => {
-            complain(&format!("error: {}\n", refusal.message()));
-            refusal.code()
-        }
-    }
+    Refusal::told(outcome)
 }
 
 fn enrol(options: &EnrolOptions) -> Result<(), Refusal> {
@@ -240,17 +237,6 @@ fn is_json(place: &Place) -> bool {
 fn note(place: &Place, text: &str) {
     let dry = if place.telling.dry_run { "nothing was changed (--dry-run): " } else { "" };
     complain(&format!("{dry}{text}\n"));
-}
-
-/// What a terminal would obey is shown as an escape.
-fn plain(text: &str) -> String {
-    text.chars().fold(String::new(), |mut shown, c| {
-        match c.is_control() {
-            true => shown.extend(c.escape_unicode()),
-            false => shown.push(c),
-        }
-        shown
-    })
 }
 
 fn now() -> Timestamp {

@@ -1,12 +1,15 @@
 //! Accounts in etcd, as the filter reads and writes them.
 
 use crate::{
-    command::key::{EtcdAccess, EtcdStore, Refusal},
+    command::{
+        etcd::{Etcd, EtcdAccess},
+        refusal::Refusal,
+    },
     etcd::{Operation, Transaction},
     passkeys::{ACCOUNTS, Account, Change, account_name},
 };
 
-pub(super) struct Accounts(EtcdStore);
+pub(super) struct Accounts(Etcd);
 
 impl Accounts {
     /// `url` is the gateway of etcd with the prefix as its path.
@@ -14,7 +17,7 @@ impl Accounts {
     /// # Errors
     /// As of API keys in etcd.
     pub(super) fn open(url: &str, access: &EtcdAccess) -> Result<Self, Refusal> {
-        EtcdStore::open(url, access).map(Self)
+        Etcd::open(url, access).map(Self)
     }
 
     /// All of them, by subject. What is no account is passed over.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::Refusal;
+use super::refusal::Refusal;
 
 /// RFC 3339 in whole seconds, in UTC.
 pub(super) fn written(time: SystemTime) -> String {
