@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::{GOOD, key::KeyTask, passkey::PasskeyTask, say, signing_key::SigningKeyTask};
+use super::{
+    GOOD, key::KeyTask, passkey::PasskeyTask, revocation::RevocationTask, say, signing_key::SigningKeyTask,
+};
 use crate::versions::{DECISION_RECORD, POLICY_DOCUMENT};
 
 /// What belongs together in one release.
@@ -16,7 +18,7 @@ static VERSIONS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Checks policies of Portcullis, an API security filter for Envoy, and makes keys.
+/// Checks policies of Portcullis, an API security filter for Envoy, makes keys, and revokes what is no longer good.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, long_version = VERSIONS.as_str(), max_term_width = 100)]
 pub(super) struct Arguments {
@@ -43,6 +45,9 @@ pub(super) enum Task {
     /// Look after passkeys that are kept in etcd: enrol somebody, list, remove
     #[command(subcommand)]
     Passkey(Box<PasskeyTask>),
+    /// Revoke tokens, sessions, clients, subjects and API keys before their time, in etcd
+    #[command(subcommand)]
+    Revocation(Box<RevocationTask>),
     /// Print a script that completes this command's arguments in a shell
     Completions {
         /// The shell

@@ -17,6 +17,7 @@ mod place;
 mod policies;
 mod refusal;
 mod report;
+mod revocation;
 mod sarif;
 mod scalar;
 mod signing_key;
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
         Task::Key(task) => key::run(&task),
         Task::SigningKey(task) => signing_key::run(&task),
         Task::Passkey(task) => passkey::run(&task),
+        Task::Revocation(task) => revocation::run(&task),
         Task::Completions { shell } => arguments::completions(shell),
     };
     ExitCode::from(code)

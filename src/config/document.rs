@@ -254,7 +254,7 @@ fn document(
         false => Some(Vec::new()),
     };
     let passkeys = own_passkeys(&mut o, sessions.as_ref(), defs);
-    let revocation = o.object("revocation").and_then(|o| revocation(o, defs));
+    let (revocation, revocation_store) = o.object("revocation").and_then(|o| revocation(o, defs)).unzip();
     defs.headers.check_read(o.faults);
     let request_headers = o.object("requestHeaders").map(|o| request_headers(o, defs));
     defs.cookies.check("cookie", o.faults);
@@ -279,6 +279,7 @@ fn document(
         protected_resources: protected_resources?,
         api_keys,
         key_store: key_store.flatten(),
+        revocation_store: revocation_store.flatten(),
         client_certificates,
         hmac_sources: hmac_sources?,
         revocation,

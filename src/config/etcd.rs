@@ -1,4 +1,4 @@
-//! `apiKeys.etcd`.
+//! `apiKeys.etcd` and `revocation.etcd`.
 
 use super::{
     faults::quoted,
@@ -63,8 +63,8 @@ pub(super) static ETCD: Shape = Shape::bound(
             "maxStale",
             Kind::Duration(SECOND, 168 * HOUR),
             "absent: for good",
-            "How long what was read counts after etcd last confirmed it. Then requests with keys of etcd are refused with 503. At \
-         least `pollInterval`.",
+            "How long what was read counts after etcd last confirmed it. Then requests with keys of etcd, or all with a \
+         credential where revocations are there, are refused with 503. At least `pollInterval`.",
         ),
         USER,
         PASSWORD,

@@ -113,6 +113,8 @@ pub struct Document {
     pub client_certificates: Option<ClientCertificatesSpec>,
     /// Senders of webhooks.
     pub hmac_sources: Vec<HmacSourceSpec>,
+    /// Where revocations are kept one by one; `None`: nowhere.
+    pub revocation_store: Option<ReplicaSpec>,
     /// `None`: nothing is revoked.
     pub revocation: Option<RevocationSpec>,
     /// Roles.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 
 use super::{
+    etcd::{ETCD, etcd},
     faults::quoted,
     model::{Bound, Form, HOUR, Kind, MINUTE, SECOND, Shape, default, optional, required, words},
     names::Definitions,
     reader::Object,
 };
 use crate::{
-    revocation::{RemoteListSpec, RevocationList, RevocationSpec, WhenStale},
+    replica::ReplicaSpec,
+    revocation::{RemoteListSpec, RevocationList, RevocationSpec, SCHEMA, WhenStale},
     time::Timestamp,
 };
 
@@ -26,8 +28,15 @@ pub(super) static REVOCATION: Shape = Shape::bound(
             "absent: nothing is fetched",
             "A list that is fetched, see below.",
         ),
+        optional(
+            "etcd",
+            Kind::Object(&ETCD),
+            "absent: none are there",
+            "Where single revocations are kept, see [below](#revocations-in-etcd). Its fields are those of \
+         [apiKeys.etcd](#keys-in-etcd).",
+        ),
     ],
-    &[Bound::Some(&["tokens", "remote"])],
+    &[Bound::Some(&["tokens", "remote", "etcd"])],
 );
 
 const EMPTY: &str = "nothing is listed; leave the field out";
@@ -97,15 +106,21 @@ pub(super) static REMOTE: Shape = Shape::new(&[
 ]);
 
 /// Key ids have been read.
-pub(super) fn revocation(mut o: Object<'_>, defs: &Definitions) -> Option<RevocationSpec> {
+pub(super) fn revocation(
+    mut o: Object<'_>,
+    defs: &Definitions,
+) -> Option<(RevocationSpec, Option<ReplicaSpec>)> {
     let inline = o.object("tokens").and_then(|o| tokens(o, defs));
     let remote = o.object("remote").and_then(remote);
-    match (o.has("tokens"), o.has("remote")) {
-        (false, false) => o.fault("nothing is revoked; give tokens or remote, or leave the section out"),
-        (true, _) if inline.is_none() => None,
-        (_, true) if remote.is_none() => None,
-        _ => Some(RevocationSpec { inline: Arc::new(inline.unwrap_or_default()), remote }),
+    let kept = o.object("etcd").and_then(|o| etcd(o, "revocation.etcd", SCHEMA));
+    if !o.has_one(&["tokens", "remote", "etcd"]) {
+        return o.fault("nothing is revoked; give tokens, remote or etcd, or leave the section out");
     }
+    let read = [("tokens", inline.is_some()), ("remote", remote.is_some()), ("etcd", kept.is_some())];
+    if read.into_iter().any(|(name, is_read)| o.has(name) != is_read) {
+        return None;
+    }
+    Some((RevocationSpec { inline: Arc::new(inline.unwrap_or_default()), remote }, kept))
 }
 
 fn tokens(mut o: Object<'_>, defs: &Definitions) -> Option<RevocationList> {

@@ -1,16 +1,23 @@
 //! Which open streams are to be ended now, and what is told of each.
 
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
 
-use super::{HostServices, WorkerState, open_streams::OpenStream, record::Trace, refusal::refuse};
+use super::{
+    HostServices, WorkerState,
+    open_streams::{OpenStream, OpenStreams},
+    record::Trace,
+    refusal::refuse,
+    stored_revocations,
+};
 use crate::{
     answer::{Reason, Reply},
+    policy::Caller,
     rbac::Denial,
     request::RequestHead,
     revocation::Revoked,
 };
 
-/// So many streams' keys are looked up in etcd's at once, in some milliseconds.
+/// So many streams are looked up at once in what is kept in etcd, in some milliseconds.
 const MOST_LOOKED_UP: usize = 1024;
 
 /// A stream that is to be ended.
@@ -61,17 +68,33 @@ impl WorkerState {
         }
         let now = services.now();
         if self.have_revocations_changed(now) {
-            streams
-                .revoke(|caller| self.check_revoked(&caller.principal, services).err().map(Revoked::reason));
+            streams.revoke(|caller| self.check_revoked(caller, services).err().map(Revoked::reason));
         }
-        if let Some(keys) = &self.stored_keys {
-            let keys = keys.borrow();
-            streams.look_up(keys.version(now), MOST_LOOKED_UP, |caller, digest| {
-                keys.end_of(&caller.principal, digest, services)
-            });
-        }
+        self.look_up(&mut streams, services);
         let ended = streams.take_ended(now, most).into_iter();
         ended.filter_map(|(id, stream)| self.ended(id, stream, services)).collect()
+    }
+
+    /// Has streams end whose credentials have changed in etcd, or are revoked there.
+    fn look_up(&self, streams: &mut OpenStreams, services: &HostServices<'_>) {
+        let versions = self.replicas().map(|(_, replica)| replica.version(services.now()));
+        let versions: Vec<_> = versions.collect();
+        if versions.is_empty() {
+            return;
+        }
+        let keys = self.stored_keys.as_ref().map(RefCell::borrow);
+        let revocations = self.stored_revocations.as_ref();
+        let is_kept = |caller: &Caller| revocations.is_some() || caller.stored_key.is_some();
+        streams.look_up(versions, MOST_LOOKED_UP, is_kept, |caller| {
+            if let Some(revocations) = revocations {
+                stored_revocations::check(&mut revocations.borrow_mut(), caller, services)
+                    .map_err(Revoked::reason)?;
+            }
+            match (&keys, &caller.stored_key) {
+                (Some(keys), Some(digest)) => keys.end_of(&caller.principal, digest, services),
+                _ => Ok(caller.not_after),
+            }
+        });
     }
 
     fn ended(&self, id: u32, stream: OpenStream, services: &HostServices<'_>) -> Option<EndedStream> {

@@ -31,6 +31,7 @@ mod request_line;
 mod sources;
 mod statements;
 mod stored_keys;
+mod stored_revocations;
 mod token_cache;
 mod verified;
 mod withheld;
@@ -267,7 +268,7 @@ impl<'a> Attempt<'a, '_> {
 
     /// Asked of every request, also of a caller that is remembered, so that a revocation counts at once.
     fn not_revoked(&mut self, caller: Rc<Caller>) -> Result<Rc<Caller>, Stop> {
-        match self.worker.check_revoked(&caller.principal, self.services) {
+        match self.worker.check_revoked(&caller, self.services) {
             Ok(()) => Ok(caller),
             Err(revoked) => {
                 self.trace.known(caller);

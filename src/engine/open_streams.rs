@@ -29,7 +29,7 @@ pub struct OpenStream {
     ends: Timestamp,
     /// Why it ends then.
     pub(super) reason: Reason,
-    /// The round in which its keys were looked up last.
+    /// The round in which it was looked up last.
     round: u32,
 }
 
@@ -38,10 +38,11 @@ pub struct OpenStream {
 pub(super) struct OpenStreams {
     /// By what the host calls them.
     all: HashMap<u32, OpenStream>,
-    /// Those whose keys are in etcd are looked up in rounds, so that each has its turn however often something changes.
+    /// Those of which something is kept in etcd are looked up in rounds, so that each has its turn however often something
+    /// changes.
     round: u32,
-    /// The version of what keys are looked up in, when this round began.
-    version: u64,
+    /// The versions of what they are looked up in, when this round began.
+    versions: Vec<u64>,
 }
 
 /// Shows nothing of the caller.
@@ -57,10 +58,6 @@ impl OpenStream {
     pub(super) fn new(callers: &Callers, rule: usize) -> Option<Self> {
         let (ends, party, reason) = first_end(callers, |caller| Ok(caller.not_after))?;
         Some(Self { ends, callers: callers.clone(), party, rule, reason, round: 0 })
-    }
-
-    fn has_stored_key(&self) -> bool {
-        self.callers.all().any(|(_, caller)| caller.stored_key.is_some())
     }
 }
 
@@ -114,29 +111,27 @@ impl OpenStreams {
         }
     }
 
-    /// Looks up to `most` streams' keys up again, if the store is of another `version` than when they were looked up: `end`
-    /// says when such a key runs out now, or why it is refused. The others come with the next calls.
+    /// Looks up to `most` streams up again whose callers `is_kept` of, if what is looked up in is of other `versions` than
+    /// then: `end` says when a caller's credential runs out now, or why it is refused. The others come with the next calls.
     pub(super) fn look_up(
         &mut self,
-        version: u64,
+        versions: Vec<u64>,
         most: usize,
-        end: impl Fn(&Caller, &[u8; 32]) -> Result<Timestamp, Reason>,
+        is_kept: impl Fn(&Caller) -> bool,
+        end: impl Fn(&Caller) -> Result<Timestamp, Reason>,
     ) {
         // What was revoked stays so.
         let is_due = |stream: &OpenStream, round| {
-            stream.round != round && stream.ends > Timestamp::default() && stream.has_stored_key()
+            let is_open = stream.round != round && stream.ends > Timestamp::default();
+            is_open && stream.callers.all().any(|(_, caller)| is_kept(caller))
         };
-        if version != self.version && !self.all.values().any(|stream| is_due(stream, self.round)) {
-            (self.round, self.version) = (self.round.wrapping_add(1), version);
+        if versions != self.versions && !self.all.values().any(|stream| is_due(stream, self.round)) {
+            (self.round, self.versions) = (self.round.wrapping_add(1), versions);
         }
         let round = self.round;
         for stream in self.all.values_mut().filter(|stream| is_due(stream, round)).take(most) {
             stream.round = round;
-            let end = |caller: &Caller| match &caller.stored_key {
-                Some(digest) => end(caller, digest),
-                None => Ok(caller.not_after),
-            };
-            if let Some(first) = first_end(&stream.callers, end) {
+            if let Some(first) = first_end(&stream.callers, &end) {
                 (stream.ends, stream.party, stream.reason) = first;
             }
         }

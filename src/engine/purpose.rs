@@ -19,7 +19,7 @@ pub enum Purpose {
     },
     /// The list of what is revoked.
     Revocations,
-    /// A login at etcd, for whatever is asked there.
+    /// A login at the etcd that has API keys, for whatever is asked there.
     EtcdLogin,
     /// API keys that are kept elsewhere.
     KeyStore,
@@ -32,4 +32,8 @@ pub enum Purpose {
         /// Which question.
         ticket: passkeys::Ticket,
     },
+    /// Revocations that are kept one by one.
+    RevocationStore,
+    /// A login at the etcd that has them.
+    RevocationLogin,
 }

@@ -1,6 +1,6 @@
 //! What a configuration asks other servers for, and what came of it, to be counted.
 
-use super::WorkerState;
+use super::{Purpose, WorkerState};
 use crate::{calls::Counts, time::Timestamp};
 
 /// One document that is fetched, or one issuer that is asked about tokens.
@@ -27,6 +27,8 @@ pub enum Subject<'w> {
     KeyStore,
     /// Passkeys, where they are kept in etcd.
     PasskeyStore,
+    /// Revocations that are kept one by one.
+    RevocationStore,
 }
 
 impl WorkerState {
@@ -48,15 +50,18 @@ impl WorkerState {
             let confirmed_at = revocations.confirmed_at();
             Some(Source { subject: Subject::RevocationList, counts, confirmed_at })
         });
-        let stores = self.stored_keys.iter().map(|keys| {
-            let mut keys = keys.borrow_mut();
-            let (counts, confirmed_at) = (keys.take_counts(), keys.confirmed_at());
-            Source { subject: Subject::KeyStore, counts, confirmed_at }
+        let replicas = self.replicas().map(|(purpose, mut replica)| {
+            let subject = match purpose {
+                Purpose::RevocationStore => Subject::RevocationStore,
+                _ => Subject::KeyStore,
+            };
+            let (counts, confirmed_at) = (replica.take_counts(), replica.confirmed_at());
+            Source { subject, counts, confirmed_at }
         });
         let passkeys = self.passkey_entries.iter().map(|entries| {
             let counts = entries.borrow_mut().take_counts();
             Source { subject: Subject::PasskeyStore, counts, confirmed_at: None }
         });
-        key_sets.chain(issuers).chain(lists).chain(stores).chain(passkeys)
+        key_sets.chain(issuers).chain(lists).chain(replicas).chain(passkeys)
     }
 }

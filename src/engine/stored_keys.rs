@@ -9,21 +9,20 @@ use crate::{
         ApiKeySpec, ApiKeys, KnownKey, Presented, REMEMBERED, SeenKeys, Validity,
         format::{self, Form},
     },
-    calls::{Call, Counts, Outcome},
     config,
     crypto::{constant_time_eq, sha256},
     etcd::Client,
     fault::Fault,
     identity::Principal,
     policy::{Caller, Policy},
-    replica::{Found, ReadError, Replica, ReplicaSpec, Unwatched, Wanted, WatchEvent, WatchStep},
+    replica::{Found, Replica, ReplicaSpec, Wanted},
     store::StoreError,
     time::Timestamp,
 };
 
 /// The keys of a store, as one worker has them.
 pub(super) struct StoredKeys {
-    store: Replica,
+    pub(super) replica: Replica,
     /// Keys that were presented since the store last changed.
     seen: SeenKeys<Rc<KnownKey<Caller>>>,
     /// Of the store, when they were looked up.
@@ -47,51 +46,8 @@ impl From<Reason> for NotTaken {
 
 impl StoredKeys {
     pub(super) fn new(spec: &ReplicaSpec, etcd: Rc<Client>, namespace: &str) -> Self {
-        let store = Replica::new(spec.clone(), etcd, namespace);
-        Self { store, seen: SeenKeys::new(REMEMBERED), generation: 0 }
-    }
-
-    pub(super) fn tick(&mut self, services: &HostServices<'_>, jitter: u64) -> Option<Call> {
-        self.store.tick(services.now(), services.store, jitter)
-    }
-
-    pub(super) fn is_watched(&self) -> bool {
-        self.store.is_watched()
-    }
-
-    pub(super) fn watch(&mut self, services: &HostServices<'_>) -> Option<WatchStep> {
-        self.store.watch(services.now(), services.store)
-    }
-
-    pub(super) fn on_watched(
-        &mut self,
-        event: WatchEvent<'_>,
-        services: &HostServices<'_>,
-        jitter: u64,
-    ) -> Option<Unwatched> {
-        self.store.on_watched(event, services.now(), jitter)
-    }
-
-    pub(super) fn on_answer(
-        &mut self,
-        outcome: Outcome<'_>,
-        services: &HostServices<'_>,
-    ) -> Result<(), ReadError> {
-        self.store.on_answer(outcome, services.now(), services.store)
-    }
-
-    pub(super) fn take_counts(&mut self) -> Counts {
-        self.store.take_counts()
-    }
-
-    pub(super) fn confirmed_at(&self) -> Option<Timestamp> {
-        self.store.confirmed_at()
-    }
-
-    /// Tells apart what [`StoredKeys::end_of`] may answer at different times: it answers the same while this stays the same.
-    pub(super) fn version(&self, now: Timestamp) -> u64 {
-        let is_usable = u64::from(self.store.is_usable(now));
-        self.store.generation().wrapping_mul(2).wrapping_add(is_usable)
+        let replica = Replica::new(spec.clone(), etcd, namespace);
+        Self { replica, seen: SeenKeys::new(REMEMBERED), generation: 0 }
     }
 
     /// When a key that was let in runs out, as the store has it now; an error: why it would not be let in any more.
@@ -101,10 +57,10 @@ impl StoredKeys {
         digest: &[u8; 32],
         services: &HostServices<'_>,
     ) -> Result<Timestamp, Reason> {
-        if !self.store.is_usable(services.now()) {
+        if !self.replica.is_usable(services.now()) {
             return Err(Reason::StateUnavailable);
         }
-        let found = self.store.find(Wanted::Id(&principal.credential_id), services.store);
+        let found = self.replica.find(Wanted::Id(&principal.credential_id), services.store);
         let found = found.map_err(|_| Reason::StateUnavailable)?.ok_or(Reason::ApiKeyUnknown)?;
         let key = config::stored_key(&found.id, &found.value).map_err(|_| Reason::ApiKeyUnknown)?;
         match key {
@@ -127,16 +83,16 @@ impl StoredKeys {
         if form == Form::Broken {
             return Err(Reason::ApiKeyUnknown.into());
         }
-        self.store.catch_up(services.now(), services.store);
-        if !self.store.is_usable(services.now()) {
+        self.replica.catch_up(services.now(), services.store);
+        if !self.replica.is_usable(services.now()) {
             return Err(NotTaken {
                 detail: Some("the keys in etcd are not read yet, or not confirmed any more".to_owned()),
                 ..Reason::StateUnavailable.into()
             });
         }
-        if self.generation != self.store.generation() {
+        if self.generation != self.replica.generation() {
             self.seen.clear();
-            self.generation = self.store.generation();
+            self.generation = self.replica.generation();
         }
         let tag = self.seen.tag(presented.key, services.random);
         let known = match tag.and_then(|tag| self.seen.find(tag)) {
@@ -169,7 +125,7 @@ impl StoredKeys {
         let unavailable = |_: StoreError| NotTaken::from(Reason::StateUnavailable);
         let digest = sha256(key);
         let by_id = match form {
-            Form::Whole(id) => self.store.find(Wanted::Id(id), services.store).map_err(unavailable)?,
+            Form::Whole(id) => self.replica.find(Wanted::Id(id), services.store).map_err(unavailable)?,
             Form::Foreign | Form::Broken => None,
         };
         if let Some(found) = &by_id
@@ -177,7 +133,7 @@ impl StoredKeys {
         {
             return Ok(known);
         }
-        let by_digest = self.store.find(Wanted::Digest(&digest), services.store).map_err(unavailable)?;
+        let by_digest = self.replica.find(Wanted::Digest(&digest), services.store).map_err(unavailable)?;
         let found = by_digest.ok_or(Reason::ApiKeyUnknown)?;
         judged(&found, &digest, keys, policy)?.ok_or_else(|| Reason::ApiKeyUnknown.into())
     }

@@ -1,7 +1,7 @@
 //! One configuration of the filter on one worker: what outlives a request.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, RefMut},
     rc::Rc,
 };
 
@@ -13,6 +13,7 @@ use super::{
     record::Trace,
     statements::{KeptStatements, NotSigned},
     stored_keys::StoredKeys,
+    stored_revocations,
     token_cache::{self, TokenCache},
     verified::Verified,
 };
@@ -21,11 +22,10 @@ use crate::{
     calls::{Call, Outcome, Unsent},
     dpop::DpopSecret,
     etcd,
-    identity::Principal,
     passkeys::{EtcdEntries, PasskeyStoreSpec},
-    policy::{Callers, Policy, Provider},
+    policy::{Caller, Callers, Policy, Provider},
     rate_limit::{Prepayments, SlotSecret, Terms},
-    replica::{WatchEvent, WatchStep},
+    replica::{Replica, ReplicaSpec, WatchEvent, WatchStep},
     request::RequestHead,
     revocation::{Revocations, Revoked},
     sampling::{Repeated, Sampler},
@@ -57,8 +57,10 @@ pub struct WorkerState {
     streams_held_against: Cell<Option<(u64, bool)>>,
     /// Streams that end with their credential.
     pub(super) open_streams: RefCell<OpenStreams>,
-    /// `None`: nothing is kept there.
-    etcd: Option<Rc<etcd::Client>>,
+    /// Clients of etcd, each with what its logins are for.
+    etcd: Vec<(Purpose, Rc<etcd::Client>)>,
+    /// `None`: no revocations are kept one by one.
+    pub(super) stored_revocations: Option<RefCell<Replica>>,
     /// `None`: all keys stand in the policy.
     pub(super) stored_keys: Option<RefCell<StoredKeys>>,
     /// `None`: no passkeys are kept in etcd.
@@ -87,12 +89,22 @@ impl WorkerState {
             .enumerate()
             .map(|(place, provider)| Rc::new(ProviderState::new(place, provider, namespace)));
         let revocations = policy.revocation().map(|spec| RefCell::new(Revocations::new(spec, namespace)));
-        let etcd = policy.key_store.as_ref().map(|spec| Rc::new(etcd::Client::new(spec.server.clone())));
-        let stored_keys = policy.key_store.as_ref().zip(etcd.as_ref());
-        let stored_keys =
-            stored_keys.map(|(spec, etcd)| RefCell::new(StoredKeys::new(spec, Rc::clone(etcd), namespace)));
+        let mut etcd = Vec::new();
+        let mut client_of = |spec: &ReplicaSpec, login| {
+            let client = Rc::new(etcd::Client::new(spec.server.clone()));
+            etcd.push((login, Rc::clone(&client)));
+            client
+        };
+        let key_store = policy.key_store.as_ref().map(|spec| (spec, client_of(spec, Purpose::EtcdLogin)));
         let key_uses = policy.key_usage.as_ref();
-        let key_uses = key_uses.map(|spec| RefCell::new(KeyUses::new(spec, etcd.as_ref())));
+        let key_uses = key_uses
+            .map(|spec| RefCell::new(KeyUses::new(spec, key_store.as_ref().map(|(_, client)| client))));
+        let stored_keys =
+            key_store.map(|(spec, client)| RefCell::new(StoredKeys::new(spec, client, namespace)));
+        let stored_revocations = policy.revocation_store.as_ref().map(|spec| {
+            let client = client_of(spec, Purpose::RevocationLogin);
+            RefCell::new(Replica::new(spec.clone(), client, namespace))
+        });
         let passkey_entries = policy.passkeys.as_ref().and_then(|passkeys| match &passkeys.spec.store {
             PasskeyStoreSpec::Etcd(server) => Some(RefCell::new(EtcdEntries::new((**server).clone()))),
             PasskeyStoreSpec::SharedData => None,
@@ -102,6 +114,7 @@ impl WorkerState {
             providers: providers.collect(),
             revocations,
             etcd,
+            stored_revocations,
             stored_keys,
             key_uses,
             streams_held_against: Cell::default(),
@@ -140,14 +153,17 @@ impl WorkerState {
             let call = revocations.borrow_mut().tick(services.now(), services.store, jitter)?;
             Some((Purpose::Revocations, call))
         });
-        let stored_keys = self.look_after_keys(services);
+        let replicas = self.look_after_replicas(services);
         let key_uses = self.key_uses.iter().filter_map(|uses| {
             let call = uses.borrow_mut().tick(services, jitter)?;
             Some((Purpose::KeyUses, call))
         });
-        let mut calls: Vec<_> = key_sets.chain(revocations).chain(stored_keys).chain(key_uses).collect();
+        let mut calls: Vec<_> = key_sets.chain(revocations).chain(replicas).chain(key_uses).collect();
         // Last: what was to be asked there may need a login first.
-        calls.extend(self.log_in(services));
+        let logins = self.etcd.iter();
+        calls.extend(
+            logins.filter_map(|(purpose, etcd)| Some((*purpose, etcd.tick(services.now(), jitter)?))),
+        );
         calls.extend(self.look_after_passkeys(services));
         calls
     }
@@ -163,34 +179,54 @@ impl WorkerState {
         calls
     }
 
-    /// Whether there is to be a watch on the keys that are kept elsewhere.
-    pub fn watches_keys(&self) -> bool {
-        self.stored_keys.as_ref().is_some_and(|keys| keys.borrow().is_watched())
+    /// What is kept in etcd, each with what is asked about it.
+    pub(super) fn replicas(&self) -> impl Iterator<Item = (Purpose, RefMut<'_, Replica>)> {
+        let keys = self.stored_keys.iter();
+        let keys = keys.map(|keys| RefMut::map(keys.borrow_mut(), |keys| &mut keys.replica));
+        let revocations = self.stored_revocations.iter().map(RefCell::borrow_mut);
+        keys.map(|keys| (Purpose::KeyStore, keys))
+            .chain(revocations.map(|revocations| (Purpose::RevocationStore, revocations)))
     }
 
-    /// The part of [`WorkerState::on_tick`] that is about keys that are kept elsewhere. Where they are watched it is due
-    /// more often. A login that they need comes with the next one.
-    pub fn look_after_keys(&self, services: &HostServices<'_>) -> Option<(Purpose, Call)> {
-        let call = self.stored_keys.as_ref()?.borrow_mut().tick(services, jitter(services))?;
-        Some((Purpose::KeyStore, call))
+    fn replica(&self, purpose: Purpose) -> Option<RefMut<'_, Replica>> {
+        self.replicas().find_map(|(own, replica)| (own == purpose).then_some(replica))
     }
 
-    fn log_in(&self, services: &HostServices<'_>) -> Option<(Purpose, Call)> {
-        let call = self.etcd.as_ref()?.tick(services.now(), jitter(services))?;
-        Some((Purpose::EtcdLogin, call))
+    /// Whether there is to be a watch on something that is kept in etcd.
+    pub fn watches(&self) -> bool {
+        self.replicas().any(|(_, replica)| replica.is_watched())
     }
 
-    /// To be called a few times a second: what the host is to do for the watch on keys, if anything.
-    pub fn watch_keys(&self, services: &HostServices<'_>) -> Option<WatchStep> {
-        self.stored_keys.as_ref()?.borrow_mut().watch(services)
+    /// The part of [`WorkerState::on_tick`] that is about what is kept in etcd. Where that is watched it is due more often.
+    /// A login that is needed for it comes with the next one.
+    pub fn look_after_replicas(&self, services: &HostServices<'_>) -> Vec<(Purpose, Call)> {
+        let (now, jitter) = (services.now(), jitter(services));
+        let calls = self.replicas();
+        calls
+            .filter_map(|(purpose, mut replica)| Some((purpose, replica.tick(now, services.store, jitter)?)))
+            .collect()
+    }
+
+    /// To be called a few times a second: what the host is to do for watches, and what of each is watched.
+    pub fn watch(&self, services: &HostServices<'_>) -> Vec<(Purpose, WatchStep)> {
+        let steps = self.replicas();
+        steps
+            .filter_map(|(purpose, mut replica)| {
+                Some((purpose, replica.watch(services.now(), services.store)?))
+            })
+            .collect()
     }
 
     /// To be called with what came of it. Answers what the operator should know of it. What follows from it,
-    /// [`WorkerState::look_after_keys`] has.
-    pub fn on_keys_watched(&self, event: WatchEvent<'_>, services: &HostServices<'_>) -> Option<String> {
-        let unwatched =
-            self.stored_keys.as_ref()?.borrow_mut().on_watched(event, services, jitter(services))?;
-        Some(format!("API keys in etcd: {unwatched}"))
+    /// [`WorkerState::look_after_replicas`] has.
+    pub fn on_watched(
+        &self,
+        purpose: Purpose,
+        event: WatchEvent<'_>,
+        services: &HostServices<'_>,
+    ) -> Option<String> {
+        let unwatched = self.replica(purpose)?.on_watched(event, services.now(), jitter(services))?;
+        Some(format!("{}: {unwatched}", self.subject(purpose)))
     }
 
     /// The calls that requests asked for since the last time.
@@ -218,16 +254,18 @@ impl WorkerState {
                 let taken = revocations.borrow_mut().on_answer(outcome, services.now(), services.store);
                 taken.err().map(|error| format!("revocation list: {error}")).into_iter().collect()
             }
-            (Purpose::EtcdLogin, _) => {
-                let Some(etcd) = &self.etcd else { return Vec::new() };
-                let section = etcd.server().section;
+            (Purpose::EtcdLogin | Purpose::RevocationLogin, _) => {
+                let Some((_, etcd)) = self.etcd.iter().find(|(own, _)| *own == purpose) else {
+                    return Vec::new();
+                };
                 let taken = etcd.on_answer(outcome);
-                taken.err().map(|error| format!("login at etcd ({section}): {error}")).into_iter().collect()
+                let told = |error| format!("{} ({}): {error}", self.subject(purpose), etcd.server().section);
+                taken.err().map(told).into_iter().collect()
             }
-            (Purpose::KeyStore, _) => {
-                let Some(keys) = &self.stored_keys else { return Vec::new() };
-                let taken = keys.borrow_mut().on_answer(outcome, services);
-                taken.err().map(|error| format!("API keys in etcd: {error}")).into_iter().collect()
+            (Purpose::KeyStore | Purpose::RevocationStore, _) => {
+                let Some(mut replica) = self.replica(purpose) else { return Vec::new() };
+                let taken = replica.on_answer(outcome, services.now(), services.store);
+                taken.err().map(|error| format!("{}: {error}", self.subject(purpose))).into_iter().collect()
             }
             (Purpose::KeyUses, _) => {
                 let Some(uses) = &self.key_uses else { return Vec::new() };
@@ -261,7 +299,9 @@ impl WorkerState {
             | Purpose::KeyStore
             | Purpose::KeyUses
             | Purpose::PasskeysLogin
-            | Purpose::Passkeys { .. } => None,
+            | Purpose::Passkeys { .. }
+            | Purpose::RevocationLogin
+            | Purpose::RevocationStore => None,
         }
     }
 
@@ -285,7 +325,8 @@ impl WorkerState {
             Purpose::KeySet { .. } => "key set",
             Purpose::Introspection { .. } => "introspection",
             Purpose::Revocations => return "revocation list".to_owned(),
-            Purpose::EtcdLogin => return "login at etcd".to_owned(),
+            Purpose::EtcdLogin | Purpose::RevocationLogin => return "login at etcd".to_owned(),
+            Purpose::RevocationStore => return "revocations in etcd".to_owned(),
             Purpose::KeyStore => return "API keys in etcd".to_owned(),
             Purpose::KeyUses => return "uses of API keys".to_owned(),
             Purpose::PasskeysLogin | Purpose::Passkeys { .. } => return "passkeys in etcd".to_owned(),
@@ -394,17 +435,18 @@ impl WorkerState {
         }
     }
 
-    /// Whether a verified principal was revoked meanwhile.
-    pub(super) fn check_revoked(
-        &self,
-        principal: &Principal,
-        services: &HostServices<'_>,
-    ) -> Result<(), Revoked> {
-        let Some(revocations) = &self.revocations else { return Ok(()) };
-        revocations.borrow().check(principal, services.now())
+    /// Whether a verified caller was revoked meanwhile.
+    pub(super) fn check_revoked(&self, caller: &Caller, services: &HostServices<'_>) -> Result<(), Revoked> {
+        if let Some(revocations) = &self.revocations {
+            revocations.borrow().check(&caller.principal, services.now())?;
+        }
+        if let Some(revocations) = &self.stored_revocations {
+            stored_revocations::check(&mut revocations.borrow_mut(), caller, services)?;
+        }
+        Ok(())
     }
 
-    /// Whether other credentials may be revoked than when this was asked last.
+    /// Whether other credentials may be on a list than when this was asked last.
     pub(super) fn have_revocations_changed(&self, now: Timestamp) -> bool {
         let version = self.revocations.as_ref().map(|revocations| revocations.borrow().version(now));
         self.streams_held_against.replace(version) != version

@@ -14,12 +14,12 @@ mod calls;
 mod carry_out;
 #[cfg(target_family = "wasm")]
 mod contexts;
+#[cfg(any(test, target_family = "wasm"))]
+mod etcd_watch;
 #[cfg(all(target_family = "wasm", feature = "faults"))]
 mod faults;
 #[cfg(any(test, target_family = "wasm"))]
 mod host_calls;
-#[cfg(any(test, target_family = "wasm"))]
-mod key_watch;
 #[cfg(target_family = "wasm")]
 mod memory;
 #[cfg(any(test, target_family = "wasm"))]

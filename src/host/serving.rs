@@ -12,8 +12,8 @@ use log::{info, warn};
 use super::{
     calls::Calls,
     carry_out::{answer, apply, hide, refuse},
+    etcd_watch::EtcdWatch,
     host_calls::{Failed, Host},
-    key_watch::KeyWatch,
     policy_stats::Unshown,
     services::Services,
     stats::Stats,
@@ -52,7 +52,8 @@ pub(super) struct Serving<H: Host> {
     unshown: Unshown,
     services: Services<H>,
     calls: Calls,
-    watch: KeyWatch,
+    /// By what is asked about what they watch.
+    watches: [(Purpose, EtcdWatch); 2],
     ticks: Ticks,
     requests: WaitingRequests,
     /// The host was seen to hand over bodies of requests that wait.
@@ -88,7 +89,8 @@ impl<H: Host> Serving<H> {
             services: Services::of(&host),
             host,
             calls: Calls::default(),
-            watch: KeyWatch::default(),
+            watches: [Purpose::KeyStore, Purpose::RevocationStore]
+                .map(|purpose| (purpose, EtcdWatch::default())),
             ticks: Ticks::default(),
             requests: WaitingRequests::default(),
             bodies_come: Cell::default(),
@@ -187,8 +189,8 @@ impl<H: Host> Serving<H> {
     }
 
     pub(super) fn on_tick(&self) {
-        if self.worker.watches_keys() && self.ticks.is_for_keys_alone() {
-            self.send(self.worker.look_after_keys(&self.host_services()));
+        if self.worker.watches() && self.ticks.is_for_replicas_alone() {
+            self.send(self.worker.look_after_replicas(&self.host_services()));
             return;
         }
         self.services.on_tick(&self.host);
@@ -203,31 +205,38 @@ impl<H: Host> Serving<H> {
         self.wake();
         self.end_streams();
         self.send_calls();
-        if let Some(step) = self.worker.watch_keys(&self.host_services()) {
-            let event = self.watch.carry_out(&self.host, step);
-            self.report_watched(event);
+        for (purpose, step) in self.worker.watch(&self.host_services()) {
+            for (_, watch) in self.watches.iter().filter(|(own, _)| *own == purpose) {
+                if let Some(event) = watch.carry_out(&self.host, step.clone()) {
+                    self.report_watched(purpose, event);
+                }
+            }
         }
     }
 
     /// A message has come by a gRPC stream.
     pub(super) fn on_grpc_message(&self, token: u32, size: usize) {
-        let message = self.watch.message(&self.host, token, size);
-        self.report_watched(message.as_deref().map(WatchEvent::Message));
+        for (purpose, watch) in &self.watches {
+            if let Some(message) = watch.message(&self.host, token, size) {
+                self.report_watched(*purpose, WatchEvent::Message(&message));
+            }
+        }
     }
 
     /// A gRPC stream has ended.
     pub(super) fn on_grpc_close(&self, token: u32, status: u32) {
-        let event = self.watch.end(&self.host, token).then_some(WatchEvent::Ended(status));
-        self.report_watched(event);
+        self.host.forget_grpc_stream(token);
+        for (purpose, _) in self.watches.iter().filter(|(_, watch)| watch.end(token)) {
+            self.report_watched(*purpose, WatchEvent::Ended(status));
+        }
     }
 
-    /// What came of the watch on keys may be a reason to read them.
-    fn report_watched(&self, event: Option<WatchEvent<'_>>) {
-        let Some(event) = event else { return };
-        if let Some(message) = self.worker.on_keys_watched(event, &self.host_services()) {
+    /// What came of a watch may be a reason to read what is watched.
+    fn report_watched(&self, purpose: Purpose, event: WatchEvent<'_>) {
+        if let Some(message) = self.worker.on_watched(purpose, event, &self.host_services()) {
             warn!("{message}");
         }
-        self.send(self.worker.look_after_keys(&self.host_services()));
+        self.send(self.worker.look_after_replicas(&self.host_services()));
     }
 
     /// Hands on what is left to tell, when nothing more will come.

@@ -29,8 +29,9 @@ pub(super) struct Stats {
     sources: Vec<SourceStats>,
     /// The time of the first tick; the epoch: there was none yet.
     began_at: Cell<Timestamp>,
-    /// Calls that Envoy did not take: for key sets, about tokens, for revocation lists, for API keys.
-    unsent: [Counter; 5],
+    /// Calls that Envoy did not take: for key sets, about tokens, for revocation lists, for API keys, for passkeys, for single
+    /// revocations.
+    unsent: [Counter; 6],
     memory: Option<u32>,
     /// What was last seen of the memory, in pages.
     pages: Cell<usize>,
@@ -97,6 +98,9 @@ impl SourceStats {
             }
             Subject::KeyStore => ("key_store_reads", Some("key_store_age_seconds"), String::new()),
             Subject::PasskeyStore => ("passkey_store_calls", None, String::new()),
+            Subject::RevocationStore => {
+                ("revocation_store_reads", Some("revocation_store_age_seconds"), String::new())
+            }
         };
         Self {
             results: Results::define(host, what, &of),
@@ -147,7 +151,7 @@ impl Stats {
             fetches: Results::define(host, "key_set_fetches", ""),
             sources: worker.take_sources().map(|source| SourceStats::define(host, source.subject)).collect(),
             began_at: Cell::default(),
-            unsent: ["key_set", "introspection", "revocations", "key_store", "passkeys"]
+            unsent: ["key_set", "introspection", "revocations", "key_store", "passkeys", "revocation_store"]
                 .map(|purpose| define(&format!("portcullis_calls_not_sent._purpose={purpose}_"))),
             memory: host.define_metric(Metric::Gauge, "portcullis_memory_bytes"),
             pages: Cell::new(0),
@@ -178,13 +182,14 @@ impl Stats {
     /// Counts a call that Envoy did not take.
     #[cold]
     pub(super) fn count_unsent(&self, purpose: Purpose) {
-        let [key_set, introspection, revocations, key_store, passkeys] = &self.unsent;
+        let [key_set, introspection, revocations, key_store, passkeys, revocation_store] = &self.unsent;
         match purpose {
             Purpose::KeySet { .. } => key_set,
             Purpose::Introspection { .. } => introspection,
             Purpose::Revocations => revocations,
             Purpose::EtcdLogin | Purpose::KeyStore | Purpose::KeyUses => key_store,
             Purpose::PasskeysLogin | Purpose::Passkeys { .. } => passkeys,
+            Purpose::RevocationLogin | Purpose::RevocationStore => revocation_store,
         }
         .add(1);
     }

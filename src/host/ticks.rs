@@ -8,9 +8,9 @@ use crate::{engine::WorkerState, replica::QUICK_TICK};
 /// start.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Where API keys are watched, ticks come more often, and most are for those keys alone.
+/// Where something in etcd is watched, ticks come more often, and most are for that alone.
 pub(super) fn period(worker: &WorkerState) -> Duration {
-    if worker.watches_keys() { QUICK_TICK } else { TICK }
+    if worker.watches() { QUICK_TICK } else { TICK }
 }
 
 #[derive(Default)]
@@ -20,8 +20,8 @@ pub(super) struct Ticks {
 }
 
 impl Ticks {
-    /// Counts one of a worker that watches keys; whether it is for them alone.
-    pub(super) fn is_for_keys_alone(&self) -> bool {
+    /// Counts one of a worker that watches; whether it is for what is watched alone.
+    pub(super) fn is_for_replicas_alone(&self) -> bool {
         let ticks = self.quick.get().saturating_add(1);
         let is_quick = QUICK_TICK.saturating_mul(ticks) < TICK;
         self.quick.set(if is_quick { ticks } else { 0 });

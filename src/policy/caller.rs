@@ -1,6 +1,6 @@
 //! A verified principal, with what is made of it once instead of on each request.
 
-use std::rc::Rc;
+use std::{cell::Cell, rc::Rc};
 
 use super::Provider;
 use crate::{
@@ -32,6 +32,8 @@ pub(crate) struct Caller {
     pub(crate) place: KnownPlace,
     /// The SHA-256 of an API key that is kept in etcd; `None` for any other credential.
     pub(crate) stored_key: Option<Box<[u8; 32]>>,
+    /// In which generation of the revocations that are kept in etcd it was none of them last; 0: in none.
+    pub(crate) not_revoked_in: Cell<u64>,
 }
 
 /// Who is calling, as far as it is known.
@@ -118,6 +120,7 @@ impl Caller {
             principal,
             place: KnownPlace::default(),
             stored_key: None,
+            not_revoked_in: Cell::default(),
         }
     }
 }

@@ -207,6 +207,7 @@ impl Policy {
             client_certificates: document.client_certificates,
             hmac_sources,
             revocation: document.revocation,
+            revocation_store: document.revocation_store,
             limiter,
             vocabulary,
             identity_headers: document.identity_headers,

@@ -70,6 +70,8 @@ pub struct Policy {
     /// How uses of API keys are counted; `None`: not at all.
     pub(crate) key_usage: Option<UsageSpec>,
     pub(crate) revocation: Option<RevocationSpec>,
+    /// Where revocations are kept one by one; `None`: nowhere.
+    pub(crate) revocation_store: Option<ReplicaSpec>,
     pub(crate) limiter: Limiter,
     pub(crate) vocabulary: Vocabulary,
     pub(crate) identity_headers: IdentityHeadersSpec,

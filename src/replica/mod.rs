@@ -145,15 +145,25 @@ impl Replica {
         self.is_ready().then_some(self.head.confirmed_at)
     }
 
-    /// Counts changes of the store: what is remembered of a key counts while this stays.
+    /// Counts changes of the store: what is remembered of a key counts while this stays. 0: nothing was read yet.
     pub fn generation(&self) -> u64 {
         self.head.changes
+    }
+
+    /// Tells apart what may be found at different times: it is the same while this stays the same.
+    pub fn version(&self, now: Timestamp) -> u64 {
+        self.generation().wrapping_mul(2).wrapping_add(u64::from(self.is_usable(now)))
     }
 
     /// How many keys there are.
     #[cfg(test)]
     fn len(&self) -> u64 {
         self.head.count
+    }
+
+    /// Whether there is none, or none was read yet.
+    pub fn is_empty(&self) -> bool {
+        self.head.count == 0
     }
 
     /// The readings of this worker since the last call.

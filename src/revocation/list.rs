@@ -1,13 +1,16 @@
 //! What is revoked: the entries, and whether they name a principal.
 
-use std::{borrow::Cow, fmt, hash::BuildHasher};
+use std::fmt;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::Revoked;
+use super::{
+    Revoked,
+    names::{Kind, is_issued_after},
+};
 use crate::{
-    identity::{MAX_NAME_LEN, Principal, PrincipalKind, numeric_date},
-    json::{Json, JsonFault, Object, parse_object, without_byte_order_mark},
+    identity::{MAX_NAME_LEN, Principal},
+    json::{Json, JsonFault, parse_object, without_byte_order_mark},
     time::Timestamp,
 };
 
@@ -51,9 +54,6 @@ pub enum ListError {
     /// A member that nobody knows, cut to 64 characters: passing over it could mean passing over revocations.
     Unknown(Box<str>),
 }
-
-/// The claims that name the client: RFC 9068, OpenID Connect, Okta, Entra ID (version 1).
-const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
 
 impl RevocationList {
     /// Reads `{jti, sid, clientIds, subjects, apiKeys}`, all of them optional lists, empty ones too.
@@ -120,44 +120,33 @@ impl RevocationList {
 
     /// Whether an entry names `principal`. Takes the same time however long the list is.
     pub(super) fn check(&self, principal: &Principal) -> Result<(), Revoked> {
-        if principal.kind == PrincipalKind::ApiKey {
-            let revoked =
-                self.api_keys.contains(&principal.credential_id) || self.clients.contains(&principal.subject);
-            return if revoked { Err(Revoked::ApiKey) } else { Ok(()) };
+        let names = |kind: Kind| kind.any(principal, |name| self.has(kind, name, principal));
+        let revoked = Kind::ALL.into_iter().filter(|kind| self.has_any(*kind)).find(|kind| names(*kind));
+        revoked.map_or(Ok(()), |kind| Err(kind.revoked(principal)))
+    }
+
+    fn has_any(&self, kind: Kind) -> bool {
+        !match kind {
+            Kind::ApiKey => self.api_keys.is_empty(),
+            Kind::Client => self.clients.is_empty(),
+            Kind::Session => self.sessions.is_empty(),
+            Kind::Subject => self.subjects.is_empty(),
+            Kind::Token => self.tokens.is_empty(),
         }
-        let claims = principal.claims.object();
-        if self.tokens.contains(&principal.credential_id) {
-            return Err(Revoked::Token);
-        }
-        if has(&self.sessions, claims, "sid") {
-            return Err(Revoked::Session);
-        }
-        if CLIENT_CLAIMS.iter().any(|name| has(&self.clients, claims, name)) {
-            return Err(Revoked::Client);
-        }
-        let by_claim: Option<Cow<'_, str>> = match claims.get("sub") {
-            Some(Json::String(sub)) => Some(sub.into()),
-            Some(Json::Number(sub)) => Some(sub.to_string().into()),
-            _ => None,
-        };
-        let names =
-            [Some(&*principal.subject), by_claim.as_deref().filter(|sub| **sub != *principal.subject)];
-        let entries = names.into_iter().flatten().filter_map(|name| self.subjects.get(name));
-        for issued_before in entries {
-            // A time that cannot be read proves nothing.
-            let issued = claims.get("iat").and_then(numeric_date);
-            let is_later =
-                matches!((issued, issued_before), (Some(issued), Some(before)) if issued > *before);
-            if !is_later {
-                return Err(Revoked::Subject);
+    }
+
+    fn has(&self, kind: Kind, name: &str, principal: &Principal) -> bool {
+        match kind {
+            Kind::ApiKey => self.api_keys.contains(name),
+            Kind::Client => self.clients.contains(name),
+            Kind::Session => self.sessions.contains(name),
+            Kind::Token => self.tokens.contains(name),
+            Kind::Subject => {
+                let entry = self.subjects.get(name);
+                entry.is_some_and(|before| before.is_none_or(|before| !is_issued_after(principal, before)))
             }
         }
-        Ok(())
     }
-}
-
-fn has<S: BuildHasher>(set: &HashSet<Box<str>, S>, claims: Object<'_>, name: &str) -> bool {
-    !set.is_empty() && claims.get(name).and_then(Json::as_str).is_some_and(|value| set.contains(value))
 }
 
 /// Longer names are refused in tokens, so that such an entry could only be a mistake.

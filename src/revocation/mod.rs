@@ -1,17 +1,23 @@
-//! Tokens, sessions, clients and subjects that are no longer good before their time: a list in the policy, and one
-//! that is fetched.
+//! Tokens, sessions, clients and subjects that are no longer good before their time: a list in the policy, one that is
+//! fetched, and entries that somebody keeps for all.
 //!
 //! Says only what is revoked; whether a credential is good otherwise was decided before. Without the fetched list
 //! nothing passes, for what it would have stopped is not known.
 
+mod entry;
 mod list;
+mod names;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 mod tests;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-pub use self::list::{ListError, MAX_ENTRIES, MAX_LIST_SIZE, RevocationList};
+pub use self::{
+    entry::{Entry, SCHEMA, check_entries},
+    list::{ListError, MAX_ENTRIES, MAX_LIST_SIZE, RevocationList},
+    names::Kind,
+};
 use crate::{
     answer::Reason,
     calls::{Call, Counts, NoBody, Outcome, pacing::FIRST_BACKOFF},
@@ -22,7 +28,7 @@ use crate::{
     url::Url,
 };
 
-/// As configured; at least one of the two says something.
+/// Lists as configured; both may say nothing, where there are entries.
 #[derive(Clone, Debug)]
 pub struct RevocationSpec {
     /// In the policy itself; may be empty.
@@ -70,7 +76,7 @@ pub enum Revoked {
     Subject,
     /// The token.
     Token,
-    /// Not known: the fetched list is not there yet, or too old.
+    /// Not known: the fetched list, or what is kept elsewhere, is not there yet, or too old.
     Unknown,
 }
 

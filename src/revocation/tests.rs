@@ -108,7 +108,60 @@ fn what_entries_stop() {
         assert_eq!(list.check(&who), expected, "{who:?}");
         let spec = RevocationSpec { inline: Arc::new(list.clone()), remote: None };
         assert_eq!(Revocations::new(&spec, "test").check(&who, at(0)), expected);
+        // Kept one by one they stop the same.
+        let until = r#"{"issuedBefore": "2027-01-15T09:00:00+01:00", "note": "x"}"#;
+        let kept = [
+            ("jti/t1", "{}"),
+            ("sid/s1", ""),
+            ("clientId/c1", "{}"),
+            ("apiKey/k1", "garbage"),
+            ("sub/gone", "[]"),
+            ("sub/alice", until),
+        ];
+        let find = |id: &str| {
+            let found = kept.iter().find(|(kept, _)| *kept == id);
+            Ok(found.map(|(_, value)| value.as_bytes().to_vec()))
+        };
+        assert_eq!(check_entries(&who, at(0), find), expected, "{who:?}");
     }
+}
+
+#[test]
+fn what_limits_an_entry() {
+    let bob = token(json!({"sub": "bob", "jti": "t1", "iat": 1_800_000_000_u64}));
+    let check = |id: &str, value: &str, now: u64| {
+        let find = |asked: &str| Ok((asked == id).then(|| value.as_bytes().to_vec()));
+        check_entries(&bob, Timestamp::from_secs(1_800_000_000 + now), find)
+    };
+    let (token, subject) = (Err(Revoked::Token), Err(Revoked::Subject));
+    for (id, value, now, expected) in [
+        ("jti/t1", r#"{"until": "2027-01-15T08:00:10Z"}"#, 9, token),
+        ("jti/t1", r#"{"until": "2027-01-15T08:00:10Z"}"#, 10, Ok(())),
+        ("jti/t2", "{}", 0, Ok(())),
+        // What cannot be read limits nothing.
+        ("jti/t1", r#"{"until": "soon"}"#, 10, token),
+        ("jti/t1", r#"{"until": 7}"#, 10, token),
+        ("jti/t1", r#"{"until": "2027-01-15T08:00:10Z""#, 10, token),
+        ("jti/t1", r#"{"untill": "2027-01-15T08:00:10Z"}"#, 10, token),
+        ("jti/t1", r#"{"issuedBefore": "2027-01-15T07:00:00Z"}"#, 0, token),
+        ("sub/bob", r#"{"issuedBefore": "2027-01-15T08:00:00Z"}"#, 0, subject),
+        ("sub/bob", r#"{"issuedBefore": "2027-01-15T07:59:59Z"}"#, 0, Ok(())),
+        ("sub/bob", r#"{"issuedBefore": "yesterday"}"#, 0, subject),
+        (
+            "sub/bob",
+            r#"{"issuedBefore": "2027-01-15T08:00:00Z", "until": "2027-01-15T08:00:10Z"}"#,
+            10,
+            Ok(()),
+        ),
+        ("sub/Bob", "{}", 0, Ok(())),
+    ] {
+        assert_eq!(check(id, value, now), expected, "{id} {value} {now}");
+    }
+    // What cannot be looked up is not passed over.
+    let all = || check_entries(&bob, at(0), |_| Err(Revoked::Unknown));
+    assert_eq!(all(), Err(Revoked::Unknown));
+    let last = |id: &str| if id == "sub/bob" { Err(Revoked::Unknown) } else { Ok(None) };
+    assert_eq!(check_entries(&bob, at(0), last), Err(Revoked::Unknown));
 }
 
 #[test]

@@ -36,6 +36,7 @@ mod sessions;
 mod shared_places;
 mod spellings;
 mod statements;
+mod stored_revocations;
 mod tenants;
 mod token_cache;
 mod token_limits;

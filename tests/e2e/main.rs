@@ -80,6 +80,7 @@ mod stored_keys_access;
 mod stored_keys_faults;
 mod stored_keys_load;
 mod stored_keys_members;
+mod stored_revocations;
 mod tables;
 mod tls_scan;
 mod tokens;

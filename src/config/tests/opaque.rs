@@ -235,7 +235,7 @@ fn revocation() {
         (
             tokens(json!({"jti": ["a"]})),
             json!({}),
-            &["revocation: nothing is revoked; give tokens or remote, or leave the section out"][..],
+            &["revocation: nothing is revoked; give tokens, remote or etcd, or leave the section out"][..],
         ),
         (
             tokens(json!({"jti": ["a", "b"]})),

@@ -2,8 +2,8 @@
 #![expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 
 mod bodies;
+mod etcd_watch;
 mod failing;
-mod key_watch;
 mod policy_stats;
 mod stand_in;
 mod stats;

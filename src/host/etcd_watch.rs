@@ -1,4 +1,4 @@
-//! The gRPC stream by which API keys are watched, of which one worker has one.
+//! The gRPC stream by which something in etcd is watched, of which one worker has one.
 
 use std::cell::Cell;
 
@@ -12,12 +12,12 @@ use crate::{
 const MAX_MESSAGE: usize = 1024;
 
 #[derive(Default)]
-pub(super) struct KeyWatch {
+pub(super) struct EtcdWatch {
     /// By the host's token; `None`: there is none.
     stream: Cell<Option<u32>>,
 }
 
-impl KeyWatch {
+impl EtcdWatch {
     /// Does what the watch needs; answers what came of it so far.
     pub(super) fn carry_out(&self, host: &impl Host, step: WatchStep) -> Option<WatchEvent<'static>> {
         match step {
@@ -67,8 +67,7 @@ impl KeyWatch {
     }
 
     /// A stream has ended; whether it was this one.
-    pub(super) fn end(&self, host: &impl Host, token: u32) -> bool {
-        host.forget_grpc_stream(token);
+    pub(super) fn end(&self, token: u32) -> bool {
         let is_ours = self.stream.get() == Some(token);
         if is_ours {
             self.stream.set(None);
