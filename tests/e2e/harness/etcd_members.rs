@@ -159,9 +159,11 @@ impl Members {
     }
 
     /// From now on it hears nothing of the others, nor they of it. Clients reach it.
-    pub(crate) fn cut_off(&mut self, place: usize) {
+    pub(crate) async fn cut_off(&mut self, place: usize) {
         self.members[place].is_up = false;
         self.links.cut.send_replace(Some(place));
+        // Those who carry what they say hear of it first.
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 
     pub(crate) fn join_again(&mut self) {
