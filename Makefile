@@ -172,6 +172,7 @@ bench: build $(TOOLS) ## The filter's cost beside Envoy's own filters: BENCH_ROU
 	else \
 		echo "make: wrk is missing; run: sudo apt-get install wrk" >&2; exit 1; \
 	fi
+	@case "$$BENCH_CASES" in *stored-keys*) $(MAKE) --no-print-directory etcd;; esac
 	cargo build --quiet --release --target $(WASM_TARGET) --target-dir target/bench/noop \
 		--manifest-path benches/envoy/noop/Cargo.toml
 	PORTCULLIS_WASM=$(WASM) PORTCULLIS_NOOP_WASM=$(NOOP_WASM) PORTCULLIS_ENVOY=$(ENVOY) \

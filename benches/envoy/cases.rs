@@ -1,5 +1,7 @@
 //! What is measured: subjects, each a listener under a load, and cases, each a pair of subjects with a goal.
 
+use crate::stored_keys;
+
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Load {
@@ -170,7 +172,7 @@ pub(crate) fn chosen(cases: &'static [Case], names: &[String]) -> Result<Vec<&'s
         cases
             .iter()
             .find(|case| case.name == name)
-            .ok_or_else(|| format!("no case {name}; there are {}", known()))
+            .ok_or_else(|| format!("no case {name}; there are {} {}", known(), stored_keys::NAME))
     };
     names.iter().map(find).collect()
 }

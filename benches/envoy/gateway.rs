@@ -100,6 +100,27 @@ impl Gateway {
         Ok(value.and_then(|value| value.parse().ok()))
     }
 
+    /// Nanoseconds that the process has run, on all of its threads.
+    pub(crate) fn cpu_nanos(&self) -> Result<u64, String> {
+        let path = format!("/proc/{}/task", self.child.id());
+        let failed = |error: std::io::Error| format!("{path}: {error}");
+        let mut nanos = 0;
+        for thread in fs::read_dir(&path).map_err(failed)? {
+            let stat =
+                fs::read_to_string(thread.map_err(failed)?.path().join("schedstat")).map_err(failed)?;
+            nanos += stat.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or(0);
+        }
+        Ok(nanos)
+    }
+
+    /// Bytes of memory that the process holds.
+    pub(crate) fn resident(&self) -> Result<u64, String> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        line.and_then(|kb| kb.parse::<u64>().ok()).map(|kb| kb * 1024).ok_or(format!("{path} does not say"))
+    }
+
     /// Seconds that the process has run, in user and in kernel mode, on all of its threads.
     pub(crate) fn cpu_seconds(&self) -> Result<f64, String> {
         let path = format!("/proc/{}/stat", self.child.id());

@@ -18,12 +18,21 @@ pub(crate) const ECHO: &str = "/orders/echo";
 
 /// What runs in one Envoy; `listeners` names those that are needed.
 pub(crate) fn bootstrap(settings: &Settings, credentials: &Credentials, listeners: &[&str]) -> Value {
-    let listeners = listeners.iter().map(|name| listener(name, filters(name, settings, credentials)));
+    of(listeners.iter().map(|name| listener(name, filters(name, settings, credentials))).collect())
+}
+
+/// What runs in one Envoy with these listeners.
+pub(crate) fn of(listeners: Vec<Value>) -> Value {
     json!({
         "node": {"id": "bench", "cluster": "bench"},
         "admin": {"address": parts::address(parts::any_port())},
-        "static_resources": {"listeners": listeners.collect::<Value>()},
+        "static_resources": {"listeners": listeners},
     })
+}
+
+/// A listener with this policy.
+pub(crate) fn portcullis(name: &str, module: &Path, policy: &Value) -> Value {
+    listener(name, vec![wasm(module, name, policy, false)])
 }
 
 fn filters(name: &str, settings: &Settings, credentials: &Credentials) -> Vec<Value> {

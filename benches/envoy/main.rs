@@ -7,7 +7,7 @@
 //!
 //! `PORTCULLIS_OTHER_WASM` names another build of the module; then the two are compared, and nothing else.
 //! `BENCH_ROUNDS`, `BENCH_STARTS` (over which the rounds are dealt out), `BENCH_SECONDS` (of each round) and
-//! `BENCH_CASES` (names) make it shorter or longer.
+//! `BENCH_CASES` (names) make it shorter or longer. `stored-keys` is a case apart, see there, with `BENCH_KEYS` keys.
 
 #![expect(
     clippy::expect_used,
@@ -35,6 +35,7 @@ mod settings;
 #[path = "../../examples/demo/signing.rs"]
 #[expect(dead_code, reason = "the demo uses more of it")]
 mod signing;
+mod stored_keys;
 
 use std::{collections::HashMap, fs, process::ExitCode};
 
@@ -59,9 +60,25 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     let settings = Settings::from_env()?;
-    let all = if settings.other.is_some() { cases::OTHER } else { cases::CASES };
-    let cases = cases::chosen(all, &settings.cases)?;
     fs::create_dir_all(&settings.dir).map_err(|error| format!("{}: {error}", settings.dir.display()))?;
+    let write = |name: &str, text: String| {
+        let path = settings.dir.join(name);
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        println!("{}", path.display());
+        Ok::<_, String>(())
+    };
+    let mut names = settings.cases.clone();
+    names.retain(|name| name != stored_keys::NAME);
+    if names.len() < settings.cases.len() {
+        let measured = stored_keys::measure(&settings)?;
+        print!("{}", stored_keys::text(&measured));
+        write("stored-keys.json", format!("{:#}\n", stored_keys::to_json(&measured)))?;
+        if names.is_empty() {
+            return Ok(());
+        }
+    }
+    let all = if settings.other.is_some() { cases::OTHER } else { cases::CASES };
+    let cases = cases::chosen(all, &names)?;
     let credentials = Credentials::make(&settings.dir)?;
     let loads = Loads::lay_out(&settings, &credentials)?;
     let subjects = cases::subjects(&cases);
@@ -94,12 +111,6 @@ fn run() -> Result<(), String> {
 
     let results = report::results(&cases, &rounds);
     print!("{}{}", report::table(&results, &subjects, &rounds), footprint.text());
-    let write = |name: &str, text: String| {
-        let path = settings.dir.join(name);
-        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-        println!("{}", path.display());
-        Ok::<_, String>(())
-    };
     write("bench.json", format!("{:#}\n", report::to_json(&results)))?;
     write("footprint.json", format!("{:#}\n", footprint.to_json()))?;
     write("bench.svg", plot::svg(&results))

@@ -69,6 +69,26 @@ pub(crate) fn sized(credentials: &Credentials, (rules, keys): (usize, usize)) ->
     policy(credentials, keys.collect(), rules.collect())
 }
 
+/// An API key with a permission, of keys in etcd.
+pub(crate) fn stored(uri: &str, cluster: &str, prefix: &str) -> Value {
+    json!({
+        "interlock": false,
+        "transport": {"requireTls": false},
+        "apiKeys": {
+            "extractFrom": {"headers": [{"name": KEY_HEADER}]},
+            "levels": {"Read": {"permissions": ["orders:read"]}},
+            "etcd": {"uri": uri, "cluster": cluster, "prefix": prefix, "pollInterval": "250ms", "timeout": "30s"},
+        },
+        "identityHeaders": {"subject": SUBJECT_HEADER, "send": ["Subject"]},
+        "rules": [{
+            "name": "orders",
+            "matches": [{"path": {"type": "PathPrefix", "value": "/orders"}, "methods": ["GET"]}],
+            "authenticate": {"anyOf": ["apiKey"]},
+            "authorize": {"permissions": ["orders:read"]},
+        }],
+    })
+}
+
 fn rule_path(n: usize) -> Value {
     match n % 3 {
         0 => json!({"type": "Exact", "value": path(n)}),
@@ -116,6 +136,6 @@ fn policy(credentials: &Credentials, keys: Value, rules: Value) -> Value {
     })
 }
 
-fn hash(key: &str) -> String {
+pub(crate) fn hash(key: &str) -> String {
     format!("sha256:{}", Hex::encode_to_string(Sha256::digest(key)).expect("it fits"))
 }

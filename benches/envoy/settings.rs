@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) seconds: u32,
     /// Names of cases; empty: all of them.
     pub(crate) cases: Vec<String>,
+    /// In etcd.
+    pub(crate) keys: usize,
 }
 
 impl Settings {
@@ -37,6 +39,7 @@ impl Settings {
                 .filter(|name| !name.is_empty())
                 .map(str::to_owned)
                 .collect(),
+            keys: number("BENCH_KEYS", 1_000_000)?,
         };
         if settings.rounds == 0 || settings.seconds == 0 || settings.starts == 0 {
             return Err("BENCH_ROUNDS, BENCH_STARTS and BENCH_SECONDS must be at least 1".to_owned());
