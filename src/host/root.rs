@@ -41,6 +41,9 @@ pub(super) fn configure<H: Host>(host: &H) -> Option<Serving<H>> {
             }
             let hash = worker.policy().hash();
             warn_of(host, worker.policy().warnings(), &namespace, hash);
+            if let Some(loss) = worker.policy().loss() {
+                warn!("{loss}");
+            }
             let (summary, mark) = (worker.policy().summary(), worker.policy().mark(&name));
             let shown = mark
                 .as_ref()

@@ -32,6 +32,7 @@ use crate::{
     config::{IdentityHeadersSpec, Interlock},
     fault::Fault,
     hmac::HmacSourceSpec,
+    passkeys::{NOT_KEPT, PasskeyStoreSpec},
     rate_limit::Limiter,
     rbac::Vocabulary,
     replica::ReplicaSpec,
@@ -130,6 +131,12 @@ impl Policy {
     /// Sessions, for whoever signs users in; `None`: nobody signs in here.
     pub fn sessions(&self) -> Option<&Sessions> {
         self.sessions.as_ref()
+    }
+
+    /// What is lost when Envoy ends, for operators to be told at every start; `None`: nothing.
+    pub fn loss(&self) -> Option<&'static str> {
+        let passkeys = self.passkeys.as_ref()?;
+        matches!(passkeys.spec.store, PasskeyStoreSpec::SharedData).then_some(NOT_KEPT)
     }
 
     /// What the policy holds, in a few words for the log.

@@ -129,7 +129,7 @@ async fn confirmed(gateway: &Gateway, key: &mut Authenticator, token: &str, tran
 #[tokio::test(flavor = "multi_thread")]
 async fn a_passkey_from_its_making_to_its_end() {
     let etcd = Etcd::start();
-    for gateway in [in_memory(), in_etcd(&etcd)] {
+    for (gateway, in_shared_data) in [(in_memory(), true), (in_etcd(&etcd), false)] {
         let gateway = gateway.start().await;
         let corporate = bearer_of("alice");
         let mut key = Authenticator::new(ORIGIN);
@@ -191,6 +191,8 @@ async fn a_passkey_from_its_making_to_its_end() {
         let response = assertion(&gateway, &mut key).await;
         refused(&gateway, &ask("POST", "authentication", &response), 403, "passkey_unknown").await;
         let log = gateway.log();
+        // At every start it is said where they are not kept.
+        assert_eq!(log.contains("gone when it ends"), in_shared_data, "{log}");
         for secret in [&session, &corporate, response["response"]["signature"].as_str().unwrap()] {
             assert!(!log.contains(secret), "a secret is in the log");
         }
