@@ -7,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use jsonwebtoken::Algorithm;
 use portcullis::config;
 use serde_json::{Value, json};
 
@@ -156,6 +157,8 @@ fn filled(text: &str) -> String {
         let (name, rest) = part.split_once('}').unwrap();
         match name {
             "JWKS" => filled.push_str(&ISSUER_KEYS.jwks().to_string()),
+            "GATEWAY_KEY" => filled.push_str(&ISSUER_KEYS.private_jwk(Algorithm::EdDSA).to_string()),
+            "ORIGIN" => filled.push_str("https://localhost:8443"),
             name if name.starts_with("HASH_") => filled.push_str(&format!("sha256:{n:064x}")),
             _ => filled.push_str("filled-in"),
         }
