@@ -263,8 +263,8 @@ async fn a_member_that_hangs_is_asked_no_more_where_envoy_looks_for_such() {
     let follower = members.follower();
     members.pause(follower);
     until(SOON, async || stat("membership_healthy").await == 2).await;
-    // Those that were on their way.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Those that were on their way, and those that were sent before every worker knew.
+    tokio::time::sleep(Duration::from_secs(6)).await;
     let (asked, late) = (stat("upstream_rq_total").await, stat("upstream_rq_timeout").await);
     changes_are_seen(&members, &gateway, "a member hangs, and Envoy knows").await;
     until(SOON, async || stat("upstream_rq_total").await > asked + 12).await;
