@@ -268,7 +268,9 @@ async fn a_member_that_hangs_is_asked_no_more_where_envoy_looks_for_such() {
     let (asked, late) = (stat("upstream_rq_total").await, stat("upstream_rq_timeout").await);
     changes_are_seen(&members, &gateway, "a member hangs, and Envoy knows").await;
     until(SOON, async || stat("upstream_rq_total").await > asked + 12).await;
-    assert_eq!(stat("upstream_rq_timeout").await, late);
+    // Asked in its turn it would have been four of them; one may have been on its way all the time.
+    let (since, calls) = (stat("upstream_rq_timeout").await - late, stat("upstream_rq_total").await - asked);
+    assert!(since <= 1, "{since} of {calls}");
     members.resume(follower);
     until(SOON, async || stat("membership_healthy").await == 3).await;
     changes_are_seen(&members, &gateway, "it is there again").await;
