@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Challenges, Reason};
+use super::{Challenges, Reason, reason::Challenge};
 
 const RETRY_AFTER: &str = "retry-after";
 
@@ -70,6 +70,9 @@ impl Reply {
             headers.push((RETRY_AFTER, "1".to_owned()));
         }
         headers.extend(challenges.to(reason).map(|challenge| ("www-authenticate", challenge)));
+        // For pages, which read no header of another origin unless they are let (RFC 9457 section 3.2).
+        let options = challenges.passkey_options.filter(|_| reason.challenge() == Challenge::StepUp);
+        let options = options.map(|path| [",\"passkeyOptions\":", &Value::from(path).to_string()].concat());
         let body = [
             "{\"type\":\"urn:portcullis:reason:",
             code,
@@ -79,7 +82,9 @@ impl Reply {
             &status.to_string(),
             ",\"reason\":\"",
             code,
-            "\"}",
+            "\"",
+            options.as_deref().unwrap_or_default(),
+            "}",
         ]
         .concat();
         Self { status, headers, body, details: reason.code(), grpc_status: reason.grpc_status() }
@@ -190,6 +195,19 @@ mod tests {
             let body: serde_json::Value = serde_json::from_str(&body).unwrap();
             assert_eq!(body["title"], reason.title());
         }
+    }
+
+    #[test]
+    fn whoever_needs_a_passkey_is_told_where_to_ask() {
+        let path = "/a\"b/step-up/options";
+        let told = |reason, passkey_options| {
+            let body = Reply::refusal(reason, Challenges { passkey_options, ..Challenges::default() }).body;
+            let body: Value = serde_json::from_str(&body).unwrap();
+            body.get("passkeyOptions").cloned()
+        };
+        assert_eq!(told(Reason::InsufficientUserAuthentication, Some(path)), Some(path.into()));
+        assert_eq!(told(Reason::InsufficientUserAuthentication, None), None);
+        assert_eq!(told(Reason::TokenExpired, Some(path)), None);
     }
 
     #[test]
