@@ -59,13 +59,16 @@ export interface Passkeys {
    *
    * With `autofill`, waits until the user picks a passkey in a field with `autocomplete="username webauthn"`, for as long
    * as the page is open; it is to be called again after another ceremony.
+   *
+   * A passkey that no account of the gateway has (`passkey_unknown`), and no other, browsers are told to forget.
    */
   signIn(options?: { autofill?: boolean; signal?: AbortSignal }): Promise<Session>;
 
   /**
    * `fetch`, for requests that may need a passkey. Where a rule wants one for this very request, the user is asked, and it
    * is sent once more with what the user confirmed; where the session is too old, the user signs in and it is sent once
-   * more, but not as another user. Every other answer is handed on as it is.
+   * more, but not as another user. Every other answer is handed on as it is. What asks for a passkey is a 401 of the
+   * gateway's own origin whose body has a `passkeyOptions`.
    */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
 
@@ -75,10 +78,13 @@ export interface Passkeys {
    */
   stepUp(request: Request): Promise<string>;
 
-  /** The user's passkeys. After a `signIn` of this page, browsers are told which there are, and hide others. */
+  /**
+   * The user's passkeys. Browsers that can be told (`signalAllAcceptedCredentials`) are told which there are, and hide
+   * others of this user; so they are after each `signIn` and `remove`, behind your back.
+   */
   list(): Promise<Credential[]>;
   rename(id: string, label: string): Promise<Credential>;
-  /** Takes a passkey from the gateway, for good, and has the browser hide it where it can. */
+  /** Takes a passkey from the gateway, for good. */
   remove(id: string): Promise<void>;
   /** Ends the session in this browser. */
   signOut(): Promise<void>;

@@ -1,4 +1,5 @@
-// Passkeys at a Portcullis gateway, in a browser. What each call does: portcullis-passkeys.d.ts. Apache-2.0.
+// Passkeys at a Portcullis gateway, in a browser. What each call does: portcullis-passkeys.d.ts. Pages are served what is
+// made of this, portcullis-passkeys.min.js. Apache-2.0.
 const base64url = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes)))
   .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 // WebAuthn Level 3, 5.1.10. Browsers that lack it have nothing to be told.
@@ -12,7 +13,7 @@ export function passkeys({
   path = "/.well-known/portcullis/webauthn/", fetch: send = (request) => fetch(request), token, confirm,
 } = {}) {
   const base = new URL(path, location);
-  let issued, me, rpId, pending, prepared;
+  let issued, user, running, prepared, listing;
 
   const isOurs = ({ url }) => new URL(url).origin === base.origin;
   const ask = async (request) => {
@@ -33,7 +34,6 @@ export function passkeys({
   const options = async (what, value, headers) => {
     const asked = Date.now();
     const json = await call("POST", `${what}/options`, value, headers);
-    rpId = json.rpId ?? json.rp.id;
     return { json, left: () => asked + json.timeout / 2 - Date.now() };
   };
   // They serve autofill and a click alike, and one ceremony that ends.
@@ -43,8 +43,8 @@ export function passkeys({
   };
   // A page can have one ceremony at a time, and autofill is one.
   const begin = () => {
-    pending?.abort();
-    return (pending = new AbortController()).signal;
+    running?.abort();
+    return (running = new AbortController()).signal;
   };
   const touch = async (verb, publicKey, mediation, ...signals) => {
     const signal = AbortSignal.any(signals.filter(Boolean));
@@ -52,11 +52,22 @@ export function passkeys({
   };
   const get = (json, ...rest) => touch("get", PublicKeyCredential.parseRequestOptionsFromJSON(json), ...rest);
 
+  const list = async () => {
+    const mine = listing = {};
+    const { credentials, rpId, userId } = await call("GET", "credentials");
+    const allAcceptedCredentialIds = credentials.map(({ id }) => id);
+    // The gateway says whose list it is. One that is older than a passkey made here would have the browser hide that.
+    if (userId && mine === listing) tell("AllAcceptedCredentials", { rpId, userId, allAcceptedCredentialIds });
+    return credentials;
+  };
+  const refresh = () => void list().catch(() => {});
+
   const register = async ({ label, enrolmentCode, mediation, signal } = {}) => {
     const mine = begin();
     const { json } = await options("registration", { enrolmentCode, mediation });
     const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(json);
     const made = await touch("create", publicKey, mediation, mine, signal);
+    listing = undefined;
     return call("POST", "registration", { ...made, label, enrolmentCode });
   };
 
@@ -74,11 +85,12 @@ export function passkeys({
     }
     prepared = undefined;
     const answer = await call("POST", "authentication", made).catch((error) => {
-      if (error.reason === "passkey_unknown") tell("UnknownCredential", { rpId, credentialId: made.id });
+      if (error.reason === "passkey_unknown") tell("UnknownCredential", { rpId: json.rpId, credentialId: made.id });
       throw error;
     });
-    me = { userId: made.response.userHandle, id: made.id };
+    user = made.response.userHandle;
     issued = answer.access_token;
+    refresh();
     return answer;
   };
 
@@ -99,39 +111,30 @@ export function passkeys({
 
   const attempt = async (request, again) => {
     const response = await ask(request.clone());
-    const challenge = response.status === 401 && isOurs(request) && response.headers.get("www-authenticate");
-    const [, what] = /passkey_options="[^"]*\/([a-z-]+)\/options"/.exec(challenge) ?? [];
-    if (what === "step-up") {
+    const problem = response.status === 401 && isOurs(request) && await response.clone().json().catch(() => {});
+    const where = problem?.passkeyOptions;
+    if (where?.endsWith("/step-up/options")) {
       request.headers.set("portcullis-passkey", await stepUp(request));
       return ask(request);
     }
-    if (what !== "authentication" || again) return response;
-    const before = me?.userId;
+    if (!where || again) return response;
+    const before = user;
     await signIn({ signal: request.signal });
     // What one user asked for must not be done as another.
-    return before && before !== me.userId ? response : attempt(request, true);
+    return before && before !== user ? response : attempt(request, true);
   };
 
   return {
     prepare: async () => void await prepare(),
-    register, signIn, stepUp,
+    register, signIn, stepUp, list,
     fetch: async (input, init) => attempt(new Request(input, init)),
-    list: async () => {
-      const { credentials } = await call("GET", "credentials");
-      const allAcceptedCredentialIds = credentials.map(({ id }) => id);
-      // The list of another user would take away what is good.
-      if (allAcceptedCredentialIds.includes(me?.id)) {
-        tell("AllAcceptedCredentials", { rpId, userId: me.userId, allAcceptedCredentialIds });
-      }
-      return credentials;
-    },
     rename: (id, label) => call("PATCH", `credentials/${id}`, { label }),
     remove: async (id) => {
       await call("DELETE", `credentials/${id}`);
-      if (rpId) tell("UnknownCredential", { rpId, credentialId: id });
+      refresh();
     },
     signOut: async () => {
-      issued = me = undefined;
+      issued = user = undefined;
       await call("POST", "sign-out");
     },
   };

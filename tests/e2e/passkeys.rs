@@ -159,6 +159,8 @@ async fn a_passkey_from_its_making_to_its_end() {
             challenge.contains(&format!(r#"passkey_options="{P}/authentication/options""#)),
             "{challenge}"
         );
+        // For pages, which see no such header of another origin.
+        assert_eq!(json_of(&answer)["passkeyOptions"], format!("{P}/authentication/options"));
 
         let transfer = request("POST", "/transfers/7?to=bob").body(r#"{"amount":7}"#);
         let request = confirmed(&gateway, &mut key, &session, &transfer).await;
@@ -187,7 +189,10 @@ async fn a_passkey_from_its_making_to_its_end() {
         }
         told(&gateway, &ask("DELETE", &own, &Value::Null).bearer(&session), 204).await;
         let list = told(&gateway, &ask("GET", "credentials", &Value::Null).bearer(&session), 200).await;
-        assert_eq!(list, json!({"credentials": []}));
+        assert_eq!(list, json!({"credentials": [], "rpId": "example.org", "userId": key.user_handle}));
+        // Whoever has no account has no handle either.
+        let list = told(&gateway, &ask("GET", "credentials", &Value::Null).bearer(&mallory), 200).await;
+        assert_eq!(list, json!({"credentials": [], "rpId": "example.org", "userId": null}));
         let response = assertion(&gateway, &mut key).await;
         refused(&gateway, &ask("POST", "authentication", &response), 403, "passkey_unknown").await;
         let log = gateway.log();
@@ -313,6 +318,7 @@ async fn a_confirmation_is_for_one_request_of_one_user() {
     assert_eq!(answer.reason().as_deref(), Some("insufficient_user_authentication"));
     let challenge = answer.header("www-authenticate").unwrap();
     assert!(challenge.contains(&format!(r#"passkey_options="{P}/step-up/options""#)), "{challenge}");
+    assert_eq!(json_of(&answer)["passkeyOptions"], format!("{P}/step-up/options"));
     // Whoever has no passkey can confirm nothing.
     let operation = json!({"method": "POST", "path": "/transfers"});
     let nobody = bearer_of("carol");

@@ -1,5 +1,5 @@
 // The demo's page: what an application has to do for passkeys.
-import { canAutofill, isAvailable, passkeys } from "/passkeys/portcullis-passkeys.js";
+import { canAutofill, isAvailable, passkeys } from "/passkeys/portcullis-passkeys.min.js";
 
 const element = (id) => document.getElementById(id);
 /** What says who the user is while there is no passkey: a token of the demo's issuer. */

@@ -6,7 +6,7 @@ const FILES = [
   ["/passkeys", "index.html", "text/html; charset=utf-8"],
   ["/passkeys/page.css", "page.css", "text/css; charset=utf-8"],
   ["/passkeys/page.js", "page.js", "text/javascript; charset=utf-8"],
-  ["/passkeys/portcullis-passkeys.js", "../../passkeys/portcullis-passkeys.js", "text/javascript; charset=utf-8"],
+  ["/passkeys/portcullis-passkeys.min.js", "../../passkeys/portcullis-passkeys.min.js", "text/javascript; charset=utf-8"],
 ];
 
 const HEADERS = {

@@ -21,7 +21,13 @@ impl Ceremony<'_, '_, '_> {
         let subject = self.subject()?;
         let account = self.account(&subject)?;
         let passkeys = account.iter().flat_map(|(account, _)| &account.passkeys);
-        let list = json!({"credentials": passkeys.map(|passkey| passkey.told()).collect::<Vec<_>>()});
+        let list = json!({
+            "credentials": passkeys.map(|passkey| passkey.told()).collect::<Vec<_>>(),
+            // What `signalAllAcceptedCredentials` wants beside (WebAuthn Level 3, section 5.1.10.2). Without an account there is
+            // no handle, and nothing to tell.
+            "rpId": self.passkeys.relying_party.spec().id,
+            "userId": account.as_ref().map(|(account, _)| base64url::encode(&account.handle)),
+        });
         Ok(told(200, &list))
     }
 

@@ -240,7 +240,7 @@ async fn the_page_is_confined() {
         ("/passkeys", "text/html; charset=utf-8"),
         ("/passkeys/page.css", "text/css; charset=utf-8"),
         ("/passkeys/page.js", "text/javascript; charset=utf-8"),
-        ("/passkeys/portcullis-passkeys.js", "text/javascript; charset=utf-8"),
+        ("/passkeys/portcullis-passkeys.min.js", "text/javascript; charset=utf-8"),
     ] {
         let answer = demo.front.ask(Wire::Http2, &get(path).header("accept-encoding", "gzip")).await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
@@ -255,6 +255,9 @@ async fn the_page_is_confined() {
         // What a page loads for passkeys is small.
         assert!(answer.body.len() < 4_000, "{path}: {} bytes", answer.body.len());
     }
+    // The library is, whoever asks for it.
+    let plain = demo.front.ask(Wire::Http2, &get("/passkeys/portcullis-passkeys.min.js")).await;
+    assert!(plain.header("content-encoding").is_none() && plain.body.len() < 4_000, "{}", plain.body.len());
     // Everything else is the API's, which tells what it got.
     let answer = demo.front.ask(Wire::Http2, &get("/passkeys/serve.mjs")).await;
     assert_eq!(answer.seen().path(), "/passkeys/serve.mjs");
