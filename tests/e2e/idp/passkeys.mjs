@@ -136,11 +136,14 @@ const steps = {
     void await devtools.send('WebAuthn.setResponseOverrideBits', { authenticatorId: authenticator, ...bits }),
   credentials: async ({ authenticator }) =>
     (await credentialsOf(authenticator)).map(({ privateKey, ...rest }) => rest),
-  /** As a copy of the authenticator would go on counting, or one that forgot. */
-  setCounter: async ({ authenticator, signCount }) => {
+  /**
+   * Other passkeys in the place of those that there are: `signCount`, as a copy of the authenticator would go on counting, or
+   * one that forgot; `rpId`, as one that another site's pages may use.
+   */
+  changeCredentials: async ({ authenticator, ...changes }) => {
     for (const credential of await credentialsOf(authenticator)) {
       await devtools.send('WebAuthn.removeCredential', { authenticatorId: authenticator, credentialId: credential.credentialId });
-      await devtools.send('WebAuthn.addCredential', { authenticatorId: authenticator, credential: { ...credential, signCount } });
+      await devtools.send('WebAuthn.addCredential', { authenticatorId: authenticator, credential: { ...credential, ...changes } });
     }
   },
 };

@@ -1,4 +1,5 @@
 //! A site behind the gateway, visited by a browser: what a page's script does step by step, so that each step can go wrong.
+//! Passkeys are in etcd, and all the way there is TLS.
 
 use std::time::{Duration, Instant};
 
@@ -6,19 +7,23 @@ use serde_json::{Value, json};
 
 use super::driver::Browser;
 use crate::harness::{
+    etcd::Etcd,
     gateway::{Gateway, gateway},
     issuer::{ISSUER_KEYS, token},
     policy::{anyone, provider, rule},
-    tls::IDENTITY,
+    request::request,
+    tls::{CLIENTS, IDENTITY},
 };
 
 pub(super) const SITE: &str = "https://app.test";
+/// Another page of the relying party.
+pub(super) const SHOP: &str = "https://shop.app.test";
 const PATH: &str = "/.well-known/portcullis/webauthn/";
 
 /// The shortest time that a policy can give to ceremonies.
 pub(super) const TIMEOUT_SECONDS: u64 = 30;
 
-pub(super) fn policy() -> Value {
+fn policy(etcd: &Etcd) -> Value {
     let sessions = json!([{"jwt": "sessions"}]);
     let with_session =
         |authorize: Value| json!({"authenticate": {"anyOf": sessions}, "authorize": authorize});
@@ -28,10 +33,10 @@ pub(super) fn policy() -> Value {
         "signingKeys": {"keys": [ISSUER_KEYS.private_jwk(jsonwebtoken::Algorithm::ES256)]},
         "sessions": {"issuer": SITE, "audiences": [SITE], "cookie": {}},
         "passkeys": {
-            "relyingParty": {"id": "app.test", "origins": [SITE]},
+            "relyingParty": {"id": "app.test", "origins": [SITE, SHOP]},
             "registration": {"jwt": "test"},
             "timeout": format!("{TIMEOUT_SECONDS}s"),
-            "sharedData": true,
+            "etcd": {"uri": etcd.url(), "cluster": "etcd"},
         },
         "rules": [
             rule("page", "Exact", "/page", anyone()),
@@ -47,6 +52,7 @@ pub(super) fn policy() -> Value {
 pub(super) struct Site {
     pub(super) gateway: Gateway,
     pub(super) browser: Browser,
+    pub(super) etcd: Etcd,
 }
 
 /// What came back: status, reason, body.
@@ -60,15 +66,35 @@ pub(super) struct Said {
 
 impl Site {
     pub(super) async fn start() -> Self {
-        let gateway = gateway(&policy()).bodies_while_waiting().https_only().start().await;
+        let etcd = Etcd::start_secured();
+        let address = ([127, 0, 0, 1], etcd.port).into();
+        let gateway = gateway(&policy(&etcd))
+            .secure_cluster("etcd", address, Some(CLIENTS.identity("gateway.test")))
+            .bodies_while_waiting()
+            .https_only()
+            .workers(2)
+            .start()
+            .await;
         let mut browser = Browser::start(&IDENTITY.certificate, gateway.https().port());
         browser.step("open", json!({"url": format!("{SITE}/page")}));
-        Self { gateway, browser }
+        Self { gateway, browser, etcd }
     }
 
-    /// Back from another site.
-    pub(super) fn open(&mut self) {
-        self.browser.step("open", json!({"url": format!("{SITE}/page")}));
+    /// The page that `origin` has.
+    pub(super) fn open(&mut self, origin: &str) {
+        self.browser.step("open", json!({"url": format!("{origin}/page")}));
+    }
+
+    /// A page that the gateway does not serve.
+    pub(super) fn open_elsewhere(&mut self, url: &str) {
+        self.browser.step("openElsewhere", json!({"url": url}));
+    }
+
+    /// What etcd has of `subject`; `None`: nothing.
+    pub(super) fn account(&self, subject: &str) -> Option<Value> {
+        let everything = self.etcd.everything();
+        let mut values = everything.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        values.find(|value| value["subject"] == subject)
     }
 
     /// As a script of the page asks.
@@ -131,6 +157,14 @@ impl Site {
 
     pub(super) fn sign_in_options(&mut self) -> Value {
         self.options("authentication", json!({}))
+    }
+
+    /// The same for a program, which is of no origin.
+    pub(super) async fn sign_in_options_of_a_program(&self) -> Value {
+        let request = request("POST", &format!("{PATH}authentication/options"));
+        let answer = self.gateway.send(&request.header("content-type", "application/json").body("{}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        serde_json::from_slice(&answer.body).unwrap()
     }
 
     pub(super) fn step_up_options(&mut self, operation: Value) -> Value {
