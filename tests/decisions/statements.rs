@@ -8,7 +8,10 @@ use portcullis::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Ask, NOW, World};
+use crate::{
+    webhooks::of_hub,
+    world::{Answer, Ask, NOW, World},
+};
 
 const HEADER: &str = "x-portcullis-identity";
 
@@ -29,12 +32,15 @@ fn world() -> World {
     })
 }
 
+/// The keys that the gateway publishes.
+fn published(w: &World) -> JwkSet {
+    let answer = w.ask(&Ask::get("/.well-known/portcullis/jwks.json").from("10.9.9.9"));
+    serde_json::from_str(&answer.upstream.unwrap_err().body).unwrap()
+}
+
 /// The claims of the statement that went upstream, as another implementation reads it by the published keys.
-fn stated(w: &World, answer: &Answer) -> Value {
+fn stated(set: &JwkSet, answer: &Answer) -> Value {
     let text = answer.upstream(HEADER);
-    let set =
-        w.ask(&Ask::get("/.well-known/portcullis/jwks.json").from("10.9.9.9")).upstream.unwrap_err().body;
-    let set: JwkSet = serde_json::from_str(&set).unwrap();
     let header = jsonwebtoken::decode_header(&text).unwrap();
     assert_eq!(header.typ.as_deref(), Some("identity+jwt"));
     let mut validation = Validation::new(jsonwebtoken::Algorithm::EdDSA);
@@ -77,11 +83,13 @@ fn every_kind_of_caller_is_stated_and_nobody_is_not() {
             Some(json!({"sub": "spiffe://td/ns/a", "kind": "client-certificate", "authority": "uri"})),
         ),
         (token(Ask::get("/statement-both")).key("reader-secret"), Some(of_both)),
+        (of_hub("a body"), Some(json!({"sub": "hub", "kind": "hmac", "scope": "hooks:write"}))),
         (Ask::get("/health"), None),
         (Ask::get("/statement-optional"), None),
         (token(Ask::get("/statement-through")), None),
         (preflight, None),
     ];
+    let keys = published(&w);
     for (n, (ask, expected)) in rows.into_iter().enumerate() {
         // Nothing of what a client says of itself is left, in whatever spelling.
         let forged = ask.header(HEADER, "forged").header("X_Portcullis.Identity", "forged");
@@ -92,7 +100,7 @@ fn every_kind_of_caller_is_stated_and_nobody_is_not() {
             assert_eq!(answer.reason, None, "{forged:?} {:?}", answer.record);
             assert_eq!(answer.upstream("x_portcullis.identity"), "");
             match &expected {
-                Some(expected) => assert_eq!(stated(&w, &answer), said(expected), "{forged:?}"),
+                Some(expected) => assert_eq!(stated(&keys, &answer), said(expected), "{forged:?}"),
                 None => assert_eq!(answer.upstream(HEADER), "", "{forged:?}"),
             }
             let statement = answer.upstream(HEADER);

@@ -61,8 +61,14 @@ impl Authenticator {
         data.extend([0x22, 0x58, 0x20]);
         data.extend(&point[33..]);
         // {"fmt": "none", "attStmt": {}, "authData": ..}
-        let mut object = b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData\x58".to_vec();
-        object.push(u8::try_from(data.len()).unwrap());
+        let mut object = b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData".to_vec();
+        match u8::try_from(data.len()) {
+            Ok(short) => object.extend([0x58, short]),
+            Err(_) => {
+                object.push(0x59);
+                object.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+            }
+        }
         object.extend(&data);
         json!({
             "id": encode(&self.id), "rawId": encode(&self.id), "type": "public-key",
