@@ -41,12 +41,18 @@ pub(super) static REVOCATION: Shape = Shape::bound(
 
 const EMPTY: &str = "nothing is listed; leave the field out";
 const TEXTS: Kind = Kind::List(EMPTY, &Kind::Text(Form::Any));
-const LISTS: [&str; 5] = ["jti", "sid", "clientIds", "subjects", "apiKeys"];
+const LISTS: [&str; 6] = ["jti", "sid", "passkeys", "clientIds", "subjects", "apiKeys"];
 
 pub(super) static TOKENS: Shape = Shape::bound(
     &[
         optional("jti", TEXTS, "", "Tokens with these ids."),
         optional("sid", TEXTS, "", "Tokens of these sessions."),
+        optional(
+            "passkeys",
+            TEXTS,
+            "",
+            "Sessions that began with these [passkeys](#passkeys), by their ids: tokens with such a `credential`.",
+        ),
         optional(
             "clientIds",
             TEXTS,
@@ -131,7 +137,8 @@ fn tokens(mut o: Object<'_>, defs: &Definitions) -> Option<RevocationList> {
         let texts: Option<Vec<String>> = o.texts(name);
         texts.unwrap_or_default().into_iter().map(String::into_boxed_str).collect()
     };
-    let (tokens, sessions, clients) = (boxed("jti"), boxed("sid"), boxed("clientIds"));
+    let (tokens, sessions, passkeys, clients) =
+        (boxed("jti"), boxed("sid"), boxed("passkeys"), boxed("clientIds"));
     let mut seen = HashSet::new();
     let subjects = o.objects("subjects", |o| subject(o, &mut seen));
     let api_keys = o.texts_that("apiKeys", &mut |id, path, faults| match defs.keys_elsewhere {
@@ -141,6 +148,7 @@ fn tokens(mut o: Object<'_>, defs: &Definitions) -> Option<RevocationList> {
     Some(RevocationList {
         tokens,
         sessions,
+        passkeys,
         clients,
         subjects: subjects.unwrap_or_default().into_iter().collect(),
         api_keys: api_keys.unwrap_or_default().into_iter().map(String::into_boxed_str).collect(),

@@ -49,3 +49,10 @@ pub struct Server {
     /// `None`: it asks nobody who they are.
     pub login: Option<Login>,
 }
+
+impl Server {
+    /// Whether `other` is the same place: the same prefix of the same etcd, as far as they are written alike.
+    pub fn is_where(&self, other: &Self) -> bool {
+        (&self.endpoint, &self.prefix) == (&other.endpoint, &other.prefix)
+    }
+}

@@ -11,6 +11,9 @@ pub const MOST_PASSKEYS: usize = 20;
 /// How long a label may be, in bytes.
 pub const LONGEST_LABEL: usize = 64;
 
+/// How many passkeys may be removed within the time of one session: each leaves a revocation for so long.
+const MOST_REMOVED: usize = MOST_PASSKEYS;
+
 /// How many challenges are known to be used at once. Each was answered by a passkey of the account, within minutes.
 const MOST_USED: usize = 64;
 
@@ -33,6 +36,7 @@ pub struct Account {
     /// At most [`MOST_PASSKEYS`].
     pub passkeys: Vec<Passkey>,
     used: Vec<(String, Timestamp)>,
+    removed: Vec<(Vec<u8>, Timestamp)>,
     others: Map<String, Value>,
 }
 
@@ -66,6 +70,15 @@ pub struct Passkey {
     others: Map<String, Value>,
 }
 
+/// Why a passkey is not removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotRemoved {
+    /// There is none with this id.
+    Unknown,
+    /// So many were removed lately that no more revocations are kept.
+    TooMany,
+}
+
 /// A challenge was answered before, or nobody can know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsedChallenge {
@@ -86,6 +99,7 @@ impl Account {
             scopes: Vec::new(),
             passkeys: Vec::new(),
             used: Vec::new(),
+            removed: Vec::new(),
             others: Map::new(),
         }
     }
@@ -103,6 +117,31 @@ impl Account {
     /// The same, to be changed.
     pub fn passkey_mut(&mut self, id: &[u8]) -> Option<&mut Passkey> {
         self.passkeys.iter_mut().find(|passkey| passkey.id == id)
+    }
+
+    /// Takes out the passkey with this id: which revocations nobody needs any more. `until`, its sessions are over; `None`:
+    /// they are not revoked.
+    ///
+    /// # Errors
+    /// It stays, if it is there.
+    pub fn remove(
+        &mut self,
+        id: &[u8],
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Vec<Vec<u8>>, NotRemoved> {
+        let place = self.passkeys.iter().position(|passkey| passkey.id == id).ok_or(NotRemoved::Unknown)?;
+        // What was registered anew under an id that was removed has nothing to do with that.
+        let is_over = |(removed, until): &mut (Vec<u8>, Timestamp)| *until < now || removed == id;
+        let over: Vec<_> = self.removed.extract_if(.., is_over).map(|(id, _)| id).collect();
+        if let Some(until) = until {
+            if self.removed.len() >= MOST_REMOVED {
+                return Err(NotRemoved::TooMany);
+            }
+            self.removed.push((id.to_vec(), until));
+        }
+        self.passkeys.remove(place);
+        Ok(over.into_iter().filter(|other| other != id).collect())
     }
 
     /// Takes `challenge`, which is good until `until`, for used.
@@ -134,6 +173,7 @@ impl Account {
         let passkeys = list(&mut members, "passkeys")?;
         let passkeys = passkeys.into_iter().map(Passkey::read).collect::<Option<Vec<_>>>()?;
         let used = list(&mut members, "usedChallenges")?.iter().map(used).collect::<Option<Vec<_>>>()?;
+        let removed = list(&mut members, "removedPasskeys")?.iter().map(removed).collect::<Option<_>>()?;
         Some(Self {
             subject: text_of(&mut members, "subject")?,
             name: text_of(&mut members, "name")?,
@@ -142,6 +182,7 @@ impl Account {
             scopes: names(&mut members, "scopes")?,
             passkeys,
             used,
+            removed,
             others: members,
         })
     }
@@ -161,6 +202,12 @@ impl Account {
         set("scopes", self.scopes.clone().into());
         set("passkeys", self.passkeys.iter().map(Passkey::to_json).collect());
         set("usedChallenges", used.collect());
+        if !self.removed.is_empty() {
+            let removed = self.removed.iter();
+            let removed =
+                removed.map(|(id, until)| json!({"id": base64url::encode(id), "until": until.to_rfc3339()}));
+            set("removedPasskeys", removed.collect());
+        }
         members.extend(self.others.clone());
         Value::Object(members).to_string()
     }
@@ -259,6 +306,10 @@ fn used(value: &Value) -> Option<(String, Timestamp)> {
     Some((value.get("challenge")?.as_str()?.to_owned(), time(value.get("until")?)?))
 }
 
+fn removed(value: &Value) -> Option<(Vec<u8>, Timestamp)> {
+    Some((base64url::decode(value.get("id")?.as_str()?.as_bytes())?, time(value.get("until")?)?))
+}
+
 fn time(value: &Value) -> Option<Timestamp> {
     Timestamp::from_rfc3339(value.as_str()?).ok()
 }
@@ -311,11 +362,40 @@ mod tests {
         account
     }
 
+    /// Revocations are left behind as long as they are needed, and no more of them than are counted.
+    #[test]
+    fn what_is_removed_is_remembered_until_its_sessions_are_over() {
+        let mut account = account();
+        let later = |secs| NOW.saturating_add(Duration::from_secs(secs));
+        assert_eq!(account.remove(&[5], Some(later(9)), NOW), Err(NotRemoved::Unknown));
+        assert_eq!(account.remove(&[9], None, NOW), Ok(vec![]));
+        assert!(!account.to_json().contains("removedPasskeys"));
+        assert_eq!(account.remove(&[9], None, NOW), Err(NotRemoved::Unknown));
+        let make =
+            |account: &mut Account, id: u8| account.passkeys.push(Passkey::new(vec![id], vec![4], NOW));
+        for id in 0..20 {
+            make(&mut account, id);
+            assert_eq!(account.remove(&[id], Some(later(9)), NOW), Ok(vec![]));
+        }
+        make(&mut account, 20);
+        let before = account.clone();
+        assert_eq!(account.clone().remove(&[20], Some(later(18)), later(9)), Err(NotRemoved::TooMany));
+        assert_eq!(Account::read(account.to_json().as_bytes()), Some(before));
+        // All of those that are over.
+        let over: Vec<_> = (0..20).map(|id| vec![id]).collect();
+        assert_eq!(account.remove(&[20], Some(later(19)), later(10)), Ok(over));
+        // One that was made anew under its name leaves one revocation.
+        make(&mut account, 20);
+        assert_eq!(account.remove(&[20], Some(later(20)), later(11)), Ok(vec![]));
+        assert_eq!(account.removed, [(vec![20], later(20))]);
+    }
+
     #[test]
     fn an_entry_is_read_as_it_was_written() {
         let mut account = account();
         account.passkeys[0].last_used_at = Some(NOW);
         account.use_challenge(b"c", NOW, NOW).unwrap();
+        account.remove(&[9], Some(NOW), NOW).unwrap();
         let text = account.to_json();
         assert_eq!(Account::read(text.as_bytes()), Some(account.clone()));
         // What another version has put there stays.
@@ -338,6 +418,7 @@ mod tests {
             (r#""userVerified":false"#, r#""userVerified":0"#),
             (r#""backupEligible":true"#, r#""backupEligible":"yes""#),
             (r#""usedChallenges":["#, r#""usedChallenges":[1,"#),
+            (r#""removedPasskeys":["#, r#""removedPasskeys":[1,"#),
         ] {
             let broken = text.replacen(there, instead, 1);
             assert_ne!(broken, text, "{there}");

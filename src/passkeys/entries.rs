@@ -7,6 +7,8 @@ pub const ACCOUNTS: &str = "v1/passkeys/accounts/";
 const CREDENTIALS: &str = "v1/passkeys/credentials/";
 /// The same before enrolments.
 const ENROLMENTS: &str = "v1/passkeys/enrolments/";
+/// The same before revocations of passkeys, where those are kept in the same store (`revocation::SCHEMA`).
+pub const REVOCATIONS: &str = "v1/revocations/passkey/";
 
 /// Which entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub enum Name {
     Credential(String),
     /// An enrolment, by the digest of its code.
     Enrolment(String),
+    /// That the sessions of a passkey are no longer good, by its id as sessions say it.
+    Revocation(String),
 }
 
 /// What is asked.
@@ -57,6 +61,7 @@ impl Name {
             Self::Account(name) => (ACCOUNTS, name),
             Self::Credential(name) => (CREDENTIALS, name),
             Self::Enrolment(name) => (ENROLMENTS, name),
+            Self::Revocation(name) => (REVOCATIONS, name),
         };
         [kind, name].concat()
     }

@@ -13,14 +13,16 @@ mod shared_entries;
 
 use std::time::Duration;
 
+use serde_json::json;
+
 pub use self::{
-    account::{Account, LONGEST_LABEL, MOST_PASSKEYS, Passkey, UsedChallenge},
+    account::{Account, LONGEST_LABEL, MOST_PASSKEYS, NotRemoved, Passkey, UsedChallenge},
     challenge::{BoundTo, Challenge, ChallengeError, ChallengeKeys, Purpose},
     enrolment::Enrolment,
-    entries::{ACCOUNTS, Answer, Change, Name, Question},
+    entries::{ACCOUNTS, Answer, Change, Name, Question, REVOCATIONS},
     etcd_entries::{EtcdEntries, Ticket},
 };
-use crate::{crypto::sha256, etcd::Server, store::SharedStore, text::base64url};
+use crate::{crypto::sha256, etcd::Server, store::SharedStore, text::base64url, time::Timestamp};
 
 /// The name of the header that has a passkey's confirmation of an operation.
 pub const CONFIRMATION_HEADER: &str = "portcullis-passkey";
@@ -97,6 +99,16 @@ pub fn ask_shared(question: &Question, store: &dyn SharedStore, namespace: &str)
 /// The name of the entry that says whose the credential is: ids may be long.
 pub fn credential_name(id: &[u8]) -> Name {
     Name::Credential(base64url::encode(&sha256(id)))
+}
+
+/// The revocation of the sessions of a passkey that is removed `now`: its name, and what it says. `until`: they are over then.
+pub fn revocation(id: &[u8], now: Timestamp, until: Timestamp) -> (Name, String) {
+    let said = json!({
+        "revokedAt": now.to_rfc3339(),
+        "until": until.to_rfc3339(),
+        "note": "the passkey was removed",
+    });
+    (Name::Revocation(base64url::encode(id)), said.to_string())
 }
 
 /// The name of the account of whoever is `subject`.

@@ -167,6 +167,7 @@ impl Policy {
             lifetime: spec.lifetime,
             keys: Rc::clone(keys),
         });
+        let session_lifetime = document.sessions.as_ref().map(|spec| spec.lifetime);
         let sessions = document.sessions.zip(keys).map(|(spec, keys)| Sessions::new(spec, Rc::clone(keys)));
         let transport = Transport::compile(&document.transport);
         let certificates = document.client_certificates.as_ref();
@@ -187,7 +188,11 @@ impl Policy {
             body: !hmac_sources.is_empty() || document.passkeys.is_some(),
         };
         let passkeys = match (document.passkeys, keys) {
-            (Some(section), Some(keys)) => Some(Passkeys::compile(section, keys, first_ceremony_rule)?),
+            (Some(section), Some(keys)) => {
+                let revocations = document.revocation_store.as_ref();
+                let first = first_ceremony_rule;
+                Some(Passkeys::compile(section, keys, session_lifetime, revocations, first)?)
+            }
             _ => None,
         };
         Ok(Self {

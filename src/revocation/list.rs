@@ -9,7 +9,7 @@ use super::{
     names::{Kind, is_issued_after},
 };
 use crate::{
-    identity::{MAX_NAME_LEN, Principal},
+    identity::Principal,
     json::{Json, JsonFault, parse_object, without_byte_order_mark},
     time::Timestamp,
 };
@@ -26,6 +26,8 @@ pub struct RevocationList {
     pub tokens: HashSet<Box<str>>,
     /// Sessions, by `sid`.
     pub sessions: HashSet<Box<str>>,
+    /// Sessions, by the passkey that they began with (`credential`).
+    pub passkeys: HashSet<Box<str>>,
     /// Clients, by `client_id`, `azp`, `cid` or `appid`; also the clients of API keys.
     pub clients: HashSet<Box<str>>,
     /// Subjects of tokens, by `sub` or by the claim that the provider takes the subject from. With a time: tokens
@@ -38,7 +40,7 @@ pub struct RevocationList {
 /// Why bytes are no list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListError {
-    /// An entry that is not a text of 1 to 512 bytes, or a subject of a wrong form.
+    /// An entry that is empty, no text or too long ([`Kind::longest`]), or a subject of a wrong form.
     Entry {
         /// Of which member.
         member: &'static str,
@@ -56,7 +58,7 @@ pub enum ListError {
 }
 
 impl RevocationList {
-    /// Reads `{jti, sid, clientIds, subjects, apiKeys}`, all of them optional lists, empty ones too.
+    /// Reads `{jti, sid, passkeys, clientIds, subjects, apiKeys}`, all of them optional lists, empty ones too.
     ///
     /// All or nothing: a list with one entry left out would let through what it should stop.
     pub fn parse(bytes: &[u8]) -> Result<Self, ListError> {
@@ -64,12 +66,13 @@ impl RevocationList {
         let mut list = Self::default();
         let mut entries = 0_usize;
         for (name, value) in members.object().iter() {
-            let (name, set) = match name {
-                "jti" => ("jti", Some(&mut list.tokens)),
-                "sid" => ("sid", Some(&mut list.sessions)),
-                "clientIds" => ("clientIds", Some(&mut list.clients)),
-                "apiKeys" => ("apiKeys", Some(&mut list.api_keys)),
-                "subjects" => ("subjects", None),
+            let (name, kind, set) = match name {
+                "jti" => ("jti", Kind::Token, Some(&mut list.tokens)),
+                "sid" => ("sid", Kind::Session, Some(&mut list.sessions)),
+                "passkeys" => ("passkeys", Kind::Passkey, Some(&mut list.passkeys)),
+                "clientIds" => ("clientIds", Kind::Client, Some(&mut list.clients)),
+                "apiKeys" => ("apiKeys", Kind::ApiKey, Some(&mut list.api_keys)),
+                "subjects" => ("subjects", Kind::Subject, None),
                 _ => return Err(ListError::Unknown(name.chars().take(64).collect())),
             };
             let values = value.as_list().ok_or(ListError::Member(name))?;
@@ -82,7 +85,7 @@ impl RevocationList {
                 Some(set) => {
                     set.reserve(values.len());
                     for (index, value) in values.iter().enumerate() {
-                        set.insert(entry(value).ok_or_else(|| bad(index))?.into());
+                        set.insert(entry(value, kind).ok_or_else(|| bad(index))?.into());
                     }
                 }
                 None => {
@@ -108,7 +111,7 @@ impl RevocationList {
 
     /// The number of entries.
     pub fn len(&self) -> usize {
-        [&self.tokens, &self.sessions, &self.clients, &self.api_keys]
+        [&self.tokens, &self.sessions, &self.passkeys, &self.clients, &self.api_keys]
             .iter()
             .fold(self.subjects.len(), |sum, set| sum.saturating_add(set.len()))
     }
@@ -129,6 +132,7 @@ impl RevocationList {
         !match kind {
             Kind::ApiKey => self.api_keys.is_empty(),
             Kind::Client => self.clients.is_empty(),
+            Kind::Passkey => self.passkeys.is_empty(),
             Kind::Session => self.sessions.is_empty(),
             Kind::Subject => self.subjects.is_empty(),
             Kind::Token => self.tokens.is_empty(),
@@ -139,6 +143,7 @@ impl RevocationList {
         match kind {
             Kind::ApiKey => self.api_keys.contains(name),
             Kind::Client => self.clients.contains(name),
+            Kind::Passkey => self.passkeys.contains(name),
             Kind::Session => self.sessions.contains(name),
             Kind::Token => self.tokens.contains(name),
             Kind::Subject => {
@@ -150,13 +155,13 @@ impl RevocationList {
 }
 
 /// Longer names are refused in tokens, so that such an entry could only be a mistake.
-fn entry(value: Json<'_>) -> Option<&str> {
-    value.as_str().filter(|text| !text.is_empty() && text.len() <= MAX_NAME_LEN)
+fn entry(value: Json<'_>, kind: Kind) -> Option<&str> {
+    value.as_str().filter(|text| !text.is_empty() && text.len() <= kind.longest())
 }
 
 fn subject(value: Json<'_>) -> Option<(&str, Option<Timestamp>)> {
     let members = value.as_object()?;
-    let sub = entry(members.get("sub")?)?;
+    let sub = entry(members.get("sub")?, Kind::Subject)?;
     let issued_before = match members.get("issuedBefore") {
         None => None,
         Some(time) => Some(Timestamp::from_rfc3339(time.as_str()?).ok()?),

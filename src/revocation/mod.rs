@@ -70,6 +70,8 @@ pub enum Revoked {
     ApiKey,
     /// The token's client.
     Client,
+    /// The passkey that its user signed in with.
+    Passkey,
     /// Its session.
     Session,
     /// Its subject, for tokens of its age.
@@ -234,7 +236,9 @@ impl Revoked {
     pub const fn reason(self) -> Reason {
         match self {
             Self::ApiKey => Reason::ApiKeyRevoked,
-            Self::Client | Self::Session | Self::Subject | Self::Token => Reason::TokenRevoked,
+            Self::Client | Self::Passkey | Self::Session | Self::Subject | Self::Token => {
+                Reason::TokenRevoked
+            }
             Self::Unknown => Reason::RevocationUnavailable,
         }
     }
@@ -245,6 +249,7 @@ impl fmt::Display for Revoked {
         f.write_str(match self {
             Self::ApiKey => "the API key is revoked",
             Self::Client => "its client is revoked",
+            Self::Passkey => "its passkey is revoked",
             Self::Session => "its session is revoked",
             Self::Subject => "its subject is revoked",
             Self::Token => "the token is revoked",

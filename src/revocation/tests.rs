@@ -71,10 +71,10 @@ const NOT_MODIFIED: Outcome<'static> = Outcome::Answer { status: 304, headers: &
 fn what_entries_stop() {
     // 2027-01-15T08:00:00Z is second 1,800,000,000.
     let list = list(&json!({
-        "jti": ["t1"], "sid": ["s1"], "clientIds": ["c1"], "apiKeys": ["k1"],
+        "jti": ["t1"], "sid": ["s1"], "passkeys": ["p1"], "clientIds": ["c1"], "apiKeys": ["k1"],
         "subjects": [{"sub": "gone"}, {"sub": "alice", "issuedBefore": "2027-01-15T09:00:00+01:00"}],
     }));
-    assert_eq!(list.len(), 6);
+    assert_eq!(list.len(), 7);
     let iat = 1_800_000_000_u64;
     for (who, expected) in [
         (token(json!({"sub": "bob", "jti": "t1"})), Err(Revoked::Token)),
@@ -83,6 +83,9 @@ fn what_entries_stop() {
         (token(json!({"sub": "bob", "sid": "s1"})), Err(Revoked::Session)),
         (token(json!({"sub": "bob", "sid": ["s1"]})), Ok(())),
         (token(json!({"sub": "bob", "sid": "t1", "jti": "s1"})), Ok(())),
+        (token(json!({"sub": "bob", "credential": "p1"})), Err(Revoked::Passkey)),
+        (token(json!({"sub": "bob", "credential": "P1"})), Ok(())),
+        (token(json!({"sub": "bob", "credential": ["p1"], "sid": "p1"})), Ok(())),
         (token(json!({"sub": "bob", "client_id": "c1"})), Err(Revoked::Client)),
         (token(json!({"sub": "bob", "client_id": "c2", "azp": "c1"})), Err(Revoked::Client)),
         (token(json!({"sub": "bob", "cid": "c1"})), Err(Revoked::Client)),
@@ -113,6 +116,7 @@ fn what_entries_stop() {
         let kept = [
             ("jti/t1", "{}"),
             ("sid/s1", ""),
+            ("passkey/p1", "{}"),
             ("clientId/c1", "{}"),
             ("apiKey/k1", "garbage"),
             ("sub/gone", "[]"),

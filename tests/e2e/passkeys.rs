@@ -1,7 +1,7 @@
 //! Passkeys at the gateway: made, used to sign in and to confirm, seen, renamed and removed, with real HTTP; the
 //! authenticator is one of the tests', and lies where a test wants it to. `passkeys_browser` has a real browser.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
@@ -495,6 +495,86 @@ async fn while_etcd_is_away_nobody_signs_in_and_sessions_go_on() {
     drop(gateway);
     let gateway = in_etcd(&etcd).start().await;
     sign_in(&gateway, &mut key).await;
+}
+
+/// Until both workers have read what is revoked.
+async fn becomes(gateway: &Gateway, request: &Request, expected: (u16, &str)) {
+    let began = Instant::now();
+    loop {
+        let answers = gateway.send_eight(request).await;
+        let said = |answer: &Answer| (answer.status, answer.reason().unwrap_or_default());
+        if answers.iter().all(|answer| said(answer) == (expected.0, expected.1.to_owned())) {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "not {expected:?}: {answers:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_end_with_their_passkey() {
+    const GOOD: (u16, &str) = (200, "");
+    const ENDED: (u16, &str) = (401, "token_revoked");
+    let etcd = Etcd::start();
+    let store = json!({"uri": etcd.url(), "cluster": "etcd"});
+    let mut policy = policy(&json!({"etcd": store}));
+    policy["revocation"] = json!({"etcd": store});
+    let address = ([127, 0, 0, 1], etcd.port).into();
+    let gateway = gateway(&policy).cluster("etcd", address).bodies_while_waiting().workers(2).start().await;
+    let corporate = bearer_of("alice");
+    let with = |session: &str| get("/orders").bearer(session);
+    // Nobody passes before it is known what is revoked.
+    becomes(&gateway, &ask("GET", "credentials", &Value::Null).bearer(&corporate), GOOD).await;
+    let mut keys = Vec::new();
+    for _ in 0..4 {
+        let mut key = Authenticator::new(ORIGIN);
+        let response = creation(&gateway, &mut key, &corporate).await;
+        told(&gateway, &ask("POST", "registration", &response).bearer(&corporate), 201).await;
+        let sessions = [sign_in(&gateway, &mut key).await, sign_in(&gateway, &mut key).await];
+        becomes(&gateway, &with(&sessions[0]), GOOD).await;
+        keys.push((key, sessions));
+    }
+    let id = |place: usize, keys: &[(Authenticator, [String; 2])]| encode(&keys[place].0.id);
+
+    // By its user, with a session of its own, which is over then, as is every other one of it.
+    let own = format!("credentials/{}", id(0, &keys));
+    told(&gateway, &ask("DELETE", &own, &Value::Null).bearer(&keys[0].1[0]), 204).await;
+    for session in &keys[0].1 {
+        becomes(&gateway, &with(session), ENDED).await;
+    }
+    becomes(&gateway, &with(&keys[1].1[0]), GOOD).await;
+    let response = assertion(&gateway, &mut keys[0].0).await;
+    refused(&gateway, &ask("POST", "authentication", &response), 403, "passkey_unknown").await;
+    let revocation = format!("/portcullis/v1/revocations/passkey/{}", id(0, &keys));
+    let said: Value = serde_json::from_str(&etcd.ctl(&["get", "--print-value-only", &revocation])).unwrap();
+    assert!(said["until"].as_str() > said["revokedAt"].as_str(), "{said}");
+    // A token is no session, and is as good as before.
+    told(&gateway, &ask("GET", "credentials", &Value::Null).bearer(&corporate), 200).await;
+
+    // By the command: one, one without its sessions, and at last all there are, as when somebody is to be enrolled anew.
+    let remove = |arguments: &[&str]| {
+        let (done, told) = passkey_command(&etcd, &[&["remove", "--subject", "alice"], arguments].concat());
+        assert!(done, "{told}");
+    };
+    remove(&["--id", &id(1, &keys)]);
+    becomes(&gateway, &with(&keys[1].1[0]), ENDED).await;
+    remove(&["--id", &id(2, &keys), "--keep-sessions"]);
+    remove(&[]);
+    becomes(&gateway, &with(&keys[3].1[0]), ENDED).await;
+    becomes(&gateway, &with(&keys[2].1[0]), GOOD).await;
+    for (key, _) in &mut keys {
+        let response = assertion(&gateway, key).await;
+        refused(&gateway, &ask("POST", "authentication", &response), 403, "passkey_unknown").await;
+    }
+    let mut key = Authenticator::new(ORIGIN);
+    let (_, enrolled) = passkey_command(&etcd, &["enrol", "--subject", "alice"]);
+    let code = json!({"enrolmentCode": enrolled["code"]});
+    let options = told(&gateway, &ask("POST", "registration/options", &code), 200).await;
+    let mut response = key.create(&options);
+    response["enrolmentCode"] = enrolled["code"].clone();
+    told(&gateway, &ask("POST", "registration", &response), 201).await;
+    let session = sign_in(&gateway, &mut key).await;
+    becomes(&gateway, &with(&session), GOOD).await;
 }
 
 /// Runs `portcullis passkey` on `etcd`.

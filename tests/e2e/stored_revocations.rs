@@ -89,6 +89,7 @@ async fn what_the_command_revokes_and_takes_back_both_workers_heed() {
         (["--jti", "t 1/\u{fc}"], bearer("alice", "jti", "t 1/\u{fc}"), REVOKED),
         (["--sid", "s-1"], bearer("alice", "sid", "s-1"), REVOKED),
         (["--client-id", "c-1"], bearer("alice", "azp", "c-1"), REVOKED),
+        (["--passkey", "cC0x"], bearer("alice", "credential", "cC0x"), REVOKED),
         (["--sub", "mallory"], bearer("mallory", "jti", "t-2"), REVOKED),
         (["--api-key", "good"], good, KEY_REVOKED),
         (["--client-id", "acme"], other, KEY_REVOKED),

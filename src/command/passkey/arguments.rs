@@ -18,7 +18,8 @@ pub(in crate::command) enum PasskeyTask {
     Set(SetOptions),
     /// Remove a passkey, or the whole account with all of them
     ///
-    /// Sessions that were made with it go on until they expire, unless a revocation list names them.
+    /// Its sessions are revoked: they end where the policy finds revocations in the same store (revocation.etcd), and elsewhere
+    /// when they expire.
     Remove(RemoveOptions),
 }
 
@@ -81,6 +82,9 @@ pub(in crate::command) struct RemoveOptions {
     /// The passkey's id, as `show` has it. Absent: the account and all of them
     #[arg(long, value_name = "ID")]
     pub(super) id: Option<String>,
+    /// Revoke nothing: sessions go on until they expire. For who may write nothing but passkeys
+    #[arg(long)]
+    pub(super) keep_sessions: bool,
     #[command(flatten)]
     pub(super) place: Place,
 }

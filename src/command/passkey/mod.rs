@@ -3,7 +3,7 @@
 mod arguments;
 mod store;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use super::{
     times,
 };
 use crate::{
-    passkeys::{Account, Change, Enrolment, Name, account_name, credential_name},
+    passkeys::{Account, Change, Enrolment, Name, account_name, credential_name, revocation},
     text::base64url,
     time::Timestamp,
 };
@@ -30,6 +30,9 @@ use crate::{
 /// Of a code: 190 bits of letters and digits, as of an API key's secret.
 const CODE_DIGITS: usize = 32;
 const CODE_ALPHABET: usize = 62;
+
+/// The longest time that a policy can give to sessions, and what clocks may differ by.
+const LONGEST_SESSION: Duration = Duration::from_secs(24 * 3600 + 300);
 
 /// How often an account is read again that somebody else changed meanwhile.
 const TRIES: usize = 100;
@@ -132,7 +135,7 @@ fn set(options: &SetOptions) -> Result<(), Refusal> {
     let account = changed(place, &options.whose.subject, |account| {
         account.roles.clone_from(&options.grants.roles);
         account.scopes.clone_from(&options.grants.scopes);
-        Ok(Vec::new())
+        Ok(Change::default())
     })?;
     shown(place, &account);
     note(place, "sessions that are there keep what they have until they expire");
@@ -141,13 +144,19 @@ fn set(options: &SetOptions) -> Result<(), Refusal> {
 
 fn remove(options: &RemoveOptions) -> Result<(), Refusal> {
     let (place, subject) = (&options.place, &options.whose.subject);
+    let (now, until) = (now(), now().saturating_add(LONGEST_SESSION));
+    let revoked = |id: &[u8]| (!options.keep_sessions).then(|| revocation(id, now, until));
     if let Some(id) = &options.id {
         let bytes = base64url::decode(id.as_bytes());
         let account = changed(place, subject, |account| {
             let known = bytes.as_ref().filter(|id| account.passkey(id).is_some());
             let id = known.ok_or_else(|| Refusal::refused(format!("{subject:?} has no passkey {id:?}")))?;
             account.passkeys.retain(|passkey| passkey.id != *id);
-            Ok(vec![credential_name(id)])
+            Ok(Change {
+                put: revoked(id).into_iter().collect(),
+                delete: vec![credential_name(id)],
+                ..Change::default()
+            })
         })?;
         shown(place, &account);
         return Ok(());
@@ -159,7 +168,7 @@ fn remove(options: &RemoveOptions) -> Result<(), Refusal> {
         let credentials = account.passkeys.iter().map(|passkey| credential_name(&passkey.id));
         let change = Change {
             unless_changed: vec![(name.clone(), revision)],
-            put: Vec::new(),
+            put: account.passkeys.iter().filter_map(|passkey| revoked(&passkey.id)).collect(),
             delete: std::iter::once(name).chain(credentials).collect(),
         };
         if accounts.change(&change, place.telling.dry_run)? {
@@ -170,22 +179,19 @@ fn remove(options: &RemoveOptions) -> Result<(), Refusal> {
     Err(always_changed())
 }
 
-/// The account of `subject` as `change` has it, which answers what there is to be no more.
+/// The account of `subject` as `change` has it, which answers what is to be changed beside.
 fn changed(
     place: &Place,
     subject: &str,
-    change: impl Fn(&mut Account) -> Result<Vec<Name>, Refusal>,
+    change: impl Fn(&mut Account) -> Result<Change, Refusal>,
 ) -> Result<Account, Refusal> {
     let accounts = open(place)?;
     for _ in 0..TRIES {
         let (mut account, revision) = accounts.find(subject)?;
-        let delete = change(&mut account)?;
+        let mut wanted = change(&mut account)?;
         let name = account_name(subject);
-        let wanted = Change {
-            unless_changed: vec![(name.clone(), revision)],
-            put: vec![(name, account.to_json())],
-            delete,
-        };
+        wanted.unless_changed.push((name.clone(), revision));
+        wanted.put.push((name, account.to_json()));
         if accounts.change(&wanted, place.telling.dry_run)? {
             return Ok(account);
         }

@@ -57,6 +57,9 @@ pub(super) struct Named {
     /// The session with this `sid`: all of its tokens
     #[arg(long)]
     sid: Option<String>,
+    /// The passkey with this id: the sessions that began with it
+    #[arg(long, value_name = "ID")]
+    passkey: Option<String>,
     /// The subject: all of its tokens, but for those that --issued-before spares
     #[arg(long)]
     sub: Option<String>,
@@ -87,6 +90,7 @@ impl Named {
         let names = [
             (Kind::Token, &self.jti),
             (Kind::Session, &self.sid),
+            (Kind::Passkey, &self.passkey),
             (Kind::Subject, &self.sub),
             (Kind::Client, &self.client_id),
             (Kind::ApiKey, &self.api_key),

@@ -23,7 +23,6 @@ use super::{
 };
 use crate::{
     etcd::{MOST_OPERATIONS, Operation, Transaction},
-    identity::MAX_NAME_LEN,
     revocation::{Kind, SCHEMA},
 };
 
@@ -151,8 +150,8 @@ fn open(place: &Place) -> Result<Etcd, Refusal> {
 /// The one name that clap makes sure is given.
 fn named(named: &Named) -> Result<(Kind, &str), Refusal> {
     let (kind, name) = named.name().ok_or_else(|| Refusal::usage("says nothing to revoke".to_owned()))?;
-    if name.is_empty() || name.len() > MAX_NAME_LEN {
-        return Err(Refusal::usage(format!("a name has 1 to {MAX_NAME_LEN} bytes")));
+    if name.is_empty() || name.len() > kind.longest() {
+        return Err(Refusal::usage(format!("a name has 1 to {} bytes", kind.longest())));
     }
     Ok((kind, name))
 }

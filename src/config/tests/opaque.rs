@@ -328,14 +328,14 @@ fn revocation() {
 fn what_a_revocation_comes_to() {
     assert!(decoded(&base()).revocation.is_none());
     let both = json!({
-        "tokens": {"jti": ["j"], "sid": ["s"], "clientIds": ["c"], "apiKeys": ["reporting"],
+        "tokens": {"jti": ["j"], "sid": ["s"], "passkeys": ["p"], "clientIds": ["c"], "apiKeys": ["reporting"],
             "subjects": [{"sub": "a"}, {"sub": "b", "issuedBefore": "2027-01-15T08:00:00Z"}]},
         "remote": {"uri": "https://a/b", "cluster": "c", "pollInterval": "10m"},
     });
     let revocation = decoded(&with("/revocation", &both.to_string())).revocation.unwrap();
     let list = &revocation.inline;
     assert!(list.tokens.contains("j") && list.sessions.contains("s") && list.clients.contains("c"));
-    assert!(list.api_keys.contains("reporting"));
+    assert!(list.api_keys.contains("reporting") && list.passkeys.contains("p"));
     assert_eq!(list.subjects["a"], None);
     assert_eq!(list.subjects["b"], Some(Timestamp::from_secs(1_800_000_000)));
     let remote = revocation.remote.unwrap();

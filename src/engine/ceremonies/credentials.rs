@@ -7,7 +7,7 @@ use crate::{
     answer::{Reason, Reply},
     engine::refusal::Stop,
     identity::numeric_date,
-    passkeys::{Account, Change, account_name, credential_name},
+    passkeys::{self, Account, Change, NotRemoved, account_name, credential_name},
     policy::Caller,
     rbac::PasskeyUse,
     text::base64url,
@@ -37,19 +37,28 @@ impl Ceremony<'_, '_, '_> {
         let label = self.label(&body)?.ok_or(Reason::BodyMalformed)?.to_owned();
         self.signed_in_lately()?;
         let changed = self.change_own(id, |account, id| {
-            let passkey = account.passkey_mut(id)?;
+            let passkey = account.passkey_mut(id).ok_or(NotRemoved::Unknown)?;
             passkey.label.clone_from(&label);
-            Some(passkey.told())
+            Ok((passkey.told(), Change::default()))
         })?;
         Ok(told(200, &changed))
     }
 
     pub(super) fn remove(&mut self, id: &str) -> Result<Reply, Stop> {
         self.signed_in_lately()?;
+        let now = self.now();
+        let until = self.passkeys.sessions_revoked_for.map(|time| now.saturating_add(time));
         self.change_own(id, |account, id| {
-            let before = account.passkeys.len();
-            account.passkeys.retain(|passkey| passkey.id != id);
-            (account.passkeys.len() < before).then(|| json!({}))
+            let over = account.remove(id, until, now)?.into_iter();
+            let over = over.map(|id| passkeys::revocation(&id, now, now).0);
+            Ok((
+                (),
+                Change {
+                    put: until.iter().map(|until| passkeys::revocation(id, now, *until)).collect(),
+                    delete: over.chain([credential_name(id)]).collect(),
+                    ..Change::default()
+                },
+            ))
         })?;
         self.attempt.trace.detail = Some("passkey removed".to_owned());
         Ok(Reply::private(DETAILS, None))
@@ -104,27 +113,28 @@ impl Ceremony<'_, '_, '_> {
             .ok_or_else(|| Reason::CredentialsMissing.into())
     }
 
-    /// What `change` makes of the passkey with this id, of whoever asks.
+    /// What `change` makes of the passkey with this id, of whoever asks; what it says beside is changed with the account.
     fn change_own<T>(
         &mut self,
         id: &str,
-        change: impl Fn(&mut Account, &[u8]) -> Option<T>,
+        change: impl Fn(&mut Account, &[u8]) -> Result<(T, Change), NotRemoved>,
     ) -> Result<T, Stop> {
         let id = base64url::decode(id.as_bytes()).ok_or(Reason::NotFound)?;
         let subject = self.subject()?;
         for _ in 0..TRIES {
             // That of somebody else is not told apart from none.
             let (mut account, revision) = self.account(&subject)?.ok_or(Reason::NotFound)?;
-            let changed = change(&mut account, &id).ok_or(Reason::NotFound)?;
-            let name = account_name(&subject);
-            let mut wanted = Change {
-                unless_changed: vec![(name.clone(), revision)],
-                put: vec![(name, account.to_json())],
-                delete: Vec::new(),
+            let (changed, mut wanted) = match change(&mut account, &id) {
+                Ok(changed) => changed,
+                Err(NotRemoved::Unknown) => return Err(Reason::NotFound.into()),
+                Err(NotRemoved::TooMany) => {
+                    let detail = "more passkeys were removed lately than are remembered";
+                    return Err(self.refused(&detail, Reason::PasskeyRefused));
+                }
             };
-            if account.passkey(&id).is_none() {
-                wanted.delete.push(credential_name(&id));
-            }
+            let name = account_name(&subject);
+            wanted.unless_changed.push((name.clone(), revision));
+            wanted.put.push((name, account.to_json()));
             if self.change(wanted)? {
                 return Ok(changed);
             }
