@@ -10,6 +10,7 @@ mod ecdsa_der;
 mod ed25519_edge_tests;
 mod hmac_sha256;
 mod known_answer;
+mod private_jwk;
 mod public_key;
 mod roca;
 mod rsa_private_key;

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use ed25519_compact::Signature as Ed25519Signature;
-use jwt_simple::algorithms::{Edwards25519PublicKey, K256PublicKey, P256PublicKey, P384PublicKey};
 use p256::ecdsa::signature::Verifier as _;
 use rsa::{BoxedUint, PublicKey as RsaPublicKey, pkcs8::EncodePublicKey as _, traits::PublicKeyParts as _};
 use sha2::{Sha256, Sha384, Sha512};
@@ -26,10 +24,10 @@ pub struct PublicKey {
 #[derive(Clone)]
 enum Material {
     Rsa(Box<RsaPublicKey>),
-    P256(P256PublicKey),
-    P384(P384PublicKey),
-    Secp256k1(K256PublicKey),
-    Ed25519(Edwards25519PublicKey),
+    P256(p256::ecdsa::VerifyingKey),
+    P384(p384::ecdsa::VerifyingKey),
+    Secp256k1(k256::ecdsa::VerifyingKey),
+    Ed25519(ed25519_compact::PublicKey),
 }
 
 /// Why a public key is unusable.
@@ -104,24 +102,20 @@ impl PublicKey {
         }
         // Uncompressed, SEC 1 section 2.3.3.
         let point = [&[4], x, y].concat();
-        let parsed = match key_type {
-            KeyType::P256 => P256PublicKey::from_bytes(&point)
-                .and_then(|key| Ok(Self { spki: key.to_der()?, material: Material::P256(key) })),
-            KeyType::P384 => P384PublicKey::from_bytes(&point)
-                .and_then(|key| Ok(Self { spki: key.to_der()?, material: Material::P384(key) })),
-            _ => K256PublicKey::from_bytes(&point)
-                .and_then(|key| Ok(Self { spki: key.to_der()?, material: Material::Secp256k1(key) })),
+        let material = match key_type {
+            KeyType::P256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok().map(Material::P256),
+            KeyType::P384 => p384::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok().map(Material::P384),
+            _ => k256::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok().map(Material::Secp256k1),
         };
-        parsed.map_err(|_| KeyFault::Point)
+        Ok(Self { material: material.ok_or(KeyFault::Point)?, spki: [spki_head(key_type), &point].concat() })
     }
 
     /// An Ed25519 key (RFC 8037 section 2).
     pub fn ed25519(x: &[u8]) -> Result<Self, KeyFault> {
-        if x.len() != 32 {
-            return Err(KeyFault::Length { expected: 32 });
-        }
-        let key = Edwards25519PublicKey::from_bytes(x).map_err(|_| KeyFault::Point)?;
-        Ok(Self { spki: key.to_der(), material: Material::Ed25519(key) })
+        let key = ed25519_compact::PublicKey::from_slice(x).map_err(|_| KeyFault::Length { expected: 32 })?;
+        // A point of small order would verify what nobody signed.
+        key.validate().map_err(|_| KeyFault::Point)?;
+        Ok(Self { material: Material::Ed25519(key), spki: [spki_head(KeyType::Ed25519), x].concat() })
     }
 
     /// What kind of key it is.
@@ -204,15 +198,15 @@ impl PublicKey {
                 signature.len() == key.size() && verify_rsa(key, algorithm, message, signature)
             }
             Material::P256(key) => p256::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.as_ref().verify(message, &signature).is_ok()),
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
             Material::P384(key) => p384::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.as_ref().verify(message, &signature).is_ok()),
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
             // RFC 8812 asks for no low `s`, and signers other than wallets give either; the library takes the low
             // one alone.
             Material::Secp256k1(key) => k256::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.as_ref().verify(message, &signature.normalize_s()).is_ok()),
-            Material::Ed25519(key) => Ed25519Signature::from_slice(signature)
-                .is_ok_and(|signature| key.as_ref().verify(message, &signature).is_ok()),
+                .is_ok_and(|signature| key.verify(message, &signature.normalize_s()).is_ok()),
+            Material::Ed25519(key) => ed25519_compact::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
         }
     }
 }
@@ -243,6 +237,20 @@ fn field_len(algorithm: Algorithm) -> Option<usize> {
         Algorithm::Es256 | Algorithm::Es256k => Some(32),
         Algorithm::Es384 => Some(48),
         _ => None,
+    }
+}
+
+/// What stands before the point of a key in its SubjectPublicKeyInfo: for each curve the same bytes (RFC 5480 section 2,
+/// RFC 8410 section 4). Nothing for keys that are no point.
+fn spki_head(key_type: KeyType) -> &'static [u8] {
+    match key_type {
+        KeyType::P256 => {
+            b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\0"
+        }
+        KeyType::P384 => b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\0\x22\x03\x62\0",
+        KeyType::Secp256k1 => b"\x30\x56\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\0\x0a\x03\x42\0",
+        KeyType::Ed25519 => b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\0",
+        KeyType::Octets | KeyType::Rsa => &[],
     }
 }
 
@@ -322,6 +330,35 @@ mod tests {
         assert_eq!(PublicKey::ec(KeyType::P256, &x, &y).err(), Some(KeyFault::Point));
         assert_eq!(PublicKey::ec(KeyType::P256, &[0; 32], &[0; 32]).err(), Some(KeyFault::Point));
         assert_eq!(PublicKey::ec(KeyType::P256, &x, &y[1..]).err(), Some(KeyFault::Length { expected: 32 }));
+    }
+
+    /// As another library has it.
+    #[test]
+    fn each_key_has_its_spki() {
+        use jwt_simple::algorithms::{
+            ECDSAP256KeyPairLike as _, ECDSAP256kKeyPairLike as _, ECDSAP384KeyPairLike as _, ES256KeyPair,
+            ES256kKeyPair, ES384KeyPair, Ed25519KeyPair, RS256KeyPair,
+        };
+
+        let ec = |key_type, point: &[u8]| {
+            let (x, y) = point[1..].split_at(point.len() / 2);
+            PublicKey::ec(key_type, x, y).unwrap()
+        };
+        let p256 = ES256KeyPair::generate().key_pair().public_key();
+        let p384 = ES384KeyPair::generate().key_pair().public_key();
+        let k256 = ES256kKeyPair::generate().key_pair().public_key();
+        let ed25519 = Ed25519KeyPair::generate().public_key();
+        let rsa = RS256KeyPair::generate(2048).unwrap().public_key();
+        let parts = rsa.to_components();
+        for (ours, theirs) in [
+            (ec(KeyType::P256, &p256.to_bytes_uncompressed()), p256.to_der().unwrap()),
+            (ec(KeyType::P384, &p384.to_bytes_uncompressed()), p384.to_der().unwrap()),
+            (ec(KeyType::Secp256k1, &k256.to_bytes_uncompressed()), k256.to_der().unwrap()),
+            (PublicKey::ed25519(&ed25519.to_bytes()).unwrap(), ed25519.to_der()),
+            (PublicKey::rsa(&parts.n, &parts.e).unwrap(), rsa.to_der().unwrap()),
+        ] {
+            assert_eq!(ours.spki(), theirs, "{ours:?}");
+        }
     }
 
     #[test]

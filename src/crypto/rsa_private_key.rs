@@ -7,8 +7,7 @@ use rsa::{
 };
 use serde_json::Value;
 
-use super::{Algorithm, PublicKey};
-use crate::text::base64url;
+use super::{Algorithm, PublicKey, private_jwk::PrivateJwk};
 
 /// From PKCS #8 in PEM. The library checks that its numbers belong together.
 pub(super) fn from_pem(pem: &str) -> Option<PrivateKey> {
@@ -18,19 +17,12 @@ pub(super) fn from_pem(pem: &str) -> Option<PrivateKey> {
 /// From a private JWK (RFC 7518 section 6.3.2) that is meant for signing with `algorithm`. Its CRT exponents and
 /// coefficient are computed anew.
 pub(super) fn from_jwk(algorithm: Algorithm, jwk: &Value) -> Option<PrivateKey> {
-    let text = |name: &str| jwk.get(name).and_then(Value::as_str);
-    let is = |name: &str, expected: &str| jwk.get(name).is_none() || text(name) == Some(expected);
-    let signs = jwk.get("key_ops").is_none_or(|operations| {
-        operations.as_array().is_some_and(|operations| operations.iter().any(|operation| operation == "sign"))
-    });
-    if text("kty") != Some("RSA") || !is("alg", algorithm.name()) || !is("use", "sig") || !signs {
-        return None;
-    }
+    let jwk = PrivateJwk::of(jwk, "RSA", algorithm)?;
     // More than two primes.
-    if jwk.get("oth").is_some() {
+    if jwk.has("oth") {
         return None;
     }
-    let bytes = |name: &str| base64url::decode_secret(text(name)?);
+    let bytes = |name: &str| jwk.bytes(name);
     let (n, e, d, p, q) = (bytes("n")?, bytes("e")?, bytes("d")?, bytes("p")?, bytes("q")?);
     // Before anything is computed with it, which takes longer the longer it is.
     if PublicKey::rsa(&n, &e).is_err() || [&d, &p, &q].iter().any(|number| number.len() > n.len()) {
@@ -52,6 +44,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::text::base64url;
 
     fn pem(bits: usize) -> String {
         let key = PrivateKey::new(&mut getrandom::SysRng, bits).unwrap();

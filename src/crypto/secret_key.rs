@@ -1,6 +1,7 @@
 //! Keys that signer and verifier share: HMAC with SHA-2 (RFC 7518 section 3.2).
 
-use jwt_simple::algorithms::{HS256Key, HS384Key, HS512Key, MACLike};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Sha256, Sha384, Sha512};
 
 use super::{Algorithm, constant_time_eq};
 
@@ -32,12 +33,18 @@ impl SecretKey {
             return None;
         }
         match algorithm {
-            Algorithm::Hs256 => Some(HS256Key::from_bytes(&self.bytes).authentication_tag(message)),
-            Algorithm::Hs384 => Some(HS384Key::from_bytes(&self.bytes).authentication_tag(message)),
-            Algorithm::Hs512 => Some(HS512Key::from_bytes(&self.bytes).authentication_tag(message)),
+            Algorithm::Hs256 => tag::<Hmac<Sha256>>(&self.bytes, message),
+            Algorithm::Hs384 => tag::<Hmac<Sha384>>(&self.bytes, message),
+            Algorithm::Hs512 => tag::<Hmac<Sha512>>(&self.bytes, message),
             _ => None,
         }
     }
+}
+
+fn tag<M: Mac + KeyInit>(secret: &[u8], message: &[u8]) -> Option<Vec<u8>> {
+    let mut mac = <M as KeyInit>::new_from_slice(secret).ok()?;
+    mac.update(message);
+    Some(mac.finalize().into_bytes().to_vec())
 }
 
 impl std::fmt::Debug for SecretKey {
@@ -48,6 +55,8 @@ impl std::fmt::Debug for SecretKey {
 
 #[cfg(test)]
 mod tests {
+    use jwt_simple::algorithms::{HS256Key, HS384Key, HS512Key, MACLike};
+
     use super::*;
 
     #[test]

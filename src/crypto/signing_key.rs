@@ -3,15 +3,12 @@
 
 use std::{fmt, sync::Arc};
 
-use jwt_simple::algorithms::{
-    ECDSAP256KeyPairLike as _, ECDSAP384KeyPairLike as _, ES256KeyPair, ES384KeyPair, Ed25519KeyPair,
-    EdDSAKeyPairLike as _,
-};
-use p256::ecdsa::signature::Signer as _;
+use ed25519_compact::{KeyPair as Ed25519KeyPair, Seed};
+use p256::{ecdsa::signature::Signer as _, pkcs8::DecodePrivateKey as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::{Algorithm, rsa_private_key};
+use super::{Algorithm, private_jwk::PrivateJwk, rsa_private_key};
 use crate::text::base64url;
 
 /// A private key with the one algorithm that it signs with. Its `Debug` never shows it.
@@ -23,8 +20,8 @@ pub struct SigningKey {
 enum Material {
     Rs256(rsa::PrivateKey),
     Ps256(rsa::PrivateKey),
-    Es256(ES256KeyPair),
-    Es384(ES384KeyPair),
+    Es256(p256::ecdsa::SigningKey),
+    Es384(p384::ecdsa::SigningKey),
     EdDsa(Ed25519KeyPair),
 }
 
@@ -48,8 +45,8 @@ impl SigningKey {
         let material = match algorithm {
             Algorithm::Rs256 => rsa_private_key::from_pem(pem).map(Material::Rs256),
             Algorithm::Ps256 => rsa_private_key::from_pem(pem).map(Material::Ps256),
-            Algorithm::Es256 => ES256KeyPair::from_pem(pem).ok().map(Material::Es256),
-            Algorithm::Es384 => ES384KeyPair::from_pem(pem).ok().map(Material::Es384),
+            Algorithm::Es256 => p256::ecdsa::SigningKey::from_pkcs8_pem(pem).ok().map(Material::Es256),
+            Algorithm::Es384 => p384::ecdsa::SigningKey::from_pkcs8_pem(pem).ok().map(Material::Es384),
             Algorithm::EdDsa => Ed25519KeyPair::from_pem(pem).ok().map(Material::EdDsa),
             _ => return Err(SigningKeyFault::Algorithm),
         };
@@ -58,13 +55,10 @@ impl SigningKey {
 
     /// A key from a private JWK (RFC 7517).
     pub fn from_jwk(algorithm: Algorithm, jwk: &Value) -> Result<Self, SigningKeyFault> {
-        let text = &jwk.to_string();
         let material = match algorithm {
             Algorithm::Rs256 => rsa_private_key::from_jwk(algorithm, jwk).map(Material::Rs256),
             Algorithm::Ps256 => rsa_private_key::from_jwk(algorithm, jwk).map(Material::Ps256),
-            Algorithm::Es256 => ES256KeyPair::from_jwk(text).ok().map(Material::Es256),
-            Algorithm::Es384 => ES384KeyPair::from_jwk(text).ok().map(Material::Es384),
-            Algorithm::EdDsa => Ed25519KeyPair::from_jwk(text).ok().map(Material::EdDsa),
+            Algorithm::Es256 | Algorithm::Es384 | Algorithm::EdDsa => of_curve(algorithm, jwk),
             _ => return Err(SigningKeyFault::Algorithm),
         };
         material.map(|material| Self { material: Arc::new(material) }).ok_or(SigningKeyFault::Key)
@@ -84,17 +78,15 @@ impl SigningKey {
     /// Its public half as a JWK, without `kid`, `alg` and `use`. `None` for RSA and ES384, with which we sign to one
     /// server alone, which knows the key.
     pub fn public_jwk(&self) -> Option<Value> {
+        let point = self.material.public_point()?;
         match &*self.material {
-            Material::Es256(key) => {
-                let point = key.key_pair().public_key().to_bytes_uncompressed();
-                // 0x04, then both coordinates (SEC 1 section 2.3.3).
-                let (x, y) = point.get(1..)?.split_at_checked(32)?;
+            Material::Es256(_) => {
+                let (x, y) = coordinates(&point)?;
                 let [x, y] = [x, y].map(base64url::encode);
                 Some(json!({"kty": "EC", "crv": "P-256", "x": x, "y": y}))
             }
-            Material::EdDsa(key) => {
-                let x = base64url::encode(&key.public_key().to_bytes());
-                Some(json!({"kty": "OKP", "crv": "Ed25519", "x": x}))
+            Material::EdDsa(_) => {
+                Some(json!({"kty": "OKP", "crv": "Ed25519", "x": base64url::encode(&point)}))
             }
             Material::Rs256(_) | Material::Ps256(_) | Material::Es384(_) => None,
         }
@@ -110,27 +102,79 @@ impl SigningKey {
             // The salt is as long as the hash: RFC 7518 section 3.5.
             Material::Ps256(key) => key.pss_sign::<Sha256>(message).ok(),
             Material::Es256(key) => {
-                let signed: p256::ecdsa::Signature = key.key_pair().as_ref().try_sign(message).ok()?;
+                let signed: p256::ecdsa::Signature = key.try_sign(message).ok()?;
                 Some(signed.to_bytes().to_vec())
             }
             Material::Es384(key) => {
-                let signed: p384::ecdsa::Signature = key.key_pair().as_ref().try_sign(message).ok()?;
+                let signed: p384::ecdsa::Signature = key.try_sign(message).ok()?;
                 Some(signed.to_bytes().to_vec())
             }
-            Material::EdDsa(key) => Some(key.key_pair().as_ref().sk.sign(message, None).to_vec()),
+            Material::EdDsa(key) => Some(key.sk.sign(message, None).to_vec()),
         }
     }
+}
+
+impl Material {
+    /// The public key as bytes: a point, uncompressed (SEC 1 section 2.3.3), or what RFC 8032 makes of one. `None` for
+    /// RSA.
+    fn public_point(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Es256(key) => Some(key.verifying_key().to_sec1_point(false).as_bytes().to_vec()),
+            Self::Es384(key) => Some(key.verifying_key().to_sec1_point(false).as_bytes().to_vec()),
+            Self::EdDsa(key) => Some(key.pk.to_vec()),
+            Self::Rs256(_) | Self::Ps256(_) => None,
+        }
+    }
+}
+
+/// Both coordinates of a point, uncompressed: they stand behind a byte that says so, each as long as the other.
+fn coordinates(point: &[u8]) -> Option<(&[u8], &[u8])> {
+    let both = point.get(1..)?;
+    both.split_at_checked(both.len().div_ceil(2))
+}
+
+/// From a private JWK (RFC 7518 section 6.2.2, RFC 8037 section 2) whose public half is that of its private one.
+fn of_curve(algorithm: Algorithm, jwk: &Value) -> Option<Material> {
+    let (kty, crv, len) = match algorithm {
+        Algorithm::Es256 => ("EC", "P-256", 32),
+        Algorithm::Es384 => ("EC", "P-384", 48),
+        _ => ("OKP", "Ed25519", 32),
+    };
+    let jwk = PrivateJwk::of(jwk, kty, algorithm)?;
+    let d = jwk.bytes("d").filter(|d| d.len() == len && jwk.text("crv") == Some(crv))?;
+    let material = match algorithm {
+        Algorithm::Es256 => Material::Es256(p256::ecdsa::SigningKey::from_slice(&d).ok()?),
+        Algorithm::Es384 => Material::Es384(p384::ecdsa::SigningKey::from_slice(&d).ok()?),
+        _ => Material::EdDsa(Ed25519KeyPair::try_from_seed(Seed::from_slice(&d).ok()?).ok()?),
+    };
+    let point = material.public_point()?;
+    let belongs = match coordinates(&point) {
+        Some((x, y)) if kty == "EC" => jwk.is("x", x) && jwk.is("y", y),
+        _ => jwk.is("x", &point),
+    };
+    belongs.then_some(material)
 }
 
 /// A new private JWK (RFC 7517) for `algorithm`, without `kid`; `None` for one that is neither ES256 nor EdDSA.
 #[cfg(not(target_family = "wasm"))]
 pub fn new_private_jwk(algorithm: Algorithm) -> Option<Value> {
-    let text = match algorithm {
-        Algorithm::Es256 => ES256KeyPair::generate().to_jwk(),
-        Algorithm::EdDsa => Ed25519KeyPair::generate().to_jwk(),
+    use p256::elliptic_curve::Generate as _;
+    let (d, material) = match algorithm {
+        Algorithm::Es256 => {
+            let key = p256::ecdsa::SigningKey::generate();
+            (key.to_bytes().to_vec(), Material::Es256(key))
+        }
+        Algorithm::EdDsa => {
+            let key = Ed25519KeyPair::generate();
+            (key.sk.seed().to_vec(), Material::EdDsa(key))
+        }
         _ => return None,
     };
-    serde_json::from_str(&text).ok()
+    let mut jwk = SigningKey { material: Arc::new(material) }.public_jwk()?;
+    let members =
+        [("alg", algorithm.name().to_owned()), ("use", "sig".to_owned()), ("d", base64url::encode(&d))];
+    jwk.as_object_mut()?.extend(members.map(|(name, text)| (name.to_owned(), text.into())));
+    Some(jwk)
 }
 
 impl fmt::Debug for SigningKey {
@@ -151,7 +195,10 @@ impl fmt::Display for SigningKeyFault {
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 mod tests {
-    use jwt_simple::algorithms::{PS256KeyPair, RS256KeyPair};
+    use jwt_simple::algorithms::{
+        ECDSAP256KeyPairLike as _, ECDSAP384KeyPairLike as _, ES256KeyPair, ES384KeyPair, Ed25519KeyPair,
+        PS256KeyPair, RS256KeyPair,
+    };
 
     use super::*;
     use crate::crypto::{HostCrypto, KeyType, NoHostCrypto, PublicKey, test_host::RingHost};
@@ -226,6 +273,65 @@ mod tests {
         for pem in ["", "x", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"] {
             for algorithm in SigningKey::ALGORITHMS {
                 assert_eq!(fault(SigningKey::from_pem(algorithm, pem)), Some(SigningKeyFault::Key), "{pem}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_jwk_is_for_signing_and_its_halves_belong_together() {
+        for algorithm in [Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa] {
+            let (_, good, _) = forms(algorithm);
+            let (_, other, _) = forms(algorithm);
+            let is_usable = |name: &str, value: &Value| {
+                let mut jwk = good.clone();
+                jwk[name] = value.clone();
+                if value.is_null() {
+                    jwk.as_object_mut().unwrap().remove(name);
+                }
+                SigningKey::from_jwk(algorithm, &jwk).is_ok()
+            };
+            for (name, value) in [
+                ("alg", Value::Null),
+                ("alg", algorithm.name().into()),
+                ("use", Value::Null),
+                ("use", "sig".into()),
+                ("kid", "a".into()),
+                ("key_ops", json!(["sign", "verify"])),
+                ("d", good["d"].clone()),
+            ] {
+                assert!(is_usable(name, &value), "{algorithm} {name} {value}");
+            }
+            let d = base64url::decode_secret(good["d"].as_str().unwrap()).unwrap();
+            let encoded = |bytes: &[u8]| Value::from(base64url::encode(bytes));
+            for (name, value) in [
+                ("kty", "RSA".into()),
+                ("kty", Value::Null),
+                ("crv", "secp256k1".into()),
+                ("crv", Value::Null),
+                ("alg", "RS256".into()),
+                ("alg", 1.into()),
+                ("use", "enc".into()),
+                ("key_ops", json!(["verify"])),
+                ("key_ops", "sign".into()),
+                ("x", other["x"].clone()),
+                ("x", Value::Null),
+                ("d", other["d"].clone()),
+                ("d", Value::Null),
+                ("d", encoded(&[])),
+                ("d", encoded(&d[1..])),
+                ("d", encoded(&[&[0], &d[..]].concat())),
+                ("d", encoded(&vec![0; d.len()])),
+                ("d", format!("{}=", good["d"].as_str().unwrap()).into()),
+                ("d", 7.into()),
+            ] {
+                assert!(!is_usable(name, &value), "{algorithm} {name} {value}");
+            }
+            if good.get("y").is_some() {
+                assert!(!is_usable("y", &other["y"]) && !is_usable("y", &Value::Null), "{algorithm}");
+                // The group's order and more is no private key.
+                assert!(!is_usable("d", &encoded(&vec![255; d.len()])), "{algorithm}");
+            } else {
+                assert!(is_usable("alg", &"Ed25519".into()));
             }
         }
     }
