@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde_json::{Map, Value};
+
 use crate::{
     json::{Json, Object},
     text::base64url,
@@ -59,6 +61,15 @@ impl Confirmation {
         let read = |name| cnf.get(name).map(digest).transpose();
         let confirmation = Self { key: read("jkt")?, certificate: read("x5t#S256")? };
         if confirmation == Self::default() { Err(BindingError::Confirmation) } else { Ok(confirmation) }
+    }
+
+    /// `cnf` as claims say it; `None`: a bearer token has none.
+    pub fn to_json(self) -> Option<Value> {
+        let members = [("jkt", self.key), ("x5t#S256", self.certificate)];
+        let members = members
+            .into_iter()
+            .filter_map(|(name, digest)| Some((name.to_owned(), Value::from(base64url::encode(&digest?)))));
+        Some(members.collect::<Map<_, _>>()).filter(|members| !members.is_empty()).map(Value::Object)
     }
 
     /// Whether a token with this confirmation may come from a connection whose client showed the certificate with
@@ -151,6 +162,16 @@ mod tests {
         ] {
             assert_eq!(Confirmation::of(crate::json::members(&claims).object()), expected, "{claims}");
         }
+        // What we say ourselves is read as it was meant.
+        for confirmation in [
+            Confirmation { key, certificate },
+            Confirmation { key, certificate: None },
+            Confirmation { key: None, certificate },
+        ] {
+            let claims = json!({"cnf": confirmation.to_json()});
+            assert_eq!(Confirmation::of(crate::json::members(&claims).object()), Ok(confirmation));
+        }
+        assert_eq!(Confirmation::default().to_json(), None);
     }
 
     #[test]

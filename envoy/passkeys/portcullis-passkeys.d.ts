@@ -93,7 +93,8 @@ export interface Passkeys {
 export interface Session {
   /** Absent where the session is a cookie, which no script can read. */
   access_token?: string;
-  token_type?: "Bearer";
+  /** `DPoP`: it was asked for with a proof (RFC 9449), by the page's own `fetch`, and is to be sent by that. */
+  token_type?: "Bearer" | "DPoP";
   /** Seconds. */
   expires_in: number;
 }

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use super::{
     ProviderSpec, SigningKeysSpec,
+    binding::{self, DPOP, MTLS},
     extract_from::origins,
     model::{Bound, DAY, Form, Kind, MINUTE, Shape, default, optional, required, words},
     names::Definitions,
     reader::Object,
 };
 use crate::{
+    confirmation::BindingMode,
     cross_site::Origins,
+    dpop,
     identity::ClaimPath,
     jwt::{self, Issuer, KeySource, RoleClaim, RoleForm},
     request::Location,
@@ -43,6 +46,20 @@ pub(super) static SESSIONS: Shape = Shape::bound(
             "absent: sessions are bearer tokens alone",
             "Browsers get their session in a cookie, which is looked for beside `Authorization: Bearer`. `{}` means the \
              defaults.",
+        ),
+        optional(
+            "dpop",
+            Kind::Object(&DPOP),
+            "absent: sessions are bound to no key",
+            "Whoever signs in with a DPoP proof for that request (RFC 9449 section 5) gets a session that is bound to its key \
+             (`cnf.jkt`), as text and in no cookie. `mode` says whether everybody must.",
+        ),
+        optional(
+            "mtls",
+            Kind::Object(&MTLS),
+            "absent: sessions are bound to no certificate",
+            "Whoever signs in with a client certificate gets a session that is bound to it (`cnf.x5t#S256`, RFC 8705). `mode` \
+             says whether everybody must.",
         ),
         optional(
             "origins",
@@ -95,6 +112,18 @@ pub(super) fn sessions(
     }
     let audiences = o.texts("audiences");
     let lifetime = o.duration("lifetime");
+    let dpop = o.object("dpop").and_then(binding::dpop);
+    let mtls = o.object("mtls").and_then(|o| binding::mtls(o, defs));
+    // A binding that is faulty must never become one that is not asked.
+    if o.has("dpop") != dpop.is_some() || o.has("mtls") != mtls.is_some() {
+        return None;
+    }
+    if dpop.as_ref().is_some_and(|dpop| dpop.mode == BindingMode::Required) && o.has("cookie") {
+        return o.fault_at(
+            "cookie",
+            "contradicts dpop.mode: Required, for no browser proves a key with a cookie",
+        );
+    }
     let has_cookie = o.has("cookie");
     let origins = own_origins(&mut o);
     let cookie = cookie(&mut o, origins, defs);
@@ -104,8 +133,8 @@ pub(super) fn sessions(
     let path = o.path.to_string();
     let spec =
         SessionsSpec { name: name?, issuer: issuer?, audiences: audiences?, lifetime: lifetime?, cookie };
-    let provider = provider(&spec, keys?, path);
-    Some((spec, provider))
+    let provider = ProviderSpec { dpop, mtls, ..provider(&spec, keys?, path) };
+    Some((spec, with_proofs(provider)))
 }
 
 /// Whose pages may have the cookie sent; `None`: there is a fault.
@@ -127,6 +156,14 @@ fn cookie(o: &mut Object<'_>, origins: Option<Origins>, defs: &mut Definitions) 
         defs.cookies.note_credential(name, &section.at("name"));
     }
     Some(CookieSpec { name: name?, same_site: same_site?, origins: origins? })
+}
+
+/// Looks for proven sessions behind the scheme of theirs, too.
+fn with_proofs(mut provider: ProviderSpec) -> ProviderSpec {
+    if provider.dpop.is_some() {
+        provider.jwt.locations.push(dpop::location());
+    }
+    provider
 }
 
 fn provider(spec: &SessionsSpec, keys: &SigningKeysSpec, path: String) -> ProviderSpec {

@@ -33,10 +33,10 @@ pub struct Presented<'a> {
     pub method: &'a str,
     /// Compared with `htu`.
     pub target: &'a TargetUri<'a>,
-    /// The access token, as it was sent.
-    pub token: &'a str,
-    /// The thumbprint of the key that the token is bound to.
-    pub key: [u8; 32],
+    /// The access token, as it was sent; `None`: one is asked for (RFC 9449 section 5), so no proof can name it.
+    pub token: Option<&'a str>,
+    /// The thumbprint of the key that the token is bound to; `None`: it is going to be bound to that of the proof.
+    pub key: Option<[u8; 32]>,
 }
 
 /// A proof that fits its request. Whether it is the first time that it is used, only [`super::replay`] knows.
@@ -72,17 +72,19 @@ impl Proof {
         now: Timestamp,
     ) -> Result<Self, DpopError> {
         let proof = Unverified::parse(text)?;
-        proof.check_header(spec, presented.key)?;
+        let key = proof.check_header(spec, presented.key)?;
         proof.check_request(presented.method, presented.target)?;
         let not_after = proof.check_time(spec.max_age, now)?;
-        proof.check_token(presented.token)?;
+        if let Some(token) = presented.token {
+            proof.check_token(token)?;
+        }
         let jti = proof.text("jti")?;
         let nonce = match proof.claims().get("nonce") {
             None => None,
             Some(_) => Some(proof.text("nonce")?.into()),
         };
         proof.verify_signature(host)?;
-        Ok(Self { key: presented.key, jti: jti.into(), nonce, not_after })
+        Ok(Self { key, jti: jti.into(), nonce, not_after })
     }
 }
 
@@ -108,8 +110,8 @@ impl<'a> Unverified<'a> {
         text.filter(|text| (1..=MAX_TEXT_LEN).contains(&text.len())).ok_or(DpopError::Claim(name))
     }
 
-    /// Type, algorithm, and whether the key is the one with this thumbprint.
-    pub(super) fn check_header(&self, spec: &DpopSpec, key: [u8; 32]) -> Result<(), DpopError> {
+    /// Type, algorithm, and whether the key is the one with this thumbprint, if it must be one; the thumbprint that it has.
+    pub(super) fn check_header(&self, spec: &DpopSpec, due: Option<[u8; 32]>) -> Result<[u8; 32], DpopError> {
         if self.token.typ() != Some("dpop+jwt") {
             return Err(DpopError::Type);
         }
@@ -121,7 +123,7 @@ impl<'a> Unverified<'a> {
         match thumbprint(&self.jwk) {
             // Reading the key tells more exactly what is wrong with it.
             None => lone_key(&self.jwk, algorithm).map_err(DpopError::Key).and(Err(DpopError::KeyMismatch)),
-            Some(found) if constant_time_eq(&found, &key) => Ok(()),
+            Some(found) if due.is_none_or(|due| constant_time_eq(&found, &due)) => Ok(found),
             Some(_) => Err(DpopError::KeyMismatch),
         }
     }

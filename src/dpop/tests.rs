@@ -82,7 +82,7 @@ fn verify(text: &str, alg: Algorithm) -> Result<Proof, DpopError> {
     let path = CanonicalPath::parse(b"/orders/7?x=1").unwrap();
     let target = TargetUri::of_request(true, b"api.example.com", &path).unwrap();
     let key = thumbprint(&jwk(keys(), alg)).unwrap();
-    let presented = Presented { method: "GET", target: &target, token: TOKEN, key };
+    let presented = Presented { method: "GET", target: &target, token: Some(TOKEN), key: Some(key) };
     let by =
         |host: &dyn HostCrypto| Proof::verify(text, &spec(), &presented, host, Timestamp::from_secs(NOW));
     let (in_module, by_host) = (by(&NoHostCrypto), by(&RingHost));
@@ -257,7 +257,7 @@ fn jkt() -> [u8; 32] {
 fn the_resource_request_of_rfc_9449_verifies() {
     let path = CanonicalPath::parse(b"/protectedresource").unwrap();
     let target = TargetUri::of_request(true, b"resource.example.org", &path).unwrap();
-    let good = Presented { method: "GET", target: &target, token: TOKEN, key: jkt() };
+    let good = Presented { method: "GET", target: &target, token: Some(TOKEN), key: Some(jkt()) };
     let at = |presented: &Presented<'_>, secs| {
         let now = Timestamp::from_secs(secs);
         let outcome = Proof::verify(RESOURCE_REQUEST, &spec(), presented, &RingHost, now);
@@ -274,8 +274,8 @@ fn the_resource_request_of_rfc_9449_verifies() {
         (good, issued - 6, Err(DpopError::Time)),
         (Presented { method: "POST", ..good }, issued, Err(DpopError::Method)),
         (Presented { target: &other, ..good }, issued, Err(DpopError::Url)),
-        (Presented { token: "Kz~8mXK1EalYznwH", ..good }, issued, Err(DpopError::Token)),
-        (Presented { key: [0; 32], ..good }, issued, Err(DpopError::KeyMismatch)),
+        (Presented { token: Some("Kz~8mXK1EalYznwH"), ..good }, issued, Err(DpopError::Token)),
+        (Presented { key: Some([0; 32]), ..good }, issued, Err(DpopError::KeyMismatch)),
     ] {
         assert_eq!(at(&presented, secs), expected, "{presented:?} {secs}");
     }
@@ -286,11 +286,20 @@ fn the_token_request_of_rfc_9449_verifies_and_is_none_for_a_resource() {
     let proof = Unverified::parse(TOKEN_REQUEST).unwrap();
     let path = CanonicalPath::parse(b"/token").unwrap();
     let target = TargetUri::of_request(true, b"server.example.com", &path).unwrap();
-    assert_eq!(proof.check_header(&spec(), jkt()), Ok(()));
+    assert_eq!(proof.check_header(&spec(), Some(jkt())), Ok(jkt()));
     assert_eq!(proof.check_request("POST", &target), Ok(()));
     assert!(proof.check_time(Duration::from_secs(60), Timestamp::from_secs(1_562_262_616)).is_ok());
     assert_eq!(proof.verify_signature(&RingHost), Ok(()));
     assert_eq!(proof.verify_signature(&NoHostCrypto), Ok(()));
+    // Whose key it is comes out, where a token is asked for.
+    let asked = Presented { method: "POST", target: &target, token: None, key: None };
+    let verify = |presented: &Presented<'_>| {
+        let now = Timestamp::from_secs(1_562_262_616);
+        Proof::verify(TOKEN_REQUEST, &spec(), presented, &RingHost, now).map(|proof| proof.key)
+    };
+    assert_eq!(verify(&asked), Ok(jkt()));
+    assert_eq!(verify(&Presented { key: Some([0; 32]), ..asked }), Err(DpopError::KeyMismatch));
+    assert_eq!(verify(&Presented { token: Some(TOKEN), ..asked }), Err(DpopError::Claim("ath")));
     // No token, no `ath`.
     assert_eq!(proof.check_token(TOKEN), Err(DpopError::Claim("ath")));
 }

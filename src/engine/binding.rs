@@ -3,7 +3,7 @@
 use super::{Attempt, RequestLine};
 use crate::{
     answer::Reason,
-    confirmation::Confirmation,
+    confirmation::{BindingMode, Confirmation},
     dpop::{self, DpopError, DpopSpec, Freshness, Nonces, Presented, Proof, TargetUri},
     policy::{Caller, Provider},
     replay::ReplayError,
@@ -55,11 +55,56 @@ fn check_bound(
     let spec = provider.dpop.as_ref().ok_or(Reason::TokenBinding)?;
     let target = TargetUri::of_request(line.secure, line.authority, &line.path);
     let target = target.ok_or(Reason::MalformedRequest)?;
-    let presented = Presented { method: line.method, target: &target, token, key };
-    prove(attempt, spec, &presented).map_err(|error| {
-        attempt.note(&error, error.reason());
-        error.reason()
-    })
+    let presented = Presented { method: line.method, target: &target, token: Some(token), key: Some(key) };
+    let proven = prove(attempt, spec, &presented).and_then(|proof| use_up(attempt, &proof));
+    proven.map_err(|error| noted(attempt, &error))
+}
+
+/// Whom a session is going to be bound to.
+#[derive(Debug, Default)]
+pub(super) struct NewHolder {
+    /// A proof that has to be used up ([`NewHolder::use_up`]) before the session is given out.
+    proof: Option<Proof>,
+    certificate: Option<[u8; 32]>,
+}
+
+impl NewHolder {
+    /// Whoever sends this request, as far as `sessions` binds its tokens. Nothing is used up, so it may be asked for again.
+    pub(super) fn of(
+        attempt: &mut Attempt<'_, '_>,
+        sessions: &Provider,
+        line: &RequestLine<'_>,
+    ) -> Result<Self, Reason> {
+        let certificate = sessions.mtls.and_then(|_| shown(attempt));
+        if sessions.mtls == Some(BindingMode::Required) && certificate.is_none() {
+            return Err(Reason::CertificateMissing);
+        }
+        let is_sent = Proof::find(attempt.head) != Err(DpopError::Missing);
+        let spec = sessions.dpop.as_ref().filter(|spec| is_sent || spec.mode == BindingMode::Required);
+        let Some(spec) = spec else { return Ok(Self { proof: None, certificate }) };
+        let target = TargetUri::of_request(line.secure, line.authority, &line.path);
+        let target = target.ok_or(Reason::MalformedRequest)?;
+        let presented = Presented { method: line.method, target: &target, token: None, key: None };
+        let proof = prove(attempt, spec, &presented).map_err(|error| noted(attempt, &error))?;
+        Ok(Self { proof: Some(proof), certificate })
+    }
+
+    /// Takes the proof for used.
+    pub(super) fn use_up(&self, attempt: &mut Attempt<'_, '_>) -> Result<(), Reason> {
+        let Some(proof) = &self.proof else { return Ok(()) };
+        use_up(attempt, proof).map_err(|error| noted(attempt, &error))
+    }
+
+    /// What the session says of it.
+    pub(super) fn confirmation(&self) -> Confirmation {
+        Confirmation { key: self.proof.as_ref().map(|proof| proof.key), certificate: self.certificate }
+    }
+}
+
+#[cold]
+fn noted(attempt: &mut Attempt<'_, '_>, error: &DpopError) -> Reason {
+    attempt.note(error, error.reason());
+    error.reason()
 }
 
 /// The digest of the certificate that the client showed; `None`: none, or none that can be read.
@@ -69,7 +114,12 @@ fn shown(attempt: &Attempt<'_, '_>) -> Option<[u8; 32]> {
     certificate.digest
 }
 
-fn prove(attempt: &mut Attempt<'_, '_>, spec: &DpopSpec, presented: &Presented<'_>) -> Result<(), DpopError> {
+/// The proof of a request, which is good, but may have been used before.
+fn prove(
+    attempt: &mut Attempt<'_, '_>,
+    spec: &DpopSpec,
+    presented: &Presented<'_>,
+) -> Result<Proof, DpopError> {
     let (worker, services, now) = (attempt.worker, attempt.services, attempt.now());
     let proof = Proof::verify(Proof::find(attempt.head)?, spec, presented, services.crypto, now)?;
     let unavailable = DpopError::State(ReplayError::Unavailable);
@@ -84,8 +134,15 @@ fn prove(attempt: &mut Attempt<'_, '_>, spec: &DpopSpec, presented: &Presented<'
             return Err(DpopError::Nonce);
         }
     }
-    // Last, so that only proofs that are good in every other way take up room in the table.
-    match dpop::claim(&proof, secret, services.store, worker.namespace(), now) {
+    Ok(proof)
+}
+
+/// Last, so that only proofs that are good in every other way take up room in the table.
+fn use_up(attempt: &mut Attempt<'_, '_>, proof: &Proof) -> Result<(), DpopError> {
+    let (worker, services, now) = (attempt.worker, attempt.services, attempt.now());
+    let unavailable = DpopError::State(ReplayError::Unavailable);
+    let secret = worker.dpop_secret(services).map_err(|_| unavailable)?;
+    match dpop::claim(proof, secret, services.store, worker.namespace(), now) {
         Ok(true) => Ok(()),
         Ok(false) => Err(DpopError::Replayed),
         Err(error) => Err(DpopError::State(error)),

@@ -133,6 +133,11 @@ impl Policy {
         self.sessions.as_ref()
     }
 
+    /// The provider of this name.
+    pub(crate) fn provider(&self, name: &str) -> Option<&Provider> {
+        self.providers.iter().map(Rc::as_ref).find(|provider| **provider.name() == *name)
+    }
+
     /// What is lost when Envoy ends, for operators to be told at every start; `None`: nothing.
     pub fn loss(&self) -> Option<&'static str> {
         let passkeys = self.passkeys.as_ref()?;

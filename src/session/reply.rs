@@ -5,18 +5,29 @@ use serde_json::json;
 use super::Sessions;
 use crate::answer::Reply;
 
+/// What it is called in access logs (`%RESPONSE_CODE_DETAILS%`).
+const SIGNED_IN: &str = "signed_in";
+
 impl Sessions {
-    /// The answer that hands `token` out: in a cookie, which no script of a page can read, or else as RFC 6749 section 5.1
-    /// has it.
+    /// The answer that hands `token` out: in a cookie, which no script of a page can read, or else as text.
     pub fn signed_in(&self, token: &str) -> Reply {
         let expires_in = self.spec.lifetime.as_secs();
-        let Some(cookie) = self.cookie(token) else {
-            let body = json!({"access_token": token, "token_type": "Bearer", "expires_in": expires_in});
-            return Reply::private("signed_in", Some(&body));
-        };
-        let mut reply = Reply::private("signed_in", Some(&json!({"expires_in": expires_in})));
+        let Some(cookie) = self.cookie(token) else { return self.as_text(token, "Bearer") };
+        let mut reply = Reply::private(SIGNED_IN, Some(&json!({"expires_in": expires_in})));
         reply.headers.push(("set-cookie", cookie.set(expires_in)));
         reply
+    }
+
+    /// The same of one that wants proofs of a key: in no cookie, with which nobody proves anything.
+    pub fn signed_in_with_proof(&self, token: &str) -> Reply {
+        self.as_text(token, "DPoP")
+    }
+
+    /// As RFC 6749 section 5.1 has it.
+    fn as_text(&self, token: &str, token_type: &str) -> Reply {
+        let expires_in = self.spec.lifetime.as_secs();
+        let body = json!({"access_token": token, "token_type": token_type, "expires_in": expires_in});
+        Reply::private(SIGNED_IN, Some(&body))
     }
 
     /// The answer after which a browser has no cookie any more. Whoever has kept a session as text forgets it by himself.

@@ -15,6 +15,7 @@ mod answers;
 mod audiences;
 mod bindings;
 mod both;
+mod bound_sessions;
 mod document;
 mod end_streams;
 mod evaluator;

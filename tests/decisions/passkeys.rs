@@ -1,7 +1,7 @@
 //! Ceremonies with passkeys: each reason to refuse one, beside the nearest that does not.
 
 #[path = "../e2e/harness/authenticator.rs"]
-mod authenticator;
+pub(crate) mod authenticator;
 
 use ct_codecs::{Base64UrlSafeNoPadding, Decoder as _};
 use portcullis::{
@@ -15,62 +15,65 @@ use serde_json::{Value, json};
 use self::authenticator::{Authenticator, encode};
 use crate::world::{Answer, Ask, World};
 
-const P: &str = "/.well-known/portcullis/webauthn";
-const ORIGIN: &str = "https://shop.example.org";
+pub(crate) const P: &str = "/.well-known/portcullis/webauthn";
+pub(crate) const ORIGIN: &str = "https://shop.example.org";
 
 fn world(store: &Value) -> World {
-    World::with(|policy| {
-        policy["signingKeys"] = json!({"keys": [new_private_jwk(Algorithm::EdDsa).unwrap()]});
-        policy["sessions"] = json!({"issuer": "https://gateway.example", "audiences": ["api"]});
-        policy["passkeys"] = json!({
-            "relyingParty": {"id": "example.org", "origins": [ORIGIN], "relatedOrigins": ["https://example.net"]},
-            "registration": {"jwt": "corp"},
-        });
-        policy["passkeys"].as_object_mut().unwrap().extend(store.as_object().unwrap().clone());
-        policy["rules"].as_array_mut().unwrap().insert(
-            0,
-            json!({
-                "name": "transfer",
-                "matches": [{"path": {"type": "Exact", "value": "/transfer"}}],
-                "authenticate": {"anyOf": [{"jwt": "corp"}]},
-                "authorize": {"stepUp": {"passkey": {"boundTo": ["Method", "Path", "Body"]}}},
-            }),
-        );
-    })
+    World::with(|policy| add_passkeys(policy, store))
+}
+
+/// The sections, with more members of `passkeys`, and a rule that asks for a confirmation.
+pub(crate) fn add_passkeys(policy: &mut Value, members: &Value) {
+    policy["signingKeys"] = json!({"keys": [new_private_jwk(Algorithm::EdDsa).unwrap()]});
+    policy["sessions"] = json!({"issuer": "https://gateway.example", "audiences": ["api"]});
+    policy["passkeys"] = json!({
+        "relyingParty": {"id": "example.org", "origins": [ORIGIN], "relatedOrigins": ["https://example.net"]},
+        "registration": {"jwt": "corp"},
+    });
+    policy["passkeys"].as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    policy["rules"].as_array_mut().unwrap().insert(
+        0,
+        json!({
+            "name": "transfer",
+            "matches": [{"path": {"type": "Exact", "value": "/transfer"}}],
+            "authenticate": {"anyOf": [{"jwt": "corp"}]},
+            "authorize": {"stepUp": {"passkey": {"boundTo": ["Method", "Path", "Body"]}}},
+        }),
+    );
 }
 
 fn in_memory() -> World {
     world(&json!({"sharedData": true}))
 }
 
-fn post(path: &str, body: &Value) -> Ask {
+pub(crate) fn post(path: &str, body: &Value) -> Ask {
     let ask = Ask::new("POST", &format!("{P}/{path}")).header("content-type", "application/json");
     ask.body(Body::Whole(body.to_string().into_bytes()))
 }
 
 /// Each a second later, for then a challenge is another one, and from another address, for none is to be throttled.
-fn asked(w: &World, ask: &Ask) -> Answer {
+pub(crate) fn asked(w: &World, ask: &Ask) -> Answer {
     w.later(1);
     let now = w.now.get();
     w.ask(&ask.clone().from(&format!("10.9.{}.{}", now / 256 % 256, now % 256)))
 }
 
 /// The answer of the filter's own, with this status.
-fn told(w: &World, ask: &Ask, status: u16) -> Value {
+pub(crate) fn told(w: &World, ask: &Ask, status: u16) -> Value {
     let Answer { reason, upstream, record, .. } = asked(w, ask);
     let reply = upstream.unwrap_err();
     assert_eq!((reason, reply.status), (None, status), "{record:?} {reply:?}");
     serde_json::from_str(&reply.body).unwrap_or_default()
 }
 
-fn refused(w: &World, ask: &Ask, reason: Reason) -> Reason {
+pub(crate) fn refused(w: &World, ask: &Ask, reason: Reason) -> Reason {
     let answer = asked(w, ask);
     assert_eq!(answer.reason, Some(reason), "{:?}", answer.record);
     assert_eq!(answer.upstream.unwrap_err().status, reason.status());
     reason
 }
 
-fn register(w: &World) -> Authenticator {
+pub(crate) fn register(w: &World) -> Authenticator {
     let mut key = Authenticator::new(ORIGIN);
     let options = told(w, &w.bearer(post("registration/options", &json!({})), |_| {}), 200);
     told(w, &w.bearer(post("registration", &key.create(&options)), |_| {}), 201);
@@ -193,7 +196,7 @@ fn sign_in(w: &World, key: &mut Authenticator) -> String {
     session["access_token"].as_str().unwrap().to_owned()
 }
 
-fn claims_of(token: &str) -> Value {
+pub(crate) fn claims_of(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&Base64UrlSafeNoPadding::decode_to_vec(payload, None).unwrap()).unwrap()
 }

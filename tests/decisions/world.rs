@@ -76,16 +76,21 @@ impl Issuer {
 
     /// A DPoP proof (RFC 9449 section 4.2) for `token` at `path`.
     pub(crate) fn prove(&self, token: &str, path: &str, id: &str, nonce: Option<&str>) -> String {
-        let jwk = serde_json::from_value(self.jwk.clone()).unwrap();
-        let header =
-            Header { typ: Some("dpop+jwt".to_owned()), jwk: Some(jwk), ..Header::new(Algorithm::ES256) };
         let ath = Base64UrlSafeNoPadding::encode_to_string(sha256(token.as_bytes())).unwrap();
         let mut claims = json!({"jti": id, "htm": "GET", "htu": format!("https://api.example{path}"),
             "iat": NOW, "ath": ath});
         if let Some(nonce) = nonce {
             claims["nonce"] = nonce.into();
         }
-        jsonwebtoken::encode(&header, &claims, &self.key).unwrap()
+        self.proof(&claims)
+    }
+
+    /// One that says these.
+    pub(crate) fn proof(&self, claims: &Value) -> String {
+        let jwk = serde_json::from_value(self.jwk.clone()).unwrap();
+        let header =
+            Header { typ: Some("dpop+jwt".to_owned()), jwk: Some(jwk), ..Header::new(Algorithm::ES256) };
+        jsonwebtoken::encode(&header, claims, &self.key).unwrap()
     }
 
     /// What binds a token to this key (RFC 7638, RFC 9449 section 6.1).

@@ -12,6 +12,7 @@ use crate::harness::{
     gateway::{Builder, Gateway, gateway},
     issuer::{AUDIENCE, ISSUER_KEYS, token},
     policy::{provider, rule},
+    proof::Holder,
     request::{Answer, Request, get, request},
 };
 
@@ -495,6 +496,38 @@ async fn while_etcd_is_away_nobody_signs_in_and_sessions_go_on() {
     drop(gateway);
     let gateway = in_etcd(&etcd).start().await;
     sign_in(&gateway, &mut key).await;
+}
+
+/// RFC 9449 section 5: the proof goes with the request that signs in, over both workers only once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_bound_to_the_key_of_whoever_signs_in() {
+    let mut policy = policy(&json!({"sharedData": true}));
+    policy["sessions"]["dpop"] = json!({"mode": "Accepted"});
+    let gateway = gateway(&policy).bodies_while_waiting().https_only().workers(2).start().await;
+    let mut key = register(&gateway, "alice").await;
+    let (holder, thief) = (Holder::generate(), Holder::generate());
+    let url = format!("https://localhost{P}/authentication");
+    let response = assertion(&gateway, &mut key).await;
+    let with = |proof: &str| ask("POST", "authentication", &response).header("dpop", proof);
+    refused(&gateway, &with(&holder.proof("GET", &url).sign()), 401, "dpop_proof_invalid").await;
+    let proof = holder.proof("POST", &url).sign();
+    let session = told(&gateway, &with(&proof), 200).await;
+    assert_eq!(session["token_type"], "DPoP");
+    let token = session["access_token"].as_str().unwrap().to_owned();
+    let used = |holder: &Holder| {
+        let proof = holder.proof("GET", "https://localhost/orders").with(&token).sign();
+        get("/orders").header("authorization", format!("DPoP {token}")).header("dpop", proof)
+    };
+    let answer = gateway.send(&used(&holder)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.seen().header("x-portcullis-subject"), ["alice"]);
+    refused(&gateway, &used(&thief), 401, "token_binding").await;
+    refused(&gateway, &get("/orders").bearer(&token), 401, "token_binding").await;
+    let response = assertion(&gateway, &mut key).await;
+    let again = ask("POST", "authentication", &response).header("dpop", &proof);
+    refused(&gateway, &again, 401, "dpop_proof_replayed").await;
+    let session = sign_in(&gateway, &mut key).await;
+    assert_eq!(gateway.send(&get("/orders").bearer(&session)).await.status, 200);
 }
 
 /// Until both workers have read what is revoked.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{base, decode, faults, faults_of};
 use crate::{
+    confirmation::BindingMode,
     cross_site::Origins,
     crypto::{Algorithm, new_private_jwk},
     jwt::{Issuer, KeySource},
@@ -210,6 +211,25 @@ fn sessions_of_ours() {
             json!({"origins": ["https://app.example.com"]}),
             format!("{at}.origins: has no effect without cookie: no page can send a bearer token unasked"),
         ),
+        (
+            json!({"dpop": {"mode": "Accepted"}}),
+            json!({"dpop": {"mode": "Optional"}}),
+            format!("{at}.dpop.mode: \"Optional\" is not a mode (one of Accepted, Required)"),
+        ),
+        (
+            json!({"dpop": {"mode": "Accepted"}, "cookie": {}}),
+            json!({"dpop": {"mode": "Required"}, "cookie": {}}),
+            format!(
+                "{at}.cookie: contradicts dpop.mode: Required, for no browser proves a key with a cookie"
+            ),
+        ),
+        (
+            json!({"dpop": {"mode": "Required", "nonce": {}}}),
+            json!({"mtls": {"mode": "Required"}}),
+            format!(
+                "{at}.mtls: the policy has no clientCertificates section, so no certificate is ever seen"
+            ),
+        ),
     ] {
         assert_eq!(faults(&document(at, &good)), NONE, "{good}");
         assert_eq!(faults(&document(at, &bad)), [expected], "{bad}");
@@ -261,6 +281,12 @@ fn sessions_are_tokens_of_a_provider() {
     let jwt = &with_cookie.providers.last().unwrap().jwt;
     assert_eq!(jwt.locations, [bearer, Location::Cookie("__Host-session".into())]);
     assert_eq!(jwt.cookie_origins, Some(Origins::default()));
+    document["sessions"]["dpop"] = json!({"mode": "Accepted"});
+    let proven = decode(document.to_string().as_bytes()).unwrap();
+    let provider = proven.providers.last().unwrap();
+    assert_eq!(provider.jwt.locations.last(), Some(&crate::dpop::location()));
+    assert_eq!(provider.dpop.as_ref().map(|dpop| dpop.mode), Some(BindingMode::Accepted));
+    document["sessions"].as_object_mut().unwrap().shift_remove("dpop");
     // They need no other.
     document.as_object_mut().unwrap().shift_remove("jwt");
     let alone = json!({"signingKeys": document["signingKeys"], "sessions": document["sessions"],

@@ -3,7 +3,7 @@
 use super::{Ceremony, told};
 use crate::{
     answer::{Reason, Reply},
-    engine::refusal::Stop,
+    engine::{binding::NewHolder, refusal::Stop},
     passkeys::{Account, Change, Name, Passkey, Purpose, account_name, credential_name},
     session::Session,
     text::base64url,
@@ -64,9 +64,16 @@ impl Ceremony<'_, '_, '_> {
             operation: &[],
             user_verification: self.passkeys.user_verification(),
         };
-        let confirmed = self.confirmed(&body.bytes, &wanted)?;
-        let now = self.now();
         let sessions = self.sessions()?;
+        // Before the user's answer is used up: whoever lacks a nonce brings the same once more.
+        let holder = match self.attempt.policy().provider(sessions.name()) {
+            Some(provider) => NewHolder::of(self.attempt, provider, self.line)?,
+            None => return Err(Reason::StateUnavailable.into()),
+        };
+        let confirmed = self.confirmed(&body.bytes, &wanted)?;
+        holder.use_up(self.attempt)?;
+        let (now, confirmation) = (self.now(), holder.confirmation());
+        let bound = confirmation.to_json();
         let passkey = confirmed.account.passkey(&confirmed.passkey).ok_or(Reason::PasskeysUnavailable)?;
         let credential = base64url::encode(&passkey.id);
         let texts =
@@ -81,14 +88,17 @@ impl Ceremony<'_, '_, '_> {
             credential: Some(&credential),
             scopes: &scopes,
             roles: &roles,
-            confirmation: None,
+            confirmation: bound.as_ref(),
             sid: None,
         };
         let token = sessions
             .issue(&session, now, self.attempt.services.random)
             .map_err(|why| self.refused(&why, Reason::StateUnavailable))?;
         self.attempt.trace.detail = Some("signed in".to_owned());
-        Ok(sessions.signed_in(&token))
+        Ok(match confirmation.key {
+            Some(_) => sessions.signed_in_with_proof(&token),
+            None => sessions.signed_in(&token),
+        })
     }
 
     /// Whose passkey made `response`, if it is good for what is `wanted`. It is good for nothing else from now on.
