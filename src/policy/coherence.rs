@@ -167,6 +167,15 @@ pub(super) fn claim_comparisons(vocabulary: &Vocabulary) -> Option<Fault> {
     (count > MAX_CLAIM_COMPARISONS).then(|| Fault::new("", message()))
 }
 
+/// A user's passkeys are found by the subject alone, which two tenants may both give to somebody.
+pub(super) fn tenants_with_passkeys(document: &Document) -> Option<Fault> {
+    let name = document.passkeys.as_ref()?.spec.provider.as_ref()?;
+    let spec = document.providers.iter().find(|spec| spec.jwt.name == *name)?;
+    let message =
+        format!("\"{name}\" has tenants, whose users may be called the same; name a provider of one issuer");
+    matches!(spec.jwt.issuer, Issuer::Tenants(_)).then(|| Fault::new("jwt", message))
+}
+
 /// Whoever verifies only signature and audience must not take a session for a statement, which any user could then send
 /// past the gateway.
 pub(super) fn statements_for_clients(document: &Document) -> Option<Fault> {

@@ -86,6 +86,7 @@ impl Policy {
         keep("", coherence::shared_issuers(&document.providers));
         keep("", places::tokens_without_issuer(&document.providers));
         keep("rules", places::faults(&document));
+        keep("passkeys.registration", coherence::tenants_with_passkeys(&document).into_iter().collect());
         keep("requestHeaders", coherence::removed_headers(&document));
         keep("identityHeaders.signed", coherence::statements_for_clients(&document).into_iter().collect());
         let resources = resource::compile(&document, &mut vocabulary).unwrap_or_else(|found| {

@@ -185,6 +185,28 @@ fn what_may_stand_there_beside_its_nearest_that_may_not() {
     }
 }
 
+/// Two tenants may both have a user of that name.
+#[test]
+fn passkeys_are_made_by_tokens_of_one_issuer() {
+    let with = |provider: &Value| {
+        let mut document = document("/passkeys", &json!({"registration": {"jwt": "staff"}}));
+        let mut provider = provider.clone();
+        let own = json!({
+            "name": "staff", "audiences": ["api"], "algorithms": ["RS256"],
+            "jwks": {"uri": "https://login.example/keys", "cluster": "login"},
+        });
+        provider.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        document["jwt"]["providers"].as_array_mut().unwrap().push(provider);
+        document["rules"][0]["authenticate"]["anyOf"] = json!([{"jwt": "sessions"}, {"jwt": "staff"}]);
+        document
+    };
+    let none: [String; 0] = [];
+    assert_eq!(policy_faults(&with(&json!({"issuer": "https://login.example/1111/v2.0"}))), none);
+    let tenants = json!({"issuer": "https://login.example/{tenant}/v2.0", "tenants": ["1111"]});
+    let expected = "passkeys.registration.jwt: \"staff\" has tenants, whose users may be called the same; name a provider of one issuer";
+    assert_eq!(policy_faults(&with(&tenants)), [expected]);
+}
+
 #[test]
 fn the_relying_party_is_judged_with_its_place() {
     for (good, bad, expected) in [
