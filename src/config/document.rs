@@ -253,7 +253,8 @@ fn document(
         true => o.object("hmac").and_then(|o| hmac::sources(o, defs)),
         false => Some(Vec::new()),
     };
-    let passkeys = own_passkeys(&mut o, sessions.as_ref(), defs);
+    let require_tls = transport.as_ref().is_none_or(|transport| transport.require_tls);
+    let passkeys = own_passkeys(&mut o, sessions.as_ref(), require_tls, defs);
     let (revocation, revocation_store) = o.object("revocation").and_then(|o| revocation(o, defs)).unzip();
     defs.headers.check_read(o.faults);
     let request_headers = o.object("requestHeaders").map(|o| request_headers(o, defs));
@@ -319,6 +320,7 @@ fn own_sessions(
 fn own_passkeys(
     o: &mut Object<'_>,
     sessions: Option<&SessionsSpec>,
+    require_tls: bool,
     defs: &mut Definitions,
 ) -> Option<PasskeysSection> {
     if !o.has("passkeys") {
@@ -333,7 +335,7 @@ fn own_passkeys(
     let path = section.as_ref().map(|section| section.spec.path.clone()).unwrap_or_default();
     defs.passkeys = Some(PasskeyFacts { sessions: sessions.clone(), path });
     let Passkeys { spec, relying_party, registration_step_up } = section?;
-    let rules = ceremony_rules(&spec, &sessions);
+    let rules = ceremony_rules(&spec, &sessions, require_tls);
     Some(PasskeysSection { spec, relying_party, registration_step_up, rules })
 }
 

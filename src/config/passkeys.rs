@@ -308,8 +308,13 @@ fn registration(mut o: Object<'_>, defs: &Definitions) -> Option<Registration> {
     Some(Registration { provider, step_up: asked, enrolment_codes, session_max_age })
 }
 
-/// The rules that say who may ask the endpoints: those of rules like any other, but for what their requests come to.
-pub(super) fn ceremony_rules(spec: &PasskeysSpec, sessions: &str) -> [RuleSpec; CeremonyRule::ALL.len()] {
+/// The rules that say who may ask the endpoints: those of rules like any other, but for what their requests come to. Another
+/// rule that takes plain HTTP opens none of them where `require_tls`.
+pub(super) fn ceremony_rules(
+    spec: &PasskeysSpec,
+    sessions: &str,
+    require_tls: bool,
+) -> [RuleSpec; CeremonyRule::ALL.len()] {
     let methods = || {
         let provider = spec.provider.iter().map(|provider| MethodSpec::Jwt(provider.clone()));
         provider.chain([MethodSpec::Jwt(sessions.to_owned())]).collect()
@@ -328,7 +333,7 @@ pub(super) fn ceremony_rules(spec: &PasskeysSpec, sessions: &str) -> [RuleSpec; 
             },
             CeremonyRule::Registration | CeremonyRule::Credentials => own(),
         },
-        require_tls: None,
+        require_tls: require_tls.then_some(true),
         cors_preflight: false,
         end_streams: false,
         resource: None,

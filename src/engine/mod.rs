@@ -144,10 +144,6 @@ impl<'a> Attempt<'a, '_> {
         let matched = found.ok_or(Reason::NoRule)?;
         let rule = policy.rules.get(matched.rule).ok_or(Reason::NoRule)?;
         self.trace.rule = Some(matched.rule);
-        if rule.require_tls == Some(true) && !line.secure {
-            return Err(Reason::TlsRequired.into());
-        }
-
         let (callers, unconfirmed) = self.admit(rule, &line, Some(&matched))?;
         self.limit(&rule.limits, &limits::subject(head, &line, &callers, &rule.name, Some(&matched)))?;
         if let Some(Unconfirmed { with_body }) = unconfirmed {
@@ -180,6 +176,9 @@ impl<'a> Attempt<'a, '_> {
         line: &RequestLine<'a>,
         matched: Option<&RouteMatch<'_>>,
     ) -> Result<(Callers, Option<Unconfirmed>), Stop> {
+        if rule.require_tls == Some(true) && !line.secure {
+            return Err(Reason::TlsRequired.into());
+        }
         match &rule.action {
             Action::Deny => Err(Reason::RuleDenied.into()),
             Action::AllowAnyone { requirement, .. } => {

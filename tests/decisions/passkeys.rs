@@ -13,7 +13,7 @@ use portcullis::{
 use serde_json::{Value, json};
 
 use self::authenticator::{Authenticator, encode};
-use crate::world::{Answer, Ask, World};
+use crate::world::{Answer, Ask, World, claims};
 
 pub(crate) const P: &str = "/.well-known/portcullis/webauthn";
 pub(crate) const ORIGIN: &str = "https://shop.example.org";
@@ -173,6 +173,79 @@ fn whoever_makes_a_passkey_has_logged_in_well() {
     for ask in [rename(), Ask::new("DELETE", &own).token(session), options().token(session)] {
         refused(&w, &ask, Reason::InsufficientUserAuthentication);
     }
+}
+
+/// A rule that takes plain HTTP opens no ceremony.
+#[test]
+fn ceremonies_are_held_over_tls() {
+    let rule = |transport: Value| {
+        json!({
+            "name": "open", "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
+            "authenticate": {"anonymous": true}, "transport": transport,
+        })
+    };
+    let world = |transport: Value| {
+        World::with(|policy| {
+            policy["transport"] = transport;
+            policy["signingKeys"] = json!({"keys": [new_private_jwk(Algorithm::EdDsa).unwrap()]});
+            policy["sessions"] = json!({"issuer": "https://gateway.example", "audiences": ["api"]});
+            policy["passkeys"] = json!({
+                "relyingParty": {"id": "example.org", "origins": [ORIGIN]},
+                "registration": {"jwt": "corp"}, "sharedData": true,
+            });
+            policy["rules"].as_array_mut().unwrap().push(rule(json!({"requireTls": false})));
+        })
+    };
+    let strict = world(json!({}));
+    assert_eq!(strict.reason(&Ask::new("POST", "/anything").plain()), None);
+    let options = post("authentication/options", &json!({}));
+    for ask in
+        [options.clone(), Ask::get(&format!("{P}/credentials")), post("registration/options", &json!({}))]
+    {
+        refused(&strict, &strict.bearer(ask, |_| {}).plain(), Reason::TlsRequired);
+    }
+    told(&strict, &options, 200);
+    // Where the policy says that all of it may be plain.
+    told(&world(json!({"requireTls": false})), &options.plain(), 200);
+}
+
+/// Another issuer's user, or a key, may be called as whoever has the passkeys.
+#[test]
+fn nobody_else_confirms_who_is_called_the_same() {
+    let w = World::with(|policy| {
+        policy["signingKeys"] = json!({"keys": [new_private_jwk(Algorithm::EdDsa).unwrap()]});
+        policy["sessions"] = json!({"issuer": "https://gateway.example", "audiences": ["api"]});
+        policy["passkeys"] = json!({
+            "relyingParty": {"id": "example.org", "origins": [ORIGIN]},
+            "registration": {"jwt": "corp"}, "sharedData": true,
+        });
+        policy["apiKeys"]["keys"][0]["client"] = "alice".into();
+        policy["rules"].as_array_mut().unwrap().insert(
+            0,
+            json!({
+                "name": "transfer",
+                "matches": [{"path": {"type": "Exact", "value": "/transfer"}}],
+                "authenticate": {"anyOf": [{"jwt": "corp"}, {"jwt": "partner"}, {"jwt": "sessions"}, "apiKey"]},
+                "authorize": {"stepUp": {"passkey": {"boundTo": ["Method", "Path"]}}},
+            }),
+        );
+    });
+    let mut key = register(&w);
+    let challenge = told(&w, &post("authentication/options", &json!({})), 200);
+    let session = told(&w, &post("authentication", &key.get(&challenge)), 200);
+    let session = session["access_token"].as_str().unwrap();
+    let operation = json!({"method": "POST", "path": "/transfer"});
+    let mut confirmed = || {
+        let options = told(&w, &w.bearer(post("step-up/options", &operation), |_| {}), 200);
+        let confirmation = encode(key.get(&options).to_string().as_bytes());
+        Ask::new("POST", "/transfer").header("portcullis-passkey", &confirmation)
+    };
+    let partner = w.partner.sign(&claims("https://partner.example"));
+    refused(&w, &confirmed().header("x-partner-token", &partner), Reason::PasskeyRefused);
+    // Nothing but a token tells of a login.
+    refused(&w, &confirmed().key("reader-secret"), Reason::InsufficientUserAuthentication);
+    assert_eq!(asked(&w, &w.bearer(confirmed(), |_| {})).reason, None);
+    assert_eq!(asked(&w, &confirmed().token(session)).reason, None);
 }
 
 #[test]

@@ -113,6 +113,21 @@ impl Ceremony<'_, '_, '_> {
             .ok_or_else(|| Reason::CredentialsMissing.into())
     }
 
+    /// Whose passkeys confirm what is asked: users of one's own, by a session or a token of the provider by whose tokens
+    /// passkeys are made. Somebody else may be called the same.
+    pub(super) fn confirming_subject(&mut self) -> Result<String, Stop> {
+        let subject = self.subject()?;
+        let caller = self.admitted.callers.principal.clone();
+        let registers = self.passkeys.spec.provider.as_deref();
+        let is_own = caller.is_some_and(|caller| {
+            self.is_session(&caller) || registers.is_some() && caller.principal.provider() == registers
+        });
+        if is_own {
+            return Ok(subject);
+        }
+        Err(self.refused(&"passkeys are not of whoever asks", Reason::PasskeyRefused))
+    }
+
     /// What `change` makes of the passkey with this id, of whoever asks; what it says beside is changed with the account.
     fn change_own<T>(
         &mut self,

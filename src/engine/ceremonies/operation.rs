@@ -78,7 +78,7 @@ impl Ceremony<'_, '_, '_> {
         let digest = if covers_body { Some(sha256(&self.attempt.body(MAX_CONFIRMED)?)) } else { None };
         let operation =
             operation(self.line.method, &self.line.host, &target_of(&self.line.path), digest.as_ref());
-        let subject = self.subject()?;
+        let subject = self.confirming_subject()?;
         let purpose = if covers_body { Purpose::OperationWithBody } else { Purpose::Operation };
         self.confirmed(
             &response,
