@@ -9,7 +9,7 @@ use ureq::{
     tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem},
 };
 
-use super::refusal::Refusal;
+use super::{refusal::Refusal, telling::Telling};
 use crate::etcd::{
     AUTHENTICATE, EtcdError, Item, Login, Password, RANGE, Range, RangeRequest, TRANSACTION, Token,
     Transaction, TransactionAnswer, end_of,
@@ -39,6 +39,19 @@ pub(super) struct EtcdAccess {
     /// Who asks. The password is read from the environment variable PORTCULLIS_ETCD_PASSWORD
     #[arg(long, env = "PORTCULLIS_ETCD_USER", value_name = "NAME")]
     pub(super) etcd_user: Option<String>,
+}
+
+/// Where the filter keeps something in etcd, and what is said of it.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// Where the filter keeps it: the URL of etcd with the prefix that the policy names, as in
+    /// https://etcd.internal:2379/portcullis/
+    #[arg(long, env = "PORTCULLIS_STORE", value_name = "URL")]
+    pub(super) store: String,
+    #[command(flatten)]
+    pub(super) etcd: EtcdAccess,
+    #[command(flatten)]
+    pub(super) telling: Telling,
 }
 
 /// One etcd, and a prefix there.

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use crate::command::{etcd::EtcdAccess, telling::Telling};
+use crate::command::etcd::Place;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::command) enum PasskeyTask {
@@ -94,17 +94,4 @@ pub(super) struct Whose {
     /// Whose account: `sub` of the sessions
     #[arg(long, value_name = "SUBJECT")]
     pub(super) subject: String,
-}
-
-/// Where passkeys are, and what is said of them.
-#[derive(Debug, Args)]
-pub(super) struct Place {
-    /// Where the filter's passkeys are: the URL of etcd with the prefix of passkeys.etcd, as in
-    /// https://etcd.internal:2379/portcullis/
-    #[arg(long, env = "PORTCULLIS_STORE", value_name = "URL")]
-    pub(super) store: String,
-    #[command(flatten)]
-    pub(super) etcd: EtcdAccess,
-    #[command(flatten)]
-    pub(super) telling: Telling,
 }

@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 
 pub(super) use self::arguments::PasskeyTask;
 use self::{
-    arguments::{EnrolOptions, Place, RemoveOptions, SetOptions},
+    arguments::{EnrolOptions, RemoveOptions, SetOptions},
     store::Accounts,
 };
 use super::{
     complain,
+    etcd::Place,
     key::digits,
     refusal::Refusal,
     say,

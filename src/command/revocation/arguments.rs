@@ -2,10 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use crate::{
-    command::{etcd::EtcdAccess, telling::Telling},
-    revocation::Kind,
-};
+use crate::{command::etcd::Place, revocation::Kind};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::command) enum RevocationTask {
@@ -69,19 +66,6 @@ pub(super) struct Named {
     /// The API key with this id
     #[arg(long)]
     api_key: Option<String>,
-}
-
-/// Where revocations are, and what is said of them.
-#[derive(Debug, Args)]
-pub(in crate::command) struct Place {
-    /// Where the filter finds revocations: the URL of etcd with the prefix of revocation.etcd, as in
-    /// https://etcd.internal:2379/portcullis/
-    #[arg(long, env = "PORTCULLIS_STORE", value_name = "URL")]
-    pub(super) store: String,
-    #[command(flatten)]
-    pub(super) etcd: EtcdAccess,
-    #[command(flatten)]
-    pub(super) telling: Telling,
 }
 
 impl Named {

@@ -10,12 +10,12 @@ use serde_json::Value;
 
 pub(super) use self::arguments::RevocationTask;
 use self::{
-    arguments::{AddOptions, Named, Place},
+    arguments::{AddOptions, Named},
     kept::{Fields, Kept},
 };
 use super::{
     complain,
-    etcd::Etcd,
+    etcd::{Etcd, Place},
     refusal::Refusal,
     say,
     telling::{Output, plain, plain_text},
