@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jwt_simple::algorithms::{Edwards25519PublicKey, K256PublicKey, P256PublicKey, P384PublicKey};
 use p256::ecdsa::signature::Verifier as _;
 use rsa::{BoxedUint, PublicKey as RsaPublicKey, pkcs8::EncodePublicKey as _, traits::PublicKeyParts as _};
 use sha2::{Sha256, Sha384, Sha512};
@@ -24,10 +25,10 @@ pub struct PublicKey {
 #[derive(Clone)]
 enum Material {
     Rsa(Box<RsaPublicKey>),
-    P256(p256::ecdsa::VerifyingKey),
-    P384(p384::ecdsa::VerifyingKey),
-    Secp256k1(k256::ecdsa::VerifyingKey),
-    Ed25519(ed25519_compact::PublicKey),
+    P256(P256PublicKey),
+    P384(P384PublicKey),
+    Secp256k1(K256PublicKey),
+    Ed25519(Edwards25519PublicKey),
 }
 
 /// Why a public key is unusable.
@@ -103,18 +104,20 @@ impl PublicKey {
         // Uncompressed, SEC 1 section 2.3.3.
         let point = [&[4], x, y].concat();
         let material = match key_type {
-            KeyType::P256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok().map(Material::P256),
-            KeyType::P384 => p384::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok().map(Material::P384),
-            _ => k256::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok().map(Material::Secp256k1),
+            KeyType::P256 => P256PublicKey::from_bytes(&point).ok().map(Material::P256),
+            KeyType::P384 => P384PublicKey::from_bytes(&point).ok().map(Material::P384),
+            _ => K256PublicKey::from_bytes(&point).ok().map(Material::Secp256k1),
         };
         Ok(Self { material: material.ok_or(KeyFault::Point)?, spki: [spki_head(key_type), &point].concat() })
     }
 
     /// An Ed25519 key (RFC 8037 section 2).
     pub fn ed25519(x: &[u8]) -> Result<Self, KeyFault> {
-        let key = ed25519_compact::PublicKey::from_slice(x).map_err(|_| KeyFault::Length { expected: 32 })?;
-        // A point of small order would verify what nobody signed.
-        key.validate().map_err(|_| KeyFault::Point)?;
+        if x.len() != 32 {
+            return Err(KeyFault::Length { expected: 32 });
+        }
+        // It refuses a point of small order, which would verify what nobody signed.
+        let key = Edwards25519PublicKey::from_bytes(x).map_err(|_| KeyFault::Point)?;
         Ok(Self { material: Material::Ed25519(key), spki: [spki_head(KeyType::Ed25519), x].concat() })
     }
 
@@ -198,15 +201,15 @@ impl PublicKey {
                 signature.len() == key.size() && verify_rsa(key, algorithm, message, signature)
             }
             Material::P256(key) => p256::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+                .is_ok_and(|signature| key.as_ref().verify(message, &signature).is_ok()),
             Material::P384(key) => p384::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+                .is_ok_and(|signature| key.as_ref().verify(message, &signature).is_ok()),
             // RFC 8812 asks for no low `s`, and signers other than wallets give either; the library takes the low
             // one alone.
             Material::Secp256k1(key) => k256::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(message, &signature.normalize_s()).is_ok()),
+                .is_ok_and(|signature| key.as_ref().verify(message, &signature.normalize_s()).is_ok()),
             Material::Ed25519(key) => ed25519_compact::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+                .is_ok_and(|signature| key.as_ref().verify(message, &signature).is_ok()),
         }
     }
 }
