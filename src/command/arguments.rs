@@ -6,7 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
-    GOOD, key::KeyTask, passkey::PasskeyTask, revocation::RevocationTask, say, signing_key::SigningKeyTask,
+    GOOD, explain::ExplainOptions, key::KeyTask, passkey::PasskeyTask, revocation::RevocationTask, say,
+    signing_key::SigningKeyTask, suite::TestOptions,
 };
 use crate::versions::{DECISION_RECORD, POLICY_DOCUMENT};
 
@@ -34,6 +35,19 @@ pub(super) enum Task {
     /// Envoy Gateway (EnvoyExtensionPolicy) from which every policy is taken. Each is compiled as the filter would
     /// compile it. Ends with 0 if all are good, 1 if there is a fault or no policy, 2 if a file cannot be read.
     Check(CheckOptions),
+    /// Say why a policy decides a request as it does: each rule, each condition, what goes upstream and what the client is
+    /// told
+    ///
+    /// The request is decided by the filter's own engine, without Envoy and without the network. Token providers whose keys
+    /// are fetched need --keys, or --claims in place of a token. Ends with 0 whatever the decision is, 1 if the policy has
+    /// faults, 2 if a file cannot be read.
+    Explain(Box<ExplainOptions>),
+    /// Run suites: requests with what is expected of them, decided as the filter would
+    ///
+    /// A suite is YAML: requests with tokens by their claims, API keys by their ids and certificates by their names, and the
+    /// decision, rule, reason and headers that are expected. Nothing is sent anywhere: keys are made, and tokens are signed
+    /// with them. Ends with 0 if all is as expected, 1 if not, 2 if a file cannot be read.
+    Test(TestOptions),
     /// Print the JSON Schema of policies, by which editors check and complete them
     Schema,
     /// Make API keys and look after them: list, rotate, disable, revoke

@@ -8,10 +8,12 @@ mod arguments;
 mod check;
 mod documents;
 mod etcd;
+mod explain;
 mod findings;
 mod json;
 mod key;
 mod masks;
+mod offline;
 mod passkey;
 mod place;
 mod policies;
@@ -22,6 +24,7 @@ mod sarif;
 mod scalar;
 mod signing_key;
 mod source;
+mod suite;
 mod telling;
 mod text;
 mod times;
@@ -47,6 +50,8 @@ const UNUSABLE: u8 = 2;
 pub fn main() -> ExitCode {
     let code = match Arguments::parse().task {
         Task::Check(options) => check::run(&options),
+        Task::Explain(options) => explain::run(&options),
+        Task::Test(options) => suite::run(&options),
         Task::Schema => print_schema(),
         Task::Key(task) => key::run(&task),
         Task::SigningKey(task) => signing_key::run(&task),

@@ -13,6 +13,7 @@ mod keys;
 #[expect(dead_code, reason = "the demo uses more of it")]
 mod signing;
 mod signing_keys;
+mod tools;
 
 /// Runs the command in `directory` of the repository.
 fn run_in(directory: &str, arguments: &[&str], input: &str) -> Output {
