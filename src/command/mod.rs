@@ -7,6 +7,9 @@
 mod arguments;
 mod check;
 mod documents;
+mod edit;
+#[cfg(test)]
+mod edit_tests;
 mod etcd;
 mod explain;
 mod findings;
@@ -14,6 +17,7 @@ mod json;
 mod key;
 mod masks;
 mod offline;
+mod one_policy;
 mod passkey;
 mod place;
 mod policies;

@@ -5,9 +5,6 @@
 
 mod arguments;
 mod changes;
-mod edit;
-#[cfg(test)]
-mod edit_tests;
 mod etcd_store;
 mod import;
 mod policy_file;

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde_json::Value as Json;
 
-use crate::command::{
+use super::{
     scalar::{Dialect, Form, Scalar},
     tree::{Member, Node, Value},
 };
@@ -157,7 +157,7 @@ impl Writing<'_> {
     }
 
     /// A value on one line.
-    fn flow(&self, value: &Json) -> String {
+    pub(super) fn flow(&self, value: &Json) -> String {
         let join = |parts: Vec<String>| parts.join(", ");
         match value {
             Json::String(text) if !self.is_json && self.needs_no_quotes(text) => text.clone(),
@@ -189,7 +189,7 @@ impl Writing<'_> {
     }
 
     /// Where a value ends, without the blanks and comments that its place may hold, too; `at_least`, where it is empty.
-    fn end_of(&self, node: &Node, at_least: usize) -> usize {
+    pub(super) fn end_of(&self, node: &Node, at_least: usize) -> usize {
         let (start, written) = (node.span.start, self.text.get(node.span.clone()).unwrap_or_default());
         let last = match &node.value {
             Value::Scalar(scalar) => {
@@ -228,12 +228,12 @@ impl Writing<'_> {
         from
     }
 
-    fn line_start(&self, at: usize) -> usize {
+    pub(super) fn line_start(&self, at: usize) -> usize {
         self.text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end.saturating_add(1))
     }
 
     /// Where the line ends, before its line feed.
-    fn line_end(&self, at: usize) -> usize {
+    pub(super) fn line_end(&self, at: usize) -> usize {
         let rest = self.text.get(at..).unwrap_or_default();
         let end = rest.find('\n').map_or(self.text.len(), |end| at.saturating_add(end));
         match self.text.get(at..end) {
@@ -243,7 +243,7 @@ impl Writing<'_> {
     }
 
     /// Blanks as wide as what stands before `at` on its line.
-    fn column(&self, at: usize) -> String {
+    pub(super) fn column(&self, at: usize) -> String {
         let before = self.text.get(self.line_start(at)..at).unwrap_or_default();
         " ".repeat(before.chars().count())
     }
