@@ -6,8 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
-    GOOD, explain::ExplainOptions, key::KeyTask, passkey::PasskeyTask, revocation::RevocationTask, say,
-    signing_key::SigningKeyTask, suite::TestOptions,
+    GOOD, explain::ExplainOptions, import::ImportTask, key::KeyTask, passkey::PasskeyTask,
+    revocation::RevocationTask, say, signing_key::SigningKeyTask, suite::TestOptions,
 };
 use crate::versions::{DECISION_RECORD, POLICY_DOCUMENT};
 
@@ -53,6 +53,9 @@ pub(super) enum Task {
     /// Make API keys and look after them: list, rotate, disable, revoke
     #[command(subcommand)]
     Key(Box<KeyTask>),
+    /// Make a policy of what there is, such as an OpenAPI document
+    #[command(subcommand)]
+    Import(Box<ImportTask>),
     /// Make keys that the gateway signs sessions and statements with, and tell their public halves
     #[command(subcommand)]
     SigningKey(SigningKeyTask),

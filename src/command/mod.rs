@@ -13,6 +13,7 @@ mod edit_tests;
 mod etcd;
 mod explain;
 mod findings;
+mod import;
 mod json;
 mod key;
 mod masks;
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
         Task::Test(options) => suite::run(&options),
         Task::Schema => print_schema(),
         Task::Key(task) => key::run(&task),
+        Task::Import(task) => import::run(&task),
         Task::SigningKey(task) => signing_key::run(&task),
         Task::Passkey(task) => passkey::run(&task),
         Task::Revocation(task) => revocation::run(&task),

@@ -8,6 +8,7 @@ use std::{
 };
 
 mod files;
+mod imports;
 mod keys;
 #[path = "../../examples/demo/signing.rs"]
 #[expect(dead_code, reason = "the demo uses more of it")]
