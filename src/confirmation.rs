@@ -65,11 +65,13 @@ impl Confirmation {
 
     /// `cnf` as claims say it; `None`: a bearer token has none.
     pub fn to_json(self) -> Option<Value> {
-        let members = [("jkt", self.key), ("x5t#S256", self.certificate)];
-        let members = members
-            .into_iter()
-            .filter_map(|(name, digest)| Some((name.to_owned(), Value::from(base64url::encode(&digest?)))));
-        Some(members.collect::<Map<_, _>>()).filter(|members| !members.is_empty()).map(Value::Object)
+        let mut members = Map::new();
+        for (name, digest) in [("jkt", self.key), ("x5t#S256", self.certificate)] {
+            if let Some(digest) = digest {
+                members.insert(name.to_owned(), base64url::encode(&digest).into());
+            }
+        }
+        (!members.is_empty()).then_some(Value::Object(members))
     }
 
     /// Whether a token with this confirmation may come from a connection whose client showed the certificate with

@@ -131,9 +131,15 @@ impl Account {
         now: Timestamp,
     ) -> Result<Vec<Vec<u8>>, NotRemoved> {
         let place = self.passkeys.iter().position(|passkey| passkey.id == id).ok_or(NotRemoved::Unknown)?;
-        // What was registered anew under an id that was removed has nothing to do with that.
-        let is_over = |(removed, until): &mut (Vec<u8>, Timestamp)| *until < now || removed == id;
-        let over: Vec<_> = self.removed.extract_if(.., is_over).map(|(id, _)| id).collect();
+        let mut over = Vec::new();
+        self.removed.retain(|(removed, until)| {
+            // One that was made anew under an id that was removed leaves one revocation.
+            let is_new = removed == id;
+            if *until < now && !is_new {
+                over.push(removed.clone());
+            }
+            *until >= now && !is_new
+        });
         if let Some(until) = until {
             if self.removed.len() >= MOST_REMOVED {
                 return Err(NotRemoved::TooMany);
@@ -141,7 +147,7 @@ impl Account {
             self.removed.push((id.to_vec(), until));
         }
         self.passkeys.remove(place);
-        Ok(over.into_iter().filter(|other| other != id).collect())
+        Ok(over)
     }
 
     /// Takes `challenge`, which is good until `until`, for used.

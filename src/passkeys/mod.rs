@@ -13,8 +13,6 @@ mod shared_entries;
 
 use std::time::Duration;
 
-use serde_json::json;
-
 pub use self::{
     account::{Account, LONGEST_LABEL, MOST_PASSKEYS, NotRemoved, Passkey, UsedChallenge},
     challenge::{BoundTo, Challenge, ChallengeError, ChallengeKeys, Purpose},
@@ -101,14 +99,17 @@ pub fn credential_name(id: &[u8]) -> Name {
     Name::Credential(base64url::encode(&sha256(id)))
 }
 
-/// The revocation of the sessions of a passkey that is removed `now`: its name, and what it says. `until`: they are over then.
+/// The name of the revocation of a passkey's sessions.
+pub fn revocation_name(id: &[u8]) -> Name {
+    Name::Revocation(base64url::encode(id))
+}
+
+/// The same with what it says of a passkey that is removed `now`. `until`: its sessions are over then.
 pub fn revocation(id: &[u8], now: Timestamp, until: Timestamp) -> (Name, String) {
-    let said = json!({
-        "revokedAt": now.to_rfc3339(),
-        "until": until.to_rfc3339(),
-        "note": "the passkey was removed",
-    });
-    (Name::Revocation(base64url::encode(id)), said.to_string())
+    // Nothing of it needs escapes.
+    let members = ["{\"revokedAt\":\"", &now.to_rfc3339(), "\",\"until\":\"", &until.to_rfc3339()];
+    let said = [&members.concat(), "\",\"note\":\"the passkey was removed\"}"].concat();
+    (revocation_name(id), said)
 }
 
 /// The name of the account of whoever is `subject`.
@@ -128,6 +129,25 @@ pub fn operation(method: &str, host: &str, target: &str, body: Option<&[u8; 32]>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_revocation_says_when_it_is_over() {
+        let (now, until) = (Timestamp::from_secs(1_800_000_000), Timestamp::from_secs(1_800_001_200));
+        let (name, said) = revocation(&[0xfb, 0xff], now, until);
+        assert_eq!(
+            (name.path().as_str(), &name),
+            ("v1/revocations/passkey/-_8", &revocation_name(&[0xfb, 0xff]))
+        );
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(
+            said,
+            serde_json::json!({
+                "revokedAt": "2027-01-15T08:00:00Z",
+                "until": "2027-01-15T08:20:00Z",
+                "note": "the passkey was removed",
+            })
+        );
+    }
 
     #[test]
     fn no_two_operations_are_the_same() {

@@ -1,17 +1,20 @@
 //! What somebody may do with passkeys of one's own: see them, call them otherwise, and remove them.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Ceremony, DETAILS, told};
 use crate::{
     answer::{Reason, Reply},
     engine::refusal::Stop,
     identity::numeric_date,
-    passkeys::{self, Account, Change, NotRemoved, account_name, credential_name},
+    passkeys::{Account, Change, NotRemoved, account_name, credential_name, revocation, revocation_name},
     policy::Caller,
     rbac::PasskeyUse,
     text::base64url,
 };
+
+/// What is done to the passkey with an id: what its user is told, and what is to be changed beside the account.
+type ToPasskey<'c> = dyn Fn(&mut Account, &[u8]) -> Result<(Value, Change), NotRemoved> + 'c;
 
 /// How often an account is read again that somebody else changed meanwhile.
 const TRIES: usize = 3;
@@ -36,7 +39,7 @@ impl Ceremony<'_, '_, '_> {
         let body = self.body()?;
         let label = self.label(&body)?.ok_or(Reason::BodyMalformed)?.to_owned();
         self.signed_in_lately()?;
-        let changed = self.change_own(id, |account, id| {
+        let changed = self.change_own(id, &|account, id| {
             let passkey = account.passkey_mut(id).ok_or(NotRemoved::Unknown)?;
             passkey.label.clone_from(&label);
             Ok((passkey.told(), Change::default()))
@@ -48,17 +51,12 @@ impl Ceremony<'_, '_, '_> {
         self.signed_in_lately()?;
         let now = self.now();
         let until = self.passkeys.sessions_revoked_for.map(|time| now.saturating_add(time));
-        self.change_own(id, |account, id| {
-            let over = account.remove(id, until, now)?.into_iter();
-            let over = over.map(|id| passkeys::revocation(&id, now, now).0);
-            Ok((
-                (),
-                Change {
-                    put: until.iter().map(|until| passkeys::revocation(id, now, *until)).collect(),
-                    delete: over.chain([credential_name(id)]).collect(),
-                    ..Change::default()
-                },
-            ))
+        self.change_own(id, &|account, id| {
+            let over = account.remove(id, until, now)?;
+            let mut more = Change { delete: vec![credential_name(id)], ..Change::default() };
+            more.delete.extend(over.iter().map(|id| revocation_name(id)));
+            more.put.extend(until.map(|until| revocation(id, now, until)));
+            Ok((Value::Null, more))
         })?;
         self.attempt.trace.detail = Some("passkey removed".to_owned());
         Ok(Reply::private(DETAILS, None))
@@ -128,12 +126,8 @@ impl Ceremony<'_, '_, '_> {
         Err(self.refused(&"passkeys are not of whoever asks", Reason::PasskeyRefused))
     }
 
-    /// What `change` makes of the passkey with this id, of whoever asks; what it says beside is changed with the account.
-    fn change_own<T>(
-        &mut self,
-        id: &str,
-        change: impl Fn(&mut Account, &[u8]) -> Result<(T, Change), NotRemoved>,
-    ) -> Result<T, Stop> {
+    /// What `change` makes of the passkey with this id, of whoever asks.
+    fn change_own(&mut self, id: &str, change: &ToPasskey<'_>) -> Result<Value, Stop> {
         let id = base64url::decode(id.as_bytes()).ok_or(Reason::NotFound)?;
         let subject = self.subject()?;
         for _ in 0..TRIES {
