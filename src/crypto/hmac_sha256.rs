@@ -18,9 +18,14 @@ impl HmacSha256Key {
 
     /// The HMAC of all `parts`, one behind the other.
     pub fn tag(&self, parts: &[&[u8]]) -> HmacSha256Tag {
+        HmacSha256Tag(self.hash(parts))
+    }
+
+    /// The same as bytes, of what nobody sends a tag of.
+    pub fn hash(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = self.0.clone();
         parts.iter().for_each(|part| mac.update(part));
-        HmacSha256Tag(mac.finalize().into_bytes().into())
+        mac.finalize().into_bytes().into()
     }
 }
 

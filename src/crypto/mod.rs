@@ -34,7 +34,7 @@ pub use self::{
     signing_key::{SigningKey, SigningKeyFault},
 };
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 
 use crate::text::hex;
 
@@ -60,6 +60,11 @@ impl HostCrypto for NoHostCrypto {
 /// SHA-256 of `bytes`.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
+}
+
+/// SHA-512 of `bytes`.
+pub fn sha512(bytes: &[u8]) -> [u8; 64] {
+    Sha512::digest(bytes).into()
 }
 
 /// 16 hex digits of a SHA-256 of `parts`: a short name for something configured, in keys of the shared store.
@@ -91,6 +96,14 @@ mod tests {
         ] {
             assert_eq!(hex::encode(&sha256(text.as_bytes())), digest);
         }
+    }
+
+    #[test]
+    fn sha512_of_fips_180_2_examples() {
+        let abc = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e\
+                   2a9ac94fa54ca49f";
+        assert_eq!(hex::encode(&sha512(b"abc")), abc);
+        assert_ne!(hex::encode(&sha512(b"abd")), abc);
     }
 
     #[test]

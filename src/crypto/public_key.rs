@@ -8,11 +8,18 @@ use rsa::{BoxedUint, PublicKey as RsaPublicKey, pkcs8::EncodePublicKey as _, tra
 use sha2::{Sha256, Sha384, Sha512};
 
 use super::{Algorithm, HostCrypto, KeyType, ecdsa_der, roca};
+use crate::text::base64;
 
 /// RFC 7518 section 3.3.
 const LEAST_RSA_BITS: usize = 2048;
 /// A longer key costs too much time within the module.
 const MOST_RSA_BITS: usize = 4096;
+
+/// 65537 in DER, which ends every RSA key that is taken.
+const EXPONENT: [u8; 5] = [2, 3, 1, 0, 1];
+/// What stands before the modulus of such a key in its SubjectPublicKeyInfo, in bytes: it has 256 bytes at least, so each
+/// length takes four.
+const RSA_HEAD: usize = 4 + 15 + 5 + 4 + 4;
 
 /// A public key that is fit for verifying, with its DER form for the host.
 #[derive(Clone)]
@@ -119,6 +126,29 @@ impl PublicKey {
         // It refuses a point of small order, which would verify what nobody signed.
         let key = Edwards25519PublicKey::from_bytes(x).map_err(|_| KeyFault::Point)?;
         Ok(Self { material: Material::Ed25519(key), spki: [spki_head(KeyType::Ed25519), x].concat() })
+    }
+
+    /// A key of this type in PEM (RFC 7468 section 13): `None` where it is none, or not in the one form of DER.
+    pub fn from_pem(key_type: KeyType, pem: &str) -> Option<Result<Self, KeyFault>> {
+        let lines = pem.trim().strip_prefix("-----BEGIN PUBLIC KEY-----")?;
+        let lines = lines.strip_suffix("-----END PUBLIC KEY-----")?;
+        let text: String = lines.split_ascii_whitespace().collect();
+        let der = base64::decode(&text)?;
+        let of_curve = der.strip_prefix(spki_head(key_type))?;
+        let key = match key_type {
+            KeyType::P256 | KeyType::P384 => {
+                let point = of_curve.strip_prefix(&[4])?;
+                let (x, y) = point.split_at_checked(point.len() / 2)?;
+                Self::ec(key_type, x, y)
+            }
+            KeyType::Ed25519 => Self::ed25519(of_curve),
+            KeyType::Rsa => Self::rsa(der.strip_suffix(&EXPONENT)?.get(RSA_HEAD..)?, &[1, 0, 1]),
+            KeyType::Octets | KeyType::Secp256k1 => return None,
+        };
+        match key {
+            Ok(key) if key.spki != der => None,
+            key => Some(key),
+        }
     }
 
     /// What kind of key it is.
@@ -271,6 +301,8 @@ fn bit_len(bytes: &[u8]) -> usize {
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
 mod tests {
+    use ct_codecs::Encoder;
+
     use super::*;
 
     fn modulus(bits: usize) -> Vec<u8> {
@@ -361,6 +393,35 @@ mod tests {
             (PublicKey::rsa(&parts.n, &parts.e).unwrap(), rsa.to_der().unwrap()),
         ] {
             assert_eq!(ours.spki(), theirs, "{ours:?}");
+        }
+    }
+
+    /// As another library writes them; what stands in them elsewhere is no other key.
+    #[test]
+    fn keys_in_pem() {
+        use jwt_simple::prelude::{ES256KeyPair, ES384KeyPair, Ed25519KeyPair};
+        for (key_type, pem) in [
+            (KeyType::P256, ES256KeyPair::generate().public_key().to_pem().unwrap()),
+            (KeyType::P384, ES384KeyPair::generate().public_key().to_pem().unwrap()),
+            (KeyType::Ed25519, Ed25519KeyPair::generate().public_key().to_pem()),
+        ] {
+            let key = PublicKey::from_pem(key_type, &pem).unwrap().unwrap();
+            assert_eq!(key.key_type(), key_type);
+            let lines: Vec<_> = pem.lines().collect();
+            let text = lines[1..lines.len() - 1].concat();
+            let der = base64::decode(&text).unwrap();
+            assert_eq!(key.spki(), der);
+            for place in 0..der.len() {
+                let mut other = der.clone();
+                other[place] ^= 1;
+                let other = ct_codecs::Base64::encode_to_string(&other).unwrap();
+                let other = format!("-----BEGIN PUBLIC KEY-----\n{other}\n-----END PUBLIC KEY-----");
+                let is_same = |own: PublicKey| own.spki() == der;
+                assert!(
+                    !PublicKey::from_pem(key_type, &other).is_some_and(|key| key.is_ok_and(is_same)),
+                    "{place}"
+                );
+            }
         }
     }
 
