@@ -14,7 +14,7 @@ fuzz_target!(|text: &[u8]| {
     let names = CredentialNames::of(&places);
     let absent = |line: &[u8], text: Option<&str>| {
         let head = RequestHead { headers: vec![(b"cookie", line)], ..RequestHead::default() };
-        let found = Places { names: &names, tokens: &places, keys: &[] }.find(&head, text);
+        let found = Places { names: &names, tokens: &places, keys: &[], signatures: &[] }.find(&head, text);
         matches!(found.token, Lookup::Absent)
     };
     if let Ok(text) = str::from_utf8(text) {
