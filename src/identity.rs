@@ -23,6 +23,8 @@ pub enum PrincipalKind {
     ClientCertificate,
     /// A shared secret that signs the body of a webhook.
     Hmac,
+    /// A key that signs the request (RFC 9421).
+    MessageSignature,
 }
 
 impl PrincipalKind {
@@ -33,6 +35,7 @@ impl PrincipalKind {
             Self::ApiKey => "api-key",
             Self::ClientCertificate => "client-certificate",
             Self::Hmac => "hmac",
+            Self::MessageSignature => "message-signature",
         }
     }
 }
@@ -50,7 +53,8 @@ pub enum Party {
 /// An authenticated caller. Only a verifier makes one; no field is ever taken from an unverified header.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// The token's subject, the API key's client, the certificate's name or that of the source of webhooks. Never empty.
+    /// The token's subject, the API key's client, the certificate's name, or that of the source of webhooks or of the signer. Never
+    /// empty.
     pub subject: Box<str>,
     /// How it authenticated.
     pub kind: PrincipalKind,
@@ -58,8 +62,8 @@ pub struct Principal {
     /// for anything else. Two providers may know the same subject, so whatever is counted per principal is counted
     /// per `(kind, authority, subject)`.
     pub authority: Arc<str>,
-    /// The API key's id, the token's `jti`, the certificate's SHA-256 in hexadecimal or the webhook's id; empty when there is
-    /// none.
+    /// The API key's id, the token's `jti`, the certificate's SHA-256 in hexadecimal, the webhook's id or that of the key that
+    /// signed; empty when there is none.
     pub credential_id: Box<str>,
     /// Granted OAuth2 scopes, in the order given.
     pub scopes: Vec<Box<str>>,

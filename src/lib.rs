@@ -66,6 +66,7 @@ mod introspection;
 pub mod jose;
 mod json;
 mod jwt;
+mod message_signature;
 mod network;
 pub mod origin;
 pub mod passkeys;

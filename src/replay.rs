@@ -17,7 +17,8 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    store::{SharedStore, update},
+    crypto::HmacSha256Key,
+    store::{SharedStore, StoreError, shared_secret, update},
     time::Timestamp,
 };
 
@@ -42,6 +43,28 @@ pub struct Table {
     pub name: &'static str,
     /// The longest time from now that any of it can be good.
     pub horizon: Duration,
+}
+
+/// The key of the hashes by which things have their places: one for all workers, unknown to clients.
+#[derive(Clone, Debug)]
+pub struct ReplaySecret(HmacSha256Key);
+
+impl ReplaySecret {
+    /// The secret that the store holds under `{namespace}/replay-secret`, or `random` after storing it there. See
+    /// [`shared_secret`].
+    pub fn load_or_create(
+        store: &dyn SharedStore,
+        namespace: &str,
+        random: [u8; 32],
+    ) -> Result<Self, StoreError> {
+        let secret = shared_secret(store, &format!("{namespace}/replay-secret"), random)?;
+        HmacSha256Key::new(&secret).map(Self).ok_or(StoreError::Unavailable)
+    }
+
+    /// The keyed hash of something of `table`: of `parts`, which no other things have when they stand one behind the other.
+    pub fn hash(&self, table: &Table, parts: &[&[u8]]) -> [u8; 32] {
+        self.0.hash(&[&[table.name.as_bytes(), b":"], parts].concat())
+    }
 }
 
 /// Why it cannot be known whether something is new.

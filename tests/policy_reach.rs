@@ -13,6 +13,10 @@ fn p256() -> Value {
         "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"})
 }
 
+/// One who signs requests.
+const SIGNERS: &str = r#"{"signers": [{"name": "bank", "scopes": ["s"], "roles": ["idle"], "tier": "bank",
+    "keys": [{"keyId": "1", "algorithm": "hmac-sha256", "secret": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}]}"#;
+
 /// Nothing is odd about it. `corp` sends roles, `partner` does not.
 fn good() -> Value {
     let provider = |name: &str, more: Value| {
@@ -316,6 +320,38 @@ fn parts_that_nobody_can_use_and_that_nothing_uses_are_warnings() {
                 ("/rules/3/authorize", r#"{"scopes": ["s"]}"#),
             ],
             &["clientCertificates.principals: no rule takes clientCertificate"],
+        ),
+        // Those who sign requests hold what the policy says.
+        (
+            &[
+                ("/messageSignatures", SIGNERS),
+                ("/rules/1/authenticate/anyOf/1", r#"{"messageSignature": "bank"}"#),
+                (
+                    "/rateLimits/0/tiers/1",
+                    r#"{"name": "bank", "limits": [{"requests": 5, "unit": "Minute"}]}"#,
+                ),
+                ("/roles/2", r#"{"name": "idle", "permissions": ["invoices:read"]}"#),
+            ],
+            &[],
+        ),
+        (
+            &[("/messageSignatures", SIGNERS), ("/roles/2", r#"{"name": "idle"}"#)],
+            &[r#"messageSignatures.signers[0]: no rule takes signatures of "bank""#],
+        ),
+        (
+            &[
+                ("/messageSignatures", SIGNERS),
+                ("/roles/2", r#"{"name": "idle"}"#),
+                ("/rules/1/authenticate/anyOf/1", r#"{"messageSignature": "bank"}"#),
+                ("/rules/1/authorize", r#"{"anyOf": [{"scopes": ["s"]}, {"scopes": ["over"]}]}"#),
+                ("/rules/5/authenticate/anyOf/0", r#"{"messageSignature": "bank"}"#),
+                ("/rules/5/authorize", r#"{"permissions": ["orders:read"]}"#),
+                ("/rules/5/rateLimits", r#"["few"]"#),
+            ],
+            &[
+                "rateLimits[1]: limits nothing: no rule names it",
+                r#"rules[5].authenticate.anyOf[0]: lets nobody pass: the signer "bank" has not the permission "orders:read""#,
+            ],
         ),
     ];
     for (changes, expected) in rows {

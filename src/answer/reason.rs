@@ -151,6 +151,15 @@ reasons! {
     /// No key that the policy knows made the signature of this request.
     SignatureInvalid = "signature_invalid", Forbidden, None,
         "The signature of the request is invalid";
+    /// The signature of the request does not cover what it must: a part of its head, or its body.
+    SignatureIncomplete = "signature_incomplete", Forbidden, None,
+        "The signature of the request does not cover all that it must";
+    /// The signature of the request was used before.
+    SignatureReplayed = "signature_replayed", Forbidden, None,
+        "The signature of the request was used before";
+    /// The body is not the one whose digest is signed, or the digest cannot be read.
+    ContentDigestInvalid = "content_digest_invalid", BadRequest, None,
+        "The Content-Digest of the request cannot be read or is not that of its body";
     /// A scope is missing.
     InsufficientScope = "insufficient_scope", Forbidden, InsufficientScope,
         "A required scope is missing";

@@ -68,7 +68,7 @@ const WAY: Kind = Kind::Either(&[Kind::Choice("", &["apiKey", "clientCertificate
 const INVALID: [(&str, InvalidCredentials); 2] =
     [("Refuse", InvalidCredentials::Refuse), ("Anonymous", InvalidCredentials::Anonymous)];
 
-const WAYS: [&str; 4] = ["apiKey", "clientCertificate", "hmac", "jwt"];
+const WAYS: [&str; 5] = ["apiKey", "clientCertificate", "hmac", "jwt", "messageSignature"];
 
 static METHOD: Shape = Shape::bound(
     &[
@@ -76,6 +76,7 @@ static METHOD: Shape = Shape::bound(
         optional("jwt", Kind::Text(Form::Name), "", "A token of this provider."),
         optional("clientCertificate", Kind::Object(&NOTHING), "", "The certificate of the TLS client."),
         optional("hmac", Kind::Text(Form::Name), "", "A webhook of this source."),
+        optional("messageSignature", Kind::Text(Form::Name), "", "A request that this signer has signed."),
     ],
     &[Bound::One(&WAYS)],
 );
@@ -147,21 +148,23 @@ fn methods(o: &mut Object<'_>, field: &'static str, defs: &Definitions) -> Optio
     })
 }
 
-/// `apiKey`, `{apiKey: {}}`, `clientCertificate`, `{clientCertificate: {}}`, `{jwt: provider}` or `{hmac: source}`.
+/// How it is written, for a fault.
+const FORMS: &str =
+    "apiKey, clientCertificate, {jwt: provider}, {hmac: source} or {messageSignature: signer}";
+
+/// One of [`FORMS`], `{apiKey: {}}` or `{clientCertificate: {}}`.
 fn method(mut node: Node<'_>, defs: &Definitions) -> Option<MethodSpec> {
     if node.value.is_object() {
         return named_method(node.object(&METHOD)?, defs);
     }
-    let text = node.text("apiKey, clientCertificate, {jwt: provider} or {hmac: source}")?;
+    let text = node.text(FORMS)?;
     match text.as_str() {
         "apiKey" => api_key(defs, &node.path, node.faults),
         "clientCertificate" => certificate(defs, &node.path, node.faults),
         "jwt" => node.fault("name the provider, as in {jwt: corp}"),
         "hmac" => node.fault("name the source, as in {hmac: shop}"),
-        _ => node.fault(format!(
-            "{} is not a way to authenticate; write apiKey, clientCertificate, {{jwt: provider}} or {{hmac: source}}",
-            quoted(&text)
-        )),
+        "messageSignature" => node.fault("name the signer, as in {messageSignature: bank}"),
+        _ => node.fault(format!("{} is not a way to authenticate; write {FORMS}", quoted(&text))),
     }
 }
 
@@ -173,16 +176,22 @@ fn named_method(mut o: Object<'_>, defs: &Definitions) -> Option<MethodSpec> {
         defs.providers.resolve(&provider, &path, faults)?;
         Some(MethodSpec::Jwt(provider))
     });
-    let signed = o.take("hmac").and_then(|n| {
+    let webhook = o.take("hmac").and_then(|n| {
         let (path, faults) = (n.path, n.faults);
         let source = name(n)?;
         defs.hmac_sources.resolve(&source, &path, faults)?;
         Some(MethodSpec::Hmac(source))
     });
+    let signed = o.take("messageSignature").and_then(|n| {
+        let (path, faults) = (n.path, n.faults);
+        let signer = name(n)?;
+        defs.signers.resolve(&signer, &path, faults)?;
+        Some(MethodSpec::MessageSignature(signer))
+    });
     let shown = o.object("clientCertificate").and_then(|o| certificate(defs, &o.path, o.faults));
     match WAYS.iter().filter(|way| o.has(way)).count() {
-        0 => o.fault("names no way to authenticate; write apiKey, clientCertificate, {jwt: provider} or {hmac: source}"),
-        1 => key.or(token).or(signed).or(shown),
+        0 => o.fault(format!("names no way to authenticate; write {FORMS}")),
+        1 => key.or(token).or(webhook).or(signed).or(shown),
         _ => o.fault("names more than one way; list them as items of their own"),
     }
 }

@@ -12,6 +12,7 @@ use super::{
     identity_headers::{IDENTITY_HEADERS, identity_headers},
     input::{self, Apart, Input},
     jwt::{JWT, providers},
+    message_signatures::{self, MESSAGE_SIGNATURES},
     model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::{Definitions, PasskeyFacts},
     passkeys::{PASSKEYS, Passkeys, ceremony_rules, passkeys},
@@ -128,6 +129,12 @@ pub(super) static DOCUMENT: Shape = Shape::bound(
             "[clientCertificates](#clientcertificates)",
         ),
         optional("hmac", Kind::Object(&HMAC), "no webhooks are accepted", "[hmac](#hmac)"),
+        optional(
+            "messageSignatures",
+            Kind::Object(&MESSAGE_SIGNATURES),
+            "no signed requests are accepted",
+            "[messageSignatures](#messagesignatures)",
+        ),
         optional("revocation", Kind::Object(&REVOCATION), "nothing is revoked", "[revocation](#revocation)"),
         optional(
             "roles",
@@ -253,6 +260,10 @@ fn document(
         true => o.object("hmac").and_then(|o| hmac::sources(o, defs)),
         false => Some(Vec::new()),
     };
+    let signers = match o.has("messageSignatures") {
+        true => o.object("messageSignatures").and_then(|o| message_signatures::signers(o, defs)),
+        false => Some(Vec::new()),
+    };
     let require_tls = transport.as_ref().is_none_or(|transport| transport.require_tls);
     let passkeys = own_passkeys(&mut o, sessions.as_ref(), require_tls, defs);
     let (revocation, revocation_store) = o.object("revocation").and_then(|o| revocation(o, defs)).unzip();
@@ -283,6 +294,7 @@ fn document(
         revocation_store: revocation_store.flatten(),
         client_certificates,
         hmac_sources: hmac_sources?,
+        signers: signers?,
         revocation,
         roles: roles.unwrap_or_default(),
         rate_limits: Vec::new(),

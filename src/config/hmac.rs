@@ -63,6 +63,12 @@ pub(super) static HMAC_SOURCE: Shape = Shape::bound(
             "How far the time of signing may lie from now, in either direction. Refused where none is signed.",
         ),
         default(
+            "once",
+            Kind::Boolean,
+            "false",
+            "Whether what was signed is good once, over all workers. Refused where no time is signed.",
+        ),
+        default(
             "maxBodyBytes",
             Kind::Number(1, 1_048_576),
             "262144",
@@ -156,6 +162,13 @@ fn source(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<Hma
     if o.has("tolerance") && scheme.as_ref().is_some_and(|scheme| !scheme.has_timestamp()) {
         o.fault_at::<()>("tolerance", "has no effect: no time is signed");
     }
+    let once = o.boolean("once");
+    if once && scheme.as_ref().is_some_and(|scheme| !scheme.has_timestamp()) {
+        o.fault_at::<()>(
+            "once",
+            "cannot be: no time is signed, and what was used would have to be known for ever",
+        );
+    }
     let max_body_bytes = o.number("maxBodyBytes");
     let forward = o.boolean("forward");
     let scopes = o.texts("scopes");
@@ -169,6 +182,7 @@ fn source(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<Hma
         name: name?,
         secrets: secrets?,
         tolerance: tolerance?,
+        once,
         max_body_bytes: max_body_bytes?.try_into().ok()?,
         forward,
         scopes: scopes.unwrap_or_default(),

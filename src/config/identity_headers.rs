@@ -21,7 +21,12 @@ const OWN: Kind = Kind::Text(Form::OwnHeader);
 
 pub(super) static IDENTITY_HEADERS: Shape = Shape::new(&[
     default("subject", OWN, "x-portcullis-subject", "Who is calling."),
-    default("kind", OWN, "x-portcullis-kind", "`jwt`, `api-key` or `client-certificate`."),
+    default(
+        "kind",
+        OWN,
+        "x-portcullis-kind",
+        "`jwt`, `api-key`, `client-certificate`, `hmac` or `message-signature`.",
+    ),
     default("scopes", OWN, "x-portcullis-scopes", "Scopes, separated by spaces."),
     default("roles", OWN, "x-portcullis-roles", "Roles, separated by commas."),
     default("rule", OWN, "x-portcullis-rule", "The name of the rule."),

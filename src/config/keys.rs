@@ -238,7 +238,7 @@ fn symmetric_key(mut o: Object<'_>, ids: &mut HashSet<String>) -> Option<Symmetr
     Some(SymmetricKey { id, secret: secret? })
 }
 
-fn secret(mut node: Node<'_>) -> Option<Vec<u8>> {
+pub(super) fn secret(mut node: Node<'_>) -> Option<Vec<u8>> {
     let text = node.text("base64url text")?;
     match base64url::decode_secret(&text) {
         Some(secret) if secret.is_empty() => node.fault("must not be empty"),

@@ -27,6 +27,7 @@ mod issuer;
 mod jwt;
 mod keys;
 mod limit_windows;
+mod message_signatures;
 mod model;
 mod names;
 mod nearest;
@@ -70,6 +71,7 @@ use crate::{
     identity::Party,
     introspection::IntrospectionSpec,
     jose::SigningKeys,
+    message_signature::SignerSpec,
     passkeys::{CeremonyRule, PasskeysSpec},
     rate_limit::LimitSpec,
     rbac::{RequirementSpec, RoleSpec, StepUp},
@@ -113,6 +115,8 @@ pub struct Document {
     pub client_certificates: Option<ClientCertificatesSpec>,
     /// Senders of webhooks.
     pub hmac_sources: Vec<HmacSourceSpec>,
+    /// Those who sign requests.
+    pub signers: Vec<SignerSpec>,
     /// Where revocations are kept one by one; `None`: nowhere.
     pub revocation_store: Option<ReplicaSpec>,
     /// `None`: nothing is revoked.
@@ -289,6 +293,8 @@ pub enum MethodSpec {
     ClientCertificate,
     /// A webhook of the named source.
     Hmac(String),
+    /// A request that the named signer has signed.
+    MessageSignature(String),
 }
 
 /// Headers that tell the upstream who is calling. All of them are removed from every inbound request.

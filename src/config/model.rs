@@ -73,6 +73,10 @@ pub(super) enum Kind {
     PrivateKey,
     /// A JWK for ES256 or EdDSA, private or public.
     Jwk,
+    /// SubjectPublicKeyInfo in PEM.
+    PublicKey,
+    /// A public JWK of any kind.
+    PublicJwk,
     Object(&'static Shape),
     /// A list, each entry once, but for claims; what is said of one that is empty.
     List(&'static str, &'static Kind),

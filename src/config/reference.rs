@@ -14,6 +14,7 @@ use super::{
     jwt::PROVIDER,
     keys::{DISCOVERY, JWKS},
     limit_windows::WINDOW,
+    message_signatures::{MESSAGE_SIGNATURES, SIGNER, SIGNER_KEY},
     model::{Field, Form, Kind, Presence, Shape},
     passkeys::{PASSKEYS, REGISTRATION, RELYING_PARTY, STORE},
     protected_resource::{NAMED_RESOURCE, PROTECTED_RESOURCE},
@@ -31,7 +32,7 @@ use super::{
 };
 
 /// Each table: what it is called, which is where its objects stand, and their shape.
-static TABLES: [(&str, &Shape); 37] = [
+static TABLES: [(&str, &Shape); 40] = [
     ("policy", &DOCUMENT),
     ("transport", &TRANSPORT),
     ("jwt.providers", &PROVIDER),
@@ -57,6 +58,9 @@ static TABLES: [(&str, &Shape); 37] = [
     ("hmac", &HMAC),
     ("hmac.sources", &HMAC_SOURCE),
     ("hmac.sources.signature", &SIGNATURE),
+    ("messageSignatures", &MESSAGE_SIGNATURES),
+    ("messageSignatures.signers", &SIGNER),
+    ("messageSignatures.signers.keys", &SIGNER_KEY),
     ("revocation", &REVOCATION),
     ("revocation.tokens", &TOKENS),
     ("revocation.remote", &REMOTE),
@@ -123,7 +127,7 @@ fn default(field: &Field) -> String {
     match (field.presence, &field.kind) {
         (Presence::Required, _) => "required".to_owned(),
         (Presence::Optional, _) => field.absent.to_owned(),
-        (Presence::Default(text), Kind::List(..) | Kind::Any(_) | Kind::Either(_)) => {
+        (Presence::Default(text), Kind::List(..) | Kind::Few(..) | Kind::Any(_) | Kind::Either(_)) => {
             joined(text.split(' '), " ")
         }
         (Presence::Default(text), _) => format!("`{text}`"),
@@ -155,6 +159,8 @@ fn kind(kind: &Kind) -> String {
         Kind::KeySet => "JWK set: `{keys: [..]}`".to_owned(),
         Kind::PrivateKey => "PEM text (PKCS #8) or JWK object".to_owned(),
         Kind::Jwk => "JWK".to_owned(),
+        Kind::PublicKey => "PEM text (SubjectPublicKeyInfo)".to_owned(),
+        Kind::PublicJwk => "public JWK".to_owned(),
         Kind::Object(_) => "object".to_owned(),
         Kind::List(_, item) => format!("list of {}", items(item)),
         Kind::Few(most, _, item) => format!("list of 1 to {most} {}", items(item)),

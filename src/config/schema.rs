@@ -124,6 +124,8 @@ fn kind(kind: &Kind) -> Value {
             "required": ["kty", "crv", "x"],
             "properties": {"kty": {"enum": ["EC", "OKP"]}, "crv": {"enum": ["P-256", "Ed25519"]}},
         }),
+        Kind::PublicKey => json!({"type": "string"}),
+        Kind::PublicJwk => json!({"type": "object", "required": ["kty"]}),
         Kind::Object(shape) => object(shape),
         Kind::List(_, item) => list(item, 1),
         Kind::Few(most, _, item) => {

@@ -2,13 +2,17 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use super::{Attempt, RequestLine, bearer, binding, hmac, refusal::Stop, stored_keys::StoredKeys};
+use super::{
+    Attempt, RequestLine, bearer, binding, hmac, message_signature, once::Once, refusal::Stop,
+    stored_keys::StoredKeys,
+};
 use crate::{
     answer::Reason,
     api_key::{ApiKeySpec, ApiKeys, Presented},
     cross_site::Addressee,
     identity::Party,
     jose,
+    message_signature::Sent,
     policy::{AcceptedCredentials, Caller},
     request::{
         Location, Lookup,
@@ -61,24 +65,28 @@ pub(super) fn authenticate_both<'a>(
     check_sender(attempt, shown, line)
 }
 
-/// Whose credential it is, and the token where it is one.
+/// Whose credential it is; the token where it is one, and what of a signature is to be used up.
 struct Shown<'a, 'l> {
     caller: Rc<Caller>,
     token: Option<Credential<'a, 'l>>,
+    once: Option<Box<Once>>,
 }
 
-/// A good token may still be sent by somebody whom it was not issued to.
+/// A good token may still be sent by somebody whom it was not issued to, and a good signature once more than it was made for.
 fn check_sender(
     attempt: &mut Attempt<'_, '_>,
     shown: Shown<'_, '_>,
     line: &RequestLine<'_>,
 ) -> Result<Rc<Caller>, Stop> {
-    let Shown { caller, token } = shown;
-    if let Some(token) = token
-        && let Err(reason) = binding::check(attempt, &caller, &token, line)
-    {
+    let Shown { caller, token, once } = shown;
+    let checked = match (token, once) {
+        (Some(token), _) => binding::check(attempt, &caller, &token, line).map_err(Stop::from),
+        (None, Some(once)) => once.claim(attempt),
+        (None, None) => return Ok(caller),
+    };
+    if let Err(stop) = checked {
         attempt.trace.known(caller);
-        return Err(reason.into());
+        return Err(stop);
     }
     Ok(caller)
 }
@@ -110,12 +118,19 @@ where
         Some(keys) if accepted.shares_place => told_apart(found, keys),
         _ => found,
     };
+    let is_signed = !accepted.signers.is_empty() && Sent::is_in(attempt.head);
     let caller = match (token, key) {
-        (Lookup::Absent, Lookup::Absent) if signature != Lookup::Absent => {
-            let signature = signature.one().ok_or(Reason::CredentialsAmbiguous)?;
-            hmac::verify(attempt, accepted, &signature)?
+        (Lookup::Absent, Lookup::Absent) if is_signed != (signature != Lookup::Absent) => {
+            let (caller, once) = match is_signed {
+                true => message_signature::verify(attempt, accepted, line)?,
+                false => {
+                    let signature = signature.one().ok_or(Reason::CredentialsAmbiguous)?;
+                    hmac::verify(attempt, accepted, &signature)?
+                }
+            };
+            return Ok(Shown { caller, token: None, once });
         }
-        _ if signature != Lookup::Absent => return Err(Reason::CredentialsAmbiguous.into()),
+        _ if is_signed || signature != Lookup::Absent => return Err(Reason::CredentialsAmbiguous.into()),
         (Lookup::Absent, Lookup::Absent) if accepted.client_certificate => {
             verify_certificate(attempt, accepted)?
         }
@@ -131,7 +146,7 @@ where
                 return Err(attempt.refused(&detail, Reason::TokenAudience));
             }
             check_page(attempt, &caller, token.location, line)?;
-            return Ok(Shown { caller, token: Some(token) });
+            return Ok(Shown { caller, token: Some(token), once: None });
         }
         (Lookup::Malformed, Lookup::Absent) => return Err(Reason::TokenMalformed.into()),
         (Lookup::Absent, Lookup::One(key)) => {
@@ -142,7 +157,7 @@ where
         (Lookup::Absent, Lookup::Malformed) => return Err(Reason::ApiKeyUnknown.into()),
         _ => return Err(Reason::CredentialsAmbiguous.into()),
     };
-    Ok(Shown { caller, token: None })
+    Ok(Shown { caller, token: None, once: None })
 }
 
 /// Browsers send cookies with whatever a page has them send. So a good one may come with a request that its user knows

@@ -80,6 +80,11 @@ fn forwarded<'a>(policy: &'a Policy, caller: &'a Caller) -> &'a [Location] {
             let own = sources.find(|source| *source.name == *caller.principal.subject);
             own.map(|source| slice::from_ref(&source.location))
         }
+        (None, PrincipalKind::MessageSignature) => {
+            let mut signers = policy.signers.iter().filter(|signer| signer.forward);
+            let own = signers.find(|signer| *signer.name == *caller.principal.subject);
+            own.map(|signer| signer.locations.as_slice())
+        }
         (None, _) => None,
     }
     .unwrap_or_default()

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::{Attempt, refusal::Stop};
+use super::{Attempt, once::Once, refusal::Stop};
 use crate::{
     answer::Reason,
-    hmac::HmacError,
+    hmac::{HmacError, ONCE},
     policy::{AcceptedCredentials, Caller},
     request::credential::Credential,
 };
@@ -19,7 +19,7 @@ pub(super) fn verify(
     attempt: &mut Attempt<'_, '_>,
     accepted: &AcceptedCredentials,
     signature: &Credential<'_, '_>,
-) -> Result<Rc<Caller>, Stop> {
+) -> Result<(Rc<Caller>, Option<Box<Once>>), Stop> {
     let now = attempt.now();
     let (mut claimed, mut refused) = (Vec::new(), HmacError::Mismatch);
     for source in accepted.hmac_sources.iter().filter(|source| source.location == *signature.location) {
@@ -34,7 +34,11 @@ pub(super) fn verify(
     let body = attempt.body(limit)?;
     for (source, claimed) in claimed.iter().filter(|(source, _)| body.len() <= source.max_body_bytes) {
         if let Ok(principal) = source.verify(claimed, &body) {
-            return Ok(Rc::new(Caller::of_key(principal, None, &attempt.policy().vocabulary)));
+            let once = match claimed.not_after().filter(|_| source.once) {
+                Some(end) => Some(Box::new(Once::of(attempt, &ONCE, &source.signed(claimed, &body), end)?)),
+                None => None,
+            };
+            return Ok((Rc::new(Caller::of_key(principal, None, &attempt.policy().vocabulary)), once));
         }
     }
     Err(attempt.refused(&HmacError::Mismatch, Reason::SignatureInvalid))

@@ -19,6 +19,8 @@ mod hmac;
 mod host_services;
 mod key_uses;
 mod limits;
+mod message_signature;
+mod once;
 mod opaque;
 mod open_streams;
 #[cfg(test)]
@@ -257,7 +259,10 @@ impl<'a> Attempt<'a, '_> {
                 Reason::CertificateUnknown
                 | Reason::SignatureMalformed
                 | Reason::SignatureExpired
-                | Reason::SignatureInvalid,
+                | Reason::SignatureInvalid
+                | Reason::SignatureIncomplete
+                | Reason::SignatureReplayed
+                | Reason::ContentDigestInvalid,
                 InvalidCredentials::Anonymous,
             ) => true,
             (reason, InvalidCredentials::Anonymous) => reason.status() == 401,

@@ -76,7 +76,10 @@ fn first_end(
 fn expired(kind: PrincipalKind) -> Reason {
     match kind {
         PrincipalKind::ApiKey => Reason::ApiKeyExpired,
-        PrincipalKind::Jwt | PrincipalKind::ClientCertificate | PrincipalKind::Hmac => Reason::TokenExpired,
+        PrincipalKind::Jwt
+        | PrincipalKind::ClientCertificate
+        | PrincipalKind::Hmac
+        | PrincipalKind::MessageSignature => Reason::TokenExpired,
     }
 }
 

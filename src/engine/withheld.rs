@@ -22,12 +22,14 @@ pub(super) fn from_answered<'a>(policy: &'a Policy, head: &'a RequestHead<'a>) -
 #[inline(never)]
 pub(super) fn from_waiting<'a>(policy: &'a Policy, head: &'a RequestHead<'a>) -> Changes<'a> {
     let tokens = || policy.providers.iter().map(|provider| provider.spec()).filter(|spec| spec.forward);
-    let signatures = || policy.hmac_sources.iter().filter(|source| source.forward);
+    let webhooks = || policy.hmac_sources.iter().filter(|source| source.forward);
+    let signers = || policy.signers.iter().filter(|signer| signer.forward);
     changes(policy, head, |location| {
         let is_here = |other: &Location| other.is_same_place(location);
         tokens().any(|spec| spec.locations.iter().any(is_here))
             || forward::forwarded_keys(policy).is_some_and(|keys| keys.iter().any(is_here))
-            || signatures().any(|source| is_here(&source.location))
+            || webhooks().any(|source| is_here(&source.location))
+            || signers().any(|signer| signer.locations.iter().any(is_here))
     })
 }
 

@@ -25,6 +25,7 @@ use crate::{
     passkeys::{EtcdEntries, PasskeyStoreSpec},
     policy::{Caller, Callers, Policy, Provider},
     rate_limit::{Prepayments, SlotSecret, Terms},
+    replay::ReplaySecret,
     replica::{Replica, ReplicaSpec, WatchEvent, WatchStep},
     request::RequestHead,
     revocation::{Revocations, Revoked},
@@ -74,6 +75,7 @@ pub struct WorkerState {
     /// `None` while there was no randomness to make it with; then nothing is remembered.
     tokens: RefCell<Option<TokenCache<Remembered>>>,
     dpop_secret: SharedSecret<DpopSecret>,
+    replay_secret: SharedSecret<ReplaySecret>,
     /// Records of refusals, by reason, rule and whether a stream ended.
     refusals: RefCell<Sampler<(Reason, Option<usize>, bool)>>,
     /// What else the operator should know and clients can cause.
@@ -128,6 +130,7 @@ impl WorkerState {
             terms: RefCell::default(),
             tokens: RefCell::new(None),
             dpop_secret: SharedSecret::default(),
+            replay_secret: SharedSecret::default(),
             refusals: RefCell::default(),
             warnings: RefCell::default(),
         }
@@ -463,6 +466,13 @@ impl WorkerState {
     pub(super) fn dpop_secret(&self, services: &HostServices<'_>) -> Result<&DpopSecret, StoreError> {
         self.dpop_secret.get(|| {
             DpopSecret::load_or_create(services.store, &self.namespace, random_bytes(services.random)?)
+        })
+    }
+
+    /// The secret behind signatures that are good once; loaded once.
+    pub(super) fn replay_secret(&self, services: &HostServices<'_>) -> Result<&ReplaySecret, StoreError> {
+        self.replay_secret.get(|| {
+            ReplaySecret::load_or_create(services.store, &self.namespace, random_bytes(services.random)?)
         })
     }
 

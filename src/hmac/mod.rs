@@ -17,8 +17,19 @@ use crate::{
     crypto::HmacSha256Key,
     identity::{Principal, PrincipalKind},
     json::Members,
+    replay::Table,
     request::{Location, RequestHead},
     time::Timestamp,
+};
+
+/// The longest tolerance that a policy may set.
+pub const LONGEST_TOLERANCE: Duration = Duration::from_secs(3600);
+
+/// Deliveries that are good once.
+pub const ONCE: Table = Table {
+    name: "hmac",
+    // The time of signing may lie ahead, and the tolerance begins there.
+    horizon: Duration::from_secs(LONGEST_TOLERANCE.as_secs().saturating_mul(2)),
 };
 
 /// A sender of webhooks, as configured.
@@ -32,6 +43,8 @@ pub struct HmacSourceSpec {
     pub secrets: Vec<HmacSha256Key>,
     /// How far the time of signing may lie from now, in either direction. Without meaning where no time is signed.
     pub tolerance: Duration,
+    /// What is signed counts once. Default false; never true where no time is signed.
+    pub once: bool,
     /// A longer body is refused, in bytes. Default 262,144.
     pub max_body_bytes: usize,
     /// Whether the signature reaches the upstream. Default true: it proves no more than that somebody knew the secret who
@@ -124,6 +137,13 @@ impl HmacSourceSpec {
             return Err(HmacError::Expired);
         }
         Ok(not_after)
+    }
+
+    /// What is good once: what is signed, and by whom. Not the signature, of which there is one for each secret.
+    pub fn signed<'p>(&'p self, claimed: &'p Claimed<'_>, body: &'p [u8]) -> Vec<&'p [u8]> {
+        // No name has a line break.
+        let whose = [self.name.as_bytes(), b"\n"];
+        whose.into_iter().chain(self.scheme.signed.iter().map(|piece| piece.of(claimed, body))).collect()
     }
 
     /// The sender, if one of the secrets made one of the signatures of `body`.

@@ -69,6 +69,7 @@ fn source(scheme: Scheme, secret: &[u8]) -> HmacSourceSpec {
         name: "shop".to_owned(),
         secrets: vec![HmacSha256Key::new(secret).unwrap()],
         tolerance: Duration::from_secs(300),
+        once: false,
         max_body_bytes: 1024,
         forward: true,
         scopes: vec!["orders:write".to_owned()],

@@ -13,6 +13,7 @@ use crate::{
     answer::{Ready, Reason},
     hmac::HmacSourceSpec,
     identity::Party,
+    message_signature::SignerSpec,
     request::Location,
 };
 
@@ -31,6 +32,8 @@ pub(crate) struct AcceptedCredentials {
     pub(crate) hmac_sources: Vec<Rc<HmacSourceSpec>>,
     /// Where their signatures may stand, each once.
     pub(crate) signature_locations: Vec<Location>,
+    /// Those whose signatures it takes.
+    pub(crate) signers: Vec<Rc<SignerSpec>>,
     /// Access tokens as they are.
     pub(crate) bearer: bool,
     /// The algorithms of DPoP proofs that go with tokens, each once; empty: no tokens with proofs.
@@ -111,6 +114,7 @@ impl PartialEq for AcceptedCredentials {
                 token_locations,
                 client_certificate,
                 hmac_sources,
+                signers,
                 bearer,
                 dpop_algorithms,
                 resource,
@@ -125,12 +129,14 @@ impl PartialEq for AcceptedCredentials {
             let resource = resource.as_ref().map(Rc::as_ptr);
             let actor = actor.as_ref().map(Rc::as_ptr);
             let hmac_sources: Vec<_> = hmac_sources.iter().map(Rc::as_ptr).collect();
+            let signers: Vec<_> = signers.iter().map(Rc::as_ptr).collect();
             (
                 actor,
                 providers,
                 token_locations,
                 client_certificate,
                 hmac_sources,
+                signers,
                 bearer,
                 dpop_algorithms,
                 resource,
@@ -151,12 +157,14 @@ mod tests {
         policy::resource,
     };
 
-    fn hmac_source() -> Rc<HmacSourceSpec> {
+    fn signed() -> (Rc<HmacSourceSpec>, Rc<SignerSpec>) {
         let document =
             br#"{"hmac": {"sources": [{"name": "hub", "preset": "GitHub", "secrets": ["0123456789abcdef"]}]},
-            "rules": [{"name": "hub", "authenticate": {"anyOf": [{"hmac": "hub"}]}}]}"#;
+            "messageSignatures": {"signers": [{"name": "bank", "keys": [{"keyId": "1", "algorithm": "hmac-sha256",
+                "secret": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}]},
+            "rules": [{"name": "hub", "authenticate": {"anyOf": [{"hmac": "hub"}, {"messageSignature": "bank"}]}}]}"#;
         let policy = crate::policy::Policy::compile(document, "test").unwrap();
-        Rc::clone(&policy.hmac_sources[0])
+        (Rc::clone(&policy.hmac_sources[0]), Rc::clone(&policy.signers[0]))
     }
 
     #[test]
@@ -169,7 +177,8 @@ mod tests {
             &|accepted| accepted.providers = vec![Rc::clone(&another)],
             &|accepted| accepted.token_locations = vec![Location::Cookie("t".into())],
             &|accepted| accepted.client_certificate = true,
-            &|accepted| accepted.hmac_sources = vec![hmac_source()],
+            &|accepted| accepted.hmac_sources = vec![signed().0],
+            &|accepted| accepted.signers = vec![signed().1],
             &|accepted| accepted.bearer = false,
             &|accepted| accepted.dpop_algorithms = vec![],
             &|accepted| accepted.api_key = true,

@@ -119,7 +119,7 @@ pub(super) fn endless_streams(document: &Document) -> Vec<Fault> {
         MethodSpec::ApiKey => {
             document.key_store.is_some() || document.api_keys.as_ref().is_some_and(|spec| spec.keys.has_end())
         }
-        MethodSpec::ClientCertificate | MethodSpec::Hmac(_) => false,
+        MethodSpec::ClientCertificate | MethodSpec::Hmac(_) | MethodSpec::MessageSignature(_) => false,
     };
     let mut faults = Vec::new();
     for (i, rule) in document.rules.iter().enumerate().filter(|(_, rule)| rule.end_streams) {

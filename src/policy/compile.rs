@@ -5,7 +5,7 @@ use std::{rc::Rc, slice};
 use super::{
     Needs, Passkeys, Policy, ProtectedResource, Provider, PublishedKeys, coherence, guards, impassable,
     other_case, places, resource,
-    rule::{RuleCompiler, add_new},
+    rule::{RuleCompiler, Signing, add_new},
     unused,
 };
 use crate::{
@@ -116,8 +116,10 @@ impl Policy {
     fn assemble(document: Document, parts: Parts) -> Result<Self, Vec<Fault>> {
         let Parts { router, providers, limiter, vocabulary, resources } = parts;
         let hmac_sources: Vec<_> = document.hmac_sources.iter().cloned().map(Rc::new).collect();
+        let signers: Vec<_> = document.signers.iter().cloned().map(Rc::new).collect();
+        let signing = Signing { hmac_sources: &hmac_sources, signers: &signers };
         let mut compiler =
-            RuleCompiler::new(&document, &providers, &hmac_sources, &resources, &limiter, &vocabulary);
+            RuleCompiler::new(&document, &providers, signing, &resources, &limiter, &vocabulary);
         let rules: Result<Vec<_>, _> = document
             .rules
             .iter()
@@ -152,6 +154,9 @@ impl Policy {
         for source in &hmac_sources {
             add_new(&mut credential_locations, slice::from_ref(&source.location));
         }
+        for signer in &signers {
+            add_new(&mut credential_locations, &signer.locations);
+        }
         if providers.iter().any(|provider| provider.dpop.is_some()) {
             let proof = Location::Header { name: dpop::HEADER.to_owned(), prefix: String::new() };
             add_new(&mut credential_locations, &[proof]);
@@ -176,9 +181,10 @@ impl Policy {
             document.rules.iter().filter_map(RuleSpec::requirement).any(RequirementSpec::asks_for_address);
         let rules_say = |tls| document.rules.iter().any(|rule| rule.require_tls == Some(tls));
         let needs = Needs {
-            // A DPoP proof is for a URL, which says whether it is `https`.
+            // A DPoP proof is for a URL, which says whether it is `https`, and so may a signature be.
             tls: transport.needs_connection()
                 || rules_say(true)
+                || !signers.is_empty()
                 || providers.iter().any(|provider| provider.dpop.is_some()),
             peer_certificate: certificates.is_some_and(ClientCertificatesSpec::of_connection),
             remote_address: limiter.needs_remote_address()
@@ -186,7 +192,7 @@ impl Policy {
                 // What keys elsewhere ask for is not known.
                 || document.key_store.is_some()
                 || document.api_keys.as_ref().is_some_and(|spec| spec.keys.asks_for_address()),
-            body: !hmac_sources.is_empty() || document.passkeys.is_some(),
+            body: !hmac_sources.is_empty() || !signers.is_empty() || document.passkeys.is_some(),
         };
         let passkeys = match (document.passkeys, keys) {
             (Some(section), Some(keys)) => {
@@ -212,6 +218,7 @@ impl Policy {
             key_store: document.key_store,
             client_certificates: document.client_certificates,
             hmac_sources,
+            signers,
             revocation: document.revocation,
             revocation_store: document.revocation_store,
             limiter,

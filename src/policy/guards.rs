@@ -2,6 +2,7 @@
 
 use crate::{
     config::Document,
+    message_signature::DERIVED,
     passkeys::CONFIRMATION_HEADER,
     request::{
         Location, connection,
@@ -23,10 +24,13 @@ pub(super) fn guarded_headers(document: &Document, credentials: &[Location]) -> 
         Location::WebSocketProtocol(_) => Some((protocol::HEADER, Guard::OtherSpellings)),
         Location::Cookie(_) | Location::Query(_) => None,
     });
+    // Another spelling of a header that must be signed would be signed by nobody, and read as the same by some.
+    let signed = document.signers.iter().flat_map(|signer| &signer.components);
+    let signed = signed.filter(|name| !DERIVED.contains(&name.as_str())).map(String::as_str);
     let spec = &document.request_headers;
     let removed = spec.remove.iter().map(String::as_str);
     let overriding = overriding::NAMES.into_iter().filter(|name| !spec.keeps(name));
-    let vouched_for = spec.keep.iter().map(String::as_str).chain(overriding::VOUCHED_FOR);
+    let vouched_for = spec.keep.iter().map(String::as_str).chain(overriding::VOUCHED_FOR).chain(signed);
     let vouched_for = vouched_for.map(|name| (name, Guard::OtherSpellings));
     let removed = removed.chain(overriding).map(every);
     let options = [(connection::HEADER, Guard::Options)];

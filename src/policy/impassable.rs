@@ -117,6 +117,8 @@ enum Way {
     Certificates,
     /// By the place of the source.
     Webhooks(usize),
+    /// By the place of the signer.
+    Signatures(usize),
 }
 
 /// Of each alternative; `None`: somebody may have it all.
@@ -129,6 +131,8 @@ struct Ways<'a> {
     certificates: Holders,
     /// Of each source.
     webhooks: Vec<Holders>,
+    /// Of each signer.
+    signatures: Vec<Holders>,
     /// What was found last, by the address of the requirement, of which rules share one.
     known: Vec<(Way, Party, *const Requirement, Lacks)>,
     tries: usize,
@@ -163,6 +167,14 @@ impl<'a> Ways<'a> {
                     Holders::new(PrincipalKind::Hmac, [vocabulary.granted(&source.scopes, &source.roles)])
                 })
                 .collect(),
+            signatures: document
+                .signers
+                .iter()
+                .map(|signer| {
+                    let held = vocabulary.granted(&signer.scopes, &signer.roles);
+                    Holders::new(PrincipalKind::MessageSignature, [held])
+                })
+                .collect(),
             known: Vec::new(),
             tries: MOST_TRIES,
         }
@@ -175,6 +187,10 @@ impl<'a> Ways<'a> {
             MethodSpec::Hmac(name) => {
                 let place = self.document.hmac_sources.iter().position(|source| source.name == *name);
                 Way::Webhooks(place.unwrap_or_default())
+            }
+            MethodSpec::MessageSignature(name) => {
+                let place = self.document.signers.iter().position(|signer| signer.name == *name);
+                Way::Signatures(place.unwrap_or_default())
             }
             MethodSpec::Jwt(name) => {
                 let provider = self.document.providers.iter().find(|spec| spec.jwt.name == *name);
@@ -199,6 +215,7 @@ impl<'a> Ways<'a> {
             Way::ApiKeys => Some(&self.api_keys),
             Way::Certificates => Some(&self.certificates),
             Way::Webhooks(place) => self.webhooks.get(place),
+            Way::Signatures(place) => self.signatures.get(place),
         };
         let lacks: Lacks = holders
             .map(|holders| requirement.out_of_reach(party, holders, &mut self.tries))
@@ -231,6 +248,7 @@ impl<'a> Ways<'a> {
             (MethodSpec::Jwt(_), _) => format!("no role gives {lacking}"),
             (MethodSpec::ApiKey, _) => format!("no API key has {lacking}"),
             (MethodSpec::Hmac(name), _) => format!("the source \"{name}\" has not {lacking}"),
+            (MethodSpec::MessageSignature(name), _) => format!("the signer \"{name}\" has not {lacking}"),
             (MethodSpec::ClientCertificate, _) => {
                 let certificates = self.document.client_certificates.as_ref();
                 let unnamed = certificates.is_some_and(|spec| spec.principals.is_none());

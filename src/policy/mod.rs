@@ -32,6 +32,7 @@ use crate::{
     config::{IdentityHeadersSpec, Interlock},
     fault::Fault,
     hmac::HmacSourceSpec,
+    message_signature::SignerSpec,
     passkeys::{NOT_KEPT, PasskeyStoreSpec},
     rate_limit::Limiter,
     rbac::Vocabulary,
@@ -66,6 +67,7 @@ pub struct Policy {
     pub(crate) api_keys: Option<ApiKeys<Caller>>,
     pub(crate) client_certificates: Option<ClientCertificatesSpec>,
     pub(crate) hmac_sources: Vec<Rc<HmacSourceSpec>>,
+    pub(crate) signers: Vec<Rc<SignerSpec>>,
     /// Where more API keys are; `None`: nowhere.
     pub(crate) key_store: Option<ReplicaSpec>,
     /// How uses of API keys are counted; `None`: not at all.

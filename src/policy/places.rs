@@ -7,7 +7,6 @@ use crate::{
     api_key::ApiKeysSpec,
     config::{ActionSpec, Document, MethodSpec, ProviderSpec},
     fault::Fault,
-    hmac::HmacSourceSpec,
     request::{Location, alike::is_alike},
 };
 
@@ -47,11 +46,22 @@ fn provider_of<'a>(document: &'a Document, method: &MethodSpec) -> Option<&'a Pr
     document.providers.iter().find(|provider| provider.jwt.name == *name)
 }
 
-fn source_of<'a>(document: &'a Document, name: &str) -> Option<&'a HmacSourceSpec> {
-    document.hmac_sources.iter().find(|source| source.name == name)
+/// Where the signatures of a source or signer stand; `None`: it is neither.
+fn of_signatures<'a>(document: &'a Document, method: &MethodSpec) -> Option<(&'a str, &'a [Location])> {
+    match method {
+        MethodSpec::Hmac(name) => {
+            let source = document.hmac_sources.iter().find(|source| source.name == *name)?;
+            Some((&source.name, slice::from_ref(&source.location)))
+        }
+        MethodSpec::MessageSignature(name) => {
+            let signer = document.signers.iter().find(|signer| signer.name == *name)?;
+            Some((&signer.name, &signer.locations))
+        }
+        MethodSpec::ApiKey | MethodSpec::ClientCertificate | MethodSpec::Jwt(_) => None,
+    }
 }
 
-/// What stands in the header of a signature could be a token or a key as well.
+/// What stands in the header of a signature could be a token or a key as well, or a signature of another kind.
 fn signatures_or_others(
     document: &Document,
     methods: &[MethodSpec],
@@ -61,14 +71,16 @@ fn signatures_or_others(
     let others = providers.iter().flat_map(|provider| &provider.jwt.locations);
     let others: Vec<_> = others.chain(keys.into_iter().flat_map(|keys| &keys.locations)).collect();
     methods.iter().find_map(|method| {
-        let MethodSpec::Hmac(name) = method else { return None };
-        let place = &source_of(document, name)?.location;
-        let meets = others.iter().any(|other| place.excludes(other));
-        meets.then(|| {
-            format!(
-                "\"{name}\" looks for its signature in {place}, where other credentials of the rule may stand"
-            )
-        })
+        let (name, own) = of_signatures(document, method)?;
+        let is_signer = matches!(method, MethodSpec::MessageSignature(_));
+        let webhooks = methods.iter().filter(|other| is_signer && matches!(other, MethodSpec::Hmac(_)));
+        let webhooks =
+            webhooks.filter_map(|other| of_signatures(document, other)).flat_map(|(_, places)| places);
+        let others: Vec<_> = others.iter().copied().chain(webhooks).collect();
+        let place = own.iter().find(|place| others.iter().any(|other| place.excludes(other)))?;
+        Some(format!(
+            "\"{name}\" looks for its signature in {place}, where other credentials of the rule may stand"
+        ))
     })
 }
 
@@ -77,10 +89,8 @@ fn never_both(document: &Document, actor: &MethodSpec, principal: &MethodSpec) -
     let providers = [actor, principal].map(|method| provider_of(document, method));
     let places = [actor, principal].map(|method| match (method, provider_of(document, method)) {
         (MethodSpec::ApiKey, _) => document.api_keys.as_ref().map(|keys| keys.locations.as_slice()),
-        (MethodSpec::Hmac(name), _) => {
-            source_of(document, name).map(|source| slice::from_ref(&source.location))
-        }
-        (_, provider) => provider.map(|provider| provider.jwt.locations.as_slice()),
+        (_, Some(provider)) => Some(provider.jwt.locations.as_slice()),
+        (method, None) => of_signatures(document, method).map(|(_, places)| places),
     });
     let [some, others] = places.map(Option::unwrap_or_default);
     let meeting = |place: &&Location| others.iter().any(|other| place.excludes(other));

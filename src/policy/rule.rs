@@ -14,6 +14,7 @@ use crate::{
     hmac::HmacSourceSpec,
     identity::Party,
     interned::Interned,
+    message_signature::SignerSpec,
     rate_limit::{LimitId, Limiter},
     rbac::{Requirement, RequirementSpec, Vocabulary},
     request::path::Kept,
@@ -75,11 +76,18 @@ impl RuleSpec {
     }
 }
 
+/// Who signs requests.
+#[derive(Clone, Copy)]
+pub(super) struct Signing<'a> {
+    pub(super) hmac_sources: &'a [Rc<HmacSourceSpec>],
+    pub(super) signers: &'a [Rc<SignerSpec>],
+}
+
 /// Compiles the rules of one document. What several of them have in common is kept once.
 pub(super) struct RuleCompiler<'a> {
     document: &'a Document,
     providers: &'a [Rc<Provider>],
-    hmac_sources: &'a [Rc<HmacSourceSpec>],
+    signing: Signing<'a>,
     resources: &'a [Rc<ProtectedResource>],
     limiter: &'a Limiter,
     vocabulary: &'a Vocabulary,
@@ -94,7 +102,7 @@ impl<'a> RuleCompiler<'a> {
     pub(super) fn new(
         document: &'a Document,
         providers: &'a [Rc<Provider>],
-        hmac_sources: &'a [Rc<HmacSourceSpec>],
+        signing: Signing<'a>,
         resources: &'a [Rc<ProtectedResource>],
         limiter: &'a Limiter,
         vocabulary: &'a Vocabulary,
@@ -102,7 +110,7 @@ impl<'a> RuleCompiler<'a> {
         Self {
             document,
             providers,
-            hmac_sources,
+            signing,
             resources,
             limiter,
             vocabulary,
@@ -169,9 +177,13 @@ impl<'a> RuleCompiler<'a> {
                 MethodSpec::ApiKey => accepted.api_key = true,
                 MethodSpec::ClientCertificate => accepted.client_certificate = true,
                 MethodSpec::Hmac(name) => {
-                    let source = self.hmac_sources.iter().find(|source| source.name == *name)?;
+                    let source = self.signing.hmac_sources.iter().find(|source| source.name == *name)?;
                     accepted.hmac_sources.push(Rc::clone(source));
                     add_new(&mut accepted.signature_locations, std::slice::from_ref(&source.location));
+                }
+                MethodSpec::MessageSignature(name) => {
+                    let signer = self.signing.signers.iter().find(|signer| signer.name == *name)?;
+                    accepted.signers.push(Rc::clone(signer));
                 }
                 MethodSpec::Jwt(name) => {
                     let compiled = self.providers.iter().find(|provider| **provider.name() == **name);

@@ -27,7 +27,10 @@ fn methods(rule: &RuleSpec) -> impl Iterator<Item = &MethodSpec> {
 fn provider_of(method: &MethodSpec) -> Option<&str> {
     match method {
         MethodSpec::Jwt(provider) => Some(provider),
-        MethodSpec::ApiKey | MethodSpec::ClientCertificate | MethodSpec::Hmac(_) => None,
+        MethodSpec::ApiKey
+        | MethodSpec::ClientCertificate
+        | MethodSpec::Hmac(_)
+        | MethodSpec::MessageSignature(_) => None,
     }
 }
 
@@ -45,11 +48,17 @@ fn credentials(document: &Document, warnings: &mut Vec<Fault>) {
         let message = "nothing is signed with them: there are neither sessions nor identityHeaders.signed";
         warnings.push(Fault::new("signingKeys", message));
     }
-    let webhooks: HashSet<&MethodSpec> = document.rules.iter().flat_map(methods).collect();
+    let taken: HashSet<&MethodSpec> = document.rules.iter().flat_map(methods).collect();
     for (i, source) in document.hmac_sources.iter().enumerate() {
-        if !webhooks.contains(&MethodSpec::Hmac(source.name.clone())) {
+        if !taken.contains(&MethodSpec::Hmac(source.name.clone())) {
             let message = format!("no rule takes webhooks of \"{}\"", source.name);
             warnings.push(Fault::new(format!("hmac.sources[{i}]"), message));
+        }
+    }
+    for (i, signer) in document.signers.iter().enumerate() {
+        if !taken.contains(&MethodSpec::MessageSignature(signer.name.clone())) {
+            let message = format!("no rule takes signatures of \"{}\"", signer.name);
+            warnings.push(Fault::new(format!("messageSignatures.signers[{i}]"), message));
         }
     }
     if let Some(spec) = &document.api_keys {
@@ -79,7 +88,8 @@ fn roles(document: &Document, vocabulary: &Vocabulary, warnings: &mut Vec<Fault>
     let principals =
         document.client_certificates.iter().filter_map(|spec| spec.principals.as_ref()).flatten();
     let sources = document.hmac_sources.iter().flat_map(|source| &source.roles);
-    let roles = principals.flat_map(|principal| &principal.roles).chain(sources);
+    let signers = document.signers.iter().flat_map(|signer| &signer.roles);
+    let roles = principals.flat_map(|principal| &principal.roles).chain(sources).chain(signers);
     let held: HashSet<&str> = keys.chain(roles.map(String::as_str)).collect();
     for (i, role) in document.roles.iter().enumerate() {
         if document.key_store.is_none()
@@ -99,7 +109,8 @@ fn limits(document: &Document, warnings: &mut Vec<Fault>) {
         document.client_certificates.iter().filter_map(|spec| spec.principals.as_ref()).flatten();
     let sources = document.hmac_sources.iter().filter_map(|source| source.tier.as_deref());
     let principals = principals.filter_map(|principal| principal.tier.as_deref());
-    let tiers: HashSet<&str> = keys.chain(principals).chain(sources).collect();
+    let signers = document.signers.iter().filter_map(|signer| signer.tier.as_deref());
+    let tiers: HashSet<&str> = keys.chain(principals).chain(sources).chain(signers).collect();
     let any_tier = document.key_store.is_some()
         || document.providers.iter().any(|provider| provider.jwt.tier_claim.is_some());
     for (i, limit) in document.rate_limits.iter().enumerate() {

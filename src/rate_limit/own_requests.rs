@@ -76,7 +76,7 @@ impl OwnRequests {
                 let mut numbers = caller.own_requests.iter();
                 numbers.find(|(limit, _)| *limit == self.limit).map(|(_, number)| *number)
             }
-            PrincipalKind::ClientCertificate | PrincipalKind::Hmac => None,
+            PrincipalKind::ClientCertificate | PrincipalKind::Hmac | PrincipalKind::MessageSignature => None,
             PrincipalKind::Jwt => match self.claim.as_ref()?.find(caller.claims.object())? {
                 Json::Null => None,
                 Json::Number(number) => {

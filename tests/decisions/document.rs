@@ -62,6 +62,12 @@ pub(crate) fn document(corp: &Value, partner: &Value) -> Value {
              "scopes": ["hooks:write"]},
             {"name": "chat", "preset": "Slack", "secrets": ["old-chat-secret-of-16", "chat-secret-of-16"], "forward": false},
         ]},
+        "messageSignatures": {"signers": [
+            {"name": "bank", "keys": [{"keyId": "bank-1", "algorithm": "ed25519", "jwk": {"kty": "OKP", "crv": "Ed25519", "x": "JrQLj5P_89iXES9-vFgrIy29clF9CC_oPPsw3c5D0bs"}}, {"keyId": "bank-2",
+                "algorithm": "hmac-sha256", "secret": "dGlsbHRpbGx0aWxsdGlsbHRpbGx0aWxsdGlsbHRpbGw"}], "scopes": ["hooks:write"], "maxBodyBytes": 20},
+            {"name": "till", "keys": [{"keyId": "till-1", "algorithm": "hmac-sha256", "secret": "dGlsbHRpbGx0aWxsdGlsbHRpbGx0aWxsdGlsbHRpbGw"}], "once": true,
+                "components": ["@target-uri", "@method", "x-tenant"], "tag": "till", "forward": false},
+        ]},
         "revocation": {"tokens": {"jti": ["revoked"]}},
         "apiKeys": {
             "extractFrom": {"headers": [{"name": "x-api-key"}], "cookies": ["key"], "params": ["api_key"]},
@@ -125,6 +131,8 @@ pub(crate) fn document(corp: &Value, partner: &Value) -> Value {
             rule("certificate", read, "Exact", "/certificate",
                 json!({"authenticate": {"anyOf": ["clientCertificate"]}})),
             rule("hooks", any, "Exact", "/hooks", json!({"authenticate": {"anyOf": [{"hmac": "hub"}, {"hmac": "chat"}]}})),
+            rule("signed", any, "PathPrefix", "/signed", json!({"authenticate": {"anyOf": [{"messageSignature": "bank"}]}})),
+            rule("till", any, "Exact", "/till", json!({"authenticate": {"anyOf": [{"messageSignature": "till"}]}})),
             rule("fresh", read, "Exact", "/fresh",
                 json!({"authenticate": corp_only, "authorize": {"stepUp": {"acrValues": ["phr"], "maxAge": "5m"}}})),
             rule("department", read, "Exact", "/department",

@@ -35,6 +35,7 @@ mod revocation;
 mod secrets;
 mod sessions;
 mod shared_places;
+mod signatures;
 mod spellings;
 mod statements;
 mod stored_revocations;

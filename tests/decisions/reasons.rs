@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     bindings, passkeys,
     revocation::listed,
-    sessions, webhooks,
+    sessions, signatures, webhooks,
     world::{Ask, Issuer, NOW, Pending, World, changed, claims},
 };
 
@@ -223,7 +223,12 @@ fn every_reason_and_the_nearest_request_that_passes() {
             good(get("/tokens")),
         ),
     ];
-    let rows: Vec<_> = rows.into_iter().chain(bindings::rows(&w)).chain(webhooks::rows()).collect();
+    let rows: Vec<_> = rows
+        .into_iter()
+        .chain(bindings::rows(&w))
+        .chain(webhooks::rows())
+        .chain(signatures::rows())
+        .collect();
     let mut seen: Vec<Reason> = Vec::new();
     for (n, (reason, refused, passes)) in rows.into_iter().enumerate() {
         // The throttle must not have its say here.
@@ -258,12 +263,16 @@ fn every_reason_and_the_nearest_request_that_passes() {
     assert!(slow.waits(&w));
     w.later(15);
     assert_eq!(slow.reason(&w), Some(BodyTimeout));
+    // A signature that was used.
+    let ask = signatures::once();
+    assert_eq!((w.reason(&ask), w.reason(&ask)), (None, Some(SignatureReplayed)));
     // A cookie that pages of others cannot use.
     let (w, refused, passes) = sessions::cross_site();
     assert_eq!((w.reason(&refused), w.reason(&passes)), (Some(CrossSiteRequest), None));
     seen.extend(passkeys::reasons());
     seen.extend([
         CrossSiteRequest,
+        SignatureReplayed,
         StateUnavailable,
         RevocationUnavailable,
         BodyTimeout,

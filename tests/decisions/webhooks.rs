@@ -150,6 +150,25 @@ fn nobody_sees_what_was_signed() {
     assert!(debug.contains("\"chat\"") && !debug.contains("secret-of-16"));
 }
 
+/// A delivery is good once where the policy says so, whichever secret signed it.
+#[test]
+fn a_delivery_is_good_once() {
+    let w = World::with(|policy| policy["hmac"]["sources"][1]["once"] = true.into());
+    let replayed = Some(Reason::SignatureReplayed);
+    let chat = |body: &str, time| of_chat("chat-secret-of-16", body, time);
+    assert_eq!(w.reason(&chat("a body", NOW).body(Body::Whole("b".into()))), Some(Reason::SignatureInvalid));
+    assert_eq!((w.reason(&chat("a body", NOW)), w.reason(&chat("a body", NOW))), (None, replayed));
+    assert_eq!(w.reason(&of_chat("old-chat-secret-of-16", "a body", NOW)), replayed);
+    // Sent anew it is signed anew.
+    assert_eq!((w.reason(&chat("a body", NOW + 1)), w.reason(&chat("another", NOW))), (None, None));
+    w.later(300);
+    assert_eq!(w.reason(&chat("a body", NOW)), replayed);
+    w.later(1);
+    assert_eq!(w.reason(&chat("a body", NOW)), Some(Reason::SignatureExpired));
+    // The other source goes on as ever.
+    assert_eq!((w.reason(&of_hub("a body")), w.reason(&of_hub("a body"))), (None, None));
+}
+
 /// The rule's other credentials are as good.
 #[test]
 fn a_rule_takes_webhooks_beside_others() {

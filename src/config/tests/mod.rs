@@ -4,6 +4,7 @@ mod binding;
 mod credentials;
 mod etcd;
 mod forms;
+mod message_signatures;
 mod oauth;
 mod opaque;
 mod passkeys;

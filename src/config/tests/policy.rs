@@ -724,7 +724,7 @@ fn rules() {
             "{\"jwt\": \"corp\"}",
             "\"basic\"",
             &[
-                "rules[1].authenticate.anyOf[0]: \"basic\" is not a way to authenticate; write apiKey, clientCertificate, {jwt: provider} or {hmac: source}",
+                "rules[1].authenticate.anyOf[0]: \"basic\" is not a way to authenticate; write apiKey, clientCertificate, {jwt: provider}, {hmac: source} or {messageSignature: signer}",
             ],
         ),
         Row(
@@ -732,7 +732,7 @@ fn rules() {
             "{\"jwt\": \"corp\"}",
             "{}",
             &[
-                "rules[1].authenticate.anyOf[0]: names no way to authenticate; write apiKey, clientCertificate, {jwt: provider} or {hmac: source}",
+                "rules[1].authenticate.anyOf[0]: names no way to authenticate; write apiKey, clientCertificate, {jwt: provider}, {hmac: source} or {messageSignature: signer}",
             ],
         ),
         Row(
