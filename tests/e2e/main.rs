@@ -47,6 +47,7 @@ mod load;
 mod loading;
 mod manifests;
 mod many_keys;
+mod message_signatures;
 mod migration;
 mod minimal_certificates;
 mod minimal_config;

@@ -17,6 +17,7 @@ pub(crate) mod idp;
 pub(crate) mod issuer;
 pub(crate) mod key_server;
 pub(crate) mod loose;
+pub(crate) mod message_signatures;
 pub(crate) mod policy;
 pub(crate) mod process;
 pub(crate) mod proof;
