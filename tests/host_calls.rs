@@ -71,6 +71,15 @@ fn request(path: &str, client: Option<usize>) -> Vec<(&'static str, String)> {
 
 /// How often the module calls each function, for each round of `requests` on average, which must be a whole number.
 fn calls(requests: &[Vec<(&'static str, String)>], warm_up: u64, times: u64) -> BTreeMap<String, u64> {
+    calls_of(&policy(), requests, warm_up, times)
+}
+
+fn calls_of(
+    policy: &Value,
+    requests: &[Vec<(&'static str, String)>],
+    warm_up: u64,
+    times: u64,
+) -> BTreeMap<String, u64> {
     let module =
         env::var("PORTCULLIS_WASM").expect("PORTCULLIS_WASM names the built module; see `make test`");
     let host = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/host_calls/host.mjs");
@@ -80,7 +89,7 @@ fn calls(requests: &[Vec<(&'static str, String)>], warm_up: u64, times: u64) -> 
         .stdout(Stdio::piped())
         .spawn()
         .expect("Node (node) runs the module");
-    let work = json!({"policy": policy(), "requests": requests, "warmUp": warm_up, "times": times});
+    let work = json!({"policy": policy, "requests": requests, "warmUp": warm_up, "times": times});
     child.stdin.take().unwrap().write_all(work.to_string().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "the host failed");
@@ -102,6 +111,7 @@ const REMOVE: &str = "proxy_remove_header_map_value";
 const ADD: &str = "proxy_add_header_map_value";
 const READ: &str = "proxy_get_shared_data";
 const WRITE: &str = "proxy_set_shared_data";
+const SET: &str = "proxy_set_property";
 const ANSWER: &str = "proxy_send_local_response";
 
 #[test]
@@ -120,6 +130,23 @@ fn a_request_costs_the_calls_that_its_decision_needs() {
     }
     let charged = expected([(HEADERS, 1), (CLOCK, 1), (READ, 1), (WRITE, 1), (REMOVE, 1), (ADD, 1)]);
     assert_eq!(calls(&[request("/small", Some(1))], 1, 50), charged);
+}
+
+/// One for each field that has something to say, and none for others.
+#[test]
+fn an_access_log_costs_a_call_for_each_field() {
+    let all = ["Rule", "Reason", "Principal", "Kind", "Authority", "Credential", "Limit"];
+    for (fields, of_allowed, of_refused) in
+        [(&["Rule"][..], 1, 0), (&["Reason"], 0, 1), (&["Kind", "Principal"], 2, 0), (&all, 4, 1)]
+    {
+        let mut policy = policy();
+        policy["accessLog"] = json!({"fields": fields});
+        let of = |path: &str, client| calls_of(&policy, &[request(path, client)], 1, TIMES);
+        let allowed = of("/unlimited", Some(1));
+        assert_eq!(allowed.get(SET).copied().unwrap_or_default(), of_allowed, "{fields:?}: {allowed:?}");
+        let refused = of("/no-rule", None);
+        assert_eq!(refused.get(SET).copied().unwrap_or_default(), of_refused, "{fields:?}: {refused:?}");
+    }
 }
 
 /// Their headers come in memory that is kept from one to the next, where they fit.

@@ -72,6 +72,14 @@ pub(crate) const CASES: &[Case] = &[
         ("native-cached", Load::Repeat),
         Goal::None,
     ),
+    // What it costs to tell the access log of each decision.
+    case("access-log", ("portcullis-access-log", Load::Repeat), ("portcullis", Load::Repeat), Goal::None),
+    case(
+        "access-log-refused",
+        ("portcullis-access-log", Load::NoCredentials),
+        ("portcullis", Load::NoCredentials),
+        Goal::None,
+    ),
     case("repeat-default", ("portcullis", Load::Repeat), ("native", Load::Repeat), Goal::AtMost(0.42)),
     case(
         "fresh-rs256",

@@ -38,6 +38,12 @@ pub(crate) fn with_interlock(mut policy: Value) -> Value {
     policy
 }
 
+/// `policy`, with what access logs may say of each decision; no access log reads it.
+pub(crate) fn with_access_log(mut policy: Value) -> Value {
+    policy["accessLog"] = json!({"fields": ["Rule", "Reason", "Principal", "Kind", "Limit"]});
+    policy
+}
+
 /// A token, and nothing else asked.
 pub(crate) fn token_only(credentials: &Credentials) -> Value {
     let rules = json!([{

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// The fields of a policy by which one is known. `rules` alone must be there, but it may be what was forgotten.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "rules",
     "jwt",
     "apiKeys",
@@ -32,6 +32,7 @@ const FIELDS: [&str; 13] = [
     "requestHeaders",
     "protectedResource",
     "protectedResources",
+    "accessLog",
     "decisionLog",
     "defaultAction",
 ];

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{
     Document, Interlock, PasskeysSection, ProviderSpec, Rejected, RuleSpec, SigningKeysSpec,
+    access_log::{ACCESS_LOG, access_log},
     api_keys::{API_KEYS, api_keys},
     client_certificates::{CLIENT_CERTIFICATES, client_certificates},
     digest::digest,
@@ -179,6 +180,12 @@ pub(super) static DOCUMENT: Shape = Shape::bound(
             "Whether each allowed request is marked with filter state, so that Envoy's `rbac` filter behind this one \
              can refuse what lacks it; the configurations in `envoy/` have that filter.",
         ),
+        optional(
+            "accessLog",
+            Kind::Object(&ACCESS_LOG),
+            "nothing is told",
+            "What Envoy's access log may say of decisions, see [below](#what-access-logs-say).",
+        ),
         optional("decisionLog", Kind::Object(&DECISION_LOG), "", "Which decisions are recorded."),
         default(
             "rateLimitHeaders",
@@ -273,6 +280,8 @@ fn document(
     defs.params.check("parameter", o.faults);
     lists.rules = rules(&mut o, apart.rules, defs);
     o.take("defaultAction").and_then(default_action);
+    let access_log =
+        if o.has("accessLog") { o.object("accessLog").and_then(access_log) } else { Some(Vec::new()) };
     let (log_allowed, log_all_denied) = o.object("decisionLog").and_then(decision_log).unwrap_or_default();
     let interlock = match o.left_out("interlock") {
         Some(text) => Some(switched(text == "true")),
@@ -302,6 +311,7 @@ fn document(
         identity_headers: identity_headers?,
         request_headers: request_headers.unwrap_or_default(),
         interlock: interlock?,
+        access_log: access_log?,
         log_allowed,
         log_all_denied,
         rate_limit_headers_always: rate_limit_headers?,

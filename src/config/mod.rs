@@ -4,6 +4,7 @@
 //! [`decode`] checks the form of every field and resolves every name. What a pattern, a template or a key set
 //! means is judged by the feature that uses it.
 
+mod access_log;
 mod algorithms;
 mod api_keys;
 mod authenticate;
@@ -133,6 +134,8 @@ pub struct Document {
     pub request_headers: RequestHeadersSpec,
     /// How allowed requests are marked for Envoy's rbac filter behind this one.
     pub interlock: Interlock,
+    /// What each decision leaves for Envoy's access log, each once; empty: nothing.
+    pub access_log: Vec<AccessLogField>,
     /// Whether allowed requests get a decision record too. Default false.
     pub log_allowed: bool,
     /// Whether every denied request gets one; else, of those alike, the first and then one now and then. Default false.
@@ -367,6 +370,40 @@ impl RequestHeadersSpec {
     /// Whether the header `name` is kept, in whatever spelling.
     pub fn keeps(&self, name: &str) -> bool {
         self.keep.iter().any(|kept| is_alike(kept.as_bytes(), name.as_bytes()))
+    }
+}
+
+/// What Envoy's access log may be told of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLogField {
+    /// The rule's name.
+    Rule,
+    /// Why it was refused.
+    Reason,
+    /// Who it was.
+    Principal,
+    /// How that one authenticated.
+    Kind,
+    /// Who speaks for that one: a provider, a tenant, a kind of name of a certificate.
+    Authority,
+    /// The id of the credential.
+    Credential,
+    /// The limit that refused.
+    Limit,
+}
+
+impl AccessLogField {
+    /// As filter state calls it, behind the name of the filter.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rule => "rule",
+            Self::Reason => "reason",
+            Self::Principal => "principal",
+            Self::Kind => "kind",
+            Self::Authority => "authority",
+            Self::Credential => "credential",
+            Self::Limit => "limit",
+        }
     }
 }
 

@@ -3,7 +3,10 @@
 use std::rc::Rc;
 
 use super::OpenStream;
-use crate::answer::{Reason, Reply};
+use crate::{
+    answer::{Reason, Reply},
+    config::AccessLogField,
+};
 
 /// The outcome of one request, for the host to carry out.
 #[derive(Debug)]
@@ -15,6 +18,8 @@ pub struct Decision<'a> {
     /// The decision record, one line of JSON; `None` when the policy wants none for this outcome, the log
     /// does not take it, or it is one of many alike (see [`super::WorkerState::take_repeated`]).
     pub record: Option<String>,
+    /// What Envoy's access log is told, in the policy's order; fields with nothing to say are left out.
+    pub access_log: Vec<(AccessLogField, Text<'a>)>,
     /// Rate-limit entries that had to make room.
     pub evicted: u32,
     /// Of a request that goes on and is to end with its credential: to be handed to [`super::WorkerState::begin_stream`], and

@@ -1,6 +1,7 @@
 //! The decision, step by step. No input or output: the host hands over a request head, the time and access to
 //! shared state, and carries out the [`Decision`].
 
+mod access_log;
 mod admitted;
 mod attempt;
 mod authenticate;
@@ -87,7 +88,9 @@ impl Exchange {
                 let is_logged = policy.log_allowed && services.log_enabled.allowed;
                 let record = is_logged.then(|| attempt.trace.record(policy, head, None, None));
                 let stream = attempt.stream_to_end();
-                return Decision { record, step, reason: None, evicted: attempt.trace.evicted, stream };
+                let access_log = attempt.trace.told(policy, None);
+                let evicted = attempt.trace.evicted;
+                return Decision { record, step, reason: None, access_log, evicted, stream };
             }
             Err(Stop::Wait(wait)) if attempt.exchange.goes_on_waiting(wait, services) => {
                 return attempt.wait(Awaited::Call(wait.call));
@@ -105,6 +108,7 @@ impl Exchange {
             record: record.flatten(),
             step: Step::Reply(refusal.reply_to(head), changes),
             reason: Some(reason),
+            access_log: attempt.trace.told(policy, Some(reason)),
             evicted: attempt.trace.evicted,
             stream: None,
         }
@@ -116,7 +120,8 @@ impl<'a> Attempt<'a, '_> {
     fn wait(self, awaited: Awaited) -> Decision<'a> {
         let (policy, head) = (self.policy(), self.head);
         let step = self.exchange.wait(awaited, policy, head);
-        Decision { record: None, step, reason: None, evicted: self.trace.evicted, stream: None }
+        let evicted = self.trace.evicted;
+        Decision { record: None, step, reason: None, access_log: Vec::new(), evicted, stream: None }
     }
 
     /// Every stage in its order. The first that stops ends it.

@@ -205,18 +205,9 @@ impl Line {
         self.0.push(':');
     }
 
-    /// Cut, and escaped so that it stays on the line (RFC 8259 section 7) and moves no cursor.
-    #[inline(never)]
     fn text(&mut self, text: &str) {
         self.0.push('"');
-        for c in text.chars().take(LONGEST_TEXT) {
-            match c {
-                '"' | '\\' => self.0.extend(['\\', c]),
-                '\u{2028}' | '\u{2029}' => _ = write!(self.0, "\\u{:04x}", u32::from(c)),
-                c if c.is_control() => _ = write!(self.0, "\\u{:04x}", u32::from(c)),
-                c => self.0.push(c),
-            }
-        }
+        push_escaped(&mut self.0, text);
         self.0.push('"');
     }
 
@@ -224,6 +215,25 @@ impl Line {
         self.0.push('}');
         self.0
     }
+}
+
+/// Adds `text`, cut, and escaped so that it stays on the line (RFC 8259 section 7) and moves no cursor.
+#[inline(never)]
+pub(super) fn push_escaped(to: &mut String, text: &str) {
+    for c in text.chars().take(LONGEST_TEXT) {
+        match c {
+            '"' | '\\' => to.extend(['\\', c]),
+            '\u{2028}' | '\u{2029}' => _ = write!(to, "\\u{:04x}", u32::from(c)),
+            c if c.is_control() => _ = write!(to, "\\u{:04x}", u32::from(c)),
+            c => to.push(c),
+        }
+    }
+}
+
+/// Whether [`push_escaped`] adds a text as it is, as far as that is quickly seen.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.len() <= LONGEST_TEXT
+        && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
 }
 
 /// A string, or those of a list.

@@ -9,6 +9,8 @@ pub mod wire;
 #[cfg(target_family = "wasm")]
 mod abi;
 #[cfg(any(test, target_family = "wasm"))]
+mod access_log;
+#[cfg(any(test, target_family = "wasm"))]
 mod calls;
 #[cfg(any(test, target_family = "wasm"))]
 mod carry_out;

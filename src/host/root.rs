@@ -3,6 +3,7 @@
 use log::{error, info, warn};
 
 use super::{
+    access_log::AccessLog,
     host_calls::Host,
     policy_stats::{PolicyStats, Unshown},
     services::SharedData,
@@ -49,7 +50,9 @@ pub(super) fn configure<H: Host>(host: &H) -> Option<Serving<H>> {
                 .as_ref()
                 .map_or("no mark".into(), |mark| format!("mark \"wasm.{}\"", mark.escape_ascii()));
             stats.count_accepted(host, &namespace, hash);
-            let serving = Serving::new(host.clone(), worker, mark, Unshown::new(stats, hash));
+            let access_log = AccessLog::new(worker.policy().access_log_names(&name));
+            let unshown = Unshown::new(stats, hash);
+            let serving = Serving::new(host.clone(), worker, (mark, access_log), unshown);
             info!("policy loaded in {} ms: {summary}, {shown}", H::now().since(began).as_millis());
             Some(serving)
         }

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use log::{info, warn};
 
 use super::{
+    access_log::AccessLog,
     calls::Calls,
     carry_out::{answer, apply, hide, refuse},
     etcd_watch::EtcdWatch,
@@ -48,6 +49,7 @@ pub(super) struct Serving<H: Host> {
     worker: WorkerState,
     /// The name of the mark; `None`: there is none.
     mark: Option<Box<[u8]>>,
+    access_log: AccessLog,
     stats: Stats,
     unshown: Unshown,
     services: Services<H>,
@@ -80,11 +82,17 @@ pub(super) enum Decided {
 }
 
 impl<H: Host> Serving<H> {
-    pub(super) fn new(host: H, worker: WorkerState, mark: Option<Box<[u8]>>, unshown: Unshown) -> Self {
+    pub(super) fn new(
+        host: H,
+        worker: WorkerState,
+        (mark, access_log): (Option<Box<[u8]>>, AccessLog),
+        unshown: Unshown,
+    ) -> Self {
         let serving = Self {
             stats: Stats::define(&host, &worker),
             worker,
             mark,
+            access_log,
             unshown,
             services: Services::of(&host),
             host,
@@ -338,6 +346,8 @@ impl<H: Host> Serving<H> {
         if let Some(record) = &decision.record {
             write_down(record, decision.reason);
         }
+        // Before the mark, which is last.
+        self.access_log.tell(&self.host, &decision.access_log);
         match decision.step {
             Step::Forward(changes) => {
                 let may_begin = |open| self.worker.begin_stream(stream, open);
@@ -405,6 +415,7 @@ impl<H: Host> Serving<H> {
     fn answer_failure(&self, reason: Reason) -> Decided {
         hide(&self.host, self.worker.guarded_names());
         self.stats.count(Some(reason), 0);
+        self.access_log.tell_reason(&self.host, reason);
         refuse(&self.host, reason);
         Decided::Answered
     }
@@ -441,6 +452,7 @@ impl<H: Host> Serving<H> {
             self.stats.count_ended(ended.reason);
             // A stream that is gone has no context.
             if self.host.set_effective_context(ended.stream).is_ok() {
+                self.access_log.tell_reason(&self.host, ended.reason);
                 answer(&self.host, &ended.reply);
             }
         }

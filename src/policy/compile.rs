@@ -233,6 +233,7 @@ impl Policy {
             has_plain_rules: rules_say(false),
             needs,
             interlock: document.interlock,
+            access_log: document.access_log,
             log_allowed: document.log_allowed,
             log_all_denied: document.log_all_denied,
             rate_limit_headers_always: document.rate_limit_headers_always,

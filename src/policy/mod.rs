@@ -29,7 +29,7 @@ use std::rc::Rc;
 use crate::{
     api_key::{ApiKeys, UsageSpec},
     certificate::ClientCertificatesSpec,
-    config::{IdentityHeadersSpec, Interlock},
+    config::{AccessLogField, IdentityHeadersSpec, Interlock},
     fault::Fault,
     hmac::HmacSourceSpec,
     message_signature::SignerSpec,
@@ -94,6 +94,8 @@ pub struct Policy {
     pub(crate) has_plain_rules: bool,
     needs: Needs,
     interlock: Interlock,
+    /// What each decision leaves for Envoy's access log, each once.
+    pub(crate) access_log: Vec<AccessLogField>,
     pub(crate) log_allowed: bool,
     pub(crate) log_all_denied: bool,
     pub(crate) rate_limit_headers_always: bool,
@@ -173,11 +175,24 @@ impl Policy {
     /// Each filter of a chain has a mark of its own. With one for all, the first filter's mark would let a request
     /// pass that a second one never saw, because it is switched off or could not start.
     pub fn mark(&self, filter: &[u8]) -> Option<Box<[u8]>> {
+        (self.interlock != Interlock::Off).then(|| self.own_name(filter).into())
+    }
+
+    /// What each field for Envoy's access log is called, of the filter that has this name: as its mark, and the field
+    /// behind that. So each filter of a chain has fields of its own.
+    pub fn access_log_names(&self, filter: &[u8]) -> Vec<(AccessLogField, Box<[u8]>)> {
+        let named = |field: &AccessLogField| {
+            let name = [self.own_name(filter), b".", field.name().as_bytes()].concat();
+            (*field, name.into_boxed_slice())
+        };
+        self.access_log.iter().map(named).collect()
+    }
+
+    fn own_name<'n>(&'n self, filter: &'n [u8]) -> &'n [u8] {
         match (&self.interlock, filter) {
-            (Interlock::Off, _) => None,
-            (Interlock::Named, []) => Some(UNNAMED.into()),
-            (Interlock::Named, name) => Some(name.into()),
-            (Interlock::Marked(name), _) => Some(name.as_bytes().into()),
+            (Interlock::Marked(name), _) => name.as_bytes(),
+            (_, []) => UNNAMED,
+            (_, name) => name,
         }
     }
 

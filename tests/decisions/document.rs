@@ -154,6 +154,7 @@ pub(crate) fn document(corp: &Value, partner: &Value) -> Value {
             rule("both", any, "Exact", "/both",
                 json!({"authenticate": everybody, "rateLimits": ["reads", "tenants"]})),
         ],
+        "accessLog": {"fields": ["Rule", "Reason", "Principal", "Kind", "Authority", "Credential", "Limit"]},
         "decisionLog": {"allowed": true, "denied": "All"},
     })
 }

@@ -123,3 +123,48 @@ fn what_is_shown_is_bounded() {
     let record = w.ask(&ask).record.unwrap();
     assert!(record.len() < 3500 && record.lines().count() == 1, "{}", record.len());
 }
+
+/// Every field says what the record says, letter for letter; a field of nothing is in neither.
+#[test]
+fn access_logs_are_told_what_records_say() {
+    let w = World::new();
+    let bearer = |id: &str| w.bearer(Ask::get("/tokens"), |claims| claims["jti"] = id.into());
+    let (long, odd) = ("x".repeat(300), "a\"b\\c\u{2028}\u{202e}~");
+    let mut told = std::collections::BTreeSet::new();
+    for ask in [
+        Ask::get("/health"),
+        Ask::get("/nowhere"),
+        Ask::get("/keys").key("reader-secret"),
+        Ask::get("/keys").key("disabled-secret"),
+        Ask::get("/keys").key("unknown"),
+        bearer("alice"),
+        bearer(&long),
+        bearer(odd),
+        w.bearer(Ask::get("/own/bob"), |_| {}),
+        Ask::get("/limited").key("reader-secret"),
+        Ask::get("/limited").key("reader-secret"),
+        Ask::get("/limited").key("reader-secret"),
+        Ask::get("/limited").key("reader-secret"),
+    ] {
+        let answer = w.ask(&ask);
+        let record = answer.record.as_deref().unwrap();
+        assert!(!answer.told.iter().any(|(_, text)| text.contains(char::is_control)), "{record}");
+        for name in ["rule", "reason", "principal", "kind", "authority", "credential", "limit"] {
+            let said = answer.told.iter().find(|(field, _)| field.name() == name);
+            match said {
+                Some((_, text)) => {
+                    assert!(record.contains(&format!("\"{name}\":\"{text}\"")), "{text}: {record}")
+                }
+                None => assert!(!record.contains(&format!("\"{name}\":")), "{name}: {record}"),
+            }
+            told.extend(said.map(|(field, _)| field.name()));
+        }
+    }
+    assert_eq!(told.len(), 7, "{told:?}");
+    let w = World::with(|policy| policy["accessLog"] = json!({"fields": ["Kind", "Rule"]}));
+    let fields = |ask: &Ask| w.ask(ask).told.iter().map(|(field, _)| field.name()).collect::<Vec<_>>();
+    assert_eq!(fields(&Ask::get("/keys").key("reader-secret")), ["kind", "rule"]);
+    assert_eq!(fields(&Ask::get("/keys")), ["rule"]);
+    let w = World::with(|policy| _ = policy.as_object_mut().unwrap().remove("accessLog"));
+    assert!(w.ask(&Ask::get("/keys").key("reader-secret")).told.is_empty());
+}

@@ -47,7 +47,8 @@ fn no_secret_leaves_by_a_record_a_reply_or_debug() {
                 n += 1;
                 let answer = w.ask(&ask.from(&format!("10.0.{}.{}", n / 250, n % 250)));
                 let record = answer.record.as_deref().unwrap();
-                let mut shown = format!("{record} {:?} {:?}", answer.response, answer.shown);
+                let mut shown =
+                    format!("{record} {:?} {:?} {:?}", answer.told, answer.response, answer.shown);
                 if let Err(reply) = &answer.upstream {
                     shown.push_str(&format!("{reply:?} {}", answer.debug));
                 }

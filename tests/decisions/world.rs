@@ -13,6 +13,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis::{
     answer::Reason,
     calls::{Call, Client, Outcome},
+    config::AccessLogField,
     crypto::{HostCrypto, sha256},
     engine::{Body, Exchange, HostServices, Purpose, Step, WorkerState},
     policy::Policy,
@@ -257,6 +258,7 @@ impl Pending {
                 Step::Reply(reply, changes) => (Err((**reply).clone()), changes),
                 Step::Wait(changes) => {
                     assert!(decision.record.is_none() && decision.reason.is_none());
+                    assert!(decision.access_log.is_empty());
                     self.shown.get_or_insert_with(|| carried_out(&head, changes));
                     return None;
                 }
@@ -264,8 +266,10 @@ impl Pending {
             let shown = carried_out(&head, changes);
             // What is refused goes nowhere; a document that anyone may read is no refusal.
             assert!(upstream.is_err() || decision.reason.is_none());
+            let told =
+                decision.access_log.iter().map(|(field, text)| (*field, text.as_str().to_owned())).collect();
             let (reason, record) = (decision.reason, decision.record);
-            Some(Answer { reason, record, upstream, shown, debug, response: Vec::new() })
+            Some(Answer { reason, record, told, upstream, shown, debug, response: Vec::new() })
         })?;
         let response = self.exchange.on_response(&w.worker).map(|(name, value)| (name, value.into_owned()));
         answer.response = response.collect();
@@ -334,6 +338,8 @@ fn values(headers: &Headers, name: &str) -> String {
 pub(crate) struct Answer {
     pub(crate) reason: Option<Reason>,
     pub(crate) record: Option<String>,
+    /// What Envoy's access log is told.
+    pub(crate) told: Vec<(AccessLogField, String)>,
     pub(crate) upstream: Result<Headers, portcullis::answer::Reply>,
     /// The request's headers as they stand in access logs.
     pub(crate) shown: Headers,

@@ -13,6 +13,7 @@
 
 mod harness;
 
+mod access_log;
 mod api_keys;
 mod archive;
 mod authorization;

@@ -1236,6 +1236,22 @@ fn single_fields() {
             "{\"denied\": \"None\"}",
             &["decisionLog.denied: \"None\" is not a choice (one of Sampled, All)"],
         ),
+        Row("/accessLog", "{\"fields\": [\"Rule\", \"Limit\"]}", "{}", &["accessLog.fields: required"]),
+        Row(
+            "/accessLog",
+            "{\"fields\": [\"Authority\"]}",
+            "{\"fields\": []}",
+            &["accessLog.fields: says nothing; leave accessLog out"],
+        ),
+        Row(
+            "/accessLog",
+            "{\"fields\": [\"Kind\"]}",
+            "{\"fields\": [\"Kinds\", \"Rule\", \"Rule\"]}",
+            &[
+                "accessLog.fields[0]: \"Kinds\" is not a field (one of Rule, Reason, Principal, Kind, Authority, Credential, Limit); did you mean \"Kind\"?",
+                "accessLog.fields[2]: is listed twice",
+            ],
+        ),
         Row(
             "/interlock",
             "true",

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{base, decode, faults, with};
 use crate::{
     api_key::Level,
-    config::{ActionSpec, IdentityField, Interlock, MethodSpec},
+    config::{AccessLogField, ActionSpec, IdentityField, Interlock, MethodSpec},
     crypto::Algorithm,
     identity::ClaimPath,
     jwt::{ClaimHeaderSpec, HeaderForm, KeySource},
@@ -120,6 +120,7 @@ fn every_field_arrives() {
         (d.request_headers.remove, d.request_headers.keep),
         (vec!["x-debug".into()], vec!["script_name".into()])
     );
+    assert_eq!(d.access_log, [AccessLogField::Reason, AccessLogField::Rule]);
     assert!(d.log_allowed && d.rate_limit_headers_always && d.interlock == Interlock::Off);
 }
 
@@ -135,7 +136,8 @@ fn the_least_document_has_the_defaults() {
     assert_eq!(d.identity_headers.roles, "x-portcullis-roles");
     assert!(d.request_headers.remove.is_empty() && d.request_headers.keep.is_empty());
     assert!(
-        !d.log_allowed
+        d.access_log.is_empty()
+            && !d.log_allowed
             && !d.log_all_denied
             && !d.rate_limit_headers_always
             && d.interlock == Interlock::Named

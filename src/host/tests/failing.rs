@@ -163,6 +163,7 @@ fn the_mark_is_the_last_change_of_those_that_pass_and_no_other_gets_one() {
 #[test]
 fn each_request_has_its_changes_and_its_answer() {
     let changed = |what: &str| Done::Changed(what.to_owned());
+    let told = |what: &str| Done::Told(format!("portcullis.{what}"));
     let hsts = Done::OnAnswer("strict-transport-security: max-age=3600".to_owned());
     let run = |wanted: &str| {
         let (_, _, scenario) = SCENARIOS.into_iter().find(|(name, ..)| *name == wanted).unwrap();
@@ -170,6 +171,8 @@ fn each_request_has_its_changes_and_its_answer() {
     };
     let forwarded = run("forwarded");
     let head = [
+        told("rule keys"),
+        told("principal reader"),
         changed("remove x-portcullis-rule"),
         changed("remove x-api-key"),
         changed("add x-portcullis-rule keys"),
@@ -179,10 +182,17 @@ fn each_request_has_its_changes_and_its_answer() {
     ];
     assert_eq!(forwarded, head);
     let refused = Done::Answered(401, "credentials_missing".to_owned());
-    assert_eq!(run("refused"), [changed("remove x-portcullis-rule"), refused, hsts.clone()]);
+    let why = [told("rule keys"), told("reason credentials_missing"), changed("remove x-portcullis-rule")];
+    assert_eq!(run("refused"), [&why[..], &[refused, hsts.clone()]].concat());
     let resumed = run("waits and goes on");
     let hidden = changed("remove authorization");
     assert!(resumed.iter().position(|done| *done == hidden).is_some_and(|at| at < 2), "{resumed:?}");
+    // While it waits nothing is decided.
+    let is_told = |done: &&Done| matches!(done, Done::Told(_));
+    assert_eq!(
+        resumed.iter().filter(is_told).collect::<Vec<_>>(),
+        [&told("rule tokens"), &told("principal alice")]
+    );
     assert!(resumed.ends_with(&[Done::Marked, Done::Resumed, hsts]), "{resumed:?}");
     let trailers = run("with trailers");
     let removed = [changed("remove trailer x-api-key"), changed("remove trailer x-portcullis-subject")];
@@ -217,6 +227,7 @@ fn what_cannot_be_read_is_refused() {
     assert_eq!(serving.on_request(STREAM, true), Decided::Answered);
     assert_eq!(host.failed().as_deref(), Some("request_headers"));
     let answered = Done::Answered(503, "state_unavailable".to_owned());
+    assert!(host.done(STREAM).contains(&Done::Told("portcullis.reason state_unavailable".to_owned())));
     assert_eq!(host.done(STREAM).last(), Some(&answered), "{:?}", host.done(STREAM));
 }
 

@@ -48,6 +48,7 @@ fn policy() -> Value {
                 "clientId": "gateway", "clientSecret": "gateway-secret"},
         }]},
         "apiKeys": {"keys": [{"id": "reader", "hash": format!("sha256:{hash}")}]},
+        "accessLog": {"fields": ["Rule", "Principal", "Reason"]},
         "identityHeaders": {"send": ["Subject", "Rule"]},
         "rateLimits": [{"name": "few", "key": ["principal"], "limits": [{"requests": 100, "unit": "Hour"}]}],
         "hmac": {"sources": [{"name": "hub", "preset": "GitHub", "secrets": [HOOK_SECRET]}]},

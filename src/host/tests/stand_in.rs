@@ -33,6 +33,8 @@ pub(super) enum Done {
     Changed(String),
     /// The mark was set.
     Marked,
+    /// Filter state was set for the access log: its name and value.
+    Told(String),
     Answered(u16, String),
     Resumed,
     /// A header of the answer was set.
@@ -266,8 +268,11 @@ impl Host for StandIn {
         Some(self.0.properties.borrow().get(path)?.clone().into())
     }
 
-    fn set_filter_state(&self, _: &[u8], _: &[u8]) -> Result<(), Failed> {
-        self.act("set_filter_state", || Done::Marked)
+    fn set_filter_state(&self, name: &[u8], value: &[u8]) -> Result<(), Failed> {
+        let [name, value] = [name, value].map(String::from_utf8_lossy);
+        let is_mark = !name.contains('.');
+        let told = || if is_mark { Done::Marked } else { Done::Told(format!("{name} {value}")) };
+        self.act(&format!("set_filter_state {name}"), told)
     }
 
     fn shared_data(&self, key: &str) -> Result<Option<(Vec<u8>, u32)>, Failed> {
