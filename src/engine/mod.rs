@@ -29,6 +29,9 @@ mod open_tests;
 mod provider;
 mod purpose;
 mod record;
+mod record_members;
+#[cfg(not(target_family = "wasm"))]
+mod record_schema;
 mod refusal;
 mod request_line;
 mod sources;
@@ -46,6 +49,8 @@ pub use exchange::Exchange;
 pub use host_services::{Body, HostServices, LogEnabled};
 pub use open_streams::OpenStream;
 pub use purpose::Purpose;
+#[cfg(not(target_family = "wasm"))]
+pub use record_schema::record_schema;
 pub use sources::{Source, Subject};
 pub use withheld::names_without_policy;
 pub use worker::WorkerState;

@@ -1,20 +1,21 @@
 //! The decision record: one line of JSON per decision, for operators.
 //!
 //! It names the rule, the reason and who asked, never what they asked with: no token, key, cookie, header
-//! value but the request id, and no query string, which may hold credentials.
+//! value but the ids of request and trace, and no query string, which may hold credentials.
 
 use std::{
     fmt::{self, Write as _},
     rc::Rc,
 };
 
+use super::record_members::Member;
 use crate::{
     answer::Reason,
     identity::Party,
     jose::CompactToken,
     json::{Json, Members},
     policy::{Access, Action, Caller, Callers, Policy, Provider},
-    request::RequestHead,
+    request::{RequestHead, trace_context},
 };
 
 /// What became known while deciding.
@@ -57,9 +58,9 @@ impl fmt::Debug for Claimed {
 }
 
 /// Client-chosen text is cut to this many characters.
-const LONGEST_TEXT: usize = 256;
+pub(super) const LONGEST_TEXT: usize = 256;
 /// The most entries of a list that are shown.
-const MOST_ITEMS: usize = 8;
+pub(super) const MOST_ITEMS: usize = 8;
 
 impl Trace {
     /// Keeps whose credential is looked at.
@@ -93,36 +94,43 @@ impl Trace {
             Some(_) => "deny",
             None => "allow",
         };
-        line.add("decision", Some(decision));
-        line.add("reason", reason.map(Reason::code));
-        line.add("detail", self.detail.as_deref());
+        line.add(Member::Decision, Some(decision));
+        line.add(Member::Reason, reason.map(Reason::code));
+        line.add(Member::Detail, self.detail.as_deref());
         if let Some(reason) = reason {
-            line.add_all("missing", &mut self.missing(policy, reason).into_iter());
-            line.add("party", Some("actor").filter(|_| self.party == Party::Actor));
+            line.add_all(Member::Missing, &mut self.missing(policy, reason).into_iter());
+            line.add(Member::Party, Some("actor").filter(|_| self.party == Party::Actor));
         }
-        line.add("rule", self.rule.and_then(|rule| policy.rules.get(rule)).map(|rule| &*rule.name));
-        line.add("method", header(":method"));
-        line.add("path", target.or_else(|| header(":path")).and_then(|target| target.split('?').next()));
+        line.add(Member::Rule, self.rule.and_then(|rule| policy.rules.get(rule)).map(|rule| &*rule.name));
+        line.add(Member::Method, header(":method"));
+        line.add(
+            Member::Path,
+            target.or_else(|| header(":path")).and_then(|target| target.split('?').next()),
+        );
         line.add_caller(
             self.callers.actor.as_deref(),
-            ["actor", "actorKind", "actorAuthority", "actorCredential"],
+            [Member::Actor, Member::ActorKind, Member::ActorAuthority, Member::ActorCredential],
         );
-        line.add_caller(self.callers.principal.as_deref(), ["principal", "kind", "authority", "credential"]);
+        line.add_caller(
+            self.callers.principal.as_deref(),
+            [Member::Principal, Member::Kind, Member::Authority, Member::Credential],
+        );
         if let Some(reason) = reason.filter(|_| self.callers.principal.is_none()) {
             let claimed = |name| self.token.as_ref().and_then(|token| token.claims.get(name));
             let issuer = claimed("iss").and_then(Json::as_str);
-            line.add("provider", self.provider(policy, issuer));
-            line.add("issuer", issuer);
-            line.add_all("audience", &mut claimed("aud").into_iter().flat_map(strings));
-            line.add("kid", self.token.as_ref().and_then(|token| token.kid.as_deref()));
-            line.add("certificate", certificate(policy, head, reason).as_deref());
+            line.add(Member::Provider, self.provider(policy, issuer));
+            line.add(Member::Issuer, issuer);
+            line.add_all(Member::Audience, &mut claimed("aud").into_iter().flat_map(strings));
+            line.add(Member::Kid, self.token.as_ref().and_then(|token| token.kid.as_deref()));
+            line.add(Member::Certificate, certificate(policy, head, reason).as_deref());
         }
         if reason.is_none() {
-            line.add_all("unsent", &mut self.unsent().iter().map(String::as_str));
+            line.add_all(Member::Unsent, &mut self.unsent().iter().map(String::as_str));
         }
-        line.add("limit", self.limit.as_deref());
-        line.add("address", head.remote_address.map(|address| address.to_string()).as_deref());
-        line.add("requestId", header("x-request-id"));
+        line.add(Member::Limit, self.limit.as_deref());
+        line.add(Member::Address, head.remote_address.map(|address| address.to_string()).as_deref());
+        line.add(Member::RequestId, header("x-request-id"));
+        line.add(Member::TraceId, head.single("traceparent").one().and_then(trace_context::trace_id));
         line.end()
     }
 
@@ -167,21 +175,21 @@ struct Line(String);
 impl Line {
     /// Adds a member that has something to say.
     #[inline(never)]
-    fn add(&mut self, name: &str, value: Option<&str>) {
+    fn add(&mut self, member: Member, value: Option<&str>) {
         if let Some(value) = value {
-            self.name(name);
+            self.name(member);
             self.text(value);
         }
     }
 
     /// Adds the first of some, if there are any.
     #[inline(never)]
-    fn add_all(&mut self, name: &str, values: &mut dyn Iterator<Item = &str>) {
+    fn add_all(&mut self, member: Member, values: &mut dyn Iterator<Item = &str>) {
         let mut values = values.take(MOST_ITEMS).peekable();
         if values.peek().is_none() {
             return;
         }
-        self.name(name);
+        self.name(member);
         for (place, value) in values.enumerate() {
             self.0.push(if place == 0 { '[' } else { ',' });
             self.text(value);
@@ -190,7 +198,7 @@ impl Line {
     }
 
     /// Adds who it is: its subject, kind, authority and credential, under these names.
-    fn add_caller(&mut self, caller: Option<&Caller>, [subject, kind, authority, credential]: [&str; 4]) {
+    fn add_caller(&mut self, caller: Option<&Caller>, [subject, kind, authority, credential]: [Member; 4]) {
         let Some(Caller { principal, .. }) = caller else { return };
         let named = |value| Some(value).filter(|value: &&str| !value.is_empty());
         self.add(subject, Some(&principal.subject));
@@ -199,9 +207,9 @@ impl Line {
         self.add(credential, named(&principal.credential_id));
     }
 
-    fn name(&mut self, name: &str) {
+    fn name(&mut self, member: Member) {
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        self.text(name);
+        self.text(member.name());
         self.0.push(':');
     }
 

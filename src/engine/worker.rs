@@ -11,6 +11,7 @@ use super::{
     open_streams::OpenStreams,
     provider::ProviderState,
     record::Trace,
+    record_members::Member,
     statements::{KeptStatements, NotSigned},
     stored_keys::StoredKeys,
     stored_revocations,
@@ -491,7 +492,7 @@ fn jitter(services: &HostServices<'_>) -> u64 {
 /// number.
 fn told(records: Vec<Repeated>, messages: Vec<Repeated>) -> Vec<String> {
     let record = |told: Repeated| match told.text.strip_suffix('}') {
-        Some(record) => format!("{record},\"repeated\":{}}}", told.times),
+        Some(record) => format!("{record},\"{}\":{}}}", Member::Repeated.name(), told.times),
         None => told.text,
     };
     let message = |told: Repeated| format!("{} ({} times more)", told.text, told.times);

@@ -16,6 +16,7 @@ pub mod preflight;
 pub mod protocol;
 pub mod query;
 mod sighting;
+pub mod trace_context;
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! What the record of a refusal says of what was missing, and of tokens and certificates that are nobody's.
 
-use portcullis::answer::Reason;
+use portcullis::{answer::Reason, engine::record_schema};
 use serde_json::{Map, Value, json};
 
 use crate::world::{Ask, Issuer, NOW, World, changed, claims};
@@ -167,4 +167,68 @@ fn access_logs_are_told_what_records_say() {
     assert_eq!(fields(&Ask::get("/keys")), ["rule"]);
     let w = World::with(|policy| _ = policy.as_object_mut().unwrap().remove("accessLog"));
     assert!(w.ask(&Ask::get("/keys").key("reader-secret")).told.is_empty());
+}
+
+/// No member of the schema is one that no record has; and it knows every reason.
+#[test]
+fn every_member_of_the_schema_is_in_some_record() {
+    let schema = record_schema();
+    let mut codes = Reason::ALL.map(Reason::code);
+    codes.sort_unstable();
+    assert_eq!(schema["properties"]["reason"]["enum"], json!(codes.as_slice()));
+
+    let w = World::with(|policy| {
+        policy["decisionLog"] = json!({"allowed": true});
+        policy["rules"].as_array_mut().unwrap().push(json!({"name": "two",
+            "matches": [{"path": {"type": "Exact", "value": "/two"}}],
+            "authenticate": {"allOf": [{"jwt": "partner"}, {"jwt": "corp"}]},
+            "authorize": {"actor": {"scopes": ["a"]}}}));
+    });
+    let acting = |scope: &str| {
+        let token = w.partner.sign(&changed(claims("https://partner.example"), |claims| {
+            claims["scope"] = scope.into();
+            claims["jti"] = "t-1".into();
+        }));
+        w.bearer(Ask::get("/two").header("x-partner-token", &token), |_| {})
+    };
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let mut asks = vec![
+        w.bearer(Ask::get("/tokens"), |claims| claims["email"] = json!("a\nb")),
+        acting("a"),
+        acting("b"),
+        Ask::get("/tokens")
+            .token(&w.corp.sign(&changed(claims("https://idp.example"), |c| c["exp"] = 1.into()))),
+        Ask::get("/certificate").certificate("spiffe://other/ns/a"),
+        Ask::get("/nowhere").header("x-request-id", "r-1").header("traceparent", trace),
+        Ask::get("/nowhere"),
+    ];
+    asks.extend((0..5).map(|_| Ask::get("/limited").key("reader-secret")));
+    let mut records: Vec<String> = asks
+        .iter()
+        .enumerate()
+        .filter_map(|(n, ask)| w.ask(&ask.clone().from(&format!("10.3.0.{n}"))).record)
+        .collect();
+    let traced = records.iter().find(|record| record.contains("\"r-1\"")).unwrap();
+    assert!(
+        traced.ends_with("\"requestId\":\"r-1\",\"traceId\":\"4bf92f3577b34da6a3ce929d0e0e4736\"}"),
+        "{traced}"
+    );
+    // Nothing that is no id, and neither of two.
+    for ask in [
+        Ask::get("/health").header("traceparent", "00-secret"),
+        Ask::get("/health").header("traceparent", trace).header("traceparent", trace),
+    ] {
+        assert_eq!(w.ask(&ask.from("10.3.1.1")).recorded("traceId"), Value::Null);
+    }
+    // What is alike is told ten seconds after the first tick.
+    assert!(w.with_services(|services| w.worker.take_repeated(services)).is_empty());
+    w.later(10);
+    records.extend(w.with_services(|services| w.worker.take_repeated(services)));
+    let mut found = std::collections::BTreeSet::new();
+    for record in records {
+        let record: Map<String, Value> = serde_json::from_str(&record).unwrap();
+        found.extend(record.into_iter().map(|(name, _)| name));
+    }
+    let known = schema["properties"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(found, known);
 }

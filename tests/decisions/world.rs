@@ -15,7 +15,7 @@ use portcullis::{
     calls::{Call, Client, Outcome},
     config::AccessLogField,
     crypto::{HostCrypto, sha256},
-    engine::{Body, Exchange, HostServices, Purpose, Step, WorkerState},
+    engine::{Body, Exchange, HostServices, Purpose, Step, WorkerState, record_schema},
     policy::Policy,
     request::{RequestHead, client_certificate::PeerCertificate},
     store::{MemoryStore, SharedStore},
@@ -25,7 +25,7 @@ use ring::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::document::document;
 
@@ -269,6 +269,9 @@ impl Pending {
             let told =
                 decision.access_log.iter().map(|(field, text)| (*field, text.as_str().to_owned())).collect();
             let (reason, record) = (decision.reason, decision.record);
+            if let Some(record) = &record {
+                check_members(record);
+            }
             Some(Answer { reason, record, told, upstream, shown, debug, response: Vec::new() })
         })?;
         let response = self.exchange.on_response(&w.worker).map(|(name, value)| (name, value.into_owned()));
@@ -295,6 +298,20 @@ impl Pending {
 pub(crate) fn asked_about(call: &Call) -> String {
     let form = str::from_utf8(&call.body).unwrap();
     form.split('&').find_map(|field| field.strip_prefix("token=")).unwrap().to_owned()
+}
+
+/// Readers have a schema that knows each member.
+fn check_members(record: &str) {
+    let record: Map<String, Value> = serde_json::from_str(record).unwrap();
+    MEMBERS.with(|known| {
+        let unknown: Vec<_> = record.keys().filter(|name| !known.contains_key(*name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    });
+}
+
+thread_local! {
+    /// What the schema says of each member.
+    static MEMBERS: Map<String, Value> = record_schema()["properties"].as_object().unwrap().clone();
 }
 
 pub(crate) fn ok(body: &[u8]) -> Outcome<'_> {

@@ -27,6 +27,7 @@ mod client_certificates;
 mod compose;
 mod conditions;
 mod credential_places;
+mod decision_records;
 mod defaults;
 mod demo;
 mod discovery;

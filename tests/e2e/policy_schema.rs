@@ -22,7 +22,7 @@ use crate::{
 mod decisions;
 
 /// Says of each document in a file whether the schema in another takes it.
-const VALIDATE: &str = "
+pub(crate) const VALIDATE: &str = "
 import json, sys
 from jsonschema import Draft202012Validator
 schema, documents = (json.load(open(path)) for path in sys.argv[1:])
