@@ -46,7 +46,7 @@ DIST := target/dist
 SBOM := target/bom.json
 LICENCES := target/licences.txt
 # What a change may make of the module's size only on purpose.
-MOST_BYTES := 2240000
+MOST_BYTES := 2140000
 # The commit's time, so that what is packed has the same bytes whenever that is done.
 SECONDS = $(shell git log -1 --format=%ct)
 CREATED = $(shell date --utc --date=@$(SECONDS) +%Y-%m-%dT%H:%M:%SZ)

@@ -315,6 +315,7 @@ impl<'a> Attempt<'a, '_> {
 
 /// The place of the rule that lets a CORS preflight pass: the one that would decide the request which the browser asks
 /// about. What that rule asks of callers does not count, for browsers send preflights without credentials.
+#[inline]
 fn preflighted<'a>(policy: &'a Policy, request: &RouteRequest<'a>) -> Result<Option<usize>, Unclear<'a>> {
     if request.method == preflight::METHOD { preflight_rule(policy, request) } else { Ok(None) }
 }

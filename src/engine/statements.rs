@@ -33,6 +33,7 @@ pub(super) struct NotSigned;
 
 impl KeptStatements {
     /// What `statements` say of `callers` at `now`; `None`: there is nobody to speak of.
+    #[inline(never)]
     pub(super) fn of(
         &mut self,
         statements: &Statements,

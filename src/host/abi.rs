@@ -84,6 +84,7 @@ fn done(status: u32) -> Result<(), Failed> {
     if status == OK { Ok(()) } else { Err(Failed) }
 }
 
+#[inline]
 fn pairs(map: MapType) -> Result<Vec<u8>, Failed> {
     // SAFETY: both pointers are valid for the call.
     returning_bytes(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) })?.ok_or(Failed)

@@ -159,6 +159,7 @@ impl Stats {
     }
 
     /// Counts a decision. `None`: the request was allowed, or answered with a document that anyone may read.
+    #[inline]
     pub(super) fn count(&self, reason: Option<Reason>, evicted: u32) {
         let denied = |reason| Reason::ALL.iter().position(|other| *other == reason);
         match reason {

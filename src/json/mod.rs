@@ -84,6 +84,7 @@ struct Nodes<'a> {
 
 impl FlatJson {
     /// The value.
+    #[inline]
     pub(crate) fn root(&self) -> Json<'_> {
         self.value_at(0).unwrap_or(Json::Null)
     }

@@ -95,6 +95,7 @@ impl SlotKey {
     }
 
     /// The key.
+    #[inline]
     pub fn as_str(&self) -> &str {
         self.bytes.get(..self.len).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
     }

@@ -112,6 +112,7 @@ impl Prepayments {
 
 impl Prepayment {
     /// What is left after one more request at `now`; `None` when no interval is left for it.
+    #[inline]
     pub(super) fn after_one(&self, quotas: &[Quota], now: Timestamp) -> Option<Self> {
         Some(Self { next: self.next_after_one(quotas, now)?, ..*self })
     }

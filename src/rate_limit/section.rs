@@ -247,6 +247,7 @@ impl<'a> Section<'a> {
         entries.checked_div(self.layout.entry_size()).unwrap_or(0)
     }
 
+    #[inline]
     pub(super) fn fingerprint(self, entry: usize) -> u64 {
         word(self.bytes, self.layout.entry_offset(entry))
     }

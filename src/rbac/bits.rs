@@ -48,6 +48,7 @@ impl Bits {
         })
     }
 
+    #[inline]
     pub(super) fn covers(&self, other: &Self) -> bool {
         let mut pairs = other.more.iter().enumerate();
         self.first & other.first == other.first

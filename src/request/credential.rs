@@ -269,6 +269,7 @@ pub(crate) fn without_blanks(mut value: &[u8]) -> &[u8] {
 
 /// What follows `prefix` in `value`; `None` when it begins otherwise. Schemes are compared without case
 /// (RFC 9110 section 11.1).
+#[inline]
 pub fn strip_prefix<'a>(value: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
     let (start, rest) = value.split_at_checked(prefix.len())?;
     start.eq_ignore_ascii_case(prefix.as_bytes()).then_some(rest)

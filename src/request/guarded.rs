@@ -61,6 +61,7 @@ impl GuardedHeaders {
     }
 
     /// Why a header of this name is guarded; in the order given, and several times where several reasons are.
+    #[inline]
     pub fn guards(&self, name: &[u8]) -> impl Iterator<Item = Guard> {
         let names = self.of_length(name).iter();
         names.filter(|(own, guard)| guard.concerns(name, own)).map(|(_, guard)| *guard)
@@ -76,6 +77,7 @@ impl GuardedHeaders {
 }
 
 impl Guard {
+    #[inline]
     fn concerns(self, name: &[u8], own: &[u8]) -> bool {
         (self != Self::OtherSpellings || name != own) && is_alike(name, own)
     }

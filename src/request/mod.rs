@@ -173,6 +173,7 @@ impl Location {
     }
 
     /// Whether it is `authorization` with credentials that name no scheme.
+    #[inline]
     pub fn has_no_scheme(&self) -> bool {
         matches!(self, Self::Header { name, prefix } if prefix.is_empty() && name == "authorization")
     }

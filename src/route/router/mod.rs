@@ -227,6 +227,7 @@ impl Router {
         }
     }
 
+    #[inline]
     fn method_bit(&self, method: &str) -> Option<u64> {
         let place = self.methods.iter().position(|own| **own == *method)?;
         1_u64.checked_shl(u32::try_from(place).ok()?)
