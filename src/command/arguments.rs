@@ -53,7 +53,7 @@ pub(super) enum Task {
     /// Make API keys and look after them: list, rotate, disable, revoke
     #[command(subcommand)]
     Key(Box<KeyTask>),
-    /// Make a policy of what there is, such as an OpenAPI document
+    /// Make a policy of what there is: an OpenAPI document, or Envoy's own filters
     #[command(subcommand)]
     Import(Box<ImportTask>),
     /// Make keys that the gateway signs sessions and statements with, and tell their public halves

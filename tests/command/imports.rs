@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Output};
 
-use crate::{run_in, text};
+use crate::{run, run_in, text};
 
 const OPENAPI: &str = "tests/command/import/openapi";
 
@@ -229,6 +229,14 @@ fn a_policy_is_changed_as_meant_or_not_at_all() {
     }
 }
 
+const ENVOY: &str = "http_filters:
+- name: jwt
+  typed_config:
+    \"@type\": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication
+    providers: {a: {issuer: https://a.test, audiences: [a], remote_jwks: {http_uri: {uri: https://a.test/jwks, cluster: a, timeout: 5s}}}}
+    rules: [{match: {prefix: /}, requires: {provider_name: a}}]
+";
+
 /// Every command of the page, in its order, on the document that it shows, and what it shows of the result.
 #[test]
 fn the_page_is_done_as_written() {
@@ -236,6 +244,8 @@ fn the_page_is_done_as_written() {
     let page = fs::read_to_string(&path).unwrap();
     let block = |n: usize| page.split("```yaml\n").nth(n).unwrap().split("```").next().unwrap();
     let place = Workplace::new(block(1), "");
+    // Any that everything of is translated of.
+    place.write("envoy.yaml", ENVOY);
     let commands: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
     assert!(commands.len() >= 3, "{commands:?}");
     let binary = Path::new(env!("CARGO_BIN_EXE_portcullis")).parent().unwrap().to_owned();
@@ -259,4 +269,33 @@ fn the_page_is_done_as_written() {
         return;
     }
     assert_eq!(place.policy(), shown);
+}
+
+#[test]
+fn filters_of_envoy_become_the_policies_beside_them() {
+    hold_to_what_stands_beside("envoy", "tests/command/import/envoy");
+}
+
+/// Documents of real services, cut down to a few of their operations: each import passes `check` and decides requests as
+/// the suite beside it says. API keys are made for the suite in place of the placeholder, which is disabled.
+#[test]
+fn what_real_services_publish_decides_as_they_say() {
+    const PUBLIC: &str = "tests/command/import/public";
+    let place = tempfile::tempdir().unwrap();
+    for (name, further) in [
+        ("discord", &["--key-prefix", "BotToken=Bot "][..]),
+        ("box", &[]),
+        ("datadog", &["--leave-to-upstream", "appKeyAuth"]),
+    ] {
+        let document = format!("{name}.json");
+        let made = run_in(PUBLIC, &[&["import", "openapi", &document], further].concat(), "");
+        let policy = text(made.stdout);
+        let checked = run(&["check", "-"], &policy);
+        assert!(checked.status.success(), "{name}: {}", text(checked.stderr));
+        let path = place.path().join(format!("{name}.yaml"));
+        fs::write(&path, policy.replace("    disabled: true\n", "")).unwrap();
+        let suite = format!("{name}.suite.yaml");
+        let told = run_in(PUBLIC, &["test", &suite, "--policy", path.to_str().unwrap()], "");
+        assert!(told.status.success(), "{name}: {}{}", text(told.stdout), text(told.stderr));
+    }
 }

@@ -8,7 +8,12 @@ pub(in crate::command) enum ImportTask {
     ///
     /// What cannot be translated is closed or stricter, and is said. Ends with 0 if everything was translated, 1 if
     /// something was not, 2 if nothing was done.
-    Openapi(OpenapiOptions),
+    Openapi(Box<OpenapiOptions>),
+    /// Make a policy of Envoy's own filters: jwt_authn, rbac, api_key_auth and local_ratelimit (YAML or JSON)
+    ///
+    /// What cannot be translated is closed or stricter, and is said. Ends with 0 if everything was translated, 1 if
+    /// something was not, 2 if nothing was done.
+    Envoy(EnvoyOptions),
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +60,19 @@ pub(in crate::command) struct OpenapiOptions {
     /// Let HEAD pass where GET does
     #[arg(long)]
     pub(super) head: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::command) struct EnvoyOptions {
+    /// The configuration, or a part of it with `http_filters`; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: String,
+    /// Which listener's filters, where several have some
+    #[arg(long, value_name = "NAME")]
+    pub(super) listener: Option<String>,
+    /// How to say what could not be translated
+    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
+    pub(super) output: Output,
 }
 
 #[derive(Debug, Args)]

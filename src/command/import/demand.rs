@@ -111,10 +111,12 @@ impl Demand {
             stricter.push(Stricter::TooManyTogether);
         }
         let pairs: Vec<&Alternative> = alternatives.iter().filter(|together| together.len() == 2).collect();
-        let single: Vec<&Way> = alternatives
+        let mut single: Vec<&Way> = alternatives
             .iter()
             .filter_map(|together| if let [way] = together.as_slice() { Some(way) } else { None })
             .collect();
+        // What the first alternative lacks is what clients are told, and tokens are what they can ask for.
+        single.sort_by_key(|way| !matches!(way.kind, Kind::Jwt(_)));
         if single.is_empty() && !optional {
             if pairs.len() > 1 {
                 stricter.push(Stricter::SeveralPairs);
@@ -135,14 +137,18 @@ fn includes(more: &Alternative, less: &Alternative) -> bool {
     less.iter().all(|wanted| {
         more.iter().any(|way| {
             way.kind == wanted.kind
-                && wanted.needs.iter().all(|(name, need)| holds(way.needs.get(name), need))
+                && wanted.needs.iter().all(|(name, need)| holds(name, way.needs.get(name), need))
         })
     })
 }
 
 /// Whether what is asked for by `own` is at least `other`.
-fn holds(own: Option<&Json>, other: &Json) -> bool {
+fn holds(name: &str, own: Option<&Json>, other: &Json) -> bool {
     match (own, other) {
+        // One of these, and not all.
+        (Some(Json::Array(own)), Json::Array(other)) if name == "remoteAddress" => {
+            own.iter().all(|item| other.contains(item))
+        }
         (Some(Json::Array(own)), Json::Array(other)) => other.iter().all(|item| own.contains(item)),
         (own, other) => own == Some(other),
     }

@@ -122,8 +122,14 @@ impl Draft {
     }
 
     /// Closes every rule that the filter would refuse in a policy with these sections, and says why; what is wrong with
-    /// the rest is said, too.
-    pub(super) fn close_what_is_refused(&mut self, sections: &Map<String, Json>, told: &mut Told) {
+    /// the rest is said, too. Of a rule whose requests cannot be said nothing is left, and whatever it was about falls to
+    /// those behind it; where `nothing_falls`, they are closed.
+    pub(super) fn close_what_is_refused(
+        &mut self,
+        sections: &Map<String, Json>,
+        nothing_falls: bool,
+        told: &mut Told,
+    ) {
         for _ in 0..MOST_ROUNDS {
             let mut policy = sections.clone();
             policy.insert("rules".to_owned(), self.rules_said());
@@ -138,9 +144,21 @@ impl Draft {
                     continue;
                 };
                 let Some(rule) = self.rules.get_mut(place) else { continue };
-                let about = rule.from.join(", ");
+                let about = if rule.from.is_empty() { rule.name().to_owned() } else { rule.from.join(", ") };
                 let is_of_the_path = fault.path.contains(".matches") || fault.path.contains(".hostnames");
+                let is_unsaid = is_of_the_path && !rule.value.contains_key("matches");
                 match rule.is_closed() || is_of_the_path {
+                    true if nothing_falls && is_of_the_path && !is_unsaid => {
+                        told.left(
+                            &rule.at,
+                            &about,
+                            format!("{}; it and all behind it is closed", fault.message),
+                        );
+                        rule.comments.push(format!("Closed, and all behind it: {}.", fault.message));
+                        rule.close();
+                        rule.value.shift_remove("matches");
+                        rule.value.shift_remove("hostnames");
+                    }
                     true => {
                         told.left(&rule.at, &about, format!("{}; no rule is made of it", fault.message));
                         gone.push(place);
@@ -176,4 +194,10 @@ fn rule_of(fault: &Fault) -> Option<usize> {
         (PathStep::Name(name), PathStep::Index(index)) if name == "rules" => Some(index),
         _ => None,
     }
+}
+
+/// As a name in a policy.
+pub(super) fn named(text: &str) -> String {
+    let fit = |c: char| if c.is_ascii_alphanumeric() || "._-:/@".contains(c) { c } else { '-' };
+    text.chars().map(fit).take(120).collect()
 }

@@ -65,7 +65,7 @@ impl Target {
             addition.make(&mut expected).ok_or_else(|| self.not_in_place())?;
         }
         let sections: Map<String, Json> = expected.as_object().cloned().unwrap_or_default();
-        draft.close_what_is_refused(&sections, told);
+        draft.close_what_is_refused(&sections, false, told);
         let changed = self.changed(&draft, &additions, &mut expected, prune, told);
         let changed = changed.ok_or_else(|| self.not_in_place())?;
         self.file.write(changed, is_dry)

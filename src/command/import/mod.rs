@@ -1,4 +1,4 @@
-//! `portcullis import`: a policy of what people have, such as an OpenAPI document.
+//! `portcullis import`: a policy of what people have: an OpenAPI document, or Envoy's own filters.
 //!
 //! What the source says and the policy does not is told, with its place. It makes the policy stricter than the source, or
 //! closes what it is about; never is anything open here that is not there.
@@ -6,6 +6,7 @@
 mod arguments;
 mod demand;
 mod draft;
+mod envoy;
 mod into;
 mod mark;
 mod merge;
@@ -15,7 +16,12 @@ mod told;
 mod written;
 
 pub(super) use self::arguments::ImportTask;
-use self::{arguments::OpenapiOptions, draft::Draft, into::Target, told::Told};
+use self::{
+    arguments::{EnvoyOptions, OpenapiOptions},
+    draft::Draft,
+    into::Target,
+    told::Told,
+};
 use super::{
     documents::{self, Content},
     refusal::Refusal,
@@ -28,6 +34,7 @@ use super::{
 pub(super) fn run(task: &ImportTask) -> u8 {
     let done = match task {
         ImportTask::Openapi(options) => of_openapi(options),
+        ImportTask::Envoy(options) => of_envoy(options),
     };
     match done {
         Ok(code) => code,
@@ -47,9 +54,19 @@ fn of_openapi(options: &OpenapiOptions) -> Result<u8, Refusal> {
         return Ok(told.tell(&source, None, output));
     }
     let sections = draft.sections.clone();
-    draft.close_what_is_refused(&sections, &mut told);
+    draft.close_what_is_refused(&sections, false, &mut told);
     let heading = format!("Made of {} by `portcullis import openapi`.", openapi::title(&root));
     Ok(told.tell(&source, Some(&written(&draft, &heading)?), output))
+}
+
+fn of_envoy(options: &EnvoyOptions) -> Result<u8, Refusal> {
+    let (source, root) = only_document(&options.file)?;
+    let mut told = Told::default();
+    let mut draft = envoy::draft(&root, &source, options.listener.as_deref(), &mut told)?;
+    let sections = draft.sections.clone();
+    draft.close_what_is_refused(&sections, true, &mut told);
+    let heading = "Made of Envoy's own filters by `portcullis import envoy`.";
+    Ok(told.tell(&source, Some(&written(&draft, heading)?), options.output))
 }
 
 /// The policy, read again: what is printed is what is meant.

@@ -44,6 +44,13 @@ impl Told {
         self.add(Weight::Note, at, about, message.into());
     }
 
+    /// All that `other` has.
+    pub(super) fn append(&mut self, other: Self) {
+        for remark in other.list {
+            self.add(remark.weight, &remark.at, &remark.about, remark.message);
+        }
+    }
+
     fn add(&mut self, weight: Weight, at: &Range<usize>, about: &str, message: String) {
         let remark = Remark { weight, at: at.clone(), about: about.to_owned(), message };
         if !self.list.contains(&remark) {

@@ -1,5 +1,10 @@
 //! Envoy's own filters, as the page shows them, beside the policy that takes their place.
 
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
 use jsonwebtoken::Algorithm;
 use proptest::{prelude::*, strategy::Union};
 use serde_json::{Value, json};
@@ -121,15 +126,48 @@ fn different() -> impl Strategy<Value = Asked> {
     })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_envoys_own_filters_decide_is_decided_alike() {
+/// Those of the page, with the issuer's keys in place of where they would be fetched.
+fn filters_and_routes() -> (Vec<Value>, Value) {
     let mut before = shown("# Envoy's own filters").remove(0);
     let provider = before["http_filters"][0]["typed_config"]["providers"]["corp"].as_object_mut().unwrap();
     provider.remove("remote_jwks").unwrap();
     provider.insert("local_jwks".to_owned(), json!({"inline_string": ISSUER_KEYS.jwks().to_string()}));
-    let filters = before["http_filters"].as_array().unwrap().clone();
+    (before["http_filters"].as_array().unwrap().clone(), before["routes"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_envoys_own_filters_decide_is_decided_alike() {
+    let (filters, routes) = filters_and_routes();
     let policy = policy("# Instead of Envoy's own filters");
-    let envoy = SideBySide::start(filters, &policy, &before["routes"]).await;
+    let envoy = SideBySide::start(filters, &policy, &routes).await;
+    let asked = generated(&prop_oneof![8 => alike(), 1 => different()]);
+    envoy.compare(&asked, &DIFFERENCES, &[200, 401, 403, 429]).await;
+}
+
+/// The policy that `portcullis import envoy` makes of them, with the issuer's keys in it, and over plain HTTP as here.
+fn imported() -> Value {
+    let page = super::page();
+    let filters = page.split("```yaml\n# Envoy's own filters\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["import", "envoy", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(filters.as_bytes()).unwrap();
+    let made = child.wait_with_output().unwrap();
+    let made = String::from_utf8(made.stdout).unwrap();
+    let mut policy = crate::manifests::documents(&made).remove(0);
+    policy["jwt"]["providers"][0]["jwks"] = json!({"inline": ISSUER_KEYS.jwks()});
+    policy["transport"] = json!({"requireTls": false});
+    policy
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_imported_of_envoys_own_filters_decides_alike() {
+    let (filters, routes) = filters_and_routes();
+    let envoy = SideBySide::start(filters, &imported(), &routes).await;
     let asked = generated(&prop_oneof![8 => alike(), 1 => different()]);
     envoy.compare(&asked, &DIFFERENCES, &[200, 401, 403, 429]).await;
 }

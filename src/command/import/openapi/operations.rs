@@ -8,14 +8,14 @@ use super::{
     document::{Document, get, members, place},
     extensions,
     paths::Path,
-    schemes::{Schemes, named},
+    schemes::Schemes,
     servers::{Place, places},
 };
 use crate::command::{
     import::{
         arguments::OpenapiOptions,
         demand::{Demand, with_more},
-        draft::DraftRule,
+        draft::{DraftRule, named},
         told::Told,
     },
     tree::{Member, Node},

@@ -9,6 +9,7 @@ use crate::command::{
     import::{
         arguments::{OpenapiOptions, Pair},
         demand::{Alternative, Demand, Kind, Way},
+        draft::named,
         told::Told,
     },
     refusal::Refusal,
@@ -447,12 +448,6 @@ impl Schemes {
     pub(super) fn has_certificates(&self) -> bool {
         self.schemes.iter().any(|scheme| scheme.is_used && scheme.meaning == Meaning::Certificate)
     }
-}
-
-/// As a name in a policy.
-pub(super) fn named(text: &str) -> String {
-    let fit = |c: char| if c.is_ascii_alphanumeric() || "._-:/@".contains(c) { c } else { '-' };
-    text.chars().map(fit).take(120).collect()
 }
 
 /// `apiKeys.extractFrom` of these places.
