@@ -41,7 +41,7 @@ impl PrincipalKind {
 }
 
 /// Which of the two whose credentials a request carries, where a rule takes both.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Party {
     /// Whose request it is; where a rule takes one credential there is nobody else.
     #[default]

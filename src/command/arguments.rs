@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
-    GOOD, explain::ExplainOptions, import::ImportTask, key::KeyTask, passkey::PasskeyTask,
+    GOOD, diff::DiffOptions, explain::ExplainOptions, import::ImportTask, key::KeyTask, passkey::PasskeyTask,
     revocation::RevocationTask, say, signing_key::SigningKeyTask, suite::TestOptions,
 };
 use crate::versions::{DECISION_RECORD, POLICY_DOCUMENT};
@@ -42,6 +42,12 @@ pub(super) enum Task {
     /// are fetched need --keys, or --claims in place of a token. Ends with 0 whatever the decision is, 1 if the policy has
     /// faults, 2 if a file cannot be read.
     Explain(Box<ExplainOptions>),
+    /// Say which requests two policies decide otherwise, each with a request that shows it
+    ///
+    /// Tells what the new policy opens, closes and changes, what could not be decided, and what else differs beside the rules.
+    /// Both policies' engines are asked about every request that is told. Ends with 0, with 1 if there is what --fail-on
+    /// names, with 2 if a file cannot be read or a policy has faults.
+    Diff(DiffOptions),
     /// Run suites: requests with what is expected of them, decided as the filter would
     ///
     /// A suite is YAML: requests with tokens by their claims, API keys by their ids and certificates by their names, and the

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod check;
+mod diff;
 mod documents;
 mod edit;
 #[cfg(test)]
@@ -55,6 +56,7 @@ const UNUSABLE: u8 = 2;
 pub fn main() -> ExitCode {
     let code = match Arguments::parse().task {
         Task::Check(options) => check::run(&options),
+        Task::Diff(options) => diff::run(&options),
         Task::Explain(options) => explain::run(&options),
         Task::Test(options) => suite::run(&options),
         Task::Schema => print_schema(),

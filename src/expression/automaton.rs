@@ -81,6 +81,41 @@ impl Automaton {
         self.beyond.get(place).map(|(_, column)| u16::from(*column))
     }
 
+    /// Where reading begins.
+    #[cfg(all(feature = "cli", not(target_family = "wasm")))]
+    pub(super) fn start(&self) -> u16 {
+        self.start
+    }
+
+    /// The row after one more character.
+    #[cfg(all(feature = "cli", not(target_family = "wasm")))]
+    pub(super) fn step(&self, row: u16, char: char) -> u16 {
+        self.cell(row, self.column(char))
+    }
+
+    /// Whether the text may end at this row.
+    #[cfg(all(feature = "cli", not(target_family = "wasm")))]
+    pub(super) fn may_end(&self, row: u16) -> bool {
+        self.cell(row, END) != DEAD
+    }
+
+    /// The column of a character: those of one column are never told apart.
+    #[cfg(all(feature = "cli", not(target_family = "wasm")))]
+    pub(super) fn column(&self, char: char) -> u16 {
+        let ascii = usize::try_from(u32::from(char)).ok().and_then(|at| self.ascii.get(at)).copied();
+        let column = ascii.or_else(|| {
+            let place = self.beyond.partition_point(|(first, _)| *first <= char).checked_sub(1)?;
+            self.beyond.get(place).map(|(_, column)| *column)
+        });
+        u16::from(column.unwrap_or_default())
+    }
+
+    /// The characters beyond ASCII at which the column changes, the first of them included.
+    #[cfg(all(feature = "cli", not(target_family = "wasm")))]
+    pub(super) fn edges(&self) -> impl Iterator<Item = char> {
+        self.beyond.iter().map(|(first, _)| *first)
+    }
+
     fn cell(&self, row: u16, column: u16) -> u16 {
         self.next.get(usize::from(row.wrapping_add(column))).copied().unwrap_or(DEAD)
     }

@@ -46,9 +46,48 @@ impl Expression {
         self.automaton.matches(value, &mut usize::MAX.clone()) == Some(true)
     }
 
+    /// The automaton itself, to be walked character by character.
+    #[cfg(all(feature = "cli", not(target_family = "wasm")))]
+    pub(crate) fn walk(&self) -> Walk<'_> {
+        Walk(&self.automaton)
+    }
+
     /// Whether the whole `value` matches. What trying costs, about a byte of the value, is taken from `left`;
     /// `None`: there is not enough left to try.
     pub(crate) fn matches(&self, value: &str, left: &mut usize) -> Option<bool> {
         self.automaton.matches(value, left)
+    }
+}
+
+/// An expression's automaton, for what compares whole languages rather than one value with them.
+#[cfg(all(feature = "cli", not(target_family = "wasm")))]
+#[derive(Clone, Copy)]
+pub(crate) struct Walk<'e>(&'e Automaton);
+
+#[cfg(all(feature = "cli", not(target_family = "wasm")))]
+impl<'e> Walk<'e> {
+    /// Where reading begins.
+    pub(crate) fn start(self) -> u16 {
+        self.0.start()
+    }
+
+    /// The state after one more character; 0: whatever follows, nothing matches any more.
+    pub(crate) fn step(self, state: u16, char: char) -> u16 {
+        self.0.step(state, char)
+    }
+
+    /// Whether what was read so far matches.
+    pub(crate) fn may_end(self, state: u16) -> bool {
+        self.0.may_end(state)
+    }
+
+    /// What a character is to the expression: those of one class are never told apart.
+    pub(crate) fn class(self, char: char) -> u16 {
+        self.0.column(char)
+    }
+
+    /// Characters beyond ASCII at which the class changes.
+    pub(crate) fn edges(self) -> impl Iterator<Item = char> + 'e {
+        self.0.edges()
     }
 }

@@ -1,0 +1,120 @@
+//! `portcullis diff`, `who-can` and `can`: what policies decide of all requests, not of one.
+//!
+//! Rules are compared as sets of requests: paths and values by their automata, methods, hosts and conditions by the kinds
+//! that the policies tell apart, and callers by the facts that rules ask of them. Whatever is found so is a guess until
+//! both engines were asked about a whole request; where they say something else, it is told as undecided.
+
+mod access;
+mod arguments;
+mod compare;
+mod facts;
+mod given;
+mod holders;
+mod pairs;
+mod patterns;
+mod policy;
+mod region;
+mod rules;
+mod sections;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod told;
+mod witness;
+
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+pub(super) use self::arguments::DiffOptions;
+use self::{
+    arguments::{FailOn, Output},
+    compare::{Comparing, Found, Kind},
+    policy::Policy,
+};
+use super::{FAULTY, GOOD, offline, refusal::Refusal, say};
+use crate::time::Timestamp;
+
+/// Carries out what is asked for.
+pub(super) fn run(options: &DiffOptions) -> u8 {
+    match diff(options) {
+        Ok(code) => code,
+        Err(refusal) => Refusal::told(Err(refusal)),
+    }
+}
+
+fn diff(options: &DiffOptions) -> Result<u8, Refusal> {
+    let now = now(options.at.as_deref())?;
+    let load = |file: &str| offline::load(file, options.plugin.as_deref());
+    let (old, new) = (load(&options.old)?, load(&options.new)?);
+    let old = Policy::new(&options.old, old, now)?;
+    let new = Policy::new(&options.new, new, now)?;
+    let comparison = Comparison::of(&old, &new);
+    match options.output {
+        Output::Text => say(&comparison.text()),
+        Output::Json => say(&format!("{:#}\n", comparison.json())),
+    }
+    Ok(if comparison.fails(options.fail_on) { FAULTY } else { GOOD })
+}
+
+/// When requests come.
+fn now(given: Option<&str>) -> Result<Timestamp, Refusal> {
+    match given {
+        None => {
+            let since =
+                SystemTime::UNIX_EPOCH.elapsed().map_err(|error| Refusal::unusable(error.to_string()))?;
+            Ok(Timestamp::from_secs(since.as_secs()))
+        }
+        Some(time) => Timestamp::from_rfc3339(time)
+            .map_err(|_| Refusal::usage(format!("--at: {time:?} is no time, such as 2027-01-31T08:00:00Z"))),
+    }
+}
+
+/// All that two policies say otherwise.
+struct Comparison {
+    found: Found,
+    /// Places beside the rules.
+    sections: Vec<String>,
+}
+
+impl Comparison {
+    fn of(old: &Policy, new: &Policy) -> Self {
+        let found = Comparing::new(old, new).run();
+        let sections = sections::changed(&beside_rules(&old.written), &beside_rules(&new.written));
+        Self { found, sections }
+    }
+
+    /// Whether nothing differs, and nothing is left undecided.
+    fn is_equal(&self) -> bool {
+        self.found.differences.is_empty() && self.found.undecided.is_empty() && self.sections.is_empty()
+    }
+
+    fn has(&self, kind: Kind) -> bool {
+        self.found.differences.iter().any(|one| one.kind == kind)
+    }
+
+    fn fails(&self, on: FailOn) -> bool {
+        match on {
+            FailOn::None => false,
+            FailOn::Opened => self.has(Kind::Opened) || !self.found.undecided.is_empty(),
+            FailOn::Closed => self.has(Kind::Closed) || !self.found.undecided.is_empty(),
+            FailOn::Any => !self.is_equal(),
+        }
+    }
+}
+
+/// What stands beside the rules, and does more than the rules make of it: roles and limits that rules name are compared
+/// where rules are.
+fn beside_rules(written: &Value) -> Value {
+    let mut beside = written.clone();
+    if let Some(members) = beside.as_object_mut() {
+        members.retain(|name, _| !["rules", "roles"].contains(&name.as_str()));
+        if let Some(limits) = members.get_mut("rateLimits").and_then(Value::as_array_mut) {
+            limits.retain(|limit| limit.get("before").is_some());
+            if limits.is_empty() {
+                members.shift_remove("rateLimits");
+            }
+        }
+    }
+    beside
+}
