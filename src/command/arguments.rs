@@ -6,8 +6,16 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
-    GOOD, diff::DiffOptions, explain::ExplainOptions, import::ImportTask, key::KeyTask, passkey::PasskeyTask,
-    revocation::RevocationTask, say, signing_key::SigningKeyTask, suite::TestOptions,
+    GOOD,
+    diff::{CanOptions, DiffOptions, WhoCanOptions},
+    explain::ExplainOptions,
+    import::ImportTask,
+    key::KeyTask,
+    passkey::PasskeyTask,
+    revocation::RevocationTask,
+    say,
+    signing_key::SigningKeyTask,
+    suite::TestOptions,
 };
 use crate::versions::{DECISION_RECORD, POLICY_DOCUMENT};
 
@@ -48,6 +56,15 @@ pub(super) enum Task {
     /// Both policies' engines are asked about every request that is told. Ends with 0, with 1 if there is what --fail-on
     /// names, with 2 if a file cannot be read or a policy has faults.
     Diff(DiffOptions),
+    /// Say whose requests with a method and a path pass, and by which rules
+    ///
+    /// The path may be a pattern. Tells every rule that may be the first for such a request, with a request that falls under
+    /// it, and whom it lets pass: anyone, tokens with what they need, API keys by their ids, certificates, or nobody.
+    WhoCan(WhoCanOptions),
+    /// Say which rules a caller passes by: a role, a scope, an API key, a token with claims, or anyone
+    ///
+    /// The engine decides a request for each rule.
+    Can(CanOptions),
     /// Run suites: requests with what is expected of them, decided as the filter would
     ///
     /// A suite is YAML: requests with tokens by their claims, API keys by their ids and certificates by their names, and the

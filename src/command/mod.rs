@@ -57,6 +57,8 @@ pub fn main() -> ExitCode {
     let code = match Arguments::parse().task {
         Task::Check(options) => check::run(&options),
         Task::Diff(options) => diff::run(&options),
+        Task::WhoCan(options) => diff::who_can::run(&options),
+        Task::Can(options) => diff::can::run(&options),
         Task::Explain(options) => explain::run(&options),
         Task::Test(options) => suite::run(&options),
         Task::Schema => print_schema(),

@@ -7,6 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+mod diff;
 mod files;
 mod imports;
 mod keys;

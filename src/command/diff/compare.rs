@@ -248,21 +248,28 @@ impl<'p> Comparing<'p> {
         kind: Kind,
         why: &mut Option<String>,
     ) -> bool {
-        let rules = [self.old.rule(old.rule), self.new.rule(new.rule)];
+        let (old_rule, new_rule) = (self.old.rule(old.rule), self.new.rule(new.rule));
+        let rules = [old_rule, new_rule];
         let (old_variables, new_variables) = (variables(old, &route.path), variables(new, &route.path));
         let both: Vec<(String, String)> = old_variables.iter().chain(&new_variables).cloned().collect();
         let tls = |rule: Option<&RuleSpec>, policy: &Policy| {
             rule.and_then(|rule| rule.require_tls).unwrap_or(policy.document.transport.require_tls)
         };
-        let tls_matters = tls(rules[0], self.old) != tls(rules[1], self.new);
+        let tls_matters = tls(old_rule, self.old) != tls(new_rule, self.new);
+        let by_client = rules.iter().any(|rule| asks_who(*rule));
         for caller in callers(&rules) {
             let roles = [&self.old.roles, &self.new.roles];
             let unknowns = Unknowns::of(&rules, &roles, &caller, &both, tls_matters);
             let single = caller.actor.is_none()
                 && matches!(caller.principal, Some(MethodSpec::ApiKey | MethodSpec::ClientCertificate));
             if single {
-                if self.holders_by_engine(old, new, route, kind, &caller, &unknowns) {
+                if self.holders_by_engine(old, new, route, kind, &caller, &unknowns, by_client) {
                     return true;
+                }
+                if self.holders.leaves_out(by_client) {
+                    why.get_or_insert_with(|| {
+                        "there are more kinds of keys or certificates than were tried".to_owned()
+                    });
                 }
                 continue;
             }
@@ -295,7 +302,7 @@ impl<'p> Comparing<'p> {
                     why.get_or_insert_with(|| told.to_owned());
                 }
                 Solved::Found(facts) => {
-                    let holders = self.holders.of_caller(&caller);
+                    let holders = held_by(&self.holders, &caller, by_client);
                     let mut last = "no API key or certificate holds what is needed".to_owned();
                     for holder in holders {
                         let witness = Witness {
@@ -330,6 +337,7 @@ impl<'p> Comparing<'p> {
         kind: Kind,
         caller: &Caller,
         unknowns: &Unknowns,
+        by_client: bool,
     ) -> bool {
         let of = |wanted: &Atom| -> Vec<Fact> {
             let found = unknowns.atoms.iter().find(|(atom, _)| atom == wanted);
@@ -337,7 +345,7 @@ impl<'p> Comparing<'p> {
         };
         let addresses = of(&Atom::Address);
         let tls = if of(&Atom::Tls).is_empty() { vec![Fact::Flag(true)] } else { of(&Atom::Tls) };
-        for holder in self.holders.of_caller(caller) {
+        for holder in held_by(&self.holders, caller, by_client) {
             for address in &addresses {
                 for tls in &tls {
                     let facts: Facts =
@@ -487,16 +495,20 @@ impl Side<'_> {
     }
 }
 
-/// Those that a caller may be, one of each kind; a caller that is none of them is one by itself.
-impl Holders {
-    fn of_caller(&self, caller: &Caller) -> Vec<Option<Holder>> {
-        let kinds = [caller.actor.as_ref(), caller.principal.as_ref()];
-        let is = |way: &MethodSpec| kinds.contains(&Some(way));
-        let found: Vec<Option<Holder>> = match () {
-            () if is(&MethodSpec::ApiKey) => self.keys().map(Some).collect(),
-            () if is(&MethodSpec::ClientCertificate) => self.certificates().map(Some).collect(),
-            () => vec![None],
-        };
-        found
+/// Those that a caller may be, one of each kind; a caller that is neither is one by itself.
+fn held_by(holders: &Holders, caller: &Caller, by_client: bool) -> Vec<Option<Holder>> {
+    let kinds = [caller.actor.as_ref(), caller.principal.as_ref()];
+    let is = |way: &MethodSpec| kinds.contains(&Some(way));
+    match () {
+        () if is(&MethodSpec::ApiKey) => holders.keys(by_client).into_iter().map(Some).collect(),
+        () if is(&MethodSpec::ClientCertificate) => holders.certificates().into_iter().map(Some).collect(),
+        () => vec![None],
     }
+}
+
+/// Whether a rule asks who somebody is, not only what he holds.
+fn asks_who(rule: Option<&RuleSpec>) -> bool {
+    let of_subject =
+        |asked: &&crate::rbac::ConditionsSpec| asked.claims.iter().any(|asked| asked.claim.0 == ["sub"]);
+    has_owner(rule) || asked(rule).is_some_and(|asked| asked.conditions().any(|asked| of_subject(&asked)))
 }

@@ -48,10 +48,6 @@ const COMMON: [&str; 2] = ["GET", "POST"];
 const MOST_COMBINATIONS: usize = 600;
 
 impl<'l> Side<'l> {
-    pub(super) fn new(lines: &'l [Line], at: usize) -> Self {
-        Self { lines, at, doubt: false }
-    }
-
     fn target(&self) -> Option<&'l Line> {
         self.lines.get(self.at)
     }

@@ -7,6 +7,27 @@ use serde_json::Value;
 /// Members by which items of a list are known.
 const NAMES: [&str; 4] = ["name", "id", "kid", "source"];
 
+/// Places that decide nothing by themselves, or of which the comparison of the rules tells.
+const HARMLESS: [&str; 9] = [
+    "realm",
+    "decisionLog",
+    "rateLimitHeaders",
+    "identityHeaders",
+    "apiKeys.keys",
+    "apiKeys.levels",
+    "apiKeys.usage",
+    "clientCertificates.principals",
+    "transport.hsts",
+];
+
+/// Whether what changed at a place, as [`changed`] tells it, may decide requests otherwise.
+pub(super) fn may_decide(told: &str) -> bool {
+    let place = told.get(2..).unwrap_or(told);
+    !HARMLESS.iter().any(|harmless| {
+        place.strip_prefix(harmless).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[', ':']))
+    })
+}
+
 /// Most places that are told of one section.
 const MOST: usize = 40;
 
@@ -89,5 +110,14 @@ mod tests {
         ];
         assert_eq!(changed(&old, &new), told);
         assert!(changed(&old, &old).is_empty());
+        for (place, expected) in [
+            ("~ jwt.providers[corp].audiences", true),
+            ("- realm", false),
+            ("+ realms", true),
+            ("~ apiKeys.keys[a].hash", false),
+            ("~ apiKeys.prefix", true),
+        ] {
+            assert_eq!(may_decide(place), expected, "{place}");
+        }
     }
 }

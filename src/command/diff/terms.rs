@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use hashbrown::HashMap;
 use serde_json::{Map, Value, json};
 
-use super::{facts::asked, policy::Policy, rules::Line};
+use super::{facts::asked, holders, policy::Policy, rules::Line};
 use crate::{
-    config::{ActionSpec, RuleSpec},
+    config::{ActionSpec, MethodSpec, RuleSpec},
     rbac::RequiredNames,
     route::PathSpec,
 };
@@ -15,13 +15,15 @@ use crate::{
 /// What becomes of requests of each rule of a policy.
 pub(super) struct Terms<'p> {
     policy: &'p Policy,
+    /// What is said of API keys and of certificates.
+    holders: [String; 2],
     /// Which roles grant a permission or are a role, by its name.
     given_by: RefCell<HashMap<(bool, String), String>>,
 }
 
 impl<'p> Terms<'p> {
     pub(super) fn new(policy: &'p Policy) -> Self {
-        Self { policy, given_by: RefCell::default() }
+        Self { policy, holders: holders::said_of(policy), given_by: RefCell::default() }
     }
 
     /// Who passes by the line's rule.
@@ -48,8 +50,12 @@ impl<'p> Terms<'p> {
         let resource = rule.resource.and_then(|place| self.policy.document.protected_resources.get(place));
         let audiences = resource.map(|resource| format!("{:?}", resource.audiences)).unwrap_or_default();
         let kept = format!("{:?}", rule.route.kept);
+        let [keys, certificates] = &self.holders;
+        let takes = |way: &MethodSpec| rule.action.methods().any(|own| own == way);
+        let keys = if takes(&MethodSpec::ApiKey) { keys.as_str() } else { "" };
+        let certificates = if takes(&MethodSpec::ClientCertificate) { certificates.as_str() } else { "" };
         format!(
-            "{} {} {tls} {roles} {variables} {audiences} {kept}",
+            "{} {} {keys} {certificates} {tls} {roles} {variables} {audiences} {kept}",
             member("authenticate"),
             member("authorize")
         )

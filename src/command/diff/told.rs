@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{
     Comparison,
     compare::{Difference, Kind, Undecided},
+    keys::KeyChange,
 };
 use crate::command::telling::plain_text;
 
@@ -26,6 +27,7 @@ impl Comparison {
             "closed": each(Kind::Closed),
             "changed": each(Kind::Changed),
             "undecided": undecided,
+            "apiKeys": self.keys.iter().map(KeyChange::json).collect::<Vec<_>>(),
             "sections": self.sections,
         })
     }
@@ -49,7 +51,10 @@ impl Comparison {
             };
             line(what);
             for one in all {
-                let verdict = |verdict: &str, rule: &Option<String>| format!("{verdict} by {}", name(rule));
+                let verdict = |verdict: &str, rule: &Option<String>| match rule {
+                    Some(rule) => format!("{verdict} by {rule}"),
+                    None => verdict.to_owned(),
+                };
                 let (old, new) =
                     (verdict(one.old_verdict, &one.old_rule), verdict(one.new_verdict, &one.new_rule));
                 line(&format!("  {} -> {}", plain_text(&old), plain_text(&new)));
@@ -69,6 +74,19 @@ impl Comparison {
                     name(&one.new_rule),
                     plain_text(&one.why)
                 ));
+            }
+            line("");
+        }
+        if !self.keys.is_empty() {
+            line("API keys that can do more or less");
+            for change in &self.keys {
+                line(&format!("  {}", plain_text(&change.ids.join(", "))));
+                for (what, rules) in [("more", &change.more), ("less", &change.less)] {
+                    if !rules.is_empty() {
+                        let names: Vec<&str> = rules.iter().map(String::as_str).collect();
+                        line(&format!("    {what}: {}", names.join(", ")));
+                    }
+                }
             }
             line("");
         }
