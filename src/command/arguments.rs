@@ -12,6 +12,7 @@ use super::{
     import::ImportTask,
     key::KeyTask,
     passkey::PasskeyTask,
+    records::ReportOptions,
     revocation::RevocationTask,
     say,
     signing_key::SigningKeyTask,
@@ -71,6 +72,11 @@ pub(super) enum Task {
     /// decision, rule, reason and headers that are expected. Nothing is sent anywhere: keys are made, and tokens are signed
     /// with them. Ends with 0 if all is as expected, 1 if not, 2 if a file cannot be read.
     Test(TestOptions),
+    /// Count decision records: what was refused, by rule, reason, principal and limit, and what of a policy nobody used
+    ///
+    /// Reads Envoy's log, or files with one record a line; other lines are passed over. Records that stand for several
+    /// requests count as many.
+    Report(ReportOptions),
     /// Print the JSON Schema of policies, by which editors check and complete them
     Schema,
     /// Make API keys and look after them: list, rotate, disable, revoke

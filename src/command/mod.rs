@@ -23,6 +23,7 @@ mod one_policy;
 mod passkey;
 mod place;
 mod policies;
+mod records;
 mod refusal;
 mod report;
 mod revocation;
@@ -61,6 +62,7 @@ pub fn main() -> ExitCode {
         Task::Can(options) => diff::can::run(&options),
         Task::Explain(options) => explain::run(&options),
         Task::Test(options) => suite::run(&options),
+        Task::Report(options) => records::run(&options),
         Task::Schema => print_schema(),
         Task::Key(task) => key::run(&task),
         Task::Import(task) => import::run(&task),

@@ -11,6 +11,7 @@ mod diff;
 mod files;
 mod imports;
 mod keys;
+mod records;
 #[path = "../../examples/demo/signing.rs"]
 #[expect(dead_code, reason = "the demo uses more of it")]
 mod signing;

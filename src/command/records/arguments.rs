@@ -1,0 +1,66 @@
+//! What `portcullis report` is asked.
+
+use clap::{Args, ValueEnum};
+
+/// Which records, and what is to be told of them.
+#[derive(Debug, Args)]
+pub(in crate::command) struct ReportOptions {
+    /// Files with decision records: Envoy's log, or one record a line; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<String>,
+    /// Count by this member of the records
+    #[arg(long, value_enum, value_name = "MEMBER")]
+    pub(super) by: Vec<By>,
+    /// Of records alone whose member is this: `credential=reader`, `decision=deny`. Given more than once, all of them
+    #[arg(long = "where", value_name = "MEMBER=VALUE")]
+    pub(super) filters: Vec<String>,
+    /// Of lines alone that Envoy wrote at this time or later, as its log has it: 2027-01-31, or 2027-01-31 08:00
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// The policy that was in force, to say which of its rules, permissions, roles and API keys nobody used
+    #[arg(long, short = 'p', value_name = "FILE")]
+    pub(super) policy: Option<String>,
+    /// Which plugin's policy, where the file has several
+    #[arg(long, value_name = "NAME")]
+    pub(super) plugin: Option<String>,
+    /// The most lines of each list
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(super) top: usize,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
+    pub(super) output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum By {
+    Rule,
+    Reason,
+    Principal,
+    Credential,
+    Limit,
+    Path,
+    Address,
+}
+
+impl By {
+    /// What records call it.
+    pub(super) const fn member(self) -> &'static str {
+        match self {
+            Self::Rule => "rule",
+            Self::Reason => "reason",
+            Self::Principal => "principal",
+            Self::Credential => "credential",
+            Self::Limit => "limit",
+            Self::Path => "path",
+            Self::Address => "address",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}

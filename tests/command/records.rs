@@ -1,0 +1,91 @@
+//! `portcullis report`, on lines as Envoy's log has them.
+
+use serde_json::{Value, json};
+
+use crate::{run, text};
+
+const POLICY: &str = r#"
+rules:
+- {name: read, matches: [{path: {type: PathPrefix, value: /orders}, methods: [GET]}], authenticate: {anyOf: [apiKey]}, authorize: {permissions: ["orders:read"]}}
+- {name: write, matches: [{path: {type: PathPrefix, value: /orders}}], authenticate: {anyOf: [apiKey]}, authorize: {permissions: ["orders:write"]}}
+roles: [{name: viewer, permissions: ["orders:read"]}, {name: editor, permissions: ["orders:write"]}]
+apiKeys:
+  keys:
+  - {id: k1, roles: [viewer], hash: "sha256:9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab"}
+  - {id: k2, roles: [editor], hash: "sha256:60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"}
+"#;
+
+const LOG: &str = r#"[2027-01-14 23:59:59.999][12][warning][wasm] wasm log: {"decision":"deny","reason":"no_rule","method":"GET","path":"/x"}
+[2027-01-15 08:00:00.000][12][info][wasm] wasm log portcullis: {"decision":"allow","rule":"read","method":"GET","path":"/orders","principal":"it","kind":"api-key","credential":"k1"}
+[2027-01-15 08:00:01.000][12][info][main] starting main dispatch loop
+{"decision":"deny","reason":"insufficient_permission","missing":["orders:write"],"rule":"write","method":"PUT","path":"/orders","principal":"it","kind":"api-key","credential":"k1","repeated":41}
+{"decision":"deny","reason":"rate_limited","rule":"read","principal":"bob\u001b[2J","kind":"jwt","limit":"reads"}
+not {"decision":"a record
+"#;
+
+fn told(arguments: &[&str]) -> Value {
+    let all = [&["report", "--output", "json"], arguments, &["-"]].concat();
+    let done = run(&all, LOG);
+    assert!(done.status.success(), "{}", text(done.stderr));
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+#[test]
+fn records_are_counted_wherever_they_stand_in_a_log() {
+    let tally =
+        |allowed: u64, denied: u64| json!({"allowed": allowed, "denied": denied, "ended": 0, "wouldDeny": 0});
+    let all = told(&[]);
+    assert_eq!(all["requests"], tally(1, 43));
+    assert_eq!(all["by"]["rule"], json!({"write": tally(0, 41), "read": tally(1, 1)}));
+    assert_eq!(all["by"]["principal"]["it (api-key)"], tally(1, 41));
+    for (arguments, expected) in [
+        (&["--where", "credential=k1"][..], tally(1, 41)),
+        (&["--where", "credential=k1", "--where", "decision=allow"], tally(1, 0)),
+        (&["--where", "missing=orders:write"], tally(0, 41)),
+        (&["--where", "credential=k2"], tally(0, 0)),
+        (&["--since", "2027-01-15"], tally(1, 42)),
+        (&["--since", "2027-01-15 08:00:00.001"], tally(0, 42)),
+    ] {
+        assert_eq!(told(arguments)["requests"], expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn people_are_told_the_most_frequent_first_and_no_terminal_obeys() {
+    let done = run(&["report", "--by", "principal", "--top", "1", "-"], LOG);
+    let expected = "44 requests: 1 allowed, 43 denied
+
+  allowed    denied  principal
+        1        41  it (api-key)
+                      and 1 more (--top)
+";
+    assert_eq!(text(done.stdout), expected);
+    let said = text(run(&["report", "-"], LOG).stdout);
+    assert!(said.contains("bob\\u{1b}[2J") && !said.contains('\u{1b}'), "{said}");
+}
+
+#[test]
+fn what_nobody_used_is_told_of_a_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.yaml");
+    std::fs::write(&policy, POLICY).unwrap();
+    let unused = told(&["-p", policy.to_str().unwrap()])["unused"].clone();
+    let expected = json!({
+        "rules": ["write"], "permissions": ["orders:write"], "roles": ["editor"], "apiKeys": ["k2"],
+        "rulesByApiKey": {"k1": ["read"]},
+    });
+    assert_eq!(unused, expected);
+}
+
+#[test]
+fn what_cannot_be_read_is_said() {
+    for (arguments, expected) in [
+        (&["report", "nowhere.log"][..], "error: nowhere.log cannot be read: "),
+        (&["report", "--where", "decision", "-"], "error: --where is MEMBER=VALUE"),
+    ] {
+        let done = run(arguments, "");
+        assert_eq!(done.status.code(), Some(2));
+        let said = text(done.stderr);
+        assert!(said.starts_with(expected), "{said}");
+    }
+}
