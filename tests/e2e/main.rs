@@ -55,6 +55,7 @@ mod minimal_certificates;
 mod minimal_config;
 mod observed;
 mod oci;
+mod offline;
 mod optional_credentials;
 mod passkeys;
 mod passkeys_browser;
