@@ -128,6 +128,7 @@ fn reached(policy: &Policy, line: &Line, route: Route) -> Reached {
                     MethodSpec::ApiKey => "an API key".to_owned(),
                     MethodSpec::ClientCertificate => "a client certificate".to_owned(),
                     MethodSpec::Hmac(source) => format!("a webhook of {source}"),
+                    MethodSpec::MessageSignature(signer) => format!("a request signed by {signer}"),
                 };
                 let with = actor.as_ref().map(|actor| format!(" with {} of the actor", told(actor)));
                 found.ways.push(format!("{}{}", told(way), with.unwrap_or_default()));

@@ -106,6 +106,9 @@ impl Witness {
                 Ok(asked)
             }
             Some(MethodSpec::Hmac(source)) => Err(format!("webhooks of {source} are not made here")),
+            Some(MethodSpec::MessageSignature(signer)) => {
+                Err(format!("requests signed by {signer} are not made here"))
+            }
         }
     }
 
@@ -226,6 +229,7 @@ impl Witness {
                 _ => json!({"clientCertificate": null}),
             },
             Some(MethodSpec::Hmac(source)) => json!({"hmac": source}),
+            Some(MethodSpec::MessageSignature(signer)) => json!({"messageSignature": signer}),
         }
     }
 }
