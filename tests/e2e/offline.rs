@@ -24,7 +24,7 @@ impl Draw {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % bound
+        usize::try_from(self.0 >> 11).unwrap() % bound
     }
 
     fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {

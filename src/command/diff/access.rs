@@ -255,7 +255,7 @@ impl Decider<'_> {
 
     fn scope(&self, party: Party, name: &str) -> Maybe {
         match self.caller.way(party) {
-            Some(MethodSpec::Hmac(_) | MethodSpec::MessageSignature(_)) | None => Some(false),
+            Some(MethodSpec::Hmac(_)) | None => Some(false),
             // Which keys and certificates there are the engine is asked.
             Some(_) => self.flag(Atom::Scope(party, name.to_owned()), false),
         }
@@ -268,7 +268,7 @@ impl Decider<'_> {
     /// Whether a role is held for which `gives` says so.
     fn role(&self, party: Party, gives: &dyn Fn(&Roles, &str) -> bool) -> Maybe {
         match self.caller.way(party) {
-            Some(MethodSpec::Hmac(_) | MethodSpec::MessageSignature(_)) | None => return Some(false),
+            Some(MethodSpec::Hmac(_)) | None => return Some(false),
             Some(MethodSpec::Jwt(provider)) => {
                 let spec = self.document.providers.iter().find(|spec| spec.jwt.name == *provider);
                 if spec.is_none_or(|spec| spec.jwt.role_claims.is_empty()) {
@@ -294,9 +294,7 @@ impl Decider<'_> {
     fn claim(&self, party: Party, path: &ClaimPath) -> Option<Option<Value>> {
         match self.caller.way(party) {
             None => Some(None),
-            Some(MethodSpec::Hmac(name) | MethodSpec::MessageSignature(name)) => {
-                Some((path.0 == ["sub"]).then(|| Value::from(name.as_str())))
-            }
+            Some(MethodSpec::Hmac(source)) => Some((path.0 == ["sub"]).then(|| Value::from(source.as_str()))),
             Some(MethodSpec::ApiKey | MethodSpec::ClientCertificate) if path.0 != ["sub"] => Some(None),
             Some(_) => match self.facts.get(&Atom::Claim(party, path.0.clone())) {
                 Some(Fact::Claim(value)) => Some(value.clone()),

@@ -184,7 +184,7 @@ impl<'p> Comparing<'p> {
                 self.examine(Pair { new: side(new_lines, other, true), ..pair }, &[Kind::Closed]);
             }
         }
-        self.found.differences.sort_by(|a, b| a.kind.cmp(&b.kind));
+        self.found.differences.sort_by_key(|one| one.kind);
         self.found
     }
 
@@ -263,7 +263,7 @@ impl<'p> Comparing<'p> {
             let single = caller.actor.is_none()
                 && matches!(caller.principal, Some(MethodSpec::ApiKey | MethodSpec::ClientCertificate));
             if single {
-                if self.holders_by_engine(old, new, route, kind, &caller, &unknowns, by_client) {
+                if self.holders_by_engine((old, new), route, kind, &caller, &unknowns, by_client) {
                     return true;
                 }
                 if self.holders.leaves_out(by_client) {
@@ -331,8 +331,7 @@ impl<'p> Comparing<'p> {
     /// API keys and certificates, each of which the engine is asked.
     fn holders_by_engine(
         &mut self,
-        old: &Line,
-        new: &Line,
+        (old, new): (&Line, &Line),
         route: &Route,
         kind: Kind,
         caller: &Caller,
@@ -462,10 +461,10 @@ fn told_apart(pair: Pair<'_>, route: &Route) -> Option<Route> {
             *segment = format!("{own}{at}");
         }
         let other = Route { path: segments.join("/"), ..route.clone() };
-        if !pair.old.is_first(&other) || !pair.new.is_first(&other) {
-            if let Some(segment) = segments.get_mut(at) {
-                *segment = own;
-            }
+        if (!pair.old.is_first(&other) || !pair.new.is_first(&other))
+            && let Some(segment) = segments.get_mut(at)
+        {
+            *segment = own;
         }
     }
     let other = Route { path: segments.join("/"), ..route.clone() };

@@ -103,7 +103,7 @@ impl Unknowns {
             for alternative in requirements.iter().flat_map(|asked| asked.asked_of(party)) {
                 collect(alternative, &mut collected, variables);
             }
-            if matches!(caller.way(party), Some(MethodSpec::Hmac(_) | MethodSpec::MessageSignature(_))) {
+            if matches!(caller.way(party), Some(MethodSpec::Hmac(_))) {
                 continue;
             }
             let flag = || vec![Fact::Flag(false), Fact::Flag(true)];

@@ -300,8 +300,7 @@ pub(super) fn search(
     let start: (u8, Vec<State>) = (universe.start(), all.iter().map(|pattern| pattern.start()).collect());
     let mut seen: HashSet<(u8, Vec<State>)> = HashSet::new();
     seen.insert(start.clone());
-    // With the place of the text that it goes on from, and the letter.
-    let mut open: Vec<((u8, Vec<State>), usize, char)> = vec![(start, usize::MAX, '\0')];
+    let mut open: Vec<Reached> = vec![(start, usize::MAX, '\0')];
     let mut next = 0_usize;
     while let Some(((place, states), ..)) = open.get(next).cloned() {
         let (own, rest) = states.split_at_checked(required.len()).unwrap_or_default();
@@ -343,7 +342,10 @@ pub(super) fn search(
     Searched::Nothing
 }
 
-fn text_of(open: &[((u8, Vec<State>), usize, char)], at: usize) -> String {
+/// States of all automata, the place of the text that it goes on from, and the letter.
+type Reached = ((u8, Vec<State>), usize, char);
+
+fn text_of(open: &[Reached], at: usize) -> String {
     let mut letters = Vec::new();
     let mut at = at;
     while let Some((_, from, letter)) = open.get(at) {

@@ -95,7 +95,7 @@ pub(super) fn passes(policy: &Policy, witness: &Witness) -> bool {
 /// Whether anybody can pass by a rule.
 pub(super) enum Anybody {
     /// Like this.
-    Like(Witness),
+    Like(Box<Witness>),
     /// No token does; keys and certificates are not looked at here.
     Nobody,
     Unknown,
@@ -126,7 +126,7 @@ pub(super) fn somebody(policy: &Policy, line: &Line, route: &Route, caller: &Cal
             Solved::Found(facts) => {
                 let witness = Witness { route: route.clone(), caller: caller.clone(), facts, holder: None };
                 if passes(policy, &witness) {
-                    return Anybody::Like(witness);
+                    return Anybody::Like(Box::new(witness));
                 }
                 result = Anybody::Unknown;
             }

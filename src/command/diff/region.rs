@@ -84,7 +84,7 @@ pub(super) fn find(sides: &[Side<'_>], left: &mut usize) -> Region {
     }
     let mut region = Region::Empty;
     for method in methods(&targets) {
-        let takes = |line: &&&Line| line.methods.is_empty() || line.methods.iter().any(|own| *own == method);
+        let takes = |line: &&&Line| line.methods.is_empty() || line.methods.contains(&method);
         let own: Vec<&Line> = earlier.iter().filter(takes).copied().collect();
         let search = Search { sides, targets: &targets, earlier: own, left };
         match search.run() {

@@ -1,5 +1,7 @@
 //! Comparisons against requests that are decided one by one, and against what is known beforehand.
 
+#![expect(clippy::arithmetic_side_effects, reason = "test code may panic")]
+
 use std::cell::Cell;
 
 use serde_json::{Value, json};

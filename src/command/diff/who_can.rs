@@ -128,7 +128,7 @@ fn reached(policy: &Policy, line: &Line, route: Route) -> Reached {
                     MethodSpec::ApiKey => "an API key".to_owned(),
                     MethodSpec::ClientCertificate => "a client certificate".to_owned(),
                     MethodSpec::Hmac(source) => format!("a webhook of {source}"),
-                    MethodSpec::MessageSignature(signer) => format!("a request signed by {signer}"),
+                    MethodSpec::MessageSignature(signer) => format!("a signature of {signer}"),
                 };
                 let with = actor.as_ref().map(|actor| format!(" with {} of the actor", told(actor)));
                 found.ways.push(format!("{}{}", told(way), with.unwrap_or_default()));
@@ -152,7 +152,7 @@ fn reached(policy: &Policy, line: &Line, route: Route) -> Reached {
                 Anybody::Unknown => found.nobody = false,
                 Anybody::Like(witness) => {
                     found.nobody = false;
-                    found.example.get_or_insert(witness);
+                    found.example.get_or_insert(*witness);
                 }
             },
         }

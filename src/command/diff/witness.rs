@@ -105,9 +105,8 @@ impl Witness {
                 asked.certificate = Some(PeerCertificate { uri, dns, subject, ..PeerCertificate::default() });
                 Ok(asked)
             }
-            Some(MethodSpec::Hmac(source)) => Err(format!("webhooks of {source} are not made here")),
-            Some(MethodSpec::MessageSignature(signer)) => {
-                Err(format!("requests signed by {signer} are not made here"))
+            Some(MethodSpec::Hmac(name) | MethodSpec::MessageSignature(name)) => {
+                Err(format!("what {name} signs is not made here"))
             }
         }
     }

@@ -128,7 +128,10 @@ fn is_asked_for(record: &Map<String, Value>, filters: &[(String, String)]) -> bo
     filters.iter().all(|(member, value)| match record.get(member) {
         Some(Value::String(text)) => text == value,
         Some(Value::Array(items)) => items.iter().any(|item| item == value.as_str()),
-        Some(other) => other.to_string() == *value,
+        Some(other) => {
+            let text = other.to_string();
+            text == *value
+        }
         None => false,
     })
 }
