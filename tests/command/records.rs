@@ -89,3 +89,51 @@ fn what_cannot_be_read_is_said() {
         assert!(said.starts_with(expected), "{said}");
     }
 }
+
+/// Every command of the page for whoever is on call, in one folder with a policy, later ones and a log.
+#[test]
+fn the_page_for_whoever_is_on_call_is_done_as_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = include_str!("../../docs/on-call.md");
+    let testing = include_str!("../../docs/testing.md");
+    let policy = testing.split("```yaml\n").find(|block| block.starts_with("jwt:")).unwrap();
+    let policy = policy.split("\n```").next().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("policy.yaml", policy);
+    write("yesterday.yaml", &policy.replace("methods: [PUT]", "methods: [PUT, DELETE]"));
+    write("new.yaml", &policy.replace("requests: 3", "requests: 4"));
+    let log = LOG.replace("\"limit\":\"reads\"", "\"limit\":\"reads\",\"requestId\":\"x\"");
+    let denied = r#"{"decision":"deny","reason":"insufficient_permission","rule":"write","method":"PUT","path":"/orders/7","principal":"vera","kind":"jwt","authority":"corp","requestId":"0c2f1a7e"}"#;
+    let used = r#"[2027-01-15 09:00:00.000][1][info][wasm] wasm log: {"decision":"allow","rule":"read","method":"GET","path":"/orders","principal":"reader","kind":"api-key","credential":"reader","address":"10.0.0.1"}"#;
+    write("envoy.log", &format!("{log}{denied}\n{used}\n"));
+    let own = std::path::Path::new(env!("CARGO_BIN_EXE_portcullis")).parent().unwrap().to_owned();
+    let path = std::env::join_paths(
+        [own].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    )
+    .unwrap();
+    let mut answers = Vec::new();
+    for command in page.lines().filter_map(|line| line.strip_prefix("$ ")) {
+        let mut shell = std::process::Command::new("sh");
+        let shell = shell.args(["-c", command]).current_dir(folder.path()).env("PATH", &path);
+        let done = shell.output().unwrap();
+        assert!(done.status.success(), "{command}: {}{}", text(done.stdout), text(done.stderr));
+        answers.push((command, text(done.stdout)));
+    }
+    for (begins, expected) in [
+        ("grep", "DENY 403 insufficient_permission  by rule write"),
+        ("portcullis report --by principal --top", "  it (api-key)\n"),
+        ("portcullis report --by limit", "  reads\n"),
+        ("portcullis diff policy.yaml new.yaml", "changed: "),
+        ("portcullis check policy.yaml", "hash "),
+        ("portcullis report --where credential=reader", "  10.0.0.1\n"),
+        ("portcullis can role:viewer", "read: GET /orders/..\n"),
+        ("portcullis report --by principal --where rule=read", "  reader (api-key)\n"),
+        ("portcullis diff yesterday.yaml", "closed: "),
+        ("portcullis report -p policy.yaml", "  rules: health, write\n"),
+    ] {
+        let answer = answers.iter().find(|(command, _)| command.starts_with(begins));
+        let (command, said) = answer.unwrap_or_else(|| panic!("{begins} is not on the page"));
+        assert!(said.contains(expected), "{command}:\n{said}");
+    }
+    assert_eq!(answers.len(), 10);
+}
