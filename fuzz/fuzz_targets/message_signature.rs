@@ -22,8 +22,8 @@ thread_local! {
     static WORKER: WorkerState = WorkerState::new(Policy::compile(POLICY.as_bytes(), "fuzz").expect("good"), "fuzz");
 }
 
-/// Lines of `signature-input`, `signature`, `content-digest` and `x`, and the path: one header behind the other, with a zero
-/// between them.
+// Lines of `signature-input`, `signature`, `content-digest` and `x`, and the path: one header behind the other, with a zero
+// between them.
 fuzz_target!(|bytes: &[u8]| {
     let parts: Vec<Vec<&[u8]>> =
         bytes.split(|byte| *byte == 0).map(|part| part.split(|byte| *byte == b'\n').collect()).collect();
