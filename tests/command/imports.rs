@@ -299,3 +299,52 @@ fn what_real_services_publish_decides_as_they_say() {
         assert!(told.status.success(), "{name}: {}{}", text(told.stdout), text(told.stderr));
     }
 }
+
+#[test]
+fn what_is_no_source_is_refused() {
+    let envoy =
+        "http_filters:\n- name: a\n  typed_config: {\"@type\": type.googleapis.com/x.v3.RBAC, rules: {}}\n";
+    let two = format!(
+        "a: {{{}}}\nb: {{{}}}\n",
+        "http_filters: [{typed_config: {\"@type\": x.RBAC}}]",
+        "http_filters: [{typed_config: {\"@type\": x.RBAC}}]"
+    );
+    for (kind, source, code, said) in [
+        ("openapi", "swagger: '2.0'\n", 2, "convert it to OpenAPI 3 first"),
+        ("openapi", "openapi: 3.0.3\npaths: {}\npaths: {}\n", 2, "-:3: \"paths\" is given more than once"),
+        ("openapi", "a: [\n", 2, "not valid YAML"),
+        ("openapi", "openapi: 3.0.3\n---\nopenapi: 3.0.3\n", 2, "several documents"),
+        ("openapi", "", 2, "says nothing"),
+        ("openapi", "openapi: 3.0.3\nx-portcullis-policy: {transport: {}}\n", 2, "has no transport"),
+        ("openapi", "openapi: 3.0.3\n", 0, ""),
+        ("envoy", "openapi: 3.0.3\n", 2, "has no http_filters"),
+        ("envoy", &two, 2, "say with --listener"),
+        ("envoy", envoy, 0, ""),
+    ] {
+        let done = run(&["import", kind, "-"], source);
+        let told = text(done.stderr);
+        assert!(done.status.code() == Some(code) && told.contains(said), "{source}: {told}");
+        assert_eq!(done.stdout.is_empty(), code == 2, "{source}");
+    }
+    for (option, said) in
+        [("--provider", "expected SCHEME=VALUE"), ("--as-api-key", "has no security scheme")]
+    {
+        let done = run(&["import", "openapi", "-", option, "corp"], "openapi: 3.0.3\n");
+        assert_eq!(done.status.code(), Some(2));
+        let told = text(done.stderr);
+        assert!(told.contains(said), "{told}");
+    }
+}
+
+/// Programs get the policy and all that is said of it in one object.
+#[test]
+fn programs_are_told_in_json() {
+    let document = "openapi: 3.0.3\npaths:\n  /a: {get: {}}\n";
+    let done = run(&["import", "openapi", "-", "--output", "json"], document);
+    assert!(done.status.code() == Some(1) && done.stderr.is_empty(), "{done:?}");
+    let said: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert!(said["policy"].as_str().unwrap().contains("- name: get:/a\n  action: Deny\n"), "{said}");
+    let (about, message) = ("GET /a", "who may call it is not said (see --undeclared); it is closed");
+    let left = serde_json::json!([{"file": "-", "line": 3, "column": 8, "about": about, "message": message}]);
+    assert_eq!((&said["left"], &said["notes"]), (&left, &serde_json::json!([])));
+}

@@ -131,6 +131,9 @@ impl Draft {
         told: &mut Told,
     ) {
         for _ in 0..MOST_ROUNDS {
+            if self.rules.is_empty() {
+                return;
+            }
             let mut policy = sections.clone();
             policy.insert("rules".to_owned(), self.rules_said());
             let Err(faults) = Policy::compile(Json::Object(policy).to_string().as_bytes(), "import") else {

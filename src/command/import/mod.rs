@@ -24,6 +24,7 @@ use self::{
 };
 use super::{
     documents::{self, Content},
+    findings::Broken,
     refusal::Refusal,
     scalar::Dialect,
     source::Source,
@@ -87,18 +88,22 @@ fn written(draft: &Draft, heading: &str) -> Result<String, Refusal> {
     }
 }
 
-/// The one document of a file.
+/// The one document of a file. What readers could take in two ways is none.
 fn only_document(name: &str) -> Result<(Source, Node), Refusal> {
     let source =
         Source::read(name).map_err(|why| Refusal::unusable(format!("{name} cannot be read: {why}")))?;
-    let mut documents = match documents::read(&source) {
-        Ok(Content::Json(node, _)) => vec![node],
-        Ok(Content::Yaml(yaml)) => yaml.documents,
-        Err(broken) => {
-            let line = source.position(broken.span.start).line;
-            return Err(Refusal::unusable(format!("{name}:{line}: {}", broken.message)));
-        }
+    let broken = |broken: &Broken| {
+        let line = source.position(broken.span.start).line;
+        Refusal::unusable(format!("{name}:{line}: {}", broken.message))
     };
+    let (mut documents, repeated) = match documents::read(&source) {
+        Ok(Content::Json(node, repeated)) => (vec![node], repeated),
+        Ok(Content::Yaml(yaml)) => (yaml.documents, yaml.repeated),
+        Err(first) => return Err(broken(&first)),
+    };
+    if let Some(first) = repeated.first() {
+        return Err(broken(first));
+    }
     match (documents.pop(), documents.len()) {
         (Some(document), 0) => Ok((source, document)),
         (None, _) => Err(Refusal::unusable(format!("{name} says nothing"))),

@@ -5,6 +5,8 @@ mod extensions;
 mod operations;
 mod order;
 mod paths;
+#[cfg(test)]
+mod properties;
 mod schemes;
 mod servers;
 
