@@ -8,7 +8,7 @@ use super::{
     facts::SOMEBODY,
     now,
     policy::Policy,
-    reach::{client_of, facts_of_claims, from_everywhere, passes, sample_of_rule, with_variables},
+    reach::{client_of, facts_of_claims, from_everywhere, passes, sample_of_rule, variants},
     witness::{Holder, Witness},
 };
 use crate::{
@@ -74,12 +74,11 @@ pub(super) fn found(policy: &Policy, given: &str) -> Result<Vec<Passed>, Refusal
     for (place, rule) in policy.document.rules.iter().enumerate() {
         let Some((route, line)) = sample_of_rule(policy, place) else { continue };
         for who in &all {
-            let own = with_variables(line, &route, &who.name);
+            let routes = variants(policy, line, &route, &who.name, None);
             let addresses = from_everywhere(policy, line, &who.caller);
-            let tried = addresses
-                .iter()
-                .enumerate()
-                .flat_map(|(n, address)| [(n, address, false, &route), (n, address, true, &own)]);
+            let tried = addresses.iter().enumerate().flat_map(|(n, address)| {
+                routes.iter().enumerate().map(move |(own, route)| (n, address, own > 0, route))
+            });
             let passed = tried.into_iter().find(|(_, address, _, route)| {
                 let mut facts = who.facts.clone();
                 facts.insert(Atom::Address, (*address).clone());

@@ -8,7 +8,7 @@ use super::{
     access::{Atom, Caller, Facts},
     holders::Holders,
     policy::Policy,
-    reach::{client_of, from_everywhere, passes, sample_of_rule, with_variables},
+    reach::{client_of, from_everywhere, passes, sample_of_rule, variants},
     witness::{Holder, Witness},
 };
 use crate::config::MethodSpec;
@@ -49,13 +49,11 @@ pub(super) fn changed(old: &Policy, new: &Policy) -> Vec<KeyChange> {
             let addresses = from_everywhere(policy, line, &caller);
             for change in &mut changes {
                 let Some(id) = change.ids.first() else { continue };
-                for (address, owned) in
-                    addresses.iter().flat_map(|address| [(address, false), (address, true)])
+                let routes = variants(policy, line, &route, &client_of(policy, id), None);
+                for (address, route) in addresses
+                    .iter()
+                    .flat_map(|address| routes.iter().map(move |route| (address, route.clone())))
                 {
-                    let route = match owned {
-                        true => with_variables(line, &route, &client_of(policy, id)),
-                        false => route.clone(),
-                    };
                     let facts: Facts = std::iter::once((Atom::Address, address.clone())).collect();
                     let holder = Some(Holder::Key(id.clone()));
                     let witness = Witness { route, caller: caller.clone(), facts, holder };

@@ -14,9 +14,18 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) enum Pattern {
     /// Literal text and variables.
-    Steps { steps: Vec<Step>, ignores_case: bool },
+    Steps { steps: Vec<Step>, ignores_case: bool, segments: Vec<Segment> },
     /// The whole text matches.
     Expression(Rc<Expression>),
+}
+
+/// A segment of a path's pattern, as far as it tells which others are apart from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Segment {
+    Literal(String),
+    Variable,
+    /// Nothing, or more segments.
+    More,
 }
 
 /// What a pattern takes next.
@@ -70,19 +79,31 @@ impl Pattern {
                 return Some(Self::Expression(Rc::new(Expression::compile(text).ok()?)));
             }
         };
-        Some(Self::Steps { steps, ignores_case })
+        Some(Self::of_steps(steps, ignores_case))
+    }
+
+    pub(super) fn of_steps(steps: Vec<Step>, ignores_case: bool) -> Self {
+        let mut segments: Vec<Segment> = Vec::new();
+        for step in &steps {
+            match (step, segments.last_mut()) {
+                (Step::Char('/'), _) => segments.push(Segment::Literal(String::new())),
+                (Step::Char(char), Some(Segment::Literal(text))) => text.push(*char),
+                (Step::First, Some(last)) => *last = Segment::Variable,
+                (Step::Below | Step::Any, _) => segments.push(Segment::More),
+                _ => {}
+            }
+        }
+        Self::Steps { steps, ignores_case, segments }
     }
 
     /// That of a header's or parameter's value; `None`: the pattern has a fault.
     pub(super) fn of_value(spec: &ValueSpec) -> Option<Self> {
         match spec {
-            ValueSpec::Exact(text) => {
-                Some(Self::Steps { steps: text.chars().map(Step::Char).collect(), ignores_case: false })
-            }
+            ValueSpec::Exact(text) => Some(Self::of_steps(text.chars().map(Step::Char).collect(), false)),
             ValueSpec::RegularExpression(text) => {
                 Some(Self::Expression(Rc::new(Expression::compile(text).ok()?)))
             }
-            ValueSpec::Present => Some(Self::Steps { steps: vec![Step::Any], ignores_case: false }),
+            ValueSpec::Present => Some(Self::of_steps(vec![Step::Any], false)),
         }
     }
 
@@ -100,7 +121,7 @@ impl Pattern {
             return DEAD;
         }
         match self {
-            Self::Steps { steps, ignores_case } => stepped(steps, *ignores_case, state, char),
+            Self::Steps { steps, ignores_case, .. } => stepped(steps, *ignores_case, state, char),
             Self::Expression(expression) => {
                 match u16::try_from(state).map(|row| expression.walk().step(row, char)) {
                     Ok(0) | Err(_) => DEAD,
@@ -155,7 +176,7 @@ impl Pattern {
     /// The characters that it names.
     fn named(&self) -> BTreeSet<char> {
         match self {
-            Self::Steps { steps, ignores_case } => {
+            Self::Steps { steps, ignores_case, .. } => {
                 let named = steps.iter().filter_map(|step| match step {
                     Step::Char(char) if *ignores_case => Some(char.to_ascii_lowercase()),
                     Step::Char(char) => Some(*char),
@@ -169,31 +190,34 @@ impl Pattern {
 
     /// Whether no text matches both, by their literal text alone. False when in doubt.
     pub(super) fn are_apart(&self, other: &Self) -> bool {
-        let (Self::Steps { steps: own, ignores_case: a }, Self::Steps { steps: other, ignores_case: b }) =
-            (self, other)
+        let (
+            Self::Steps { segments: own, ignores_case: a, .. },
+            Self::Steps { segments: other, ignores_case: b, .. },
+        ) = (self, other)
         else {
             return false;
         };
-        let mut pairs = own.iter().zip(other);
-        let literal = |step: &Step| matches!(step, Step::Char(_));
-        for (own, other) in pairs.by_ref() {
-            match (own, other) {
-                (Step::Char(x), Step::Char(y)) if x == y => {}
-                (Step::Char(x), Step::Char(y)) if (*a || *b) && x.eq_ignore_ascii_case(y) => {}
-                (Step::Char(_), Step::Char(_)) => return true,
-                (Step::Char('/'), Step::First) | (Step::First, Step::Char('/')) => return true,
-                (Step::Char(x), Step::Below) | (Step::Below, Step::Char(x)) => return *x != '/',
-                (Step::First, Step::Below) | (Step::Below, Step::First) => return true,
-                // Behind a variable texts need not be of one length.
-                _ => return false,
+        let is_same = |one: &str, other: &str| match *a || *b {
+            true => one.eq_ignore_ascii_case(other),
+            false => one == other,
+        };
+        let (mut own, mut other) = (own.iter(), other.iter());
+        loop {
+            match (own.next(), other.next()) {
+                (None, None) | (Some(Segment::More), _) | (_, Some(Segment::More)) => return false,
+                (None, Some(_)) | (Some(_), None) => return true,
+                (Some(Segment::Literal(one)), Some(Segment::Literal(other))) if !is_same(one, other) => {
+                    return true;
+                }
+                (Some(Segment::Literal(text)), Some(Segment::Variable))
+                | (Some(Segment::Variable), Some(Segment::Literal(text)))
+                    if text.is_empty() =>
+                {
+                    return true;
+                }
+                _ => {}
             }
         }
-        // One of them has ended.
-        let (own, other) = (own.get(other.len()..), other.get(own.len()..));
-        [own, other]
-            .into_iter()
-            .flatten()
-            .any(|rest| rest.first().is_some_and(|step| literal(step) || *step == Step::First))
     }
 }
 

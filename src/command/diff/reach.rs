@@ -6,7 +6,7 @@ use super::{
     access::{Atom, Caller, Decider, Fact, Facts},
     facts::{SOMEBODY, Solved, Unknowns, asked, solve},
     policy::Policy,
-    region::{Region, Route, Side, find},
+    region::{Region, Route, Side, find, first},
     rules::Line,
     terms::variables,
     witness::{Holder, Witness},
@@ -38,7 +38,7 @@ pub(super) fn sample_of_rule(policy: &Policy, rule: usize) -> Option<(Route, &Li
 }
 
 /// The same request with the value of every variable of its path replaced.
-pub(super) fn with_variables(line: &Line, route: &Route, value: &str) -> Route {
+fn with_variables(line: &Line, route: &Route, value: &str) -> Route {
     let own = variables(line, &route.path);
     let template = match &line.spec.path {
         Some(crate::route::PathSpec::PathTemplate(text)) => text.as_str(),
@@ -59,6 +59,27 @@ pub(super) fn with_variables(line: &Line, route: &Route, value: &str) -> Route {
     Route { path, ..route.clone() }
 }
 
+/// A request for a line, and the same with a path that names `value`, where that falls under the same rule and under
+/// `query`.
+pub(super) fn variants(
+    policy: &Policy,
+    line: &Line,
+    route: &Route,
+    value: &str,
+    query: Option<&Line>,
+) -> Vec<Route> {
+    let named = with_variables(line, route, value);
+    let is_same = first(&policy.lines.all, &named).is_some_and(|(at, doubt)| {
+        !doubt && policy.lines.all.get(at).is_some_and(|own| own.rule == line.rule)
+    });
+    let is_asked = query.is_none_or(|query| query.path.is_match(&named.path));
+    let mut all = vec![route.clone()];
+    if named != *route && is_same && is_asked {
+        all.push(named);
+    }
+    all
+}
+
 /// Requests of the same route from nowhere in particular and from each network that the rule names.
 pub(super) fn from_everywhere(policy: &Policy, line: &Line, caller: &Caller) -> Vec<Fact> {
     let unknowns = Unknowns::of(&[policy.rule(line.rule)], &[&policy.roles], caller, &[], false);
@@ -67,10 +88,9 @@ pub(super) fn from_everywhere(policy: &Policy, line: &Line, caller: &Caller) -> 
 }
 
 /// Whether an API key passes with this request, from wherever it may come.
-pub(super) fn key_passes(policy: &Policy, line: &Line, route: &Route, id: &str) -> bool {
+pub(super) fn key_passes(policy: &Policy, line: &Line, route: &Route, id: &str, query: &Line) -> bool {
     let caller = Caller { actor: None, principal: Some(MethodSpec::ApiKey) };
-    let client = client_of(policy, id);
-    let routes = [route.clone(), with_variables(line, route, &client)];
+    let routes = variants(policy, line, route, &client_of(policy, id), Some(query));
     from_everywhere(policy, line, &caller).into_iter().any(|address| {
         routes.iter().any(|route| {
             let facts: Facts = std::iter::once((Atom::Address, address.clone())).collect();
@@ -102,10 +122,16 @@ pub(super) enum Anybody {
 }
 
 /// A caller that passes by the line's rule, with this request or one with other values of its variables.
-pub(super) fn somebody(policy: &Policy, line: &Line, route: &Route, caller: &Caller) -> Anybody {
+pub(super) fn somebody(
+    policy: &Policy,
+    line: &Line,
+    route: &Route,
+    caller: &Caller,
+    query: &Line,
+) -> Anybody {
     let Some(rule) = line.rule else { return Anybody::Nobody };
     let mut result = Anybody::Nobody;
-    for route in [route.clone(), with_variables(line, route, SOMEBODY)] {
+    for route in variants(policy, line, route, SOMEBODY, Some(query)) {
         let own = variables(line, &route.path);
         let unknowns = Unknowns::of(&[policy.rule(line.rule)], &[&policy.roles], caller, &own, false);
         let decide = |facts: &Facts| {

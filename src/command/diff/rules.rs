@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 
-use super::patterns::Pattern;
+use super::patterns::{Pattern, Step};
 use crate::{
     config::RuleSpec,
     route::{MatchSpec, Part, ValueSpec},
@@ -127,10 +127,7 @@ impl Line {
             rule: None,
             host: Host::Any,
             methods: Vec::new(),
-            path: Rc::new(
-                Pattern::of_path(None, false)
-                    .unwrap_or(Pattern::Steps { steps: Vec::new(), ignores_case: false }),
-            ),
+            path: Rc::new(Pattern::of_steps(vec![Step::Below], false)),
             spec: MatchSpec::default(),
             conditions: Vec::new(),
             key: "".into(),

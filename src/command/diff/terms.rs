@@ -49,7 +49,7 @@ impl<'p> Terms<'p> {
         };
         let resource = rule.resource.and_then(|place| self.policy.document.protected_resources.get(place));
         let audiences = resource.map(|resource| format!("{:?}", resource.audiences)).unwrap_or_default();
-        let kept = format!("{:?}", rule.route.kept);
+        let kept = format!("{:?} {}", rule.route.kept, rule.cors_preflight);
         let [keys, certificates] = &self.holders;
         let takes = |way: &MethodSpec| rule.action.methods().any(|own| own == way);
         let keys = if takes(&MethodSpec::ApiKey) { keys.as_str() } else { "" };

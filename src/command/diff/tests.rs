@@ -523,6 +523,130 @@ fn edits_are_told_by_what_they_do() {
     assert_eq!(edit(&asked(step_up)), told("closed", ""));
     assert_eq!(edit(&|policy| policy["rules"][0]["rateLimits"] = json!(["slow"])), told("changed", ""));
     assert_eq!(edit(&|policy| policy["rules"][0]["name"] = "mine".into()), told("changed", ""));
+    assert_eq!(
+        edit(&|policy| policy["rules"][0]["corsPreflight"] = "Allow".into()),
+        told("opened changed", "")
+    );
+    // Paths with `%2F` are not searched, which is said.
+    let (kinds, undecided, _) = edit(&|policy| policy["rules"][0]["encodedSlash"] = "Keep".into());
+    assert_eq!((kinds.as_str(), undecided), ("changed", 1));
     assert_eq!(edit(&|policy| policy["realm"] = "other".into()), told("", "+ realm"));
     assert_eq!(edit(&|policy| policy["roles"][0]["permissions"] = json!(["p:9"])), told("", ""));
+}
+
+#[test]
+fn keys_that_can_do_more_or_less_are_told() {
+    let takes = |name: &str, authorize: Value| {
+        json!({
+            "name": name, "matches": [{"path": {"type": "PathPrefix", "value": format!("/{name}")}}],
+            "authenticate": {"anyOf": ["apiKey"]}, "authorize": authorize
+        })
+    };
+    let old = with_rules(json!([
+        takes("a", json!({"scopes": ["s1"]})),
+        takes("b", json!({"permissions": ["p:1"]})),
+        takes("c", json!({"owner": {"pathVariable": "id"}})),
+    ]));
+    let mut old = old;
+    old["rules"][2]["matches"] = json!([{"path": {"type": "PathTemplate", "value": "/c/{id}"}}]);
+    let told = |change: &dyn Fn(&mut Value)| -> Vec<String> {
+        let mut new = old.clone();
+        change(&mut new);
+        let comparison = compared(&old, &new);
+        assert!(comparison.found.undecided.is_empty(), "{}", comparison.text());
+        let line = |change: &KeyChange| format!("{:?} {:?} {:?}", change.ids, change.more, change.less);
+        comparison.keys.iter().map(line).collect()
+    };
+    assert_eq!(told(&|_| {}), [""; 0]);
+    let scopes = told(&|policy| policy["apiKeys"]["keys"][1]["scopes"] = json!(["s1"]));
+    assert_eq!(scopes, [r#"["k2"] {"a"} {}"#]);
+    let disabled = told(&|policy| policy["apiKeys"]["keys"][1]["disabled"] = true.into());
+    assert_eq!(disabled, [r#"["k2"] {} {"b", "c"}"#]);
+    let level = told(&|policy| policy["apiKeys"]["levels"]["Write"]["permissions"] = json!(["p:2"]));
+    assert_eq!(level, [r#"["k3"] {} {"b"}"#]);
+    let rule = told(&|policy| policy["rules"][0]["authorize"] = json!({"permissions": ["p:1"]}));
+    assert_eq!(rule, [r#"["k1"] {} {"a"}"#, r#"["k2"] {"a"} {}"#, r#"["k3"] {"a"} {}"#]);
+}
+
+#[test]
+fn who_can_is_what_the_engine_lets_pass() {
+    let mut policy = with_rules(json!([
+        {"name": "open", "matches": [{"path": {"type": "Exact", "value": "/"}}], "authenticate": {"anonymous": true}},
+        {"name": "no", "matches": [{"path": {"type": "PathPrefix", "value": "/a/b"}}], "action": "Deny"},
+        {
+            "name": "net", "matches": [{"path": {"type": "PathPrefix", "value": "/a"}, "methods": ["POST"]}],
+            "authenticate": {"anonymous": true}, "authorize": {"remoteAddress": ["10.0.0.0/8"]}
+        },
+        {
+            "name": "own", "matches": [{"path": {"type": "PathTemplate", "value": "/u/{id}"}}],
+            "authenticate": {"anyOf": [{"jwt": "corp"}, "apiKey"]},
+            "authorize": {"anyOf": [{"owner": {"pathVariable": "id"}}, {"roles": ["r2"]}, {"permissions": ["p:3"], "scopes": ["s1"]}]}
+        }
+    ]));
+    policy["apiKeys"]["keys"][0]["disabled"] = true.into();
+    let policy = compiled(policy);
+    let who = |method: &str, path: &str| {
+        let found =
+            who_can::found(&policy, method, None, path).map_err(|refusal| refusal.message).unwrap().json();
+        let rules = found["rules"].as_array().unwrap().clone();
+        let one = |rule: &Value| {
+            let keys = rule["apiKeys"].as_array().unwrap().len();
+            format!("{} {} {} {keys}", rule["rule"].as_str().unwrap_or("-"), rule["anyone"], rule["nobody"])
+        };
+        rules.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(who("GET", "/"), "open true false 0");
+    assert_eq!(who("GET", "/a/b/c"), "no false true 0");
+    assert_eq!(who("POST", "/a/{x}"), "no false true 0, net true false 0");
+    assert_eq!(who("GET", "/a/c"), "- false true 0");
+    assert_eq!(who("GET", "/u/{id}"), "own false false 2");
+    assert_eq!(who("GET", "/u/a"), "own false false 1");
+    let can = |caller: &str| {
+        let found = can::found(&policy, caller).map_err(|refusal| refusal.message).unwrap();
+        found.iter().map(|one| format!("{} {}", one.rule, one.only.len())).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(can("anyone"), "open 0, net 1");
+    assert_eq!(can("role:r2"), "open 0, net 1, own 0");
+    assert_eq!(can("role:r1"), "open 0, net 1, own 1");
+    assert_eq!(can("key:k2"), "open 0, net 1, own 1");
+    assert_eq!(can("key:k1"), "open 0, net 1");
+}
+
+/// `PORTCULLIS_DIFF_RULES` says how many rules there are.
+#[test]
+fn large_policies_with_few_edits_are_compared_in_bounded_time() {
+    let count =
+        std::env::var("PORTCULLIS_DIFF_RULES").ok().and_then(|text| text.parse().ok()).unwrap_or(300_usize);
+    let path = |n: usize| match n % 4 {
+        0 => json!({"type": "Exact", "value": format!("/s{n}/status")}),
+        1 => json!({"type": "PathPrefix", "value": format!("/s{n}/api")}),
+        2 => json!({"type": "PathTemplate", "value": format!("/s{n}/items/{{id}}")}),
+        _ => json!({"type": "PathTemplate", "value": format!("/{{tenant}}/r{n}/{{rest=**}}")}),
+    };
+    let old =
+        with_rules((0..count).map(|n| by_scope(&format!("n{n}"), path(n), &format!("s{}", n % 7))).collect());
+    let mut new = old.clone();
+    let rules = new["rules"].as_array_mut().unwrap();
+    rules[17]["authorize"] = json!({"scopes": ["s1"]});
+    rules.remove(count / 2);
+    rules.insert(100, json!({
+        "name": "wide", "matches": [{"path": {"type": "PathPrefix", "value": "/s104"}}], "authenticate": {"anonymous": true}
+    }));
+    rules.retain(|rule| rule["name"] != "n104");
+    let (old, new) = (compiled(old), compiled(new));
+    let since = std::time::Instant::now();
+    let comparison = Comparison::of(&old, &new);
+    eprintln!("{count} rules: {:?}", since.elapsed());
+    assert!(comparison.found.undecided.is_empty(), "{}", comparison.text());
+    let told: Vec<_> = comparison
+        .found
+        .differences
+        .iter()
+        .map(|one| (one.kind, one.old_rule.clone(), one.new_rule.clone()))
+        .collect();
+    let has =
+        |kind, old: Option<String>, new: Option<&str>| told.contains(&(kind, old, new.map(str::to_owned)));
+    assert!(has(Kind::Opened, Some("n17".to_owned()), Some("n17")), "{told:?}");
+    assert!(has(Kind::Closed, Some(format!("n{}", count / 2)), None), "{told:?}");
+    assert!(has(Kind::Opened, None, Some("wide")), "{told:?}");
 }

@@ -85,7 +85,7 @@ pub(super) fn found(policy: &Policy, method: &str, host: Option<&str>, path: &st
             Region::Unknown => who.unknown.push(name(policy, line).unwrap_or_default()),
             Region::Found(route) => {
                 done = Some(line.rule);
-                who.reached.push(reached(policy, line, route));
+                who.reached.push(reached(policy, line, route, &query));
             }
         }
     }
@@ -96,7 +96,7 @@ fn name(policy: &Policy, line: &Line) -> Option<String> {
     policy.rule(line.rule).map(|rule| rule.name.clone())
 }
 
-fn reached(policy: &Policy, line: &Line, route: Route) -> Reached {
+fn reached(policy: &Policy, line: &Line, route: Route, query: &Line) -> Reached {
     let mut found = Reached {
         rule: name(policy, line),
         route: route.clone(),
@@ -140,14 +140,15 @@ fn reached(policy: &Policy, line: &Line, route: Route) -> Reached {
         match (&caller.actor, &caller.principal) {
             (None, Some(MethodSpec::ApiKey)) => {
                 let ids = offline::Minted::api_keys_of(&policy.written);
-                found.keys = ids.into_iter().filter(|id| key_passes(policy, line, &route, id)).collect();
+                found.keys =
+                    ids.into_iter().filter(|id| key_passes(policy, line, &route, id, query)).collect();
                 found.nobody &= found.keys.is_empty() && policy.document.key_store.is_none();
             }
             (None, Some(MethodSpec::ClientCertificate)) => {
                 found.certificates = certificates(policy, line, &route, &caller);
                 found.nobody &= found.certificates.is_empty();
             }
-            _ => match somebody(policy, line, &route, &caller) {
+            _ => match somebody(policy, line, &route, &caller, query) {
                 Anybody::Nobody => {}
                 Anybody::Unknown => found.nobody = false,
                 Anybody::Like(witness) => {
