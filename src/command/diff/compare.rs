@@ -6,11 +6,12 @@ use serde_json::{Map, Value};
 
 use super::{
     access::{Atom, Caller, Decider, Fact, Facts},
-    facts::{Solved, Unknowns, asked, solve},
+    facts::{Solved, Unknowns, asked, names_of_owners, solve, variables_of_owners},
     given::Given,
     holders::Holders,
     pairs::twins,
     policy::Policy,
+    reach::client_of,
     region::{Region, Route, Side, find},
     rules::Line,
     terms::{DENIED, Terms, variables},
@@ -19,7 +20,8 @@ use super::{
 use crate::{
     command::offline::Outcome,
     config::{ActionSpec, MethodSpec, RuleSpec},
-    route::Part,
+    route::{MatchSpec, Part, PathSpec},
+    text::percent,
 };
 
 /// What a difference is.
@@ -233,6 +235,9 @@ impl<'p> Comparing<'p> {
         };
         let mut routes = vec![route];
         routes.extend(routes.first().and_then(|route| told_apart(pair, route)));
+        for name in names_of_owners(&[self.old.rule(old.rule), self.new.rule(new.rule)]) {
+            routes.extend(self.named_by(pair, &name));
+        }
         let needs_distinct = [old, new]
             .iter()
             .any(|line| variables(line, "/").len() > 1 && has_owner(self.rule_of(line, pair)));
@@ -293,7 +298,7 @@ impl<'p> Comparing<'p> {
             let single = caller.actor.is_none()
                 && matches!(caller.principal, Some(MethodSpec::ApiKey | MethodSpec::ClientCertificate));
             if single {
-                if self.holders_by_engine((old, new), route, kind, &caller, &unknowns, by_client) {
+                if self.holders_by_engine(pair, route, kind, &caller, &unknowns, by_client) {
                     return true;
                 }
                 if self.holders.leaves_out(by_client) {
@@ -376,7 +381,7 @@ impl<'p> Comparing<'p> {
     /// API keys and certificates, each of which the engine is asked.
     fn holders_by_engine(
         &mut self,
-        (old, new): (&Line, &Line),
+        pair: Pair<'_>,
         route: &Route,
         kind: Kind,
         caller: &Caller,
@@ -387,28 +392,80 @@ impl<'p> Comparing<'p> {
             let found = unknowns.atoms.iter().find(|(atom, _)| atom == wanted);
             found.map(|(_, values)| values.clone()).unwrap_or_default()
         };
+        let (Some(old), Some(new)) = (pair.old.lines.get(pair.old.at), pair.new.lines.get(pair.new.at))
+        else {
+            return false;
+        };
         let addresses = of(&Atom::Address);
         let tls = if of(&Atom::Tls).is_empty() { vec![Fact::Flag(true)] } else { of(&Atom::Tls) };
         for holder in held_by(&self.holders, caller, by_client) {
-            for address in &addresses {
-                for tls in &tls {
-                    let facts: Facts =
-                        [(Atom::Address, address.clone()), (Atom::Tls, tls.clone())].into_iter().collect();
-                    let witness = Witness {
-                        route: route.clone(),
-                        caller: caller.clone(),
-                        facts,
-                        holder: holder.clone(),
-                    };
-                    if let Ok(both) = confirm(&witness, self.old, self.new)
-                        && self.take(old, new, kind, witness, &both)
-                    {
-                        return true;
-                    }
+            let mut routes = vec![route.clone()];
+            if by_client {
+                let names: Vec<String> = holder.iter().flat_map(|holder| self.names_of(holder)).collect();
+                for name in names {
+                    routes.extend(self.named_by(pair, &name));
+                }
+            }
+            let tried = routes.iter().flat_map(|route| addresses.iter().map(move |address| (route, address)));
+            for ((route, address), tls) in tried.flat_map(|tried| tls.iter().map(move |tls| (tried, tls))) {
+                let facts: Facts =
+                    [(Atom::Address, address.clone()), (Atom::Tls, tls.clone())].into_iter().collect();
+                let witness =
+                    Witness { route: route.clone(), caller: caller.clone(), facts, holder: holder.clone() };
+                if let Ok(both) = confirm(&witness, self.old, self.new)
+                    && self.take(old, new, kind, witness, &both)
+                {
+                    return true;
                 }
             }
         }
         false
+    }
+
+    /// Whom an API key or a certificate stands for, by one policy or the other.
+    fn names_of(&self, holder: &Holder) -> Vec<String> {
+        let mut names = match holder {
+            Holder::Key(id) => vec![client_of(self.old, id), client_of(self.new, id)],
+            Holder::Certificate { uri, dns, subject } => {
+                [uri, dns, subject].into_iter().flatten().cloned().collect()
+            }
+        };
+        names.dedup();
+        names
+    }
+
+    /// Requests that fall under both lines, with a path whose variables name the owner that a rule asks for.
+    fn named_by(&mut self, pair: Pair<'_>, name: &str) -> Vec<Route> {
+        let mut escaped = String::new();
+        percent::push_encoded(&mut escaped, name, &|byte| {
+            byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+        });
+        let mut routes = Vec::new();
+        for (side, policy) in [(pair.old, self.old), (pair.new, self.new)] {
+            let Some(line) = side.lines.get(side.at) else { continue };
+            let Some(PathSpec::PathTemplate(template)) = &line.spec.path else { continue };
+            for variable in variables_of_owners(policy.rule(line.rule)) {
+                let path = template.replace(&format!("{{{variable}}}"), &escaped);
+                let path = path.replace(&format!("{{{variable}=**}}"), &escaped);
+                let path = match path.contains('{') {
+                    true => PathSpec::PathTemplate(path),
+                    false => PathSpec::Exact(path),
+                };
+                let spec = MatchSpec { path: Some(path), ..MatchSpec::default() };
+                let Some(query) = Line::query(Vec::new(), None, spec) else { continue };
+                let query = Side { lines: std::slice::from_ref(&query), at: 0, doubt: false };
+                let mut left = MOST_FOR_ONE.min(self.left);
+                let before = left;
+                let region = find(&[pair.old, pair.new, query], &mut left);
+                self.left = self.left.saturating_sub(before.saturating_sub(left));
+                if let Region::Found(route) = region
+                    && !routes.contains(&route)
+                {
+                    routes.push(route);
+                }
+            }
+        }
+        routes
     }
 
     /// Notes a difference of this kind, if the engine finds one.

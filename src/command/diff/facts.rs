@@ -129,6 +129,36 @@ impl Unknowns {
     }
 }
 
+/// What owners may be called so that conditions on the same claims tell them apart.
+pub(super) fn names_of_owners(rules: &[Option<&RuleSpec>]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for party in [Party::Principal, Party::Actor] {
+        let mut collected = Collected::default();
+        let asked = rules.iter().filter_map(|rule| asked(*rule));
+        let alternatives: Vec<&AlternativeSpec> = asked.flat_map(|asked| asked.asked_of(party)).collect();
+        alternatives.iter().for_each(|alternative| collect(alternative, &mut collected, &[]));
+        let owned: Vec<&ClaimPath> =
+            alternatives.iter().filter_map(|alternative| Some(&alternative.owner.as_ref()?.claim)).collect();
+        for (claim, tests) in collected.claims.iter().filter(|(claim, _)| owned.contains(&claim)) {
+            for fact in values(claim, tests, &[]) {
+                if let Fact::Claim(Some(Value::String(text))) = fact
+                    && !names.contains(&text)
+                {
+                    names.push(text);
+                }
+            }
+        }
+    }
+    names
+}
+
+/// The path variables that are to name an owner.
+pub(super) fn variables_of_owners(rule: Option<&RuleSpec>) -> Vec<&str> {
+    let asked = asked(rule).into_iter();
+    let owners = asked.flat_map(|asked| asked.asked_of(Party::Principal).chain(asked.asked_of(Party::Actor)));
+    owners.filter_map(|alternative| Some(alternative.owner.as_ref()?.path_variable.as_str())).collect()
+}
+
 fn collect(asked: &AlternativeSpec, into: &mut Collected, variables: &[(String, String)]) {
     into.take(&asked.conditions);
     asked.none_of.iter().for_each(|excluded| into.take(excluded));

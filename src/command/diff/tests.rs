@@ -527,6 +527,16 @@ fn edits_are_told_by_what_they_do() {
         edit(&|policy| policy["rules"][0]["corsPreflight"] = "Allow".into()),
         told("opened changed", "")
     );
+    // Of all paths one alone is that of somebody whom both rules let pass.
+    let both = json!({"owner": {"pathVariable": "id"}, "claims": [{"claim": "sub", "equals": "boss"}]});
+    let mut boss = old.clone();
+    boss["rules"][0]["authorize"] = both.clone();
+    let mut scoped = boss.clone();
+    scoped["rules"][0]["authorize"]["scopes"] = json!(["s1"]);
+    let comparison = compared(&boss, &scoped);
+    let told_of: Vec<_> =
+        comparison.found.differences.iter().map(|one| (one.kind, &*one.witness.route.path)).collect();
+    assert_eq!(told_of, [(Kind::Closed, "/u/boss")]);
     // Paths with `%2F` are not searched, which is said.
     let (kinds, undecided, _) = edit(&|policy| policy["rules"][0]["encodedSlash"] = "Keep".into());
     assert_eq!((kinds.as_str(), undecided), ("changed", 1));
@@ -564,6 +574,9 @@ fn keys_that_can_do_more_or_less_are_told() {
     assert_eq!(disabled, [r#"["k2"] {} {"b", "c"}"#]);
     let level = told(&|policy| policy["apiKeys"]["levels"]["Write"]["permissions"] = json!(["p:2"]));
     assert_eq!(level, [r#"["k3"] {} {"b"}"#]);
+    // Who is k2's client owns one path alone.
+    let client = told(&|policy| policy["apiKeys"]["keys"][1]["client"] = "b".into());
+    assert_eq!(client, [r#"["k2"] {"c"} {"c"}"#]);
     let rule = told(&|policy| policy["rules"][0]["authorize"] = json!({"permissions": ["p:1"]}));
     assert_eq!(rule, [r#"["k1"] {} {"a"}"#, r#"["k2"] {"a"} {}"#, r#"["k3"] {"a"} {}"#]);
 }
