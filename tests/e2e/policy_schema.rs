@@ -59,7 +59,7 @@ print(json.dumps([list(policies(read(text))) for text in texts]))
 
 /// What no schema can say: how messages go on that are about something elsewhere in the document, or about what a value
 /// means. One of them is in every fault list of a document that the schema takes.
-const BEYOND_A_SCHEMA: [&str; 13] = [
+const BEYOND_A_SCHEMA: [&str; 15] = [
     // Names that are defined elsewhere, and sections that must be there for a reference.
     "unknown ",
     "duplicate ",
@@ -75,6 +75,9 @@ const BEYOND_A_SCHEMA: [&str; 13] = [
     "required for authorization",
     // Lengths that only decoding shows, and the order of two times.
     "is not base64url without padding",
+    // What JWKs hold, which are objects to the schema.
+    "` is missing",
+    "` has a wrong form",
     // How long a secret is.
     "and could be guessed",
     "is not after notBefore",

@@ -36,6 +36,7 @@ fn every_file_in_envoy_is_known_here() {
         "envoy/demo/idp.sh",
         "envoy/demo/policy.yaml",
         "envoy/demo/setup.sh",
+        "envoy/demo/suite.yaml",
         "envoy/demo/upstream.mjs",
         "envoy/docker-compose.yaml",
         "envoy/minimal-filter.yaml",
