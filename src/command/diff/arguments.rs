@@ -2,6 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::command::telling::Output;
+
 /// Two policies.
 #[derive(Debug, Args)]
 pub(in crate::command) struct DiffOptions {
@@ -35,14 +37,6 @@ pub(super) enum FailOn {
     Closed,
     /// Anything that differs or could not be decided
     Any,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
-    /// For people
-    Text,
-    /// One JSON object
-    Json,
 }
 
 /// A request, and a policy.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     access::{Atom, Caller, Fact, Facts},
-    arguments::{CanOptions, Output},
+    arguments::CanOptions,
     facts::SOMEBODY,
     now,
     policy::Policy,
@@ -12,7 +12,12 @@ use super::{
     witness::{Holder, Witness},
 };
 use crate::{
-    command::{offline, refusal::Refusal, say, telling::plain_text},
+    command::{
+        offline,
+        refusal::Refusal,
+        say,
+        telling::{Output, plain_text},
+    },
     config::MethodSpec,
     identity::Party,
 };

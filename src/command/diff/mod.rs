@@ -32,12 +32,12 @@ use serde_json::Value;
 
 pub(super) use self::arguments::{CanOptions, DiffOptions, WhoCanOptions};
 use self::{
-    arguments::{FailOn, Output},
+    arguments::FailOn,
     compare::{Comparing, Found, Kind},
     keys::KeyChange,
     policy::Policy,
 };
-use super::{FAULTY, GOOD, offline, refusal::Refusal, say};
+use super::{FAULTY, GOOD, offline, refusal::Refusal, say, telling::Output};
 use crate::time::Timestamp;
 
 /// Carries out what is asked for.

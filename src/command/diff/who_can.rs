@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     access::Caller,
-    arguments::{Output, WhoCanOptions},
+    arguments::WhoCanOptions,
     now,
     policy::Policy,
     reach::{Anybody, alternatives, key_passes, sample, somebody},
@@ -13,7 +13,12 @@ use super::{
     witness::{Holder, Witness},
 };
 use crate::{
-    command::{offline, refusal::Refusal, say, telling::plain_text},
+    command::{
+        offline,
+        refusal::Refusal,
+        say,
+        telling::{Output, plain_text},
+    },
     config::{ActionSpec, MethodSpec},
     route::{MatchSpec, PathSpec},
 };

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use clap::{Args, ValueEnum};
 
+use crate::command::telling::Output;
+
 /// The request, and the policy.
 #[derive(Debug, Args)]
 pub(in crate::command) struct ExplainOptions {
@@ -56,14 +58,6 @@ pub(in crate::command) struct ExplainOptions {
     /// Whether to use colours
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(super) color: Color,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
-    /// For people
-    Text,
-    /// One JSON object
-    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -12,12 +12,13 @@ use serde_json::{Map, Value};
 
 pub(super) use self::arguments::ExplainOptions;
 pub(super) use self::experiments::{Check, Scene, Verdict};
-use self::{arguments::Output, report::Explanation};
+use self::report::Explanation;
 use super::{
     offline::{self, Asked, Described, Keys, Prepared, places},
     refusal::Refusal,
     say,
     source::Source,
+    telling::Output,
 };
 use crate::{request::client_certificate::PeerCertificate, time::Timestamp};
 

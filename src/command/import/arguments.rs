@@ -1,6 +1,8 @@
 //! What is asked for.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
+
+use crate::command::telling::Output;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::command) enum ImportTask {
@@ -89,14 +91,6 @@ pub(super) struct ResultOptions {
     /// How to say what could not be translated; `json` holds the policy, too
     #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
     pub(super) output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
-    /// A line each on standard error
-    Text,
-    /// One JSON object on standard output
-    Json,
 }
 
 /// What is said of one scheme.

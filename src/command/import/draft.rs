@@ -204,3 +204,13 @@ pub(super) fn named(text: &str) -> String {
     let fit = |c: char| if c.is_ascii_alphanumeric() || "._-:/@".contains(c) { c } else { '-' };
     text.chars().map(fit).take(120).collect()
 }
+
+/// An `extractFrom` of these places, without the lists in which there are none.
+pub(super) fn lists_of_places(headers: Vec<Json>, cookies: Vec<Json>, params: Vec<Json>) -> Json {
+    let lists = [("headers", headers), ("cookies", cookies), ("params", params)];
+    lists
+        .into_iter()
+        .filter(|(_, list)| !list.is_empty())
+        .map(|(name, list)| (name.to_owned(), Json::Array(list)))
+        .collect()
+}

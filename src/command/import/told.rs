@@ -5,8 +5,11 @@ use std::ops::Range;
 
 use serde_json::{Value as Json, json};
 
-use super::arguments::Output;
-use crate::command::{FAULTY, GOOD, complain, say, source::Source, telling::plain_text};
+use crate::command::{
+    FAULTY, GOOD, complain, say,
+    source::Source,
+    telling::{Output, plain_text},
+};
 
 /// How much it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

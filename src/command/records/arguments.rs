@@ -2,6 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::command::telling::Output;
+
 /// Which records, and what is to be told of them.
 #[derive(Debug, Args)]
 pub(in crate::command) struct ReportOptions {
@@ -55,12 +57,4 @@ impl By {
             Self::Address => "address",
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
-    /// For people
-    Text,
-    /// One JSON object
-    Json,
 }

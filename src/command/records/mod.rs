@@ -12,12 +12,13 @@ use std::{
 use serde_json::{Map, Value};
 
 pub(super) use self::arguments::ReportOptions;
-use self::{
-    arguments::{By, Output},
-    counts::Counts,
-    unused::Unused,
+use self::{arguments::By, counts::Counts, unused::Unused};
+use super::{
+    offline,
+    refusal::Refusal,
+    say,
+    telling::{Output, plain_text},
 };
-use super::{offline, refusal::Refusal, say, telling::plain_text};
 
 /// No line of a log is longer that has a record in it.
 const LONGEST_LINE: u64 = 1 << 20;

@@ -16,7 +16,7 @@ use super::{
 use crate::command::{
     import::{
         demand::{Kind, Way},
-        draft::named,
+        draft::{lists_of_places, named},
         told::Told,
     },
     tree::{Member, Node},
@@ -420,10 +420,5 @@ fn places(provider: &Node) -> Json {
     if headers.is_empty() && params.is_empty() && cookies.is_empty() {
         return json!({"headers": [{"name": "authorization", "valuePrefix": "Bearer "}], "params": ["access_token"]});
     }
-    let lists = [("headers", headers), ("cookies", cookies), ("params", params)];
-    lists
-        .into_iter()
-        .filter(|(_, list)| !list.is_empty())
-        .map(|(name, list)| (name.to_owned(), Json::Array(list)))
-        .collect()
+    lists_of_places(headers, cookies, params)
 }

@@ -9,7 +9,7 @@ use crate::command::{
     import::{
         arguments::{OpenapiOptions, Pair},
         demand::{Alternative, Demand, Kind, Way},
-        draft::named,
+        draft::{lists_of_places, named},
         told::Told,
     },
     refusal::Refusal,
@@ -466,10 +466,5 @@ pub(super) fn extract_from(places: &[&KeyPlace]) -> Json {
             list.push(item);
         }
     }
-    let lists = [("headers", headers), ("cookies", cookies), ("params", params)];
-    lists
-        .into_iter()
-        .filter(|(_, list)| !list.is_empty())
-        .map(|(name, list)| (name.to_owned(), Json::Array(list)))
-        .collect()
+    lists_of_places(headers, cookies, params)
 }
