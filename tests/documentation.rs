@@ -8,11 +8,7 @@
     reason = "test code may panic"
 )]
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use portcullis::{
     answer::{Challenges, Reason, Reply},
@@ -22,68 +18,17 @@ use portcullis::{
 };
 use serde_json::{Value, json};
 
+#[path = "documentation/pages.rs"]
+mod pages;
+
+use pages::pages;
+
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn read(file: &str) -> String {
     fs::read_to_string(repository().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
-}
-
-/// Every page, by its path from the repository.
-fn pages() -> Vec<String> {
-    let mut pages = Vec::new();
-    for folder in ["", "docs"] {
-        for entry in fs::read_dir(repository().join(folder)).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            if name.ends_with(".md") {
-                pages.push(PathBuf::from(folder).join(name).display().to_string());
-            }
-        }
-    }
-    assert!(pages.len() >= 9, "{pages:?}");
-    pages
-}
-
-/// Without what stands between fences and in `code`.
-fn prose(page: &str) -> String {
-    let outside = page.split("```").step_by(2).collect::<Vec<_>>().join("");
-    outside.split('`').step_by(2).collect::<Vec<_>>().join("")
-}
-
-/// The anchor that is made of a heading.
-fn anchor(heading: &str) -> String {
-    let kept = heading.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-' || *c == '_');
-    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
-}
-
-#[test]
-fn every_link_leads_somewhere() {
-    let mut broken = Vec::new();
-    let mut links = 0;
-    for page in pages() {
-        let text = read(&page);
-        for link in prose(&text).split("](").skip(1).map(|rest| rest.split(')').next().unwrap().to_owned()) {
-            if link.starts_with("http://") || link.starts_with("https://") {
-                continue;
-            }
-            links += 1;
-            let (file, fragment) = link.split_once('#').unwrap_or((&link, ""));
-            let folder = Path::new(&page).parent().unwrap();
-            let target = if file.is_empty() { PathBuf::from(&page) } else { folder.join(file) };
-            if !repository().join(&target).exists() {
-                broken.push(format!("{page}: {link}"));
-                continue;
-            }
-            let target = if fragment.is_empty() { continue } else { read(&target.display().to_string()) };
-            let mut anchors = target.lines().filter(|line| line.starts_with('#'));
-            if !anchors.any(|line| anchor(line.trim_start_matches('#').trim()) == fragment) {
-                broken.push(format!("{page}: {link}"));
-            }
-        }
-    }
-    assert!(broken.is_empty(), "{broken:#?}");
-    assert!(links > 20, "{links}");
 }
 
 /// Rows of the table whose head begins with `head`: their cells.

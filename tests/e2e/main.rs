@@ -77,6 +77,7 @@ mod shared_places;
 mod shared_state;
 mod shipped_configs;
 mod signed_identity;
+mod site;
 mod spellings;
 mod step_up;
 mod stored_keys;
