@@ -152,6 +152,16 @@ pub(super) fn names_of_owners(rules: &[Option<&RuleSpec>]) -> Vec<String> {
     names
 }
 
+/// Whether a rule asks whose a path is.
+pub(super) fn has_owner(rule: Option<&RuleSpec>) -> bool {
+    asked(rule).is_some_and(|asked| {
+        asked
+            .any_of
+            .iter()
+            .any(|one| one.owner.is_some() || one.actor.as_ref().is_some_and(|actor| actor.owner.is_some()))
+    })
+}
+
 /// The path variables that are to name an owner.
 pub(super) fn variables_of_owners(rule: Option<&RuleSpec>) -> Vec<&str> {
     let asked = asked(rule).into_iter();

@@ -8,6 +8,7 @@ mod access;
 mod arguments;
 pub(super) mod can;
 mod compare;
+mod difference;
 mod facts;
 mod given;
 mod holders;
@@ -18,6 +19,7 @@ mod policy;
 mod reach;
 mod region;
 mod rules;
+mod search;
 mod sections;
 mod terms;
 #[cfg(test)]
@@ -33,7 +35,8 @@ use serde_json::Value;
 pub(super) use self::arguments::{CanOptions, DiffOptions, WhoCanOptions};
 use self::{
     arguments::FailOn,
-    compare::{Comparing, Found, Kind},
+    compare::Comparing,
+    difference::{Found, Kind},
     keys::KeyChange,
     policy::Policy,
 };
@@ -50,7 +53,7 @@ pub(super) fn run(options: &DiffOptions) -> u8 {
 
 fn diff(options: &DiffOptions) -> Result<u8, Refusal> {
     let now = now(options.at.as_deref())?;
-    let load = |file: &str| offline::load(file, options.plugin.as_deref());
+    let load = |file: &str| offline::load(file, &options.which);
     let (old, new) = (load(&options.old)?, load(&options.new)?);
     let old = Policy::new(&options.old, old, now)?;
     let new = Policy::new(&options.new, new, now)?;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Comparison,
-    compare::{Difference, Kind, Undecided},
+    difference::{Difference, Kind, Undecided},
     keys::KeyChange,
 };
 use crate::command::telling::plain_text;
