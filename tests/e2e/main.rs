@@ -30,6 +30,7 @@ mod credential_places;
 mod decision_records;
 mod defaults;
 mod demo;
+mod diff_witnesses;
 mod discovery;
 mod documentation;
 mod dpop;

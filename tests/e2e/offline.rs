@@ -17,10 +17,10 @@ const POLICIES: usize = 40;
 const REQUESTS: usize = 50;
 
 /// Numbers that look random and are the same in each run (xorshift, G. Marsaglia 2003).
-struct Draw(u64);
+pub(crate) struct Draw(pub(crate) u64);
 
 impl Draw {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -39,7 +39,8 @@ impl Draw {
 const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
 const ROLES: [&str; 3] = ["viewer", "editor", "admin"];
 
-fn policy(draw: &mut Draw) -> Value {
+/// A policy of six rules, each made by chance.
+pub(crate) fn policy(draw: &mut Draw) -> Value {
     let paths = [
         json!({"type": "Exact", "value": "/a"}),
         json!({"type": "Exact", "value": "/a/b"}),
@@ -233,13 +234,13 @@ fn both(draw: &mut Draw, n: usize) -> Both {
 }
 
 /// The decision records in Envoy's log behind `from`.
-fn records(gateway: &Gateway, from: usize) -> Vec<Value> {
+pub(crate) fn records(gateway: &Gateway, from: usize) -> Vec<Value> {
     let log = gateway.log().split_off(from);
     let lines = log.lines().filter_map(|line| line.get(line.find("{\"decision\":")?..));
     lines.filter_map(|line| serde_json::Deserializer::from_str(line).into_iter().next()?.ok()).collect()
 }
 
-fn command(folder: &Path, arguments: &[&str]) -> std::process::Output {
+pub(crate) fn command(folder: &Path, arguments: &[&str]) -> std::process::Output {
     Command::new(env!("CARGO_BIN_EXE_portcullis")).args(arguments).current_dir(folder).output().unwrap()
 }
 
