@@ -201,3 +201,40 @@ fn suites_with_faults_and_suites_that_fail() {
         assert!(said.contains(expected), "{cases}: {said}");
     }
 }
+
+#[test]
+fn templates_are_filled_and_what_fills_them_is_not_shown() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let policy = fs::read_to_string(at("policy.yaml")).unwrap();
+    fs::write(at("template.yaml"), policy.replacen("{requests: 3, unit", "{requests: ${MOST}, unit", 1))
+        .unwrap();
+    fs::write(at("most"), "3\n").unwrap();
+    let from_file = format!("MOST=@{}", at("most"));
+    let (template, policy) = (at("template.yaml"), at("policy.yaml"));
+    let url = "https://api.example.com/orders/7";
+    for (given, code) in [
+        (&["--fill", "MOST=3"][..], 0),
+        (&["--fill", &from_file], 0),
+        (&["--fill", "LEAST=3"], 2),
+        (&["--fill", "MOST=none"], 1),
+        (&["--fill", "MOST"], 2),
+        (&["--fill", "MOST=@/no/such/file"], 2),
+        (&[], 2),
+    ] {
+        let explained = run(&[&["explain", "-p", &template, url, "--api-key", "reader"], given].concat(), "");
+        assert_eq!(explained.status.code(), Some(code), "{given:?} {}", text(explained.stderr));
+        let compared = run(&[&["diff", &policy, &template, "--fail-on", "any"], given].concat(), "");
+        // A policy with faults is one that cannot be compared.
+        assert_eq!(
+            compared.status.code(),
+            Some(if code == 0 { 0 } else { 2 }),
+            "{given:?} {}",
+            text(compared.stderr)
+        );
+        let can = run(&[&["can", "role:viewer", "-p", &template], given].concat(), "");
+        assert_eq!(can.status.success(), code == 0, "{given:?}");
+    }
+    let secret = run(&["explain", "-p", &policy, url, "--fill", "a-secret-without-a-name"], "");
+    assert!(!text(secret.stderr).contains("secret"), "a value that may be a key is shown");
+}

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::command::telling::Output;
+use crate::command::{offline::Which, telling::Output};
 
 /// Two policies.
 #[derive(Debug, Args)]
@@ -13,9 +13,8 @@ pub(in crate::command) struct DiffOptions {
     /// The file with the policy as it is to be
     #[arg(value_name = "NEW")]
     pub(super) new: String,
-    /// Which plugin's policy, where the files have several
-    #[arg(long, value_name = "NAME")]
-    pub(super) plugin: Option<String>,
+    #[command(flatten)]
+    pub(super) which: Which,
     /// End with 1 if requests are decided so
     #[arg(long, value_enum, default_value_t = FailOn::None, value_name = "WHAT")]
     pub(super) fail_on: FailOn,
@@ -68,9 +67,8 @@ pub(super) struct PolicyOptions {
     /// The file with the policy, or with a plugin of Envoy, Istio or Envoy Gateway that has one; `-` is standard input
     #[arg(long, short = 'p', value_name = "FILE")]
     pub(super) policy: String,
-    /// Which plugin's policy, where the file has several
-    #[arg(long, value_name = "NAME")]
-    pub(super) plugin: Option<String>,
+    #[command(flatten)]
+    pub(super) which: Which,
     /// When the request comes, as RFC 3339 has it. Absent: now
     #[arg(long, value_name = "TIME")]
     pub(super) at: Option<String>,

@@ -29,7 +29,7 @@ pub(in crate::command) fn run(options: &CanOptions) -> u8 {
 
 fn can(options: &CanOptions) -> Result<(), Refusal> {
     let asked = &options.policy;
-    let written = offline::load(&asked.policy, asked.plugin.as_deref())?;
+    let written = offline::load(&asked.policy, &asked.which)?;
     let policy = Policy::new(&asked.policy, written, now(asked.at.as_deref())?)?;
     let found = found(&policy, &options.caller)?;
     match asked.output {

@@ -30,7 +30,7 @@ pub(in crate::command) fn run(options: &WhoCanOptions) -> u8 {
 
 fn who_can(options: &WhoCanOptions) -> Result<(), Refusal> {
     let asked = &options.policy;
-    let written = offline::load(&asked.policy, asked.plugin.as_deref())?;
+    let written = offline::load(&asked.policy, &asked.which)?;
     let policy = Policy::new(&asked.policy, written, now(asked.at.as_deref())?)?;
     let found = found(&policy, &options.method, options.host.as_deref(), &options.path)?;
     match asked.output {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use clap::{Args, ValueEnum};
 
-use crate::command::telling::Output;
+use crate::command::{offline::Which, telling::Output};
 
 /// The request, and the policy.
 #[derive(Debug, Args)]
@@ -12,9 +12,8 @@ pub(in crate::command) struct ExplainOptions {
     /// The file with the policy, or with a plugin of Envoy, Istio or Envoy Gateway that has one; `-` is standard input
     #[arg(long, short = 'p', value_name = "FILE")]
     pub(super) policy: String,
-    /// Which plugin's policy, where the file has several
-    #[arg(long, value_name = "NAME")]
-    pub(super) plugin: Option<String>,
+    #[command(flatten)]
+    pub(super) which: Which,
     /// The URL, or a path at `localhost` over TLS. With http:// the request comes without TLS
     #[arg(required_unless_present = "record", conflicts_with = "record")]
     pub(super) url: Option<String>,

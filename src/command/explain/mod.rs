@@ -31,7 +31,7 @@ pub(super) fn run(options: &ExplainOptions) -> u8 {
 }
 
 fn explain(options: &ExplainOptions) -> Result<(), Refusal> {
-    let document = offline::load(&options.policy, options.plugin.as_deref())?;
+    let document = offline::load(&options.policy, &options.which)?;
     let now = match &options.at {
         None => Timestamp::from_secs(
             SystemTime::UNIX_EPOCH.elapsed().map_err(|error| Refusal::unusable(error.to_string()))?.as_secs(),

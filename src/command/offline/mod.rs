@@ -5,6 +5,7 @@
 //! it. So whatever is told of a request offline is what Envoy would do with it.
 
 mod asked;
+mod filled;
 mod gateway;
 mod kept;
 mod loaded;
@@ -14,9 +15,10 @@ pub(super) mod places;
 
 pub(super) use self::{
     asked::Asked,
+    filled::filled,
     gateway::{Gateway, Prepared},
     kept::Entry,
-    loaded::{load, load_filled},
+    loaded::{Which, load, load_filled},
     minted::{Described, Keys, Minted},
     outcome::Outcome,
 };

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::command::telling::Output;
+use crate::command::{offline::Which, telling::Output};
 
 /// Which records, and what is to be told of them.
 #[derive(Debug, Args)]
@@ -22,9 +22,8 @@ pub(in crate::command) struct ReportOptions {
     /// The policy that was in force, to say which of its rules, permissions, roles and API keys nobody used
     #[arg(long, short = 'p', value_name = "FILE")]
     pub(super) policy: Option<String>,
-    /// Which plugin's policy, where the file has several
-    #[arg(long, value_name = "NAME")]
-    pub(super) plugin: Option<String>,
+    #[command(flatten)]
+    pub(super) which: Which,
     /// The most lines of each list
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub(super) top: usize,

@@ -40,7 +40,7 @@ fn report(options: &ReportOptions) -> Result<(), Refusal> {
     let mut counts = Counts::new(by.iter().map(|by| by.member()));
     let mut unused = match &options.policy {
         None => None,
-        Some(file) => Some(Unused::of(&offline::load(file, options.plugin.as_deref())?)),
+        Some(file) => Some(Unused::of(&offline::load(file, &options.which)?)),
     };
     for file in &options.files {
         let failed = |error: io::Error| Refusal::unusable(format!("{file} cannot be read: {error}"));

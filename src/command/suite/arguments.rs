@@ -2,6 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::command::offline::Which;
+
 /// Suites, and how to tell what came of them.
 #[derive(Debug, Args)]
 pub(in crate::command) struct TestOptions {
@@ -11,9 +13,8 @@ pub(in crate::command) struct TestOptions {
     /// The policy, in place of the one that the suites name
     #[arg(long, short = 'p', value_name = "FILE")]
     pub(super) policy: Option<String>,
-    /// Which plugin's policy, where the file has several
-    #[arg(long, value_name = "NAME")]
-    pub(super) plugin: Option<String>,
+    #[command(flatten)]
+    pub(super) which: Which,
     /// How to say what came of them
     #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
     pub(super) output: Output,

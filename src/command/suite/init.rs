@@ -11,7 +11,7 @@ use super::{
     sample::{Sample, sample},
 };
 use crate::command::{
-    offline::{self, Gateway, Outcome, Prepared},
+    offline::{self, Gateway, Outcome, Prepared, Which},
     refusal::Refusal,
 };
 
@@ -19,8 +19,8 @@ use crate::command::{
 ///
 /// # Errors
 /// The policy cannot be read, or has faults.
-pub(super) fn suite(policy: &str, plugin: Option<&str>) -> Result<String, Refusal> {
-    let document = offline::load(policy, plugin)?;
+pub(super) fn suite(policy: &str, which: &Which) -> Result<String, Refusal> {
+    let document = offline::load(policy, which)?;
     let suite = Suite::default();
     let stage = Stage { suite: &suite, document: &document, now: super::now()? };
     let faulty = |faults: Vec<String>| Refusal::refused(format!("{policy}: {}", faults.join("\n       ")));
@@ -32,7 +32,7 @@ pub(super) fn suite(policy: &str, plugin: Option<&str>) -> Result<String, Refusa
     }
     let name = std::path::Path::new(policy).file_name().map(|name| name.to_string_lossy().into_owned());
     let mut out = format!("policy: {}\n", flow(&json!(name.unwrap_or_else(|| policy.to_owned()))));
-    if let Some(plugin) = plugin {
+    if let Some(plugin) = &which.plugin {
         _ = writeln!(out, "plugin: {}", flow(&json!(plugin)));
     }
     if !written.tokens.is_empty() {

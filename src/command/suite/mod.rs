@@ -37,7 +37,7 @@ const WATCH_EVERY: Duration = Duration::from_millis(300);
 /// Carries out what is asked for.
 pub(super) fn run(options: &TestOptions) -> u8 {
     if let Some(policy) = &options.init {
-        let suite = init::suite(policy, options.plugin.as_deref());
+        let suite = init::suite(policy, &options.which);
         return Refusal::told(suite.map(|suite| say(&suite)));
     }
     if options.watch {
@@ -75,10 +75,9 @@ fn one(file: &str, options: &TestOptions, files: &mut Vec<String>) -> Result<Rep
     let policy = options.policy.clone().or_else(|| suite.policy.as_deref().map(beside));
     let policy = policy.ok_or_else(|| Refusal::usage(format!("{file}: names no policy; give --policy")))?;
     files.push(policy.clone());
-    let plugin = options.plugin.as_deref().or(suite.plugin.as_deref());
-    let document = offline::load_filled(&policy, plugin, &|text| {
-        variables::filled(&text, &|name| suite.fill.get(name).cloned())
-    })?;
+    let mut which = options.which.clone();
+    which.plugin = which.plugin.or_else(|| suite.plugin.clone());
+    let document = offline::load_filled(&policy, &which, &suite.fill)?;
     let now = match suite.at {
         Some(at) => at,
         None => now()?,

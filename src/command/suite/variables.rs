@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::command::offline::filled;
+
 /// A value as text: strings as they are.
 pub(super) fn text(value: &Value) -> String {
     match value {
@@ -29,28 +31,6 @@ pub(super) fn put_into(value: &Value, variables: &Map<String, Value>) -> Value {
 fn alone(text: &str) -> Option<&str> {
     let name = text.strip_prefix("${")?.strip_suffix('}')?;
     (!name.contains(['$', '}'])).then_some(name)
-}
-
-/// `text` with each `${name}` replaced that `value` knows.
-pub(super) fn filled(text: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, from)) = rest.find("${").and_then(|at| rest.split_at_checked(at)) {
-        out.push_str(before);
-        let found = from.get(2..).and_then(|inner| inner.split_once('}'));
-        match found.and_then(|(name, behind)| Some((value(name)?, behind))) {
-            Some((value, behind)) => {
-                out.push_str(&value);
-                rest = behind;
-            }
-            None => {
-                out.push_str("${");
-                rest = from.get(2..).unwrap_or_default();
-            }
-        }
-    }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]
