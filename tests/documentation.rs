@@ -77,7 +77,8 @@ fn refusals_read_as_the_pages_show_them() {
 
 #[test]
 fn every_stat_stands_in_the_readme() {
-    let stats = read("src/host/stats.rs");
+    let stats =
+        ["stats", "rule_stats", "policy_stats"].map(|file| read(&format!("src/host/{file}.rs"))).join("");
     let names: BTreeSet<&str> = stats
         .split("\"portcullis_")
         .skip(1)

@@ -149,6 +149,23 @@ fn an_access_log_costs_a_call_for_each_field() {
     }
 }
 
+/// Decisions are counted by rule in the module, and handed on with a tick.
+#[test]
+fn counting_by_rule_costs_no_call() {
+    let mut by_rule = policy();
+    by_rule["metrics"] = json!({"byRule": true});
+    for (path, client) in [
+        ("/open", None),
+        ("/unlimited", Some(1)),
+        ("/large", None),
+        ("/no-rule", None),
+        ("/no-rule", Some(1)),
+    ] {
+        let asked = [request(path, client)];
+        assert_eq!(calls_of(&by_rule, &asked, 1, TIMES), calls(&asked, 1, TIMES), "{path}");
+    }
+}
+
 /// Their headers come in memory that is kept from one to the next, where they fit.
 #[test]
 fn requests_of_any_size_in_turn_are_read_alike() {

@@ -80,6 +80,14 @@ pub(crate) const CASES: &[Case] = &[
         ("portcullis", Load::NoCredentials),
         Goal::None,
     ),
+    // What it costs to count each decision by its rule.
+    case("metrics-by-rule", ("portcullis-by-rule", Load::Repeat), ("portcullis", Load::Repeat), Goal::None),
+    case(
+        "metrics-by-rule-refused",
+        ("portcullis-by-rule", Load::NoCredentials),
+        ("portcullis", Load::NoCredentials),
+        Goal::None,
+    ),
     case("repeat-default", ("portcullis", Load::Repeat), ("native", Load::Repeat), Goal::AtMost(0.42)),
     case(
         "fresh-rs256",

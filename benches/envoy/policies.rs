@@ -44,6 +44,12 @@ pub(crate) fn with_access_log(mut policy: Value) -> Value {
     policy
 }
 
+/// `policy`, with each decision counted by its rule, too.
+pub(crate) fn with_metrics_by_rule(mut policy: Value) -> Value {
+    policy["metrics"] = json!({"byRule": true});
+    policy
+}
+
 /// A token, and nothing else asked.
 pub(crate) fn token_only(credentials: &Credentials) -> Value {
     let rules = json!([{

@@ -7,6 +7,7 @@ use super::{
     access_log::{ACCESS_LOG, access_log},
     api_keys::{API_KEYS, api_keys},
     client_certificates::{CLIENT_CERTIFICATES, client_certificates},
+    decision_log::{DECISION_LOG, decision_log},
     digest::digest,
     faults::{Faults, Path, quoted},
     hmac::{self, HMAC},
@@ -14,6 +15,7 @@ use super::{
     input::{self, Apart, Input},
     jwt::{JWT, providers},
     message_signatures::{self, MESSAGE_SIGNATURES},
+    metrics::{METRICS, metrics},
     model::{Bound, Form, Kind, Shape, default, optional, required, words},
     names::{Definitions, PasskeyFacts},
     passkeys::{PASSKEYS, Passkeys, ceremony_rules, passkeys},
@@ -75,8 +77,6 @@ fn input<'t>(bytes: &'t [u8], faults: &Faults) -> Option<(Input<'t>, [u8; 32])> 
     let digest = digest(&input)?;
     Some((input, digest))
 }
-
-const LOG_DENIED: [(&str, bool); 2] = [("Sampled", false), ("All", true)];
 
 const RATE_LIMIT_HEADERS: [(&str, bool); 2] = [("Denied", false), ("Always", true)];
 
@@ -187,6 +187,7 @@ pub(super) static DOCUMENT: Shape = Shape::bound(
             "What Envoy's access log may say of decisions, see [below](#what-access-logs-say).",
         ),
         optional("decisionLog", Kind::Object(&DECISION_LOG), "", "Which decisions are recorded."),
+        optional("metrics", Kind::Object(&METRICS), "", "What Envoy's stats say beside what they always do."),
         default(
             "rateLimitHeaders",
             Kind::Choice("a choice", &words(&RATE_LIMIT_HEADERS)),
@@ -207,19 +208,6 @@ static INTERLOCK: Shape = Shape::new(&[required(
     Kind::Text(Form::Label),
     "What the filter state is called, behind `wasm.`.",
 )]);
-
-static DECISION_LOG: Shape = Shape::bound(
-    &[
-        default("allowed", Kind::Boolean, "false", "Whether allowed requests get a decision record too."),
-        default(
-            "denied",
-            Kind::Choice("a choice", &words(&LOG_DENIED)),
-            "Sampled",
-            "`All`: every denied request gets a decision record.",
-        ),
-    ],
-    &[Bound::Some(&["allowed", "denied"])],
-);
 
 /// The lists whose good items their features judge although other items are bad ([`super::reader::Items::each`]).
 #[derive(Default)]
@@ -283,6 +271,7 @@ fn document(
     let access_log =
         if o.has("accessLog") { o.object("accessLog").and_then(access_log) } else { Some(Vec::new()) };
     let (log_allowed, log_all_denied) = o.object("decisionLog").and_then(decision_log).unwrap_or_default();
+    let count_by_rule = o.object("metrics").and_then(metrics).unwrap_or_default();
     let interlock = match o.left_out("interlock") {
         Some(text) => Some(switched(text == "true")),
         None => o.take("interlock").and_then(interlock),
@@ -314,6 +303,7 @@ fn document(
         access_log: access_log?,
         log_allowed,
         log_all_denied,
+        count_by_rule,
         rate_limit_headers_always: rate_limit_headers?,
     })
 }
@@ -359,16 +349,6 @@ fn own_passkeys(
     let Passkeys { spec, relying_party, registration_step_up } = section?;
     let rules = ceremony_rules(&spec, &sessions, require_tls);
     Some(PasskeysSection { spec, relying_party, registration_step_up, rules })
-}
-
-/// Whether allowed requests get a decision record, and whether every denied one does.
-fn decision_log(mut o: Object<'_>) -> Option<(bool, bool)> {
-    let allowed = o.boolean("allowed");
-    let denied = o.choice("denied", &LOG_DENIED);
-    if !o.has_one(&["allowed", "denied"]) {
-        return o.fault("says nothing; leave the field out");
-    }
-    Some((allowed, denied?))
 }
 
 /// How allowed requests are marked.

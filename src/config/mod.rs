@@ -11,6 +11,7 @@ mod authenticate;
 mod binding;
 mod claim_conditions;
 mod client_certificates;
+mod decision_log;
 mod digest;
 mod document;
 mod etcd;
@@ -29,6 +30,7 @@ mod jwt;
 mod keys;
 mod limit_windows;
 mod message_signatures;
+mod metrics;
 mod model;
 mod names;
 mod nearest;
@@ -140,6 +142,8 @@ pub struct Document {
     pub log_allowed: bool,
     /// Whether every denied request gets one; else, of those alike, the first and then one now and then. Default false.
     pub log_all_denied: bool,
+    /// Whether decisions are counted by rule and reason, too. Default false.
+    pub count_by_rule: bool,
     /// Whether allowed answers carry `RateLimit` and `RateLimit-Policy` too, not only 429. Default false.
     pub rate_limit_headers_always: bool,
 }

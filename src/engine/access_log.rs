@@ -32,7 +32,7 @@ impl Trace {
                 AccessLogField::Kind => Text::Policy(principal?.kind.as_str()),
                 AccessLogField::Authority => made(&principal?.authority),
                 AccessLogField::Credential => made(&principal?.credential_id),
-                AccessLogField::Limit => made(self.limit.as_deref()?),
+                AccessLogField::Limit => of_policy(policy.limiter.name(self.limit?)),
             };
             Some((*field, text)).filter(|(_, text)| !text.as_str().is_empty())
         });

@@ -176,6 +176,7 @@ fn judge(
         return Err(Failure::NotVerifiable { provider: Rc::clone(state) });
     }
     let checked = state.provider.jwt.check(token, attempt.now())?;
+    attempt.worker.count_verified_anew();
     let token = verify_signature(attempt, state, checked)?;
     let token = Verified::new(token, &attempt.policy().vocabulary, &state.provider);
     Ok(Remembered { token, provider: Rc::clone(state) })

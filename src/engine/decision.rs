@@ -6,6 +6,7 @@ use super::OpenStream;
 use crate::{
     answer::{Reason, Reply},
     config::AccessLogField,
+    rate_limit::LimitId,
 };
 
 /// The outcome of one request, for the host to carry out.
@@ -20,6 +21,10 @@ pub struct Decision<'a> {
     pub record: Option<String>,
     /// What Envoy's access log is told, in the policy's order; fields with nothing to say are left out.
     pub access_log: Vec<(AccessLogField, Text<'a>)>,
+    /// The place of the rule that decided, in the policy's order; `None`: none did.
+    pub rule: Option<usize>,
+    /// The limit that refused; `None`: none did.
+    pub limit: Option<LimitId>,
     /// Rate-limit entries that had to make room.
     pub evicted: u32,
     /// Of a request that goes on and is to end with its credential: to be handed to [`super::WorkerState::begin_stream`], and

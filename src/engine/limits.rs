@@ -55,7 +55,7 @@ impl Attempt<'_, '_> {
     #[cold]
     fn limited(&mut self, exceeded: &rate_limit::Exceeded, standings: &[Standing]) -> Stop {
         let policy = self.policy();
-        self.trace.limit = Some(policy.limiter.name(exceeded.limit).to_owned());
+        self.trace.limit = Some(exceeded.limit);
         let mut refusal = Refusal::from(Reason::RateLimited);
         let reply = Rc::make_mut(&mut refusal.reply);
         reply.set_retry_after(rate_limit::headers::retry_after(exceeded.retry_after));

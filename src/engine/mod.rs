@@ -60,6 +60,7 @@ use std::rc::Rc;
 use admitted::{Admitted, Goal};
 use attempt::Attempt;
 use authenticate::{authenticate, authenticate_both};
+use record::Trace;
 use refusal::{Awaited, Stop, Wait, refuse};
 use request_line::RequestLine;
 use statements::NotSigned;
@@ -94,8 +95,17 @@ impl Exchange {
                 let record = is_logged.then(|| attempt.trace.record(policy, head, None, None));
                 let stream = attempt.stream_to_end();
                 let access_log = attempt.trace.told(policy, None);
-                let evicted = attempt.trace.evicted;
-                return Decision { record, step, reason: None, access_log, evicted, stream };
+                let Trace { rule, evicted, .. } = attempt.trace;
+                return Decision {
+                    record,
+                    step,
+                    reason: None,
+                    access_log,
+                    rule,
+                    limit: None,
+                    evicted,
+                    stream,
+                };
             }
             Err(Stop::Wait(wait)) if attempt.exchange.goes_on_waiting(wait, services) => {
                 return attempt.wait(Awaited::Call(wait.call));
@@ -114,6 +124,8 @@ impl Exchange {
             step: Step::Reply(refusal.reply_to(head), changes),
             reason: Some(reason),
             access_log: attempt.trace.told(policy, Some(reason)),
+            rule: attempt.trace.rule,
+            limit: attempt.trace.limit,
             evicted: attempt.trace.evicted,
             stream: None,
         }
@@ -126,7 +138,17 @@ impl<'a> Attempt<'a, '_> {
         let (policy, head) = (self.policy(), self.head);
         let step = self.exchange.wait(awaited, policy, head);
         let evicted = self.trace.evicted;
-        Decision { record: None, step, reason: None, access_log: Vec::new(), evicted, stream: None }
+        let access_log = Vec::new();
+        Decision {
+            record: None,
+            step,
+            reason: None,
+            access_log,
+            rule: None,
+            limit: None,
+            evicted,
+            stream: None,
+        }
     }
 
     /// Every stage in its order. The first that stops ends it.

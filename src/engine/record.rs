@@ -15,6 +15,7 @@ use crate::{
     jose::CompactToken,
     json::{Json, Members},
     policy::{Access, Action, Caller, Callers, Policy, Provider},
+    rate_limit::LimitId,
     request::{RequestHead, trace_context},
 };
 
@@ -28,7 +29,7 @@ pub(super) struct Trace {
     /// Whose credential is looked at, or was last.
     pub(super) party: Party,
     /// The limit that refused.
-    pub(super) limit: Option<String>,
+    pub(super) limit: Option<LimitId>,
     /// More about the reason, for operators.
     pub(super) detail: Option<String>,
     /// The provider that was asked about a token.
@@ -127,7 +128,7 @@ impl Trace {
         if reason.is_none() {
             line.add_all(Member::Unsent, &mut self.unsent().iter().map(String::as_str));
         }
-        line.add(Member::Limit, self.limit.as_deref());
+        line.add(Member::Limit, self.limit.map(|limit| policy.limiter.name(limit)));
         line.add(Member::Address, head.remote_address.map(|address| address.to_string()).as_deref());
         line.add(Member::RequestId, header("x-request-id"));
         line.add(Member::TraceId, head.single("traceparent").one().and_then(trace_context::trace_id));

@@ -75,6 +75,8 @@ pub struct WorkerState {
     pub(super) outbox: RefCell<Vec<(Purpose, Call)>>,
     /// `None` while there was no randomness to make it with; then nothing is remembered.
     tokens: RefCell<Option<TokenCache<Remembered>>>,
+    /// Tokens that were remembered, and those that had to be verified, since they were asked about last.
+    token_look_ups: [Cell<u32>; 2],
     dpop_secret: SharedSecret<DpopSecret>,
     replay_secret: SharedSecret<ReplaySecret>,
     /// Records of refusals, by reason, rule and whether a stream ended.
@@ -130,6 +132,7 @@ impl WorkerState {
             prepayments: RefCell::default(),
             terms: RefCell::default(),
             tokens: RefCell::new(None),
+            token_look_ups: Default::default(),
             dpop_secret: SharedSecret::default(),
             replay_secret: SharedSecret::default(),
             refusals: RefCell::default(),
@@ -409,7 +412,23 @@ impl WorkerState {
         let is_current = |token: &Remembered, generation| {
             token.provider.key_generation(services.now()) == Some(generation)
         };
-        self.tokens.borrow_mut().as_mut()?.find(text, is_current)
+        let found = self.tokens.borrow_mut().as_mut()?.find(text, is_current);
+        if found.is_some() {
+            let [remembered, _] = &self.token_look_ups;
+            count_one(remembered);
+        }
+        found
+    }
+
+    /// Counts a token that is about to be verified, since it is not remembered.
+    pub(super) fn count_verified_anew(&self) {
+        let [_, verified] = &self.token_look_ups;
+        count_one(verified);
+    }
+
+    /// How many tokens were remembered, and how many had to be verified, since this was asked last.
+    pub fn take_token_look_ups(&self) -> [u32; 2] {
+        self.token_look_ups.each_ref().map(Cell::take)
     }
 
     /// Remembers a token that was verified with the keys in force now.
@@ -481,6 +500,10 @@ impl WorkerState {
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
+}
+
+fn count_one(count: &Cell<u32>) {
+    count.set(count.get().saturating_add(1));
 }
 
 /// Randomness only spreads calls over time: without it they are not spread.

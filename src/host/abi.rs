@@ -316,8 +316,8 @@ impl Host for Abi {
         hostcalls::define_metric(kind, name).ok()
     }
 
-    fn increment_metric(&self, id: u32, by: u32) {
-        let _ = hostcalls::increment_metric(id, by.into());
+    fn increment_metric(&self, id: u32, by: i64) {
+        let _ = hostcalls::increment_metric(id, by);
     }
 
     fn record_metric(&self, id: u32, value: u64) {

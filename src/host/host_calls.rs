@@ -133,8 +133,8 @@ pub(super) trait Host: Clone + 'static {
     /// Defines a metric, or finds the one of this name.
     fn define_metric(&self, kind: Metric, name: &str) -> Option<u32>;
 
-    /// Adds to a counter; nothing is an error to Envoy. A lost count is not worth failing for.
-    fn increment_metric(&self, id: u32, by: u32);
+    /// Adds to a counter, to which nothing or less is an error, or to a gauge. A lost count is not worth failing for.
+    fn increment_metric(&self, id: u32, by: i64);
 
     /// Sets a gauge.
     fn record_metric(&self, id: u32, value: u64);

@@ -17,6 +17,8 @@ mod carry_out;
 #[cfg(target_family = "wasm")]
 mod contexts;
 #[cfg(any(test, target_family = "wasm"))]
+mod counter;
+#[cfg(any(test, target_family = "wasm"))]
 mod etcd_watch;
 #[cfg(all(target_family = "wasm", feature = "faults"))]
 mod faults;
@@ -28,6 +30,8 @@ mod memory;
 mod policy_stats;
 #[cfg(any(test, target_family = "wasm"))]
 mod root;
+#[cfg(any(test, target_family = "wasm"))]
+mod rule_stats;
 #[cfg(any(test, target_family = "wasm"))]
 mod services;
 #[cfg(any(test, target_family = "wasm"))]

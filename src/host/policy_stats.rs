@@ -4,7 +4,10 @@
 //! one that is refused is counted there. One that is taken is counted by whoever is the first to write it into the log of
 //! policies in the shared data.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 use super::{
     host_calls::{Host, Metric},
@@ -15,7 +18,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// Longest name of a filter within the name of a stat.
+/// Longest name of a filter or a rule within the name of a stat.
 const MAX_NAME: usize = 64;
 
 /// The stats of one filter, by its name. Without an id a metric could not be defined and says nothing.
@@ -24,6 +27,7 @@ pub(super) struct PolicyStats {
     refused: Option<u32>,
     hash: Option<u32>,
     loaded_at: Option<u32>,
+    load_duration: Option<u32>,
 }
 
 impl PolicyStats {
@@ -39,6 +43,7 @@ impl PolicyStats {
             refused: counter("refused"),
             hash: gauge("hash"),
             loaded_at: gauge("last_load_success_timestamp_seconds"),
+            load_duration: gauge("last_load_duration_microseconds"),
         }
     }
 
@@ -58,11 +63,15 @@ impl PolicyStats {
     }
 
     /// Says that this policy is in force; nothing, if that is what is said already.
-    fn show(&self, host: &impl Host, hash: u64, now: Timestamp) {
-        let (Some(shown), Some(loaded_at)) = (self.hash, self.loaded_at) else { return };
+    fn show(&self, host: &impl Host, hash: u64, load_duration: Duration, now: Timestamp) {
+        let (Some(shown), Some(loaded_at), Some(took)) = (self.hash, self.loaded_at, self.load_duration)
+        else {
+            return;
+        };
         if host.metric(shown) != Some(hash) {
             host.record_metric(shown, hash);
             host.record_metric(loaded_at, now.as_secs());
+            host.record_metric(took, u64::try_from(load_duration.as_micros()).unwrap_or(u64::MAX));
         }
     }
 }
@@ -74,12 +83,14 @@ impl PolicyStats {
 pub(super) struct Unshown {
     stats: PolicyStats,
     hash: u64,
+    /// How long it took to read and compile it on this thread.
+    load_duration: Duration,
     is_due: Cell<bool>,
 }
 
 impl Unshown {
-    pub(super) fn new(stats: PolicyStats, hash: u64) -> Self {
-        Self { stats, hash, is_due: Cell::new(true) }
+    pub(super) fn new(stats: PolicyStats, hash: u64, load_duration: Duration) -> Self {
+        Self { stats, hash, load_duration, is_due: Cell::new(true) }
     }
 
     /// Another policy of this filter was configured on this thread.
@@ -90,18 +101,25 @@ impl Unshown {
     /// To be called with every tick.
     pub(super) fn on_tick(&self, host: &impl Host, now: Timestamp) {
         if self.is_due.replace(false) {
-            self.stats.show(host, self.hash, now);
+            self.stats.show(host, self.hash, self.load_duration, now);
         }
     }
 }
 
-/// Names of filters are any bytes; what a label can do without becomes `_`.
 fn label(filter: &[u8]) -> String {
-    let named = filter.iter().take(MAX_NAME).map(|byte| match byte {
+    format!("._filter={}_", shown_name(filter))
+}
+
+/// A name as it stands in the names of stats. Names of filters are any bytes; what a label can do without becomes `_`. So do
+/// dots at the end, which Envoy leaves out of labels: two stats would have the same.
+pub(super) fn shown_name(name: &[u8]) -> String {
+    let shown = name.iter().take(MAX_NAME).map(|byte| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b':' | b'/' | b'@' => char::from(*byte),
         _ => '_',
     });
-    format!("._filter={}_", named.collect::<String>())
+    let shown: String = shown.collect();
+    let stem = shown.trim_end_matches('.');
+    format!("{stem:_<width$}", width = shown.len())
 }
 
 thread_local! {
@@ -307,6 +325,7 @@ mod tests {
             (b"ns.waf-2:a/b@c", "._filter=ns.waf-2:a/b@c_"),
             (b"a b\0\"\xc4\x8d_=", "._filter=a_b_______"),
             (b"", "._filter=_"),
+            (b".a.b..", "._filter=.a.b___"),
             (&[b'x'; 3000], &format!("._filter={}_", "x".repeat(64))),
         ] {
             assert_eq!(label(name), expected);

@@ -36,6 +36,7 @@ pub(super) fn configure<H: Host>(host: &H) -> Option<Serving<H>> {
     drop(bytes);
     match Policy::of(document, &namespace) {
         Ok(policy) => {
+            let load_duration = H::now().since(began);
             let worker = WorkerState::new(policy, &namespace);
             if host.set_tick_period(ticks::period(&worker)).is_err() {
                 warn!("the host gives no ticks: nothing is fetched, and nothing counted");
@@ -51,9 +52,9 @@ pub(super) fn configure<H: Host>(host: &H) -> Option<Serving<H>> {
                 .map_or("no mark".into(), |mark| format!("mark \"wasm.{}\"", mark.escape_ascii()));
             stats.count_accepted(host, &namespace, hash);
             let access_log = AccessLog::new(worker.policy().access_log_names(&name));
-            let unshown = Unshown::new(stats, hash);
+            let unshown = Unshown::new(stats, hash, load_duration);
             let serving = Serving::new(host.clone(), worker, (mark, access_log), unshown);
-            info!("policy loaded in {} ms: {summary}, {shown}", H::now().since(began).as_millis());
+            info!("policy loaded in {} ms: {summary}, {shown}", load_duration.as_millis());
             Some(serving)
         }
         Err(faults) => {

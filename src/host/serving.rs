@@ -17,7 +17,7 @@ use super::{
     host_calls::{Failed, Host},
     policy_stats::Unshown,
     services::Services,
-    stats::Stats,
+    stats::{Counted, Stats},
     ticks::Ticks,
     waiting::{BodyState, OnPart, Progress, Waiting, WaitingRequests},
     wire,
@@ -202,8 +202,8 @@ impl<H: Host> Serving<H> {
             return;
         }
         self.services.on_tick(&self.host);
-        self.stats.observe(&self.host, &self.worker, H::now());
-        self.stats.flush(&self.host);
+        self.stats.observe(&self.host, &self.worker, self.requests.len(), H::now());
+        self.stats.flush(&self.host, &self.worker);
         self.unshown.on_tick(&self.host, H::now());
         self.worker.take_repeated(&self.host_services()).iter().for_each(|told| warn!("{told}"));
         self.send(self.worker.on_tick(&self.host_services()));
@@ -346,6 +346,7 @@ impl<H: Host> Serving<H> {
         if let Some(record) = &decision.record {
             write_down(record, decision.reason);
         }
+        let counted = Counted::of(&decision);
         // Before the mark, which is last.
         self.access_log.tell(&self.host, &decision.access_log);
         match decision.step {
@@ -355,11 +356,11 @@ impl<H: Host> Serving<H> {
                     return Err(Reason::StateUnavailable);
                 }
                 apply(&self.host, &changes, self.mark.as_deref()).map_err(|_| Reason::StateUnavailable)?;
-                self.stats.count(None, decision.evicted);
+                self.stats.count(counted);
                 Ok(Decided::Forward)
             }
             Step::Reply(reply, changes) => {
-                self.stats.count(decision.reason, decision.evicted);
+                self.stats.count(counted);
                 // An answer whose request could not be changed is still the right answer.
                 let _ = apply(&self.host, &changes, None);
                 answer(&self.host, &reply);
@@ -414,7 +415,7 @@ impl<H: Host> Serving<H> {
     #[cold]
     fn answer_failure(&self, reason: Reason) -> Decided {
         hide(&self.host, self.worker.guarded_names());
-        self.stats.count(Some(reason), 0);
+        self.stats.count(Counted { reason: Some(reason), ..Counted::default() });
         self.access_log.tell_reason(&self.host, reason);
         refuse(&self.host, reason);
         Decided::Answered

@@ -2,13 +2,21 @@
 //!
 //! Counting is a host call, so it is done here first and handed on with every tick.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
-use super::host_calls::{Host, Metric};
+use hashbrown::HashMap;
+
+use super::{
+    counter::{Counter, LateCounter, Share},
+    host_calls::{Host, Metric},
+    policy_stats::shown_name,
+    rule_stats::RuleStats,
+};
 use crate::{
     answer::Reason,
     calls::Counts,
-    engine::{Purpose, Source, Subject, WorkerState},
+    engine::{Decision, Purpose, Source, Subject, WorkerState},
+    rate_limit::LimitId,
     time::Timestamp,
 };
 
@@ -20,7 +28,14 @@ pub(super) struct Stats {
     allowed: Counter,
     /// In the order of [`Reason::ALL`].
     denied: Vec<Counter>,
+    /// `None`: the policy does not want decisions counted by rule.
+    by_rule: Option<RuleStats>,
     evicted: Counter,
+    /// Requests that each limit refused.
+    limit_hits: RefCell<HashMap<LimitId, LateCounter>>,
+    /// Tokens that were remembered, and those that had to be verified.
+    tokens: [Counter; 2],
+    waiting: Share,
     /// Streams that were ended, by reason.
     ended: Vec<(Reason, Counter)>,
     /// Fetches of key sets, of all providers together.
@@ -37,26 +52,22 @@ pub(super) struct Stats {
     pages: Cell<usize>,
 }
 
-/// One counter. Without an id it could not be defined and is not counted; decisions do not depend on it.
-struct Counter {
-    id: Option<u32>,
-    /// Not handed on yet.
-    count: Cell<u32>,
+/// What is counted of a decision.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counted {
+    pub(super) reason: Option<Reason>,
+    /// The place of the rule that decided.
+    pub(super) rule: Option<usize>,
+    /// The limit that refused.
+    pub(super) limit: Option<LimitId>,
+    /// Rate-limit entries that had to make room.
+    pub(super) evicted: u32,
 }
 
-impl Counter {
-    fn define(host: &impl Host, name: &str) -> Self {
-        Self { id: host.define_metric(Metric::Counter, name), count: Cell::new(0) }
-    }
-
-    fn add(&self, count: u32) {
-        self.count.set(self.count.get().saturating_add(count));
-    }
-
-    fn flush(&self, host: &impl Host) {
-        if let (Some(id), count @ 1..) = (self.id, self.count.take()) {
-            host.increment_metric(id, count);
-        }
+impl Counted {
+    pub(super) const fn of(decision: &Decision<'_>) -> Self {
+        let Decision { reason, rule, limit, evicted, .. } = *decision;
+        Self { reason, rule, limit, evicted }
     }
 }
 
@@ -146,7 +157,12 @@ impl Stats {
         Self {
             allowed: define("portcullis_requests._decision=allow_._reason=none_"),
             denied: denied.collect(),
+            by_rule: worker.policy().counts_by_rule().then(RuleStats::default),
             evicted: define("portcullis_rate_limit_evictions"),
+            limit_hits: RefCell::default(),
+            tokens: ["hit", "miss"]
+                .map(|result| define(&format!("portcullis_token_cache._result={result}_"))),
+            waiting: Share::define(host, "portcullis_requests_waiting"),
             ended: ended.collect(),
             fetches: Results::define(host, "key_set_fetches", ""),
             sources: worker.take_sources().map(|source| SourceStats::define(host, source.subject)).collect(),
@@ -158,9 +174,10 @@ impl Stats {
         }
     }
 
-    /// Counts a decision. `None`: the request was allowed, or answered with a document that anyone may read.
+    /// Counts a decision. Without a reason the request was allowed, or answered with a document that anyone may read.
     #[inline]
-    pub(super) fn count(&self, reason: Option<Reason>, evicted: u32) {
+    pub(super) fn count(&self, decided: Counted) {
+        let Counted { reason, rule, limit, evicted } = decided;
         let denied = |reason| Reason::ALL.iter().position(|other| *other == reason);
         match reason {
             None => self.allowed.add(1),
@@ -169,6 +186,12 @@ impl Stats {
                     counter.add(1);
                 }
             }
+        }
+        if let Some(by_rule) = &self.by_rule {
+            by_rule.count(rule, reason);
+        }
+        if let Some(limit) = limit {
+            self.limit_hits.borrow_mut().entry(limit).or_default().add_one();
         }
         self.evicted.add(evicted);
     }
@@ -195,12 +218,13 @@ impl Stats {
         .add(1);
     }
 
-    /// Counts what `worker` asked other servers for since the last time, and says how old its documents are; to be called
-    /// with every tick.
+    /// Counts what `worker` asked other servers for since the last time, says how old its documents are, and how
+    /// many requests wait; to be called with every tick.
     ///
     /// While there is no document its age is the time since the first tick. So an alert for old documents goes off for
     /// one that never came, too.
-    pub(super) fn observe(&self, host: &impl Host, worker: &WorkerState, now: Timestamp) {
+    pub(super) fn observe(&self, host: &impl Host, worker: &WorkerState, waiting: usize, now: Timestamp) {
+        self.waiting.set(host, u32::try_from(waiting).unwrap_or(u32::MAX));
         if self.began_at.get() == Timestamp::default() {
             self.began_at.set(now);
         }
@@ -229,17 +253,32 @@ impl Stats {
                 age.set(host, 0);
             }
         }
-        self.flush(host);
+        self.waiting.set(host, 0);
+        self.flush(host, worker);
     }
 
     /// Hands on what was counted, to be called with every tick.
-    pub(super) fn flush(&self, host: &impl Host) {
+    pub(super) fn flush(&self, host: &impl Host, worker: &WorkerState) {
         let all = [&self.allowed, &self.evicted].into_iter().chain(&self.denied);
         let of_sources = self.sources.iter().map(|stats| &stats.results);
         let fetches = std::iter::once(&self.fetches).chain(of_sources).flat_map(|results| &results.0);
         let ended = self.ended.iter().map(|(_, counter)| counter);
         let all = all.chain(fetches).chain(&self.unsent).chain(ended);
         all.for_each(|counter| counter.flush(host));
+        for (counter, count) in self.tokens.iter().zip(worker.take_token_look_ups()) {
+            counter.add(count);
+            counter.flush(host);
+        }
+        let policy = worker.policy();
+        for (limit, counter) in self.limit_hits.borrow_mut().iter_mut() {
+            counter.flush(host, || {
+                let limit = shown_name(policy.limiter.name(*limit).as_bytes());
+                format!("portcullis_limit_hits._limit={limit}_")
+            });
+        }
+        if let Some(by_rule) = &self.by_rule {
+            by_rule.flush(host, policy);
+        }
         self.measure_memory(host);
     }
 

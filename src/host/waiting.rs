@@ -80,6 +80,11 @@ impl WaitingRequests {
         self.waiting.borrow_mut().insert(stream, waiting);
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.borrow().len().saturating_add(self.to_wake.borrow().len())
+    }
+
     /// Whether `stream` waits.
     #[cfg(test)]
     pub(super) fn has(&self, stream: u32) -> bool {

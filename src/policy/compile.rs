@@ -236,6 +236,7 @@ impl Policy {
             access_log: document.access_log,
             log_allowed: document.log_allowed,
             log_all_denied: document.log_all_denied,
+            count_by_rule: document.count_by_rule,
             rate_limit_headers_always: document.rate_limit_headers_always,
             warnings,
         })

@@ -98,6 +98,7 @@ pub struct Policy {
     pub(crate) access_log: Vec<AccessLogField>,
     pub(crate) log_allowed: bool,
     pub(crate) log_all_denied: bool,
+    count_by_rule: bool,
     pub(crate) rate_limit_headers_always: bool,
     warnings: Vec<Fault>,
     hash: u64,
@@ -194,6 +195,11 @@ impl Policy {
             (_, []) => UNNAMED,
             (_, name) => name,
         }
+    }
+
+    /// Whether decisions are counted by rule and reason, too.
+    pub fn counts_by_rule(&self) -> bool {
+        self.count_by_rule
     }
 
     /// Whether some requests are decided by their bodies.

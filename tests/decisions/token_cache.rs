@@ -195,3 +195,29 @@ fn revoked_at_once() {
         "whatever its issuer says"
     );
 }
+
+/// How many were remembered and how many had to be verified, since it was asked last.
+#[test]
+fn tokens_are_counted_by_whether_they_were_remembered() {
+    let w = world(|_| {});
+    let counted = |ask: &Ask| {
+        w.reason(ask);
+        w.worker.take_token_look_ups()
+    };
+    let good = w.bearer(Ask::get("/tokens"), |_| {});
+    let forged = Ask::get("/tokens").token(&Issuer::new("c1").sign(&claims("https://idp.example")));
+    let expired = w.bearer(Ask::get("/tokens"), |c| c["exp"] = (NOW - 600).into());
+    for (ask, expected) in [
+        (&good, [0, 1]),
+        (&good, [1, 0]),
+        (&forged, [0, 1]),
+        (&forged, [0, 1]),
+        // Its signature is of no interest, nor is there one.
+        (&expired, [0, 0]),
+        (&Ask::get("/tokens").token("a.b.c"), [0, 0]),
+        (&Ask::get("/opaque").token("nobody"), [0, 0]),
+        (&Ask::get("/health"), [0, 0]),
+    ] {
+        assert_eq!(counted(ask), expected, "{ask:?}");
+    }
+}

@@ -70,6 +70,7 @@ mod rate_limits;
 mod raw_tokens;
 mod real_tokens;
 mod remote_keys;
+mod request_metrics;
 mod resource_metadata;
 mod revocation;
 mod secrets;

@@ -8,9 +8,10 @@ use serde_json::Value;
 const NAMES: [&str; 4] = ["name", "id", "kid", "source"];
 
 /// Places that decide nothing by themselves, or of which the comparison of the rules tells.
-const HARMLESS: [&str; 9] = [
+const HARMLESS: [&str; 10] = [
     "realm",
     "decisionLog",
+    "metrics",
     "rateLimitHeaders",
     "identityHeaders",
     "apiKeys.keys",

@@ -1236,6 +1236,8 @@ fn single_fields() {
             "{\"denied\": \"None\"}",
             &["decisionLog.denied: \"None\" is not a choice (one of Sampled, All)"],
         ),
+        Row("/metrics", "{\"byRule\": false}", "{}", &["metrics: says nothing; leave the field out"]),
+        Row("/metrics/byRules", "-", "true", &["metrics.byRules: unknown field; did you mean \"byRule\"?"]),
         Row("/accessLog", "{\"fields\": [\"Rule\", \"Limit\"]}", "{}", &["accessLog.fields: required"]),
         Row(
             "/accessLog",

@@ -121,7 +121,7 @@ fn every_field_arrives() {
         (vec!["x-debug".into()], vec!["script_name".into()])
     );
     assert_eq!(d.access_log, [AccessLogField::Reason, AccessLogField::Rule]);
-    assert!(d.log_allowed && d.rate_limit_headers_always && d.interlock == Interlock::Off);
+    assert!(d.log_allowed && d.count_by_rule && d.rate_limit_headers_always && d.interlock == Interlock::Off);
 }
 
 #[test]
@@ -139,6 +139,7 @@ fn the_least_document_has_the_defaults() {
         d.access_log.is_empty()
             && !d.log_allowed
             && !d.log_all_denied
+            && !d.count_by_rule
             && !d.rate_limit_headers_always
             && d.interlock == Interlock::Named
     );

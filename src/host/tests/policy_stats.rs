@@ -31,6 +31,8 @@ fn a_policy_is_shown_by_the_first_tick_and_what_comes_after_is_quiet() {
     serving.on_tick();
     other.on_tick();
     assert_eq!(stats(&host), [1, 0, hash, loaded_at]);
+    // Time stands still in a call of this host.
+    assert_eq!(host.stat("portcullis_policy_last_load_duration_microseconds._filter=_"), Some(0));
 }
 
 #[test]

@@ -366,10 +366,10 @@ impl Host for StandIn {
         Some(u32::try_from(place + 1).unwrap())
     }
 
-    fn increment_metric(&self, id: u32, by: u32) {
+    fn increment_metric(&self, id: u32, by: i64) {
         if self.attempt("increment_metric").is_ok() {
-            self.0.counted.set(self.0.counted.get() + by);
-            self.change_metric(id, |value| value + u64::from(by));
+            self.0.counted.set(self.0.counted.get() + u32::try_from(by.max(0)).unwrap());
+            self.change_metric(id, |value| value.checked_add_signed(by).unwrap());
         }
     }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use super::{StandIn, answer_call, is_active, later, policy, root, with_token};
+use super::{KEY, STREAM, StandIn, answer_call, head, is_active, later, policy, root, with_key, with_token};
 
 /// Of a name that holds whatever names may.
 const PROVIDER: &str = "idp.example:a/b@c_d-e";
@@ -112,4 +112,64 @@ fn ages_are_handed_on_when_they_change() {
     }
     with_token(&host, &serving, 1, "token");
     assert_eq!(host.recorded() - begin, 6);
+}
+
+/// What this worker has of a gauge that all write, and what becomes of it at the end.
+#[test]
+fn requests_that_wait_are_added_to_those_of_others() {
+    let host = StandIn::new(policy().to_string());
+    let [first, second] = [(); 2].map(|()| Rc::new(root::configure(&host).unwrap()));
+    let waiting = || host.stat("portcullis_requests_waiting");
+    assert_eq!(waiting(), Some(0));
+    for (stream, serving, of_both) in [(1, &first, 1), (2, &first, 2), (3, &second, 3)] {
+        assert!(!with_token(&host, serving, stream, &format!("token-{stream}")));
+        serving.on_tick();
+        assert_eq!(waiting(), Some(of_both));
+    }
+    // Nothing is said where nothing has changed.
+    let calls = host.counted();
+    first.on_tick();
+    assert_eq!((waiting(), host.counted()), (Some(3), calls));
+    first.on_end(1);
+    first.on_tick();
+    assert_eq!(waiting(), Some(2));
+    first.end();
+    assert_eq!(waiting(), Some(1));
+    answer_call(&host, &second, &is_active(false));
+    second.on_tick();
+    assert_eq!(waiting(), Some(0));
+}
+
+fn of_rule(decision: &str, reason: &str, rule: &str) -> String {
+    format!("portcullis_rule_decisions._decision={decision}_._reason={reason}_._rule={rule}_")
+}
+
+#[test]
+fn rules_and_limits_are_counted_from_their_first_decision_on() {
+    for by_rule in [true, false] {
+        let mut policy = policy();
+        policy["metrics"] = json!({"byRule": by_rule});
+        policy["rateLimits"][0]["limits"][0]["requests"] = 2.into();
+        policy["rules"][0]["name"] = "a_b.c-".into();
+        let host = StandIn::new(policy.to_string());
+        let serving = root::configure(&host).unwrap();
+        const LIMIT: &str = "portcullis_limit_hits._limit=few_";
+        let all = [
+            of_rule("allow", "none", "a_b.c-"),
+            of_rule("deny", "rate_limited", "a_b.c-"),
+            of_rule("deny", "no_rule", "none"),
+        ];
+        serving.on_tick();
+        assert_eq!((host.stat(LIMIT), all.each_ref().map(|name| host.stat(name))), (None, [None; 3]));
+        for _ in 0..5 {
+            with_key(&host, &serving, Some(KEY));
+        }
+        host.hand_over(STREAM, &head("/nowhere", None));
+        serving.on_request(STREAM, true);
+        // Not before a tick.
+        assert_eq!(host.stat(LIMIT), None);
+        serving.on_tick();
+        let counted = if by_rule { [Some(2), Some(3), Some(1)] } else { [None; 3] };
+        assert_eq!((host.stat(LIMIT), all.each_ref().map(|name| host.stat(name))), (Some(3), counted));
+    }
 }
