@@ -81,7 +81,7 @@ ARTIFACTS = PORTCULLIS_WASM=$(CURDIR)/$(WASM) PORTCULLIS_FAULTS_WASM=$(CURDIR)/$
 	PORTCULLIS_DCLINT=$(CURDIR)/$(DCLINT) PORTCULLIS_SITE=$(CURDIR)/$(SITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run token passkeys keys jwks ca test test-envoys oci sign push bench lint site fuzz clean faults-build wasm-target crates demo-tool command chromium etcd php prometheus registry skopeo advisories rust-version venv dist notes release-check
+.PHONY: help build run token passkeys keys jwks ca test test-envoys oci sign push bench lint man site fuzz clean faults-build wasm-target crates demo-tool command chromium etcd php prometheus registry skopeo advisories rust-version venv dist notes release-check
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -152,6 +152,9 @@ dist: build $(SBOM) ## What is released, but for the OCI forms: the module, the 
 	@rm -rf $(DIST)
 	release/pack.sh $(WASM) target/release/portcullis $(LICENCES) $(SBOM) $(VERSION) $(SECONDS) $(DIST)
 	@cat $(DIST)/SHA256SUMS
+
+man: command ## Manual pages of the command: target/man
+	target/debug/portcullis man target/man
 
 notes: ## The notes of the release that target/dist and target/oci hold: target/notes.md
 	release/notes.sh $(VERSION) $(DIST) $(OCI) >target/notes.md

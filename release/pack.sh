@@ -16,6 +16,7 @@ cp "$licences" "$staging/$name/LICENSES-OF-LIBRARIES.txt"
 cp "$sbom" "$staging/$name/bom.json"
 # Side by side with the module, as Envoy finds them when it is started there.
 cp "$root"/envoy/minimal*.yaml "$root/docs/policy.schema.json" "$root/LICENSE" "$root/CHANGELOG.md" "$staging/$name"
+"$command" man "$staging/$name/man" >/dev/null
 # For pages; they serve it themselves.
 cp -R "$root/envoy/passkeys" "$staging/$name"
 

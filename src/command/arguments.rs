@@ -94,6 +94,8 @@ pub(super) enum Task {
     /// Revoke tokens, sessions, clients, subjects and API keys before their time, in etcd
     #[command(subcommand)]
     Revocation(Box<RevocationTask>),
+    /// Write manual pages, as `man` shows them: one for each command
+    Man(ManOptions),
     /// Print a script that completes this command's arguments in a shell
     Completions {
         /// The shell
@@ -112,6 +114,13 @@ pub(super) struct CheckOptions {
     /// Take warnings for faults when it comes to how the command ends
     #[arg(long)]
     pub(super) deny_warnings: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManOptions {
+    /// The folder, which is made where there is none
+    #[arg(value_name = "FOLDER")]
+    pub(super) folder: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

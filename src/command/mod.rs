@@ -17,6 +17,7 @@ mod findings;
 mod import;
 mod json;
 mod key;
+mod manual;
 mod masks;
 mod offline;
 mod one_policy;
@@ -43,6 +44,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use self::arguments::{Arguments, Task};
+pub use self::manual::reference;
 use crate::config;
 
 /// Everything is well.
@@ -69,6 +71,7 @@ pub fn main() -> ExitCode {
         Task::SigningKey(task) => signing_key::run(&task),
         Task::Passkey(task) => passkey::run(&task),
         Task::Revocation(task) => revocation::run(&task),
+        Task::Man(options) => manual::run(&options),
         Task::Completions { shell } => arguments::completions(shell),
     };
     ExitCode::from(code)

@@ -11,6 +11,7 @@ mod diff;
 mod files;
 mod imports;
 mod keys;
+mod manual;
 mod records;
 #[path = "../../examples/demo/signing.rs"]
 #[expect(dead_code, reason = "the demo uses more of it")]

@@ -102,7 +102,7 @@ async fn what_is_unpacked_is_what_was_packed_and_works() {
         ["CHANGELOG.md", "LICENSE", "LICENSES-OF-LIBRARIES.txt", "bom.json", "policy.schema.json"]
             .map(|name| name.to_owned()),
     );
-    expected.extend(["passkeys", "portcullis", "portcullis.wasm"].map(str::to_owned));
+    expected.extend(["man", "passkeys", "portcullis", "portcullis.wasm"].map(str::to_owned));
     for entry in fs::read_dir(repository().join("envoy")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if name.starts_with("minimal") {
@@ -117,6 +117,8 @@ async fn what_is_unpacked_is_what_was_packed_and_works() {
         let packed = unpacked.join("passkeys").join(entry.file_name());
         assert!(fs::read(&packed).unwrap() == fs::read(entry.path()).unwrap(), "{}", packed.display());
     }
+    let page = fs::read_to_string(unpacked.join("man/portcullis-key-rotate.1")).unwrap();
+    assert!(page.contains(".TH portcullis-key-rotate 1") && page.contains("overlap"), "{page}");
     let names: BTreeSet<String> = fs::read_dir(&unpacked)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
