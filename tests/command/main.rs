@@ -12,6 +12,7 @@ mod files;
 mod imports;
 mod keys;
 mod manual;
+mod recipes;
 mod records;
 #[path = "../../examples/demo/signing.rs"]
 #[expect(dead_code, reason = "the demo uses more of it")]

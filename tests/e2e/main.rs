@@ -69,6 +69,7 @@ mod provider_documents;
 mod rate_limits;
 mod raw_tokens;
 mod real_tokens;
+mod recipes;
 mod remote_keys;
 mod request_metrics;
 mod resource_metadata;
