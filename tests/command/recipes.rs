@@ -32,9 +32,9 @@ fn blocks(page: &str) -> impl Iterator<Item = &str> {
 /// The one block of a page that is so.
 #[track_caller]
 fn only<'a>(name: &str, page: &'a str, is_so: impl Fn(&str) -> bool) -> &'a str {
-    let found: Vec<_> = blocks(page).filter(|block| is_so(block)).collect();
+    let mut found: Vec<_> = blocks(page).filter(|block| is_so(block)).collect();
     assert_eq!(found.len(), 1, "{name}");
-    found[0]
+    found.pop().unwrap()
 }
 
 /// A folder with the policy and the suite of a page.
