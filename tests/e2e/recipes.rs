@@ -13,6 +13,7 @@ use crate::{
     harness::{
         client,
         issuer::{ISSUER_KEYS, Token, token},
+        now,
         process::Envoy,
         repository,
         request::{Answer, Request, get, post},
@@ -153,22 +154,45 @@ fn issued(subject: &str, audience: &str, scope: &str) -> Token {
     token(subject).claim("iss", "https://idp.example.com").claim("aud", audience).scope(scope)
 }
 
-/// Those whose point is the policy alone.
+/// Those whose point is the policy alone: what passes, and its nearest that does not.
 #[tokio::test(flavor = "multi_thread")]
-async fn policies_alone_are_taken() {
+async fn policies_alone_decide_in_envoy_too() {
     let upstream = Upstream::start().await;
-    for (name, target, authority) in [
-        ("jwt-or-api-key.md", "/orders/7", "api.example.com"),
-        ("tenants.md", "/tenants/acme/documents/7", "docs.example.com"),
-        ("browser-app.md", "/api/trips", "app.example.com"),
+    let viewer = issued("vera", "https://api.example.com", "").roles(&["viewer"]).sign();
+    let read = get("/orders/7").bearer(&viewer);
+    let write = post("/orders").bearer(&viewer);
+    let of_tenant = |tenant: &str| {
+        let token = issued("ada", "https://docs.example.com", "").algorithm(Algorithm::RS256);
+        let token =
+            token.claim("iss", format!("https://login.example.com/{tenant}/v2.0")).claim("tid", tenant);
+        get("/tenants/acme/documents/7").bearer(&token.sign())
+    };
+    let session = issued("alice", "https://app.example.com/api", "trips:write").claim("auth_time", now());
+    let session = format!("__Host-token={}", session.sign());
+    let book = |origin: &str| {
+        let book = post("/api/trips").authority("app.example.com").header("origin", origin);
+        book.header("cookie", &session)
+    };
+    for (name, passes, refused, reason) in [
+        ("jwt-or-api-key.md", read, write, "insufficient_permission"),
+        ("tenants.md", of_tenant("acme"), of_tenant("globex"), "not_owner"),
+        (
+            "browser-app.md",
+            book("https://app.example.com"),
+            book("https://evil.example"),
+            "cross_site_request",
+        ),
     ] {
         let kitchen = Kitchen::start(name, upstream.address, &[]).await;
-        let refused = kitchen.ask(&get(target).authority(authority)).await;
-        kitchen.is(&refused, 401, Some("credentials_missing"));
-        let nowhere = kitchen.ask(&get("/nowhere").authority(authority)).await;
-        kitchen.is(&nowhere, 403, Some("no_rule"));
+        let before = upstream.count();
+        let answer = kitchen.ask(&passes).await;
+        kitchen.is(&answer, 200, None);
+        for withheld in ["authorization", "cookie"] {
+            assert_eq!(answer.seen().header(withheld), [""; 0], "{name}");
+        }
+        kitchen.is(&kitchen.ask(&refused).await, 403, Some(reason));
+        assert_eq!(upstream.count(), before + 1, "{name}");
     }
-    assert_eq!(upstream.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
