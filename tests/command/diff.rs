@@ -1,10 +1,13 @@
 //! `portcullis diff`, `who-can` and `can`, on the page that tells of them.
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
 
 use serde_json::Value;
 
-use crate::{run, text};
+use crate::{
+    pages::{commands, shell},
+    run, text,
+};
 
 const PAGE: &str = include_str!("../../docs/diff.md");
 const TESTING: &str = include_str!("../../docs/testing.md");
@@ -23,25 +26,10 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-fn shell(folder: &Path, command: &str) -> String {
-    let own = Path::new(env!("CARGO_BIN_EXE_portcullis")).parent().unwrap().to_owned();
-    let path = std::env::join_paths(
-        [own].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
-    );
-    let done = Command::new("sh")
-        .args(["-c", command])
-        .current_dir(folder)
-        .env("PATH", path.unwrap())
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "{command}: {}", text(done.stderr));
-    text(done.stdout)
-}
-
 #[test]
 fn the_page_is_done_as_written() {
     let folder = folder();
-    let commands: Vec<_> = PAGE.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    let commands = commands(PAGE);
     assert!(commands.len() > 10, "{commands:?}");
     let said: Vec<(&str, String)> =
         commands.iter().map(|command| (*command, shell(folder.path(), command))).collect();

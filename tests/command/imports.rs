@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, process::Output};
 
-use crate::{run, run_in, text};
+use crate::{
+    pages::{commands, shell},
+    run, run_in, text,
+};
 
 const OPENAPI: &str = "tests/command/import/openapi";
 
@@ -246,18 +249,9 @@ fn the_page_is_done_as_written() {
     let place = Workplace::new(block(1), "");
     // Any that everything of is translated of.
     place.write("envoy.yaml", ENVOY);
-    let commands: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    let commands = commands(&page);
     assert!(commands.len() >= 3, "{commands:?}");
-    let binary = Path::new(env!("CARGO_BIN_EXE_portcullis")).parent().unwrap().to_owned();
-    let others = std::env::var_os("PATH").unwrap();
-    let path_of = std::env::join_paths([binary].into_iter().chain(std::env::split_paths(&others))).unwrap();
-    let done = std::process::Command::new("sh")
-        .args(["-c", &format!("set -e\n{}\n", commands.join("\n"))])
-        .current_dir(place.0.path())
-        .env("PATH", path_of)
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "{}", text(done.stderr));
+    shell(place.0.path(), &format!("set -e\n{}\n", commands.join("\n")));
     let shown = block(2);
     if std::env::var_os("PORTCULLIS_RENEW").is_some() {
         let renewed = page.replacen(

@@ -9,7 +9,10 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{run, text};
+use crate::{
+    pages::{commands, shell},
+    run, text,
+};
 
 const POLICY: &str = r#"# Who may what.
 apiKeys:
@@ -412,24 +415,13 @@ fn a_file_stays_what_it_was() {
 #[test]
 fn the_page_is_done_as_written() {
     let page = include_str!("../../docs/keys.md");
-    let commands: Vec<_> = page.lines().filter_map(|line| line.trim_start().strip_prefix("$ ")).collect();
+    let commands = commands(page);
     assert!(commands.len() > 7, "{commands:?}");
     let store = Store::new("policy.yaml", POLICY);
-    let path = std::env::join_paths(
-        [Path::new(env!("CARGO_BIN_EXE_portcullis")).parent().unwrap().to_owned()]
-            .into_iter()
-            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
-    );
     // The key that leaks is the one that was imported.
-    let script = format!("set -e\nLEAKED=9f86d081884c7d659a2feaa0c55ad015\n{}\n", commands.join("\n"));
     store.key_with(&["import", "--id", "leaked"], "9f86d081884c7d659a2feaa0c55ad015");
-    let done = std::process::Command::new("sh")
-        .args(["-c", &script])
-        .current_dir(store.directory.path())
-        .env("PATH", path.unwrap())
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "{}", text(done.stderr));
+    let script = format!("set -e\nLEAKED=9f86d081884c7d659a2feaa0c55ad015\n{}\n", commands.join("\n"));
+    shell(store.directory.path(), &script);
     let expected = [
         ("reports", "active"),
         ("leaked", "revoked"),

@@ -12,6 +12,7 @@ mod files;
 mod imports;
 mod keys;
 mod manual;
+mod pages;
 mod recipes;
 mod records;
 #[path = "../../examples/demo/signing.rs"]

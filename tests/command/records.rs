@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{run, text};
+use crate::{
+    pages::{commands, shell},
+    run, text,
+};
 
 const POLICY: &str = r#"
 rules:
@@ -106,19 +109,8 @@ fn the_page_for_whoever_is_on_call_is_done_as_written() {
     let denied = r#"{"decision":"deny","reason":"insufficient_permission","rule":"write","method":"PUT","path":"/orders/7","principal":"vera","kind":"jwt","authority":"corp","requestId":"0c2f1a7e"}"#;
     let used = r#"[2027-01-15 09:00:00.000][1][info][wasm] wasm log: {"decision":"allow","rule":"read","method":"GET","path":"/orders","principal":"reader","kind":"api-key","credential":"reader","address":"10.0.0.1"}"#;
     write("envoy.log", &format!("{log}{denied}\n{used}\n"));
-    let own = std::path::Path::new(env!("CARGO_BIN_EXE_portcullis")).parent().unwrap().to_owned();
-    let path = std::env::join_paths(
-        [own].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
-    )
-    .unwrap();
-    let mut answers = Vec::new();
-    for command in page.lines().filter_map(|line| line.strip_prefix("$ ")) {
-        let mut shell = std::process::Command::new("sh");
-        let shell = shell.args(["-c", command]).current_dir(folder.path()).env("PATH", &path);
-        let done = shell.output().unwrap();
-        assert!(done.status.success(), "{command}: {}{}", text(done.stdout), text(done.stderr));
-        answers.push((command, text(done.stdout)));
-    }
+    let answers: Vec<_> =
+        commands(page).into_iter().map(|command| (command, shell(folder.path(), command))).collect();
     for (begins, expected) in [
         ("grep", "DENY 403 insufficient_permission  by rule write"),
         ("portcullis report --by principal --top", "  it (api-key)\n"),

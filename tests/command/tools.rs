@@ -1,10 +1,13 @@
 //! `portcullis explain` and `portcullis test`, on the policy of docs/testing.md.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use crate::{run, run_in, text};
+use crate::{
+    pages::{commands, shell},
+    run, run_in, text,
+};
 
 const PAGE: &str = include_str!("../../docs/testing.md");
 
@@ -34,27 +37,10 @@ fn explain(folder: &Path, arguments: &[&str]) -> Value {
 #[test]
 fn the_page_is_done_as_written() {
     let folder = folder();
-    let commands: Vec<_> = PAGE.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    let commands = commands(PAGE);
     assert!(commands.len() > 5, "{commands:?}");
-    let own = Path::new(env!("CARGO_BIN_EXE_portcullis")).parent().unwrap().to_owned();
-    let path = std::env::join_paths(
-        [own].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
-    );
-    for command in commands {
-        let mut shell = Command::new("sh");
-        let shell =
-            shell.args(["-c", command]).current_dir(folder.path()).env("PATH", path.as_ref().unwrap());
-        let done = shell.output().unwrap();
-        assert!(done.status.success(), "{command}: {}{}", text(done.stdout), text(done.stderr));
-    }
-    let first = PAGE.lines().find_map(|line| line.strip_prefix("$ ")).unwrap();
-    let shown = Command::new("sh")
-        .args(["-c", first])
-        .current_dir(folder.path())
-        .env("PATH", path.unwrap())
-        .output()
-        .unwrap();
-    assert_eq!(text(shown.stdout), block("text", "DENY"));
+    let said: Vec<_> = commands.into_iter().map(|command| shell(folder.path(), command)).collect();
+    assert_eq!(said.first(), Some(&block("text", "DENY")));
     let junit = fs::read_to_string(folder.path().join("suite.xml")).unwrap();
     assert!(junit.contains("failures=\"0\"") && junit.contains("<testcase"), "{junit}");
     let page = folder.path().join("page.yaml");
