@@ -12,6 +12,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use portcullis::{
     answer::{Challenges, Reason, Reply},
+    config::RecordNames,
     policy::Policy,
     request::overriding,
     versions,
@@ -407,17 +408,23 @@ fn bounds_are_as_they_are_told() {
 /// Made anew with `PORTCULLIS_RENEW=1`.
 #[test]
 fn the_schema_of_the_decision_record_is_the_one_of_the_code() {
-    const FILE: &str = "docs/decision-record.schema.json";
-    let schema = format!("{:#}\n", portcullis::engine::record_schema());
-    if std::env::var_os("PORTCULLIS_RENEW").is_some() {
-        std::fs::write(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE), &schema).unwrap();
-    }
-    assert!(read(FILE) == schema, "{FILE} is not what the code says");
-    let members = portcullis::engine::record_schema();
     let page = read("docs/policy.md");
     let section = page.split("## The decision record\n").nth(1).unwrap().split("\n## ").next().unwrap();
-    for name in members["properties"].as_object().unwrap().keys() {
-        assert!(section.contains(&format!("`{name}`")), "{name}");
+    for (file, names) in [
+        ("docs/decision-record.schema.json", RecordNames::Portcullis),
+        ("docs/decision-record-ecs.schema.json", RecordNames::Ecs),
+    ] {
+        let members = portcullis::engine::record_schema(names);
+        let schema = format!("{members:#}\n");
+        if std::env::var_os("PORTCULLIS_RENEW").is_some() {
+            std::fs::write(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file), &schema).unwrap();
+        }
+        assert!(read(file) == schema, "{file} is not what the code says");
+        for name in members["properties"].as_object().unwrap().keys() {
+            // What is called so by us, behind the name of our own field set.
+            let name = name.strip_prefix("portcullis.").unwrap_or(name);
+            assert!(section.contains(&format!("`{name}`")), "{name}");
+        }
     }
 }
 

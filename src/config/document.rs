@@ -270,7 +270,7 @@ fn document(
     o.take("defaultAction").and_then(default_action);
     let access_log =
         if o.has("accessLog") { o.object("accessLog").and_then(access_log) } else { Some(Vec::new()) };
-    let (log_allowed, log_all_denied) = o.object("decisionLog").and_then(decision_log).unwrap_or_default();
+    let log = o.object("decisionLog").and_then(decision_log).unwrap_or_default();
     let count_by_rule = o.object("metrics").and_then(metrics).unwrap_or_default();
     let interlock = match o.left_out("interlock") {
         Some(text) => Some(switched(text == "true")),
@@ -301,8 +301,10 @@ fn document(
         request_headers: request_headers.unwrap_or_default(),
         interlock: interlock?,
         access_log: access_log?,
-        log_allowed,
-        log_all_denied,
+        log_allowed: log.allowed,
+        log_all_denied: log.all_denied,
+        record_names: log.names,
+        chain_records: log.chain,
         count_by_rule,
         rate_limit_headers_always: rate_limit_headers?,
     })

@@ -142,6 +142,10 @@ pub struct Document {
     pub log_allowed: bool,
     /// Whether every denied request gets one; else, of those alike, the first and then one now and then. Default false.
     pub log_all_denied: bool,
+    /// What the members of decision records are called. Default: our own names.
+    pub record_names: RecordNames,
+    /// Whether each record holds the digest of the one before it. Default false.
+    pub chain_records: bool,
     /// Whether decisions are counted by rule and reason, too. Default false.
     pub count_by_rule: bool,
     /// Whether allowed answers carry `RateLimit` and `RateLimit-Policy` too, not only 429. Default false.
@@ -409,6 +413,16 @@ impl AccessLogField {
             Self::Limit => "limit",
         }
     }
+}
+
+/// What the members of decision records are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RecordNames {
+    /// As this project calls them.
+    #[default]
+    Portcullis,
+    /// As the Elastic Common Schema does, where it has a name.
+    Ecs,
 }
 
 /// One of the identity headers.

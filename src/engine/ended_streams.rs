@@ -102,7 +102,8 @@ impl WorkerState {
         let trace = Trace { rule: Some(rule), callers, party, ends_stream: true, ..Trace::default() };
         let rule = self.policy().rules.get(rule)?;
         let head = RequestHead::default();
-        let record = services.log_enabled.refused.then(|| self.record_refusal(&trace, &head, None, reason));
+        let record =
+            services.log_enabled.refused.then(|| self.record_refusal(&trace, &head, None, reason, services));
         let reply = refuse(self.policy(), rule, &Denial { party, ..reason.into() }).reply;
         Some(EndedStream { stream: id, reason, reply, record: record.flatten() })
     }

@@ -29,6 +29,9 @@ mod open_tests;
 mod provider;
 mod purpose;
 mod record;
+mod record_chain;
+#[cfg(not(target_family = "wasm"))]
+mod record_in;
 mod record_members;
 #[cfg(not(target_family = "wasm"))]
 mod record_schema;
@@ -49,6 +52,8 @@ pub use exchange::Exchange;
 pub use host_services::{Body, HostServices, LogEnabled};
 pub use open_streams::OpenStream;
 pub use purpose::Purpose;
+#[cfg(not(target_family = "wasm"))]
+pub use record_in::{RecordIn, own_name, record_begins, record_in, with_own_names};
 #[cfg(not(target_family = "wasm"))]
 pub use record_schema::record_schema;
 pub use sources::{Source, Subject};
@@ -92,7 +97,8 @@ impl Exchange {
             Ok(step) => {
                 worker.count_keys(&attempt.trace, None);
                 let is_logged = policy.log_allowed && services.log_enabled.allowed;
-                let record = is_logged.then(|| attempt.trace.record(policy, head, None, None));
+                let record = || attempt.trace.record(policy, head, None, None);
+                let record = is_logged.then(|| worker.as_written(record(), services));
                 let stream = attempt.stream_to_end();
                 let access_log = attempt.trace.told(policy, None);
                 let Trace { rule, evicted, .. } = attempt.trace;
@@ -118,7 +124,8 @@ impl Exchange {
         worker.count_keys(&attempt.trace, Some(reason));
         let changes = withheld::from_answered(policy, head);
         let is_logged = services.log_enabled.refused;
-        let record = is_logged.then(|| worker.record_refusal(&attempt.trace, head, changes.target(), reason));
+        let record = || worker.record_refusal(&attempt.trace, head, changes.target(), reason, services);
+        let record = is_logged.then(record);
         Decision {
             record: record.flatten(),
             step: Step::Reply(refusal.reply_to(head), changes),

@@ -5,12 +5,14 @@
 
 use std::{
     fmt::{self, Write as _},
+    net::IpAddr,
     rc::Rc,
 };
 
-use super::record_members::Member;
+use super::record_members::{ECS_VERSION, Member, ecs_outcome};
 use crate::{
     answer::Reason,
+    config::RecordNames,
     identity::Party,
     jose::CompactToken,
     json::{Json, Members},
@@ -89,13 +91,13 @@ impl Trace {
         reason: Option<Reason>,
     ) -> String {
         let header = |name| head.single(name).one().and_then(|value| str::from_utf8(value).ok());
-        let mut line = Line::default();
+        let mut line = Line::of(policy.record_names);
         let decision = match reason {
             Some(_) if self.ends_stream => "end",
             Some(_) => "deny",
             None => "allow",
         };
-        line.add(Member::Decision, Some(decision));
+        line.add_decision(decision);
         line.add(Member::Reason, reason.map(Reason::code));
         line.add(Member::Detail, self.detail.as_deref());
         if let Some(reason) = reason {
@@ -129,7 +131,7 @@ impl Trace {
             line.add_all(Member::Unsent, &mut self.unsent().iter().map(String::as_str));
         }
         line.add(Member::Limit, self.limit.map(|limit| policy.limiter.name(limit)));
-        line.add(Member::Address, head.remote_address.map(|address| address.to_string()).as_deref());
+        line.add_address(head.remote_address);
         line.add(Member::RequestId, header("x-request-id"));
         line.add(Member::TraceId, head.single("traceparent").one().and_then(trace_context::trace_id));
         line.end()
@@ -170,16 +172,43 @@ impl Trace {
 }
 
 /// An object as it is written, one member after the other.
-#[derive(Default)]
-struct Line(String);
+struct Line {
+    text: String,
+    names: RecordNames,
+}
 
 impl Line {
+    const fn of(names: RecordNames) -> Self {
+        Self { text: String::new(), names }
+    }
+
+    fn add_decision(&mut self, decision: &str) {
+        self.add(Member::Decision, Some(decision));
+        if self.names == RecordNames::Ecs {
+            let [outcome, kind] = ecs_outcome(decision);
+            _ = write!(
+                self.text,
+                ",\"event.outcome\":\"{outcome}\",\"event.kind\":\"event\",\"event.category\":[\"api\"],\
+                 \"event.type\":[\"{kind}\"],\"ecs.version\":\"{ECS_VERSION}\""
+            );
+        }
+    }
+
+    /// The Elastic Common Schema has the client among the sources of events, too.
+    fn add_address(&mut self, address: Option<IpAddr>) {
+        let Some(address) = address else { return };
+        self.add(Member::Address, Some(&address.to_string()));
+        if self.names == RecordNames::Ecs {
+            _ = write!(self.text, ",\"source.ip\":\"{address}\"");
+        }
+    }
+
     /// Adds a member that has something to say.
     #[inline(never)]
     fn add(&mut self, member: Member, value: Option<&str>) {
         if let Some(value) = value {
             self.name(member);
-            self.text(value);
+            self.push(value);
         }
     }
 
@@ -192,10 +221,10 @@ impl Line {
         }
         self.name(member);
         for (place, value) in values.enumerate() {
-            self.0.push(if place == 0 { '[' } else { ',' });
-            self.text(value);
+            self.text.push(if place == 0 { '[' } else { ',' });
+            self.push(value);
         }
-        self.0.push(']');
+        self.text.push(']');
     }
 
     /// Adds who it is: its subject, kind, authority and credential, under these names.
@@ -209,20 +238,20 @@ impl Line {
     }
 
     fn name(&mut self, member: Member) {
-        self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        self.text(member.name());
-        self.0.push(':');
+        self.text.push(if self.text.is_empty() { '{' } else { ',' });
+        self.push(member.name(self.names));
+        self.text.push(':');
     }
 
-    fn text(&mut self, text: &str) {
-        self.0.push('"');
-        push_escaped(&mut self.0, text);
-        self.0.push('"');
+    fn push(&mut self, text: &str) {
+        self.text.push('"');
+        push_escaped(&mut self.text, text);
+        self.text.push('"');
     }
 
     fn end(mut self) -> String {
-        self.0.push('}');
-        self.0
+        self.text.push('}');
+        self.text
     }
 }
 

@@ -1,7 +1,19 @@
-//! The members of the decision record, in the order in which they are written.
+//! The members of the decision record, in the order in which they are written, and their names.
+
+use crate::config::RecordNames;
+
+/// What the Elastic Common Schema calls a member; what it has no name for stands in a field set of our own.
+macro_rules! ecs {
+    ($own:literal) => {
+        concat!("portcullis.", $own)
+    };
+    ($own:literal $ecs:literal) => {
+        $ecs
+    };
+}
 
 macro_rules! members {
-    ($($name:ident = $text:literal;)*) => {
+    ($($name:ident = $own:literal $(as $ecs:literal)?;)*) => {
         /// A member of the decision record.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Member {
@@ -11,11 +23,16 @@ macro_rules! members {
         impl Member {
             /// Every member, for whoever describes them.
             #[cfg(not(target_family = "wasm"))]
-            pub(super) const ALL: [Self; [$($text),*].len()] = [$(Self::$name),*];
+            pub(super) const ALL: [Self; [$($own),*].len()] = [$(Self::$name),*];
 
-            pub(super) const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
+            pub(super) const fn name(self, names: RecordNames) -> &'static str {
+                match names {
+                    RecordNames::Portcullis => match self {
+                        $(Self::$name => $own,)*
+                    },
+                    RecordNames::Ecs => match self {
+                        $(Self::$name => ecs!($own $($ecs)?),)*
+                    },
                 }
             }
         }
@@ -23,19 +40,19 @@ macro_rules! members {
 }
 
 members! {
-    Decision = "decision";
-    Reason = "reason";
+    Decision = "decision" as "event.action";
+    Reason = "reason" as "event.reason";
     Detail = "detail";
     Missing = "missing";
     Party = "party";
-    Rule = "rule";
-    Method = "method";
-    Path = "path";
+    Rule = "rule" as "rule.name";
+    Method = "method" as "http.request.method";
+    Path = "path" as "url.path";
     Actor = "actor";
     ActorKind = "actorKind";
     ActorAuthority = "actorAuthority";
     ActorCredential = "actorCredential";
-    Principal = "principal";
+    Principal = "principal" as "user.id";
     Kind = "kind";
     Authority = "authority";
     Credential = "credential";
@@ -46,8 +63,23 @@ members! {
     Certificate = "certificate";
     Unsent = "unsent";
     Limit = "limit";
-    Address = "address";
-    RequestId = "requestId";
-    TraceId = "traceId";
+    Address = "address" as "client.ip";
+    RequestId = "requestId" as "http.request.id";
+    TraceId = "traceId" as "trace.id";
     Repeated = "repeated";
+    Chain = "chain";
+    Sequence = "sequence" as "event.sequence";
+    Previous = "previous";
+}
+
+/// What the Elastic Common Schema asks for beside: the version of it that the names are from.
+pub(super) const ECS_VERSION: &str = "8.17.0";
+
+/// The same of a decision: its outcome, and its type among events of the category `api`.
+pub(super) fn ecs_outcome(decision: &str) -> [&'static str; 2] {
+    match decision {
+        "allow" => ["success", "allowed"],
+        "end" => ["failure", "end"],
+        _ => ["failure", "denied"],
+    }
 }

@@ -4,37 +4,75 @@ use serde_json::{Map, Value, json};
 
 use super::{
     record::{LONGEST_TEXT, MOST_ITEMS},
-    record_members::Member,
+    record_members::{ECS_VERSION, Member, ecs_outcome},
 };
-use crate::{answer::Reason, identity::PrincipalKind, versions::DECISION_RECORD};
+use crate::{answer::Reason, config::RecordNames, identity::PrincipalKind, versions::DECISION_RECORD};
 
-/// What a decision record may say, as this build writes it: a JSON Schema (draft 2020-12).
+/// What a decision record may say, as this build writes it under these names: a JSON Schema (draft 2020-12).
 ///
 /// Others of the same version may have more members and more reasons.
 ///
 /// ```
-/// let schema = portcullis::engine::record_schema();
+/// use portcullis::config::RecordNames;
+///
+/// let schema = portcullis::engine::record_schema(RecordNames::Portcullis);
 /// assert_eq!(schema["$id"], "urn:portcullis:decision-record:1");
 /// assert_eq!(schema["properties"]["decision"]["enum"], serde_json::json!(["allow", "deny", "end"]));
 /// ```
-pub fn record_schema() -> Value {
-    let properties: Map<String, Value> =
-        Member::ALL.into_iter().map(|member| (member.name().to_owned(), property(member))).collect();
-    let of = |decision: &str| json!({"properties": {"decision": {"const": decision}}});
-    let refused = json!(["reason"]);
+pub fn record_schema(names: RecordNames) -> Value {
+    let name = |member: Member| member.name(names);
+    let mut properties: Map<String, Value> =
+        Member::ALL.into_iter().map(|member| (name(member).to_owned(), property(member))).collect();
+    let of = |decision: &str| json!({"properties": {name(Member::Decision): {"const": decision}}});
+    let refused = json!([name(Member::Reason)]);
+    let [missing, method, path] =
+        [Member::Missing, Member::Method, Member::Path].map(|member| json!({"required": [name(member)]}));
+    let mut required = vec![name(Member::Decision)];
+    let (mut id, mut title) =
+        (format!("urn:portcullis:decision-record:{DECISION_RECORD}"), "Portcullis decision record");
+    if names == RecordNames::Ecs {
+        id.push_str(":ecs");
+        title = "Portcullis decision record, by the Elastic Common Schema";
+        let [outcomes, types] = [0, 1].map(|place| {
+            let each = ["allow", "deny", "end"].map(|decision| ecs_outcome(decision).get(place).copied());
+            let each: std::collections::BTreeSet<_> = each.into_iter().flatten().collect();
+            json!(each)
+        });
+        for (name, property) in [
+            (
+                "event.outcome",
+                json!({"description": "Whether the caller got what it asked for.", "enum": outcomes}),
+            ),
+            ("event.kind", json!({"const": "event"})),
+            ("event.category", json!({"const": ["api"]})),
+            ("event.type", json!({"type": "array", "items": {"enum": types}, "minItems": 1, "maxItems": 1})),
+            (
+                "ecs.version",
+                json!({"description": "The version of the schema that the names are from.", "const": ECS_VERSION}),
+            ),
+        ] {
+            properties.insert(name.to_owned(), property);
+            required.push(name);
+        }
+        let source =
+            json!({"description": "The same as client.ip.", "type": "string", "maxLength": LONGEST_TEXT});
+        properties.insert("source.ip".to_owned(), source);
+    }
+    let [chain, sequence, previous] = [Member::Chain, Member::Sequence, Member::Previous].map(name);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": format!("urn:portcullis:decision-record:{DECISION_RECORD}"),
-        "title": "Portcullis decision record",
+        "$id": id,
+        "title": title,
         "description": "One line of JSON in Envoy's log. Members with nothing to say are left out. Within a version members \
                         and reasons may come, and none goes or changes its meaning.",
         "type": "object",
         "properties": properties,
-        "required": ["decision"],
+        "required": required,
+        "dependentRequired": {chain: [sequence], sequence: [chain], previous: [chain]},
         "allOf": [
-            {"if": of("allow"), "then": {"not": {"anyOf": [{"required": refused}, {"required": ["missing"]}]}}},
+            {"if": of("allow"), "then": {"not": {"anyOf": [{"required": refused}, missing]}}},
             {"if": of("deny"), "then": {"required": refused}},
-            {"if": of("end"), "then": {"required": refused, "not": {"anyOf": [{"required": ["method"]}, {"required": ["path"]}]}}},
+            {"if": of("end"), "then": {"required": refused, "not": {"anyOf": [method, path]}}},
         ],
     })
 }
@@ -85,6 +123,15 @@ fn property(member: Member) -> Value {
         Member::Repeated => (
             "How many requests alike it stands for; left out: one.",
             json!({"type": "integer", "minimum": 1}),
+        ),
+        Member::Chain => (
+            "Which chain the record belongs to: that of one worker under one policy.",
+            json!({"type": "string", "pattern": "^[0-9a-f]{32}$"}),
+        ),
+        Member::Sequence => ("Its number in the chain, from 1.", json!({"type": "integer", "minimum": 1})),
+        Member::Previous => (
+            "SHA-256 of the record before it in the chain, as it was written; left out: it is the first.",
+            json!({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
         ),
     };
     let mut property = json!({"description": description});

@@ -11,6 +11,7 @@ use super::{
     open_streams::OpenStreams,
     provider::ProviderState,
     record::Trace,
+    record_chain::Chain,
     record_members::Member,
     statements::{KeptStatements, NotSigned},
     stored_keys::StoredKeys,
@@ -83,6 +84,8 @@ pub struct WorkerState {
     refusals: RefCell<Sampler<(Reason, Option<usize>, bool)>>,
     /// What else the operator should know and clients can cause.
     warnings: RefCell<Sampler<String>>,
+    /// The records that were written so far; `None`: none was.
+    chain: RefCell<Option<Chain>>,
 }
 
 impl WorkerState {
@@ -137,6 +140,7 @@ impl WorkerState {
             replay_secret: SharedSecret::default(),
             refusals: RefCell::default(),
             warnings: RefCell::default(),
+            chain: RefCell::default(),
         }
     }
 
@@ -351,11 +355,30 @@ impl WorkerState {
         head: &RequestHead<'_>,
         target: Option<&str>,
         reason: Reason,
+        services: &HostServices<'_>,
     ) -> Option<String> {
         let record = || trace.record(&self.policy, head, target, Some(reason));
-        match self.policy.log_all_denied {
+        let record = match self.policy.log_all_denied {
             true => Some(record()),
             false => self.refusals.borrow_mut().note((reason, trace.rule, trace.ends_stream), record),
+        };
+        record.map(|record| self.as_written(record, services))
+    }
+
+    /// A record as it is written: with its place in the chain, where the policy wants one. To be called in the order in
+    /// which records are written, for those alone that the log takes: the chain tells of each that is missing.
+    pub(super) fn as_written(&self, record: String, services: &HostServices<'_>) -> String {
+        if !self.policy.chain_records {
+            return record;
+        }
+        let mut chain = self.chain.borrow_mut();
+        if chain.is_none() {
+            // Without randomness there is no chain, which shows.
+            *chain = (services.random)().map(Chain::new);
+        }
+        match chain.as_mut() {
+            Some(chain) => chain.add(&record, self.policy.record_names),
+            None => record,
         }
     }
 
@@ -388,12 +411,32 @@ impl WorkerState {
     /// To be called a few times a second: what to write of records and warnings that were only counted.
     pub fn take_repeated(&self, services: &HostServices<'_>) -> Vec<String> {
         let now = services.now();
-        told(self.refusals.borrow_mut().flush(now), self.warnings.borrow_mut().flush(now))
+        self.told(self.refusals.borrow_mut().flush(now), self.warnings.borrow_mut().flush(now), services)
     }
 
     /// The same for all that is left, when the last request was decided.
-    pub fn end_repeated(&self) -> Vec<String> {
-        told(self.refusals.borrow_mut().end(), self.warnings.borrow_mut().end())
+    pub fn end_repeated(&self, services: &HostServices<'_>) -> Vec<String> {
+        self.told(self.refusals.borrow_mut().end(), self.warnings.borrow_mut().end(), services)
+    }
+
+    /// As they are written: a record has the member `repeated` with how many it stands for, a message ends with that
+    /// number.
+    fn told(
+        &self,
+        records: Vec<Repeated>,
+        messages: Vec<Repeated>,
+        services: &HostServices<'_>,
+    ) -> Vec<String> {
+        let name = Member::Repeated.name(self.policy.record_names);
+        let record = |told: Repeated| match told.text.strip_suffix('}') {
+            Some(record) => format!("{record},\"{name}\":{}}}", told.times),
+            None => told.text,
+        };
+        let message = |told: Repeated| format!("{} ({} times more)", told.text, told.times);
+        let takes = services.log_enabled.refused;
+        let records = records.into_iter().filter(|_| takes).map(record);
+        let records = records.map(|record| self.as_written(record, services));
+        records.chain(messages.into_iter().map(message)).collect()
     }
 
     /// To be called when every request that waited for an answer was decided again: what was answered is over.
@@ -509,15 +552,4 @@ fn count_one(count: &Cell<u32>) {
 /// Randomness only spreads calls over time: without it they are not spread.
 fn jitter(services: &HostServices<'_>) -> u64 {
     (services.random)().map_or(0, |bytes| bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
-}
-
-/// As they are written: a record has the member `repeated` with how many it stands for, a message ends with that
-/// number.
-fn told(records: Vec<Repeated>, messages: Vec<Repeated>) -> Vec<String> {
-    let record = |told: Repeated| match told.text.strip_suffix('}') {
-        Some(record) => format!("{record},\"{}\":{}}}", Member::Repeated.name(), told.times),
-        None => told.text,
-    };
-    let message = |told: Repeated| format!("{} ({} times more)", told.text, told.times);
-    records.into_iter().map(record).chain(messages.into_iter().map(message)).collect()
 }

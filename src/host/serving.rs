@@ -250,7 +250,7 @@ impl<H: Host> Serving<H> {
     /// Hands on what is left to tell, when nothing more will come.
     pub(super) fn end(&self) {
         self.stats.end(&self.host, &self.worker);
-        self.worker.end_repeated().iter().for_each(|told| warn!("{told}"));
+        self.worker.end_repeated(&self.host_services()).iter().for_each(|told| warn!("{told}"));
         self.worker.take_key_uses(true).iter().for_each(|told| info!("{told}"));
     }
 

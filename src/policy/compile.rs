@@ -236,6 +236,8 @@ impl Policy {
             access_log: document.access_log,
             log_allowed: document.log_allowed,
             log_all_denied: document.log_all_denied,
+            record_names: document.record_names,
+            chain_records: document.chain_records,
             count_by_rule: document.count_by_rule,
             rate_limit_headers_always: document.rate_limit_headers_always,
             warnings,

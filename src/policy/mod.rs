@@ -29,7 +29,7 @@ use std::rc::Rc;
 use crate::{
     api_key::{ApiKeys, UsageSpec},
     certificate::ClientCertificatesSpec,
-    config::{AccessLogField, IdentityHeadersSpec, Interlock},
+    config::{AccessLogField, IdentityHeadersSpec, Interlock, RecordNames},
     fault::Fault,
     hmac::HmacSourceSpec,
     message_signature::SignerSpec,
@@ -98,6 +98,8 @@ pub struct Policy {
     pub(crate) access_log: Vec<AccessLogField>,
     pub(crate) log_allowed: bool,
     pub(crate) log_all_denied: bool,
+    pub(crate) record_names: RecordNames,
+    pub(crate) chain_records: bool,
     count_by_rule: bool,
     pub(crate) rate_limit_headers_always: bool,
     warnings: Vec<Fault>,

@@ -1,6 +1,6 @@
 //! What the record of a refusal says of what was missing, and of tokens and certificates that are nobody's.
 
-use portcullis::{answer::Reason, engine::record_schema};
+use portcullis::{answer::Reason, config::RecordNames, engine::record_schema};
 use serde_json::{Map, Value, json};
 
 use crate::world::{Ask, Issuer, NOW, World, changed, claims};
@@ -169,21 +169,37 @@ fn access_logs_are_told_what_records_say() {
     assert!(w.ask(&Ask::get("/keys").key("reader-secret")).told.is_empty());
 }
 
-/// No member of the schema is one that no record has; and it knows every reason.
+/// No member of the schemas is one that no record has; and they know every reason.
 #[test]
-fn every_member_of_the_schema_is_in_some_record() {
-    let schema = record_schema();
+fn every_member_of_the_schemas_is_in_some_record() {
     let mut codes = Reason::ALL.map(Reason::code);
     codes.sort_unstable();
-    assert_eq!(schema["properties"]["reason"]["enum"], json!(codes.as_slice()));
+    for (names, choice, reason) in
+        [(RecordNames::Portcullis, "Portcullis", "reason"), (RecordNames::Ecs, "Ecs", "event.reason")]
+    {
+        let schema = record_schema(names);
+        assert_eq!(schema["properties"][reason]["enum"], json!(codes.as_slice()));
+        let w = World::with(|policy| {
+            policy["decisionLog"] = json!({"allowed": true, "chain": true, "names": choice});
+            policy["rules"].as_array_mut().unwrap().push(json!({"name": "two",
+                "matches": [{"path": {"type": "Exact", "value": "/two"}}],
+                "authenticate": {"allOf": [{"jwt": "partner"}, {"jwt": "corp"}]},
+                "authorize": {"actor": {"scopes": ["a"]}}}));
+        });
+        let mut found = std::collections::BTreeSet::new();
+        for record in written(&w) {
+            let record: Map<String, Value> = serde_json::from_str(&record).unwrap();
+            found.extend(record.into_iter().map(|(name, _)| name));
+        }
+        let known = schema["properties"].as_object().unwrap().keys().cloned().collect();
+        assert_eq!(found, known);
+    }
+}
 
-    let w = World::with(|policy| {
-        policy["decisionLog"] = json!({"allowed": true});
-        policy["rules"].as_array_mut().unwrap().push(json!({"name": "two",
-            "matches": [{"path": {"type": "Exact", "value": "/two"}}],
-            "authenticate": {"allOf": [{"jwt": "partner"}, {"jwt": "corp"}]},
-            "authorize": {"actor": {"scopes": ["a"]}}}));
-    });
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// Records of all kinds, in the order in which they are written.
+fn written(w: &World) -> Vec<String> {
     let acting = |scope: &str| {
         let token = w.partner.sign(&changed(claims("https://partner.example"), |claims| {
             claims["scope"] = scope.into();
@@ -191,7 +207,6 @@ fn every_member_of_the_schema_is_in_some_record() {
         }));
         w.bearer(Ask::get("/two").header("x-partner-token", &token), |_| {})
     };
-    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let mut asks = vec![
         w.bearer(Ask::get("/tokens"), |claims| claims["email"] = json!("a\nb")),
         acting("a"),
@@ -199,36 +214,91 @@ fn every_member_of_the_schema_is_in_some_record() {
         Ask::get("/tokens")
             .token(&w.corp.sign(&changed(claims("https://idp.example"), |c| c["exp"] = 1.into()))),
         Ask::get("/certificate").certificate("spiffe://other/ns/a"),
-        Ask::get("/nowhere").header("x-request-id", "r-1").header("traceparent", trace),
+        Ask::get("/nowhere").header("x-request-id", "r-1").header("traceparent", TRACE),
         Ask::get("/nowhere"),
     ];
     asks.extend((0..5).map(|_| Ask::get("/limited").key("reader-secret")));
-    let mut records: Vec<String> = asks
-        .iter()
-        .enumerate()
-        .filter_map(|(n, ask)| w.ask(&ask.clone().from(&format!("10.3.0.{n}"))).record)
-        .collect();
-    let traced = records.iter().find(|record| record.contains("\"r-1\"")).unwrap();
+    let records = asks.iter().enumerate();
+    let mut records: Vec<String> =
+        records.filter_map(|(n, ask)| w.ask(&ask.clone().from(&format!("10.3.0.{n}"))).record).collect();
+    // What is alike is told ten seconds after the first tick.
+    assert!(w.with_services(|services| w.worker.take_repeated(services)).is_empty());
+    w.later(10);
+    records.extend(w.with_services(|services| w.worker.take_repeated(services)));
+    records
+}
+
+#[test]
+fn ids_of_requests_and_traces_are_told_where_they_are_ids() {
+    let w = World::new();
+    let traced = Ask::get("/nowhere").header("x-request-id", "r-1").header("traceparent", TRACE);
+    let traced = w.ask(&traced).record.unwrap();
     assert!(
         traced.ends_with("\"requestId\":\"r-1\",\"traceId\":\"4bf92f3577b34da6a3ce929d0e0e4736\"}"),
         "{traced}"
     );
     // Nothing that is no id, and neither of two.
+    let w = World::with(|policy| policy["decisionLog"] = json!({"allowed": true}));
     for ask in [
         Ask::get("/health").header("traceparent", "00-secret"),
-        Ask::get("/health").header("traceparent", trace).header("traceparent", trace),
+        Ask::get("/health").header("traceparent", TRACE).header("traceparent", TRACE),
     ] {
         assert_eq!(w.ask(&ask.from("10.3.1.1")).recorded("traceId"), Value::Null);
     }
-    // What is alike is told ten seconds after the first tick.
-    assert!(w.with_services(|services| w.worker.take_repeated(services)).is_empty());
-    w.later(10);
-    records.extend(w.with_services(|services| w.worker.take_repeated(services)));
-    let mut found = std::collections::BTreeSet::new();
-    for record in records {
-        let record: Map<String, Value> = serde_json::from_str(&record).unwrap();
-        found.extend(record.into_iter().map(|(name, _)| name));
+}
+
+/// Those of allowed and of denied requests, and those that stand for many; and what was taken for an end.
+#[test]
+fn every_record_is_in_the_chain_in_its_order() {
+    let chained = |chain: bool| {
+        let w = World::with(|policy| policy["decisionLog"] = json!({"allowed": true, "chain": chain}));
+        let mut records = written(&w);
+        for _ in 0..2 {
+            records.extend(w.ask(&Ask::get("/closed/x").from("10.4.0.1")).record);
+        }
+        records.extend(w.with_services(|services| w.worker.end_repeated(services)));
+        records
+    };
+    let records = chained(true);
+    assert_eq!(records.iter().filter(|record| record.contains("\"repeated\":")).count(), 3);
+    let mut previous = Value::Null;
+    for (record, n) in records.iter().zip(1..) {
+        let members: Value = serde_json::from_str(record).unwrap();
+        assert_eq!((&members["sequence"], &members["previous"]), (&json!(n), &previous), "{record}");
+        // The id is as random as its source.
+        assert_eq!(members["chain"], "07".repeat(16));
+        let digest = portcullis::crypto::sha256(record.as_bytes());
+        previous = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
     }
-    let known = schema["properties"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(found, known);
+    // Without it they are the same but for that.
+    let plain = chained(false);
+    assert_eq!(plain.len(), records.len());
+    for plain in &plain {
+        let begins = plain.strip_suffix('}').unwrap();
+        assert!(records.iter().any(|record| record.starts_with(begins)), "{plain}");
+        assert!(!plain.contains("\"chain\""));
+    }
+}
+
+/// What the log does not take is in no chain, so that nothing seems to be missing; and without randomness there is none.
+#[test]
+fn what_is_not_written_is_in_no_chain() {
+    let w = World::with(|policy| policy["decisionLog"] = json!({"denied": "All", "chain": true}));
+    let sequence = |ask: &Ask| w.ask(ask).recorded("sequence");
+    w.random.set(false);
+    assert_eq!(sequence(&Ask::get("/nowhere")), Value::Null);
+    w.random.set(true);
+    assert_eq!(sequence(&Ask::get("/nowhere")), json!(1));
+    let head = Ask::get("/nowhere");
+    w.with_services(|services| {
+        let services = portcullis::engine::HostServices {
+            log_enabled: portcullis::engine::LogEnabled { refused: false, allowed: false },
+            clock: services.clock.clone(),
+            ..*services
+        };
+        let head = head.head();
+        let decision = portcullis::engine::Exchange::default().on_request(&w.worker, &head, &services);
+        assert!(decision.record.is_none());
+    });
+    assert_eq!(sequence(&Ask::get("/nowhere")), json!(2));
 }

@@ -252,7 +252,7 @@ fn refusals_alike_are_recorded_once_and_then_counted() {
     );
     assert_eq!(told(10), Vec::<Value>::new());
     assert_eq!(records(&Ask::get("/nowhere"), 3), 1);
-    assert_eq!(w.worker.end_repeated().len(), 1);
+    assert_eq!(w.with_services(|services| w.worker.end_repeated(services)).len(), 1);
 
     let all = World::new();
     let asked = |n: u32| all.ask(&Ask::get("/nowhere").from(&format!("10.0.2.{n}"))).record;

@@ -13,7 +13,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis::{
     answer::Reason,
     calls::{Call, Client, Outcome},
-    config::AccessLogField,
+    config::{AccessLogField, RecordNames},
     crypto::{HostCrypto, sha256},
     engine::{Body, Exchange, HostServices, Purpose, Step, WorkerState, record_schema},
     policy::Policy,
@@ -311,7 +311,10 @@ fn check_members(record: &str) {
 
 thread_local! {
     /// What the schema says of each member.
-    static MEMBERS: Map<String, Value> = record_schema()["properties"].as_object().unwrap().clone();
+    static MEMBERS: Map<String, Value> = [RecordNames::Portcullis, RecordNames::Ecs]
+        .into_iter()
+        .flat_map(|names| record_schema(names)["properties"].as_object().unwrap().clone())
+        .collect();
 }
 
 pub(crate) fn ok(body: &[u8]) -> Outcome<'_> {

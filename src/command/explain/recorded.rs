@@ -4,9 +4,12 @@
 use serde_json::{Map, Value};
 
 use super::{Credential, ExplainOptions};
-use crate::command::{
-    offline::{Asked, Described},
-    refusal::Refusal,
+use crate::{
+    command::{
+        offline::{Asked, Described},
+        refusal::Refusal,
+    },
+    engine::with_own_names,
 };
 
 /// The request, and the credentials that its principal and actor had, as far as the record tells.
@@ -17,7 +20,7 @@ pub(super) fn request(text: &str, options: &ExplainOptions) -> Result<(Asked, Ve
         record.and_then(|record| serde_json::Deserializer::from_str(record).into_iter().next()?.ok());
     let unlike =
         || Refusal::unusable("this is no decision record: an object with method and path".to_owned());
-    let record = record.ok_or_else(unlike)?;
+    let record = with_own_names(record.ok_or_else(unlike)?);
     let member = |name: &str| record.get(name).and_then(Value::as_str);
     let (method, path) = (member("method").ok_or_else(unlike)?, member("path").ok_or_else(unlike)?);
     let mut asked = Asked::new(method, path).map_err(Refusal::unusable)?;

@@ -24,6 +24,14 @@ pub(in crate::command) struct ReportOptions {
     pub(super) policy: Option<String>,
     #[command(flatten)]
     pub(super) which: Which,
+    /// Say instead whether the chains of records are whole (`decisionLog: {chain: true}`), and the last digest of each. Ends
+    /// with 1 where one is not
+    #[arg(long, conflicts_with_all = ["by", "filters", "since", "policy", "top"])]
+    pub(super) verify: bool,
+    /// With --verify: a record with this digest must be there, or have come before the first one; the last digest of a chain
+    /// that was verified before
+    #[arg(long, value_name = "DIGEST", requires = "verify")]
+    pub(super) expect: Vec<String>,
     /// The most lines of each list
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub(super) top: usize,

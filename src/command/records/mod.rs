@@ -1,6 +1,7 @@
 //! `portcullis report`: what decision records tell when they are counted.
 
 mod arguments;
+mod chains;
 mod counts;
 mod unused;
 
@@ -12,26 +13,63 @@ use std::{
 use serde_json::{Map, Value};
 
 pub(super) use self::arguments::ReportOptions;
-use self::{arguments::By, counts::Counts, unused::Unused};
+use self::{arguments::By, chains::Chains, counts::Counts, unused::Unused};
 use super::{
-    offline,
+    FAULTY, GOOD, offline,
     refusal::Refusal,
     say,
     telling::{Output, plain_text},
 };
+use crate::engine::{own_name, record_begins, record_in};
 
 /// No line of a log is longer that has a record in it.
 const LONGEST_LINE: u64 = 1 << 20;
-
-/// How a record begins, wherever it stands in its line.
-const BEGINS: &str = "{\"decision\":\"";
 
 /// What is counted where nobody says by what.
 const USUALLY: [By; 4] = [By::Rule, By::Reason, By::Principal, By::Limit];
 
 /// Carries out what is asked for.
 pub(super) fn run(options: &ReportOptions) -> u8 {
+    if options.verify {
+        return match verify(options) {
+            Ok(true) => GOOD,
+            Ok(false) => FAULTY,
+            Err(refusal) => Refusal::told(Err(refusal)),
+        };
+    }
     Refusal::told(report(options))
+}
+
+/// Whether the chains of records in the files are whole.
+fn verify(options: &ReportOptions) -> Result<bool, Refusal> {
+    let mut chains = Chains::new(&options.expect);
+    each_line(&options.files, |line, place| match record_in(line) {
+        Some(record) => chains.add(&record.members, record.text, &place()),
+        None if record_begins(line).is_some() => chains.add_unreadable(&place()),
+        None => {}
+    })?;
+    match options.output {
+        Output::Text => say(&chains.text()),
+        Output::Json => say(&format!("{:#}\n", chains.json())),
+    }
+    Ok(chains.are_whole())
+}
+
+/// Hands on each line of the files in their order, and what says where it stands.
+fn each_line(files: &[String], mut take: impl FnMut(&str, &dyn Fn() -> String)) -> Result<(), Refusal> {
+    for file in files {
+        let failed = |error: io::Error| Refusal::unusable(format!("{file} cannot be read: {error}"));
+        let mut reader: Box<dyn BufRead> = match file.as_str() {
+            "-" => Box::new(io::stdin().lock()),
+            name => Box::new(BufReader::new(File::open(name).map_err(failed)?)),
+        };
+        let mut number = 0_u64;
+        while let Some(line) = next_line(&mut reader).map_err(failed)? {
+            number = number.saturating_add(1);
+            take(&line, &|| format!("{file}:{number}"));
+        }
+    }
+    Ok(())
 }
 
 fn report(options: &ReportOptions) -> Result<(), Refusal> {
@@ -42,24 +80,18 @@ fn report(options: &ReportOptions) -> Result<(), Refusal> {
         None => None,
         Some(file) => Some(Unused::of(&offline::load(file, &options.which)?)),
     };
-    for file in &options.files {
-        let failed = |error: io::Error| Refusal::unusable(format!("{file} cannot be read: {error}"));
-        let mut reader: Box<dyn BufRead> = match file.as_str() {
-            "-" => Box::new(io::stdin().lock()),
-            name => Box::new(BufReader::new(File::open(name).map_err(failed)?)),
-        };
-        while let Some(line) = next_line(&mut reader).map_err(failed)? {
-            let Some((before, record)) = record_in(&line) else { continue };
-            if !is_late_enough(before, options.since.as_deref()) || !is_asked_for(&record, &filters) {
-                continue;
-            }
-            let times = record.get("repeated").and_then(Value::as_u64).unwrap_or(1);
-            counts.add(&record, times);
-            if let Some(unused) = &mut unused {
-                unused.seen(&record);
-            }
+    each_line(&options.files, |line, _| {
+        let Some(found) = record_in(line) else { return };
+        let record = &found.members;
+        if !is_late_enough(found.before, options.since.as_deref()) || !is_asked_for(record, &filters) {
+            return;
         }
-    }
+        let times = record.get("repeated").and_then(Value::as_u64).unwrap_or(1);
+        counts.add(record, times);
+        if let Some(unused) = &mut unused {
+            unused.seen(record);
+        }
+    })?;
     match options.output {
         Output::Text => {
             let mut text = counts.text(options.top);
@@ -99,13 +131,6 @@ fn next_line(reader: &mut dyn BufRead) -> io::Result<Option<String>> {
     Ok(Some(String::from_utf8(bytes).unwrap_or_default()))
 }
 
-/// The record in a line, and what stands in front of it.
-fn record_in(line: &str) -> Option<(&str, Map<String, Value>)> {
-    let (before, rest) = line.split_at_checked(line.find(BEGINS)?)?;
-    let record = serde_json::Deserializer::from_str(rest).into_iter().next()?.ok()?;
-    Some((before, record))
-}
-
 /// Envoy's lines begin with their time in brackets. Those without one are taken, whenever they are from.
 fn is_late_enough(before: &str, since: Option<&str>) -> bool {
     let Some(since) = since else { return true };
@@ -120,7 +145,7 @@ fn filters(given: &[String]) -> Result<Vec<(String, String)>, Refusal> {
         let pair = given.split_once('=');
         let pair =
             pair.ok_or_else(|| Refusal::usage("--where is MEMBER=VALUE, as in decision=deny".to_owned()));
-        pair.map(|(member, value)| (member.to_owned(), value.to_owned()))
+        pair.map(|(member, value)| (own_name(member).to_owned(), value.to_owned()))
     });
     each.collect()
 }

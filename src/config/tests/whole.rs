@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{base, decode, faults, with};
 use crate::{
     api_key::Level,
-    config::{AccessLogField, ActionSpec, IdentityField, Interlock, MethodSpec},
+    config::{AccessLogField, ActionSpec, IdentityField, Interlock, MethodSpec, RecordNames},
     crypto::Algorithm,
     identity::ClaimPath,
     jwt::{ClaimHeaderSpec, HeaderForm, KeySource},
@@ -121,6 +121,7 @@ fn every_field_arrives() {
         (vec!["x-debug".into()], vec!["script_name".into()])
     );
     assert_eq!(d.access_log, [AccessLogField::Reason, AccessLogField::Rule]);
+    assert_eq!((d.record_names, d.chain_records), (RecordNames::Ecs, true));
     assert!(d.log_allowed && d.count_by_rule && d.rate_limit_headers_always && d.interlock == Interlock::Off);
 }
 
@@ -139,6 +140,7 @@ fn the_least_document_has_the_defaults() {
         d.access_log.is_empty()
             && !d.log_allowed
             && !d.log_all_denied
+            && (d.record_names, d.chain_records) == (RecordNames::Portcullis, false)
             && !d.count_by_rule
             && !d.rate_limit_headers_always
             && d.interlock == Interlock::Named
