@@ -5,6 +5,8 @@
 
 mod arguments;
 mod demand;
+#[cfg(test)]
+mod demand_tests;
 mod draft;
 mod envoy;
 mod into;

@@ -4,6 +4,7 @@ mod cells;
 mod expr;
 mod fields;
 mod jwt;
+mod jwt_provider;
 mod keys;
 mod limits;
 mod matches;

@@ -9,13 +9,15 @@ mod paths;
 mod properties;
 mod schemes;
 mod servers;
+mod used;
 
 use serde_json::{Map, Value as Json, json};
 
 use self::{
     document::{Document, get},
     operations::Reading,
-    schemes::{Schemes, extract_from},
+    schemes::Schemes,
+    used::extract_from,
 };
 use super::{
     arguments::OpenapiOptions,
