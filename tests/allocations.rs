@@ -84,6 +84,7 @@ fn an_admitted_request_allocates_its_copy_of_the_shared_state_and_nothing_where_
         methods: vec!["GET".into()],
         exempt: Default::default(),
         before_authentication: false,
+        shadow: false,
         ipv4_prefix: 32,
         ipv6_prefix: 64,
     };

@@ -154,6 +154,8 @@ fn objects() -> Vec<(&'static str, &'static str)> {
         ("matches", "rules[0].matches[0]"),
         ("authorize", "rules[0].authorize"),
         ("rules.authorize.claims", "rules[0].authorize.claims[0]"),
+        ("rules.shadow", "rules[0].shadow"),
+        ("shadow", "shadow"),
         ("identityHeaders", "identityHeaders"),
         ("requestHeaders", "requestHeaders"),
     ]

@@ -709,3 +709,108 @@ fn tokens_of_our_own_are_told_from_each_other_and_from_others() {
     tenants["sessions"]["issuer"] = own.into();
     assert_eq!(faults(&tenants), [""; 0]);
 }
+
+#[test]
+fn rules_that_decide_beside_are_held_to_what_rules_are() {
+    const NEXT: &str = r#"{"rules": [
+        {"name": "a", "matches": [{"path": {"type": "Exact", "value": "/a"}}], "authenticate": {"anyOf": [{"jwt": "crop"}]},
+         "authorize": {"owner": {"pathVariable": "user"}}},
+        {"name": "a", "authenticate": {"anonymous": true}, "rateLimits": ["per-user"]},
+        {"name": "orders", "authenticate": {"anonymous": true}, "shadow": {"action": "Deny"}}
+    ]}"#;
+    check(&[
+        (
+            &[("/rules/0/shadow", r#"{"authorize": {"roles": ["veiwer"]}}"#)],
+            &["rules[0].shadow.authorize.roles[0]: unknown role \"veiwer\"; did you mean \"viewer\"?"],
+        ),
+        (
+            &[("/rules/0/shadow", "{}")],
+            &[
+                "rules[0].shadow: says nothing; give one of action, authenticate, protectedResource, anyAudience, authorize, \
+               rateLimits, transport",
+            ],
+        ),
+        (&[("/rules/0/shadow", "7")], &["rules[0].shadow: expected an object, found a number"]),
+        (
+            &[("/rules/0/shadow", r#"{"name": "x", "action": "Deny", "rateLimits": ["per-user"]}"#)],
+            &[
+                "rules[0].shadow.rateLimits: contradicts action: Deny, which refuses every request that matches",
+                "rules[0].shadow.name: unknown field; known here: action, authenticate, protectedResource, anyAudience, \
+                 authorize, rateLimits, transport",
+            ],
+        ),
+        // Not what the rule asks of callers, but what its shadow asks of nobody.
+        (
+            &[(
+                "/rules/0/shadow",
+                r#"{"authenticate": {"anonymous": true}, "transport": {"requireTls": true}}"#,
+            )],
+            &[],
+        ),
+        (
+            &[(
+                "/rules/0/shadow",
+                r#"{"authenticate": {"anonymous": true}, "authorize": {"roles": ["viewer"]}}"#,
+            )],
+            &[
+                "rules[0].shadow.authorize: asks for a principal, which not every request of the rule has; it may ask for \
+               remoteAddress alone",
+            ],
+        ),
+        // Places, owners and what nobody can have.
+        (
+            &[("/rules/1/shadow", r#"{"authorize": {"owner": {"pathVariable": "id"}}}"#)],
+            &[
+                "rules[1].shadow.authorize.owner.pathVariable: not every match of the rule has a path template with the \
+               variable \"id\"",
+            ],
+        ),
+        (
+            &[(
+                "/rules/2/shadow",
+                r#"{"authenticate": {"anyOf": ["apiKey"]}, "authorize": {"roles": ["editor"]}}"#,
+            )],
+            &["rules[2].shadow.authorize: nobody can ever have this: no API key has the role \"editor\""],
+        ),
+        // What is wrong with the rule itself is told of the rule.
+        (
+            &[
+                ("/rules/0/authorize", r#"{"roles": ["veiwer"]}"#),
+                ("/rules/0/shadow", r#"{"rateLimits": ["per-user", "per-usr"]}"#),
+            ],
+            &[
+                "rules[0].authorize.roles[0]: unknown role \"veiwer\"; did you mean \"viewer\"?",
+                "rules[0].shadow.rateLimits[1]: unknown limit \"per-usr\"; did you mean \"per-user\"?",
+            ],
+        ),
+        (
+            &[
+                ("/rules/1/authorize", r#"{"owner": {"pathVariable": "id"}}"#),
+                ("/rules/1/shadow", r#"{"rateLimits": ["per-user"]}"#),
+            ],
+            &[
+                "rules[1].authorize.owner.pathVariable: not every match of the rule has a path template with the variable \"id\"",
+            ],
+        ),
+        (
+            &[
+                ("/rules/0/shadow", r#"{"action": "Deny"}"#),
+                ("/shadow", r#"{"rules": [{"name": "all", "action": "Deny"}]}"#),
+            ],
+            &["shadow: contradicts rules[0].shadow; give the next list whole, or shadows of rules"],
+        ),
+        (&[("/shadow", "{}")], &["shadow.rules: required"]),
+        (&[("/shadow", r#"{"rules": []}"#)], &["shadow.rules: no rules; leave the field out"]),
+        (
+            &[("/shadow", NEXT)],
+            &[
+                "shadow.rules[0].authenticate.anyOf[0].jwt: unknown provider \"crop\"; did you mean \"corp\"?",
+                "shadow.rules[1].name: duplicate rule \"a\"; shadow.rules[0] is the first",
+                "shadow.rules[1].rateLimits[0]: limit \"per-user\" counts per principal, which the requests of an anonymous \
+                 rule do not have",
+                "shadow.rules[2].shadow: unknown field; known here: name, hostnames, matches, encodedSlash, matrixParameters, action, \
+                 authenticate, protectedResource, anyAudience, authorize, rateLimits, transport, corsPreflight, endStreams",
+            ],
+        ),
+    ]);
+}

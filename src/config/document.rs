@@ -29,6 +29,7 @@ use super::{
     roles::{ROLE, roles},
     rules::{RULE, rules},
     sessions::{SESSIONS, sessions},
+    shadow::{SHADOW, shadow_rules},
     signing_keys::{SIGNING_KEYS, signing_keys},
     transport::{TRANSPORT, transport},
 };
@@ -53,6 +54,7 @@ pub fn decode(bytes: &[u8]) -> Result<Document, Rejected> {
             providers: whole(lists.providers),
             rate_limits: whole(lists.rate_limits),
             rules: whole(lists.rules),
+            shadow_rules: whole(lists.shadow_rules),
             ..document
         }),
         Err(faults) => Err(Rejected {
@@ -60,6 +62,7 @@ pub fn decode(bytes: &[u8]) -> Result<Document, Rejected> {
             providers: whole(lists.providers),
             rate_limits: sound(lists.rate_limits),
             rules: sound(lists.rules),
+            shadow_rules: sound(lists.shadow_rules),
         }),
     }
 }
@@ -154,6 +157,12 @@ pub(super) static DOCUMENT: Shape = Shape::bound(
             Kind::List("no rules; every request would be refused", &Kind::Object(&RULE)),
             "[rules](#rules)",
         ),
+        optional(
+            "shadow",
+            Kind::Object(&SHADOW),
+            "absent: nothing decides beside the rules in force, but what they and `rateLimits` say themselves",
+            "The next list of rules, which decides beside the one in force, see [shadow](#shadow).",
+        ),
         default(
             "defaultAction",
             Kind::Choice("an action", &["Deny"]),
@@ -215,6 +224,7 @@ struct Lists {
     providers: Vec<Option<ProviderSpec>>,
     rate_limits: Vec<Option<LimitSpec>>,
     rules: Vec<Option<RuleSpec>>,
+    shadow_rules: Vec<Option<RuleSpec>>,
 }
 
 /// The items of a list in which none has a fault.
@@ -267,6 +277,7 @@ fn document(
     defs.cookies.check("cookie", o.faults);
     defs.params.check("parameter", o.faults);
     lists.rules = rules(&mut o, apart.rules, defs);
+    lists.shadow_rules = shadow_rules(&mut o, &lists.rules, defs);
     o.take("defaultAction").and_then(default_action);
     let access_log =
         if o.has("accessLog") { o.object("accessLog").and_then(access_log) } else { Some(Vec::new()) };
@@ -297,6 +308,7 @@ fn document(
         roles: roles.unwrap_or_default(),
         rate_limits: Vec::new(),
         rules: Vec::new(),
+        shadow_rules: Vec::new(),
         identity_headers: identity_headers?,
         request_headers: request_headers.unwrap_or_default(),
         interlock: interlock?,

@@ -55,6 +55,11 @@ impl Faults {
         self.list.borrow().len().saturating_add(self.beyond.get())
     }
 
+    /// Those that were noted behind the first `count`.
+    pub(super) fn since(&self, count: usize) -> Vec<Fault> {
+        self.list.borrow().iter().skip(count).cloned().collect()
+    }
+
     /// What was read, if nothing was wrong with it.
     pub(super) fn judge<T>(self, read: Option<T>) -> Result<T, Vec<Fault>> {
         let mut list = self.list.into_inner();

@@ -11,6 +11,7 @@ mod authenticate;
 mod binding;
 mod claim_conditions;
 mod client_certificates;
+mod deciding;
 mod decision_log;
 mod digest;
 mod document;
@@ -46,11 +47,13 @@ mod requirement;
 mod revocation;
 mod roles;
 mod route_match;
+mod rule_shadow;
 mod rules;
 mod scalar;
 #[cfg(not(target_arch = "wasm32"))]
 mod schema;
 mod sessions;
+mod shadow;
 mod signing_keys;
 mod token_claims;
 mod transport;
@@ -130,6 +133,9 @@ pub struct Document {
     pub rate_limits: Vec<LimitSpec>,
     /// Rules in order.
     pub rules: Vec<RuleSpec>,
+    /// The next list of rules whole, which decides beside the one in force; empty: there is none, and rules may have shadows
+    /// of their own.
+    pub shadow_rules: Vec<RuleSpec>,
     /// See [`IdentityHeadersSpec`].
     pub identity_headers: IdentityHeadersSpec,
     /// See [`RequestHeadersSpec`].
@@ -152,6 +158,14 @@ pub struct Document {
     pub rate_limit_headers_always: bool,
 }
 
+impl Document {
+    /// Every rule, those that decide beside the ones in force, too.
+    pub(crate) fn all_rules(&self) -> impl Iterator<Item = &RuleSpec> {
+        let own = self.rules.iter().filter_map(|rule| rule.shadow.as_deref());
+        self.rules.iter().chain(own).chain(&self.shadow_rules)
+    }
+}
+
 /// What is wrong with a document, and those of its parts in which nothing is wrong so far, limits and rules each with its
 /// place in its list: a feature may still find a fault in them.
 #[derive(Clone, Debug, Default)]
@@ -164,6 +178,8 @@ pub struct Rejected {
     pub rate_limits: Vec<(usize, LimitSpec)>,
     /// Of `rules`.
     pub rules: Vec<(usize, RuleSpec)>,
+    /// Of `shadow.rules`.
+    pub shadow_rules: Vec<(usize, RuleSpec)>,
 }
 
 /// One token issuer.
@@ -235,6 +251,8 @@ pub struct RuleSpec {
     pub resource: Option<usize>,
     /// Names of limits.
     pub rate_limits: Vec<String>,
+    /// The rule as it would be, which takes the same requests; `None`: it stays as it is.
+    pub shadow: Option<Box<RuleSpec>>,
 }
 
 /// What a rule does with the requests it matches.

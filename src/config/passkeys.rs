@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::{
     ActionSpec, InvalidCredentials, MethodSpec, RuleSpec,
+    deciding::rate_limits_of_anyone,
     etcd::{CLUSTER, LOGIN, PASSWORD, PREFIX, TIMEOUT, URI, USER, server},
     faults::quoted,
     model::{Bound, Form, HOUR, Kind, MINUTE, SECOND, Shape, default, optional, required, words},
     names::Definitions,
     reader::Object,
     requirement::{BY_LOGIN, step_up},
-    rules::rate_limits_of_anyone,
     scalar::{name, word},
 };
 use crate::{
@@ -338,5 +338,6 @@ pub(super) fn ceremony_rules(
         end_streams: false,
         resource: None,
         rate_limits: spec.rate_limits.clone(),
+        shadow: None,
     })
 }

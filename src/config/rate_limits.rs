@@ -68,6 +68,13 @@ pub(super) static LIMIT: Shape = Shape::bound(
              nothing but `remoteAddress`, `host`, headers, cookies and query parameters, and it has no `tiers`.",
         ),
         default(
+            "shadow",
+            Kind::Boolean,
+            "false",
+            "`true`: counted and judged as other limits, behind those that are in force, and refuses nothing, see \
+             [shadow](#shadow).",
+        ),
+        default(
             "ipv4PrefixLength",
             Kind::Number(1, 32),
             "32",
@@ -142,6 +149,7 @@ fn limit(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<Limi
         return None;
     }
     o.choice("before", &BEFORE);
+    let shadow = o.boolean("shadow");
     let by_address = key.iter().flatten().any(|part| *part == KeyPart::RemoteAddress);
     if key.is_some() && !by_address {
         for field in ["ipv4PrefixLength", "ipv6PrefixLength"].into_iter().filter(|f| o.has(f)) {
@@ -158,6 +166,7 @@ fn limit(mut o: Object<'_>, index: usize, defs: &mut Definitions) -> Option<Limi
         methods: methods.unwrap_or_default(),
         exempt: exempt.unwrap_or_default(),
         before_authentication: before,
+        shadow,
         ipv4_prefix: ipv4_prefix?,
         ipv6_prefix: ipv6_prefix?,
     })

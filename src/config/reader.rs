@@ -212,6 +212,26 @@ impl Object<'_> {
         self.members.contains_key(name)
     }
 
+    /// The members that are not read yet.
+    pub(super) fn members(&self) -> &Map<String, Value> {
+        &self.members
+    }
+
+    /// An object with these members in the place of the one that is declared as `name`, whose faults go to `faults`.
+    pub(super) fn in_place_of<'n>(
+        &'n self,
+        name: &'static str,
+        members: Map<String, Value>,
+        faults: &'n Faults,
+    ) -> Option<Object<'n>> {
+        match self.field(name)?.kind {
+            Kind::Object(shape) => {
+                Some(Object { members, shape, path: Path::Field(&self.path, name), faults })
+            }
+            _ => None,
+        }
+    }
+
     /// Whether one of these members is given.
     pub(super) fn has_one(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.has(name))
@@ -344,7 +364,7 @@ impl Object<'_> {
     /// Names all fields of the object, for a fault. Nothing where they are too many to help.
     #[cold]
     fn known_fields(&self) -> String {
-        const FEW: usize = 14;
+        const FEW: usize = 15;
         match self.shape.fields.len() {
             0 => "; nothing may be given here".to_owned(),
             1..=FEW => {

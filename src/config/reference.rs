@@ -24,15 +24,17 @@ use super::{
     revocation::{REMOTE, REVOCATION, TOKENS},
     roles::ROLE,
     route_match::MATCH,
-    rules::RULE,
+    rule_shadow::RULE_SHADOW,
+    rules::{NEXT_RULE, RULE},
     scalar::show_duration,
     sessions::SESSIONS,
+    shadow::SHADOW,
     signing_keys::SIGNING_KEYS,
     transport::TRANSPORT,
 };
 
 /// Each table: what it is called, which is where its objects stand, and their shape.
-static TABLES: [(&str, &Shape); 40] = [
+static TABLES: [(&str, &Shape); 42] = [
     ("policy", &DOCUMENT),
     ("transport", &TRANSPORT),
     ("jwt.providers", &PROVIDER),
@@ -71,6 +73,8 @@ static TABLES: [(&str, &Shape); 40] = [
     ("rules.matches", &MATCH),
     ("rules.authorize", &AUTHORIZE),
     ("rules.authorize.claims", &CLAIM_CONDITION),
+    ("rules.shadow", &RULE_SHADOW),
+    ("shadow", &SHADOW),
     ("identityHeaders", &IDENTITY_HEADERS),
     ("requestHeaders", &REQUEST_HEADERS),
 ];
@@ -86,7 +90,11 @@ static TABLES: [(&str, &Shape); 40] = [
 pub fn reference() -> Vec<(&'static str, String)> {
     let table = |shape: &Shape| {
         let mut text = "| field | type | default | meaning |\n|---|---|---|---|\n".to_owned();
-        add_rows(&mut text, "", shape);
+        match std::ptr::eq(shape, &RULE_SHADOW) {
+            // What stands in them is what stands there in a rule.
+            true => shape.fields.iter().for_each(|field| add_row(&mut text, field.name, field)),
+            false => add_rows(&mut text, "", shape),
+        }
         text
     };
     TABLES.iter().map(|(name, shape)| (*name, table(shape))).collect()
@@ -96,11 +104,15 @@ pub fn reference() -> Vec<(&'static str, String)> {
 fn add_rows(text: &mut String, within: &str, shape: &Shape) {
     for field in shape.fields {
         let name = format!("{within}{}", field.name);
-        let cells = [format!("`{name}`"), kind(&field.kind), default(field), field.meaning.to_owned()];
-        text.extend(cells.map(|cell| format!("| {cell} ").replace("  ", " ")));
-        text.push_str("|\n");
+        add_row(text, &name, field);
         add_rows_within(text, &name, &field.kind);
     }
+}
+
+fn add_row(text: &mut String, name: &str, field: &Field) {
+    let cells = [format!("`{name}`"), kind(&field.kind), default(field), field.meaning.to_owned()];
+    text.extend(cells.map(|cell| format!("| {cell} ").replace("  ", " ")));
+    text.push_str("|\n");
 }
 
 fn add_rows_within(text: &mut String, name: &str, kind: &Kind) {
@@ -119,7 +131,7 @@ fn is_elsewhere(shape: &Shape) -> bool {
     TABLES
         .iter()
         .map(|(_, shape)| *shape)
-        .chain([&ALTERNATIVE, &BY_ACTOR])
+        .chain([&ALTERNATIVE, &BY_ACTOR, &NEXT_RULE])
         .any(|other| std::ptr::eq(other, shape))
 }
 

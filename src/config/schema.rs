@@ -10,6 +10,8 @@ use super::{
     http_names::{TAKEN, TAKEN_PREFIXES},
     model::{Bound, Field, Form, Kind, Presence, Shape},
     requirement::NAMES,
+    rule_shadow::RULE_SHADOW,
+    rules::NEXT_RULE,
     scalar::CLAIM,
 };
 use crate::request::overriding;
@@ -41,9 +43,22 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
+/// Where the schema of a rule stands.
+const RULE: &str = "#/properties/rules/items";
+
 fn object(shape: &Shape) -> Value {
-    let properties: Map<String, Value> =
-        shape.fields.iter().map(|field| (field.name.to_owned(), property(field))).collect();
+    if std::ptr::eq(shape, &NEXT_RULE) {
+        return json!({"allOf": [{"$ref": RULE}, {"not": {"required": ["shadow"]}}]});
+    }
+    let of_rule = |field: &Field| {
+        // What stands in the objects of a rule's shadow is what stands there in a rule.
+        let is_same = std::ptr::eq(shape, &RULE_SHADOW) && matches!(field.kind, Kind::Object(_));
+        is_same.then(|| json!({"description": plain(field.meaning), "$ref": format!("{RULE}/properties/{}", field.name)}))
+    };
+    let properties = shape.fields.iter();
+    let properties: Map<String, Value> = properties
+        .map(|field| (field.name.to_owned(), of_rule(field).unwrap_or_else(|| property(field))))
+        .collect();
     let required: Vec<&str> =
         shape.fields.iter().filter(|f| f.presence == Presence::Required).map(|f| f.name).collect();
     let mut schema = json!({"type": "object", "properties": properties, "additionalProperties": false});

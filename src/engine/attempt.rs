@@ -27,6 +27,15 @@ pub(super) struct Attempt<'a, 'e> {
     pub(super) services: &'e HostServices<'e>,
     pub(super) exchange: &'e mut Exchange,
     pub(super) trace: Trace,
+    /// It decides nothing, and uses nothing up; `None`: it decides.
+    pub(super) dry: Option<Dry>,
+}
+
+/// An attempt that decides nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dry {
+    /// What the request has that is good once was used before.
+    pub(super) is_replayed: bool,
 }
 
 impl<'a, 'e> Attempt<'a, 'e> {
@@ -36,7 +45,7 @@ impl<'a, 'e> Attempt<'a, 'e> {
         services: &'e HostServices<'e>,
         exchange: &'e mut Exchange,
     ) -> Self {
-        Self { worker, head, services, exchange, trace: Trace::default() }
+        Self { worker, head, services, exchange, trace: Trace::default(), dry: None }
     }
 
     pub(super) fn policy(&self) -> &'a Policy {
@@ -84,13 +93,7 @@ impl<'a, 'e> Attempt<'a, 'e> {
     #[cold]
     pub(super) fn unclear(&mut self, unclear: &Unclear<'_>) -> Stop {
         self.trace.rule = Some(unclear.rule);
-        let reason = match unclear.doubt {
-            Doubt::Name => Reason::AmbiguousName,
-            Doubt::Value => Reason::AmbiguousValue,
-            Doubt::Path => Reason::PathTooLong,
-            Doubt::EncodedSlash | Doubt::MatrixParameters => Reason::AmbiguousPath,
-        };
-        self.refused(unclear, reason)
+        self.refused(unclear, reason_of(unclear))
     }
 
     /// The refusal for `reason`. It tells the client which credentials the rule takes, where a rule is known.
@@ -125,5 +128,15 @@ impl<'a, 'e> Attempt<'a, 'e> {
             .iter()
             .filter_map(|provider| self.worker.state_of(provider));
         providers.filter_map(|provider| provider.keys_retry_after(self.now())).min()
+    }
+}
+
+/// Why a request is refused of which nobody can tell which rule it is for.
+pub(super) const fn reason_of(unclear: &Unclear<'_>) -> Reason {
+    match unclear.doubt {
+        Doubt::Name => Reason::AmbiguousName,
+        Doubt::Value => Reason::AmbiguousValue,
+        Doubt::Path => Reason::PathTooLong,
+        Doubt::EncodedSlash | Doubt::MatrixParameters => Reason::AmbiguousPath,
     }
 }

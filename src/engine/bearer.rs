@@ -63,7 +63,19 @@ fn verify_now(
     accepted: &AcceptedCredentials,
     token: &Credential<'_, '_>,
 ) -> Result<Now, Stop> {
-    match verify_anew(attempt, accepted, text(token)?, token.location) {
+    if let (Some(_), Some((refused, reason))) = (attempt.dry, &attempt.exchange.refused_token)
+        && **refused == *token.bytes()
+    {
+        return Err(Stop::Refuse(*reason));
+    }
+    let verified = verify_anew(attempt, accepted, text(token)?, token.location);
+    if let Err(Failure::Token(error) | Failure::Keys { error, .. }) = &verified
+        && error.is_of_keys()
+        && attempt.policy().has_shadow_rules()
+    {
+        attempt.exchange.refused_token = Some((token.bytes().into(), error.reason()));
+    }
+    match verified {
         Ok(verified) => {
             attempt.worker.remember(token.bytes(), &verified, attempt.services);
             Ok(Now::Verified(verified))

@@ -139,6 +139,9 @@ fn prove(
 
 /// Last, so that only proofs that are good in every other way take up room in the table.
 fn use_up(attempt: &mut Attempt<'_, '_>, proof: &Proof) -> Result<(), DpopError> {
+    if let Some(dry) = attempt.dry {
+        return if dry.is_replayed { Err(DpopError::Replayed) } else { Ok(()) };
+    }
     let (worker, services, now) = (attempt.worker, attempt.services, attempt.now());
     let unavailable = DpopError::State(ReplayError::Unavailable);
     let secret = worker.dpop_secret(services).map_err(|_| unavailable)?;

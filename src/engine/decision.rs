@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::OpenStream;
+use super::{OpenStream, shadow_outcome::ShadowOutcome};
 use crate::{
     answer::{Reason, Reply},
     config::AccessLogField,
@@ -19,6 +19,9 @@ pub struct Decision<'a> {
     /// The decision record, one line of JSON; `None` when the policy wants none for this outcome, the log
     /// does not take it, or it is one of many alike (see [`super::WorkerState::take_repeated`]).
     pub record: Option<String>,
+    /// What a shadow would have decided otherwise, with the reason: why it would be refused, or is where it would be allowed;
+    /// of [`ShadowOutcome::Unknown`] why it is not known. `None`: nothing, or there is none.
+    pub shadow: Option<(ShadowOutcome, Reason)>,
     /// What Envoy's access log is told, in the policy's order; fields with nothing to say are left out.
     pub access_log: Vec<(AccessLogField, Text<'a>)>,
     /// The place of the rule that decided, in the policy's order; `None`: none did.
@@ -30,6 +33,13 @@ pub struct Decision<'a> {
     /// Of a request that goes on and is to end with its credential: to be handed to [`super::WorkerState::begin_stream`], and
     /// refused if that answers false.
     pub stream: Option<OpenStream>,
+}
+
+impl Decision<'_> {
+    /// Whether its record tells of something that operators have to look after.
+    pub fn is_notable(&self) -> bool {
+        self.reason.is_some() || matches!(self.shadow, Some((ShadowOutcome::WouldDeny, _)))
+    }
 }
 
 /// What to do with a request.

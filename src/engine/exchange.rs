@@ -6,10 +6,12 @@ use super::{
     Changes, HostServices, Purpose, Step, WorkerState,
     admitted::Admitted,
     refusal::{Awaited, Wait},
+    shadow_outcome::ShadowLimit,
     verified::Verified,
     withheld,
 };
 use crate::{
+    answer::Reason,
     dpop,
     introspection::Verdict,
     policy::Policy,
@@ -25,6 +27,8 @@ pub struct Exchange {
     pub(super) secure: bool,
     /// The throttle before authentication has charged it.
     pub(super) throttled: bool,
+    /// What became of it at limits that refuse nothing; `None`: they would let it pass, or there are none.
+    pub(super) shadow_limit: Option<ShadowLimit>,
     /// What it waits for, or waited for last.
     awaited: Option<Awaited>,
     /// When waiting for calls ends; `None`: it never waited for one since its body came.
@@ -35,6 +39,8 @@ pub struct Exchange {
     began: Option<Timestamp>,
     /// Whose key set did not make its token's signature, and which, while it waits for another.
     pub(super) unsigned_by: Option<(usize, u64)>,
+    /// A token that no key of its issuer made, and why it was refused: kept where a shadow may ask about it again.
+    pub(super) refused_token: Option<(Box<[u8]>, Reason)>,
     /// What issuers said of its tokens, while it waits for something else: they may let nothing be kept of it. One for each
     /// provider.
     pub(super) heard: Vec<(Purpose, Verdict<Verified>)>,
@@ -50,6 +56,16 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// What an attempt begins with that decides nothing: what was heard so far, and nothing to wait for.
+    pub(super) fn dry(&self) -> Self {
+        Self {
+            secure: self.secure,
+            heard: self.heard.clone(),
+            refused_token: self.refused_token.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Whether the outcome of a call is what it waits for, so that it is worth deciding again.
     pub fn waits_for(&self, purpose: Purpose) -> bool {
         self.waits_for_call() == Some(purpose)

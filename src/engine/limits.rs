@@ -5,42 +5,47 @@ use std::rc::Rc;
 use super::{
     Attempt, RequestLine,
     refusal::{Refusal, Stop},
+    shadow_outcome::ShadowLimit,
 };
 use crate::{
     answer::Reason,
     identity::Party,
-    policy::Callers,
-    rate_limit::{self, Ledger, LimitId, PathVariables, Standing, Subject},
+    policy::{Callers, Rule},
+    rate_limit::{self, Admission, Ledger, LimitId, Limiter, PathVariables, Standing, Subject},
     request::RequestHead,
     route::RouteMatch,
+    store::StoreError,
+    time::Timestamp,
 };
 
 impl Attempt<'_, '_> {
     /// The limits before authentication. A request that waited is charged once.
     pub(super) fn throttle(&mut self, line: &RequestLine<'_>) -> Result<(), Stop> {
         if !self.exchange.throttled {
-            let limits = self.policy().limiter.before_authentication();
-            self.limit(limits, &subject(self.head, line, &Callers::default(), "", None))?;
+            let (limiter, nobody) = (&self.policy().limiter, Callers::default());
+            let subject = subject(self.head, line, &nobody, "", None);
+            self.limit(limiter.before_authentication(), &subject)?;
+            self.limit_in_shadow(limiter.shadows_before_authentication(), &subject);
             self.exchange.throttled = true;
         }
         Ok(())
     }
 
+    /// The limits of a rule: those in force, and behind them those that refuse nothing.
+    #[inline]
+    pub(super) fn limit_by(&mut self, rule: &Rule, subject: &Subject<'_>) -> Result<(), Stop> {
+        self.limit(&rule.limits, subject)?;
+        self.limit_in_shadow(&rule.shadow_limits, subject);
+        Ok(())
+    }
+
     /// Checks `limits`, all or none of which are charged. Never inlined, since it is long and called from two places.
     #[inline(never)]
-    pub(super) fn limit(&mut self, limits: &[LimitId], subject: &Subject<'_>) -> Result<(), Stop> {
+    fn limit(&mut self, limits: &[LimitId], subject: &Subject<'_>) -> Result<(), Stop> {
         if limits.is_empty() {
             return Ok(());
         }
-        let (worker, services, policy) = (self.worker, self.services, self.policy());
-        let unavailable = |_| Reason::StateUnavailable;
-        let secret = worker.slot_secret(services).map_err(unavailable)?;
-        let (prepayments, terms) = (&mut worker.prepayments.borrow_mut(), &mut worker.terms.borrow_mut());
-        let tells = policy.rate_limit_headers_always;
-        let mut ledger = Ledger { store: services.store, secret, prepayments, terms, tells };
-        let admission =
-            policy.limiter.check(limits, subject, services.now(), &mut ledger).map_err(unavailable)?;
-        self.trace.evicted = self.trace.evicted.saturating_add(admission.evicted);
+        let admission = self.charge(limits, subject, self.policy().rate_limit_headers_always)?;
         match &admission.exceeded {
             None if admission.standings.is_empty() => Ok(()),
             None => {
@@ -49,6 +54,69 @@ impl Attempt<'_, '_> {
             }
             Some(exceeded) => Err(self.limited(exceeded, &admission.standings)),
         }
+    }
+
+    /// Checks `limits` that refuse nothing, all or none of which are charged.
+    #[inline]
+    fn limit_in_shadow(&mut self, limits: &[LimitId], subject: &Subject<'_>) {
+        if !limits.is_empty() {
+            let found = self.judge_in_shadow(limits, subject);
+            self.exchange.shadow_limit = self.exchange.shadow_limit.or(found);
+        }
+    }
+
+    #[inline(never)]
+    pub(super) fn judge_in_shadow(
+        &mut self,
+        limits: &[LimitId],
+        subject: &Subject<'_>,
+    ) -> Option<ShadowLimit> {
+        match self.charge(limits, subject, false) {
+            Ok(admission) => admission.exceeded.map(|exceeded| ShadowLimit::Exceeded(exceeded.limit)),
+            Err(_) => Some(ShadowLimit::Unavailable),
+        }
+    }
+
+    /// Whether `limits` would admit a request that is not charged to them: the one that would not, if any.
+    pub(super) fn look_at(
+        &mut self,
+        limits: &[LimitId],
+        subject: &Subject<'_>,
+    ) -> Result<Option<LimitId>, Reason> {
+        if limits.is_empty() {
+            return Ok(None);
+        }
+        let admission =
+            self.with_ledger(false, |limiter, now, ledger| limiter.look(limits, subject, now, ledger))?;
+        Ok(admission.exceeded.map(|exceeded| exceeded.limit))
+    }
+
+    /// `tells`: where the client stands is asked for although it is admitted.
+    #[inline]
+    fn charge(
+        &mut self,
+        limits: &[LimitId],
+        subject: &Subject<'_>,
+        tells: bool,
+    ) -> Result<Admission, Reason> {
+        let admission =
+            self.with_ledger(tells, |limiter, now, ledger| limiter.check(limits, subject, now, ledger))?;
+        self.trace.evicted = self.trace.evicted.saturating_add(admission.evicted);
+        Ok(admission)
+    }
+
+    #[inline]
+    fn with_ledger(
+        &self,
+        tells: bool,
+        with: impl FnOnce(&Limiter, Timestamp, &mut Ledger<'_>) -> Result<Admission, StoreError>,
+    ) -> Result<Admission, Reason> {
+        let (worker, services) = (self.worker, self.services);
+        let unavailable = |_| Reason::StateUnavailable;
+        let secret = worker.slot_secret(services).map_err(unavailable)?;
+        let (prepayments, terms) = (&mut worker.prepayments.borrow_mut(), &mut worker.terms.borrow_mut());
+        let mut ledger = Ledger { store: services.store, secret, prepayments, terms, tells };
+        with(&worker.policy().limiter, services.now(), &mut ledger).map_err(unavailable)
     }
 
     /// Refuses what is over a limit.

@@ -37,6 +37,8 @@ mod record_members;
 mod record_schema;
 mod refusal;
 mod request_line;
+mod shadow;
+mod shadow_outcome;
 mod sources;
 mod statements;
 mod stored_keys;
@@ -56,6 +58,7 @@ pub use purpose::Purpose;
 pub use record_in::{RecordIn, own_name, record_begins, record_in, with_own_names};
 #[cfg(not(target_family = "wasm"))]
 pub use record_schema::record_schema;
+pub use shadow_outcome::ShadowOutcome;
 pub use sources::{Source, Subject};
 pub use withheld::names_without_policy;
 pub use worker::WorkerState;
@@ -68,14 +71,15 @@ use authenticate::{authenticate, authenticate_both};
 use record::Trace;
 use refusal::{Awaited, Stop, Wait, refuse};
 use request_line::RequestLine;
+use shadow_outcome::Reached;
 use statements::NotSigned;
 
 use crate::{
     answer::Reason,
     config::InvalidCredentials,
     identity::Party,
-    policy::{Action, Caller, Callers, Policy, Rule},
-    rbac::{Asking, Requirement, Unconfirmed},
+    policy::{Access, Action, Caller, Callers, Policy, Rule},
+    rbac::{Asking, Denial, Requirement, Unconfirmed},
     request::{RequestHead, preflight},
     route::{RouteMatch, RouteRequest, Unclear},
 };
@@ -96,16 +100,24 @@ impl Exchange {
         let refusal = match attempt.decide() {
             Ok(step) => {
                 worker.count_keys(&attempt.trace, None);
-                let is_logged = policy.log_allowed && services.log_enabled.allowed;
-                let record = || attempt.trace.record(policy, head, None, None);
-                let record = is_logged.then(|| worker.as_written(record(), services));
+                attempt.add_shadow_limit();
+                let log = services.log_enabled;
+                let record = match &attempt.trace.shadow {
+                    _ if policy.log_allowed && log.allowed => {
+                        let record = attempt.trace.record(policy, head, None, None);
+                        Some(worker.as_written(record, services))
+                    }
+                    Some(_) if log.refused => worker.record_would_deny(&attempt.trace, head, services),
+                    _ => None,
+                };
                 let stream = attempt.stream_to_end();
                 let access_log = attempt.trace.told(policy, None);
-                let Trace { rule, evicted, .. } = attempt.trace;
+                let (shadow, Trace { rule, evicted, .. }) = (attempt.trace.shadow_outcome(), attempt.trace);
                 return Decision {
                     record,
                     step,
                     reason: None,
+                    shadow,
                     access_log,
                     rule,
                     limit: None,
@@ -130,6 +142,7 @@ impl Exchange {
             record: record.flatten(),
             step: Step::Reply(refusal.reply_to(head), changes),
             reason: Some(reason),
+            shadow: attempt.trace.shadow_outcome(),
             access_log: attempt.trace.told(policy, Some(reason)),
             rule: attempt.trace.rule,
             limit: attempt.trace.limit,
@@ -150,6 +163,7 @@ impl<'a> Attempt<'a, '_> {
             record: None,
             step,
             reason: None,
+            shadow: None,
             access_log,
             rule: None,
             limit: None,
@@ -163,7 +177,7 @@ impl<'a> Attempt<'a, '_> {
         let (policy, head) = (self.policy(), self.head);
         let line = self.read_line()?;
         if let Some(admitted) = self.exchange.admitted.take() {
-            return self.go_on(admitted, &line);
+            return self.go_on_again(admitted, &line);
         }
         self.throttle(&line)?;
         if let Some(answer) = endpoints::answer(policy, head, &line) {
@@ -181,16 +195,44 @@ impl<'a> Attempt<'a, '_> {
             self.trace.detail = Some("preflight".to_owned());
             return Ok(Step::Forward(forward::preflight(policy, head, &line.path)));
         }
-        let found = policy.find(&request).map_err(|unclear| self.unclear(&unclear))?;
-        let matched = found.ok_or(Reason::NoRule)?;
-        let rule = policy.rules.get(matched.rule).ok_or(Reason::NoRule)?;
-        self.trace.rule = Some(matched.rule);
-        let (callers, unconfirmed) = self.admit(rule, &line, Some(&matched))?;
-        self.limit(&rule.limits, &limits::subject(head, &line, &callers, &rule.name, Some(&matched)))?;
-        if let Some(Unconfirmed { with_body }) = unconfirmed {
-            return self.go_on(Admitted::new(callers, matched.rule, Goal::Confirmation { with_body }), &line);
+        let found = policy.find(&request);
+        let decided = match &found {
+            Ok(Some(matched)) => self.decide_by(matched, &line),
+            Ok(None) => Err(Reason::NoRule.into()),
+            Err(unclear) => Err(self.unclear(unclear)),
+        };
+        if policy.has_shadow_rules() {
+            self.compare(&decided, &line, &request, found.as_ref().ok().and_then(Option::as_ref));
         }
-        self.forward(rule, &line, &callers)
+        decided
+    }
+
+    /// By the rule that a request is for.
+    #[inline]
+    fn decide_by(&mut self, matched: &RouteMatch<'_>, line: &RequestLine<'a>) -> Result<Step<'a>, Stop> {
+        let rule = self.policy().rules.get(matched.rule).ok_or(Reason::NoRule)?;
+        self.trace.rule = Some(matched.rule);
+        let (callers, unconfirmed) = self.admit(rule, line, Some(matched))?;
+        self.limit_by(rule, &limits::subject(self.head, line, &callers, &rule.name, Some(matched)))?;
+        self.trace.reached = Reached::Limits;
+        if let Some(Unconfirmed { with_body }) = unconfirmed {
+            return self.go_on(Admitted::new(callers, matched.rule, Goal::Confirmation { with_body }), line);
+        }
+        self.forward(rule, line, &callers)
+    }
+
+    /// Of a request that was admitted before it waited.
+    #[cold]
+    fn go_on_again(&mut self, admitted: Box<Admitted>, line: &RequestLine<'a>) -> Result<Step<'a>, Stop> {
+        let policy = self.policy();
+        let is_forwarded = matches!(admitted.goal, Goal::Confirmation { .. });
+        let decided = self.go_on(admitted, line);
+        if is_forwarded && policy.has_shadow_rules() {
+            let request = line.to_route(self.head);
+            let found = policy.find(&request).ok().flatten();
+            self.compare(&decided, line, &request, found.as_ref());
+        }
+        decided
     }
 
     /// Lets a request go on, with all that its upstream is told.
@@ -228,24 +270,31 @@ impl<'a> Attempt<'a, '_> {
                 Ok((nobody, unconfirmed))
             }
             Action::Allow(access) => {
-                let accepted = &*access.accepted;
-                let verified = match &accepted.actor {
-                    None => authenticate(self, accepted, line),
-                    Some(actor) => authenticate_both(self, accepted, actor, line),
-                };
-                let verified = verified.and_then(|caller| self.not_revoked(caller));
-                let caller = match (verified, access.optional) {
-                    (Ok(caller), _) => Some(caller),
-                    (Err(stop), None) => return Err(stop),
-                    (Err(stop), Some(invalid)) => self.without(stop, invalid)?,
-                };
-                self.exchange.dpop_nonce = self.trace.dpop_nonce.take();
-                self.trace.callers.principal = caller;
-                let callers = self.trace.callers.clone();
+                let callers = self.callers(access, line)?;
                 let unconfirmed = self.authorize(rule, access.requirement.as_deref(), &callers, matched)?;
                 Ok((callers, unconfirmed))
             }
         }
+    }
+
+    /// Who asks, of those whom `access` takes.
+    #[inline]
+    fn callers(&mut self, access: &Access, line: &RequestLine<'a>) -> Result<Callers, Stop> {
+        let accepted = &*access.accepted;
+        let verified = match &accepted.actor {
+            None => authenticate(self, accepted, line),
+            Some(actor) => authenticate_both(self, accepted, actor, line),
+        };
+        let verified = verified.and_then(|caller| self.not_revoked(caller));
+        let caller = match (verified, access.optional) {
+            (Ok(caller), _) => Some(caller),
+            (Err(stop), None) => return Err(stop),
+            (Err(stop), Some(invalid)) => self.without(stop, invalid)?,
+        };
+        self.exchange.dpop_nonce = self.trace.dpop_nonce.take();
+        self.trace.callers.principal = caller;
+        self.trace.reached = Reached::Callers;
+        Ok(self.trace.callers.clone())
     }
 
     /// A request that the filter answers itself, if the rule of its endpoint lets it.
@@ -254,7 +303,7 @@ impl<'a> Attempt<'a, '_> {
         let rule = self.policy().rules.get(place).ok_or(Reason::NoRule)?;
         self.trace.rule = Some(place);
         let (callers, _) = self.admit(rule, line, None)?;
-        self.limit(&rule.limits, &limits::subject(self.head, line, &callers, &rule.name, None))?;
+        self.limit_by(rule, &limits::subject(self.head, line, &callers, &rule.name, None))?;
         self.go_on(Admitted::new(callers, place, Goal::Answer), line)
     }
 
@@ -265,6 +314,8 @@ impl<'a> Attempt<'a, '_> {
         let (policy, head) = (self.policy(), self.head);
         self.trace.rule = Some(admitted.rule);
         self.trace.callers = admitted.callers.clone();
+        self.trace.reached = Reached::Limits;
+        self.trace.to_confirm = matches!(admitted.goal, Goal::Confirmation { .. });
         let rule = policy.rules.get(admitted.rule).ok_or(Reason::NoRule)?;
         match ceremonies::go_on(self, &mut admitted, line) {
             Ok(Some(reply)) => Ok(Step::Reply(Rc::new(reply), withheld::from_answered(policy, head))),
@@ -328,6 +379,20 @@ impl<'a> Attempt<'a, '_> {
         matched: Option<&RouteMatch<'_>>,
     ) -> Result<Option<Unconfirmed>, Stop> {
         let Some(requirement) = requirement else { return Ok(None) };
+        self.check(requirement, callers, matched).map_err(|denial| {
+            self.trace.party = denial.party;
+            Stop::Answer(refuse(self.policy(), rule, &denial))
+        })
+    }
+
+    /// Whether `callers` have what is asked of them.
+    #[inline]
+    fn check(
+        &self,
+        requirement: &Requirement,
+        callers: &Callers,
+        matched: Option<&RouteMatch<'_>>,
+    ) -> Result<Option<Unconfirmed>, Denial> {
         let held = |party| callers.of(party).map(|caller| (&caller.principal, &caller.grants));
         let asking = Asking {
             caller: held(Party::Principal),
@@ -335,10 +400,7 @@ impl<'a> Attempt<'a, '_> {
             remote_address: self.head.remote_address,
             clock: &self.services.clock,
         };
-        requirement.check(asking, |name| matched?.variable(name)).map_err(|denial| {
-            self.trace.party = denial.party;
-            Stop::Answer(refuse(self.policy(), rule, &denial))
-        })
+        requirement.check(asking, |name| matched?.variable(name))
     }
 }
 

@@ -32,6 +32,9 @@ impl Once {
     /// Uses it up. Only what is good in every other way takes up room in the table, and a request that waits is decided
     /// again: so this comes behind all that it may wait for.
     pub(super) fn claim(&self, attempt: &mut Attempt<'_, '_>) -> Result<(), Stop> {
+        if let Some(dry) = attempt.dry {
+            return if dry.is_replayed { Err(Reason::SignatureReplayed.into()) } else { Ok(()) };
+        }
         let (worker, services, now) = (attempt.worker, attempt.services, attempt.now());
         match self.table.claim(&self.hash, self.not_after, services.store, worker.namespace(), now) {
             Ok(true) => Ok(()),

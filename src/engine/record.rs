@@ -9,7 +9,10 @@ use std::{
     rc::Rc,
 };
 
-use super::record_members::{ECS_VERSION, Member, ecs_outcome};
+use super::{
+    record_members::{ECS_VERSION, Member, ecs_outcome},
+    shadow_outcome::{Reached, Shadowed},
+};
 use crate::{
     answer::Reason,
     config::RecordNames,
@@ -43,6 +46,12 @@ pub(super) struct Trace {
     pub(super) dpop_nonce: Option<String>,
     /// Rate-limit entries that had to make room.
     pub(super) evicted: u32,
+    /// How far rules let the request come.
+    pub(super) reached: Reached,
+    /// It is let go on only if its user confirms it.
+    pub(super) to_confirm: bool,
+    /// What a shadow would have decided otherwise; `None`: nothing, or there is none.
+    pub(super) shadow: Option<Box<Shadowed>>,
     /// The request was let go on before; what is decided is that its stream ends.
     pub(super) ends_stream: bool,
 }
@@ -131,6 +140,12 @@ impl Trace {
             line.add_all(Member::Unsent, &mut self.unsent().iter().map(String::as_str));
         }
         line.add(Member::Limit, self.limit.map(|limit| policy.limiter.name(limit)));
+        if let Some(shadow) = &self.shadow {
+            line.add(Member::Shadow, Some(shadow.outcome.as_str()));
+            line.add(Member::ShadowReason, shadow.why().map(Reason::code));
+            line.add(Member::ShadowRule, shadow.rule.as_deref());
+            line.add(Member::ShadowLimit, shadow.limit.as_deref());
+        }
         line.add_address(head.remote_address);
         line.add(Member::RequestId, header("x-request-id"));
         line.add(Member::TraceId, head.single("traceparent").one().and_then(trace_context::trace_id));

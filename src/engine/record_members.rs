@@ -63,6 +63,10 @@ members! {
     Certificate = "certificate";
     Unsent = "unsent";
     Limit = "limit";
+    Shadow = "shadow";
+    ShadowReason = "shadowReason";
+    ShadowRule = "shadowRule";
+    ShadowLimit = "shadowLimit";
     Address = "address" as "client.ip";
     RequestId = "requestId" as "http.request.id";
     TraceId = "traceId" as "trace.id";

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{
     record::{LONGEST_TEXT, MOST_ITEMS},
     record_members::{ECS_VERSION, Member, ecs_outcome},
+    shadow_outcome::ShadowOutcome,
 };
 use crate::{answer::Reason, config::RecordNames, identity::PrincipalKind, versions::DECISION_RECORD};
 
@@ -83,11 +84,7 @@ fn property(member: Member) -> Value {
             "What was decided; `end`: a stream ends that was allowed before.",
             json!({"enum": ["allow", "deny", "end"]}),
         ),
-        Member::Reason => {
-            let mut codes = Reason::ALL.map(Reason::code);
-            codes.sort_unstable();
-            ("Why it is refused or ends.", json!({"enum": codes.as_slice()}))
-        }
+        Member::Reason => ("Why it is refused or ends.", json!({"enum": codes()})),
         Member::Detail => ("More about the reason.", text()),
         Member::Missing => ("The scopes, permissions or roles that the caller lacks.", texts()),
         Member::Party => ("Given where it is the actor who is refused.", json!({"const": "actor"})),
@@ -114,6 +111,15 @@ fn property(member: Member) -> Value {
         Member::Certificate => ("The name of a certificate that is nobody's.", text()),
         Member::Unsent => ("Headers of claims that could not be sent, and why.", texts()),
         Member::Limit => ("The limit that refused.", text()),
+        Member::Shadow => (
+            "What a shadow would have decided otherwise; left out: nothing, or there is none.",
+            json!({"enum": ShadowOutcome::ALL.map(ShadowOutcome::as_str)}),
+        ),
+        Member::ShadowReason => {
+            ("Why it would be refused; of unknown, why it is not known.", json!({"enum": codes()}))
+        }
+        Member::ShadowRule => ("The rule of the next list that would have decided.", text()),
+        Member::ShadowLimit => ("The limit that would have refused.", text()),
         Member::Address => ("The client's address, where the policy has a use for it.", text()),
         Member::RequestId => ("x-request-id.", text()),
         Member::TraceId => (
@@ -139,6 +145,12 @@ fn property(member: Member) -> Value {
         property.extend(kind);
     }
     property
+}
+
+fn codes() -> Vec<&'static str> {
+    let mut codes = Reason::ALL.map(Reason::code).to_vec();
+    codes.sort_unstable();
+    codes
 }
 
 fn text() -> Value {

@@ -13,6 +13,7 @@ use super::{
     record::Trace,
     record_chain::Chain,
     record_members::Member,
+    shadow_outcome::ShadowOutcome,
     statements::{KeptStatements, NotSigned},
     stored_keys::StoredKeys,
     stored_revocations,
@@ -41,6 +42,16 @@ use crate::{
 pub(super) struct Remembered {
     pub(super) token: Verified,
     pub(super) provider: Rc<ProviderState>,
+}
+
+/// Records that are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct RecordKind {
+    /// Why it is refused; of an allowed request, why a shadow would refuse it.
+    reason: Reason,
+    rule: Option<usize>,
+    ends_stream: bool,
+    shadow: Option<ShadowOutcome>,
 }
 
 /// One configuration of the filter on one thread.
@@ -80,8 +91,8 @@ pub struct WorkerState {
     token_look_ups: [Cell<u32>; 2],
     dpop_secret: SharedSecret<DpopSecret>,
     replay_secret: SharedSecret<ReplaySecret>,
-    /// Records of refusals, by reason, rule and whether a stream ended.
-    refusals: RefCell<Sampler<(Reason, Option<usize>, bool)>>,
+    /// Records of refusals, and of requests that a shadow would refuse.
+    refusals: RefCell<Sampler<RecordKind>>,
     /// What else the operator should know and clients can cause.
     warnings: RefCell<Sampler<String>>,
     /// The records that were written so far; `None`: none was.
@@ -358,11 +369,34 @@ impl WorkerState {
         services: &HostServices<'_>,
     ) -> Option<String> {
         let record = || trace.record(&self.policy, head, target, Some(reason));
-        let record = match self.policy.log_all_denied {
-            true => Some(record()),
-            false => self.refusals.borrow_mut().note((reason, trace.rule, trace.ends_stream), record),
+        self.sampled(trace, reason, record).map(|record| self.as_written(record, services))
+    }
+
+    /// The record of an allowed request that a shadow would refuse, likewise; `None`: it would not.
+    #[cold]
+    pub(super) fn record_would_deny(
+        &self,
+        trace: &Trace,
+        head: &RequestHead<'_>,
+        services: &HostServices<'_>,
+    ) -> Option<String> {
+        let shadow = trace.shadow.as_ref().filter(|shadow| shadow.outcome == ShadowOutcome::WouldDeny)?;
+        let record = || trace.record(&self.policy, head, None, None);
+        self.sampled(trace, shadow.reason, record).map(|record| self.as_written(record, services))
+    }
+
+    fn sampled(&self, trace: &Trace, reason: Reason, record: impl FnOnce() -> String) -> Option<String> {
+        let kind = RecordKind {
+            reason,
+            rule: trace.rule,
+            ends_stream: trace.ends_stream,
+            shadow: trace.shadow.as_ref().map(|shadow| shadow.outcome),
         };
-        record.map(|record| self.as_written(record, services))
+        if self.policy.log_all_denied {
+            Some(record())
+        } else {
+            self.refusals.borrow_mut().note(kind, record)
+        }
     }
 
     /// A record as it is written: with its place in the chain, where the policy wants one. To be called in the order in
@@ -384,7 +418,11 @@ impl WorkerState {
 
     /// Whether a record of one more refusal for `reason`, by the rule at `rule`, is going to be put together.
     pub(super) fn records_refusal(&self, reason: Reason, rule: Option<usize>) -> bool {
-        self.policy.log_all_denied || self.refusals.borrow().wants(&(reason, rule, false))
+        let refusals = self.refusals.borrow();
+        let wants = |shadow| refusals.wants(&RecordKind { reason, rule, ends_stream: false, shadow });
+        // What a shadow says of it is not known yet.
+        let shadows = || ShadowOutcome::ALL.into_iter().any(|outcome| wants(Some(outcome)));
+        self.policy.log_all_denied || wants(None) || (self.policy.has_shadow_rules() && shadows())
     }
 
     /// A message for the operator that clients may cause any number of times, where it is to be written now.

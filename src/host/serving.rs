@@ -344,7 +344,10 @@ impl<H: Host> Serving<H> {
             HostServices { client: &client, may_wait: &may_wait, body: &body, ..self.host_services() };
         let decision = exchange.on_request(&self.worker, &head, &services);
         if let Some(record) = &decision.record {
-            write_down(record, decision.reason);
+            write_down(record, decision.is_notable());
+        }
+        if let Some((outcome, reason)) = decision.shadow {
+            self.stats.count_shadow(outcome, reason);
         }
         let counted = Counted::of(&decision);
         // Before the mark, which is last.
@@ -448,7 +451,7 @@ impl<H: Host> Serving<H> {
     fn end_streams(&self) {
         for ended in self.worker.take_ended_streams(MAX_ENDED, &self.host_services()) {
             if let Some(record) = &ended.record {
-                write_down(record, Some(ended.reason));
+                write_down(record, true);
             }
             self.stats.count_ended(ended.reason);
             // A stream that is gone has no context.
@@ -514,9 +517,6 @@ fn peer_certificate(host: &impl Host) -> Option<PeerCertificate> {
 }
 
 #[cold]
-fn write_down(record: &str, refused: Option<Reason>) {
-    match refused {
-        Some(_) => warn!("{record}"),
-        None => info!("{record}"),
-    }
+fn write_down(record: &str, is_notable: bool) {
+    if is_notable { warn!("{record}") } else { info!("{record}") }
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     answer::Reason,
     calls::Counts,
-    engine::{Decision, Purpose, Source, Subject, WorkerState},
+    engine::{Decision, Purpose, ShadowOutcome, Source, Subject, WorkerState},
     rate_limit::LimitId,
     time::Timestamp,
 };
@@ -38,6 +38,8 @@ pub(super) struct Stats {
     waiting: Share,
     /// Streams that were ended, by reason.
     ended: Vec<(Reason, Counter)>,
+    /// What a shadow would have decided otherwise.
+    shadow: RefCell<HashMap<(ShadowOutcome, Reason), LateCounter>>,
     /// Fetches of key sets, of all providers together.
     fetches: Results,
     /// In the order of [`WorkerState::take_sources`].
@@ -164,6 +166,7 @@ impl Stats {
                 .map(|result| define(&format!("portcullis_token_cache._result={result}_"))),
             waiting: Share::define(host, "portcullis_requests_waiting"),
             ended: ended.collect(),
+            shadow: RefCell::default(),
             fetches: Results::define(host, "key_set_fetches", ""),
             sources: worker.take_sources().map(|source| SourceStats::define(host, source.subject)).collect(),
             began_at: Cell::default(),
@@ -194,6 +197,12 @@ impl Stats {
             self.limit_hits.borrow_mut().entry(limit).or_default().add_one();
         }
         self.evicted.add(evicted);
+    }
+
+    /// Counts what a shadow would have decided otherwise.
+    #[cold]
+    pub(super) fn count_shadow(&self, outcome: ShadowOutcome, reason: Reason) {
+        self.shadow.borrow_mut().entry((outcome, reason)).or_default().add_one();
     }
 
     /// Counts a stream that was ended.
@@ -274,6 +283,12 @@ impl Stats {
             counter.flush(host, || {
                 let limit = shown_name(policy.limiter.name(*limit).as_bytes());
                 format!("portcullis_limit_hits._limit={limit}_")
+            });
+        }
+        for ((outcome, reason), counter) in self.shadow.borrow_mut().iter_mut() {
+            counter.flush(host, || {
+                let (outcome, reason) = (outcome.as_str(), reason.code());
+                format!("portcullis_shadow_decisions._outcome={outcome}_._reason={reason}_")
             });
         }
         if let Some(by_rule) = &self.by_rule {

@@ -16,7 +16,7 @@ use crate::{
 /// All that is wrong with a document that cannot be read as a whole: the faults of form and of names, and what the
 /// features find in the parts that could be read.
 pub(super) fn every_fault(rejected: Rejected) -> Vec<Fault> {
-    let Rejected { mut faults, providers, rate_limits, rules } = rejected;
+    let Rejected { mut faults, providers, rate_limits, rules, shadow_rules } = rejected;
     for spec in &providers {
         let found = Provider::compile(spec).err().unwrap_or_default();
         faults.extend(found.into_iter().map(|fault| fault.within(&spec.path)));
@@ -29,13 +29,19 @@ pub(super) fn every_fault(rejected: Rejected) -> Vec<Fault> {
         let found = Limiter::compile(slice::from_ref(spec), "").err().unwrap_or_default();
         faults.extend(found.into_iter().map(|fault| renumbered(fault, &[*i]).within("rateLimits")));
     }
+    faults.extend(of_some_rules(&rules).into_iter().map(|fault| fault.within("rules")));
+    faults.extend(of_some_rules(&shadow_rules).into_iter().map(|fault| fault.within("shadow.rules")));
+    faults
+}
+
+/// What is wrong with some rules of a list, each with its place there.
+fn of_some_rules(rules: &[(usize, RuleSpec)]) -> Vec<Fault> {
     let places: Vec<_> = rules.iter().map(|(i, _)| *i).collect();
     let routes: Vec<_> = rules.iter().map(|(_, rule)| (rule.name.as_str(), &rule.route)).collect();
     // A rule that cannot be reached among some of the rules cannot among all of them.
     let found = Router::compile(&routes).err().unwrap_or_default();
-    faults.extend(found.into_iter().map(|fault| renumbered(fault, &places).within("rules")));
-    let found = owner_variables(rules.iter().map(|(i, rule)| (*i, rule)), None);
-    faults.extend(found.into_iter().map(|fault| fault.within("rules")));
+    let mut faults: Vec<_> = found.into_iter().map(|fault| renumbered(fault, &places)).collect();
+    faults.extend(owner_variables(rules.iter().map(|(i, rule)| (*i, rule)), None));
     faults
 }
 
@@ -51,9 +57,18 @@ fn renumbered(mut fault: Fault, places: &[usize]) -> Fault {
     fault
 }
 
+/// What is wrong with the rules, once each of them can be read. `router` has them all.
+pub(super) fn of_rules(document: &Document, router: Option<&Router>) -> Vec<Fault> {
+    let mut faults = owner_variables(document.rules.iter().enumerate(), router);
+    faults.extend(counted_variables(document, router));
+    faults.extend(endless_streams(document));
+    faults.extend(places::faults(document));
+    faults.into_iter().map(|fault| fault.within("rules")).collect()
+}
+
 /// An owner's path variable must be there in every match of its rule, or the condition could never hold. `router`
 /// has all the rules; without it each is compiled alone.
-pub(super) fn owner_variables<'a>(
+fn owner_variables<'a>(
     rules: impl Iterator<Item = (usize, &'a RuleSpec)>,
     router: Option<&Router>,
 ) -> Vec<Fault> {
@@ -88,7 +103,7 @@ pub(super) fn owner_variables<'a>(
 
 /// A variable that a limit counts by must be there in every match of each rule that names the limit, or all of them would
 /// share one count.
-pub(super) fn counted_variables(document: &Document, router: Option<&Router>) -> Vec<Fault> {
+fn counted_variables(document: &Document, router: Option<&Router>) -> Vec<Fault> {
     let mut faults = Vec::new();
     let Some(router) = router else { return faults };
     for (i, rule) in document.rules.iter().enumerate() {
@@ -109,7 +124,7 @@ pub(super) fn counted_variables(document: &Document, router: Option<&Router>) ->
 }
 
 /// Streams end when a credential has run out or is revoked, so there must be one that can.
-pub(super) fn endless_streams(document: &Document) -> Vec<Fault> {
+fn endless_streams(document: &Document) -> Vec<Fault> {
     if document.revocation.is_some() {
         return Vec::new();
     }

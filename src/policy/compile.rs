@@ -3,9 +3,10 @@
 use std::{rc::Rc, slice};
 
 use super::{
-    Needs, Passkeys, Policy, ProtectedResource, Provider, PublishedKeys, coherence, guards, impassable,
+    Needs, Passkeys, Policy, ProtectedResource, Provider, PublishedKeys, Rule, coherence, guards, impassable,
     other_case, places, resource,
     rule::{RuleCompiler, Signing, add_new},
+    shadow::{NextRules, Planned, limits_looked_at},
     unused,
 };
 use crate::{
@@ -30,6 +31,8 @@ const MAX_WARNINGS: usize = 1000;
 /// What the features made of their sections.
 struct Parts {
     router: Router,
+    /// The rules as they would be, with their router where they are a list of their own; `None`: as they are.
+    planned: Option<(Planned, Option<Router>)>,
     providers: Vec<Rc<Provider>>,
     limiter: Limiter,
     vocabulary: Vocabulary,
@@ -59,7 +62,7 @@ impl Policy {
 
     /// As [`Self::compile`], of a document that was read already, whose bytes are of no use any more.
     pub(crate) fn of(document: Result<Document, Rejected>, namespace: &str) -> Result<Self, Vec<Fault>> {
-        let document = document.map_err(coherence::every_fault)?;
+        let mut document = document.map_err(coherence::every_fault)?;
         let mut faults = Vec::new();
         let mut keep = |prefix: &str, found: Vec<Fault>| {
             faults.extend(found.into_iter().map(|fault| fault.within(prefix)));
@@ -77,15 +80,27 @@ impl Policy {
         let limiter = Limiter::compile(&document.rate_limits, namespace)
             .map_err(|found| keep("rateLimits", found))
             .ok();
-        let requirements = document.rules.iter().filter_map(RuleSpec::requirement);
+        let requirements = document.all_rules().filter_map(RuleSpec::requirement);
         let mut vocabulary = Vocabulary::compile(&document.roles, requirements);
         keep("rules", coherence::claim_comparisons(&vocabulary).into_iter().collect());
-        keep("rules", coherence::owner_variables(document.rules.iter().enumerate(), router.as_ref()));
-        keep("rules", coherence::counted_variables(&document, router.as_ref()));
-        keep("rules", coherence::endless_streams(&document));
+        let of_rules = coherence::of_rules(&document, router.as_ref());
+        let mut planned = Planned::of(&document);
+        let next_router = match &planned {
+            Some(planned) if planned.is_list => {
+                let routes: Vec<_> =
+                    document.shadow_rules.iter().map(|rule| (rule.name.as_str(), &rule.route)).collect();
+                Router::compile(&routes).map_err(|found| keep("shadow.rules", found)).ok()
+            }
+            _ => None,
+        };
+        if let Some(planned) = &mut planned {
+            let router = if planned.is_list { next_router.as_ref() } else { router.as_ref() };
+            let found = planned.with(&mut document, |document| coherence::of_rules(document, router));
+            keep("", planned.renamed(found, &of_rules));
+        }
+        keep("", of_rules);
         keep("", coherence::shared_issuers(&document.providers));
         keep("", places::tokens_without_issuer(&document.providers));
-        keep("rules", places::faults(&document));
         keep("passkeys.registration", coherence::tenants_with_passkeys(&document).into_iter().collect());
         keep("requestHeaders", coherence::removed_headers(&document));
         keep("identityHeaders.signed", coherence::statements_for_clients(&document).into_iter().collect());
@@ -93,10 +108,13 @@ impl Policy {
             keep("", found);
             Vec::new()
         });
+        let lacks_router = planned.as_ref().is_some_and(|planned| planned.is_list) && next_router.is_none();
         let assembled = match (router, limiter) {
-            (Some(router), Some(limiter)) => {
+            (Some(router), Some(limiter)) if !lacks_router => {
+                let planned = planned.map(|planned| (planned, next_router));
+                let parts = Parts { router, planned, providers, limiter, vocabulary, resources };
                 // Also where there are faults already, to find those that only show when the parts come together.
-                Self::assemble(document, Parts { router, providers, limiter, vocabulary, resources })
+                Self::assemble(document, parts)
             }
             _ => Err(Vec::new()),
         };
@@ -113,37 +131,53 @@ impl Policy {
         Err(faults)
     }
 
-    fn assemble(document: Document, parts: Parts) -> Result<Self, Vec<Fault>> {
-        let Parts { router, providers, limiter, vocabulary, resources } = parts;
+    fn assemble(mut document: Document, parts: Parts) -> Result<Self, Vec<Fault>> {
+        let Parts { router, planned, providers, limiter, vocabulary, resources } = parts;
         let hmac_sources: Vec<_> = document.hmac_sources.iter().cloned().map(Rc::new).collect();
         let signers: Vec<_> = document.signers.iter().cloned().map(Rc::new).collect();
         let signing = Signing { hmac_sources: &hmac_sources, signers: &signers };
         let mut compiler =
             RuleCompiler::new(&document, &providers, signing, &resources, &limiter, &vocabulary);
-        let rules: Result<Vec<_>, _> = document
-            .rules
-            .iter()
-            .enumerate()
-            .map(|(i, rule)| {
-                let unknown = || vec![Fault::new(format!("rules[{i}]"), "names something unknown")];
-                compiler.compile(rule).ok_or_else(unknown)
-            })
-            .collect();
-        let mut rules = rules?;
-        let impassable::Found { faults, mut warnings } = impassable::judge(&document, &rules, &vocabulary);
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        warnings.extend(unused::unused(&document, &vocabulary));
-        warnings.extend(resource::warnings(&document, &resources));
-        warnings.extend(other_case::warnings(&document, &router));
-        warnings.extend(router.warnings().into_iter().map(|warning| warning.within("rules")));
-        warnings.sort();
-        warnings.truncate(MAX_WARNINGS);
+        let mut rules = compiler.compile_all(&document.rules, "rules")?;
+        let next_rules = compiler.compile_all(&document.shadow_rules, "shadow.rules")?;
         let first_ceremony_rule = rules.len();
         if let Some(section) = &document.passkeys {
             rules.extend(section.rules.iter().filter_map(|rule| compiler.compile(rule)));
         }
+        let of_rules = |document: &Document, rules: &[&Rule], router: Option<&Router>| {
+            let impassable::Found { faults, mut warnings } = impassable::judge(document, rules, &vocabulary);
+            warnings.extend(unused::counts_of_keys(document));
+            warnings.extend(resource::elsewhere(document, &resources));
+            if let Some(router) = router {
+                warnings.extend(other_case::warnings(document, router));
+                warnings.extend(router.warnings().into_iter().map(|warning| warning.within("rules")));
+            }
+            (faults, warnings)
+        };
+        let in_force: Vec<&Rule> = rules.iter().collect();
+        let (mut faults, mut warnings) = of_rules(&document, &in_force, Some(&router));
+        let has_shadow_rules = planned.is_some();
+        let mut next_router = None;
+        if let Some((mut planned, router)) = planned {
+            let next: Vec<&Rule> = match planned.is_list {
+                true => next_rules.iter().collect(),
+                false => rules.iter().map(|rule| rule.shadow.as_deref().unwrap_or(rule)).collect(),
+            };
+            let found = planned.with(&mut document, |document| of_rules(document, &next, router.as_ref()));
+            let (more_faults, more_warnings) =
+                (planned.renamed(found.0, &faults), planned.renamed(found.1, &warnings));
+            faults.extend(more_faults);
+            warnings.extend(more_warnings);
+            warnings.extend(limits_looked_at(&document));
+            next_router = router;
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        warnings.extend(unused::unused(&document, &vocabulary));
+        warnings.extend(resource::warnings(&document));
+        warnings.sort();
+        warnings.truncate(MAX_WARNINGS);
         let mut credential_locations = Vec::new();
         for provider in &document.providers {
             add_new(&mut credential_locations, &provider.jwt.locations);
@@ -162,6 +196,9 @@ impl Policy {
             add_new(&mut credential_locations, &[proof]);
         }
         let guarded_headers = guards::guarded_headers(&document, &credential_locations);
+        let asks_for_address =
+            document.all_rules().filter_map(RuleSpec::requirement).any(RequirementSpec::asks_for_address);
+        let asks_for_tls = document.all_rules().any(|rule| rule.require_tls == Some(true));
         let own_keys = document.signing_keys.map(|spec| (Rc::new(spec.keys), spec.jwks_path));
         let keys = own_keys.as_ref().map(|(keys, _)| keys);
         let signed = document.identity_headers.signed.as_ref().zip(keys);
@@ -177,13 +214,11 @@ impl Policy {
         let sessions = document.sessions.zip(keys).map(|(spec, keys)| Sessions::new(spec, Rc::clone(keys)));
         let transport = Transport::compile(&document.transport);
         let certificates = document.client_certificates.as_ref();
-        let asks_for_address =
-            document.rules.iter().filter_map(RuleSpec::requirement).any(RequirementSpec::asks_for_address);
-        let rules_say = |tls| document.rules.iter().any(|rule| rule.require_tls == Some(tls));
+        let kept = document.rules.iter().fold(Kept::default(), |kept, rule| kept.or(rule.route.kept));
         let needs = Needs {
             // A DPoP proof is for a URL, which says whether it is `https`, and so may a signature be.
             tls: transport.needs_connection()
-                || rules_say(true)
+                || asks_for_tls
                 || !signers.is_empty()
                 || providers.iter().any(|provider| provider.dpop.is_some()),
             peer_certificate: certificates.is_some_and(ClientCertificatesSpec::of_connection),
@@ -205,6 +240,8 @@ impl Policy {
         Ok(Self {
             hash: hash(&document.digest),
             rules,
+            next_rules: next_router.map(|router| NextRules::new(router, next_rules, kept)),
+            has_shadow_rules,
             realm: document.realm,
             transport,
             router,
@@ -229,8 +266,8 @@ impl Policy {
             credential_locations,
             resources,
             max_path_length: document.max_path_length,
-            kept: document.rules.iter().fold(Kept::default(), |kept, rule| kept.or(rule.route.kept)),
-            has_plain_rules: rules_say(false),
+            kept,
+            has_plain_rules: document.rules.iter().any(|rule| rule.require_tls == Some(false)),
             needs,
             interlock: document.interlock,
             access_log: document.access_log,

@@ -33,7 +33,7 @@ pub(super) struct Found {
 /// `rules` are those of the `document`, compiled.
 #[cold]
 #[inline(never)]
-pub(super) fn judge(document: &Document, rules: &[Rule], vocabulary: &Vocabulary) -> Found {
+pub(super) fn judge(document: &Document, rules: &[&Rule], vocabulary: &Vocabulary) -> Found {
     let mut ways = Ways::new(document, vocabulary);
     let mut found = Found::default();
     for (i, (spec, rule)) in document.rules.iter().zip(rules).enumerate() {

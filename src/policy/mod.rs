@@ -13,6 +13,7 @@ mod provider;
 mod readings;
 mod resource;
 mod rule;
+mod shadow;
 mod unused;
 
 pub(crate) use self::{
@@ -22,6 +23,7 @@ pub(crate) use self::{
     provider::Provider,
     resource::ProtectedResource,
     rule::{Access, Action, Rule},
+    shadow::NextRules,
 };
 
 use std::rc::Rc;
@@ -55,6 +57,10 @@ pub struct Policy {
     router: Router,
     /// In the document's order; the router's results are indexes into it.
     pub(crate) rules: Vec<Rule>,
+    /// The next list of rules, which decides beside the one in force; `None`: there is none.
+    pub(crate) next_rules: Option<NextRules>,
+    /// Some rule has a shadow, or there is a next list.
+    has_shadow_rules: bool,
     pub(crate) providers: Vec<Rc<Provider>>,
     /// The gateway's own keys, as others may have them; `None`: it has none.
     pub(crate) published_keys: Option<PublishedKeys>,
@@ -202,6 +208,12 @@ impl Policy {
     /// Whether decisions are counted by rule and reason, too.
     pub fn counts_by_rule(&self) -> bool {
         self.count_by_rule
+    }
+
+    /// Whether rules decide beside those in force.
+    #[inline]
+    pub(crate) fn has_shadow_rules(&self) -> bool {
+        self.has_shadow_rules
     }
 
     /// Whether some requests are decided by their bodies.

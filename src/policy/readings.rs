@@ -4,10 +4,10 @@
 //! that rule. The same path is read in the other ways too, so that what such a rule lets pass is nothing that another
 //! rule was to decide.
 
-use super::{Action, Policy};
+use super::{Action, Policy, Rule};
 use crate::{
     request::path::{CanonicalPath, Kept, PathError, with_decoded_slashes, without_parameters},
-    route::{Doubt, RouteMatch, RouteRequest, Unclear},
+    route::{Doubt, RouteMatch, RouteRequest, Router, Unclear},
 };
 
 impl Policy {
@@ -28,14 +28,31 @@ impl Policy {
         &'a self,
         request: &RouteRequest<'a>,
     ) -> Result<Option<RouteMatch<'a>>, Unclear<'a>> {
+        RuleList { router: &self.router, rules: &self.rules, kept: self.kept }.find(request)
+    }
+}
+
+/// Rules in their order.
+#[derive(Clone, Copy)]
+pub(super) struct RuleList<'a> {
+    pub(super) router: &'a Router,
+    pub(super) rules: &'a [Rule],
+    /// What paths may hold that are read.
+    pub(super) kept: Kept,
+}
+
+impl<'a> RuleList<'a> {
+    /// As [`Policy::find`].
+    #[inline]
+    pub(super) fn find(self, request: &RouteRequest<'a>) -> Result<Option<RouteMatch<'a>>, Unclear<'a>> {
         let found = self.router.find(request)?;
         if self.kept.is_nothing() { Ok(found) } else { self.find_kept(request, found) }
     }
 
     /// As [`Self::find`], where some rule keeps something. `found` is the rule for the path as it is.
     #[inline(never)]
-    fn find_kept<'a>(
-        &'a self,
+    fn find_kept(
+        self,
         request: &RouteRequest<'a>,
         found: Option<RouteMatch<'a>>,
     ) -> Result<Option<RouteMatch<'a>>, Unclear<'a>> {

@@ -114,18 +114,23 @@ fn metadata(
     ResourceMetadata::compile(&spec.metadata, derived)
 }
 
-/// What is most often a slip: resources of no rule, audiences that their tokens need beside another one, and rules of
-/// another host or path than their resource.
-pub(super) fn warnings(document: &Document, compiled: &[Rc<ProtectedResource>]) -> Vec<Fault> {
+/// Rules of another host or path than their resource, which is most often a slip.
+pub(super) fn elsewhere(document: &Document, compiled: &[Rc<ProtectedResource>]) -> Vec<Fault> {
     let mut warnings = Vec::new();
     for (i, rule) in document.rules.iter().enumerate() {
         // What is every rule's says nothing of any.
         let named = |resource: &&Rc<ProtectedResource>| resource.audiences.is_some();
         if let Some(resource) = rule.resource.and_then(|place| compiled.get(place)).filter(named) {
-            let found = elsewhere(&rule.route, &resource.metadata).into_iter();
+            let found = not_of(&rule.route, &resource.metadata).into_iter();
             warnings.extend(found.map(|warning| warning.within(&format!("rules[{i}]"))));
         }
     }
+    warnings
+}
+
+/// What is most often a slip, too: resources of no rule, and audiences that their tokens need beside another one.
+pub(super) fn warnings(document: &Document) -> Vec<Fault> {
+    let mut warnings = Vec::new();
     for (place, spec) in document.protected_resources.iter().enumerate() {
         if rules(document, place).next().is_none() {
             warnings.push(Fault::new(path(place, spec), "no rule with tokens belongs to it"));
@@ -146,7 +151,7 @@ pub(super) fn warnings(document: &Document, compiled: &[Rc<ProtectedResource>]) 
 }
 
 /// Clients take no metadata of another URL than the one that they asked (RFC 9728 section 3.3).
-fn elsewhere(route: &RouteSpec, metadata: &ResourceMetadata) -> Vec<Fault> {
+fn not_of(route: &RouteSpec, metadata: &ResourceMetadata) -> Vec<Fault> {
     let mut warnings = Vec::new();
     let has_host = |host: &String| {
         let above = host.strip_prefix('*');

@@ -11,6 +11,7 @@ use crate::{
     config::{ActionSpec, Document, InvalidCredentials, MethodSpec, RuleSpec},
     confirmation::BindingMode,
     dpop::DpopSpec,
+    fault::Fault,
     hmac::HmacSourceSpec,
     identity::Party,
     interned::Interned,
@@ -35,8 +36,12 @@ pub(crate) struct Rule {
     pub(crate) cors_preflight: bool,
     /// Its requests end with their credential, however long they would go on.
     pub(crate) ends_streams: bool,
-    /// One list for all rules that have the same.
+    /// Its limits in force. One list for all rules that have the same.
     pub(crate) limits: Rc<Vec<LimitId>>,
+    /// Those of its limits that refuse nothing; likewise.
+    pub(crate) shadow_limits: Rc<Vec<LimitId>>,
+    /// The rule as it would be; `None`: it has no shadow.
+    pub(crate) shadow: Option<Box<Rule>>,
 }
 
 /// What a rule does.
@@ -121,6 +126,15 @@ impl<'a> RuleCompiler<'a> {
         }
     }
 
+    /// All rules of a list that stands at `path`.
+    pub(super) fn compile_all(&mut self, rules: &[RuleSpec], path: &str) -> Result<Vec<Rule>, Vec<Fault>> {
+        let rules = rules.iter().enumerate().map(|(i, rule)| {
+            let unknown = || vec![Fault::new(format!("{path}[{i}]"), "names something unknown")];
+            self.compile(rule).ok_or_else(unknown)
+        });
+        rules.collect()
+    }
+
     /// `None` when the rule names something unknown.
     pub(super) fn compile(&mut self, rule: &RuleSpec) -> Option<Rule> {
         let action = match &rule.action {
@@ -138,7 +152,9 @@ impl<'a> RuleCompiler<'a> {
                 Action::Allow(self.access(accepted, *optional, authorize.as_ref()))
             }
         };
-        let limits = rule.rate_limits.iter().map(|name| self.limiter.id(name)).collect::<Option<_>>()?;
+        let named = rule.rate_limits.iter().map(|name| self.limiter.id(name));
+        let named = named.collect::<Option<Vec<_>>>()?;
+        let (shadow_limits, limits) = named.into_iter().partition(|id| self.limiter.is_shadow(*id));
         Some(Rule {
             name: rule.name.as_str().into(),
             header: header_text(&rule.name, b""),
@@ -148,6 +164,12 @@ impl<'a> RuleCompiler<'a> {
             cors_preflight: rule.cors_preflight,
             ends_streams: rule.end_streams,
             limits: self.limits.one(limits),
+            shadow_limits: self.limits.one(shadow_limits),
+            // Behind the rule, so that what they have in common is found to be the same.
+            shadow: match &rule.shadow {
+                Some(shadow) => Some(Box::new(self.compile(shadow)?)),
+                None => None,
+            },
         })
     }
 

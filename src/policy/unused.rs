@@ -35,8 +35,8 @@ fn provider_of(method: &MethodSpec) -> Option<&str> {
 }
 
 fn credentials(document: &Document, warnings: &mut Vec<Fault>) {
-    let is_taken = |wanted: fn(&MethodSpec) -> bool| document.rules.iter().flat_map(methods).any(wanted);
-    let tokens: HashSet<&str> = document.rules.iter().flat_map(methods).filter_map(provider_of).collect();
+    let is_taken = |wanted: fn(&MethodSpec) -> bool| document.all_rules().flat_map(methods).any(wanted);
+    let tokens: HashSet<&str> = document.all_rules().flat_map(methods).filter_map(provider_of).collect();
     for provider in &document.providers {
         if !tokens.contains(provider.jwt.name.as_str()) {
             let message = format!("no rule takes tokens of \"{}\"", provider.jwt.name);
@@ -48,7 +48,7 @@ fn credentials(document: &Document, warnings: &mut Vec<Fault>) {
         let message = "nothing is signed with them: there are neither sessions nor identityHeaders.signed";
         warnings.push(Fault::new("signingKeys", message));
     }
-    let taken: HashSet<&MethodSpec> = document.rules.iter().flat_map(methods).collect();
+    let taken: HashSet<&MethodSpec> = document.all_rules().flat_map(methods).collect();
     for (i, source) in document.hmac_sources.iter().enumerate() {
         if !taken.contains(&MethodSpec::Hmac(source.name.clone())) {
             let message = format!("no rule takes webhooks of \"{}\"", source.name);
@@ -103,7 +103,7 @@ fn roles(document: &Document, vocabulary: &Vocabulary, warnings: &mut Vec<Fault>
 
 fn limits(document: &Document, warnings: &mut Vec<Fault>) {
     let named: HashSet<&str> =
-        document.rules.iter().flat_map(|rule| &rule.rate_limits).map(String::as_str).collect();
+        document.all_rules().flat_map(|rule| &rule.rate_limits).map(String::as_str).collect();
     let keys = document.api_keys.iter().flat_map(|spec| spec.keys.tiers());
     let principals =
         document.client_certificates.iter().filter_map(|spec| spec.principals.as_ref()).flatten();
@@ -131,6 +131,11 @@ fn limits(document: &Document, warnings: &mut Vec<Fault>) {
             }
         }
     }
+}
+
+/// Of limits by the key alone that rules name which take no keys.
+pub(super) fn counts_of_keys(document: &Document) -> Vec<Fault> {
+    let mut warnings = Vec::new();
     let by_key: HashSet<&str> = document
         .rate_limits
         .iter()
@@ -146,6 +151,7 @@ fn limits(document: &Document, warnings: &mut Vec<Fault>) {
             }
         }
     }
+    warnings
 }
 
 fn counts_by_key_alone(limit: &LimitSpec) -> bool {

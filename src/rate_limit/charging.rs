@@ -88,10 +88,7 @@ pub(super) fn judge_and_charge(
     now: Timestamp,
     ledger: &mut Ledger<'_>,
 ) -> Result<Admission, StoreError> {
-    let mut all = Vec::with_capacity(counted.len());
-    for counted in counted {
-        all.push(Pending::open(counted, now, ledger)?);
-    }
+    let mut all = open(counted, now, ledger)?;
     if all.iter().all(Pending::admits) {
         charge(&mut all, now, ledger)?;
     }
@@ -128,6 +125,25 @@ pub(super) fn judge_and_charge(
         }
     }
     Ok(admission)
+}
+
+/// Judges all that apply, and charges none.
+pub(super) fn judge(
+    counted: &[Counted<'_>],
+    now: Timestamp,
+    ledger: &mut Ledger<'_>,
+) -> Result<Admission, StoreError> {
+    let all = open(counted, now, ledger)?;
+    let exceeded = all.iter().filter_map(Pending::exceeded).max_by_key(|exceeded| exceeded.retry_after);
+    Ok(Admission { exceeded, ..Admission::default() })
+}
+
+fn open<'l>(
+    counted: &'l [Counted<'l>],
+    now: Timestamp,
+    ledger: &mut Ledger<'_>,
+) -> Result<Vec<Pending<'l>>, StoreError> {
+    counted.iter().map(|counted| Pending::open(counted, now, ledger)).collect()
 }
 
 /// Writes every charge, or none: what was written before a denial or an error is taken back.
@@ -186,6 +202,17 @@ impl<'l> Pending<'l> {
         match &self.source {
             Source::Prepaid(_) => true,
             Source::Shared(shared) => shared.after.is_ok(),
+        }
+    }
+
+    /// The limit, if it does not.
+    fn exceeded(&self) -> Option<Exceeded> {
+        match &self.source {
+            Source::Prepaid(_) => None,
+            Source::Shared(shared) => {
+                let retry_after = shared.after.err()?;
+                Some(Exceeded { limit: self.counted.limit, retry_after })
+            }
         }
     }
 

@@ -48,9 +48,13 @@ impl Limiter {
         for (table, plan) in tables.enumerate() {
             plan.table = table;
         }
-        let before = limits.iter().enumerate().filter(|(_, limit)| limit.before_authentication);
-        let before = before.map(|(i, _)| LimitId::new(i)).collect();
-        Ok(Self { limits, before })
+        let before = |shadow| {
+            let limits = limits.iter().enumerate();
+            let before = limits.filter(|(_, limit)| limit.before_authentication && limit.shadow == shadow);
+            before.map(|(i, _)| LimitId::new(i)).collect()
+        };
+        let (before, shadows_before) = (before(false), before(true));
+        Ok(Self { limits, before, shadows_before })
     }
 }
 
@@ -82,6 +86,7 @@ fn limit(spec: &LimitSpec, namespace: &str, faults: &mut Vec<Fault>) -> Option<L
         methods: spec.methods.iter().map(|method| method.as_str().into()).collect(),
         exempt: spec.exempt.clone(),
         before_authentication: spec.before_authentication,
+        shadow: spec.shadow,
         own: own?,
         tiers,
     })
@@ -186,6 +191,7 @@ mod tests {
             methods: vec!["GET".into()],
             exempt: Networks::default(),
             before_authentication: false,
+            shadow: false,
             ipv4_prefix: 32,
             ipv6_prefix: 64,
         }
@@ -225,8 +231,13 @@ mod tests {
         throttle.before_authentication = true;
         throttle.tiers.clear();
         throttle.key = vec![KeyPart::RemoteAddress, KeyPart::Header("x-tenant".into())];
-        let limiter = Limiter::compile(&[spec(), LimitSpec { name: "all".into(), ..throttle }], "p").unwrap();
+        let shadow = LimitSpec { name: "next".into(), shadow: true, ..throttle.clone() };
+        let specs = [spec(), LimitSpec { name: "all".into(), ..throttle }, shadow];
+        let limiter = Limiter::compile(&specs, "p").unwrap();
         assert_eq!(limiter.before_authentication(), [limiter.id("all").unwrap()]);
+        assert_eq!(limiter.shadows_before_authentication(), [limiter.id("next").unwrap()]);
+        let is_shadow = ["reads", "all", "next"].map(|name| limiter.is_shadow(limiter.id(name).unwrap()));
+        assert_eq!(is_shadow, [false, false, true]);
         assert_eq!(limiter.id("none"), None);
     }
 }

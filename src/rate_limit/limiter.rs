@@ -5,7 +5,7 @@
 
 use super::{
     admission::{Admission, LimitId},
-    charging::{Counted, Ledger, judge_and_charge},
+    charging::{Counted, Ledger, judge, judge_and_charge},
     key::{self, Subject},
     limits::{Limit, Limiter, Plan},
     place::{Place, SlotSecret},
@@ -45,6 +45,19 @@ impl Limiter {
     ) -> Result<Admission, StoreError> {
         let counted = limits.iter().filter_map(|id| self.count(*id, subject, ledger).transpose());
         judge_and_charge(&counted.collect::<Result<Vec<_>, _>>()?, now, ledger)
+    }
+
+    /// Whether those of `limits` that apply would admit a request, which is charged to none of them. Errors are those of
+    /// [`Self::check`].
+    pub fn look(
+        &self,
+        limits: &[LimitId],
+        subject: &Subject<'_>,
+        now: Timestamp,
+        ledger: &mut Ledger<'_>,
+    ) -> Result<Admission, StoreError> {
+        let counted = limits.iter().filter_map(|id| self.count(*id, subject, ledger).transpose());
+        judge(&counted.collect::<Result<Vec<_>, _>>()?, now, ledger)
     }
 
     /// Where a limit counts the request; `None`: it does not apply.

@@ -17,6 +17,7 @@ use crate::network::Networks;
 pub struct Limiter {
     pub(super) limits: Vec<Limit>,
     pub(super) before: Vec<LimitId>,
+    pub(super) shadows_before: Vec<LimitId>,
 }
 
 /// One limit, compiled.
@@ -28,6 +29,7 @@ pub(super) struct Limit {
     pub(super) methods: Vec<Box<str>>,
     pub(super) exempt: Networks,
     pub(super) before_authentication: bool,
+    pub(super) shadow: bool,
     pub(super) own: Plan,
     pub(super) tiers: Vec<(Box<str>, Plan)>,
 }
@@ -106,9 +108,19 @@ impl Limiter {
             .flat_map(|limit| [&limit.own].into_iter().chain(limit.tiers.iter().map(|(_, plan)| plan)))
     }
 
-    /// The limits that every request is charged to before authentication.
+    /// The limits in force that every request is charged to before authentication.
     pub fn before_authentication(&self) -> &[LimitId] {
         &self.before
+    }
+
+    /// Those that refuse nothing, likewise.
+    pub fn shadows_before_authentication(&self) -> &[LimitId] {
+        &self.shadows_before
+    }
+
+    /// Whether the limit refuses nothing; false for the id of another limiter.
+    pub fn is_shadow(&self, id: LimitId) -> bool {
+        self.get(id).is_some_and(|limit| limit.shadow)
     }
 
     /// Whether any limit counts by address, or not for some.

@@ -52,6 +52,8 @@ pub struct LimitSpec {
     pub exempt: Networks,
     /// Charged before authentication, for every request. Such a limit is not named in rules.
     pub before_authentication: bool,
+    /// Counted and judged as any other, and refuses nothing. Default false.
+    pub shadow: bool,
     /// Addresses are counted by this prefix, 1 to 32 bits. Default 32.
     pub ipv4_prefix: u8,
     /// 1 to 128 bits. Default 64: what one subscriber commonly holds.
@@ -70,6 +72,7 @@ impl LimitSpec {
             methods: vec![],
             exempt: Networks::default(),
             before_authentication: false,
+            shadow: false,
             ipv4_prefix: 32,
             ipv6_prefix: 64,
         }

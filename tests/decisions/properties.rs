@@ -101,7 +101,7 @@ fn closed(policy: &mut serde_json::Value) {
 
 static EMPTY: LazyLock<Ask> = LazyLock::new(|| Ask { headers: Vec::new(), ..Ask::get("/") });
 
-fn requests() -> impl Strategy<Value = Ask> {
+pub(crate) fn requests() -> impl Strategy<Value = Ask> {
     let target = (prop::sample::select(&TARGETS[..]), prop::sample::select(&QUERIES[..]), ".{0,6}").prop_map(
         |(path, query, more)| {
             if more.len() % 3 == 0 { format!("{path}{query}") } else { format!("{path}{more}{query}") }
@@ -127,7 +127,7 @@ fn requests() -> impl Strategy<Value = Ask> {
 }
 
 /// With a good token wherever one is meant.
-fn with_token(mut ask: Ask, token: &str) -> Ask {
+pub(crate) fn with_token(mut ask: Ask, token: &str) -> Ask {
     for (_, value) in &mut ask.headers {
         if let Ok(text) = str::from_utf8(value) {
             *value = text.replace("TOKEN", token).into_bytes();

@@ -181,10 +181,18 @@ fn every_member_of_the_schemas_is_in_some_record() {
         assert_eq!(schema["properties"][reason]["enum"], json!(codes.as_slice()));
         let w = World::with(|policy| {
             policy["decisionLog"] = json!({"allowed": true, "chain": true, "names": choice});
-            policy["rules"].as_array_mut().unwrap().push(json!({"name": "two",
+            let next = json!({"name": "next", "key": ["principal"], "limits": [{"requests": 2, "unit": "Hour"}], "shadow": true});
+            policy["rateLimits"].as_array_mut().unwrap().push(next);
+            let rules = policy["rules"].as_array_mut().unwrap();
+            let limited = rules.iter_mut().find(|rule| rule["name"] == "limited").unwrap();
+            limited["rateLimits"] = json!(["reads", "next"]);
+            rules.push(json!({"name": "two",
                 "matches": [{"path": {"type": "Exact", "value": "/two"}}],
                 "authenticate": {"allOf": [{"jwt": "partner"}, {"jwt": "corp"}]},
                 "authorize": {"actor": {"scopes": ["a"]}}}));
+            let mut next = policy["rules"].clone();
+            next[0] = json!({"name": "health", "action": "Deny", "matches": next[0]["matches"]});
+            policy["shadow"] = json!({"rules": next});
         });
         let mut found = std::collections::BTreeSet::new();
         for record in written(&w) {
@@ -216,6 +224,7 @@ fn written(w: &World) -> Vec<String> {
         Ask::get("/certificate").certificate("spiffe://other/ns/a"),
         Ask::get("/nowhere").header("x-request-id", "r-1").header("traceparent", TRACE),
         Ask::get("/nowhere"),
+        Ask::get("/health"),
     ];
     asks.extend((0..5).map(|_| Ask::get("/limited").key("reader-secret")));
     let records = asks.iter().enumerate();

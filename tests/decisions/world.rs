@@ -15,7 +15,7 @@ use portcullis::{
     calls::{Call, Client, Outcome},
     config::{AccessLogField, RecordNames},
     crypto::{HostCrypto, sha256},
-    engine::{Body, Exchange, HostServices, Purpose, Step, WorkerState, record_schema},
+    engine::{Body, Exchange, HostServices, Purpose, ShadowOutcome, Step, WorkerState, record_schema},
     policy::Policy,
     request::{RequestHead, client_certificate::PeerCertificate},
     store::{MemoryStore, SharedStore},
@@ -268,11 +268,11 @@ impl Pending {
             assert!(upstream.is_err() || decision.reason.is_none());
             let told =
                 decision.access_log.iter().map(|(field, text)| (*field, text.as_str().to_owned())).collect();
-            let (reason, record) = (decision.reason, decision.record);
+            let (reason, record, shadow) = (decision.reason, decision.record, decision.shadow);
             if let Some(record) = &record {
                 check_members(record);
             }
-            Some(Answer { reason, record, told, upstream, shown, debug, response: Vec::new() })
+            Some(Answer { reason, record, shadow, told, upstream, shown, debug, response: Vec::new() })
         })?;
         let response = self.exchange.on_response(&w.worker).map(|(name, value)| (name, value.into_owned()));
         answer.response = response.collect();
@@ -358,6 +358,8 @@ fn values(headers: &Headers, name: &str) -> String {
 pub(crate) struct Answer {
     pub(crate) reason: Option<Reason>,
     pub(crate) record: Option<String>,
+    /// What a shadow would have decided otherwise, with its reason.
+    pub(crate) shadow: Option<(ShadowOutcome, Reason)>,
     /// What Envoy's access log is told.
     pub(crate) told: Vec<(AccessLogField, String)>,
     pub(crate) upstream: Result<Headers, portcullis::answer::Reply>,

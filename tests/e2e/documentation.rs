@@ -313,7 +313,7 @@ fn the_shipped_configurations_have_the_tags_that_the_readme_shows() {
         .filter(|line| line.contains("tag_name"))
         .map(|line| line.trim().to_owned())
         .collect();
-    assert_eq!(tags.len(), 8);
+    assert_eq!(tags.len(), 9);
     for file in [
         "envoy/minimal.yaml",
         "envoy/oauth2-login.yaml",

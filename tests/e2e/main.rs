@@ -76,6 +76,7 @@ mod resource_metadata;
 mod revocation;
 mod secrets;
 mod sessions;
+mod shadow;
 mod shared_places;
 mod shared_state;
 mod shipped_configs;

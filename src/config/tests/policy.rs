@@ -943,7 +943,7 @@ fn rules() {
             "-",
             "{}",
             &[
-                "rules[0].stepUp: unknown field; known here: name, hostnames, matches, encodedSlash, matrixParameters, action, authenticate, protectedResource, anyAudience, authorize, rateLimits, transport, corsPreflight, endStreams",
+                "rules[0].stepUp: unknown field; known here: name, hostnames, matches, encodedSlash, matrixParameters, action, authenticate, protectedResource, anyAudience, authorize, rateLimits, transport, corsPreflight, endStreams, shadow",
             ],
         ),
         Row(
