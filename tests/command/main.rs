@@ -15,6 +15,7 @@ mod manual;
 mod pages;
 mod recipes;
 mod records;
+mod rollout;
 #[path = "../../examples/demo/signing.rs"]
 #[expect(dead_code, reason = "the demo uses more of it")]
 mod signing;

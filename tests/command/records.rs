@@ -35,8 +35,7 @@ fn told(arguments: &[&str]) -> Value {
 
 #[test]
 fn records_are_counted_wherever_they_stand_in_a_log() {
-    let tally =
-        |allowed: u64, denied: u64| json!({"allowed": allowed, "denied": denied, "ended": 0, "wouldDeny": 0});
+    let tally = |allowed: u64, denied: u64| json!({"allowed": allowed, "denied": denied, "ended": 0, "wouldDeny": 0, "wouldAllow": 0});
     let all = told(&[]);
     assert_eq!(all["requests"], tally(1, 43));
     assert_eq!(all["by"]["rule"], json!({"write": tally(0, 41), "read": tally(1, 1)}));

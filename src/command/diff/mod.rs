@@ -90,7 +90,11 @@ struct Comparison {
 impl Comparison {
     fn of(old: &Policy, new: &Policy) -> Self {
         let found = Comparing::new(old, new).run();
-        let sections = sections::changed(&beside_rules(&old.written), &beside_rules(&new.written));
+        let mut sections = sections::changed(&beside_rules(&old.written), &beside_rules(&new.written));
+        // What is in force is compared; that something else is tried beside is told, and no more.
+        if old.shadows != new.shadows {
+            sections.push("~ shadow".to_owned());
+        }
         // Where nothing differs no key does either.
         let keys = if found.differences.is_empty() { Vec::new() } else { keys::changed(old, new) };
         Self { found, keys, sections }

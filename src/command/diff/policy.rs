@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{access::Roles, rules::Lines};
 use crate::{
@@ -17,8 +17,10 @@ use crate::{
 
 /// A policy.
 pub(super) struct Policy {
-    /// As it stands in its file.
+    /// As it stands in its file, without what is not in force.
     pub(super) written: Value,
+    /// What decides beside, each where it stands.
+    pub(super) shadows: BTreeMap<String, Value>,
     pub(super) document: Document,
     pub(super) lines: Lines,
     pub(super) roles: Roles,
@@ -32,7 +34,8 @@ impl Policy {
     ///
     /// # Errors
     /// It cannot be read, or has faults.
-    pub(super) fn new(file: &str, written: Value, now: Timestamp) -> Result<Self, Refusal> {
+    pub(super) fn new(file: &str, mut written: Value, now: Timestamp) -> Result<Self, Refusal> {
+        let shadows = take_shadows(&mut written);
         let keys: BTreeMap<String, Keys> =
             Minted::providers_of(&written).into_iter().map(|name| (name, Keys::Made)).collect();
         let ids = Minted::api_keys_of(&written);
@@ -53,7 +56,7 @@ impl Policy {
         let lines = Lines::of(&document.rules)
             .ok_or_else(|| Refusal::usage(format!("{file}: a pattern cannot be read")))?;
         let roles = Roles::of(&document.roles);
-        Ok(Self { written, document, lines, roles, prepared, gateway: RefCell::new(gateway), now })
+        Ok(Self { written, shadows, document, lines, roles, prepared, gateway: RefCell::new(gateway), now })
     }
 
     pub(super) fn rule(&self, place: Option<usize>) -> Option<&RuleSpec> {
@@ -79,6 +82,47 @@ impl Policy {
 
     pub(super) fn now(&self) -> Timestamp {
         self.now
+    }
+}
+
+/// Takes out whatever is not in force: the next list, the shadows of rules, limits that refuse nothing.
+fn take_shadows(document: &mut Value) -> BTreeMap<String, Value> {
+    let mut shadows = BTreeMap::new();
+    let Some(members) = document.as_object_mut() else { return shadows };
+    shadows.extend(members.shift_remove("shadow").map(|next| ("shadow".to_owned(), next)));
+    let mut gone = Vec::new();
+    if let Some(limits) = members.get_mut("rateLimits").and_then(Value::as_array_mut) {
+        limits.retain(|limit| {
+            let is_shadow = limit.get("shadow") == Some(&Value::Bool(true));
+            if is_shadow {
+                let name = limit.get("name").and_then(Value::as_str).unwrap_or_default();
+                gone.push(name.to_owned());
+                shadows.insert(format!("rateLimits[{name}]"), limit.clone());
+            }
+            !is_shadow
+        });
+        if limits.is_empty() {
+            members.shift_remove("rateLimits");
+        }
+    }
+    let mut rules: Vec<_> =
+        members.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten().collect();
+    for rule in rules.iter_mut().filter_map(|rule| rule.as_object_mut()) {
+        let name = rule.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        shadows.extend(rule.shift_remove("shadow").map(|shadow| (format!("rules[{name}].shadow"), shadow)));
+        forget_limits(rule, &gone);
+    }
+    if let Some(passkeys) = members.get_mut("passkeys").and_then(Value::as_object_mut) {
+        forget_limits(passkeys, &gone);
+    }
+    shadows
+}
+
+fn forget_limits(members: &mut Map<String, Value>, gone: &[String]) {
+    let Some(named) = members.get_mut("rateLimits").and_then(Value::as_array_mut) else { return };
+    named.retain(|name| !name.as_str().is_some_and(|name| gone.iter().any(|gone| gone == name)));
+    if named.is_empty() {
+        members.shift_remove("rateLimits");
     }
 }
 

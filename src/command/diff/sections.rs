@@ -8,8 +8,9 @@ use serde_json::Value;
 const NAMES: [&str; 4] = ["name", "id", "kid", "source"];
 
 /// Places that decide nothing by themselves, or of which the comparison of the rules tells.
-const HARMLESS: [&str; 10] = [
+const HARMLESS: [&str; 11] = [
     "realm",
+    "shadow",
     "decisionLog",
     "metrics",
     "rateLimitHeaders",

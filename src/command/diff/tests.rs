@@ -522,6 +522,19 @@ fn edits_are_told_by_what_they_do() {
     let step_up = json!({"owner": {"pathVariable": "id"}, "scopes": ["s1"], "stepUp": {"acrValues": ["high"], "maxAge": "5m"}});
     assert_eq!(edit(&asked(step_up)), told("closed", ""));
     assert_eq!(edit(&|policy| policy["rules"][0]["rateLimits"] = json!(["slow"])), told("changed", ""));
+    // What is not in force decides nothing.
+    let next = |policy: &mut Value| {
+        let limit = json!({"name": "next", "key": ["principal"], "limits": [{"requests": 1, "unit": "Day"}], "shadow": true});
+        policy["rateLimits"].as_array_mut().unwrap().push(limit);
+        policy["rules"][0]["rateLimits"] = json!(["next"]);
+    };
+    assert_eq!(edit(&next), told("", "~ shadow"));
+    assert_eq!(
+        edit(&|policy| policy["rules"][0]["shadow"] = json!({"action": "Deny"})),
+        told("", "~ shadow")
+    );
+    let list = json!({"rules": [{"name": "all", "action": "Deny"}]});
+    assert_eq!(edit(&|policy| policy["shadow"] = list.clone()), told("", "~ shadow"));
     assert_eq!(edit(&|policy| policy["rules"][0]["name"] = "mine".into()), told("changed", ""));
     assert_eq!(
         edit(&|policy| policy["rules"][0]["corsPreflight"] = "Allow".into()),

@@ -168,6 +168,7 @@ impl Scene<'_> {
         let mut alone = rule.clone();
         alone.shift_remove("rateLimits");
         alone.shift_remove("authorize");
+        alone.shift_remove("shadow");
         alone.insert("authenticate".to_owned(), ways.clone());
         if let Some(authorize) = authorize {
             alone.insert("authorize".to_owned(), authorize.clone());
@@ -175,6 +176,7 @@ impl Scene<'_> {
         let mut document = self.prepared.document.clone();
         if let Some(members) = document.as_object_mut() {
             members.insert("rules".to_owned(), json!([alone]));
+            members.shift_remove("shadow");
         }
         self.decide(document).map(|(outcome, _)| outcome)
     }

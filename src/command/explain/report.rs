@@ -21,6 +21,8 @@ pub(super) struct Explanation {
     pub(super) ways: Vec<Check>,
     pub(super) alternatives: Vec<Vec<Check>>,
     pub(super) limits: Vec<Limit>,
+    /// What a shadow makes of it; `None`: none decides it.
+    pub(super) shadow: Option<String>,
     /// What the log would say beside.
     pub(super) notes: Vec<String>,
 }
@@ -93,6 +95,7 @@ impl Explanation {
             ways: place.map(|place| scene.ways(place)).unwrap_or_default(),
             alternatives: place.map(|place| scene.alternatives(place)).unwrap_or_default(),
             limits: limits(document, place, &outcome),
+            shadow: shadow(document, place, &outcome),
             notes: gateway.notes(),
             outcome,
         })
@@ -123,6 +126,7 @@ impl Explanation {
             "authenticate": checks(&self.ways),
             "authorize": each(&self.alternatives),
             "rateLimits": limits.collect::<Vec<_>>(),
+            "shadow": self.shadow,
             "upstream": self.upstream().map(|changes| changes.json()),
             "client": self.outcome.reply.as_ref().map(|reply| {
                 let headers = reply.headers.iter().map(|(name, value)| json!([name, value]));
@@ -185,6 +189,20 @@ impl Check {
         }
         Value::Object(members)
     }
+}
+
+/// What a shadow makes of the request.
+fn shadow(document: &Value, place: Option<usize>, outcome: &Outcome) -> Option<String> {
+    let Some(told) = outcome.recorded("shadow") else {
+        let own = place.and_then(|place| document.pointer(&format!("/rules/{place}/shadow")));
+        let limits = limits(document, place, outcome);
+        let is_counted = limits.iter().any(|limit| limit.spec.get("shadow") == Some(&Value::Bool(true)));
+        let decides = own.is_some() || document.get("shadow").is_some() || is_counted;
+        return decides.then(|| "the same".to_owned());
+    };
+    let by = [("shadowReason", ""), ("shadowRule", "by rule "), ("shadowLimit", "by limit ")];
+    let by = by.iter().filter_map(|(name, by)| Some(format!("{by}{}", outcome.recorded(name)?)));
+    Some(std::iter::once(told.to_owned()).chain(by).collect::<Vec<_>>().join(" "))
 }
 
 /// The limits that a request of the rule is counted by: those before authentication, and its own.

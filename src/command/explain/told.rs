@@ -110,6 +110,9 @@ pub(super) fn text(explanation: &Explanation, colored: bool) -> String {
             told.line(&format!("{name}: {}", plain_text(text)));
         }
     }
+    if let Some(shadow) = &explanation.shadow {
+        told.line(&format!("shadow: {}", plain_text(shadow)));
+    }
     rules(&mut told, explanation);
     if !explanation.ways.is_empty() {
         told.heading("authenticate");

@@ -47,6 +47,12 @@ pub(super) enum By {
     Principal,
     Credential,
     Limit,
+    #[value(name = "shadowReason")]
+    ShadowReason,
+    #[value(name = "shadowRule")]
+    ShadowRule,
+    #[value(name = "shadowLimit")]
+    ShadowLimit,
     Path,
     Address,
 }
@@ -60,6 +66,9 @@ impl By {
             Self::Principal => "principal",
             Self::Credential => "credential",
             Self::Limit => "limit",
+            Self::ShadowReason => "shadowReason",
+            Self::ShadowRule => "shadowRule",
+            Self::ShadowLimit => "shadowLimit",
             Self::Path => "path",
             Self::Address => "address",
         }

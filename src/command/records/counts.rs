@@ -23,6 +23,8 @@ pub(super) struct Tally {
     pub(super) ended: u64,
     /// Those that would have been denied, where a shadow decided.
     pub(super) would_deny: u64,
+    /// Those that would have been allowed, likewise.
+    pub(super) would_allow: u64,
 }
 
 impl Tally {
@@ -34,9 +36,12 @@ impl Tally {
             _ => &mut self.denied,
         };
         *place = place.saturating_add(times);
-        if text("shadow") == Some("would_deny") {
-            self.would_deny = self.would_deny.saturating_add(times);
-        }
+        let would = match text("shadow") {
+            Some("would_deny") => &mut self.would_deny,
+            Some("would_allow") => &mut self.would_allow,
+            _ => return,
+        };
+        *would = would.saturating_add(times);
     }
 
     fn all(self) -> u64 {
@@ -44,7 +49,8 @@ impl Tally {
     }
 
     fn json(self) -> Value {
-        json!({"allowed": self.allowed, "denied": self.denied, "ended": self.ended, "wouldDeny": self.would_deny})
+        json!({"allowed": self.allowed, "denied": self.denied, "ended": self.ended, "wouldDeny": self.would_deny,
+            "wouldAllow": self.would_allow})
     }
 }
 
@@ -84,7 +90,7 @@ impl Counts {
     }
 
     pub(super) fn text(&self, top: usize) -> String {
-        let Tally { allowed, denied, ended, would_deny } = self.all;
+        let Tally { allowed, denied, ended, would_deny, would_allow } = self.all;
         let mut out = format!("{} requests: {allowed} allowed, {denied} denied", self.all.all());
         if ended > 0 {
             _ = write!(out, ", {ended} streams ended");
@@ -92,19 +98,22 @@ impl Counts {
         if would_deny > 0 {
             _ = write!(out, ", {would_deny} would have been denied");
         }
+        if would_allow > 0 {
+            _ = write!(out, ", {would_allow} would have been allowed");
+        }
         out.push('\n');
         for (member, tallies) in self.by.iter().filter(|(_, tallies)| !tallies.is_empty()) {
-            let shadows = tallies.values().any(|tally| tally.would_deny > 0);
+            let shadows = tallies.values().any(|tally| tally.would_deny > 0 || tally.would_allow > 0);
             _ = write!(out, "\n{:>9} {:>9}", "allowed", "denied");
             if shadows {
-                _ = write!(out, " {:>10}", "would deny");
+                _ = write!(out, " {:>10} {:>11}", "would deny", "would allow");
             }
             _ = writeln!(out, "  {member}");
             let sorted = Self::sorted(tallies);
             for (value, tally) in sorted.iter().take(top) {
                 _ = write!(out, "{:>9} {:>9}", tally.allowed, tally.denied.saturating_add(tally.ended));
                 if shadows {
-                    _ = write!(out, " {:>10}", tally.would_deny);
+                    _ = write!(out, " {:>10} {:>11}", tally.would_deny, tally.would_allow);
                 }
                 _ = writeln!(out, "  {}", plain_text(value));
             }
@@ -141,15 +150,17 @@ mod tests {
             (json!({"decision": "deny", "rule": "a", "principal": "x", "kind": "api-key"}), 7),
             (json!({"decision": "end", "rule": "b", "principal": "x", "kind": "jwt"}), 2),
             (json!({"decision": "allow", "shadow": "would_deny"}), 3),
+            (json!({"decision": "deny", "rule": "b", "shadow": "would_allow"}), 4),
+            (json!({"decision": "allow", "rule": "b", "shadow": "unknown"}), 1),
         ] {
             counts.add(record.as_object().unwrap(), times);
         }
         let told = counts.json();
-        let tally = |allowed: u64, denied: u64, ended: u64, would: u64| json!({"allowed": allowed, "denied": denied, "ended": ended, "wouldDeny": would});
-        assert_eq!(told["requests"], tally(4, 7, 2, 3));
-        assert_eq!(told["by"]["rule"]["a"], tally(1, 7, 0, 0));
-        assert_eq!(told["by"]["rule"]["b"], tally(0, 0, 2, 0));
-        assert_eq!(told["by"]["principal"]["x (jwt)"], tally(1, 0, 2, 0));
-        assert_eq!(told["by"]["principal"]["x (api-key)"], tally(0, 7, 0, 0));
+        let tally = |allowed: u64, denied: u64, ended: u64, [deny, allow]: [u64; 2]| json!({"allowed": allowed, "denied": denied, "ended": ended, "wouldDeny": deny, "wouldAllow": allow});
+        assert_eq!(told["requests"], tally(5, 11, 2, [3, 4]));
+        assert_eq!(told["by"]["rule"]["a"], tally(1, 7, 0, [0, 0]));
+        assert_eq!(told["by"]["rule"]["b"], tally(1, 4, 2, [0, 4]));
+        assert_eq!(told["by"]["principal"]["x (jwt)"], tally(1, 0, 2, [0, 0]));
+        assert_eq!(told["by"]["principal"]["x (api-key)"], tally(0, 7, 0, [0, 0]));
     }
 }

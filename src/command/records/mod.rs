@@ -26,7 +26,8 @@ use crate::engine::{own_name, record_begins, record_in};
 const LONGEST_LINE: u64 = 1 << 20;
 
 /// What is counted where nobody says by what.
-const USUALLY: [By; 4] = [By::Rule, By::Reason, By::Principal, By::Limit];
+const USUALLY: [By; 7] =
+    [By::Rule, By::Reason, By::Principal, By::Limit, By::ShadowReason, By::ShadowRule, By::ShadowLimit];
 
 /// Carries out what is asked for.
 pub(super) fn run(options: &ReportOptions) -> u8 {

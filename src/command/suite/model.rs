@@ -8,7 +8,9 @@ use super::{
     members::{Faults, Members},
     variables,
 };
-use crate::{answer::Reason, request::client_certificate::PeerCertificate, time::Timestamp};
+use crate::{
+    answer::Reason, engine::ShadowOutcome, request::client_certificate::PeerCertificate, time::Timestamp,
+};
 
 /// A file of cases for one policy.
 #[derive(Debug, Default)]
@@ -333,6 +335,18 @@ impl Expected {
         };
         let reason = members.text("reason");
         let reason = reason.map(|reason| known(&reason, path, members.faults));
+        let shadow = members.take("shadow").map(|outcome| ("shadow", outcome));
+        if let Some((_, outcome)) = &shadow
+            && !outcome.is_null()
+            && !ShadowOutcome::ALL.iter().any(|known| outcome.as_str() == Some(known.as_str()))
+        {
+            members.faults.add(path, "shadow is would_deny, would_allow, unknown or null");
+        }
+        let shadow_reason = members.text("shadowReason");
+        let shadow_reason = shadow_reason.map(|reason| known(&reason, path, members.faults));
+        let shadow_reason = shadow_reason.map(|reason| ("shadowReason", reason.into()));
+        let mut record = members.object("record").unwrap_or_default();
+        record.extend(shadow.into_iter().chain(shadow_reason).map(|(name, value)| (name.to_owned(), value)));
         let expected = Self {
             allowed,
             reason,
@@ -340,7 +354,7 @@ impl Expected {
             status: members.count("status"),
             upstream: members.object("upstream").unwrap_or_default(),
             response: members.object("response").unwrap_or_default(),
-            record: members.object("record").unwrap_or_default(),
+            record,
         };
         members.end();
         Some(expected)
