@@ -187,3 +187,34 @@ fn clients_in_turn_each_keep_what_was_charged_ahead_for_them() {
     let each_once = expected([(HEADERS, 10), (CLOCK, 10), (REMOVE, 10), (ADD, 10)]);
     assert_eq!(calls(&requests, 1, TIMES), each_once);
 }
+
+/// Rules of a shadow ask the host for nothing that the rules in force did not ask for; limits are charged as others.
+#[test]
+fn a_shadow_costs_what_its_limits_cost() {
+    let of = |policy: &Value, path: &str, client| calls_of(policy, &[request(path, client)], 1, 50);
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut policy = policy();
+        change(&mut policy);
+        policy
+    };
+    let next = with(&|policy| policy["shadow"] = json!({"rules": policy["rules"].clone()}));
+    let own = with(&|policy| policy["rules"][2]["shadow"] = json!({"authenticate": {"anonymous": true}}));
+    for (path, client) in [
+        ("/open", None),
+        ("/unlimited", Some(1)),
+        ("/small", Some(1)),
+        ("/unlimited", None),
+        ("/no-rule", None),
+    ] {
+        let without = of(&policy(), path, client);
+        assert_eq!(of(&next, path, client), without, "{path}");
+        assert_eq!(of(&own, path, client), without, "{path}");
+    }
+    let limited = with(&|policy| {
+        policy["rateLimits"][1]["shadow"] = true.into();
+        policy["rules"][2]["rateLimits"] = json!(["small"]);
+    });
+    let charged = expected([(HEADERS, 1), (CLOCK, 1), (READ, 1), (WRITE, 1), (REMOVE, 1), (ADD, 1)]);
+    assert_eq!(of(&limited, "/unlimited", Some(1)), charged);
+    assert_eq!(of(&limited, "/open", None), of(&policy(), "/open", None));
+}

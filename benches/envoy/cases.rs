@@ -80,6 +80,14 @@ pub(crate) const CASES: &[Case] = &[
         ("portcullis", Load::NoCredentials),
         Goal::None,
     ),
+    // What it costs that a next list decides beside the one in force.
+    case("shadow", ("portcullis-shadow", Load::Repeat), ("portcullis", Load::Repeat), Goal::None),
+    case(
+        "shadow-refused",
+        ("portcullis-shadow", Load::NoCredentials),
+        ("portcullis", Load::NoCredentials),
+        Goal::None,
+    ),
     // What it costs to count each decision by its rule.
     case("metrics-by-rule", ("portcullis-by-rule", Load::Repeat), ("portcullis", Load::Repeat), Goal::None),
     case(

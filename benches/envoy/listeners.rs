@@ -49,6 +49,7 @@ fn filters(name: &str, settings: &Settings, credentials: &Credentials) -> Vec<Va
         "native-key" => vec![api_key_auth(), rbac_by_subject(), local_ratelimit()],
         "portcullis" => vec![portcullis(&chain())],
         "portcullis-access-log" => vec![portcullis(&policies::with_access_log(chain()))],
+        "portcullis-shadow" => vec![portcullis(&policies::with_next_rules(chain()))],
         "portcullis-by-rule" => vec![portcullis(&policies::with_metrics_by_rule(chain()))],
         "portcullis-interlock" => {
             vec![portcullis(&policies::with_interlock(chain())), parts::interlock(&["portcullis"])]

@@ -50,6 +50,12 @@ pub(crate) fn with_metrics_by_rule(mut policy: Value) -> Value {
     policy
 }
 
+/// `policy`, whose rules are the next list, too, and decide beside themselves.
+pub(crate) fn with_next_rules(mut policy: Value) -> Value {
+    policy["shadow"] = json!({"rules": policy["rules"].clone()});
+    policy
+}
+
 /// A token, and nothing else asked.
 pub(crate) fn token_only(credentials: &Credentials) -> Value {
     let rules = json!([{
