@@ -54,6 +54,7 @@ mod message_signatures;
 mod migration;
 mod minimal_certificates;
 mod minimal_config;
+mod observability;
 mod observed;
 mod oci;
 mod offline;

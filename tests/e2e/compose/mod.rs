@@ -194,7 +194,7 @@ async fn prometheus_records_what_envoy_counts() {
     // What the rules ask for is there, or told in the README, whose names other tests hold.
     let stats = front.admin.text("/stats/prometheus").await;
     let told = stats + &fs::read_to_string(repository().join("README.md")).unwrap();
-    let rules = fs::read_to_string(repository().join("envoy/prometheus/rules.yaml")).unwrap();
+    let rules = fs::read_to_string(repository().join("envoy/observability/rules.yaml")).unwrap();
     let words = rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
     let names: BTreeSet<&str> =
         words.filter(|word| ["portcullis_", "envoy_"].iter().any(|start| word.starts_with(start))).collect();
@@ -207,7 +207,7 @@ async fn prometheus_records_what_envoy_counts() {
 #[test]
 fn alerts_are_raised_when_they_should_be() {
     let tests = repository().join("tests/e2e/compose/rules_test.yaml");
-    let config = repository().join("envoy/prometheus/prometheus.yaml");
+    let config = repository().join("envoy/observability/prometheus.yaml");
     for (arguments, file) in [(["check", "config"], config), (["test", "rules"], tests)] {
         let checked = Command::new("promtool").args(arguments).arg(file).output();
         let checked = checked.expect("promtool starts: `make test` installs it");

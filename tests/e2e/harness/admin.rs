@@ -15,6 +15,10 @@ impl Admin {
         Self { address }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) async fn is_ready(&self) -> bool {
         client::try_http1_plain(self.address, &get("/ready")).await.is_ok_and(|answer| answer.status == 200)
     }
