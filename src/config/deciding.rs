@@ -13,7 +13,7 @@ use super::{
     requirement::authorize,
     scalar::limit_name,
 };
-use crate::rbac::RequirementSpec;
+use crate::{rbac::RequirementSpec, route::RouteSpec};
 
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Action {
@@ -43,13 +43,16 @@ impl Decides {
     /// As `rule`, but for what decides. Streams are ended by rules in force alone.
     pub(super) fn rule_like(self, rule: &RuleSpec) -> Option<RuleSpec> {
         Some(RuleSpec {
+            name: rule.name.clone(),
+            // It is for the requests that its rule is for, and not looked for itself.
+            route: RouteSpec { kept: rule.route.kept, ..RouteSpec::default() },
             action: self.action?,
             require_tls: self.require_tls,
+            cors_preflight: rule.cors_preflight,
             resource: self.resource,
             rate_limits: self.rate_limits,
             end_streams: false,
             shadow: None,
-            ..rule.clone()
         })
     }
 }

@@ -212,6 +212,7 @@ impl<'a> Attempt<'a, '_> {
     fn decide_by(&mut self, matched: &RouteMatch<'_>, line: &RequestLine<'a>) -> Result<Step<'a>, Stop> {
         let rule = self.policy().rules.get(matched.rule).ok_or(Reason::NoRule)?;
         self.trace.rule = Some(matched.rule);
+        self.trace.reached = Reached::Rule;
         let (callers, unconfirmed) = self.admit(rule, line, Some(matched))?;
         self.limit_by(rule, &limits::subject(self.head, line, &callers, &rule.name, Some(matched)))?;
         self.trace.reached = Reached::Limits;

@@ -118,6 +118,8 @@ impl<'a> Attempt<'a, '_> {
         }
         match &self.policy().next_rules {
             Some(next) => self.compare_with(next, refused, line, request),
+            // Of what is unclear it is not clear for which shadow it is, either.
+            None if self.trace.reached == Reached::Nothing => {}
             None => {
                 if let Some(shadow) = self.rule().and_then(|rule| rule.shadow.as_deref()) {
                     let judged = self.judge(shadow, refused, line, matched);
@@ -191,7 +193,8 @@ impl<'a> Attempt<'a, '_> {
 
     /// Who asks, where the rule in force has found that out for whoever takes the same credentials; `None`: it has not.
     fn known_callers(&self, access: &Access, refused: Option<Reason>) -> Option<Result<Callers, Against>> {
-        let Action::Allow(own) = &self.rule()?.action else { return None };
+        let rule = self.rule().filter(|_| self.trace.reached > Reached::Nothing)?;
+        let Action::Allow(own) = &rule.action else { return None };
         if !Rc::ptr_eq(&own.accepted, &access.accepted) || own.optional != access.optional {
             return None;
         }

@@ -59,6 +59,8 @@ pub(super) enum ShadowLimit {
 pub(super) enum Reached {
     #[default]
     Nothing,
+    /// It is known which of them decides.
+    Rule,
     /// It is known who asks.
     Callers,
     /// Its limits admit it.

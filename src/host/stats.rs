@@ -39,7 +39,7 @@ pub(super) struct Stats {
     /// Streams that were ended, by reason.
     ended: Vec<(Reason, Counter)>,
     /// What a shadow would have decided otherwise.
-    shadow: RefCell<HashMap<(ShadowOutcome, Reason), LateCounter>>,
+    shadow: RefCell<Vec<((ShadowOutcome, Reason), LateCounter)>>,
     /// Fetches of key sets, of all providers together.
     fetches: Results,
     /// In the order of [`WorkerState::take_sources`].
@@ -202,7 +202,15 @@ impl Stats {
     /// Counts what a shadow would have decided otherwise.
     #[cold]
     pub(super) fn count_shadow(&self, outcome: ShadowOutcome, reason: Reason) {
-        self.shadow.borrow_mut().entry((outcome, reason)).or_default().add_one();
+        let (mut counters, own) = (self.shadow.borrow_mut(), (outcome, reason));
+        match counters.iter_mut().find(|(other, _)| *other == own) {
+            Some((_, counter)) => counter.add_one(),
+            None => {
+                let mut counter = LateCounter::default();
+                counter.add_one();
+                counters.push((own, counter));
+            }
+        }
     }
 
     /// Counts a stream that was ended.

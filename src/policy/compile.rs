@@ -84,19 +84,22 @@ impl Policy {
         let mut vocabulary = Vocabulary::compile(&document.roles, requirements);
         keep("rules", coherence::claim_comparisons(&vocabulary).into_iter().collect());
         let of_rules = coherence::of_rules(&document, router.as_ref());
-        let mut planned = Planned::of(&document);
-        let next_router = match &planned {
-            Some(planned) if planned.is_list => {
+        let planned = Planned::of(&document);
+        let next_router = match planned {
+            Some(Planned::List) => {
                 let routes: Vec<_> =
                     document.shadow_rules.iter().map(|rule| (rule.name.as_str(), &rule.route)).collect();
                 Router::compile(&routes).map_err(|found| keep("shadow.rules", found)).ok()
             }
             _ => None,
         };
-        if let Some(planned) = &mut planned {
-            let router = if planned.is_list { next_router.as_ref() } else { router.as_ref() };
-            let found = planned.with(&mut document, |document| coherence::of_rules(document, router));
-            keep("", planned.renamed(found, &of_rules));
+        let next = match planned {
+            Some(Planned::List) => next_router.as_ref(),
+            _ => router.as_ref(),
+        };
+        if let (Some(planned), Some(_)) = (planned, next) {
+            let found = planned.with(&mut document, |document| coherence::of_rules(document, next));
+            keep("", planned.renamed(&document, found, &of_rules));
         }
         keep("", of_rules);
         keep("", coherence::shared_issuers(&document.providers));
@@ -108,7 +111,7 @@ impl Policy {
             keep("", found);
             Vec::new()
         });
-        let lacks_router = planned.as_ref().is_some_and(|planned| planned.is_list) && next_router.is_none();
+        let lacks_router = planned == Some(Planned::List) && next_router.is_none();
         let assembled = match (router, limiter) {
             (Some(router), Some(limiter)) if !lacks_router => {
                 let planned = planned.map(|planned| (planned, next_router));
@@ -158,14 +161,16 @@ impl Policy {
         let (mut faults, mut warnings) = of_rules(&document, &in_force, Some(&router));
         let has_shadow_rules = planned.is_some();
         let mut next_router = None;
-        if let Some((mut planned, router)) = planned {
-            let next: Vec<&Rule> = match planned.is_list {
-                true => next_rules.iter().collect(),
-                false => rules.iter().map(|rule| rule.shadow.as_deref().unwrap_or(rule)).collect(),
+        if let Some((planned, router)) = planned {
+            let next: Vec<&Rule> = match planned {
+                Planned::List => next_rules.iter().collect(),
+                Planned::Own => rules.iter().map(|rule| rule.shadow.as_deref().unwrap_or(rule)).collect(),
             };
             let found = planned.with(&mut document, |document| of_rules(document, &next, router.as_ref()));
-            let (more_faults, more_warnings) =
-                (planned.renamed(found.0, &faults), planned.renamed(found.1, &warnings));
+            let (more_faults, more_warnings) = (
+                planned.renamed(&document, found.0, &faults),
+                planned.renamed(&document, found.1, &warnings),
+            );
             faults.extend(more_faults);
             warnings.extend(more_warnings);
             warnings.extend(limits_looked_at(&document));

@@ -39,69 +39,83 @@ impl NextRules {
     }
 }
 
-/// The rules as they would be, where they would be others.
-pub(super) struct Planned {
-    /// Those of the list, or those in force with their shadows in their places. While [`Planned::with`] looks, they stand in
-    /// the document, and its own here.
-    rules: Vec<RuleSpec>,
-    /// They are a list of their own.
-    pub(super) is_list: bool,
-    /// The places of rules that have shadows.
-    shadowed: HashSet<usize>,
+/// Where the rules stand as they would be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Planned {
+    /// In a list of their own.
+    List,
+    /// With those in force.
+    Own,
 }
 
 impl Planned {
+    /// `None`: they stay as they are.
     pub(super) fn of(document: &Document) -> Option<Self> {
-        let shadowed: HashSet<_> = document
-            .rules
-            .iter()
-            .enumerate()
-            .filter_map(|(place, rule)| rule.shadow.as_ref().map(|_| place))
-            .collect();
-        let is_list = !document.shadow_rules.is_empty();
-        let rules = match is_list {
-            true => document.shadow_rules.clone(),
-            false if shadowed.is_empty() => return None,
-            false => {
-                let next = document.rules.iter().map(|rule| rule.shadow.as_deref().unwrap_or(rule));
-                next.cloned().collect()
-            }
-        };
-        Some(Self { rules, is_list, shadowed })
+        match document.shadow_rules.is_empty() {
+            false => Some(Self::List),
+            true => document.rules.iter().any(|rule| rule.shadow.is_some()).then_some(Self::Own),
+        }
     }
 
     /// What `look` finds in the document as if these were its rules.
-    pub(super) fn with<T>(&mut self, document: &mut Document, look: impl FnOnce(&Document) -> T) -> T {
-        std::mem::swap(&mut document.rules, &mut self.rules);
+    pub(super) fn with<T>(self, document: &mut Document, look: impl FnOnce(&Document) -> T) -> T {
+        let mut in_force = Vec::new();
+        self.swap(document, &mut in_force);
         let found = look(document);
-        std::mem::swap(&mut document.rules, &mut self.rules);
+        match self {
+            Self::List => std::mem::swap(&mut document.rules, &mut document.shadow_rules),
+            Self::Own => {
+                for (place, mut own) in in_force {
+                    if let Some(rule) = document.rules.get_mut(place) {
+                        std::mem::swap(rule, &mut *own);
+                        rule.shadow = Some(own);
+                    }
+                }
+            }
+        }
         found
+    }
+
+    /// Puts the rules in the places of those in force, which go to `in_force` where the list is not another.
+    fn swap(self, document: &mut Document, in_force: &mut Vec<(usize, Box<RuleSpec>)>) {
+        if self == Self::List {
+            std::mem::swap(&mut document.rules, &mut document.shadow_rules);
+            return;
+        }
+        for (place, rule) in document.rules.iter_mut().enumerate() {
+            if let Some(mut shadow) = rule.shadow.take() {
+                std::mem::swap(rule, &mut *shadow);
+                in_force.push((place, shadow));
+            }
+        }
     }
 
     /// What was found in them, with paths of where they stand. What is `known` of the rules in force is not told once more of
     /// their shadows.
-    pub(super) fn renamed(&self, found: Vec<Fault>, known: &[Fault]) -> Vec<Fault> {
-        if self.is_list {
-            return found.into_iter().map(|fault| fault.within("shadow")).collect();
-        }
-        let own = found.into_iter().filter(|fault| !known.contains(fault));
-        own.filter_map(|fault| self.of_shadow(fault)).collect()
+    pub(super) fn renamed(self, document: &Document, found: Vec<Fault>, known: &[Fault]) -> Vec<Fault> {
+        let named = found.into_iter().filter_map(|fault| match self {
+            Self::List => Some(fault.within("shadow")),
+            Self::Own if known.contains(&fault) => None,
+            Self::Own => of_shadow(document, fault),
+        });
+        named.collect()
     }
+}
 
-    /// `rules[2].authorize` is `rules[2].shadow.authorize`; `None`: it is of no rule that has a shadow.
-    fn of_shadow(&self, mut fault: Fault) -> Option<Fault> {
-        let (place, rest) = fault.path.strip_prefix("rules[")?.split_once(']')?;
-        let place: usize = place.parse().ok().filter(|place| self.shadowed.contains(place))?;
-        fault.path = format!("rules[{place}].shadow{rest}");
-        Some(fault)
-    }
+/// `rules[2].authorize` is `rules[2].shadow.authorize`; `None`: it is of no rule that has a shadow.
+fn of_shadow(document: &Document, mut fault: Fault) -> Option<Fault> {
+    let (place, rest) = fault.path.strip_prefix("rules[")?.split_once(']')?;
+    document.rules.get(place.parse::<usize>().ok()?)?.shadow.as_ref()?;
+    fault.path = format!("rules[{place}].shadow{rest}");
+    Some(fault)
 }
 
 /// Limits in force that rules of a shadow name and that do not count all that they judge there.
 pub(super) fn limits_looked_at(document: &Document) -> Vec<Fault> {
     let is_shadow =
         |name: &String| document.rate_limits.iter().any(|limit| limit.name == *name && limit.shadow);
-    let named: HashSet<&String> = document.rules.iter().flat_map(|rule| &rule.rate_limits).collect();
+    let named: HashSet<&str> =
+        document.rules.iter().flat_map(|rule| &rule.rate_limits).map(String::as_str).collect();
     let mut warnings = Vec::new();
     let mut look = |rule: &RuleSpec, path: String, is_charged: &dyn Fn(&String) -> bool, message: &str| {
         for (k, name) in rule.rate_limits.iter().enumerate() {
@@ -119,7 +133,7 @@ pub(super) fn limits_looked_at(document: &Document) -> Vec<Fault> {
     }
     for (i, rule) in document.shadow_rules.iter().enumerate() {
         let message = "is in force, and no rule in force names it, so that nothing is counted by it; give it shadow: true";
-        look(rule, format!("shadow.rules[{i}]"), &|name| named.contains(name), message);
+        look(rule, format!("shadow.rules[{i}]"), &|name| named.contains(name.as_str()), message);
     }
     warnings
 }

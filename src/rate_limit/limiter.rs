@@ -43,8 +43,7 @@ impl Limiter {
         now: Timestamp,
         ledger: &mut Ledger<'_>,
     ) -> Result<Admission, StoreError> {
-        let counted = limits.iter().filter_map(|id| self.count(*id, subject, ledger).transpose());
-        judge_and_charge(&counted.collect::<Result<Vec<_>, _>>()?, now, ledger)
+        judge_and_charge(&self.counted(limits, subject, ledger)?, now, ledger)
     }
 
     /// Whether those of `limits` that apply would admit a request, which is charged to none of them. Errors are those of
@@ -56,8 +55,18 @@ impl Limiter {
         now: Timestamp,
         ledger: &mut Ledger<'_>,
     ) -> Result<Admission, StoreError> {
-        let counted = limits.iter().filter_map(|id| self.count(*id, subject, ledger).transpose());
-        judge(&counted.collect::<Result<Vec<_>, _>>()?, now, ledger)
+        judge(&self.counted(limits, subject, ledger)?, now, ledger)
+    }
+
+    /// Where those of `limits` count the request that apply.
+    #[inline(never)]
+    fn counted(
+        &self,
+        limits: &[LimitId],
+        subject: &Subject<'_>,
+        ledger: &Ledger<'_>,
+    ) -> Result<Vec<Counted<'_>>, StoreError> {
+        limits.iter().filter_map(|id| self.count(*id, subject, ledger).transpose()).collect()
     }
 
     /// Where a limit counts the request; `None`: it does not apply.

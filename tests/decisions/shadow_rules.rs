@@ -1,6 +1,10 @@
 //! Rules as they would be, and the next list of rules: they decide beside those in force, and use nothing up.
 
-use portcullis::answer::Reason;
+use portcullis::{
+    answer::Reason,
+    engine::{Exchange, ShadowOutcome},
+    request::RequestHead,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -121,6 +125,16 @@ fn a_rule_decides_beside_as_it_would_be() {
                 vec![
                     (Ask::get("/closed/a"), Some(RuleDenied), allow()),
                     (Ask::get("/nowhere"), Some(NoRule), AGREED),
+                ]
+            }),
+        ),
+        (
+            "debugging",
+            json!({"action": "Allow", "authenticate": {"anonymous": true}}),
+            Box::new(|_: &World| {
+                vec![
+                    (key("/asking").header("x-debug", "1"), Some(RuleDenied), allow()),
+                    (key("/asking").header("x_debug", "1"), Some(AmbiguousName), AGREED),
                 ]
             }),
         ),
@@ -319,14 +333,13 @@ fn with_next(change: impl FnOnce(&mut Vec<Value>)) -> World {
 fn the_next_list_decides_beside_the_one_in_force() {
     use Reason::*;
     let w = with_next(|rules| {
-        rules.retain(|rule| rule["name"] != "health" && rule["name"] != "tokens");
+        rules.retain(|rule| !["health", "tokens", "debugging"].iter().any(|gone| rule["name"] == *gone));
         for rule in rules.iter_mut() {
             rule["name"] = format!("next-{}", rule["name"].as_str().unwrap()).into();
         }
         let position = |name: &str| rules.iter().position(|rule| rule["name"] == name).unwrap();
-        let (orders, asking) = (position("next-orders"), position("next-asking"));
+        let orders = position("next-orders");
         rules[orders]["authorize"] = json!({"permissions": ["orders:write"]});
-        rules[asking]["corsPreflight"] = "Allow".into();
         let (one, two) = ("/nowhere", "/tokens");
         for (name, path, ways) in
             [("new", one, json!({"anonymous": true})), ("tokens", two, json!({"anyOf": ["apiKey"]}))]
@@ -341,9 +354,6 @@ fn the_next_list_decides_beside_the_one_in_force() {
     };
     let deny = |reason: &str, rule: Value| [json!("would_deny"), json!(reason), rule];
     let allow = |rule: &str| [json!("would_allow"), Value::Null, json!(rule)];
-    let preflight = Ask::new("OPTIONS", "/asking").header("origin", "https://app.example");
-    let mut preflight = from(90, preflight.header("access-control-request-method", "GET"));
-    preflight.headers.push((b"content-length".to_vec(), b"0".to_vec()));
     for (n, (ask, reason, expected)) in [
         (Ask::get("/orders/7").key(READER), None, deny("insufficient_permission", json!("next-orders"))),
         (Ask::get("/orders/7").key("writer-secret"), None, AGREED),
@@ -353,6 +363,8 @@ fn the_next_list_decides_beside_the_one_in_force() {
         (w.bearer(Ask::get("/tokens"), |_| {}), None, deny("credentials_missing", json!("tokens"))),
         (Ask::get("/tokens").key(READER), Some(CredentialsMissing), allow("tokens")),
         (Ask::get("/closed"), Some(RuleDenied), AGREED),
+        // Which rule it is for is clear in the next list alone.
+        (Ask::get("/asking").key(READER).header("x_debug", "1"), Some(AmbiguousName), allow("next-asking")),
         // Before any rule.
         (Ask::get("/nowhere").plain(), Some(TlsRequired), AGREED),
         (Ask::get("/a%2Fb"), Some(AmbiguousPath), AGREED),
@@ -362,4 +374,24 @@ fn the_next_list_decides_beside_the_one_in_force() {
     {
         assert_eq!(told(n, &ask), (reason, expected), "{ask:?}");
     }
+}
+
+#[test]
+fn preflights_pass_where_the_next_list_lets_them() {
+    let w = with_next(|rules| {
+        let asking = rules.iter_mut().find(|rule| rule["name"] == "asking").unwrap();
+        asking["corsPreflight"] = "Allow".into();
+    });
+    let decided = |method: &str| {
+        let ask = Ask::new("OPTIONS", "/asking").header("origin", "https://app.example");
+        let ask = ask.header("access-control-request-method", method);
+        let head = RequestHead { ends: true, ..ask.head() };
+        w.with_services(|services| {
+            let decision = Exchange::default().on_request(&w.worker, &head, services);
+            (decision.reason, decision.shadow)
+        })
+    };
+    let refused = Some(Reason::NoRule);
+    assert_eq!(decided("GET"), (refused, Some((ShadowOutcome::WouldAllow, Reason::NoRule))));
+    assert_eq!(decided("DELETE"), (refused, None));
 }
