@@ -17,6 +17,11 @@ use crate::{
 
 /// The policy with a list that is fetched, in which streams of these rules end.
 fn world() -> World {
+    world_with(|_| {})
+}
+
+/// The same with changes.
+fn world_with(change: impl FnOnce(&mut Value)) -> World {
     let w = World::with(|policy| {
         listed(policy);
         policy["revocation"]["remote"]["maxStale"] = "1h".into();
@@ -29,6 +34,7 @@ fn world() -> World {
             "matches": [{"path": {"type": "Exact", "value": "/open"}}],
             "authenticate": {"optional": true, "anyOf": [{"jwt": "corp"}]}});
         policy["rules"].as_array_mut().unwrap().push(open);
+        change(policy);
     });
     w.fetch_list(&json!({}));
     w
@@ -220,18 +226,37 @@ fn a_stream_of_two_credentials_ends_with_either() {
 
 #[test]
 fn what_is_told_of_an_ended_stream() {
-    let w = world();
+    told_of_an_ended_stream(&world(), json!({}));
+    // Records of other requests of the same chain come before and after it.
+    let w = world_with(|policy| policy["decisionLog"] = json!({"allowed": true, "chain": true}));
+    let digest = |record: &str| -> String {
+        portcullis::crypto::sha256(record.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let first = w.ask(&Ask::get("/health")).record.unwrap();
+    let chain = "07".repeat(16);
+    let told = told_of_an_ended_stream(&w, json!({"chain": chain, "sequence": 3}));
+    let next = w.ask(&Ask::get("/health")).record.unwrap();
+    let next: Value = serde_json::from_str(&next).unwrap();
+    assert_eq!((&next["sequence"], &next["previous"]), (&json!(4), &json!(digest(&told))), "{first}");
+}
+
+/// The record of a stream whose token has run out. What `members` say is in it, too.
+fn told_of_an_ended_stream(w: &World, members: Value) -> String {
     let ask = w.bearer(Ask::get("/tokens"), |claims| claims["jti"] = "t-1".into());
-    assert!(w.worker.begin_stream(1, allowed(&w, &ask).unwrap()));
+    assert!(w.worker.begin_stream(1, allowed(w, &ask).unwrap()));
     w.later(661);
     let ended = w.with_services(|services| w.worker.take_ended_streams(1, services)).pop().unwrap();
-    let record: Value = serde_json::from_str(&ended.record.unwrap()).unwrap();
-    let told = json!({"decision": "end", "reason": "token_expired", "rule": "tokens", "principal": "alice",
+    let written = ended.record.unwrap();
+    let mut record: Value = serde_json::from_str(&written).unwrap();
+    record.as_object_mut().unwrap().remove("previous");
+    let mut told = json!({"decision": "end", "reason": "token_expired", "rule": "tokens", "principal": "alice",
         "kind": "jwt", "authority": "corp", "credential": "t-1"});
+    told.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     assert_eq!(record, told);
     let challenge = ended.reply.headers.iter().find(|(name, _)| *name == "www-authenticate").unwrap();
     assert_eq!(ended.reply.status, 401);
     assert!(challenge.1.starts_with("Bearer realm=\"test\", error=\"invalid_token\""), "{challenge:?}");
+    written
 }
 
 /// The policy with a store of keys besides, and what it answers.

@@ -179,12 +179,13 @@ fn sound(keys: &str, lists: &RevocationServer) -> Value {
     let by = |provider: &str| json!({"authenticate": {"anyOf": [{"jwt": provider}]}});
     let (mut limited, mut closed) =
         (rule("limited", "Exact", "/limited", anyone()), rule("closed", "Exact", "/closed", by("fetched")));
-    limited["rateLimits"] = json!(["few"]);
+    limited["rateLimits"] = json!(["few", "tried"]);
     closed["endStreams"] = true.into();
+    let limit = |name: &str, requests: u32, shadow: bool| json!({"name": name, "key": ["route"], "limits": [{"requests": requests, "unit": "Hour"}], "shadow": shadow});
     json!({
         "jwt": {"providers": [fetched, asked]},
         "revocation": lists.section("5m"),
-        "rateLimits": [{"name": "few", "key": ["route"], "limits": [{"requests": 2, "unit": "Hour"}]}],
+        "rateLimits": [limit("few", 2, false), limit("tried", 1, true)],
         "metrics": {"byRule": true},
         "rules": [closed, rule("opaque", "Exact", "/opaque", by("opaque")), limited],
         "defaultAction": "Deny",
