@@ -203,6 +203,7 @@ impl<'a> Attempt<'a, '_> {
         };
         if policy.has_shadow_rules() {
             self.compare(&decided, &line, &request, found.as_ref().ok().and_then(Option::as_ref));
+            self.exchange.refused_token = None;
         }
         decided
     }

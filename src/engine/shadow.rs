@@ -227,7 +227,10 @@ impl<'a> Attempt<'a, '_> {
             dry: Some(Dry { is_replayed }),
             ..Attempt::new(self.worker, self.head, &services, &mut exchange)
         };
-        dry.callers(access, line).map_err(Against::from)
+        let counted = self.worker.take_token_look_ups();
+        let callers = dry.callers(access, line).map_err(Against::from);
+        self.worker.put_back_token_look_ups(counted);
+        callers
     }
 
     /// Whether the limits of `rule` would admit the request. Those of the rule in force have judged it before.

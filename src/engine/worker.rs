@@ -512,6 +512,13 @@ impl WorkerState {
         self.token_look_ups.each_ref().map(Cell::take)
     }
 
+    /// Sets what [`Self::take_token_look_ups`] has taken, so that what was looked up since is not counted.
+    pub(super) fn put_back_token_look_ups(&self, counts: [u32; 2]) {
+        for (own, count) in self.token_look_ups.iter().zip(counts) {
+            own.set(count);
+        }
+    }
+
     /// Remembers a token that was verified with the keys in force now.
     pub(super) fn remember(&self, text: &[u8], token: &Remembered, services: &HostServices<'_>) {
         let Some(generation) = token.provider.key_generation(services.now()) else { return };

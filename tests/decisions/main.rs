@@ -35,6 +35,7 @@ mod revocation;
 mod secrets;
 mod sessions;
 mod shadow;
+mod shadow_confirmations;
 mod shadow_rules;
 mod shared_places;
 mod signatures;

@@ -189,6 +189,19 @@ fn a_rule_decides_beside_as_it_would_be() {
                 ]
             }),
         ),
+        // When the issuer has answered.
+        (
+            "opaque",
+            json!({"authorize": {"remoteAddress": ["192.0.2.0/24"]}}),
+            Box::new(|w: &World| {
+                let good = json!({"active": true, "iss": "https://as.example", "aud": "api", "sub": "bob", "exp": crate::world::NOW + 60});
+                w.issue("good", 200, good);
+                vec![
+                    (Ask::get("/opaque").token("good"), None, deny("address_not_allowed")),
+                    (Ask::get("/opaque").token("bad"), Some(TokenInactive), AGREED),
+                ]
+            }),
+        ),
         // What was found out is taken over: the body, and what is good once.
         (
             "hooks",
@@ -293,6 +306,8 @@ fn what_was_verified_is_not_verified_again() {
         assert_eq!(said(&w, &from(n, both.clone())), (None, AGREED));
         assert_eq!(w.checked.get(), 1);
     }
+    // No request had a token that a rule in force looks at.
+    assert_eq!(w.worker.take_token_look_ups(), [0, 0]);
 }
 
 #[test]
