@@ -4,8 +4,6 @@
 
 use std::cell::{Cell, RefCell};
 
-use hashbrown::HashMap;
-
 use super::{
     counter::{Counter, LateCounter, Share},
     host_calls::{Host, Metric},
@@ -31,8 +29,8 @@ pub(super) struct Stats {
     /// `None`: the policy does not want decisions counted by rule.
     by_rule: Option<RuleStats>,
     evicted: Counter,
-    /// Requests that each limit refused.
-    limit_hits: RefCell<HashMap<LimitId, LateCounter>>,
+    /// Requests that each limit refused, in the order of the policy's limits.
+    limit_hits: RefCell<Vec<LateCounter>>,
     /// Tokens that were remembered, and those that had to be verified.
     tokens: [Counter; 2],
     waiting: Share,
@@ -161,7 +159,9 @@ impl Stats {
             denied: denied.collect(),
             by_rule: worker.policy().counts_by_rule().then(RuleStats::default),
             evicted: define("portcullis_rate_limit_evictions"),
-            limit_hits: RefCell::default(),
+            limit_hits: RefCell::new(
+                worker.policy().limiter.names().map(|_| LateCounter::default()).collect(),
+            ),
             tokens: ["hit", "miss"]
                 .map(|result| define(&format!("portcullis_token_cache._result={result}_"))),
             waiting: Share::define(host, "portcullis_requests_waiting"),
@@ -193,8 +193,10 @@ impl Stats {
         if let Some(by_rule) = &self.by_rule {
             by_rule.count(rule, reason);
         }
-        if let Some(limit) = limit {
-            self.limit_hits.borrow_mut().entry(limit).or_default().add_one();
+        if let Some(limit) = limit
+            && let Some(counter) = self.limit_hits.borrow_mut().get_mut(limit.index())
+        {
+            counter.add_one();
         }
         self.evicted.add(evicted);
     }
@@ -287,9 +289,9 @@ impl Stats {
             counter.flush(host);
         }
         let policy = worker.policy();
-        for (limit, counter) in self.limit_hits.borrow_mut().iter_mut() {
+        for (counter, limit) in self.limit_hits.borrow_mut().iter_mut().zip(policy.limiter.names()) {
             counter.flush(host, || {
-                let limit = shown_name(policy.limiter.name(*limit).as_bytes());
+                let limit = shown_name(limit.as_bytes());
                 format!("portcullis_limit_hits._limit={limit}_")
             });
         }

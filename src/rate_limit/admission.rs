@@ -15,7 +15,7 @@ impl LimitId {
     }
 
     /// Where it is in the list of the limiter's limits.
-    pub(super) const fn index(self) -> usize {
+    pub const fn index(self) -> usize {
         self.0
     }
 }

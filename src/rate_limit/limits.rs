@@ -96,8 +96,7 @@ impl Limiter {
     }
 
     /// The names of all limits, in the order of the document.
-    #[cfg(test)]
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.limits.iter().map(|limit| &*limit.name)
     }
 
