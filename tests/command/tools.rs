@@ -48,6 +48,27 @@ fn the_page_is_done_as_written() {
     assert!(text(done.stdout).contains(": 4 passed, 0 failed"));
 }
 
+/// Of a record under either kind of names, and of a policy that has its records written so.
+#[test]
+fn a_request_is_explained_from_its_record_whatever_its_names_are() {
+    let folder = folder();
+    let policy = folder.path().join("policy.yaml");
+    let text = fs::read_to_string(&policy).unwrap();
+    fs::write(&policy, format!("{text}decisionLog: {{names: Ecs, chain: true}}\n")).unwrap();
+    let own = r#"[warning] {"decision":"deny","reason":"insufficient_permission","rule":"write","method":"PUT","path":"/orders/7","principal":"vera","kind":"jwt","authority":"corp"}"#;
+    let ecs = r#"[warning] {"event.action":"deny","event.outcome":"failure","event.reason":"insufficient_permission","rule.name":"write","http.request.method":"PUT","url.path":"/orders/7","user.id":"vera","portcullis.kind":"jwt","portcullis.authority":"corp"}"#;
+    for (line, path) in [(own, "own.log"), (ecs, "ecs.log")] {
+        let file = folder.path().join(path);
+        fs::write(&file, line).unwrap();
+        let told = explain(folder.path(), &["--record", file.to_str().unwrap()]);
+        assert_eq!(
+            (&told["reason"], &told["record"]["rule"], &told["record"]["principal"]),
+            (&"insufficient_permission".into(), &"write".into(), &"vera".into()),
+            "{told}"
+        );
+    }
+}
+
 #[test]
 fn each_condition_is_told_with_what_is_missing() {
     let folder = folder();
