@@ -4,10 +4,9 @@ use std::rc::Rc;
 
 use super::{
     Attempt, opaque,
-    provider::ProviderState,
+    provider::{ProviderState, Remembered},
     refusal::{Stop, Wait},
     verified::Verified,
-    worker::Remembered,
 };
 use crate::{
     answer::Reason,

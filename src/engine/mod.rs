@@ -32,10 +32,12 @@ mod record;
 mod record_chain;
 #[cfg(not(target_family = "wasm"))]
 mod record_in;
+mod record_log;
 mod record_members;
 #[cfg(not(target_family = "wasm"))]
 mod record_schema;
 mod refusal;
+mod remembered;
 mod request_line;
 mod shadow;
 mod shadow_outcome;

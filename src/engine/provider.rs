@@ -36,6 +36,13 @@ pub(super) struct ProviderState {
     answers: RefCell<HashMap<Ticket, Verdict<Verified>>>,
 }
 
+/// A token whose signature was verified, with the provider whose keys it was.
+#[derive(Clone)]
+pub(super) struct Remembered {
+    pub(super) token: Verified,
+    pub(super) provider: Rc<ProviderState>,
+}
+
 impl ProviderState {
     /// `place` is that of `provider` in its policy.
     pub(super) fn new(place: usize, provider: &Rc<Provider>, namespace: &str) -> Self {

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     record_members::{ECS_VERSION, Member, ecs_outcome},
-    shadow_outcome::{Reached, Shadowed},
+    shadow_outcome::{Reached, ShadowOutcome, Shadowed},
 };
 use crate::{
     answer::Reason,
@@ -54,6 +54,16 @@ pub(super) struct Trace {
     pub(super) shadow: Option<Box<Shadowed>>,
     /// The request was let go on before; what is decided is that its stream ends.
     pub(super) ends_stream: bool,
+}
+
+/// Records that are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RecordKind {
+    /// Why it is refused; of an allowed request, why a shadow would refuse it.
+    pub(super) reason: Reason,
+    pub(super) rule: Option<usize>,
+    pub(super) ends_stream: bool,
+    pub(super) shadow: Option<ShadowOutcome>,
 }
 
 /// What a token that was refused says of itself: nothing of it is verified.

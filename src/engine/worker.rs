@@ -9,16 +9,13 @@ use super::{
     HostServices, Purpose,
     key_uses::KeyUses,
     open_streams::OpenStreams,
-    provider::ProviderState,
-    record::Trace,
+    provider::{ProviderState, Remembered},
+    record::{RecordKind, Trace},
     record_chain::Chain,
-    record_members::Member,
-    shadow_outcome::ShadowOutcome,
     statements::{KeptStatements, NotSigned},
     stored_keys::StoredKeys,
     stored_revocations,
-    token_cache::{self, TokenCache},
-    verified::Verified,
+    token_cache::TokenCache,
 };
 use crate::{
     answer::Reason,
@@ -30,33 +27,15 @@ use crate::{
     rate_limit::{Prepayments, SlotSecret, Terms},
     replay::ReplaySecret,
     replica::{Replica, ReplicaSpec, WatchEvent, WatchStep},
-    request::RequestHead,
     revocation::{Revocations, Revoked},
-    sampling::{Repeated, Sampler},
+    sampling::Sampler,
     store::{SharedSecret, StoreError, random_bytes},
     time::Timestamp,
 };
 
-/// A token whose signature was verified, with the provider whose keys it was.
-#[derive(Clone)]
-pub(super) struct Remembered {
-    pub(super) token: Verified,
-    pub(super) provider: Rc<ProviderState>,
-}
-
-/// Records that are alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct RecordKind {
-    /// Why it is refused; of an allowed request, why a shadow would refuse it.
-    reason: Reason,
-    rule: Option<usize>,
-    ends_stream: bool,
-    shadow: Option<ShadowOutcome>,
-}
-
 /// One configuration of the filter on one thread.
 pub struct WorkerState {
-    policy: Policy,
+    pub(super) policy: Policy,
     namespace: String,
     /// In the policy's order.
     pub(super) providers: Vec<Rc<ProviderState>>,
@@ -86,17 +65,17 @@ pub struct WorkerState {
     /// Calls that requests asked for.
     pub(super) outbox: RefCell<Vec<(Purpose, Call)>>,
     /// `None` while there was no randomness to make it with; then nothing is remembered.
-    tokens: RefCell<Option<TokenCache<Remembered>>>,
+    pub(super) tokens: RefCell<Option<TokenCache<Remembered>>>,
     /// Tokens that were remembered, and those that had to be verified, since they were asked about last.
-    token_look_ups: [Cell<u32>; 2],
+    pub(super) token_look_ups: [Cell<u32>; 2],
     dpop_secret: SharedSecret<DpopSecret>,
     replay_secret: SharedSecret<ReplaySecret>,
     /// Records of refusals, and of requests that a shadow would refuse.
-    refusals: RefCell<Sampler<RecordKind>>,
+    pub(super) refusals: RefCell<Sampler<RecordKind>>,
     /// What else the operator should know and clients can cause.
-    warnings: RefCell<Sampler<String>>,
+    pub(super) warnings: RefCell<Sampler<String>>,
     /// The records that were written so far; `None`: none was.
-    chain: RefCell<Option<Chain>>,
+    pub(super) chain: RefCell<Option<Chain>>,
 }
 
 impl WorkerState {
@@ -357,80 +336,6 @@ impl WorkerState {
         format!("{what} of \"{}\"", name.unwrap_or_default())
     }
 
-    /// The record of a refused request, where it is to be written now. `target` as for [`Trace::record`]. To be asked
-    /// where the log takes it.
-    #[cold]
-    pub(super) fn record_refusal(
-        &self,
-        trace: &Trace,
-        head: &RequestHead<'_>,
-        target: Option<&str>,
-        reason: Reason,
-        services: &HostServices<'_>,
-    ) -> Option<String> {
-        let record = || trace.record(&self.policy, head, target, Some(reason));
-        self.sampled(trace, reason, record).map(|record| self.as_written(record, services))
-    }
-
-    /// The record of an allowed request that a shadow would refuse, likewise; `None`: it would not.
-    #[cold]
-    pub(super) fn record_would_deny(
-        &self,
-        trace: &Trace,
-        head: &RequestHead<'_>,
-        services: &HostServices<'_>,
-    ) -> Option<String> {
-        let shadow = trace.shadow.as_ref().filter(|shadow| shadow.outcome == ShadowOutcome::WouldDeny)?;
-        let record = || trace.record(&self.policy, head, None, None);
-        self.sampled(trace, shadow.reason, record).map(|record| self.as_written(record, services))
-    }
-
-    fn sampled(&self, trace: &Trace, reason: Reason, record: impl FnOnce() -> String) -> Option<String> {
-        let kind = RecordKind {
-            reason,
-            rule: trace.rule,
-            ends_stream: trace.ends_stream,
-            shadow: trace.shadow.as_ref().map(|shadow| shadow.outcome),
-        };
-        if self.policy.log_all_denied {
-            Some(record())
-        } else {
-            self.refusals.borrow_mut().note(kind, record)
-        }
-    }
-
-    /// A record as it is written: with its place in the chain, where the policy wants one. To be called in the order in
-    /// which records are written, for those alone that the log takes: the chain tells of each that is missing.
-    pub(super) fn as_written(&self, record: String, services: &HostServices<'_>) -> String {
-        if !self.policy.chain_records {
-            return record;
-        }
-        let mut chain = self.chain.borrow_mut();
-        if chain.is_none() {
-            // Without randomness there is no chain, which shows.
-            *chain = (services.random)().map(Chain::new);
-        }
-        match chain.as_mut() {
-            Some(chain) => chain.add(&record, self.policy.record_names),
-            None => record,
-        }
-    }
-
-    /// Whether a record of one more refusal for `reason`, by the rule at `rule`, is going to be put together.
-    pub(super) fn records_refusal(&self, reason: Reason, rule: Option<usize>) -> bool {
-        let refusals = self.refusals.borrow();
-        let wants = |shadow| refusals.wants(&RecordKind { reason, rule, ends_stream: false, shadow });
-        // What a shadow says of it is not known yet.
-        let shadows = || ShadowOutcome::ALL.into_iter().any(|outcome| wants(Some(outcome)));
-        self.policy.log_all_denied || wants(None) || (self.policy.has_shadow_rules() && shadows())
-    }
-
-    /// A message for the operator that clients may cause any number of times, where it is to be written now.
-    pub fn warning(&self, message: String) -> Option<String> {
-        let mut warnings = self.warnings.borrow_mut();
-        warnings.note(message.clone(), || message)
-    }
-
     /// Counts the keys of a request that was decided.
     #[inline]
     pub(super) fn count_keys(&self, trace: &Trace, reason: Option<Reason>) {
@@ -446,37 +351,6 @@ impl WorkerState {
         if is_end { uses.end() } else { uses.take_told() }
     }
 
-    /// To be called a few times a second: what to write of records and warnings that were only counted.
-    pub fn take_repeated(&self, services: &HostServices<'_>) -> Vec<String> {
-        let now = services.now();
-        self.told(self.refusals.borrow_mut().flush(now), self.warnings.borrow_mut().flush(now), services)
-    }
-
-    /// The same for all that is left, when the last request was decided.
-    pub fn end_repeated(&self, services: &HostServices<'_>) -> Vec<String> {
-        self.told(self.refusals.borrow_mut().end(), self.warnings.borrow_mut().end(), services)
-    }
-
-    /// As they are written: a record has the member `repeated` with how many it stands for, a message ends with that
-    /// number.
-    fn told(
-        &self,
-        records: Vec<Repeated>,
-        messages: Vec<Repeated>,
-        services: &HostServices<'_>,
-    ) -> Vec<String> {
-        let name = Member::Repeated.name(self.policy.record_names);
-        let record = |told: Repeated| match told.text.strip_suffix('}') {
-            Some(record) => format!("{record},\"{name}\":{}}}", told.times),
-            None => told.text,
-        };
-        let message = |told: Repeated| format!("{} ({} times more)", told.text, told.times);
-        let takes = services.log_enabled.refused;
-        let records = records.into_iter().filter(|_| takes).map(record);
-        let records = records.map(|record| self.as_written(record, services));
-        records.chain(messages.into_iter().map(message)).collect()
-    }
-
     /// To be called when every request that waited for an answer was decided again: what was answered is over.
     pub fn settled(&self) {
         self.providers.iter().for_each(|provider| provider.forget_answers());
@@ -486,51 +360,6 @@ impl WorkerState {
     /// What the worker keeps of `provider`; `None` for one of another policy.
     pub(super) fn state_of(&self, provider: &Rc<Provider>) -> Option<&Rc<ProviderState>> {
         self.providers.iter().find(|state| Rc::ptr_eq(&state.provider, provider))
-    }
-
-    /// What came of verifying this very token with the keys that are in force now.
-    pub(super) fn remembered(&self, text: &[u8], services: &HostServices<'_>) -> Option<Remembered> {
-        let is_current = |token: &Remembered, generation| {
-            token.provider.key_generation(services.now()) == Some(generation)
-        };
-        let found = self.tokens.borrow_mut().as_mut()?.find(text, is_current);
-        if found.is_some() {
-            let [remembered, _] = &self.token_look_ups;
-            count_one(remembered);
-        }
-        found
-    }
-
-    /// Counts a token that is about to be verified, since it is not remembered.
-    pub(super) fn count_verified_anew(&self) {
-        let [_, verified] = &self.token_look_ups;
-        count_one(verified);
-    }
-
-    /// How many tokens were remembered, and how many had to be verified, since this was asked last.
-    pub fn take_token_look_ups(&self) -> [u32; 2] {
-        self.token_look_ups.each_ref().map(Cell::take)
-    }
-
-    /// Sets what [`Self::take_token_look_ups`] has taken, so that what was looked up since is not counted.
-    pub(super) fn put_back_token_look_ups(&self, counts: [u32; 2]) {
-        for (own, count) in self.token_look_ups.iter().zip(counts) {
-            own.set(count);
-        }
-    }
-
-    /// Remembers a token that was verified with the keys in force now.
-    pub(super) fn remember(&self, text: &[u8], token: &Remembered, services: &HostServices<'_>) {
-        let Some(generation) = token.provider.key_generation(services.now()) else { return };
-        let mut tokens = self.tokens.borrow_mut();
-        if tokens.is_none() {
-            let Some([a, b, c, d, e, f, g, h, ..]) = (services.random)() else { return };
-            *tokens =
-                Some(TokenCache::new(token_cache::CAPACITY, u64::from_le_bytes([a, b, c, d, e, f, g, h])));
-        }
-        if let Some(tokens) = tokens.as_mut() {
-            tokens.insert(text, generation, token.clone());
-        }
     }
 
     /// What the upstream is told of `callers`, signed; `None`: nothing is, or there is nobody.
@@ -588,10 +417,6 @@ impl WorkerState {
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
-}
-
-fn count_one(count: &Cell<u32>) {
-    count.set(count.get().saturating_add(1));
 }
 
 /// Randomness only spreads calls over time: without it they are not spread.
