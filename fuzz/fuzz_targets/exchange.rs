@@ -1,4 +1,5 @@
-//! Requests as the host passes them on: nobody has a credential, so only the open rule may let one pass.
+//! Requests as the host passes them on: nobody has a credential, so only the open rule may let one pass, whatever
+//! the next list of rules would say.
 
 #![no_main]
 
@@ -30,7 +31,12 @@ const POLICY: &str = r#"{
             "queryParams": [{"name": "q", "type": "RegularExpression", "value": "a+"}]}],
          "authenticate": {"anyOf": [{"jwt": "a"}, "apiKey"]}},
         {"name": "rest", "authenticate": {"anyOf": [{"jwt": "a"}, "apiKey"]}}
-    ]
+    ],
+    "shadow": {"rules": [
+        {"name": "b", "matches": [{"path": {"type": "PathPrefix", "value": "/b"}}], "encodedSlash": "Keep",
+         "authenticate": {"anyOf": [{"jwt": "a"}]}},
+        {"name": "rest", "authenticate": {"anonymous": true}}
+    ]}
 }"#;
 
 thread_local! {
