@@ -6,7 +6,7 @@ use super::{
     ActionSpec, MethodSpec, RuleSpec,
     authenticate::{Who, authenticate},
     faults::quoted,
-    model::{Kind, Shape, required},
+    model::{Bound, Kind, Shape, required},
     names::Definitions,
     protected_resource::resource_of_rule,
     reader::Object,
@@ -22,6 +22,21 @@ pub(super) enum Action {
 }
 
 pub(super) const ACTIONS: [(&str, Action); 2] = [("Allow", Action::Allow), ("Deny", Action::Deny)];
+
+/// What says nothing beside `Deny`: the members by which a rule decides, and behind them those that its shadow does not have.
+pub(super) const UNDER_DENY: &[Bound] = &[
+    Bound::Forbidden("authenticate"),
+    Bound::Forbidden("protectedResource"),
+    Bound::Forbidden("anyAudience"),
+    Bound::Forbidden("authorize"),
+    Bound::Forbidden("rateLimits"),
+    Bound::Forbidden("transport"),
+    Bound::Forbidden("corsPreflight"),
+    Bound::Forbidden("endStreams"),
+];
+
+/// As [`UNDER_DENY`], for a rule's shadow.
+pub(super) const UNDER_DENY_IN_SHADOW: &[Bound] = UNDER_DENY.split_at(6).0;
 
 pub(super) static RULE_TRANSPORT: Shape = Shape::new(&[required(
     "requireTls",
@@ -84,18 +99,12 @@ pub(super) fn decides(o: &mut Object<'_>, defs: &Definitions) -> Decides {
 
 /// Nothing else is said of requests that are refused anyway.
 fn deny(o: &Object<'_>) -> Option<ActionSpec> {
-    let others = [
-        "authenticate",
-        "protectedResource",
-        "anyAudience",
-        "authorize",
-        "rateLimits",
-        "transport",
-        "corsPreflight",
-        "endStreams",
-    ];
-    for field in others.into_iter().filter(|f| o.has(f)) {
-        o.fault_at::<()>(field, "contradicts action: Deny, which refuses every request that matches");
+    for bound in UNDER_DENY {
+        if let Bound::Forbidden(field) = bound
+            && o.has(field)
+        {
+            o.fault_at::<()>(field, "contradicts action: Deny, which refuses every request that matches");
+        }
     }
     Some(ActionSpec::Deny)
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     authenticate::AUTHENTICATE,
-    deciding::{ACTIONS, Decides, RULE_TRANSPORT, decides},
+    deciding::{ACTIONS, Decides, RULE_TRANSPORT, UNDER_DENY_IN_SHADOW, decides},
     faults::Faults,
     model::{Bound, Form, Kind, Shape, optional, words},
     names::Definitions,
@@ -57,19 +57,7 @@ pub(super) static RULE_SHADOW: Shape = Shape::bound(
     &[
         Bound::Some(&DECIDING),
         Bound::Apart(&["protectedResource", "anyAudience"]),
-        Bound::Where(
-            "action",
-            "Deny",
-            &[
-                Bound::Forbidden("authenticate"),
-                Bound::Forbidden("protectedResource"),
-                Bound::Forbidden("anyAudience"),
-                Bound::Forbidden("authorize"),
-                Bound::Forbidden("rateLimits"),
-                Bound::Forbidden("transport"),
-            ],
-            &[],
-        ),
+        Bound::Where("action", "Deny", UNDER_DENY_IN_SHADOW, &[]),
     ],
 );
 

@@ -3,7 +3,7 @@
 use super::{
     ActionSpec, RuleSpec,
     authenticate::AUTHENTICATE,
-    deciding::{ACTIONS, Decides, RULE_TRANSPORT, Unknown, decides},
+    deciding::{ACTIONS, Decides, RULE_TRANSPORT, UNDER_DENY, Unknown, decides},
     model::{Bound, Field, Form, Kind, Shape, default, optional, required, words},
     names::{Definitions, Names},
     reader::Object,
@@ -119,21 +119,7 @@ pub(super) static NEXT_RULE: Shape = Shape::bound(
 
 const BOUNDS: &[Bound] = &[
     Bound::Apart(&["protectedResource", "anyAudience"]),
-    Bound::Where(
-        "action",
-        "Deny",
-        &[
-            Bound::Forbidden("authenticate"),
-            Bound::Forbidden("protectedResource"),
-            Bound::Forbidden("anyAudience"),
-            Bound::Forbidden("authorize"),
-            Bound::Forbidden("rateLimits"),
-            Bound::Forbidden("transport"),
-            Bound::Forbidden("corsPreflight"),
-            Bound::Forbidden("endStreams"),
-        ],
-        &[Bound::Required("authenticate")],
-    ),
+    Bound::Where("action", "Deny", UNDER_DENY, &[Bound::Required("authenticate")]),
 ];
 
 /// `apart` are the rules, where they do not stand in `document` itself.

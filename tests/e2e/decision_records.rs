@@ -53,6 +53,13 @@ fn records(log: &str) -> Vec<&str> {
     log.lines().filter_map(|line| Some(line.split_at(begins(line)?).1)).collect()
 }
 
+/// `record` with another value of a member.
+fn with(record: &Value, name: &str, value: Value) -> Value {
+    let mut record = record.clone();
+    record[name] = value;
+    record
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn records_are_as_their_schema_says() {
     let gateway = gateway(&policy(json!({}))).start().await;
@@ -81,11 +88,6 @@ async fn records_are_as_their_schema_says() {
     assert_eq!((&allowed["decision"], &refused["reason"]), (&json!("allow"), &json!("token_expired")));
 
     let mut documents = records.clone();
-    let with = |record: &Value, name: &str, value: Value| {
-        let mut record = record.clone();
-        record[name] = value;
-        record
-    };
     documents.extend([
         with(allowed, "decision", json!("Allow")),
         with(allowed, "reason", json!("no_rule")),
@@ -162,11 +164,6 @@ async fn records_by_the_elastic_common_schema_are_as_their_schema_says() {
         assert_eq!(record[name], value, "{name}: {record}");
     }
     let mut documents = records.clone();
-    let with = |record: &Value, name: &str, value: Value| {
-        let mut record = record.clone();
-        record[name] = value;
-        record
-    };
     documents.extend([
         with(allowed, "event.outcome", json!("allowed")),
         with(allowed, "event.reason", json!("no_rule")),
